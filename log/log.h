@@ -1,0 +1,203 @@
+/* log.h: the partitioned log. One directory, one process; topics, partitions, offsets, transactions, group offsets.
+ *
+ * Threads: every function may be called from any thread unless it says otherwise. Handles (struct partition, struct
+ * producer) belong to their log and are valid until log_close; a producer is used by one thread at a time.
+ * The log starts one background thread (the flusher: group commit, decisions, markers, the persisted flushed end).
+ *
+ * What the words mean:
+ *   end offset            the next offset to be assigned (written end)
+ *   high watermark        flushed end (durability=commit) or written end (durability=os)
+ *   last stable offset    min(high watermark, first offset of an undecided transaction). A decision moves it at once.
+ *   start offset          the first offset that still exists
+ *
+ * Files: docs/formats.md. Rules of recovery and of the commit: docs/state-and-commit.md. */
+#ifndef WEIR_LOG_LOG_H
+#define WEIR_LOG_LOG_H
+
+#include "log/record_batch.h"
+#include "runtime/base/bytes.h"
+#include "runtime/base/error.h"
+
+struct log;
+struct partition;
+struct producer;
+
+enum durability { DURABILITY_COMMIT = 0, DURABILITY_OS = 1 };
+enum isolation { READ_COMMITTED = 0, READ_UNCOMMITTED = 1 };
+
+struct log_options {
+    bool must_exist;              /* false: a missing directory is created */
+    enum durability durability;
+    int64_t segment_bytes;        /* default of topics; 0: 1 GiB */
+    int64_t segment_ms;           /* default of topics; 0: 7 days */
+    int32_t flush_interval_ms;    /* an unflushed tail nobody waits for is flushed within this; 0: 5 */
+};
+
+/* Opens DIR: lock (ERR_BUSY names the pid), FORMAT (ERR_UNSUPPORTED for unknown bits), meta, tails, decided transactions
+ * completed, undecided ones fenced and aborted, flush. A damaged partition is stopped (P9), reported by log_line and by
+ * partition_status; the others work. */
+int log_open(const char *dir, const struct log_options *options, struct log **log, struct diag *diag);
+/* Clean stop: flushes, persists flushed ends, joins the flusher, frees everything. */
+void log_close(struct log *log);
+const char *log_dir(const struct log *log);
+/* 0, or the code of the failure that stopped the writer (a failed flush), with its text in diag. */
+int log_status(struct log *log, struct diag *diag);
+
+/* ---- topics ---- */
+struct uuid { uint8_t bytes[16]; };
+void uuid_text(struct uuid id, char text[23]);   /* URL-safe base64 without padding: 22 characters */
+
+/* [A-Za-z0-9._-]{1,249}, not "." or "..": else ERR_INVALID with the reason. */
+int topic_name_check(const char *name, struct diag *diag);
+
+struct config_entry { const char *key, *value; };
+/* partitions 1…10000. Keys that this version knows: cleanup.policy, segment.bytes, segment.ms, max.message.bytes,
+ * message.timestamp.after.max.ms, weir.partitioned.by; an unknown key or a bad value is ERR_INVALID with a hint.
+ * ERR_EXISTS when there is one. Durable (topic record, directories) on return. */
+int topic_create(struct log *log, const char *name, int32_t partitions, const struct config_entry *config,
+                 size_t config_count, struct diag *diag);
+/* Sets (value) or resets to the default (value NULL) configuration keys. */
+int topic_alter(struct log *log, const char *name, const struct config_entry *config, size_t config_count, struct diag *diag);
+/* Renames its directories to .deleted first, then removes them; handles of its partitions answer ERR_NOT_FOUND from now on. */
+int topic_delete(struct log *log, const char *name, struct diag *diag);
+
+struct topic_info {
+    char name[250];
+    struct uuid id;
+    int32_t partitions;
+    bool internal;             /* named so by its creator through topic_create's config weir.internal=true */
+};
+/* ERR_NOT_FOUND (diag lists the closest name). info may be NULL. */
+int topic_describe(struct log *log, const char *name, struct topic_info *info, struct diag *diag);
+/* Sorted by name; *topics is malloc'ed, the caller frees it. */
+int topic_list(struct log *log, struct topic_info **topics, size_t *count);
+/* The effective value as text (default included) into value; ERR_NOT_FOUND for an unset key without a default. */
+int topic_config_get(struct log *log, const char *name, const char *key, char *value, size_t value_size);
+/* Calls fn for each known key with its effective value and whether it was set. */
+int topic_config_each(struct log *log, const char *name, void (*fn)(void *context, const char *key, const char *value, bool is_set),
+                      void *context);
+
+/* ---- partitions ---- */
+int partition_get(struct log *log, const char *topic, int32_t index, struct partition **partition, struct diag *diag);
+
+struct partition_offsets { int64_t start, stable, high_watermark, end; };
+void partition_offsets(struct partition *partition, struct partition_offsets *offsets);
+/* 0, or the code that stopped this partition (ERR_CORRUPT: file and offset in diag). */
+int partition_status(struct partition *partition, struct diag *diag);
+struct partition_files { int64_t bytes; int32_t segments; };
+void partition_files(struct partition *partition, struct partition_files *files);
+
+/* Appends one whole finished batch (not transactional): offsets are assigned and patched in place. The batch must be well-formed
+ * (batch_builder or batch_validate made sure); checked here: header, CRC, max.message.bytes (default 100 MiB for the embedded
+ * producer; ERR_TOO_LARGE), timestamps ≤ now + message.timestamp.after.max.ms (1 h; ERR_INVALID). Returns once written; durable
+ * when the high watermark passes it (partition_wait). base_offset may be NULL. */
+int partition_append(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset, struct diag *diag);
+/* Blocks until the high watermark ≥ offset (asks the flusher for an early round), timeout_ms passed (ERR_TIMEOUT; -1: none)
+ * or the writer stopped. */
+int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_ms);
+
+/* Called from the flusher or an appending thread, without locks held, after the last stable offset or high watermark moved.
+ * fn must be quick and must not call into the log. One watcher per slot; remove with the returned id. */
+int partition_watch(struct partition *partition, void (*fn)(void *context), void *context);
+void partition_unwatch(struct partition *partition, int watch_id);
+
+/* ---- reading ---- */
+struct aborted { int64_t producer_id, first_offset, last_offset; };  /* last = the marker's offset */
+struct fetch {
+    struct buf bytes;          /* whole batches; the first contains the asked offset */
+    struct aborted *aborted;   /* READ_COMMITTED: those that overlap the bytes, sorted by first_offset */
+    size_t aborted_count, aborted_capacity;
+    struct partition_offsets offsets;  /* as of the fetch */
+    int64_t next_offset;       /* the offset to ask for next (end of the last batch; = asked when nothing was read) */
+};
+void fetch_init(struct fetch *fetch);
+void fetch_deinit(struct fetch *fetch);
+/* Reads whole batches from the one that contains offset, up to max_bytes (at least one batch when there is one), below the
+ * last stable offset (READ_COMMITTED) or the high watermark. An offset equal to that bound: nothing, 0. ERR_RANGE below start or
+ * above the end. CRCs are checked (ERR_CORRUPT with file and offset; the partition is stopped). Never blocks. */
+int partition_fetch(struct partition *partition, int64_t offset, enum isolation isolation, size_t max_bytes,
+                    struct fetch *fetch, struct diag *diag);
+
+/* Walks what partition_fetch brought: batches that hold data for a reader (no control batches, no aborted ones), then records. */
+struct fetch_reader {
+    const struct fetch *fetch;
+    struct bytes rest;
+    int64_t from_offset;
+    struct record_reader records;
+    struct buf plain;
+    bool in_batch;
+};
+void fetch_reader_init(struct fetch_reader *reader);
+void fetch_reader_deinit(struct fetch_reader *reader);
+void fetch_reader_start(struct fetch_reader *reader, const struct fetch *fetch, int64_t from_offset);
+/* 1: *batch is the next data batch (borrowed from the fetch), *header its header; 0: end; ERR_CORRUPT. */
+int fetch_reader_next_batch(struct fetch_reader *reader, struct bytes *batch, struct batch_header *header);
+/* 1: the next record at or after from_offset; 0: end. Valid until the next call. */
+int fetch_reader_next(struct fetch_reader *reader, struct record *record);
+
+/* First record with timestamp ≥ timestamp_ms below the high watermark: its offset and timestamp; none: offset -1. */
+int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64_t *offset, int64_t *found_timestamp_ms, struct diag *diag);
+
+/* Moves the start offset up to offset (≤ last stable offset, else ERR_RANGE), durably, and removes whole segments below it. */
+int partition_purge(struct partition *partition, int64_t offset, struct diag *diag);
+
+/* ---- transactions ---- */
+/* Opens the producer of a transactional id: a new epoch is made durable, which fences every older handle; an open transaction
+ * of the older epoch is aborted. transactional_id NULL: an id of its own, never transactional. */
+int producer_open(struct log *log, const char *transactional_id, struct producer **producer, struct diag *diag);
+void producer_close(struct producer *producer);   /* aborts an open transaction */
+int64_t producer_id(const struct producer *producer);
+int16_t producer_epoch(const struct producer *producer);
+
+/* One transaction at a time per producer: begin → (append | add_offsets)* → commit or abort. */
+int txn_begin(struct producer *producer, struct diag *diag);
+/* Names partitions that this and following transactions may write. Participants are made durable before the first append to
+ * them; naming them all at once costs one meta write for all, and a set that repeats from one transaction to the next costs none
+ * (the decision of the last transaction renews it). */
+int txn_participate(struct producer *producer, struct partition *const *partitions, size_t count, struct diag *diag);
+/* Appends a finished batch as part of the open transaction (producer fields patched, CRC recomputed). ERR_FENCED, ERR_STATE. */
+int txn_append(struct producer *producer, struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset, struct diag *diag);
+struct group_offset {
+    char topic[250];
+    int32_t partition;
+    int64_t offset;            /* the next to read; -1: none */
+    char metadata[256];
+    int64_t commit_time_ms;
+};
+int txn_add_offsets(struct producer *producer, const char *group, const struct group_offset *offsets, size_t count, struct diag *diag);
+/* Asks for the commit and returns; done(context, code) is called once from the flusher thread when the transaction is decided
+ * (durable) or failed (negative code: ERR_FENCED, ERR_IO …; then the transaction is aborted, or the writer is stopped). No call on
+ * the producer is allowed in between. done must be quick and must not call into the log. */
+int txn_commit_start(struct producer *producer, void (*done)(void *context, int code), void *context, struct diag *diag);
+/* The same and waits. */
+int txn_commit(struct producer *producer, struct diag *diag);
+int txn_abort(struct producer *producer, struct diag *diag);
+
+/* ---- groups (offsets only; membership comes with the wire protocol) ---- */
+int group_commit(struct log *log, const char *group, const struct group_offset *offsets, size_t count, struct diag *diag); /* durable */
+/* offset -1 when there is none for this topic id. */
+int group_fetch(struct log *log, const char *group, const char *topic, int32_t partition, struct group_offset *offset);
+/* All offsets of a group whose topics still exist, sorted; malloc'ed. ERR_NOT_FOUND when the group has none. */
+int group_describe(struct log *log, const char *group, struct group_offset **offsets, size_t *count);
+/* Names, sorted: *groups is one malloc'ed block of *count pointers and texts. */
+int group_list(struct log *log, char ***groups, size_t *count);
+int group_delete(struct log *log, const char *group, struct diag *diag);
+
+/* ---- an embedded producer (not transactional) ---- */
+/* Collects records per partition into lz4 batches; keyed records go to murmur2(key) mod partitions, null keys stick to one
+ * partition per batch. One thread. */
+struct sender;
+struct sender_options {
+    enum codec codec;          /* lz4 unless set; set with codec_is_set */
+    bool codec_is_set;
+    size_t batch_bytes;        /* plain bytes per batch; 0: 256 KiB */
+};
+int sender_open(struct log *log, const char *topic, const struct sender_options *options, struct sender **sender, struct diag *diag);
+/* partition -1: choose. timestamp_ms INT64_MIN: now. Copies what it is given. */
+int sender_send(struct sender *sender, int32_t partition, int64_t timestamp_ms, struct bytes key, struct bytes value,
+                struct bytes headers, int32_t header_count, struct diag *diag);
+/* Appends what is collected, and, with wait, blocks until all of it is acknowledged (high watermark). */
+int sender_flush(struct sender *sender, bool wait, struct diag *diag);
+void sender_close(struct sender *sender);  /* does not flush */
+
+#endif
