@@ -1,0 +1,50 @@
+/* agg_table.h: the in-memory table of groups: (window start, group key) → accumulator row; an ordered index of windows.
+ *
+ * It holds pending changes over a store: an entry is authoritative while it is here. Open addressing on a 64-bit hash, entries in
+ * slabs with stable addresses, probes batched with prefetch. Windows are kept in time order so that closing is a walk from the front.
+ * Entries carry marks that the owner uses for commit and eviction. One thread owns a table. */
+#ifndef WEIR_OPERATORS_AGG_TABLE_H
+#define WEIR_OPERATORS_AGG_TABLE_H
+
+#include "operators/aggregate.h"
+
+#define WINDOW_NONE INT64_MIN      /* the window start of groups without a window */
+
+struct agg_entry {
+    int64_t window_start_ms;
+    struct bytes key;              /* owned by the table */
+    uint64_t hash;
+    int64_t changelog_offset;      /* of its last committed change; -1: never committed; set by the owner */
+    struct agg_entry *next_dirty;
+    uint8_t is_dirty;              /* on the dirty list */
+    uint8_t is_new;                /* created by a probe and not initialised from the store yet: the owner clears it */
+    uint8_t owner_flags;           /* free for the owner */
+    uint8_t in_flight;             /* written to a commit that is not decided yet */
+    /* private links of the window index follow, then the accumulator row */
+};
+static inline void *agg_entry_row(const struct agg_entry *entry);
+
+struct agg_table;
+int agg_table_create(const struct agg_plan *plan, struct agg_table **table);
+void agg_table_destroy(struct agg_table *table);
+/* Finds or creates the entries of n (window start, key) pairs; entries[i] may repeat. window_starts NULL: WINDOW_NONE for all. Created entries have an initialised
+ * row and is_new = 1. ERR_NOMEM (nothing is created half). */
+int agg_table_probe(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms, const struct bytes *keys, struct agg_entry **entries);
+struct agg_entry *agg_table_find(struct agg_table *table, int64_t window_start_ms, struct bytes key);
+void agg_table_remove(struct agg_table *table, struct agg_entry *entry);  /* must not be on the dirty list unless the list is rebuilt by the owner */
+void agg_table_clear(struct agg_table *table);                             /* keeps memory for reuse */
+/* Puts an entry on the dirty list (idempotent). */
+void agg_table_mark(struct agg_table *table, struct agg_entry *entry);
+/* Takes the whole dirty list (linked by next_dirty, in marking order) and clears the marks. */
+struct agg_entry *agg_table_take_dirty(struct agg_table *table);
+size_t agg_table_count(const struct agg_table *table);
+size_t agg_table_bytes(const struct agg_table *table);                     /* all memory held, text accumulators included (estimate within 10 %) */
+/* Window index: the smallest window start present, false when there is none. */
+bool agg_table_first_window(const struct agg_table *table, int64_t *window_start_ms);
+/* The entries of one window, linked through agg_entry_next_in_window; NULL when there is none. */
+struct agg_entry *agg_table_window(const struct agg_table *table, int64_t window_start_ms);
+struct agg_entry *agg_entry_next_in_window(const struct agg_entry *entry);
+/* Calls fn for each entry in slab order (no probe or remove of other entries inside; removing the entry itself is allowed). fn returns false to stop. Resumable: *cursor starts at 0. */
+void agg_table_each(struct agg_table *table, size_t *cursor, bool (*fn)(void *context, struct agg_entry *entry), void *context);
+
+#endif
