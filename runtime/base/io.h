@@ -1,7 +1,8 @@
 /* io.h: every durable write goes through here, so that a test can fail the N-th call, cut it short or record it.
  *
  * All functions return 0 or a negative ERR_ code with errno kept and diag filled (path named). They retry EINTR and
- * partial transfers. No writable mmap anywhere. Thread-safe; the fault hook is process-wide and for tests. */
+ * partial transfers. A missing file is ERR_IO with errno ENOENT. No writable mmap anywhere. Thread-safe; the fault hook is
+ * process-wide and for tests. */
 #ifndef WEIR_BASE_IO_H
 #define WEIR_BASE_IO_H
 
@@ -11,7 +12,7 @@
 #include <sys/types.h>
 #include "runtime/base/error.h"
 
-int io_open(const char *path, int flags, mode_t mode, int *fd, struct diag *diag); /* O_CLOEXEC added */
+int io_open(const char *path, int flags, mode_t mode, int *fd, struct diag *diag); /* O_CLOEXEC added; *fd = -1 on failure */
 void io_close(int fd);
 int io_pwrite(int fd, const void *data, size_t size, int64_t position, struct diag *diag); /* all or error */
 int io_pread(int fd, void *data, size_t size, int64_t position, size_t *read_bytes, struct diag *diag); /* short only at EOF */
@@ -41,5 +42,7 @@ void io_set_fault(io_fault_fn hook, void *context);
  * WEIR_CRASH_AT=name:N the N-th passing of that name ends the process at once (_exit(137), nothing flushed).
  * Costs one load and a branch when unset. */
 void crash_point(const char *name);
+/* Tests: the next crash_point reads the environment again (it is read once otherwise). */
+void crash_point_rearm(void);
 
 #endif

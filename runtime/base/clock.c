@@ -1,0 +1,282 @@
+/* clock.c: the two clocks, and epoch milliseconds as ISO 8601 text and back.
+ *
+ * libc's gmtime/timegm are not used: they know nothing of milliseconds, their year is an int,
+ * strptime depends on the locale, and this runs once per row for a timestamp column. The calendar
+ * is the proleptic Gregorian one over the whole range of int64 milliseconds (years -292275055 to
+ * 292278994); civil dates and day numbers are converted with whole 400-year eras of 146097 days,
+ * the year beginning in March so that the leap day comes last.
+ *
+ * All arithmetic is floor arithmetic: 1969-12-31T23:59:59.999Z is -1.
+ *
+ * The replaced wall clock is process-wide and for tests. */
+#include "runtime/base/clock.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
+#include "runtime/base/error.h"
+
+#define MS_PER_DAY   INT64_C(86400000)
+#define DAYS_PER_ERA INT64_C(146097)
+/* From 0000-03-01, the first day of era 0, to 1970-01-01. */
+#define EPOCH_DAY INT64_C(719468)
+
+static int64_t (*_Atomic replaced_now)(void);
+
+static int64_t read_clock_ns(clockid_t id)
+{
+    struct timespec now;
+    must(clock_gettime(id, &now) == 0);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t clock_wall_ms(void)
+{
+    int64_t (*now)(void) = atomic_load_explicit(&replaced_now, memory_order_acquire);
+    return now != NULL ? now() : read_clock_ns(CLOCK_REALTIME) / 1000000;
+}
+
+int64_t clock_mono_ns(void)
+{
+    return read_clock_ns(CLOCK_MONOTONIC);
+}
+
+void clock_wall_replace(int64_t (*now)(void))
+{
+    atomic_store_explicit(&replaced_now, now, memory_order_release);
+}
+
+/* ---- days and dates ---- */
+
+struct civil {
+    int64_t year;
+    unsigned month, day; /* from 1 */
+};
+
+static struct civil civil_of_day(int64_t day)
+{
+    day += EPOCH_DAY;
+    int64_t era = (day >= 0 ? day : day - (DAYS_PER_ERA - 1)) / DAYS_PER_ERA;
+    unsigned day_of_era = (unsigned)(day - era * DAYS_PER_ERA);
+    unsigned year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    unsigned march_month = (5 * day_of_year + 2) / 153; /* 0 = March */
+    struct civil civil = {
+        .year = (int64_t)year_of_era + era * 400,
+        .month = march_month < 10 ? march_month + 3 : march_month - 9,
+        .day = day_of_year - (153 * march_month + 2) / 5 + 1,
+    };
+    if (civil.month <= 2)
+        civil.year++;
+    return civil;
+}
+
+static int64_t day_of_civil(int64_t year, unsigned month, unsigned day)
+{
+    if (month <= 2)
+        year--;
+    int64_t era = (year >= 0 ? year : year - 399) / 400;
+    unsigned year_of_era = (unsigned)(year - era * 400);
+    unsigned march_month = month > 2 ? month - 3 : month + 9;
+    unsigned day_of_year = (153 * march_month + 2) / 5 + day - 1;
+    unsigned day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * DAYS_PER_ERA + day_of_era - EPOCH_DAY;
+}
+
+static unsigned days_in_month(int64_t year, unsigned month)
+{
+    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return month == 2 && leap ? 29 : days[month - 1];
+}
+
+/* ---- printing ---- */
+
+static char *put_digits(char *at, uint64_t value, int digits)
+{
+    for (int i = digits - 1; i >= 0; i--, value /= 10)
+        at[i] = (char)('0' + value % 10);
+    return at + digits;
+}
+
+static char *put_year(char *at, int64_t year)
+{
+    uint64_t magnitude = (uint64_t)(year < 0 ? -year : year);
+    if (year < 0)
+        *at++ = '-';
+    else if (year > 9999)
+        *at++ = '+';
+    int digits = 4;
+    for (uint64_t rest = magnitude / 10000; rest != 0; rest /= 10)
+        digits++;
+    return put_digits(at, magnitude, digits);
+}
+
+size_t time_format_iso(int64_t epoch_ms, char *text)
+{
+    int64_t day = epoch_ms / MS_PER_DAY;
+    int64_t ms = epoch_ms % MS_PER_DAY;
+    if (ms < 0) {
+        ms += MS_PER_DAY;
+        day--;
+    }
+    struct civil civil = civil_of_day(day);
+    char *at = put_year(text, civil.year);
+    *at++ = '-';
+    at = put_digits(at, civil.month, 2);
+    *at++ = '-';
+    at = put_digits(at, civil.day, 2);
+    *at++ = 'T';
+    at = put_digits(at, (uint64_t)(ms / 3600000), 2);
+    *at++ = ':';
+    at = put_digits(at, (uint64_t)(ms / 60000 % 60), 2);
+    *at++ = ':';
+    at = put_digits(at, (uint64_t)(ms / 1000 % 60), 2);
+    *at++ = '.';
+    at = put_digits(at, (uint64_t)(ms % 1000), 3);
+    *at++ = 'Z';
+    *at = '\0';
+    return (size_t)(at - text);
+}
+
+/* ---- parsing ---- */
+
+/* Takes exactly count digits off the front. */
+static bool take_digits(struct bytes *in, size_t count, unsigned *value)
+{
+    if (in->size < count)
+        return false;
+    unsigned result = 0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned digit = (unsigned)in->data[i] - '0';
+        if (digit > 9)
+            return false;
+        result = result * 10 + digit;
+    }
+    in->data += count;
+    in->size -= count;
+    *value = result;
+    return true;
+}
+
+static bool take_char(struct bytes *in, char wanted)
+{
+    if (in->size == 0 || in->data[0] != (uint8_t)wanted)
+        return false;
+    in->data++;
+    in->size--;
+    return true;
+}
+
+/* Four digits, or, as time_format_iso prints them, a sign and four to nine. */
+static bool take_year(struct bytes *in, int64_t *year)
+{
+    unsigned magnitude;
+    bool negative = take_char(in, '-');
+    if (!negative && !take_char(in, '+')) {
+        if (!take_digits(in, 4, &magnitude))
+            return false;
+        *year = magnitude;
+        return true;
+    }
+    size_t digits = 0;
+    while (digits < in->size && digits < 10 && (unsigned)in->data[digits] - '0' <= 9)
+        digits++;
+    if (digits < 4 || digits > 9 || !take_digits(in, digits, &magnitude))
+        return false;
+    *year = negative ? -(int64_t)magnitude : (int64_t)magnitude;
+    return true;
+}
+
+static bool take_date(struct bytes *in, int64_t *day_number)
+{
+    int64_t year;
+    unsigned month, day;
+    if (!take_year(in, &year) || !take_char(in, '-') || !take_digits(in, 2, &month) ||
+        !take_char(in, '-') || !take_digits(in, 2, &day))
+        return false;
+    if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month))
+        return false;
+    *day_number = day_of_civil(year, month, day);
+    return true;
+}
+
+/* The digits after the point, cut to milliseconds: cutting a fraction that is added to a floored
+ * second is floor. */
+static bool take_fraction(struct bytes *in, unsigned *ms)
+{
+    unsigned scale = 100;
+    size_t digits = 0;
+    *ms = 0;
+    for (; digits < in->size; digits++, scale /= 10) {
+        unsigned digit = (unsigned)in->data[digits] - '0';
+        if (digit > 9)
+            break;
+        *ms += digit * scale;
+    }
+    in->data += digits;
+    in->size -= digits;
+    return digits > 0;
+}
+
+static bool take_time(struct bytes *in, int64_t *ms_of_day)
+{
+    unsigned hour, minute, second = 0, ms = 0;
+    if (!take_digits(in, 2, &hour) || !take_char(in, ':') || !take_digits(in, 2, &minute))
+        return false;
+    if (take_char(in, ':')) {
+        if (!take_digits(in, 2, &second))
+            return false;
+        if (take_char(in, '.') && !take_fraction(in, &ms))
+            return false;
+    }
+    if (hour > 23 || minute > 59 || second > 59)
+        return false;
+    *ms_of_day = ((int64_t)hour * 60 + minute) * 60000 + (int64_t)second * 1000 + ms;
+    return true;
+}
+
+/* Z, ±HH, ±HH:MM, ±HHMM, or nothing. */
+static bool take_zone(struct bytes *in, int64_t *east_ms)
+{
+    *east_ms = 0;
+    if (in->size == 0 || take_char(in, 'Z'))
+        return true;
+    bool west = take_char(in, '-');
+    if (!west && !take_char(in, '+'))
+        return false;
+    unsigned hours, minutes = 0;
+    if (!take_digits(in, 2, &hours))
+        return false;
+    if (in->size > 0) {
+        (void)take_char(in, ':');
+        if (!take_digits(in, 2, &minutes))
+            return false;
+    }
+    if (hours > 23 || minutes > 59)
+        return false;
+    *east_ms = ((int64_t)hours * 60 + minutes) * 60000;
+    if (west)
+        *east_ms = -*east_ms;
+    return true;
+}
+
+int time_parse_iso(struct bytes text, int64_t *epoch_ms)
+{
+    int64_t day, ms = 0, east_ms = 0;
+    if (!take_date(&text, &day))
+        return ERR_INVALID;
+    if (text.size > 0) {
+        if (!take_char(&text, 'T') && !take_char(&text, ' '))
+            return ERR_INVALID;
+        if (!take_time(&text, &ms) || !take_zone(&text, &east_ms) || text.size > 0)
+            return ERR_INVALID;
+    }
+    /* The day's start may lie below INT64_MIN while the sum does not. */
+    __int128 sum = (__int128)day * MS_PER_DAY + ms - east_ms;
+    if (sum < INT64_MIN || sum > INT64_MAX)
+        return ERR_INVALID;
+    *epoch_ms = (int64_t)sum;
+    return 0;
+}

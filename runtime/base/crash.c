@@ -1,0 +1,76 @@
+/* crash.c: named places where a crash test ends the process.
+ *
+ * kill -9 from outside hits a random instruction; the interesting ones (after the append and before
+ * the flush, between the decision and its marker) are a few instructions wide. A crash test instead
+ * sets WEIR_CRASH_AT=name:N and the N-th passing of that place leaves with _exit(137): no atexit
+ * handler, no stdio flush, no destructor runs, exactly what SIGKILL would leave behind (137 = 128 +
+ * SIGKILL).
+ *
+ * The environment is read at the first passing of any place. From then on an unset variable costs
+ * one load and a branch. Threads may pass at the same time; the count is atomic, so that exactly
+ * one of them is the N-th. */
+#include "runtime/base/io.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum crash_state { CRASH_UNREAD, CRASH_OFF, CRASH_ARMED };
+
+enum { CRASH_EXIT_CODE = 137, CRASH_NAME_BYTES = 128 };
+
+static _Atomic int state;
+static atomic_flag reading = ATOMIC_FLAG_INIT;
+static char armed_name[CRASH_NAME_BYTES];
+static atomic_long passings_left;
+
+/* Reads name:N; the :N may be missing and then is 1. */
+static int parse_environment(void)
+{
+    const char *text = getenv("WEIR_CRASH_AT");
+    if (text == NULL || text[0] == '\0')
+        return CRASH_OFF;
+    const char *colon = strrchr(text, ':');
+    size_t length = colon != NULL ? (size_t)(colon - text) : strlen(text);
+    char *end = NULL;
+    long count = colon != NULL ? strtol(colon + 1, &end, 10) : 1;
+    if (length == 0 || length >= sizeof armed_name || count < 1 || (end != NULL && *end != '\0')) {
+        /* A crash test that cannot crash would pass for the wrong reason. */
+        log_line('E', "WEIR_CRASH_AT=%s is not name:N", text);
+        _exit(2);
+    }
+    memcpy(armed_name, text, length);
+    armed_name[length] = '\0';
+    atomic_store(&passings_left, count);
+    return CRASH_ARMED;
+}
+
+static int read_environment(void)
+{
+    while (atomic_flag_test_and_set(&reading))
+        ; /* another thread reads at this moment, which takes a microsecond */
+    int now = atomic_load(&state);
+    if (now == CRASH_UNREAD) {
+        now = parse_environment();
+        atomic_store(&state, now);
+    }
+    atomic_flag_clear(&reading);
+    return now;
+}
+
+void crash_point(const char *name)
+{
+    int now = atomic_load_explicit(&state, memory_order_acquire);
+    if (__builtin_expect(now == CRASH_OFF, 1))
+        return;
+    if (now == CRASH_UNREAD && read_environment() == CRASH_OFF)
+        return;
+    if (strcmp(name, armed_name) == 0 && atomic_fetch_sub(&passings_left, 1) == 1)
+        _exit(CRASH_EXIT_CODE);
+}
+
+void crash_point_rearm(void)
+{
+    atomic_store(&state, CRASH_UNREAD);
+}
