@@ -80,14 +80,12 @@ struct weir_progress;
 typedef enum { WEIR_JSON = 1 } weir_format;
 typedef enum { WEIR_EMIT_CHANGES = 0, WEIR_EMIT_FINAL = 1 } weir_emit_mode;
 typedef enum { WEIR_DURABILITY_COMMIT = 0, WEIR_DURABILITY_OS = 1 } weir_durability;
-typedef enum { WEIR_EXACTLY_ONCE = 0, WEIR_AT_LEAST_ONCE = 1 } weir_guarantee;
 
 /* Zero-initialise; a zero means the default in brackets. */
 typedef struct weir_options {
     const char *data;             /* directory of the log and the state ["./weir-data"]; created when missing */
     int threads;                  /* workers [1] */
     weir_durability durability;   /* [commit]: results count once they are on stable storage */
-    weir_guarantee guarantee;     /* [exactly once] */
     int64_t commit_interval_ms;   /* [100] at the latest; sooner when the input is drained */
     int64_t checkpoint_interval_ms; /* [10000] how often the stores follow their changelogs */
     size_t memory_bytes;          /* [256 MiB] budget for pending state and buffers of the whole process */
