@@ -1,0 +1,80 @@
+/* op.c: the table of operators and the life of an instance.
+ *
+ * Adding an operator is one new file op_<name>.c and one line here. Names are what plans and metrics print, so they never
+ * change their meaning. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "operators/op.h"
+
+extern const struct op_type op_filter_type, op_check_type, op_map_type, op_preaggregate_type,
+    op_aggregate_type, op_merge_type;
+
+static const struct op_type *const op_table[] = {
+    &op_filter_type,       /* keeps rows for which a condition is true */
+    &op_check_type,        /* rejects rows for which a condition is false */
+    &op_map_type,          /* new columns from expressions */
+    &op_preaggregate_type, /* rows → one partial per group and commit, before a re-keying */
+    &op_aggregate_type,    /* rows → results, with a store */
+    &op_merge_type,        /* partials → results, with a store */
+};
+
+const struct op_type *op_type_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof op_table / sizeof op_table[0]; i++)
+        if (strcmp(op_table[i]->name, name) == 0)
+            return op_table[i];
+    return NULL;
+}
+
+int op_create(const struct op_type *type, const void *params, struct op_env *env, struct op **result,
+              struct diag *diag)
+{
+    must(type->size_bytes >= sizeof(struct op));
+    struct op *op = calloc(1, type->size_bytes);
+    if (op == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for operator %s", type->name);
+    op->type = type;
+    op->params = params;
+    op->env = env;
+    int rc = type->open != NULL ? type->open(op, env, diag) : 0;
+    if (rc < 0) {
+        op_destroy(op);
+        return rc;
+    }
+    *result = op;
+    return 0;
+}
+
+void op_destroy(struct op *op)
+{
+    if (op == NULL)
+        return;
+    if (op->type->close != NULL)
+        op->type->close(op);
+    free(op);
+}
+
+/* Rejected rows carry physical indices in the order in which they were found, which is not sorted when several
+ * expressions were evaluated: a byte map over the rows finds them in one pass. */
+int batch_drop_rejected(struct batch *batch, const struct reject_list *rejects, uint32_t first,
+                        struct arena *arena)
+{
+    if (rejects->count == first)
+        return 0;
+    uint8_t *gone = arena_zalloc(arena, batch->row_count + 1);
+    uint16_t *kept = arena_alloc(arena, (batch->selected_count + 1) * sizeof *kept);
+    if (gone == NULL || kept == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = first; i < rejects->count; i++)
+        gone[rejects->items[i].row] = 1;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        uint32_t row = batch_row(batch, i);
+        kept[count] = (uint16_t)row;
+        count += !gone[row];
+    }
+    batch->selection = kept;
+    batch->selected_count = count;
+    return 0;
+}

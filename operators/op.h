@@ -1,0 +1,143 @@
+/* op.h: the contract between operators and the chain that drives them, and the one table that lists them.
+ *
+ * An operator is a type (struct op_type: what it can do) and instances (struct op: its type, its parameters, its state).
+ * Only the chain calls operators; operators never call each other, never touch the log, and allocate from the batch's arena
+ * (struct op_call) or, for state, from memory that they own.
+ *
+ *   open      once; keeps pointers to params (they outlive the instance)
+ *   process   takes a batch, may give batches: OP_DONE = this input is used up (out holds a last batch or none:
+ *             out->row_count 0), OP_MORE = pass out on and call again with the same input
+ *   advance   time moved: windows that end at or before watermark_ms close. OP_MORE / OP_DONE as above, and OP_AGAIN: enough for
+ *             one commit, call again in the next one. NULL: time does not matter to it
+ *   flush     a commit is being made: give what changed since the last one. NULL: nothing is held
+ *   close     frees what the instance owns
+ *
+ * `in` is read-only: a filter shares its columns and writes only a selection. A row that cannot be processed goes to call->rejects (a dead
+ * letter), a late one to call->late; both leave the selection. Negative return values are errors of the environment.
+ * One thread owns an instance. */
+#ifndef WEIR_OPERATORS_OP_H
+#define WEIR_OPERATORS_OP_H
+
+#include "operators/agg_table.h"
+#include "operators/aggregate.h"
+#include "operators/column.h"
+#include "operators/expr.h"
+#include "operators/json_encode.h"
+#include "runtime/state/state.h"
+
+enum { OP_DONE = 0, OP_MORE = 1, OP_AGAIN = 2 };
+
+struct late_row {
+    uint32_t row;
+    int64_t window_start_ms, window_end_ms, lateness_ms;
+};
+
+/* What an operator may use; one a task, made by the runtime, valid as long as the instance. */
+struct op_env {
+    struct state *state;              /* the task's store; NULL for stateless tasks */
+    /* Adds a changelog record to the commit being made; value.data NULL is a tombstone. Copies. */
+    int (*changelog)(void *context, struct bytes key, struct bytes value);
+    void *context;
+    int32_t partition, partition_count;
+    bool check_placement;             /* re-keying was skipped: a row whose group belongs elsewhere is rejected */
+    int64_t closed_before_ms;         /* restored: windows that start before this are closed (INT64_MIN: none) */
+    int64_t store_max_window_ms;      /* restored: no window that starts later is in the store; INT64_MAX when unknown */
+    bool store_may_have;              /* restored: the store may hold something */
+};
+
+/* What belongs to one call. */
+struct op_call {
+    struct arena *arena;              /* batch lifetime */
+    struct reject_list *rejects;
+    struct late_row *late;            /* room for BATCH_ROWS */
+    uint32_t late_count;
+    uint64_t applied_rows;            /* added to by operators that end a chain */
+    struct diag *diag;
+};
+
+struct op;
+struct op_type {
+    const char *name;                 /* as plans and metrics spell it */
+    size_t size_bytes;                /* of an instance, zeroed before open */
+    int (*open)(struct op *op, struct op_env *env, struct diag *diag);
+    int (*process)(struct op *op, struct op_call *call, const struct batch *in, struct batch *out);
+    int (*advance)(struct op *op, struct op_call *call, int64_t watermark_ms, struct batch *out);
+    int (*flush)(struct op *op, struct op_call *call, struct batch *out);
+    void (*close)(struct op *op);
+};
+struct op {
+    const struct op_type *type;
+    const void *params;               /* struct filter_params … of the type; immutable, shared by tasks */
+    struct op_env *env;
+};
+
+/* The table of operators. NULL when there is none of that name. */
+const struct op_type *op_type_find(const char *name);
+/* Allocates and opens an instance. */
+int op_create(const struct op_type *type, const void *params, struct op_env *env, struct op **op, struct diag *diag);
+void op_destroy(struct op *op);
+
+/* filter, check */
+struct filter_params {
+    struct expr *condition;
+    const char *error_class;          /* check: what a row that fails is called */
+    const char *text;                 /* check: the condition's text for messages */
+};
+/* map */
+struct map_params {
+    struct expr_list *list;
+};
+
+/* Groups: shared by preaggregate (rows → partials), aggregate (rows → results) and merge (partials → results).
+ * Partials travel as batches of three columns: group key (text), window start (bigint), encoded accumulators (text). */
+struct group_params {
+    struct expr_list *groups;         /* group columns over the input */
+    struct agg_list *aggregates;
+    struct agg_plan *plan;
+    int64_t window_ms;                /* 0: none */
+    bool emit_final;
+    const char *const *group_names;   /* of the group columns */
+    enum col_type *group_types;
+    struct json_names *key_names;     /* group columns only: the text that decides the partition */
+};
+/* Columns of a result batch: group columns, window_start and window_end when windowed, then the aggregates' outputs. */
+static inline uint32_t group_result_columns(const struct group_params *p)
+{
+    return p->groups->count + (p->window_ms > 0 ? 2 : 0) + p->aggregates->output_count;
+}
+/* The partition of a group: murmur2 of its text (a single text column: raw; else the canonical object). scratch is reused. */
+int32_t group_partition(const struct group_params *params, struct bytes group_key, int32_t partition_count, struct arena *arena,
+                        struct buf *scratch);
+/* What the runtime asks a group operator between commits. */
+size_t op_group_bytes(const struct op *op);
+size_t op_group_entries(const struct op *op);
+int64_t op_group_closed_before(const struct op *op);
+int64_t op_group_max_window(const struct op *op);
+/* Marks what the commit with this number wrote; forgets entries that the store holds (commit number ≤ stored_commit) until at most target_bytes are used. */
+void op_group_evict(struct op *op, int64_t stored_commit, size_t target_bytes);
+/* The number that entries flushed from now on belong to. */
+void op_group_commit_number(struct op *op, int64_t number);
+bool op_is_group(const struct op *op);
+
+/* Store and changelog keys: [8 bytes big-endian window start, sign flipped] when windowed, then the group key. */
+void group_store_key(struct buf *out, int64_t window_start_ms, struct bytes group_key);
+/* Splits such a key. ERR_CORRUPT. */
+int group_store_key_split(struct bytes key, bool windowed, int64_t *window_start_ms, struct bytes *group_key);
+
+/* Writes the selected rows of batch that are not in rejects[first…] into a new selection of out (out may equal batch). ERR_NOMEM. */
+int batch_drop_rejected(struct batch *batch, const struct reject_list *rejects, uint32_t first, struct arena *arena);
+
+/* start = ts − floor_mod(ts, size); false when it would leave the range of int64. */
+static inline bool window_start_of(int64_t ts_ms, int64_t size_ms, int64_t *start_ms)
+{
+    int64_t rest = ts_ms % size_ms;
+    if (rest < 0)
+        rest += size_ms;
+    int64_t start;
+    if (__builtin_sub_overflow(ts_ms, rest, &start) || start > INT64_MAX - size_ms)
+        return false;
+    *start_ms = start;
+    return true;
+}
+
+#endif
