@@ -23,6 +23,8 @@
 #include "operators/column.h"
 #include "operators/expr.h"
 #include "operators/json_encode.h"
+#include "runtime/base/hash.h"
+#include "runtime/base/io.h"
 #include "runtime/state/state.h"
 
 enum { OP_DONE = 0, OP_MORE = 1, OP_AGAIN = 2 };

@@ -1,0 +1,604 @@
+/* group.c: groups and their accumulators between commits.
+ *
+ * The table is a set of pending changes over the store (when there is one): an entry in the table is authoritative, a group
+ * that is not in the table is as the store says. Each commit writes every changed group once, as an absolute value, to the
+ * changelog; the store follows the changelog later, on another thread. So an entry may be forgotten only when the
+ * reader's snapshot of the store already holds its last commit (op_group_evict).
+ *
+ * Windows close in time order. closed_before_ms is the cursor: every window that starts before it has been closed, and its
+ * entries that the store still shows (their tombstones are on the way) are dead. Closing walks the table's and the
+ * store's windows together, loads what only the store has, gives the results of final views, writes tombstones, and stops after
+ * GROUP_CLOSE_ROWS_PER_COMMIT rows, so that a commit stays bounded; the cursor is part of the commit.
+ *
+ * Whether a miss needs a look into the store is known without looking for most windows: nothing later than store_bound_ms
+ * has ever left the table.
+ *
+ * Lateness is judged against the watermark of the row's own source partition at the row's place in it (column
+ * watermark_ms), never against the table's time, so that where a batch or commit is cut never matters. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "operators/group.h"
+
+static const struct group_params *params_of(const struct group_op *group) { return group->op.params; }
+
+int group_open(struct op *op, struct op_env *env, struct diag *diag)
+{
+    struct group_op *group = (struct group_op *)op;
+    const struct group_params *params = op->params;
+    buf_init(&group->store_key, 0);
+    buf_init(&group->encoded, 0);
+    buf_init(&group->text, 0);
+    arena_init(&group->load, 0);
+    group->closed_before_ms = env->closed_before_ms;
+    group->max_window_ms = env->store_max_window_ms == INT64_MAX ? INT64_MIN : env->store_max_window_ms;
+    group->store_bound_ms = env->store_max_window_ms;
+    group->store_may_have = env->state != NULL && env->store_may_have;
+    int rc = agg_table_create(params->plan, &group->table);
+    return rc < 0 ? diag_set(diag, rc, "no memory for the aggregation table") : 0;
+}
+
+void group_close(struct op *op)
+{
+    struct group_op *group = (struct group_op *)op;
+    if (group->table != NULL)
+        agg_table_destroy(group->table);
+    free(group->closing);
+    buf_deinit(&group->store_key);
+    buf_deinit(&group->encoded);
+    buf_deinit(&group->text);
+    arena_deinit(&group->load);
+}
+
+void group_store_key(struct buf *out, int64_t window_start_ms, struct bytes group_key)
+{
+    if (window_start_ms != WINDOW_NONE)
+        buf_be64(out, (uint64_t)window_start_ms ^ (1ull << 63));
+    buf_append_bytes(out, group_key);
+}
+
+int group_store_key_split(struct bytes key, bool windowed, int64_t *window_start_ms, struct bytes *group_key)
+{
+    *window_start_ms = WINDOW_NONE;
+    if (windowed) {
+        uint64_t start;
+        TRY(take_be64(&key, &start));
+        *window_start_ms = (int64_t)(start ^ (1ull << 63));
+    }
+    *group_key = key;
+    return 0;
+}
+
+/* ---- loading ---- */
+
+static int load_entry(struct group_op *group, struct agg_entry *entry, struct diag *diag)
+{
+    entry->is_new = 0;
+    if (entry->window_start_ms != WINDOW_NONE && entry->window_start_ms > group->max_window_ms)
+        group->max_window_ms = entry->window_start_ms;
+    if (!group->store_may_have || entry->window_start_ms > group->store_bound_ms)
+        return 0;
+    buf_clear(&group->store_key);
+    group_store_key(&group->store_key, entry->window_start_ms, entry->key);
+    if (!buf_ok(&group->store_key))
+        return ERR_NOMEM;
+    struct bytes value;
+    int rc = state_get(group->op.env->state, bytes_of(group->store_key.data, group->store_key.size),
+                       &group->load, &value, diag);
+    if (rc <= 0)
+        return rc;
+    rc = agg_decode(params_of(group)->plan, agg_entry_row(entry), value);
+    return rc < 0 ? diag_set(diag, rc, "a stored aggregate does not decode: delete the state directory to rebuild it") : 0;
+}
+
+static int load_new_entries(struct group_op *group, struct agg_entry **entries, uint32_t count,
+                            struct diag *diag)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (__builtin_expect(entries[i]->is_new, 0))
+            TRY(load_entry(group, entries[i], diag));
+    arena_reset(&group->load);
+    return 0;
+}
+
+static void mark_entries(struct group_op *group, struct agg_entry **entries, uint32_t count, void **rows)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!entries[i]->is_dirty)
+            agg_table_mark(group->table, entries[i]);
+        rows[i] = agg_entry_row(entries[i]);
+    }
+}
+
+/* ---- rows in ---- */
+
+/* Window starts of the selected rows; rows whose window has closed at their place go to call->late, rows whose window cannot
+ * be expressed are rejected. The selection of batch shrinks accordingly. */
+static int assign_windows(const struct group_params *params, struct op_call *call, struct batch *batch,
+                          int64_t *starts)
+{
+    uint16_t *kept = arena_alloc(call->arena, (batch->selected_count + 1) * sizeof *kept);
+    if (kept == NULL)
+        return ERR_NOMEM;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        uint32_t row = batch_row(batch, i);
+        int64_t start;
+        if (!window_start_of(batch->event_time_ms[row], params->window_ms, &start)) {
+            TRY(reject_add(call->rejects, row, "event_time_range",
+                           "event time %lld has no window of %lld ms", (long long)batch->event_time_ms[row],
+                           (long long)params->window_ms));
+            continue;
+        }
+        int64_t end = start + params->window_ms;
+        if (batch->watermark_ms != NULL && end <= batch->watermark_ms[row]) {
+            call->late[call->late_count++] =
+                (struct late_row){row, start, end, batch->watermark_ms[row] - end};
+            continue;
+        }
+        starts[count] = start;
+        kept[count++] = (uint16_t)row;
+    }
+    batch->selection = kept;
+    batch->selected_count = count;
+    return 0;
+}
+
+int32_t group_partition(const struct group_params *params, struct bytes group_key, int32_t partition_count,
+                        struct arena *arena, struct buf *scratch)
+{
+    if (partition_count == 1)
+        return 0;
+    uint32_t count = params->groups->count;
+    struct column *columns = arena_alloc(arena, count * sizeof *columns);
+    must(columns != NULL);
+    for (uint32_t i = 0; i < count; i++)
+        must(column_alloc(&columns[i], params->group_types[i], 1, true, arena) == 0);
+    must(group_key_decode(group_key, columns, count, 0, arena) == 0);
+    buf_clear(scratch);
+    json_encode_key(scratch, params->key_names, columns, 0, false);
+    must(buf_ok(scratch));
+    return murmur2_partition(scratch->data, scratch->size, partition_count);
+}
+
+static int reject_misplaced(struct group_op *group, struct op_call *call, const struct batch *batch,
+                            const struct bytes *keys)
+{
+    const struct op_env *env = group->op.env;
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        int32_t where = group_partition(params_of(group), keys[i], env->partition_count, call->arena, &group->text);
+        if (where != env->partition)
+            TRY(reject_add(call->rejects, batch_row(batch, i), "misplaced",
+                           "the topic is declared to be partitioned by this group, which belongs in partition "
+                           "%d, not %d", (int)where, (int)env->partition));
+    }
+    return 0;
+}
+
+/* Evaluates the arguments and filters of all calls; a constant TRUE stands for no filter (data NULL). */
+static int eval_arguments(const struct group_params *params, struct op_call *call, const struct batch *batch,
+                          struct column *arguments, struct column *filters)
+{
+    for (uint32_t c = 0; c < params->aggregates->call_count; c++) {
+        const struct agg_call *agg = &params->aggregates->calls[c];
+        memset(&arguments[c], 0, sizeof arguments[c]);
+        memset(&filters[c], 0, sizeof filters[c]);
+        if (agg->argument != NULL)
+            TRY(expr_eval(agg->argument, batch, &arguments[c], call->rejects));
+        if (agg->filter != NULL)
+            TRY(expr_eval(agg->filter, batch, &filters[c], call->rejects));
+    }
+    return 0;
+}
+
+static int eval_inputs(struct group_op *group, struct op_call *call, struct batch *batch,
+                       struct column *groups, struct column *arguments, struct column *filters)
+{
+    const struct group_params *params = params_of(group);
+    uint32_t first = call->rejects->count;
+    for (uint32_t i = 0; i < params->groups->count; i++)
+        TRY(expr_eval(params->groups->exprs[i], batch, &groups[i], call->rejects));
+    TRY(eval_arguments(params, call, batch, arguments, filters));
+    TRY(batch_drop_rejected(batch, call->rejects, first, call->arena));
+    first = call->rejects->count;
+    TRY(agg_check(params->plan, batch, arguments, filters, call->rejects));
+    return batch_drop_rejected(batch, call->rejects, first, call->arena);
+}
+
+int group_update_rows(struct group_op *group, struct op_call *call, const struct batch *in)
+{
+    const struct group_params *params = params_of(group);
+    struct arena *arena = call->arena;
+    struct batch batch = *in;
+    uint32_t calls = params->aggregates->call_count;
+    struct column *groups = arena_alloc(arena, (params->groups->count + 1) * sizeof *groups);
+    struct column *arguments = arena_alloc(arena, (calls + 1) * sizeof *arguments);
+    struct column *filters = arena_alloc(arena, (calls + 1) * sizeof *filters);
+    struct bytes *keys = arena_alloc(arena, (in->selected_count + 1) * sizeof *keys);
+    struct agg_entry **entries = arena_alloc(arena, (in->selected_count + 1) * sizeof *entries);
+    void **rows = arena_alloc(arena, (in->selected_count + 1) * sizeof *rows);
+    int64_t *starts = NULL;
+    if (groups == NULL || arguments == NULL || filters == NULL || keys == NULL || entries == NULL || rows == NULL)
+        return ERR_NOMEM;
+
+    TRY(eval_inputs(group, call, &batch, groups, arguments, filters));
+    if (group->op.env->check_placement && group->op.env->partition_count > 1) {
+        uint32_t first = call->rejects->count;
+        TRY(group_key_encode_batch(&batch, groups, params->groups->count, keys));
+        TRY(reject_misplaced(group, call, &batch, keys));
+        TRY(batch_drop_rejected(&batch, call->rejects, first, arena));
+    }
+    if (params->window_ms > 0) {
+        uint32_t first = call->rejects->count;
+        starts = arena_alloc(arena, (batch.selected_count + 1) * sizeof *starts);
+        if (starts == NULL)
+            return ERR_NOMEM;
+        TRY(assign_windows(params, call, &batch, starts));
+        must(call->rejects->count >= first);
+    }
+    if (batch.selected_count == 0)
+        return 0;
+    TRY(group_key_encode_batch(&batch, groups, params->groups->count, keys));
+    TRY(agg_table_probe(group->table, batch.selected_count, starts, keys, entries));
+    TRY(load_new_entries(group, entries, batch.selected_count, call->diag));
+    mark_entries(group, entries, batch.selected_count, rows);
+    TRY(agg_update(params->plan, &batch, arguments, filters, rows));
+    call->applied_rows += batch.selected_count;
+    return 0;
+}
+
+/* ---- partials in ---- */
+
+int group_merge_partials(struct group_op *group, struct op_call *call, const struct batch *in)
+{
+    const struct group_params *params = params_of(group);
+    uint32_t n = in->selected_count;
+    struct agg_entry **entries = arena_alloc(call->arena, (n + 1) * sizeof *entries);
+    void **rows = arena_alloc(call->arena, (n + 1) * sizeof *rows);
+    if (entries == NULL || rows == NULL)
+        return ERR_NOMEM;
+    must(in->column_count == 3 && in->selection == NULL);
+    const int64_t *starts = in->columns[1].i64;
+    if (params->window_ms > 0)
+        for (uint32_t i = 0; i < n; i++)
+            if (starts[i] < group->closed_before_ms)
+                return diag_set(call->diag, ERR_STATE,
+                                "a partial for the window that starts at %lld arrived after the window was closed",
+                                (long long)starts[i]);
+    TRY(agg_table_probe(group->table, n, params->window_ms > 0 ? starts : NULL, in->columns[0].text, entries));
+    TRY(load_new_entries(group, entries, n, call->diag));
+    mark_entries(group, entries, n, rows);
+    for (uint32_t i = 0; i < n; i++) {
+        int rc = agg_merge_encoded(params->plan, rows[i], in->columns[2].text[i]);
+        if (rc < 0)
+            return diag_set(call->diag, rc, "a partial aggregate does not decode");
+    }
+    call->applied_rows += n;
+    return 0;
+}
+
+/* ---- out ---- */
+
+/* Takes up to BATCH_ROWS entries off the dirty list. */
+static uint32_t take_changed(struct group_op *group, struct agg_entry **entries)
+{
+    if (!group->is_flushing) {
+        group->is_flushing = true;
+        group->dirty = agg_table_take_dirty(group->table);
+    }
+    uint32_t n = 0;
+    for (; group->dirty != NULL && n < BATCH_ROWS; group->dirty = group->dirty->next_dirty)
+        entries[n++] = group->dirty;
+    if (n == 0)
+        group->is_flushing = false;
+    return n;
+}
+
+int group_flush_partials(struct group_op *group, struct op_call *call, struct batch *out)
+{
+    const struct group_params *params = params_of(group);
+    struct agg_entry **entries = arena_alloc(call->arena, BATCH_ROWS * sizeof *entries);
+    if (entries == NULL)
+        return ERR_NOMEM;
+    memset(out, 0, sizeof *out);
+    uint32_t n = take_changed(group, entries);
+    if (n == 0) {
+        agg_table_clear(group->table);
+        return OP_DONE;
+    }
+    struct column *columns = arena_alloc(call->arena, 3 * sizeof *columns);
+    if (columns == NULL)
+        return ERR_NOMEM;
+    TRY(column_alloc(&columns[0], COL_TEXT, n, false, call->arena));
+    TRY(column_alloc(&columns[1], COL_BIGINT, n, false, call->arena));
+    TRY(column_alloc(&columns[2], COL_TEXT, n, false, call->arena));
+    for (uint32_t i = 0; i < n; i++) {
+        buf_clear(&group->encoded);
+        agg_encode(params->plan, agg_entry_row(entries[i]), &group->encoded);
+        struct bytes copy = arena_copy(call->arena, bytes_of(group->encoded.data, group->encoded.size));
+        if (!buf_ok(&group->encoded) || copy.data == NULL)
+            return ERR_NOMEM;
+        columns[0].text[i] = entries[i]->key;
+        columns[1].i64[i] = entries[i]->window_start_ms;
+        columns[2].text[i] = copy;
+    }
+    *out = (struct batch){.row_count = n, .selected_count = n, .columns = columns, .column_count = 3, .arena = call->arena};
+    return OP_MORE;
+}
+
+/* The scope that the outputs were compiled against: group columns, window bounds, call results. */
+static int fill_inputs(struct group_op *group, struct op_call *call, struct agg_entry *const *entries, uint32_t n,
+                       struct column *columns, uint32_t column_count)
+{
+    const struct group_params *params = params_of(group);
+    uint32_t groups = params->groups->count, windows = params->window_ms > 0 ? 2 : 0;
+    for (uint32_t c = 0; c < column_count; c++) {
+        enum col_type type = c < groups             ? params->group_types[c]
+                             : c < groups + windows ? COL_TIMESTAMPTZ
+                                                    : params->aggregates->calls[c - groups - windows].result_type;
+        TRY(column_alloc(&columns[c], type, n, true, call->arena));
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        int rc = group_key_decode(entries[i]->key, columns, groups, i, call->arena);
+        if (rc < 0)
+            return diag_set(call->diag, rc, "a stored group key does not decode");
+        if (windows) {
+            columns[groups].i64[i] = entries[i]->window_start_ms;
+            columns[groups + 1].i64[i] = entries[i]->window_start_ms + params->window_ms;
+        }
+        rc = agg_result(params->plan, agg_entry_row(entries[i]), columns + groups + windows, i);
+        if (rc == ERR_RANGE)
+            TRY(reject_add(call->rejects, i, "numeric_out_of_range", "an aggregate needs more than %d digits",
+                           NUMERIC_MAX_DIGITS));
+        else if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int build_results(struct group_op *group, struct op_call *call, struct agg_entry *const *entries, uint32_t n,
+                         struct batch *out)
+{
+    const struct group_params *params = params_of(group);
+    uint32_t fixed = params->groups->count + (params->window_ms > 0 ? 2 : 0);
+    uint32_t inputs = fixed + params->aggregates->call_count;
+    uint32_t first = call->rejects->count;
+    struct column *columns = arena_alloc(call->arena, (inputs + 1) * sizeof *columns);
+    struct column *results = arena_alloc(call->arena, group_result_columns(params) * sizeof *results);
+    if (columns == NULL || results == NULL)
+        return ERR_NOMEM;
+    TRY(fill_inputs(group, call, entries, n, columns, inputs));
+    *out = (struct batch){.row_count = n, .selected_count = n, .columns = columns, .column_count = inputs, .arena = call->arena};
+    TRY(batch_drop_rejected(out, call->rejects, first, call->arena));
+    first = call->rejects->count;
+    memcpy(results, columns, fixed * sizeof *results);
+    for (uint32_t i = 0; i < params->aggregates->output_count; i++)
+        TRY(expr_eval(params->aggregates->outputs[i], out, &results[fixed + i], call->rejects));
+    TRY(batch_drop_rejected(out, call->rejects, first, call->arena));
+    out->columns = results;
+    out->column_count = group_result_columns(params);
+    return 0;
+}
+
+static int write_changelog(struct group_op *group, struct agg_entry *entry, bool is_tombstone)
+{
+    buf_clear(&group->store_key);
+    group_store_key(&group->store_key, entry->window_start_ms, entry->key);
+    buf_clear(&group->encoded);
+    if (!is_tombstone)
+        agg_encode(params_of(group)->plan, agg_entry_row(entry), &group->encoded);
+    if (!buf_ok(&group->store_key) || !buf_ok(&group->encoded))
+        return ERR_NOMEM;
+    entry->changelog_offset = group->commit_number;
+    struct bytes value = is_tombstone ? (struct bytes){NULL, 0} : bytes_of(group->encoded.data, group->encoded.size);
+    return group->op.env->changelog(group->op.env->context, bytes_of(group->store_key.data, group->store_key.size),
+                                    value);
+}
+
+int group_flush_results(struct op *op, struct op_call *call, struct batch *out)
+{
+    struct group_op *group = (struct group_op *)op;
+    struct agg_entry **entries = arena_alloc(call->arena, BATCH_ROWS * sizeof *entries);
+    if (entries == NULL)
+        return ERR_NOMEM;
+    memset(out, 0, sizeof *out);
+    uint32_t n = take_changed(group, entries);
+    group->closed_rows = 0;
+    if (n == 0)
+        return OP_DONE;
+    for (uint32_t i = 0; i < n; i++)
+        TRY(write_changelog(group, entries[i], false));
+    if (!params_of(group)->emit_final)
+        TRY(build_results(group, call, entries, n, out));
+    return OP_MORE;
+}
+
+/* ---- closing ---- */
+
+struct next_window {
+    int64_t start_ms;
+    bool found;
+};
+static int first_key(void *context, struct bytes key, struct bytes value)
+{
+    (void)value;
+    struct next_window *next = context;
+    struct bytes group_key;
+    TRY(group_store_key_split(key, true, &next->start_ms, &group_key));
+    next->found = true;
+    return 1;
+}
+
+static int next_stored_window(struct group_op *group, struct next_window *next, struct diag *diag)
+{
+    next->found = false;
+    if (!group->store_may_have || group->closed_before_ms > group->store_bound_ms)
+        return 0;
+    uint8_t from[8];
+    store_be64(from, (uint64_t)group->closed_before_ms ^ (1ull << 63));
+    int rc = state_scan(group->op.env->state, bytes_of(from, 8), (struct bytes){NULL, 0}, first_key, next, diag);
+    return rc < 0 ? rc : 0;
+}
+
+struct load_window {
+    struct group_op *group;
+    struct diag *diag;
+};
+static int load_stored(void *context, struct bytes key, struct bytes value)
+{
+    struct load_window *load = context;
+    struct group_op *group = load->group;
+    int64_t start;
+    struct bytes group_key;
+    TRY(group_store_key_split(key, true, &start, &group_key));
+    struct agg_entry *entry;
+    TRY(agg_table_probe(group->table, 1, &start, &group_key, &entry));
+    if (!entry->is_new)
+        return 0;
+    entry->is_new = 0;
+    int rc = agg_decode(params_of(group)->plan, agg_entry_row(entry), value);
+    return rc < 0 ? diag_set(load->diag, rc, "a stored aggregate does not decode: delete the state directory to rebuild it") : 0;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return bytes_compare((*(struct agg_entry *const *)a)->key, (*(struct agg_entry *const *)b)->key);
+}
+
+/* Brings the whole window into the table and lists its entries in key order, so that what a final view gives does not depend on
+ * where its groups lay. */
+static int collect_window(struct group_op *group, int64_t start_ms, struct diag *diag)
+{
+    if (group->store_may_have && start_ms <= group->store_bound_ms) {
+        uint8_t from[8], to[8];
+        store_be64(from, (uint64_t)start_ms ^ (1ull << 63));
+        store_be64(to, ((uint64_t)start_ms ^ (1ull << 63)) + 1);
+        struct load_window load = {group, diag};
+        TRY(state_scan(group->op.env->state, bytes_of(from, 8), bytes_of(to, 8), load_stored, &load, diag));
+    }
+    group->closing_count = group->closing_next = 0;
+    group->closing_window_ms = start_ms;
+    for (struct agg_entry *e = agg_table_window(group->table, start_ms); e != NULL; e = agg_entry_next_in_window(e)) {
+        if (group->closing_count == group->closing_capacity) {
+            size_t capacity = group->closing_capacity ? group->closing_capacity * 2 : 256;
+            struct agg_entry **grown = realloc(group->closing, capacity * sizeof *grown);
+            if (grown == NULL)
+                return ERR_NOMEM;
+            group->closing = grown;
+            group->closing_capacity = capacity;
+        }
+        group->closing[group->closing_count++] = e;
+    }
+    qsort(group->closing, group->closing_count, sizeof *group->closing, compare_keys);
+    return 0;
+}
+
+/* 1: closing[] holds a window to close; 0: no window ends at or before the watermark. */
+static int open_next_window(struct group_op *group, int64_t watermark_ms, struct diag *diag)
+{
+    int64_t size = params_of(group)->window_ms, start;
+    struct next_window stored;
+    TRY(next_stored_window(group, &stored, diag));
+    bool found = agg_table_first_window(group->table, &start);
+    if (stored.found && (!found || stored.start_ms < start)) {
+        start = stored.start_ms;
+        found = true;
+    }
+    if (!found || start + size > watermark_ms) {
+        if (watermark_ms - size + 1 > group->closed_before_ms)
+            group->closed_before_ms = watermark_ms - size + 1;
+        return 0;
+    }
+    TRY(collect_window(group, start, diag));
+    return 1;
+}
+
+/* Entries of the last batch are gone only now, since that batch borrowed from them. */
+static void remove_closed(struct group_op *group)
+{
+    for (size_t i = 0; i < group->closing_next; i++)
+        agg_table_remove(group->table, group->closing[i]);
+    memmove(group->closing, group->closing + group->closing_next,
+            (group->closing_count - group->closing_next) * sizeof *group->closing);
+    group->closing_count -= group->closing_next;
+    group->closing_next = 0;
+}
+
+int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, struct batch *out)
+{
+    struct group_op *group = (struct group_op *)op;
+    const struct group_params *params = op->params;
+    memset(out, 0, sizeof *out);
+    if (params->window_ms == 0 || watermark_ms < INT64_MIN + params->window_ms)
+        return OP_DONE;
+    crash_point("close_before");
+    if (group->closing_next > 0)
+        remove_closed(group);
+    if (group->closing_count == 0) {
+        if (group->closed_rows >= GROUP_CLOSE_ROWS_PER_COMMIT)
+            return OP_AGAIN;
+        int rc = open_next_window(group, watermark_ms, call->diag);
+        if (rc <= 0)
+            return rc < 0 ? rc : OP_DONE;
+    }
+    uint32_t n = (uint32_t)(group->closing_count < BATCH_ROWS ? group->closing_count : BATCH_ROWS);
+    if (params->emit_final)
+        TRY(build_results(group, call, group->closing, n, out));
+    for (uint32_t i = 0; i < n; i++)
+        TRY(write_changelog(group, group->closing[i], true));
+    group->closing_next = n;
+    group->closed_rows += n;
+    if (n == group->closing_count)
+        group->closed_before_ms = group->closing_window_ms + 1;
+    return OP_MORE;
+}
+
+/* ---- what the runtime asks ---- */
+
+extern const struct op_type op_preaggregate_type, op_aggregate_type, op_merge_type;
+bool op_is_group(const struct op *op)
+{
+    return op->type == &op_preaggregate_type || op->type == &op_aggregate_type || op->type == &op_merge_type;
+}
+static const struct group_op *group_of(const struct op *op)
+{
+    must(op_is_group(op));
+    return (const struct group_op *)op;
+}
+size_t op_group_bytes(const struct op *op) { return agg_table_bytes(group_of(op)->table); }
+size_t op_group_entries(const struct op *op) { return agg_table_count(group_of(op)->table); }
+int64_t op_group_closed_before(const struct op *op) { return group_of(op)->closed_before_ms; }
+int64_t op_group_max_window(const struct op *op) { return group_of(op)->max_window_ms; }
+void op_group_commit_number(struct op *op, int64_t number)
+{
+    must(op_is_group(op));
+    ((struct group_op *)op)->commit_number = number;
+}
+
+struct evict {
+    struct group_op *group;
+    int64_t stored_commit;
+    size_t target_bytes;
+};
+static bool evict_entry(void *context, struct agg_entry *entry)
+{
+    struct evict *evict = context;
+    struct group_op *group = evict->group;
+    if (entry->is_dirty || entry->is_new || entry->changelog_offset > evict->stored_commit)
+        return true;
+    group->store_may_have = true;
+    if (entry->window_start_ms > group->store_bound_ms)
+        group->store_bound_ms = entry->window_start_ms;
+    agg_table_remove(group->table, entry);
+    return agg_table_bytes(group->table) > evict->target_bytes;
+}
+
+void op_group_evict(struct op *op, int64_t stored_commit, size_t target_bytes)
+{
+    must(op_is_group(op));
+    struct group_op *group = (struct group_op *)op;
+    struct evict evict = {group, stored_commit, target_bytes};
+    size_t cursor = 0;
+    if (agg_table_bytes(group->table) > target_bytes)
+        agg_table_each(group->table, &cursor, evict_entry, &evict);
+}

@@ -1,0 +1,41 @@
+/* group.h: what preaggregate, aggregate and merge share: a table of groups over an optional store. Private to operators/. */
+#ifndef WEIR_OPERATORS_GROUP_H
+#define WEIR_OPERATORS_GROUP_H
+
+#include "operators/group_key.h"
+#include "operators/op.h"
+
+enum { GROUP_CLOSE_ROWS_PER_COMMIT = 100000 };
+
+struct group_op {
+    struct op op;
+    struct agg_table *table;
+    int64_t commit_number;        /* that entries flushed from now on belong to */
+    int64_t closed_before_ms;     /* windows that start before this are closed for good */
+    int64_t max_window_ms;        /* the highest window start ever touched */
+    int64_t store_bound_ms;       /* no window that starts later is in the store and not in the table */
+    bool store_may_have;          /* the store may hold groups that the table does not */
+    bool is_flushing;
+    struct agg_entry *dirty;      /* the part of the dirty list that is not flushed yet */
+    struct agg_entry **closing;   /* entries of the window that is being closed, sorted by key */
+    size_t closing_count, closing_next, closing_capacity;
+    int64_t closing_window_ms;
+    uint32_t closed_rows;         /* in the commit being made */
+    struct buf store_key, encoded, text;
+    struct arena load;            /* reset after each batch of loads */
+};
+
+int group_open(struct op *op, struct op_env *env, struct diag *diag);
+void group_close(struct op *op);
+/* Rows → accumulators: groups, arguments, window and lateness, placement, probe, load, update. */
+int group_update_rows(struct group_op *group, struct op_call *call, const struct batch *in);
+/* Partials → accumulators. */
+int group_merge_partials(struct group_op *group, struct op_call *call, const struct batch *in);
+/* The next batch of changed groups as partials (OP_MORE), or OP_DONE after the last one, with the table cleared. */
+int group_flush_partials(struct group_op *group, struct op_call *call, struct batch *out);
+/* Changelog records of changed groups and, unless final, a batch of results. */
+int group_flush_results(struct op *op, struct op_call *call, struct batch *out);
+/* Closes windows: results when final, and tombstones. */
+int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, struct batch *out);
+
+#endif
