@@ -1,0 +1,420 @@
+/* port_log.c: the door's first implementation: the embedded log.
+ *
+ * A reader fetches up to FETCH_BYTES of whole batches at a time and hands their records out in runs of up to max_rows, across batch
+ * borders, so that many small batches still make one large run. Plain (decompressed) bytes of the batches of one run live in a
+ * small pool of buffers: a run ends early when the pool is used up.
+ *
+ * An out encodes records into lz4 batches of BATCH_PLAIN_BYTES as they come, on the worker's own thread, and keeps the finished
+ * bytes until the commit appends them. Nothing reaches the log before that. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "log/log.h"
+#include "runtime/port.h"
+
+enum { FETCH_BYTES = 1 << 20, BATCH_PLAIN_BYTES = 256 << 10, POOL_BUFFERS = 64 };
+
+struct port_log {
+    struct port port;
+    struct log *log;
+};
+static struct log *log_of(struct port *port) { return ((struct port_log *)port)->log; }
+
+/* ---- topics ---- */
+
+static int port_topic_describe(struct port *port, const char *topic, struct port_topic *info, struct diag *diag)
+{
+    struct topic_info found;
+    TRY(topic_describe(log_of(port), topic, &found, diag));
+    memcpy(info->id, found.id.bytes, sizeof info->id);
+    info->partitions = found.partitions;
+    if (topic_config_get(log_of(port), topic, "weir.partitioned.by", info->partitioned_by,
+                         sizeof info->partitioned_by) < 0)
+        info->partitioned_by[0] = '\0';
+    return 0;
+}
+
+static int port_topic_create(struct port *port, const char *topic, int32_t partitions,
+                             const struct port_setting *settings, size_t setting_count, struct diag *diag)
+{
+    struct config_entry config[8];
+    must(setting_count <= 8);
+    for (size_t i = 0; i < setting_count; i++)
+        config[i] = (struct config_entry){settings[i].key, settings[i].value};
+    return topic_create(log_of(port), topic, partitions, config, setting_count, diag);
+}
+
+static int port_topic_delete(struct port *port, const char *topic, struct diag *diag)
+{
+    return topic_delete(log_of(port), topic, diag);
+}
+
+static int port_range(struct port *port, const char *topic, int32_t partition, struct port_range *range,
+                      struct diag *diag)
+{
+    struct partition *handle;
+    TRY(partition_get(log_of(port), topic, partition, &handle, diag));
+    TRY(partition_status(handle, diag));
+    struct partition_offsets offsets;
+    partition_offsets(handle, &offsets);
+    range->start = offsets.start;
+    range->stable = offsets.stable;
+    return 0;
+}
+
+static int port_watch(struct port *port, const char *topic, int32_t partition, void (*wake)(void *), void *context,
+                      struct diag *diag)
+{
+    struct partition *handle;
+    TRY(partition_get(log_of(port), topic, partition, &handle, diag));
+    return partition_watch(handle, wake, context);
+}
+
+static void port_unwatch(struct port *port, const char *topic, int32_t partition, int watch_id)
+{
+    struct partition *handle;
+    if (partition_get(log_of(port), topic, partition, &handle, NULL) == 0)
+        partition_unwatch(handle, watch_id);
+}
+
+static int port_purge(struct port *port, const char *topic, int32_t partition, int64_t offset, struct diag *diag)
+{
+    struct partition *handle;
+    TRY(partition_get(log_of(port), topic, partition, &handle, diag));
+    return partition_purge(handle, offset, diag);
+}
+
+static int port_position(struct port *port, const char *group, const char *topic, int32_t partition, int64_t *offset,
+                         struct diag *diag)
+{
+    struct group_offset found;
+    int rc = group_fetch(log_of(port), group, topic, partition, &found);
+    *offset = rc == 0 ? found.offset : -1;
+    return rc == ERR_NOT_FOUND ? 0 : rc < 0 ? diag_set(diag, rc, "cannot read the offsets of group %s", group) : 0;
+}
+
+/* ---- reading ---- */
+
+struct port_reader {
+    struct partition *partition;
+    struct fetch fetch;
+    struct fetch_reader walk;        /* over the batches of fetch */
+    struct buf pool[POOL_BUFFERS];
+    uint32_t pool_used;
+    struct record_reader records;    /* of the batch that is being handed out */
+    bool in_batch, in_fetch;
+    int64_t position;
+};
+
+static int port_reader_open(struct port *port, const char *topic, int32_t partition, int64_t offset,
+                            struct port_reader **result, struct diag *diag)
+{
+    struct partition *handle;
+    TRY(partition_get(log_of(port), topic, partition, &handle, diag));
+    struct port_reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for a reader of %s-%d", topic, (int)partition);
+    reader->partition = handle;
+    reader->position = offset;
+    fetch_init(&reader->fetch);
+    fetch_reader_init(&reader->walk);
+    for (size_t i = 0; i < POOL_BUFFERS; i++)
+        buf_init(&reader->pool[i], 0);
+    *result = reader;
+    return 0;
+}
+
+static void port_reader_close(struct port_reader *reader)
+{
+    if (reader == NULL)
+        return;
+    fetch_deinit(&reader->fetch);
+    fetch_reader_deinit(&reader->walk);
+    for (size_t i = 0; i < POOL_BUFFERS; i++)
+        buf_deinit(&reader->pool[i]);
+    free(reader);
+}
+
+/* The batch in progress keeps its plain bytes in pool[0] when a new run starts. */
+static void start_run(struct port_reader *reader)
+{
+    if (reader->in_batch && reader->pool_used > 1) {
+        struct buf swap = reader->pool[0];
+        reader->pool[0] = reader->pool[reader->pool_used - 1];
+        reader->pool[reader->pool_used - 1] = swap;
+    }
+    reader->pool_used = reader->in_batch ? 1 : 0;
+}
+
+/* 1: records is open on the next data batch; 0: the fetch is used up. */
+static int next_batch(struct port_reader *reader, struct diag *diag)
+{
+    struct bytes batch;
+    struct batch_header header;
+    int rc = fetch_reader_next_batch(&reader->walk, &batch, &header);
+    if (rc <= 0)
+        return rc < 0 ? diag_set(diag, rc, "a fetched batch is damaged") : 0;
+    TRY(record_reader_open(&reader->records, batch, BATCH_PLAIN_LIMIT_BYTES, &reader->pool[reader->pool_used], diag));
+    reader->pool_used++;
+    reader->in_batch = true;
+    return 1;
+}
+
+/* Takes records of the open batch; the batch is closed when it has no more. */
+static int take_records(struct port_reader *reader, struct source_row *rows, uint32_t max_rows, uint32_t *count,
+                        struct diag *diag)
+{
+    struct record record;
+    while (*count < max_rows) {
+        int rc = record_reader_next(&reader->records, &record);
+        if (rc < 0)
+            return diag_set(diag, rc, "the batch at offset %lld does not decode",
+                            (long long)reader->records.header.base_offset);
+        if (rc == 0) {
+            reader->in_batch = false;
+            return 0;
+        }
+        if (record.offset < reader->position)
+            continue;
+        rows[(*count)++] = (struct source_row){record.offset,  record.timestamp_ms, record.key,
+                                               record.value, record.headers,      record.header_count};
+        reader->position = record.offset + 1;
+    }
+    return 0;
+}
+
+/* 1: something was fetched. */
+static int fetch_more(struct port_reader *reader, struct diag *diag)
+{
+    TRY(partition_fetch(reader->partition, reader->position, READ_COMMITTED, FETCH_BYTES, &reader->fetch, diag));
+    if (reader->fetch.next_offset == reader->position)
+        return 0;
+    fetch_reader_start(&reader->walk, &reader->fetch, reader->position);
+    reader->in_fetch = true;
+    return 1;
+}
+
+static int port_reader_read(struct port_reader *reader, struct source_row *rows, uint32_t max_rows, uint32_t *count,
+                            int64_t *next, struct diag *diag)
+{
+    *count = 0;
+    start_run(reader);
+    while (*count < max_rows) {
+        if (reader->in_batch) {
+            TRY(take_records(reader, rows, max_rows, count, diag));
+            continue;
+        }
+        if (reader->in_fetch) {
+            if (reader->pool_used == POOL_BUFFERS)
+                break;
+            int rc = next_batch(reader, diag);
+            if (rc < 0)
+                return rc;
+            if (rc == 0) {
+                reader->in_fetch = false;
+                reader->position = reader->fetch.next_offset;
+            }
+            continue;
+        }
+        if (*count > 0)
+            break; /* rows borrow from the fetch that is used up: the next run starts a new one */
+        int rc = fetch_more(reader, diag);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            break;
+    }
+    *next = reader->position;
+    return 0;
+}
+
+/* ---- writing ---- */
+
+struct port_out {
+    struct partition *partition;
+    struct batch_builder builder;
+    struct buf batches;              /* finished batches, one after the other */
+    int64_t records;
+};
+
+static int port_out_open(struct port *port, const char *topic, int32_t partition, struct port_out **result,
+                         struct diag *diag)
+{
+    struct partition *handle;
+    TRY(partition_get(log_of(port), topic, partition, &handle, diag));
+    struct port_out *out = calloc(1, sizeof *out);
+    if (out == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for the output %s-%d", topic, (int)partition);
+    out->partition = handle;
+    batch_builder_init(&out->builder, CODEC_LZ4);
+    buf_init(&out->batches, 0);
+    *result = out;
+    return 0;
+}
+
+static int finish_batch(struct port_out *out, struct diag *diag)
+{
+    if (out->builder.record_count == 0)
+        return 0;
+    struct bytes batch;
+    int rc = batch_builder_finish(&out->builder, &batch);
+    if (rc < 0)
+        return diag_set(diag, rc, "cannot encode an output batch: %s", error_text(rc));
+    buf_append_bytes(&out->batches, batch);
+    batch_builder_reset(&out->builder);
+    return buf_ok(&out->batches) ? 0 : diag_set(diag, ERR_NOMEM, "no memory for pending output");
+}
+
+static int port_out_add(struct port_out *out, int64_t timestamp_ms, struct bytes key, struct bytes value,
+                        struct bytes headers, int32_t header_count, struct diag *diag)
+{
+    int rc = batch_builder_add(&out->builder, timestamp_ms, key, value, headers, header_count);
+    if (rc < 0)
+        return diag_set(diag, rc, "cannot add an output record: %s", error_text(rc));
+    out->records++;
+    return batch_builder_bytes(&out->builder) >= BATCH_PLAIN_BYTES ? finish_batch(out, diag) : 0;
+}
+
+static size_t port_out_bytes(const struct port_out *out)
+{
+    return out->batches.size + batch_builder_bytes(&out->builder);
+}
+static int64_t port_out_records(const struct port_out *out) { return out->records; }
+
+static void port_out_close(struct port_out *out)
+{
+    if (out == NULL)
+        return;
+    batch_builder_deinit(&out->builder);
+    buf_deinit(&out->batches);
+    free(out);
+}
+
+struct port_txn {
+    struct producer *producer;
+};
+
+static int port_txn_open(struct port *port, const char *id, struct port_txn **result, struct diag *diag)
+{
+    struct port_txn *txn = calloc(1, sizeof *txn);
+    if (txn == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for a transaction");
+    int rc = producer_open(log_of(port), id, &txn->producer, diag);
+    if (rc < 0) {
+        free(txn);
+        return rc;
+    }
+    *result = txn;
+    return 0;
+}
+
+static int port_txn_participate(struct port_txn *txn, struct port_out *const *outs, size_t count, struct diag *diag)
+{
+    struct partition **partitions = malloc((count + 1) * sizeof *partitions);
+    if (partitions == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for the participants");
+    for (size_t i = 0; i < count; i++)
+        partitions[i] = outs[i]->partition;
+    int rc = txn_participate(txn->producer, partitions, count, diag);
+    free(partitions);
+    return rc;
+}
+
+static int port_txn_begin(struct port_txn *txn, struct diag *diag) { return txn_begin(txn->producer, diag); }
+
+static int port_txn_send(struct port_txn *txn, struct port_out *out, int64_t *end, struct diag *diag)
+{
+    TRY(finish_batch(out, diag));
+    struct bytes rest = bytes_of(out->batches.data, out->batches.size);
+    while (rest.size > 0) {
+        struct batch_header header;
+        TRY(batch_parse_header(rest, &header, diag));
+        int64_t base;
+        TRY(txn_append(txn->producer, out->partition, out->batches.data + (out->batches.size - rest.size),
+                       (size_t)header.size_bytes, &base, diag));
+        *end = base + header.last_offset_delta + 1;
+        rest = bytes_of(rest.data + header.size_bytes, rest.size - (size_t)header.size_bytes);
+    }
+    buf_clear(&out->batches);
+    out->records = 0;
+    return 0;
+}
+
+static int port_txn_positions(struct port_txn *txn, const char *group, const struct port_position *positions,
+                              size_t count, struct diag *diag)
+{
+    struct group_offset *offsets = calloc(count + 1, sizeof *offsets);
+    if (offsets == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for positions");
+    for (size_t i = 0; i < count; i++) {
+        memcpy(offsets[i].topic, positions[i].topic, sizeof offsets[i].topic);
+        offsets[i].partition = positions[i].partition;
+        offsets[i].offset = positions[i].offset;
+    }
+    int rc = txn_add_offsets(txn->producer, group, offsets, count, diag);
+    free(offsets);
+    return rc;
+}
+
+static int port_txn_commit(struct port_txn *txn, void (*done)(void *, int), void *context, struct diag *diag)
+{
+    return txn_commit_start(txn->producer, done, context, diag);
+}
+static int port_txn_abort(struct port_txn *txn, struct diag *diag) { return txn_abort(txn->producer, diag); }
+static void port_txn_close(struct port_txn *txn)
+{
+    if (txn == NULL)
+        return;
+    producer_close(txn->producer);
+    free(txn);
+}
+
+static void port_log_close(struct port *port)
+{
+    log_close(log_of(port));
+    free(port);
+}
+
+static const struct port_ops port_log_ops = {
+    .topic_describe = port_topic_describe,
+    .topic_create = port_topic_create,
+    .topic_delete = port_topic_delete,
+    .range = port_range,
+    .watch = port_watch,
+    .unwatch = port_unwatch,
+    .purge = port_purge,
+    .position = port_position,
+    .reader_open = port_reader_open,
+    .reader_read = port_reader_read,
+    .reader_close = port_reader_close,
+    .out_open = port_out_open,
+    .out_add = port_out_add,
+    .out_bytes = port_out_bytes,
+    .out_records = port_out_records,
+    .out_close = port_out_close,
+    .txn_open = port_txn_open,
+    .txn_participate = port_txn_participate,
+    .txn_begin = port_txn_begin,
+    .txn_send = port_txn_send,
+    .txn_positions = port_txn_positions,
+    .txn_commit = port_txn_commit,
+    .txn_abort = port_txn_abort,
+    .txn_close = port_txn_close,
+    .close = port_log_close,
+};
+
+int port_log_open(const char *dir, bool os_durability, struct port **port, struct diag *diag)
+{
+    struct port_log *opened = calloc(1, sizeof *opened);
+    if (opened == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory to open %s", dir);
+    opened->port.ops = &port_log_ops;
+    struct log_options options = {.durability = os_durability ? DURABILITY_OS : DURABILITY_COMMIT};
+    int rc = log_open(dir, &options, &opened->log, diag);
+    if (rc < 0) {
+        free(opened);
+        return rc;
+    }
+    *port = &opened->port;
+    return 0;
+}
