@@ -13,7 +13,8 @@ int codec_from_name(const char *name);       /* ERR_INVALID when unknown */
 
 /* Appends the compressed form of in to out. 0, ERR_NOMEM, ERR_UNSUPPORTED. */
 int codec_compress(enum codec codec, struct bytes in, struct buf *out);
-/* Appends the plain form of in to out, at most limit_bytes of it. ERR_CORRUPT (bytes are not of the codec),
+/* Appends the plain form of in to out, at most limit_bytes of it. out should have no limit of its own: up to one lz4 block of
+ * room past limit_bytes is taken. ERR_CORRUPT (bytes are not of the codec),
  * ERR_TOO_LARGE (would pass limit_bytes), ERR_NOMEM, ERR_UNSUPPORTED. On error out->size is as before. */
 int codec_decompress(enum codec codec, struct bytes in, size_t limit_bytes, struct buf *out);
 

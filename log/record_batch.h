@@ -45,7 +45,8 @@ struct batch_header {
 static inline int64_t batch_last_offset(const struct batch_header *h) { return h->base_offset + h->last_offset_delta; }
 
 /* Reads the header at the front of in. 0, or ERR_CORRUPT with the reason in diag. ERR_RANGE when in ends before the
- * batch does (a torn tail or a cut read). Checks magic, sizes and counts against what is there; not the CRC. */
+ * batch does (a torn tail or a cut read). Checks magic, sizes and counts against what is there; not the CRC.
+ * With ERR_RANGE the header is filled when all of its 61 bytes were there. */
 int batch_parse_header(struct bytes in, struct batch_header *header, struct diag *diag);
 /* Checks the CRC of a whole batch whose header was parsed. */
 int batch_check_crc(struct bytes batch, struct diag *diag);
