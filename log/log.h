@@ -123,6 +123,7 @@ struct fetch_reader {
     const struct fetch *fetch;
     struct bytes rest;
     int64_t from_offset;
+    size_t aborted_first;      /* entries before it end below rest */
     struct record_reader records;
     struct buf plain;
     bool in_batch;
