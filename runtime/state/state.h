@@ -7,7 +7,7 @@
  *
  * Threads: one reading thread (state_get, state_scan, state_renew) and one applying thread (state_apply_*) may work at the same time.
  * Keys are any bytes up to 64 KiB and sort by memcmp: LMDB allows 511 bytes, so a longer one is stored under its first bytes and a
- * 128-bit hash, with the whole key in the value. Values up to 64 MiB carry a checksum; a mismatch is ERR_CORRUPT with the key in diag.
+ * 128-bit hash, with the whole key in the value (only keys that share their first 480 bytes are then ordered by hash, not by memcmp). Values up to 64 MiB carry a checksum; a mismatch is ERR_CORRUPT with the key in diag.
  * The map starts small and grows (doubling) when it fills, with no live transaction.
  * Formats byte by byte: docs/formats-state.md. */
 #ifndef WEIR_STATE_STATE_H
@@ -32,10 +32,11 @@ struct state_options {
 };
 
 /* Opens or creates DIR (parents too). An unreadable or foreign directory is ERR_CORRUPT with the path; the caller may delete it (state_destroy)
- * and rebuild from the changelog. plan_hash identifies the layout of keys and values: a store with another one is ERR_STATE. */
+ * and rebuild from the changelog. plan_hash identifies the layout of keys and values: a store with another one is ERR_STATE
+ * (read_only with plan_hash 0 takes any). A newer format is ERR_UNSUPPORTED, a second handle in one process ERR_BUSY. */
 int state_open(const char *dir, uint64_t plan_hash, const struct state_options *options, struct state **state, struct diag *diag);
 void state_close(struct state *state);
-int state_destroy(const char *dir, struct diag *diag);      /* removes the directory of a closed store */
+int state_destroy(const char *dir, struct diag *diag);      /* removes the directory of a closed store; none is fine; ERR_STATE when other files are in it */
 
 /* As of the reader's snapshot. */
 void state_position(struct state *state, struct state_position *position);
@@ -45,7 +46,7 @@ int state_renew(struct state *state, struct diag *diag);
 void state_release(struct state *state);
 /* 1: found, value copied into arena; 0: not there; negative: error. */
 int state_get(struct state *state, struct bytes key, struct arena *arena, struct bytes *value, struct diag *diag);
-/* Calls fn for the pairs with from ≤ key < to in key order (to.data NULL: to the end); key and value are borrowed for the call. fn returns 0 to
+/* Calls fn for the pairs with from ≤ key < to in key order (to.data NULL: to the end); key and value are borrowed for the call. fn may call state_get, no other state function. fn returns 0 to
  * go on, 1 to stop, negative to fail. Returns fn's last non-zero value or 0. */
 int state_scan(struct state *state, struct bytes from, struct bytes to, int (*fn)(void *context, struct bytes key, struct bytes value),
                void *context, struct diag *diag);
@@ -61,7 +62,8 @@ int state_apply_begin(struct state *state, struct diag *diag);
 int state_apply_put(struct state *state, struct bytes key, struct bytes value, struct diag *diag);   /* copies; value.data NULL deletes */
 size_t state_apply_bytes(const struct state *state);
 /* position must not be behind the stored one for the same topic id (ERR_STATE). durable: fsync (mdb_env_sync) before return; else NOMETASYNC's promise:
- * a power cut may undo the last commit, never corrupt. */
+ * a power cut may undo the last commit, never corrupt. The batch is gone afterwards, on failure too. After a failed write or flush (not ERR_STATE, ERR_NOMEM,
+ * ERR_UNSUPPORTED, nor ERR_FULL at the map's limit) the handle takes no more applies (ERR_STOPPED): close and open again. */
 int state_apply_commit(struct state *state, const struct state_position *position, bool durable, struct diag *diag);
 void state_apply_abort(struct state *state);
 

@@ -1,0 +1,75 @@
+/* state_private.h: what state.c (environment and reading) and state_apply.c (writing) share.
+ *
+ * Who owns what:
+ *   constant after open   path, environment, database handles, limits, registry identity
+ *   reading lock          snapshot and everything about it, and the right to change the map: the reading
+ *                         thread holds it for the length of one call, the applying thread while it grows
+ *   applying thread       batch, failed */
+#ifndef WEIR_STATE_STATE_PRIVATE_H
+#define WEIR_STATE_STATE_PRIVATE_H
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <sys/types.h>
+#include "runtime/state/state.h"
+#include "runtime/state/state_format.h"
+
+/* One put or delete, in arena memory; the stored key and the stored value follow. */
+struct apply_record {
+    uint32_t value_size;
+    uint16_t key_size;
+    bool deletes;
+    uint8_t bytes[];
+};
+
+/* What is sorted: 16 bytes of the key, taken after the prefix that all keys share, decide nearly every comparison without
+ * touching the record. */
+struct apply_order {
+    uint64_t high, low;
+    struct apply_record *record;
+};
+
+struct apply_batch {
+    bool open;
+    struct arena arena;              /* the records */
+    struct apply_order *order;       /* in the order of the calls until sorted */
+    size_t count, capacity;
+    size_t shared_prefix_bytes;      /* of all stored keys so far */
+    size_t stored_bytes;             /* keys and values as LMDB will hold them */
+};
+
+struct state {
+    char *path;
+    MDB_env *env;
+    MDB_dbi data, meta;
+    size_t map_limit_bytes, page_bytes;
+    uint64_t plan_hash;
+    bool read_only;
+    dev_t device;
+    ino_t inode;
+    struct state *next_open;         /* the registry of open stores, under its own lock */
+
+    pthread_mutex_t reading;         /* recursive: a scan's callback may call state_get */
+    MDB_txn *snapshot;               /* NULL until the first read, then kept and renewed */
+    bool snapshot_live;
+    uint32_t scans_running;
+    struct state_position position;  /* as of the last snapshot */
+    bool map_lost;                   /* a failed remap left nothing to read from */
+
+    struct apply_batch batch;
+    bool failed;                     /* a commit or flush failed: no more writes through this handle */
+};
+
+/* Translates an LMDB or errno code: fills diag with "what PATH: reason" and returns an ERR_ code. */
+int state_error(const struct state *state, struct diag *diag, int lmdb_code, const char *what);
+/* Reads the header inside a transaction. */
+int state_read_header(struct state *state, MDB_txn *txn, struct state_header *header, struct diag *diag);
+/* Enlarges the map to hold at least wanted_bytes (doubling, cut at the limit); waits for a running read and drops the snapshot. Only the
+ * applying thread, outside a transaction. ERR_FULL when the map is at its limit already. */
+int state_grow(struct state *state, size_t wanted_bytes, struct diag *diag);
+/* Pages at the end that were allocated and freed again in one transaction are never written; the file is lengthened over them, so that
+ * a file shorter than its last page always means damage. After a commit. */
+int state_fill_up(struct state *state, struct diag *diag);
+void state_batch_drop(struct apply_batch *batch);
+
+#endif
