@@ -1,0 +1,380 @@
+/* plan.c: compiles the topology's texts into views (see plan.h).
+ *
+ * Names resolve through scopes: over a source every name is a JSON field and becomes a column of variants; after a map only
+ * the map's columns exist. So the set of fields that the decoder must find is known when the last expression is compiled,
+ * and nothing else of an event is ever looked at.
+ *
+ * The plan hash covers everything that decides what the state of a view means: source, conditions, groups, window, aggregates.
+ * A store or a progress record with another hash is refused, never mixed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/hash.h"
+#include "runtime/plan.h"
+
+struct compile {
+    struct view *view;
+    struct diag *diag;
+    struct scope scope;
+    struct named_columns columns;     /* of the last map */
+};
+
+static int no_memory(struct diag *diag) { return diag_set(diag, ERR_NOMEM, "no memory for the plan"); }
+
+/* Puts "topic T: weir_filter: " before the sentence that the expression compiler left. */
+static int in_context(struct diag *diag, int rc, const struct view *view, const char *what)
+{
+    if (rc < 0 && diag != NULL) {
+        char text[sizeof diag->text];
+        memcpy(text, diag->text, sizeof text);
+        snprintf(diag->text, sizeof diag->text, "stream to %s: %s: %.800s", view->sink->topic, what,
+                 text[0] != '\0' ? text : error_text(rc));
+        diag->code = rc;
+    }
+    return rc;
+}
+
+static int add_op(struct compile *c, const char *name, const void *params)
+{
+    if (params == NULL)
+        return no_memory(c->diag);
+    if (c->view->op_count == PLAN_MAX_OPS)
+        return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: more than %d steps", c->view->sink->topic, PLAN_MAX_OPS);
+    c->view->ops[c->view->op_count++] = (struct op_spec){op_type_find(name), params};
+    return 0;
+}
+
+static int compile_condition(struct compile *c, const struct weir_stream *node)
+{
+    bool is_check = node->kind == NODE_CHECK;
+    const char *what = is_check ? "weir_check" : "weir_filter";
+    struct filter_params *params = calloc(1, sizeof *params);
+    TRY(add_op(c, is_check ? "check" : "filter", params));
+    params->text = node->text;
+    params->error_class = node->extra;
+    TRY(in_context(c->diag, expr_parse_condition(node->text, &c->scope, &params->condition, c->diag), c->view, what));
+    enum col_type type = expr_type(params->condition);
+    if (type != COL_BOOLEAN && type != COL_VARIANT)
+        return diag_set(c->diag, ERR_INVALID, "stream to %s: %s: the condition is of type %s, not boolean: %s",
+                        c->view->sink->topic, what, col_type_name(type), node->text);
+    return 0;
+}
+
+static int compile_map(struct compile *c, const struct weir_stream *node)
+{
+    struct map_params *params = calloc(1, sizeof *params);
+    TRY(add_op(c, "map", params));
+    TRY(in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->list, c->diag), c->view, "weir_map"));
+    enum col_type *types = calloc(params->list->count + 1, sizeof *types);
+    if (types == NULL)
+        return no_memory(c->diag);
+    for (uint32_t i = 0; i < params->list->count; i++)
+        types[i] = expr_type(params->list->exprs[i]);
+    free((void *)(uintptr_t)c->columns.types);
+    c->columns = (struct named_columns){(const char *const *)params->list->names, types, params->list->count};
+    c->scope = named_columns_scope(&c->columns);
+    c->view->row_list = params->list;
+    c->view->is_mapped = true;
+    return 0;
+}
+
+static int add_column(struct view *view, const char *name, enum col_type type, struct diag *diag)
+{
+    for (uint32_t i = 0; i < view->column_count; i++)
+        if (strcmp(view->column_names[i], name) == 0)
+            return diag_set(diag, ERR_INVALID, "stream to %s: two output columns are named \"%s\": give one another name with AS",
+                            view->sink->topic, name);
+    char *copy = strdup(name);
+    if (copy == NULL)
+        return no_memory(diag);
+    view->column_names[view->column_count] = copy;
+    view->column_types[view->column_count++] = type;
+    return 0;
+}
+
+static int name_columns(struct view *view, uint32_t most, struct diag *diag)
+{
+    view->column_names = calloc(most + 1, sizeof *view->column_names);
+    view->column_types = calloc(most + 1, sizeof *view->column_types);
+    return view->column_names == NULL || view->column_types == NULL ? no_memory(diag) : 0;
+}
+
+static int finish_names(struct view *view, struct diag *diag)
+{
+    view->value_names = json_names_create((const char *const *)view->column_names, view->column_count);
+    return view->value_names == NULL ? no_memory(diag) : 0;
+}
+
+static int name_group_columns(struct compile *c)
+{
+    struct view *view = c->view;
+    struct group_params *group = view->group;
+    uint32_t count = group->groups->count;
+    TRY(name_columns(view, count + 2 + group->aggregates->output_count, c->diag));
+    for (uint32_t i = 0; i < count; i++)
+        TRY(add_column(view, group->groups->names[i], group->group_types[i], c->diag));
+    if (view->is_windowed) {
+        TRY(add_column(view, "window_start", COL_TIMESTAMPTZ, c->diag));
+        TRY(add_column(view, "window_end", COL_TIMESTAMPTZ, c->diag));
+    }
+    for (uint32_t i = 0; i < group->aggregates->output_count; i++)
+        TRY(add_column(view, group->aggregates->names[i], expr_type(group->aggregates->outputs[i]), c->diag));
+    const char *const *names = (const char *const *)view->column_names;
+    view->key_names = json_names_create(names, count + (view->is_windowed ? 1 : 0));
+    group->key_names = json_names_create(names, count);
+    if (view->key_names == NULL || group->key_names == NULL)
+        return no_memory(c->diag);
+    return finish_names(view, c->diag);
+}
+
+/* When the only group column is a plain field of the source, its dotted name: re-keying may then be skipped. */
+static int find_group_field(struct compile *c)
+{
+    uint32_t index;
+    struct view *view = c->view;
+    if (view->is_mapped || view->group->groups->count != 1 || !expr_is_column(view->group->groups->exprs[0], &index))
+        return 0;
+    const struct field_path *path = field_set_path(view->fields, index);
+    struct buf name;
+    buf_init(&name, 0);
+    for (uint32_t i = 0; i < path->count; i++)
+        buf_printf(&name, i > 0 ? ".%s" : "%s", path->parts[i]);
+    buf_u8(&name, 0);
+    if (!buf_ok(&name))
+        return no_memory(c->diag);
+    view->group_field = (const char *)name.data;
+    return 0;
+}
+
+static int compile_aggregate(struct compile *c, const struct weir_stream *aggregate)
+{
+    const struct weir_stream *window = aggregate->parent->kind == NODE_WINDOW ? aggregate->parent : NULL;
+    const struct weir_stream *by = window != NULL ? window->parent : aggregate->parent;
+    struct group_params *group = calloc(1, sizeof *group);
+    if (group == NULL)
+        return no_memory(c->diag);
+    c->view->group = group;
+    c->view->is_windowed = window != NULL;
+    group->window_ms = window != NULL ? window->number_ms : 0;
+    group->emit_final = aggregate->emit == WEIR_EMIT_FINAL;
+    TRY(in_context(c->diag, expr_parse_list(by->text, &c->scope, &group->groups, c->diag), c->view, "weir_group_by"));
+    group->group_names = (const char *const *)group->groups->names;
+    group->group_types = calloc(group->groups->count + 1, sizeof *group->group_types);
+    if (group->group_types == NULL)
+        return no_memory(c->diag);
+    for (uint32_t i = 0; i < group->groups->count; i++)
+        group->group_types[i] = expr_type(group->groups->exprs[i]);
+    struct named_columns columns = {group->group_names, group->group_types, group->groups->count};
+    TRY(in_context(c->diag, expr_parse_aggregates(aggregate->text, &c->scope, &columns, window != NULL, &group->aggregates, c->diag),
+                   c->view, "weir_aggregate"));
+    TRY(in_context(c->diag, agg_plan_create(group->aggregates->calls, group->aggregates->call_count, &group->plan, c->diag),
+                   c->view, "weir_aggregate"));
+    TRY(find_group_field(c));
+    return name_group_columns(c);
+}
+
+static void hash_text(struct buf *all, const char *text)
+{
+    buf_uvarint(all, text != NULL ? strlen(text) + 1 : 0);
+    if (text != NULL)
+        buf_append(all, text, strlen(text));
+}
+
+static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32_t count, struct diag *diag)
+{
+    struct buf all;
+    buf_init(&all, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        buf_u8(&all, (uint8_t)chain[i]->kind);
+        hash_text(&all, chain[i]->text);
+        hash_text(&all, chain[i]->kind == NODE_CHECK ? NULL : chain[i]->extra);
+        if (chain[i]->kind == NODE_WINDOW)
+            buf_varint(&all, chain[i]->number_ms);
+    }
+    bool ok = buf_ok(&all);
+    view->plan_hash = hash64(all.data, all.size);
+    buf_deinit(&all);
+    return ok ? 0 : no_memory(diag);
+}
+
+static int compile_step(struct compile *c, const struct weir_stream *node)
+{
+    switch (node->kind) {
+    case NODE_FILTER:
+    case NODE_CHECK:
+        return compile_condition(c, node);
+    case NODE_MAP:
+        return compile_map(c, node);
+    case NODE_AGGREGATE:
+        return compile_aggregate(c, node);
+    default:
+        return 0;
+    }
+}
+
+static int compile_source(struct compile *c)
+{
+    struct view *view = c->view;
+    view->fields = field_set_create();
+    if (view->fields == NULL)
+        return no_memory(c->diag);
+    c->scope = field_set_scope(view->fields);
+    view->event_time_field = -1;
+    if (view->source->extra == NULL)
+        return 0;
+    int index = field_set_add(view->fields, view->source->extra, c->diag);
+    view->event_time_field = index;
+    return index < 0 ? in_context(c->diag, index, view, "event time") : 0;
+}
+
+static int compile_rows_out(struct compile *c)
+{
+    struct view *view = c->view;
+    if (view->group != NULL || !view->is_mapped)
+        return 0;
+    TRY(name_columns(view, view->row_list->count, c->diag));
+    for (uint32_t i = 0; i < view->row_list->count; i++)
+        TRY(add_column(view, view->row_list->names[i], expr_type(view->row_list->exprs[i]), c->diag));
+    return finish_names(view, c->diag);
+}
+
+static int compile_view(struct view *view, struct diag *diag)
+{
+    struct weir_stream *chain[PLAN_MAX_OPS + 8];
+    uint32_t count = 0;
+    for (struct weir_stream *node = view->sink->stream; node != NULL; node = node->parent) {
+        if (count == sizeof chain / sizeof chain[0])
+            return diag_set(diag, ERR_TOO_LARGE, "stream to %s: more than %d steps", view->sink->topic, PLAN_MAX_OPS);
+        chain[count++] = node;
+    }
+    for (uint32_t i = 0; i < count / 2; i++) {
+        struct weir_stream *swap = chain[i];
+        chain[i] = chain[count - 1 - i];
+        chain[count - 1 - i] = swap;
+    }
+    view->source = chain[0];
+    struct compile c = {.view = view, .diag = diag};
+    int rc = compile_source(&c);
+    for (uint32_t i = 1; rc == 0 && i < count; i++)
+        rc = compile_step(&c, chain[i]);
+    if (rc == 0)
+        rc = compile_rows_out(&c);
+    if (rc == 0)
+        rc = hash_plan(view, chain, count, diag);
+    free((void *)(uintptr_t)c.columns.types);
+    return rc;
+}
+
+/* Which view of the app writes each source; an emit=changes view is a table, and reading it as a stream would count every
+ * change as an event. */
+static int link_views(struct plan *plan, struct diag *diag)
+{
+    for (uint32_t i = 0; i < plan->view_count; i++) {
+        struct view *view = &plan->views[i];
+        view->upstream = -1;
+        for (uint32_t j = 0; j < plan->view_count; j++)
+            if (strcmp(plan->views[j].sink->topic, view->source->text) == 0)
+                view->upstream = (int)j;
+        if (strcmp(view->sink->topic, view->source->text) == 0)
+            return diag_set(diag, ERR_INVALID, "stream to %s reads the topic that it writes", view->sink->topic);
+        const struct view *upstream = view->upstream >= 0 ? &plan->views[view->upstream] : NULL;
+        if (upstream != NULL && upstream->group != NULL && !upstream->group->emit_final)
+            return diag_set(diag, ERR_UNSUPPORTED,
+                            "stream to %s reads %s, which emits changes: that topic is an upsert table, not a stream. Use weir_emit(…, WEIR_EMIT_FINAL) on it",
+                            view->sink->topic, upstream->sink->topic);
+    }
+    for (uint32_t i = 0; i < plan->view_count; i++) {
+        uint32_t steps = 0;
+        for (int at = (int)i; at >= 0; at = plan->views[at].upstream)
+            if (++steps > plan->view_count)
+                return diag_set(diag, ERR_INVALID, "the streams of app %s read each other in a circle, through %s",
+                                plan->app->name, plan->views[i].sink->topic);
+    }
+    return 0;
+}
+
+int plan_compile(const struct weir_app *app, struct plan **result, struct diag *diag)
+{
+    struct plan *plan = calloc(1, sizeof *plan);
+    if (plan == NULL)
+        return no_memory(diag);
+    plan->app = app;
+    for (const struct sink *sink = app->sinks; sink != NULL; sink = sink->next)
+        plan->view_count++;
+    plan->views = calloc(plan->view_count + 1, sizeof *plan->views);
+    int rc = plan->views == NULL ? no_memory(diag) : 0;
+    if (rc == 0 && plan->view_count == 0)
+        rc = diag_set(diag, ERR_STATE, "app %s writes nothing: end a stream with weir_to", app->name);
+    uint32_t i = 0;
+    if (rc == 0)
+        for (const struct sink *sink = app->sinks; sink != NULL; sink = sink->next)
+            plan->views[i++].sink = sink;
+    for (i = 0; rc == 0 && i < plan->view_count; i++)
+        rc = compile_view(&plan->views[i], diag);
+    if (rc == 0)
+        rc = link_views(plan, diag);
+    if (rc < 0) {
+        plan_destroy(plan);
+        return rc;
+    }
+    *result = plan;
+    return 0;
+}
+
+static void destroy_params(const struct op_spec *spec)
+{
+    if (spec->type == op_type_find("map")) {
+        struct map_params *params = (struct map_params *)(uintptr_t)spec->params;
+        if (params->list != NULL)
+            expr_list_destroy(params->list);
+        free(params);
+        return;
+    }
+    struct filter_params *params = (struct filter_params *)(uintptr_t)spec->params;
+    if (params->condition != NULL)
+        expr_destroy(params->condition);
+    free(params);
+}
+
+static void destroy_group(struct group_params *group)
+{
+    if (group == NULL)
+        return;
+    if (group->plan != NULL)
+        agg_plan_destroy(group->plan);
+    if (group->aggregates != NULL)
+        agg_list_destroy(group->aggregates);
+    if (group->groups != NULL)
+        expr_list_destroy(group->groups);
+    if (group->key_names != NULL)
+        json_names_destroy(group->key_names);
+    free(group->group_types);
+    free(group);
+}
+
+void plan_destroy(struct plan *plan)
+{
+    if (plan == NULL)
+        return;
+    for (uint32_t i = 0; plan->views != NULL && i < plan->view_count; i++) {
+        struct view *view = &plan->views[i];
+        for (uint32_t op = 0; op < view->op_count; op++)
+            destroy_params(&view->ops[op]);
+        destroy_group(view->group);
+        for (uint32_t c = 0; c < view->column_count; c++)
+            free(view->column_names[c]);
+        free(view->column_names);
+        free(view->column_types);
+        if (view->value_names != NULL)
+            json_names_destroy(view->value_names);
+        if (view->key_names != NULL)
+            json_names_destroy(view->key_names);
+        free((void *)(uintptr_t)view->group_field);
+        if (view->fields != NULL)
+            field_set_destroy(view->fields);
+    }
+    free(plan->views);
+    free(plan->stages);
+    free(plan);
+}

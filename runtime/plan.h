@@ -1,0 +1,81 @@
+/* plan.h: from the topology to stages that tasks can run.
+ *
+ * Compiling happens in two steps. plan_compile parses and types every expression; it touches no disk. plan_place looks at
+ * the topics: it finds partition counts, decides where re-keying is needed, and creates the topics that are missing.
+ *
+ * A view is what one weir_to asks for. It becomes one stage, or two when its groups must be re-keyed:
+ *   <topic>              rows → filter/check/map → topic          (pass or rows)
+ *   <topic>              rows → … → aggregate → topic             (groups already lie where they belong)
+ *   <topic>-repartition  rows → … → preaggregate → repartition topic
+ *   <topic>              partials → merge → topic
+ * A stage has one task per partition of its input. Stage names are stable: they name stores and progress records. */
+#ifndef WEIR_RUNTIME_PLAN_H
+#define WEIR_RUNTIME_PLAN_H
+
+#include "operators/json_decode.h"
+#include "operators/op.h"
+#include "runtime/app.h"
+#include "runtime/port.h"
+
+enum { PLAN_MAX_OPS = 64, TOPIC_NAME_BYTES = 250 };
+
+enum stage_input { INPUT_ROWS, INPUT_PARTIALS };
+enum stage_output { OUTPUT_PASS, OUTPUT_ROWS, OUTPUT_PARTIALS, OUTPUT_VIEW };
+
+struct op_spec {
+    const struct op_type *type;
+    const void *params;
+};
+
+/* What one weir_to compiles to. */
+struct view {
+    const struct sink *sink;
+    const struct weir_stream *source;
+    struct field_set *fields;            /* JSON fields that the chain, and the event time, read */
+    int event_time_field;                /* index in fields; -1: the record's timestamp */
+    struct op_spec ops[PLAN_MAX_OPS];    /* filter, check, map; the group operator is added by placement */
+    uint32_t op_count;
+    bool is_mapped;
+    bool is_windowed;
+    struct expr_list *row_list;          /* the last map: names of the output columns */
+    struct group_params *group;          /* NULL: no aggregate */
+    char **column_names;                 /* of the output value */
+    enum col_type *column_types;
+    uint32_t column_count;
+    struct json_names *value_names, *key_names;
+    const char *group_field;             /* the source field a single group column is a plain reference to; NULL */
+    uint64_t plan_hash;
+    int upstream;                        /* view of this app that writes the source topic; -1 */
+};
+
+struct stage {
+    const struct view *view;
+    char name[TOPIC_NAME_BYTES];
+    enum stage_input input;
+    enum stage_output output;
+    char input_topic[TOPIC_NAME_BYTES], output_topic[TOPIC_NAME_BYTES];
+    char changelog_topic[TOPIC_NAME_BYTES], late_topic[TOPIC_NAME_BYTES]; /* "" when there is none */
+    uint8_t input_id[16], changelog_id[16];
+    int32_t partitions, output_partitions;
+    struct op_spec ops[PLAN_MAX_OPS + 1];
+    uint32_t op_count;
+    bool check_placement;
+    int upstream;                        /* stage of this plan that writes the input topic; -1 */
+    uint64_t plan_hash;
+};
+
+struct plan {
+    const struct weir_app *app;
+    struct view *views;
+    uint32_t view_count;
+    struct stage *stages;                /* upstream before downstream */
+    uint32_t stage_count;
+    char progress_topic[TOPIC_NAME_BYTES], dlq_topic[TOPIC_NAME_BYTES];
+    int32_t dlq_partitions;
+};
+
+int plan_compile(const struct weir_app *app, struct plan **plan, struct diag *diag);
+int plan_place(struct plan *plan, struct port *port, struct diag *diag);
+void plan_destroy(struct plan *plan);
+
+#endif

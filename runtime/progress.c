@@ -1,0 +1,187 @@
+/* progress.c: encodes and decodes progress records (see progress.h).
+ *
+ * JSON, since a person who looks for a stuck watermark reads this topic with weir consume, and since it is written once per task and
+ * commit, not per record. jansson's integers are 64 bits. A time that was never set is null. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/progress.h"
+
+void progress_key(const struct progress *progress, struct buf *key)
+{
+    buf_printf(key, "%s/%d", progress->stage, (int)progress->partition);
+}
+
+static void put_time(struct buf *value, const char *name, int64_t time_ms)
+{
+    if (time_ms == TIME_NONE)
+        buf_printf(value, ",\"%s\":null", name);
+    else
+        buf_printf(value, ",\"%s\":%lld", name, (long long)time_ms);
+}
+
+static void put_id(struct buf *value, const char *name, const uint8_t id[16])
+{
+    buf_printf(value, ",\"%s\":\"", name);
+    for (int i = 0; i < 16; i++)
+        buf_printf(value, "%02x", id[i]);
+    buf_u8(value, '"');
+}
+
+void progress_encode(const struct progress *p, struct buf *value)
+{
+    buf_printf(value, "{\"version\":1,\"reset\":%s,\"plan\":\"%016llx\"", p->is_reset ? "true" : "false",
+               (unsigned long long)p->plan_hash);
+    put_id(value, "input", p->input_id);
+    buf_printf(value, ",\"position\":%lld", (long long)p->position);
+    put_time(value, "watermark", p->watermark_ms);
+    put_time(value, "max_event_time", p->max_event_ms);
+    put_time(value, "closed_before", p->closed_before_ms);
+    put_time(value, "max_window", p->max_window_ms);
+    put_id(value, "changelog", p->changelog_id);
+    buf_printf(value, ",\"changelog_end\":%lld", (long long)p->changelog_end);
+    buf_printf(value, ",\"rows\":{\"in\":%lld,\"applied\":%lld,\"filtered\":%lld,\"late\":%lld,\"dead\":%lld,\"out\":%lld}",
+               (long long)p->counts.rows_in, (long long)p->counts.applied, (long long)p->counts.filtered,
+               (long long)p->counts.late, (long long)p->counts.dead, (long long)p->counts.out);
+    buf_printf(value, ",\"ends\":[");
+    for (uint32_t i = 0; i < p->end_count; i++)
+        buf_printf(value, "%s%lld", i > 0 ? "," : "", (long long)p->ends[i]);
+    buf_printf(value, "]}");
+}
+
+static int64_t get_time(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    return json_is_integer(value) ? json_integer_value(value) : TIME_NONE;
+}
+static int64_t get_number(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+static int get_id(const json_t *object, const char *name, uint8_t id[16])
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    if (text == NULL)
+        return ERR_CORRUPT;
+    for (int i = 0; i < 16; i++) {
+        unsigned byte;
+        if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+            return ERR_CORRUPT;
+        id[i] = (uint8_t)byte;
+    }
+    return 0;
+}
+
+static int decode_key(struct bytes key, struct progress *p)
+{
+    char text[sizeof p->stage + 16];
+    if (key.size == 0 || key.size >= sizeof text)
+        return ERR_CORRUPT;
+    memcpy(text, key.data, key.size);
+    text[key.size] = '\0';
+    char *slash = strrchr(text, '/');
+    if (slash == NULL || slash - text >= (ptrdiff_t)sizeof p->stage || sscanf(slash + 1, "%d", &p->partition) != 1)
+        return ERR_CORRUPT;
+    *slash = '\0';
+    memcpy(p->stage, text, (size_t)(slash - text) + 1);
+    return 0;
+}
+
+static int decode_ends(const json_t *ends, struct progress *p)
+{
+    size_t count = json_array_size(ends);
+    p->ends = malloc((count + 1) * sizeof *p->ends);
+    if (p->ends == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < count; i++)
+        p->ends[i] = json_integer_value(json_array_get(ends, i));
+    p->end_count = (uint32_t)count;
+    return 0;
+}
+
+static int decode_value(const json_t *object, struct progress *p)
+{
+    const char *plan = json_string_value(json_object_get(object, "plan"));
+    unsigned long long hash;
+    if (get_number(object, "version") != 1 || plan == NULL || sscanf(plan, "%llx", &hash) != 1)
+        return ERR_CORRUPT;
+    p->plan_hash = hash;
+    p->is_reset = json_is_true(json_object_get(object, "reset"));
+    TRY(get_id(object, "input", p->input_id));
+    TRY(get_id(object, "changelog", p->changelog_id));
+    p->position = get_number(object, "position");
+    p->watermark_ms = get_time(object, "watermark");
+    p->max_event_ms = get_time(object, "max_event_time");
+    p->closed_before_ms = get_time(object, "closed_before");
+    p->max_window_ms = get_time(object, "max_window");
+    p->changelog_end = get_number(object, "changelog_end");
+    const json_t *rows = json_object_get(object, "rows");
+    p->counts = (struct counts){get_number(rows, "in"),   get_number(rows, "applied"), get_number(rows, "filtered"),
+                                get_number(rows, "late"), get_number(rows, "dead"),    get_number(rows, "out")};
+    return decode_ends(json_object_get(object, "ends"), p);
+}
+
+int progress_decode(struct bytes key, struct bytes value, struct progress *progress, struct diag *diag)
+{
+    memset(progress, 0, sizeof *progress);
+    json_error_t error;
+    json_t *object = json_loadb((const char *)value.data, value.size, 0, &error);
+    int rc = object == NULL || decode_key(key, progress) < 0 ? ERR_CORRUPT : decode_value(object, progress);
+    json_decref(object);
+    if (rc < 0) {
+        progress_deinit(progress);
+        return diag_set(diag, rc, "a progress record does not decode (key %.*s)", (int)(key.size < 100 ? key.size : 100),
+                        (const char *)key.data);
+    }
+    return 0;
+}
+
+void progress_deinit(struct progress *progress)
+{
+    free(progress->ends);
+    progress->ends = NULL;
+    progress->end_count = 0;
+}
+
+void progress_set_deinit(struct progress_set *set)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        progress_deinit(&set->items[i]);
+    free(set->items);
+    *set = (struct progress_set){0};
+}
+
+static struct progress *find(const struct progress_set *set, const char *stage, int32_t partition)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->items[i].partition == partition && strcmp(set->items[i].stage, stage) == 0)
+            return &set->items[i];
+    return NULL;
+}
+
+int progress_set_put(struct progress_set *set, const struct progress *progress, struct diag *diag)
+{
+    struct progress *slot = find(set, progress->stage, progress->partition);
+    if (slot == NULL) {
+        if (set->count == set->capacity) {
+            uint32_t capacity = set->capacity ? set->capacity * 2 : 16;
+            struct progress *grown = realloc(set->items, capacity * sizeof *grown);
+            if (grown == NULL)
+                return diag_set(diag, ERR_NOMEM, "no memory for progress records");
+            set->items = grown;
+            set->capacity = capacity;
+        }
+        slot = &set->items[set->count++];
+    } else {
+        progress_deinit(slot);
+    }
+    *slot = *progress;
+    return 0;
+}
+
+const struct progress *progress_set_find(const struct progress_set *set, const char *stage, int32_t partition)
+{
+    return find(set, stage, partition);
+}

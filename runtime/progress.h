@@ -1,0 +1,50 @@
+/* progress.h: the record of <app>-progress: where one task stands, written in each of its commits.
+ *
+ * One record per task; the latest of a key counts. Key: "<stage>/<partition>". Value: a JSON object (docs/formats-engine.md). */
+#ifndef WEIR_RUNTIME_PROGRESS_H
+#define WEIR_RUNTIME_PROGRESS_H
+
+#include "runtime/base/bytes.h"
+#include "runtime/base/error.h"
+
+#define TIME_NONE INT64_MIN           /* no event time seen yet */
+
+/* What became of the rows that a task has read, since its stage was first started. rows_in = applied + filtered + late + dead. */
+struct counts {
+    int64_t rows_in, applied, filtered, late, dead, out;
+};
+
+struct progress {
+    char stage[250];
+    int32_t partition;
+    bool is_reset;                    /* the stage is being started anew: nothing but this is valid */
+    uint64_t plan_hash;
+    uint8_t input_id[16], changelog_id[16];
+    int64_t position;                 /* next input offset */
+    int64_t watermark_ms;             /* TIME_NONE: none */
+    int64_t max_event_ms;             /* highest event time seen; TIME_NONE: none */
+    int64_t closed_before_ms;         /* windows that start earlier are closed */
+    int64_t max_window_ms;            /* highest window start that was ever touched */
+    int64_t changelog_end;            /* end offset of the changelog after the last commit that wrote it */
+    struct counts counts;
+    int64_t *ends;                    /* of the output topic's partitions, after this task's last commit that wrote them; -1 never */
+    uint32_t end_count;
+};
+
+void progress_key(const struct progress *progress, struct buf *key);
+void progress_encode(const struct progress *progress, struct buf *value);
+/* ERR_CORRUPT with the reason. ends is malloc'ed; progress_deinit frees it. */
+int progress_decode(struct bytes key, struct bytes value, struct progress *progress, struct diag *diag);
+void progress_deinit(struct progress *progress);
+
+/* The latest record of each task, as read from the topic at the start. */
+struct progress_set {
+    struct progress *items;
+    uint32_t count, capacity;
+    int64_t next_offset;              /* of the topic, after what was read */
+};
+void progress_set_deinit(struct progress_set *set);
+int progress_set_put(struct progress_set *set, const struct progress *progress, struct diag *diag); /* takes over ends */
+const struct progress *progress_set_find(const struct progress_set *set, const char *stage, int32_t partition);
+
+#endif

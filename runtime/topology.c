@@ -1,0 +1,308 @@
+/* topology.c: the builder functions of weir.h.
+ *
+ * They only record what the user asked for, as a list of nodes with parents; nothing is parsed or opened here. The first
+ * mistake is kept in the app (code and sentence) and every later call on the chain returns NULL, so that a program checks
+ * once, at weir_app_check or weir_app_run. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/app.h"
+
+enum { APP_NAME_MAX = 100, CLASS_MAX = 60 };
+
+/* Public and internal codes are the same numbers. */
+#define SAME(a, b) _Static_assert((int)(a) == (int)(b), #a)
+SAME(WEIR_ENOMEM, ERR_NOMEM);
+SAME(WEIR_EIO, ERR_IO);
+SAME(WEIR_ECORRUPT, ERR_CORRUPT);
+SAME(WEIR_EINVALID, ERR_INVALID);
+SAME(WEIR_ENOTFOUND, ERR_NOT_FOUND);
+SAME(WEIR_EEXISTS, ERR_EXISTS);
+SAME(WEIR_EBUSY, ERR_BUSY);
+SAME(WEIR_EFENCED, ERR_FENCED);
+SAME(WEIR_ERANGE, ERR_RANGE);
+SAME(WEIR_ETOOLARGE, ERR_TOO_LARGE);
+SAME(WEIR_EUNSUPPORTED, ERR_UNSUPPORTED);
+SAME(WEIR_ESTOPPED, ERR_STOPPED);
+SAME(WEIR_ETIMEOUT, ERR_TIMEOUT);
+SAME(WEIR_ESTATE, ERR_STATE);
+SAME(WEIR_EFULL, ERR_FULL);
+
+#define TEXT_OF(x) TEXT_OF_(x)
+#define TEXT_OF_(x) #x
+const char *weir_version(void)
+{
+    return TEXT_OF(WEIR_VERSION_MAJOR) "." TEXT_OF(WEIR_VERSION_MINOR) "." TEXT_OF(WEIR_VERSION_PATCH);
+}
+const char *weir_strerror(int code) { return error_text(code); }
+
+static int fail(struct weir_app *app, int code, const char *format, ...)
+{
+    if (app->error == 0) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(app->diag.text, sizeof app->diag.text, format, arguments);
+        va_end(arguments);
+        app->diag.code = app->error = code;
+    }
+    return code;
+}
+
+static bool name_is_good(const char *name, size_t limit)
+{
+    size_t size = name != NULL ? strlen(name) : 0;
+    return size > 0 && size <= limit && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == size;
+}
+
+static void fill_defaults(struct weir_options *options)
+{
+    if (options->threads <= 0)
+        options->threads = 1;
+    if (options->commit_interval_ms <= 0)
+        options->commit_interval_ms = 100;
+    if (options->checkpoint_interval_ms <= 0)
+        options->checkpoint_interval_ms = 10000;
+    if (options->memory_bytes == 0)
+        options->memory_bytes = (size_t)256 << 20;
+    if (options->batch_rows <= 0 || options->batch_rows > 4096)
+        options->batch_rows = 4096;
+}
+
+weir_app *weir_app_open(const char *name, const weir_options *options)
+{
+    struct weir_app *app = calloc(1, sizeof *app);
+    if (app == NULL)
+        return NULL;
+    app->sinks_end = &app->sinks;
+    if (options != NULL)
+        app->options = *options;
+    fill_defaults(&app->options);
+    app->name = strdup(name != NULL ? name : "");
+    app->data = strdup(app->options.data != NULL ? app->options.data : "./weir-data");
+    if (app->name == NULL || app->data == NULL) {
+        weir_app_close(app);
+        return NULL;
+    }
+    app->options.data = app->data;
+    if (!name_is_good(name, APP_NAME_MAX))
+        fail(app, ERR_INVALID, "'%s' cannot name an app: 1 to %d characters of [A-Za-z0-9._-]", app->name, APP_NAME_MAX);
+    if (app->options.threads > 1024)
+        fail(app, ERR_INVALID, "threads must be 1 to 1024, not %d", app->options.threads);
+    if (app->options.close_windows && !app->options.until_end)
+        fail(app, ERR_INVALID, "close_windows needs until_end");
+    return app;
+}
+
+void weir_app_close(weir_app *app)
+{
+    if (app == NULL)
+        return;
+    while (app->nodes != NULL) {
+        struct weir_stream *node = app->nodes;
+        app->nodes = node->next_owned;
+        free(node->text);
+        free(node->extra);
+        free(node);
+    }
+    while (app->sinks != NULL) {
+        struct sink *sink = app->sinks;
+        app->sinks = sink->next;
+        free(sink->topic);
+        free(sink);
+    }
+    free(app->name);
+    free(app->data);
+    free(app);
+}
+
+const char *weir_app_error(const weir_app *app) { return app != NULL ? app->diag.text : "no memory"; }
+
+void weir_app_stop(weir_app *app)
+{
+    if (app != NULL)
+        atomic_store(&app->stop, 1);
+}
+
+static struct weir_stream *add_node(struct weir_app *app, struct weir_stream *parent, enum node_kind kind,
+                                    const char *text, const char *extra)
+{
+    if (app == NULL || app->error != 0)
+        return NULL;
+    struct weir_stream *node = calloc(1, sizeof *node);
+    if (node == NULL) {
+        fail(app, ERR_NOMEM, "no memory for the topology");
+        return NULL;
+    }
+    node->app = app;
+    node->parent = parent;
+    node->kind = kind;
+    node->next_owned = app->nodes;
+    app->nodes = node;
+    node->text = text != NULL ? strdup(text) : NULL;
+    node->extra = extra != NULL ? strdup(extra) : NULL;
+    if ((text != NULL && node->text == NULL) || (extra != NULL && node->extra == NULL)) {
+        fail(app, ERR_NOMEM, "no memory for the topology");
+        return NULL;
+    }
+    return node;
+}
+
+/* A step on a stream that is not grouped: after an aggregate the chain ends in weir_to. */
+static struct weir_stream *add_step(struct weir_stream *stream, enum node_kind kind, const char *what,
+                                    const char *text, const char *extra)
+{
+    if (stream == NULL)
+        return NULL;
+    struct weir_app *app = stream->app;
+    if (text == NULL || text[0] == '\0') {
+        fail(app, ERR_INVALID, "%s needs an expression", what);
+        return NULL;
+    }
+    if (stream->kind == NODE_GROUP || stream->kind == NODE_WINDOW) {
+        fail(app, ERR_STATE, "%s cannot follow a group: aggregate it first", what);
+        return NULL;
+    }
+    if (stream->kind == NODE_AGGREGATE) {
+        fail(app, ERR_UNSUPPORTED,
+             "%s cannot follow an aggregate directly: write it with weir_to (emit final) and read that topic with weir_source", what);
+        return NULL;
+    }
+    return add_node(app, stream, kind, text, extra);
+}
+
+weir_stream *weir_source(weir_app *app, const char *topic, weir_format format, const char *event_time)
+{
+    if (app == NULL)
+        return NULL;
+    if (format != WEIR_JSON)
+        fail(app, ERR_UNSUPPORTED, "source %s: format %d is not known; this version reads WEIR_JSON", topic ? topic : "", (int)format);
+    if (!name_is_good(topic, 249))
+        fail(app, ERR_INVALID, "'%s' cannot name a topic: 1 to 249 characters of [A-Za-z0-9._-], not . or ..", topic ? topic : "");
+    struct weir_stream *node = add_node(app, NULL, NODE_SOURCE, topic, event_time);
+    if (node != NULL)
+        node->number_ms = WEIR_SECONDS(30);
+    return node;
+}
+
+weir_stream *weir_lateness(weir_stream *source, int64_t lateness_ms)
+{
+    if (source == NULL)
+        return NULL;
+    if (source->kind != NODE_SOURCE) {
+        fail(source->app, ERR_STATE, "weir_lateness belongs on a source");
+        return NULL;
+    }
+    if (lateness_ms < 0 || lateness_ms > WEIR_DAYS(36500)) {
+        fail(source->app, ERR_INVALID, "lateness of source %s: %lld ms is not between 0 and 100 years", source->text,
+             (long long)lateness_ms);
+        return NULL;
+    }
+    source->number_ms = lateness_ms;
+    return source;
+}
+
+weir_stream *weir_filter(weir_stream *stream, const char *condition)
+{
+    return add_step(stream, NODE_FILTER, "weir_filter", condition, NULL);
+}
+
+weir_stream *weir_check(weir_stream *stream, const char *condition, const char *error_class)
+{
+    if (stream == NULL)
+        return NULL;
+    size_t size = error_class != NULL ? strlen(error_class) : 0;
+    if (size == 0 || size > CLASS_MAX || strspn(error_class, "abcdefghijklmnopqrstuvwxyz0123456789_") != size) {
+        fail(stream->app, ERR_INVALID, "weir_check: '%s' cannot be an error class: 1 to %d characters of [a-z0-9_]",
+             error_class ? error_class : "", CLASS_MAX);
+        return NULL;
+    }
+    return add_step(stream, NODE_CHECK, "weir_check", condition, error_class);
+}
+
+weir_stream *weir_map(weir_stream *stream, const char *select_list)
+{
+    return add_step(stream, NODE_MAP, "weir_map", select_list, NULL);
+}
+
+weir_stream *weir_group_by(weir_stream *stream, const char *select_list)
+{
+    return add_step(stream, NODE_GROUP, "weir_group_by", select_list, NULL);
+}
+
+weir_stream *weir_tumbling(weir_stream *grouped, int64_t size_ms)
+{
+    if (grouped == NULL)
+        return NULL;
+    if (grouped->kind != NODE_GROUP) {
+        fail(grouped->app, ERR_STATE, "weir_tumbling follows weir_group_by");
+        return NULL;
+    }
+    if (size_ms <= 0 || size_ms > WEIR_DAYS(36500)) {
+        fail(grouped->app, ERR_INVALID, "a window of %lld ms is not between 1 ms and 100 years", (long long)size_ms);
+        return NULL;
+    }
+    struct weir_stream *node = add_node(grouped->app, grouped, NODE_WINDOW, NULL, NULL);
+    if (node != NULL)
+        node->number_ms = size_ms;
+    return node;
+}
+
+weir_stream *weir_aggregate(weir_stream *grouped, const char *select_list)
+{
+    if (grouped == NULL)
+        return NULL;
+    if (grouped->kind != NODE_GROUP && grouped->kind != NODE_WINDOW) {
+        fail(grouped->app, ERR_STATE, "weir_aggregate follows weir_group_by or weir_tumbling");
+        return NULL;
+    }
+    if (select_list == NULL || select_list[0] == '\0') {
+        fail(grouped->app, ERR_INVALID, "weir_aggregate needs a select list, for example \"count(*) AS events\"");
+        return NULL;
+    }
+    return add_node(grouped->app, grouped, NODE_AGGREGATE, select_list, NULL);
+}
+
+weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode)
+{
+    if (aggregate == NULL)
+        return NULL;
+    if (aggregate->kind != NODE_AGGREGATE || (mode != WEIR_EMIT_CHANGES && mode != WEIR_EMIT_FINAL)) {
+        fail(aggregate->app, ERR_STATE, "weir_emit belongs on an aggregate and takes WEIR_EMIT_CHANGES or WEIR_EMIT_FINAL");
+        return NULL;
+    }
+    if (mode == WEIR_EMIT_FINAL && aggregate->parent->kind != NODE_WINDOW) {
+        fail(aggregate->app, ERR_INVALID, "emit final needs a window: a group without one never ends");
+        return NULL;
+    }
+    aggregate->emit = mode;
+    return aggregate;
+}
+
+int weir_to(weir_stream *stream, const char *topic)
+{
+    if (stream == NULL)
+        return ERR_STATE;
+    struct weir_app *app = stream->app;
+    if (app->error != 0)
+        return app->error;
+    /* 249 characters less the longest thing that is added: <app>- … -repartition */
+    if (!name_is_good(topic, 130))
+        return fail(app, ERR_INVALID, "'%s' cannot name an output: 1 to 130 characters of [A-Za-z0-9._-], not . or ..", topic ? topic : "");
+    if (stream->kind == NODE_GROUP || stream->kind == NODE_WINDOW)
+        return fail(app, ERR_STATE, "weir_to %s: a group has no rows: aggregate it first", topic);
+    for (const struct sink *other = app->sinks; other != NULL; other = other->next)
+        if (strcmp(other->topic, topic) == 0)
+            return fail(app, ERR_EXISTS, "two streams of app %s write topic %s", app->name, topic);
+    struct sink *sink = calloc(1, sizeof *sink);
+    if (sink == NULL || (sink->topic = strdup(topic)) == NULL) {
+        free(sink);
+        return fail(app, ERR_NOMEM, "no memory for the topology");
+    }
+    sink->stream = stream;
+    *app->sinks_end = sink;
+    app->sinks_end = &sink->next;
+    return 0;
+}
