@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, tests. The last line is "N passed, N failed"; the exit status is 0 when nothing failed.
+#
+#   ./tests/run.sh           release build and all tests, in less than ten minutes
+#   ./tests/run.sh --setup   installs the packages of every kind of run, and nothing else
+#   ./tests/run.sh --ci      what takes longer: sanitizers, clang with warnings as errors, a build by hand from a fresh clone, fuzzing
+#                            for 20 s a target, long random tests
+#   ./tests/run.sh --full    all of it, with fuzzing for 5 minutes a target and random tests of the length one leaves alone overnight
+#
+# Logs and build trees lie in build/. TEST_JOBS sets how many tests run at once (the number of processors, at most 4).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tests/support/setup.sh
+
+processors=$(nproc)
+jobs=${TEST_JOBS:-$((processors < 4 ? processors : 4))}
+passed=0
+failed=0
+
+count() { if [ "$1" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi; }
+
+# step TITLE COMMAND...: one check that passes or fails as a whole.
+step() {
+    local title=$1 begin=$SECONDS rc=0
+    shift
+    "$@" || rc=$?
+    count $rc
+    [ $rc = 0 ] && say "$title: ok, $((SECONDS - begin)) s" || say "$title: FAILED, $((SECONDS - begin)) s"
+}
+
+# run_ctest TREE [CTEST ARGUMENT...]: adds ctest's own counts to ours; a ctest that runs no test at all counts as a failure.
+run_ctest() {
+    local tree=$1 log="build/log/ctest-$1.log" begin=$SECONDS summary
+    shift
+    ${under:-} ctest --test-dir "build/$tree" --output-on-failure -j"$jobs" "$@" 2>&1 | tee "$log" || true
+    summary=$(sed -n 's/^[0-9]*% tests passed, \([0-9]*\) tests\{0,1\} failed out of \([0-9]*\)$/\1 \2/p' "$log")
+    if [ -z "$summary" ]; then
+        failed=$((failed + 1))
+    else
+        set -- $summary
+        failed=$((failed + $1))
+        passed=$((passed + $2 - $1))
+    fi
+    say "tests of build/$tree took $((SECONDS - begin)) s"
+}
+
+finish() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+}
+
+release() {
+    build_tree release -DWEIR_TESTS=ON || fail "the release build failed"
+    run_ctest release
+}
+
+# Each sanitizer sees the tests that it can say something about; scripts about packages, documents and style are not among them.
+sanitizers() {
+    say "AddressSanitizer and UBSan"
+    if build_tree asan; then
+        UBSAN_OPTIONS=print_stacktrace=1 run_ctest asan
+    else
+        count 1
+    fi
+    say "ThreadSanitizer, on what has threads"
+    # ThreadSanitizer of this compiler does not know the widest address randomisation of newer kernels.
+    local under=""
+    if setarch "$(uname -m)" -R true 2>/dev/null; then under="setarch $(uname -m) -R"; fi
+    if build_tree tsan; then
+        TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1" run_ctest tsan -L 'unit/log|unit/state|unit/runtime|crash|cases|cli|examples'
+    else
+        count 1
+    fi
+}
+
+# fuzz_target SECONDS PROGRAM: from the corpus in tests/fuzz, when there is one for it. Findings are left in build/fuzz/findings.
+fuzz_target() {
+    local seconds=$1 program=$2 name=${2##*/} corpus
+    corpus=$(mktemp -d "${TMPDIR:-/tmp}/weir-fuzz.XXXXXX")
+    mkdir -p build/fuzz/findings
+    local dirs=("$corpus") rc=0
+    [ ! -d "tests/fuzz/corpus/${name#fuzz_}" ] || dirs+=("tests/fuzz/corpus/${name#fuzz_}")
+    quietly "build/log/$name.log" "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        -artifact_prefix="build/fuzz/findings/$name-" "${dirs[@]}" || rc=$?
+    rm -rf "$corpus"
+    [ $rc != 0 ] || say "$name: $(sed -n 's/^stat::number_of_executed_units: *//p' "build/log/$name.log") inputs"
+    return $rc
+}
+
+fuzz() {
+    local seconds=$1 program
+    if ! build_tree fuzz; then count 1; return; fi
+    for program in build/fuzz/fuzz/fuzz_*; do
+        [ -x "$program" ] && step "${program##*/} for $seconds s" fuzz_target "$seconds" "$program"
+    done
+}
+
+# The release build's random tests again, at length. The variables are read by the tests that draw random sequences.
+long_random() {
+    say "long random tests"
+    build_tree release -DWEIR_TESTS=ON || { count 1; return; }
+    WEIR_TEST_LENGTH=$1 run_ctest release -L 'unit/log|unit/operators|unit/state|unit/runtime|cases|crash'
+}
+
+ci() {
+    local fuzz_seconds=$1 length=$2
+    sanitizers
+    step "clang, warnings are errors" build_tree clang
+    step "a build by hand, from the documents' commands" env WEIR_BUILD_DIR=build/release tests/docs/test_docs.py --by-hand
+    fuzz "$fuzz_seconds"
+    long_random "$length"
+}
+
+case ${1:-} in
+    "")
+        install_packages "to build and test weir" $BUILD_PACKAGES $TEST_PACKAGES
+        release
+        ;;
+    --setup)
+        install_packages "to build and test weir" $BUILD_PACKAGES $TEST_PACKAGES $CI_PACKAGES
+        exit 0
+        ;;
+    --ci)
+        install_packages "to build and test weir" $BUILD_PACKAGES $TEST_PACKAGES $CI_PACKAGES
+        ci 20 10
+        ;;
+    --full)
+        install_packages "to build and test weir" $BUILD_PACKAGES $TEST_PACKAGES $CI_PACKAGES
+        release
+        ci 300 100
+        ;;
+    -h|--help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
+    *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+esac
+finish
