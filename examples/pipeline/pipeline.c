@@ -16,7 +16,7 @@
  * change of the sum.
  *
  * {"country":"Norway","window_start":"…","window_end":"…","orders":73,"revenue":1919.14} */
-#include "common/job.h"
+#include "common/example_job.h"
 
 static void validate(weir_app *app)
 {

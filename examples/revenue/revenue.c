@@ -12,7 +12,7 @@
  * country adds them up.
  *
  * {"country":"Norway","window_start":"…","window_end":"…","revenue":1919.14,"orders":73} */
-#include "common/job.h"
+#include "common/example_job.h"
 
 int main(int argc, char **argv)
 {

@@ -13,7 +13,7 @@
  * Result rows are upserts: each commit emits the changed (user, window) pairs with their new
  * counts, and the last row of a key is the one that holds.
  * {"user":"908","window_start":"…","window_end":"…","events":7} */
-#include "common/job.h"
+#include "common/example_job.h"
 
 int main(int argc, char **argv)
 {

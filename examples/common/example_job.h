@@ -1,4 +1,4 @@
-/* job.h: what the three examples share: the command line, signals, and the line of figures at the
+/* example_job.h: what the three examples share: the command line, signals, and the line of figures at the
  * end.
  *
  *     struct job job = job_begin(argc, argv, &about);      reads the options; --help and mistakes
@@ -7,8 +7,8 @@
  *
  * Exit codes: 0 the job reached its end, 1 it failed, 2 the command line is wrong, 130 it was
  * stopped by SIGINT or SIGTERM, after a last commit. */
-#ifndef EXAMPLES_JOB_H
-#define EXAMPLES_JOB_H
+#ifndef EXAMPLES_EXAMPLE_JOB_H
+#define EXAMPLES_EXAMPLE_JOB_H
 
 #include <weir.h>
 

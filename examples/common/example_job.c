@@ -1,10 +1,10 @@
-/* job.c: options, signals and figures of the examples.
+/* example_job.c: options, signals and figures of the examples.
  *
  * A stop by signal is a clean stop: the handler calls weir_app_stop, which is safe there,
  * weir_app_run commits what it has and returns, and the next start goes on from that commit. The
  * handler is used once: a second signal ends the program at once, and even then nothing is lost or
  * counted twice, since the unfinished transaction is aborted when the directory is opened next. */
-#include "common/job.h"
+#include "common/example_job.h"
 
 #include <errno.h>
 #include <getopt.h>
