@@ -160,6 +160,10 @@ def check_exports():
         yield f"libweir.so: weir.h promises {name}, the library does not export it"
     for name in sorted(exported - promised):
         yield f"libweir.so: exports {name}, which weir.h does not declare"
+    archive = subprocess.run(["nm", "-g", "--defined-only", str(BUILD / "libweir.a")], capture_output=True, text=True, check=True).stdout
+    for kind, name in re.findall(r"^[0-9a-f]+ (\S) (\S+)$", archive, re.M):
+        if kind not in "WVu" and name not in promised:
+            yield f"libweir.a: {name} is visible to the programs that link it"
     dynamic = subprocess.run(["readelf", "-d", str(library)], capture_output=True, text=True, check=True).stdout
     if "[libweir.so.0]" not in dynamic:
         yield "libweir.so: its SONAME is not libweir.so.0"
