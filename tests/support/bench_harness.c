@@ -1,0 +1,597 @@
+/* bench_harness.c: runs a workload in four phases, each in a process of its own, so that none pays
+ * for another's memory or caches:
+ *
+ *   generate   creates the topic (one partition per thread) and fills it with lz4 batches through
+ * the log's own sender limit      the fastest that simdjson alone gets the job's fields out of the
+ * same documents, one thread, best of 3 passes run        the job, from weir_app_run's start to its
+ * return: until_end, so the last commit covers the last event check      every committed output
+ * record is read back and compared with the generator's arithmetic
+ *
+ * The limit is taken immediately before the run, so that both see the same machine. It walks a
+ * block of documents that fits in the second-level cache, over and over, because that is where the
+ * engine finds its documents too (it has just decompressed them); a walk over memory would be
+ * slower and would flatter the engine. Phases answer with lines "name value" on a pipe.
+ *
+ * Memory is RssAnon + RssShmem of /proc/self/status, sampled every 50 ms while the job runs and
+ * once at its end; RssFile, which is the page cache seen through mappings, is reported apart as
+ * peak_mapped_mb. MB are 10^6 bytes. */
+#include "tests/support/bench_harness.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log/log.h"
+#include "operators/json_decode.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/io.h"
+
+enum {
+    THREADS_MAX = 64,
+    LIMIT_BLOCK_DOCUMENTS = 4096,
+    LIMIT_PASSES = 3,
+    SAMPLE_MS = 50,
+    BLOCK_EVENTS = 1024
+};
+
+struct bench {
+    const struct bench_workload *workload;
+    const char *program;
+    const char *phase; /* NULL: the parent of the phases */
+    char *data;
+    int64_t events;
+    int threads[THREADS_MAX], thread_count;
+    int64_t commit_interval_ms;
+    weir_durability durability;
+    bool keep;
+};
+
+/* ---- small tools for workloads ---- */
+
+uint64_t bench_mix(uint64_t n)
+{
+    n += 0x9e3779b97f4a7c15u;
+    n = (n ^ (n >> 30)) * 0xbf58476d1ce4e5b9u;
+    n = (n ^ (n >> 27)) * 0x94d049bb133111ebu;
+    return n ^ (n >> 31);
+}
+
+bool bench_take_text(struct bytes *in, const char *text)
+{
+    size_t size = strlen(text);
+    if (in->size < size || memcmp(in->data, text, size) != 0)
+        return false;
+    *in = bytes_of(in->data + size, in->size - size);
+    return true;
+}
+
+bool bench_take_number(struct bytes *in, int64_t *number)
+{
+    size_t used = 0;
+    *number = 0;
+    for (; used < in->size && used < 18 && in->data[used] >= '0' && in->data[used] <= '9'; used++)
+        *number = *number * 10 + (in->data[used] - '0');
+    *in = bytes_of(in->data + used, in->size - used);
+    return used > 0;
+}
+
+bool bench_take_quoted(struct bytes *in, struct bytes *text)
+{
+    if (!bench_take_text(in, "\""))
+        return false;
+    const uint8_t *end = memchr(in->data, '"', in->size);
+    if (end == NULL)
+        return false;
+    *text = bytes_of(in->data, (size_t)(end - in->data));
+    *in = bytes_of(end + 1, in->size - text->size - 1);
+    return true;
+}
+
+bool bench_take_time(struct bytes *in, int64_t *epoch_ms)
+{
+    struct bytes text;
+    return bench_take_quoted(in, &text) && time_parse_iso(text, epoch_ms) == 0;
+}
+
+static int failed(const char *what, const struct diag *diag)
+{
+    fprintf(stderr, "%s: %s\n", what, diag->text);
+    return 1;
+}
+
+/* ---- generate ---- */
+
+static int send_events(const struct bench *bench, struct sender *sender, int32_t partitions,
+                       struct diag *diag)
+{
+    const struct bench_workload *workload = bench->workload;
+    static const struct bytes null_bytes;
+    struct bench_event event;
+    for (int64_t n = 0; n < bench->events; n++) {
+        workload->event(n, &event);
+        bool has_key = event.key_size > 0;
+        int32_t partition = has_key ? -1 : (int32_t)(n / BLOCK_EVENTS % partitions);
+        TRY(sender_send(sender, partition, event.timestamp_ms,
+                        has_key ? bytes_of(event.key, event.key_size) : null_bytes,
+                        bytes_of(event.text, event.size), null_bytes, 0, diag));
+    }
+    return sender_flush(sender, true, diag);
+}
+
+static int generate(const struct bench *bench)
+{
+    struct log_options options = {.durability = DURABILITY_COMMIT};
+    struct diag diag = {0};
+    struct log *log;
+    struct sender *sender;
+    const struct bench_workload *workload = bench->workload;
+    struct config_entry config = {"weir.partitioned.by", workload->partitioned_by};
+    int32_t partitions = bench->threads[0];
+    if (log_open(bench->data, &options, &log, &diag) < 0)
+        return failed("generate", &diag);
+    if (topic_create(log, workload->topic, partitions, &config, workload->partitioned_by != NULL,
+                     &diag) < 0 ||
+        sender_open(log, workload->topic, NULL, &sender, &diag) < 0)
+        return failed("generate", &diag);
+    int rc = send_events(bench, sender, partitions, &diag);
+    sender_close(sender);
+    log_close(log);
+    return rc < 0 ? failed("generate", &diag) : 0;
+}
+
+/* ---- limit ---- */
+
+static double documents_per_second(const struct field_path *const *paths, uint32_t path_count,
+                                   const struct buf *ndjson, int64_t documents, int64_t repeats)
+{
+    uint64_t sum = 0;
+    int64_t seen = 0, start = clock_mono_ns();
+    for (int64_t i = 0; i < repeats; i++)
+        seen += json_parse_limit(paths, path_count, ndjson->data, ndjson->size, &sum);
+    int64_t took = clock_mono_ns() - start;
+    if (seen != documents * repeats || sum == 0) {
+        fprintf(stderr, "limit: simdjson saw %lld documents of %lld\n", (long long)seen,
+                (long long)(documents * repeats));
+        exit(1);
+    }
+    return (double)seen * 1e9 / (double)took;
+}
+
+static int limit(const struct bench *bench)
+{
+    const struct bench_workload *workload = bench->workload;
+    struct field_path paths[BENCH_FIELDS_MAX];
+    const struct field_path *path_pointers[BENCH_FIELDS_MAX];
+    uint32_t path_count = 0;
+    for (; path_count < BENCH_FIELDS_MAX && workload->fields[path_count] != NULL; path_count++) {
+        paths[path_count] =
+            (struct field_path){.parts = {workload->fields[path_count]}, .count = 1};
+        path_pointers[path_count] = &paths[path_count];
+    }
+    struct buf ndjson;
+    struct bench_event event;
+    buf_init(&ndjson, 0);
+    for (int64_t n = 0; n < LIMIT_BLOCK_DOCUMENTS; n++) {
+        workload->event(n, &event);
+        buf_append(&ndjson, event.text, event.size);
+        buf_u8(&ndjson, '\n');
+    }
+    must(buf_reserve(&ndjson, 64) != NULL);
+    memset(ndjson.data + ndjson.size, ' ', 64);
+    double best = 0;
+    for (int pass = 0; pass < LIMIT_PASSES; pass++) {
+        double rate =
+            documents_per_second(path_pointers, path_count, &ndjson, LIMIT_BLOCK_DOCUMENTS,
+                                 bench->events / LIMIT_BLOCK_DOCUMENTS / LIMIT_PASSES + 1);
+        best = rate > best ? rate : best;
+    }
+    printf("limit %.0f\n", best);
+    buf_deinit(&ndjson);
+    return 0;
+}
+
+/* ---- run ---- */
+
+struct sampler {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool stop;
+    double peak_anonymous_mb, peak_mapped_mb;
+};
+
+static void sample(struct sampler *sampler)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    if (file == NULL)
+        return;
+    char line[256];
+    long anonymous = 0, shared = 0, mapped = 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        (void)sscanf(line, "RssAnon: %ld", &anonymous);
+        (void)sscanf(line, "RssShmem: %ld", &shared);
+        (void)sscanf(line, "RssFile: %ld", &mapped);
+    }
+    fclose(file);
+    double now = (double)(anonymous + shared) * 1024 / 1e6, files = (double)mapped * 1024 / 1e6;
+    if (now > sampler->peak_anonymous_mb)
+        sampler->peak_anonymous_mb = now;
+    if (files > sampler->peak_mapped_mb)
+        sampler->peak_mapped_mb = files;
+}
+
+static void *sampler_main(void *context)
+{
+    struct sampler *sampler = context;
+    pthread_mutex_lock(&sampler->lock);
+    while (!sampler->stop) {
+        sample(sampler);
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += SAMPLE_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        pthread_cond_timedwait(&sampler->wake, &sampler->lock, &until);
+    }
+    pthread_mutex_unlock(&sampler->lock);
+    return NULL;
+}
+
+static void sampler_start(struct sampler *sampler)
+{
+    memset(sampler, 0, sizeof *sampler);
+    must(pthread_mutex_init(&sampler->lock, NULL) == 0);
+    must(pthread_cond_init(&sampler->wake, NULL) == 0);
+    must(pthread_create(&sampler->thread, NULL, sampler_main, sampler) == 0);
+}
+
+static void sampler_stop(struct sampler *sampler)
+{
+    pthread_mutex_lock(&sampler->lock);
+    sample(sampler);
+    sampler->stop = true;
+    pthread_cond_signal(&sampler->wake);
+    pthread_mutex_unlock(&sampler->lock);
+    pthread_join(sampler->thread, NULL);
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    must(getrusage(RUSAGE_SELF, &usage) == 0);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static int run(const struct bench *bench)
+{
+    weir_options options = {
+        .data = bench->data,
+        .threads = bench->threads[0],
+        .durability = bench->durability,
+        .commit_interval_ms = bench->commit_interval_ms,
+        .until_end = true,
+    };
+    weir_app *app = weir_app_open(bench->workload->app, &options);
+    must(app != NULL);
+    bench->workload->build(app);
+    struct sampler sampler;
+    sampler_start(&sampler);
+    double cpu = cpu_seconds();
+    int64_t start = clock_mono_ns();
+    int rc = weir_app_run(app);
+    int64_t took = clock_mono_ns() - start;
+    cpu = cpu_seconds() - cpu;
+    sampler_stop(&sampler);
+    weir_progress progress;
+    weir_app_progress(app, &progress);
+    if (rc < 0)
+        fprintf(stderr, "run: %s\n", weir_app_error(app));
+    weir_app_close(app);
+    printf("seconds %.6f\ncpu %.6f\nrss %.1f\nmapped %.1f\ncommits %lld\nrows_out %lld\n",
+           (double)took / 1e9, cpu, sampler.peak_anonymous_mb, sampler.peak_mapped_mb,
+           (long long)progress.commits, (long long)progress.rows_out);
+    return rc < 0;
+}
+
+/* ---- check ---- */
+
+static bool check_partition(const struct bench *bench, struct partition *partition, void *check,
+                            char *why, size_t why_size)
+{
+    struct fetch fetch;
+    struct fetch_reader reader;
+    struct diag diag = {0};
+    struct partition_offsets offsets;
+    bool ok = true;
+    fetch_init(&fetch);
+    fetch_reader_init(&reader);
+    partition_offsets(partition, &offsets);
+    for (int64_t offset = offsets.start; ok;) {
+        int rc = partition_fetch(partition, offset, READ_COMMITTED, 4 << 20, &fetch, &diag);
+        if (rc < 0)
+            snprintf(why, why_size, "%s", diag.text);
+        if (rc < 0 || fetch.next_offset == offset) {
+            ok = rc == 0;
+            break;
+        }
+        struct record record;
+        fetch_reader_start(&reader, &fetch, offset);
+        while (ok && (rc = fetch_reader_next(&reader, &record)) == 1)
+            ok = bench->workload->check_row(check, record.key, record.value, why, why_size);
+        if (ok && rc < 0) {
+            snprintf(why, why_size, "the output topic is damaged at offset %lld",
+                     (long long)offset);
+            ok = false;
+        }
+        offset = fetch.next_offset;
+    }
+    fetch_reader_deinit(&reader);
+    fetch_deinit(&fetch);
+    return ok;
+}
+
+static int check(const struct bench *bench)
+{
+    const struct bench_workload *workload = bench->workload;
+    struct log_options options = {.durability = DURABILITY_COMMIT, .must_exist = true};
+    struct diag diag = {0};
+    struct log *log;
+    struct topic_info info;
+    char why[256] = "";
+    if (log_open(bench->data, &options, &log, &diag) < 0 ||
+        topic_describe(log, workload->output, &info, &diag) < 0)
+        return failed("check", &diag);
+    void *context = workload->check_open(bench->events);
+    bool ok = true;
+    for (int32_t i = 0; ok && i < info.partitions; i++) {
+        struct partition *partition;
+        if (partition_get(log, workload->output, i, &partition, &diag) < 0)
+            return failed("check", &diag);
+        ok = check_partition(bench, partition, context, why, sizeof why);
+    }
+    bool ends_well =
+        workload->check_close(context, ok ? why : why + sizeof why - 1, ok ? sizeof why : 1);
+    ok = ok && ends_well;
+    printf("check %s%s\n", ok ? "ok" : "failed: ", ok ? "" : why);
+    log_close(log);
+    return 0;
+}
+
+/* ---- the parent ---- */
+
+struct result {
+    double limit, seconds, cpu, rss, mapped;
+    char commits[32], check[300];
+};
+
+static void read_result(FILE *answers, struct result *result)
+{
+    char line[512];
+    while (fgets(line, sizeof line, answers) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        (void)sscanf(line, "limit %lf", &result->limit);
+        (void)sscanf(line, "seconds %lf", &result->seconds);
+        (void)sscanf(line, "cpu %lf", &result->cpu);
+        (void)sscanf(line, "rss %lf", &result->rss);
+        (void)sscanf(line, "mapped %lf", &result->mapped);
+        (void)sscanf(line, "commits %31s", result->commits);
+        if (strncmp(line, "check ", 6) == 0)
+            snprintf(result->check, sizeof result->check, "%.280s", line + 6);
+    }
+}
+
+/* Runs one phase as a fresh process of this program and collects what it says. */
+static bool run_phase(const struct bench *bench, int threads, const char *phase,
+                      struct result *result)
+{
+    char events[32], thread_text[16], interval[32];
+    snprintf(events, sizeof events, "%lld", (long long)bench->events);
+    snprintf(thread_text, sizeof thread_text, "%d", threads);
+    snprintf(interval, sizeof interval, "%lld", (long long)bench->commit_interval_ms);
+    const char *durability = bench->durability == WEIR_DURABILITY_OS ? "os" : "commit";
+    int ends[2];
+    must(pipe(ends) == 0);
+    pid_t child = fork();
+    must(child >= 0);
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        execl("/proc/self/exe", bench->program, "--phase", phase, "--data", bench->data, "--events",
+              events, "--threads", thread_text, "--commit-interval", interval, "--durability",
+              durability, (char *)NULL);
+        perror("exec");
+        _exit(127);
+    }
+    close(ends[1]);
+    FILE *answers = fdopen(ends[0], "r");
+    must(answers != NULL);
+    read_result(answers, result);
+    fclose(answers);
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        must(errno == EINTR);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    snprintf(result->check, sizeof result->check, "failed: phase %s ended with %s %d", phase,
+             WIFSIGNALED(status) ? "signal" : "code",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    return false;
+}
+
+static void print_result(const struct bench *bench, int threads, const struct result *result)
+{
+    const struct bench_workload *workload = bench->workload;
+    double rate = result->seconds > 0 ? (double)bench->events / result->seconds : 0;
+    char check[2 * sizeof result->check];
+    size_t size = 0;
+    for (const char *c = result->check; *c != '\0'; c++) {
+        if (*c == '"' || *c == '\\')
+            check[size++] = '\\';
+        check[size++] = *c;
+    }
+    check[size] = '\0';
+    printf("{\"workload\":\"%s\",\"system\":\"weir\",\"threads\":%d,", workload->name, threads);
+    if (workload->keys > 0)
+        printf("\"keys\":%lld,", (long long)workload->keys);
+    printf("\"events\":%lld,\"seconds\":%.3f,\"events_per_s\":%.0f,\"limit_events_per_s\":%.0f,"
+           "\"ratio\":%.4f,\"cpu_s_per_million\":%.4f,\"peak_rss_mb\":%.1f,\"peak_mapped_mb\":%.1f,"
+           "\"durability\":\"%s\",\"commit_interval_ms\":%lld,\"commits\":%s,\"check\":\"%s\"}\n",
+           (long long)bench->events, result->seconds, rate, result->limit,
+           result->limit > 0 ? rate / result->limit : 0, result->cpu * 1e6 / (double)bench->events,
+           result->rss, result->mapped, bench->durability == WEIR_DURABILITY_OS ? "os" : "commit",
+           (long long)bench->commit_interval_ms, result->commits, check);
+    fflush(stdout);
+}
+
+static volatile sig_atomic_t interrupted;
+static void on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static int run_all(struct bench *bench)
+{
+    const char *parent = getenv("TMPDIR");
+    const char *base = bench->data != NULL ? bench->data : parent != NULL ? parent : "/var/tmp";
+    int code = 0;
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    for (int i = 0; i < bench->thread_count && !interrupted; i++) {
+        struct result result = {.commits = "0", .check = "failed: not run"};
+        struct diag diag;
+        char *path;
+        must(asprintf(&path, "%s/weir-bench-%s-XXXXXX", base, bench->workload->name) > 0);
+        if (mkdtemp(path) == NULL) {
+            perror(path);
+            return 1;
+        }
+        bench->data = path;
+        fprintf(stderr, "%s: %lld events, %d thread(s), data in %s\n", bench->workload->name,
+                (long long)bench->events, bench->threads[i], path);
+        static const char *const phases[] = {"generate", "limit", "run", "check"};
+        bool ok = true;
+        for (size_t phase = 0; ok && phase < 4; phase++)
+            ok = run_phase(bench, bench->threads[i], phases[phase], &result);
+        print_result(bench, bench->threads[i], &result);
+        code = !ok ? 1 : strcmp(result.check, "ok") != 0 ? 4 : code;
+        if (!bench->keep && io_remove_tree(path, &diag) < 0)
+            failed("clean-up", &diag);
+        free(path);
+    }
+    return interrupted ? 130 : code;
+}
+
+/* ---- the command line ---- */
+
+static const char usage_text[] = "[--events N] [--threads N[,N]…] [--durability commit|os] "
+                                 "[--commit-interval MS] [--data DIR] [--keep]\n"
+                                 "\n"
+                                 "Prints one JSON line per thread count. Data goes into a new "
+                                 "directory under DIR ($TMPDIR, else /var/tmp) and is removed\n"
+                                 "unless --keep. The environment may say the same: "
+                                 "WEIR_BENCH_EVENTS, WEIR_BENCH_THREADS, WEIR_BENCH_DURABILITY.\n";
+
+static bool parse_threads(struct bench *bench, const char *text)
+{
+    bench->thread_count = 0;
+    while (*text != '\0' && bench->thread_count < THREADS_MAX) {
+        char *end;
+        long threads = strtol(text, &end, 10);
+        if (end == text || threads < 1 || threads > 1024 || (*end != ',' && *end != '\0'))
+            return false;
+        bench->threads[bench->thread_count++] = (int)threads;
+        text = *end == ',' ? end + 1 : end;
+    }
+    return bench->thread_count > 0;
+}
+
+static bool parse_option(struct bench *bench, int option, const char *value)
+{
+    char *end = NULL;
+    switch (option) {
+    case 'e':
+        bench->events = strtoll(value, &end, 10);
+        return *end == '\0' && bench->events > 0;
+    case 't':
+        return parse_threads(bench, value);
+    case 'u':
+        bench->durability = strcmp(value, "os") == 0 ? WEIR_DURABILITY_OS : WEIR_DURABILITY_COMMIT;
+        return strcmp(value, "os") == 0 || strcmp(value, "commit") == 0;
+    case 'c':
+        bench->commit_interval_ms = strtoll(value, &end, 10);
+        return *end == '\0' && bench->commit_interval_ms > 0;
+    case 'd':
+        bench->data = strdup(value);
+        return bench->data != NULL;
+    case 'p':
+        bench->phase = value;
+        return true;
+    case 'k':
+        return bench->keep = true;
+    default:
+        return false;
+    }
+}
+
+static bool parse_environment(struct bench *bench)
+{
+    static const struct {
+        const char *name;
+        int option;
+    } variables[] = {
+        {"WEIR_BENCH_EVENTS", 'e'}, {"WEIR_BENCH_THREADS", 't'}, {"WEIR_BENCH_DURABILITY", 'u'}};
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        const char *value = getenv(variables[i].name);
+        if (value != NULL && value[0] != '\0' && !parse_option(bench, variables[i].option, value))
+            return false;
+    }
+    return true;
+}
+
+int bench_main(const struct bench_workload *workload, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"events", required_argument, NULL, 'e'},
+        {"threads", required_argument, NULL, 't'},
+        {"durability", required_argument, NULL, 'u'},
+        {"commit-interval", required_argument, NULL, 'c'},
+        {"data", required_argument, NULL, 'd'},
+        {"phase", required_argument, NULL, 'p'},
+        {"keep", no_argument, NULL, 'k'},
+        {NULL, 0, NULL, 0},
+    };
+    struct bench bench = {.workload = workload,
+                          .program = argv[0],
+                          .events = workload->events,
+                          .threads = {1},
+                          .thread_count = 1,
+                          .commit_interval_ms = 100};
+    bool ok = parse_environment(&bench);
+    for (int option; ok && (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
+        ok = parse_option(&bench, option, optarg);
+    if (!ok || optind < argc) {
+        fprintf(stderr, "usage: %s %s", argv[0], usage_text);
+        return 2;
+    }
+    if (bench.phase == NULL)
+        return run_all(&bench);
+    static const struct {
+        const char *name;
+        int (*run)(const struct bench *bench);
+    } phases[] = {{"generate", generate}, {"limit", limit}, {"run", run}, {"check", check}};
+    for (size_t i = 0; i < sizeof phases / sizeof phases[0]; i++)
+        if (strcmp(bench.phase, phases[i].name) == 0)
+            return phases[i].run(&bench);
+    return 2;
+}

@@ -1,0 +1,81 @@
+/* job.c: see the header. The builder functions of weir.h are called one by one, as a program would.
+ */
+#include "tests/support/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/error.h"
+
+void job_add(struct job *job, enum job_step_kind kind, const char *text, const char *second,
+             int64_t number)
+{
+    must(job->step_count < JOB_STEPS_MAX);
+    job->steps[job->step_count++] = (struct job_step){kind, text, second, number};
+}
+
+static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_step *step)
+{
+    switch (step->kind) {
+    case JOB_SOURCE:
+        return weir_source(app, step->text, WEIR_JSON, step->second);
+    case JOB_LATENESS:
+        return weir_lateness(stream, step->number);
+    case JOB_FILTER:
+        return weir_filter(stream, step->text);
+    case JOB_CHECK:
+        return weir_check(stream, step->text, step->second);
+    case JOB_MAP:
+        return weir_map(stream, step->text);
+    case JOB_GROUP:
+        return weir_group_by(stream, step->text);
+    case JOB_WINDOW:
+        return weir_tumbling(stream, step->number);
+    case JOB_AGGREGATE:
+        return weir_aggregate(stream, step->text);
+    case JOB_EMIT_FINAL:
+        return weir_emit(stream, WEIR_EMIT_FINAL);
+    case JOB_TO:
+        weir_to(stream, step->text);
+        return NULL;
+    }
+    return NULL;
+}
+
+void job_build(const struct job *job, weir_app *app)
+{
+    weir_stream *stream = NULL;
+    for (int i = 0; i < job->step_count; i++)
+        stream = apply(app, stream, &job->steps[i]);
+}
+
+int job_run(const struct job *job, const weir_options *options, weir_progress *progress,
+            char *error, size_t error_size)
+{
+    weir_app *app = weir_app_open(job->app, options);
+    must(app != NULL);
+    job_build(job, app);
+    int rc = weir_app_run(app);
+    if (progress != NULL)
+        weir_app_progress(app, progress);
+    if (error != NULL)
+        snprintf(error, error_size, "%s", weir_app_error(app));
+    weir_app_close(app);
+    return rc;
+}
+
+bool job_topic_is_upsert(const struct job *job, const char *topic)
+{
+    bool is_aggregate = false, is_final = false;
+    for (int i = 0; i < job->step_count; i++) {
+        const struct job_step *step = &job->steps[i];
+        if (step->kind == JOB_SOURCE)
+            is_aggregate = is_final = false;
+        is_aggregate |= step->kind == JOB_AGGREGATE;
+        is_final |= step->kind == JOB_EMIT_FINAL;
+        if (step->kind == JOB_TO && strcmp(step->text, topic) == 0)
+            return is_aggregate && !is_final;
+    }
+    return false;
+}

@@ -1,0 +1,39 @@
+/* job.h: a job as data, so that tests can write it in a file or draw it at random, and run it through weir.h. */
+#ifndef WEIR_TESTS_JOB_H
+#define WEIR_TESTS_JOB_H
+
+#include "runtime/weir.h"
+
+enum job_step_kind {
+    JOB_SOURCE,     /* text: topic, second: event time field or NULL */
+    JOB_LATENESS,   /* number: ms */
+    JOB_FILTER,     /* text */
+    JOB_CHECK,      /* text: condition, second: class */
+    JOB_MAP,        /* text */
+    JOB_GROUP,      /* text */
+    JOB_WINDOW,     /* number: ms */
+    JOB_AGGREGATE,  /* text */
+    JOB_EMIT_FINAL,
+    JOB_TO,         /* text: topic; ends a stage */
+};
+struct job_step {
+    enum job_step_kind kind;
+    const char *text, *second;
+    int64_t number;
+};
+enum { JOB_STEPS_MAX = 64 };
+struct job {
+    const char *app;
+    struct job_step steps[JOB_STEPS_MAX];
+    int step_count;
+};
+
+void job_add(struct job *job, enum job_step_kind kind, const char *text, const char *second, int64_t number);
+/* Builds the topology into app. */
+void job_build(const struct job *job, weir_app *app);
+/* Opens, builds, runs, closes. The code of weir_app_run; error (size bytes, may be NULL) receives weir_app_error, progress (may be NULL) the sums. */
+int job_run(const struct job *job, const weir_options *options, weir_progress *progress, char *error, size_t error_size);
+/* True when the stage that writes topic is an aggregate with emit = changes: its topic is read as a table. */
+bool job_topic_is_upsert(const struct job *job, const char *topic);
+
+#endif
