@@ -1,7 +1,7 @@
 # setup.sh: the Debian packages that weir needs, and how the scripts install and build. Sourced by examples/run.sh and
 # tests/run.sh, from the top of the tree; the lists below are the only place that names packages.
 
-BUILD_PACKAGES="cmake ninja-build make gcc g++ liblmdb-dev liblz4-dev zlib1g-dev libsnappy-dev libzstd-dev
+BUILD_PACKAGES="cmake ninja-build make gcc g++ liblmdb-dev liblz4-dev zlib1g-dev libsnappy-dev libzstd-dev libjansson-dev
     libisal-dev libxxhash-dev libsimdjson-dev libpg-query-dev libprotobuf-c-dev"
 # cmocka runs the unit tests, python3 the oracles, pkg-config is one of the ways to use the installed library.
 TEST_PACKAGES="libcmocka-dev python3 pkg-config"
