@@ -1,0 +1,60 @@
+/* cli_data.c: the data directory that a command works on. One process holds it at a time
+ * (DIR/LOCK), so a command opens it, works and closes it. Commands that only read do not create
+ * one: a mistyped path must not look like an empty log. */
+#include "runtime/cli/cli.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+const char *data_directory(const struct cli *cli)
+{
+    const char *dir = flag_text(cli, "data");
+    return dir != NULL ? dir : "weir-data";
+}
+
+int data_check(const struct cli *cli, enum data_need need)
+{
+    if (flag_text(cli, "bootstrap") != NULL) {
+        message("-b HOST:PORT is not available in this version: it works on a data directory only");
+        hint("use --data DIR instead of -b (or unset WEIR_BOOTSTRAP)");
+        return EXIT_USAGE;
+    }
+    const char *dir = data_directory(cli);
+    if (dir[0] == '\0')
+        return usage_error(cli, "--data is empty");
+    struct stat status;
+    if (stat(dir, &status) == 0) {
+        if (S_ISDIR(status.st_mode))
+            return 0;
+        message("%s is not a directory", dir);
+        return EXIT_FAILED;
+    }
+    if (errno != ENOENT) {
+        message("cannot read the data directory %s: %s", dir, strerror(errno));
+        return EXIT_FAILED;
+    }
+    if (need == DATA_MAY_CREATE)
+        return 0;
+    message("there is no data directory %s", dir);
+    hint("name it with --data DIR or WEIR_DATA; 'weir produce TOPIC' and 'weir topic create NAME' "
+         "make a new one");
+    return EXIT_FAILED;
+}
+
+int data_open(const struct cli *cli, enum data_need need, struct log **log)
+{
+    int exit_code = data_check(cli, need);
+    if (exit_code != 0)
+        return exit_code;
+    struct log_options options = {.must_exist = need == DATA_MUST_EXIST};
+    struct diag diag = {0};
+    int code = log_open(data_directory(cli), &options, log, &diag);
+    if (code == 0)
+        return 0;
+    exit_code = failed(code, &diag);
+    if (code == ERR_BUSY)
+        hint("a directory is used by one process at a time: stop that one first");
+    if (code == ERR_NOT_FOUND)
+        hint("name the directory with --data DIR or WEIR_DATA");
+    return exit_code;
+}

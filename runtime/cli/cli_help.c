@@ -1,0 +1,100 @@
+/* cli_help.c: help texts from the tables of commands and flags: examples first, then what there is.
+ */
+#include "runtime/cli/cli.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static const char *bold(void)
+{
+    return color_on(STDOUT_FILENO) ? "\033[1m" : "";
+}
+static const char *plain(void)
+{
+    return color_on(STDOUT_FILENO) ? "\033[0m" : "";
+}
+
+static void spelling(const struct command *command, char text[128])
+{
+    snprintf(text, 128, "%s%s%s%s%s", command->noun, command->verb != NULL ? " " : "",
+             command->verb != NULL ? command->verb : "", command->arguments[0] != '\0' ? " " : "",
+             command->arguments);
+}
+
+void help_overview(void)
+{
+    buf_printf(&out,
+               "weir: a log of events and the jobs that read it, in one directory\n"
+               "\n"
+               "%sExamples%s\n"
+               "  weir produce orders --key customer --partitions 4 < orders.ndjson\n"
+               "  weir consume orders --until-end | head\n"
+               "  weir consume orders --from end --format value\n"
+               "  weir topic list\n"
+               "  weir group describe revenue\n"
+               "\n"
+               "%sCommands%s\n",
+               bold(), plain(), bold(), plain());
+    for (int i = 0; commands[i] != NULL; i++) {
+        char text[128];
+        spelling(commands[i], text);
+        buf_printf(&out, "  %-30s %s\n", text, commands[i]->summary);
+    }
+    buf_printf(&out,
+               "  %-30s %s\n"
+               "\n"
+               "Data is in ./weir-data, or where --data DIR or WEIR_DATA says. Every flag has a "
+               "variable: --until-end is\n"
+               "WEIR_UNTIL_END. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 "
+               "unreachable or timed out, 130 interrupted.\n"
+               "'weir help COMMAND' says more.\n",
+               "help [COMMAND]", "examples and flags of a command");
+}
+
+void help_noun(const char *noun, bool to_stderr)
+{
+    struct buf text = {0};
+    for (int i = 0; commands[i] != NULL; i++)
+        if (strcmp(commands[i]->noun, noun) == 0) {
+            char words[128];
+            spelling(commands[i], words);
+            buf_printf(&text, "  weir %-30s %s\n", words, commands[i]->summary);
+        }
+    buf_printf(&text, "'weir help %s VERB' says more.\n", noun);
+    if (!buf_ok(&text))
+        failed(ERR_NOMEM, NULL);
+    else if (to_stderr)
+        fwrite(text.data, 1, text.size, stderr);
+    else
+        buf_append(&out, text.data, text.size);
+    buf_deinit(&text);
+}
+
+static void flag_lines(const struct flag *flags)
+{
+    for (const struct flag *flag = flags; flag != NULL && flag->name != NULL; flag++) {
+        char spelt[96], variable[64];
+        snprintf(spelt, sizeof spelt, "%s%c%s--%s%s%s%s", flag->letter != 0 ? "-" : "",
+                 flag->letter != 0 ? flag->letter : ' ', flag->letter != 0 ? ", " : "", flag->name,
+                 flag->argument != NULL ? " " : "", flag->argument != NULL ? flag->argument : "",
+                 flag->repeats ? " …" : "");
+        flag_variable(flag->name, variable);
+        bool has_variable = strcmp(flag->name, "help") != 0;
+        buf_printf(&out, "  %-28s %s%s%s%s\n", spelt + (spelt[0] == ' '), flag->help,
+                   has_variable ? " (" : "", has_variable ? variable : "", has_variable ? ")" : "");
+    }
+}
+
+void help_command(const struct command *command)
+{
+    char text[128];
+    spelling(command, text);
+    buf_printf(&out, "weir %s [FLAGS]: %s\n\n%sExamples%s\n%s\n%sFlags%s\n", text, command->summary,
+               bold(), plain(), command->examples, bold(), plain());
+    flag_lines(command->flags);
+    if (!command->no_data)
+        flag_lines(flags_data);
+    flag_lines(flags_global);
+    if (command->details[0] != '\0')
+        buf_printf(&out, "\n%s", command->details);
+}

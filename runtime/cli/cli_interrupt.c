@@ -1,0 +1,60 @@
+/* cli_interrupt.c: SIGINT and SIGTERM as something a command can wait for.
+ *
+ * The handler notes the signal and makes an eventfd readable, so that one poll() waits for input,
+ * for new records (a partition watcher writes the same eventfd) and for Ctrl-C. A command that is
+ * asked to stop finishes what it promises first: records flushed, offsets committed; the second
+ * signal ends the process at once, which is as safe as any crash of it. */
+#include "runtime/cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t signal_count;
+static int event_fd = -1;
+
+void interrupt_wake(void *unused)
+{
+    (void)unused;
+    uint64_t one = 1;
+    ssize_t written = write(event_fd, &one, sizeof one);
+    (void)written; /* full means readable, which is all that is asked for */
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    int saved_errno = errno;
+    if (++signal_count > 1)
+        _exit(EXIT_INTERRUPTED);
+    interrupt_wake(NULL);
+    errno = saved_errno;
+}
+
+void interrupt_install(void)
+{
+    event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    must(event_fd >= 0);
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool interrupted(void)
+{
+    return signal_count > 0;
+}
+
+int interrupt_fd(void)
+{
+    return event_fd;
+}
+
+void interrupt_clear(void)
+{
+    uint64_t count;
+    ssize_t taken = read(event_fd, &count, sizeof count);
+    (void)taken;
+}

@@ -1,0 +1,23 @@
+/* nouns.h: the commands, each defined in its noun's file and listed in main.c. */
+#ifndef WEIR_CLI_NOUNS_H
+#define WEIR_CLI_NOUNS_H
+
+#include "runtime/cli/cli.h"
+
+extern const struct command command_produce;        /* cli_produce.c */
+extern const struct command command_consume;        /* cli_consume.c */
+extern const struct command command_topic_create;   /* cli_topic.c */
+extern const struct command command_topic_list;
+extern const struct command command_topic_describe;
+extern const struct command command_topic_alter;
+extern const struct command command_topic_delete;
+extern const struct command command_group_list;     /* cli_group.c */
+extern const struct command command_group_describe;
+extern const struct command command_group_reset;
+extern const struct command command_group_delete;
+extern const struct command command_state_list;     /* cli_state.c */
+extern const struct command command_state_get;
+extern const struct command command_state_scan;
+extern const struct command command_version;        /* cli_version.c */
+
+#endif
