@@ -30,7 +30,7 @@ step() {
 
 # run_ctest TREE [CTEST ARGUMENT...]: adds ctest's own counts to ours; a ctest that runs no test at all counts as a failure.
 run_ctest() {
-    local tree=$1 log="build/log/ctest-$1.log" begin=$SECONDS summary
+    local tree=$1 log="build/log/ctest-$1.log" begin=$SECONDS summary skipped=""
     shift
     ${under:-} ctest --test-dir "build/$tree" --output-on-failure -j"$jobs" "$@" 2>&1 | tee "$log" || true
     summary=$(sed -n 's/^[0-9]*% tests passed, \([0-9]*\) tests\{0,1\} failed out of \([0-9]*\)$/\1 \2/p' "$log")
@@ -38,10 +38,11 @@ run_ctest() {
         failed=$((failed + 1))
     else
         set -- $summary
+        skipped=$(grep -c '(Skipped)$' "$log" || true)
         failed=$((failed + $1))
-        passed=$((passed + $2 - $1))
+        passed=$((passed + $2 - $1 - skipped))
     fi
-    say "tests of build/$tree took $((SECONDS - begin)) s"
+    say "tests of build/$tree took $((SECONDS - begin)) s${skipped:+, $skipped skipped}"
 }
 
 finish() {
