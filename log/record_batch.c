@@ -361,7 +361,7 @@ static int validate_header(struct bytes batch, const struct batch_header *h, str
     if ((size_t)h->size_bytes != batch.size)
         return diag_set(diag, ERR_CORRUPT, "%zu bytes follow the batch",
                         batch.size - (size_t)h->size_bytes);
-    if (h->record_count < 1 || h->record_count != h->last_offset_delta + 1)
+    if (h->record_count < 1 || h->record_count - 1 != h->last_offset_delta)
         return diag_set(diag, ERR_CORRUPT, "batch of %d records has last offset delta %d",
                         h->record_count, h->last_offset_delta);
     if ((h->attributes & BATCH_ATTR_CONTROL) != 0)
