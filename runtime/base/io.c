@@ -162,6 +162,13 @@ int io_fdatasync(int fd, struct diag *diag)
     return 0;
 }
 
+int io_syncfs(int fd, struct diag *diag)
+{
+    if (fault_check(IO_FDATASYNC, NULL, fd, NULL) != 0 || syncfs(fd) != 0)
+        return fail_fd(diag, "flush the file system of", fd);
+    return 0;
+}
+
 int io_truncate(int fd, int64_t size, struct diag *diag)
 {
     int rc = fault_check(IO_TRUNCATE, NULL, fd, NULL);

@@ -17,6 +17,7 @@ void io_close(int fd);
 int io_pwrite(int fd, const void *data, size_t size, int64_t position, struct diag *diag); /* all or error */
 int io_pread(int fd, void *data, size_t size, int64_t position, size_t *read_bytes, struct diag *diag); /* short only at EOF */
 int io_fdatasync(int fd, struct diag *diag);        /* never retried: see P9 */
+int io_syncfs(int fd, struct diag *diag);           /* the whole file system of fd; asked about as IO_FDATASYNC; never retried */
 int io_fsync_dir(const char *path, struct diag *diag);
 int io_truncate(int fd, int64_t size, struct diag *diag);
 int io_reserve(int fd, int64_t position, int64_t size, struct diag *diag); /* fallocate KEEP_SIZE; ERR_UNSUPPORTED where it cannot */
