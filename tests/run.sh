@@ -3,7 +3,7 @@
 #
 #   ./tests/run.sh           release build and all tests, in less than ten minutes
 #   ./tests/run.sh --setup   installs the packages of every kind of run, and nothing else
-#   ./tests/run.sh --ci      what takes longer: sanitizers, clang with warnings as errors, a build by hand from a fresh clone, fuzzing
+#   ./tests/run.sh --ci      what takes longer: sanitizers, gcc and clang with warnings as errors, a build by hand from a fresh clone, fuzzing
 #                            for 20 s a target, long random tests
 #   ./tests/run.sh --full    all of it, with fuzzing for 5 minutes a target and random tests of the length one leaves alone overnight
 #
@@ -106,6 +106,7 @@ long_random() {
 ci() {
     local fuzz_seconds=$1 length=$2
     sanitizers
+    step "gcc, warnings are errors" build_tree gcc
     step "clang, warnings are errors" build_tree clang
     step "a build by hand, from the documents' commands" env WEIR_BUILD_DIR=build/release tests/docs/test_docs.py --by-hand
     fuzz "$fuzz_seconds"
