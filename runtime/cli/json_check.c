@@ -173,14 +173,11 @@ struct nest {
     int depth;
 };
 
-static bool nest_push(struct nest *nest, bool object)
+static void nest_push(struct nest *nest, bool object)
 {
-    if (nest->depth == JSON_CHECK_DEPTH)
-        return false;
     uint8_t bit = (uint8_t)(1u << (nest->depth % 8)), *byte = &nest->bits[nest->depth / 8];
     *byte = (uint8_t)(object ? *byte | bit : *byte & ~bit);
     nest->depth++;
-    return true;
 }
 
 static bool nest_is_object(const struct nest *nest)
@@ -202,13 +199,16 @@ static enum step enter_value(struct cursor *c, struct nest *nest)
     switch (*c->at) {
     case '{':
     case '[': {
+        if (nest->depth == JSON_CHECK_DEPTH)
+            return STEP_BAD;
         bool object = *c->at++ == '{';
         skip_space(c);
         if (c->at < c->end && *c->at == (object ? '}' : ']')) {
             c->at++;
             return STEP_ENDED;
         }
-        return nest_push(nest, object) && (!object || skip_name(c)) ? STEP_OPENED : STEP_BAD;
+        nest_push(nest, object);
+        return !object || skip_name(c) ? STEP_OPENED : STEP_BAD;
     }
     case '"':
         ok = skip_string(c);
