@@ -149,6 +149,12 @@ int32_t group_partition(const struct group_params *params, struct bytes group_ke
 {
     if (partition_count == 1)
         return 0;
+    struct bytes text = group_key, one;
+    uint8_t kind;
+    uint64_t size;
+    if (params->groups->count == 1 && take_u8(&text, &kind) == 0 && kind == GROUP_KEY_TEXT &&
+        take_uvarint(&text, &size) == 0 && take_bytes(&text, size, &one) == 0 && (size == 0 || one.data[0] != '{'))
+        return murmur2_partition(one.data, one.size, partition_count);
     uint32_t count = params->groups->count;
     struct column *columns = arena_alloc(arena, count * sizeof *columns);
     must(columns != NULL);
@@ -327,10 +333,9 @@ int group_flush_partials(struct group_op *group, struct op_call *call, struct ba
 }
 
 /* The scope that the outputs were compiled against: group columns, window bounds, call results. */
-static int fill_inputs(struct group_op *group, struct op_call *call, struct agg_entry *const *entries, uint32_t n,
+static int fill_inputs(const struct group_params *params, struct op_call *call, const struct group_item *items, uint32_t n,
                        struct column *columns, uint32_t column_count)
 {
-    const struct group_params *params = params_of(group);
     uint32_t groups = params->groups->count, windows = params->window_ms > 0 ? 2 : 0;
     for (uint32_t c = 0; c < column_count; c++) {
         enum col_type type = c < groups             ? params->group_types[c]
@@ -339,14 +344,14 @@ static int fill_inputs(struct group_op *group, struct op_call *call, struct agg_
         TRY(column_alloc(&columns[c], type, n, true, call->arena));
     }
     for (uint32_t i = 0; i < n; i++) {
-        int rc = group_key_decode(entries[i]->key, columns, groups, i, call->arena);
+        int rc = group_key_decode(items[i].key, columns, groups, i, call->arena);
         if (rc < 0)
             return diag_set(call->diag, rc, "a stored group key does not decode");
         if (windows) {
-            columns[groups].i64[i] = entries[i]->window_start_ms;
-            columns[groups + 1].i64[i] = entries[i]->window_start_ms + params->window_ms;
+            columns[groups].i64[i] = items[i].window_start_ms;
+            columns[groups + 1].i64[i] = items[i].window_start_ms + params->window_ms;
         }
-        rc = agg_result(params->plan, agg_entry_row(entries[i]), columns + groups + windows, i);
+        rc = agg_result(params->plan, items[i].row, columns + groups + windows, i);
         if (rc == ERR_RANGE)
             TRY(reject_add(call->rejects, i, "numeric_out_of_range", "an aggregate needs more than %d digits",
                            NUMERIC_MAX_DIGITS));
@@ -356,10 +361,9 @@ static int fill_inputs(struct group_op *group, struct op_call *call, struct agg_
     return 0;
 }
 
-static int build_results(struct group_op *group, struct op_call *call, struct agg_entry *const *entries, uint32_t n,
-                         struct batch *out)
+int group_build_results(const struct group_params *params, struct op_call *call, const struct group_item *items, uint32_t n,
+                        struct batch *out)
 {
-    const struct group_params *params = params_of(group);
     uint32_t fixed = params->groups->count + (params->window_ms > 0 ? 2 : 0);
     uint32_t inputs = fixed + params->aggregates->call_count;
     uint32_t first = call->rejects->count;
@@ -367,7 +371,7 @@ static int build_results(struct group_op *group, struct op_call *call, struct ag
     struct column *results = arena_alloc(call->arena, group_result_columns(params) * sizeof *results);
     if (columns == NULL || results == NULL)
         return ERR_NOMEM;
-    TRY(fill_inputs(group, call, entries, n, columns, inputs));
+    TRY(fill_inputs(params, call, items, n, columns, inputs));
     *out = (struct batch){.row_count = n, .selected_count = n, .columns = columns, .column_count = inputs, .arena = call->arena};
     TRY(batch_drop_rejected(out, call->rejects, first, call->arena));
     first = call->rejects->count;
@@ -378,6 +382,17 @@ static int build_results(struct group_op *group, struct op_call *call, struct ag
     out->columns = results;
     out->column_count = group_result_columns(params);
     return 0;
+}
+
+static int build_results(struct group_op *group, struct op_call *call, struct agg_entry *const *entries, uint32_t n,
+                         struct batch *out)
+{
+    struct group_item *items = arena_alloc(call->arena, (n + 1) * sizeof *items);
+    if (items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        items[i] = (struct group_item){entries[i]->window_start_ms, entries[i]->key, agg_entry_row(entries[i])};
+    return group_build_results(params_of(group), call, items, n, out);
 }
 
 static int write_changelog(struct group_op *group, struct agg_entry *entry, bool is_tombstone)

@@ -8,6 +8,12 @@
 
 #include "operators/column.h"
 
+/* Kinds, as stored. */
+enum {
+    GROUP_KEY_NULL = 0, GROUP_KEY_FALSE = 1, GROUP_KEY_TRUE = 2, GROUP_KEY_BIGINT = 3, GROUP_KEY_NUMERIC = 4,
+    GROUP_KEY_TEXT = 5, GROUP_KEY_DOUBLE = 6, GROUP_KEY_TIMESTAMPTZ = 7, GROUP_KEY_JSON = 8,
+};
+
 /* Appends the group of one row. */
 void group_key_encode(struct buf *out, const struct column *columns, uint32_t column_count, uint32_t row);
 /* Encodes the selected rows of a batch into arena memory: keys[i] belongs to the i-th selected row. The fast path for one text or variant column

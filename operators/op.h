@@ -107,6 +107,14 @@ static inline uint32_t group_result_columns(const struct group_params *p)
 {
     return p->groups->count + (p->window_ms > 0 ? 2 : 0) + p->aggregates->output_count;
 }
+struct group_item {
+    int64_t window_start_ms;
+    struct bytes key;
+    const void *row;                  /* accumulators */
+};
+/* Writes the result rows of n groups into out (arena memory of the call; text borrows from keys and rows). */
+int group_build_results(const struct group_params *params, struct op_call *call, const struct group_item *items, uint32_t n,
+                        struct batch *out);
 /* The partition of a group: murmur2 of its text (a single text column: raw; else the canonical object). scratch is reused. */
 int32_t group_partition(const struct group_params *params, struct bytes group_key, int32_t partition_count, struct arena *arena,
                         struct buf *scratch);

@@ -43,6 +43,21 @@ int chain_begin(struct chain *chain, struct diag *diag)
     return 0;
 }
 
+/* How many different rows were rejected since `first`: an operator may find more than one thing wrong with a row. */
+static int64_t rejected_rows(struct chain *chain, const struct batch *batch, uint32_t first)
+{
+    if (chain->rejects.count == first)
+        return 0;
+    int64_t count = 0;
+    uint8_t *seen = arena_zalloc(&chain->arena, batch->row_count + 1);
+    must(seen != NULL);
+    for (uint32_t i = first; i < chain->rejects.count; i++) {
+        count += !seen[chain->rejects.items[i].row];
+        seen[chain->rejects.items[i].row] = 1;
+    }
+    return count;
+}
+
 static int push_from(struct chain *chain, const struct batch *batch, uint32_t at)
 {
     if (batch->selected_count == 0)
@@ -50,22 +65,20 @@ static int push_from(struct chain *chain, const struct batch *batch, uint32_t at
     if (at == chain->count)
         return chain->sink(chain->context, batch);
     struct op *op = chain->ops[at];
-    uint32_t rejected = chain->rejects.count;
-    int64_t passed = 0;
+    int64_t left = batch->selected_count;
     for (;;) {
         struct batch out = {0};
+        uint32_t rejected = chain->rejects.count;
         int rc = op->type->process(op, &chain->call, batch, &out);
         if (rc < 0)
             return rc;
-        passed += out.selected_count;
+        left -= (int64_t)out.selected_count + rejected_rows(chain, batch, rejected);
         TRY(push_from(chain, &out, at + 1));
         if (rc == OP_DONE)
             break;
     }
-    if (!op_is_group(op) && at + 1 <= chain->count)
-        chain->filtered_rows += op->type == op_type_find("filter")
-                                    ? (int64_t)batch->selected_count - passed - (chain->rejects.count - rejected)
-                                    : 0;
+    if (!op_is_group(op))
+        chain->filtered_rows += left;
     return 0;
 }
 

@@ -300,6 +300,8 @@ int plan_compile(const struct weir_app *app, struct plan **result, struct diag *
     if (plan == NULL)
         return no_memory(diag);
     plan->app = app;
+    snprintf(plan->progress_topic, sizeof plan->progress_topic, "%s-progress", app->name);
+    snprintf(plan->dlq_topic, sizeof plan->dlq_topic, "%s.dlq", app->name);
     for (const struct sink *sink = app->sinks; sink != NULL; sink = sink->next)
         plan->view_count++;
     plan->views = calloc(plan->view_count + 1, sizeof *plan->views);

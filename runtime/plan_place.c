@@ -183,8 +183,6 @@ int plan_place(struct plan *plan, struct port *port, struct diag *diag)
 {
     struct port_topic info;
     struct place place = {plan, port, diag, NULL};
-    set_name(plan->progress_topic, "%s-progress", plan->app->name, NULL, NULL);
-    set_name(plan->dlq_topic, "%s.dlq", plan->app->name, NULL, NULL);
     free(plan->stages);
     plan->stage_count = 0;
     plan->stages = calloc(2 * (size_t)plan->view_count + 1, sizeof *plan->stages);

@@ -87,6 +87,9 @@ struct port {
     const struct port_ops *ops;
 };
 
+/* Appends one header to an encoded list of headers (the form in which rows carry them and out_add takes them). */
+void port_header_add(struct buf *headers, const char *key, struct bytes value);
+
 /* The embedded log in a directory. os_durability: acknowledge after the write. */
 int port_log_open(const char *dir, bool os_durability, struct port **port, struct diag *diag);
 

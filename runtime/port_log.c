@@ -93,6 +93,8 @@ static int port_position(struct port *port, const char *group, const char *topic
     return rc == ERR_NOT_FOUND ? 0 : rc < 0 ? diag_set(diag, rc, "cannot read the offsets of group %s", group) : 0;
 }
 
+void port_header_add(struct buf *headers, const char *key, struct bytes value) { headers_add(headers, key, value); }
+
 /* ---- reading ---- */
 
 struct port_reader {

@@ -1,0 +1,63 @@
+/* checkpoint.c: the thread that lets the stores follow their changelogs, and forgets what has been consumed.
+ *
+ * Every checkpoint_interval, or sooner when a worker's tables are over their budget, each store is brought up to the committed
+ * end of its changelog. Workers do not take part and never wait for it. Afterwards repartition topics are purged up to the
+ * committed position of their reader: those records live on in the changelog. */
+#include <errno.h>
+#include <time.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/run.h"
+
+void run_request_checkpoint(struct run *run)
+{
+    pthread_mutex_lock(&run->mutex);
+    run->want_checkpoint = true;
+    pthread_cond_signal(&run->checkpoint);
+    pthread_mutex_unlock(&run->mutex);
+}
+
+/* Waits for the interval or a request; false: the run is over. */
+static bool wait_for_turn(struct run *run)
+{
+    int64_t until_ns = clock_mono_ns() + run->app->options.checkpoint_interval_ms * 1000000;
+    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    pthread_mutex_lock(&run->mutex);
+    while (!run->want_checkpoint && !run->end_checkpoints)
+        if (pthread_cond_timedwait(&run->checkpoint, &run->mutex, &until) == ETIMEDOUT)
+            break;
+    run->want_checkpoint = false;
+    bool go_on = !run->end_checkpoints;
+    pthread_mutex_unlock(&run->mutex);
+    return go_on;
+}
+
+static int purge_consumed(struct run *run, const struct task *task, struct diag *diag)
+{
+    if (task->stage->input != INPUT_PARTIALS)
+        return 0;
+    pthread_mutex_lock(&run->mutex);
+    int64_t position = run->positions[task->index];
+    pthread_mutex_unlock(&run->mutex);
+    return position > 0 ? run->port->ops->purge(run->port, task->stage->input_topic, task->partition, position, diag) : 0;
+}
+
+void *checkpoint_main(void *context)
+{
+    struct run *run = context;
+    struct diag diag = {0};
+    while (wait_for_turn(run))
+        for (uint32_t i = 0; i < run->task_count && !atomic_load(&run->failed); i++) {
+            struct task *task = &run->tasks[i];
+            if (!atomic_load(&task->is_open))
+                continue;
+            int rc = task->has_store ? store_follow(&task->store, false, &diag) : 0;
+            if (rc == 0)
+                rc = purge_consumed(run, task, &diag);
+            if (rc < 0) {
+                run_fail(run, rc, &diag);
+                return NULL;
+            }
+        }
+    return NULL;
+}

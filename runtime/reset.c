@@ -1,0 +1,194 @@
+/* reset.c: what the progress topic says at the start, and starting a stage anew.
+ *
+ * A reset deletes internal topics and stores, which cannot be one transaction. So it is written down first: a progress record
+ * with reset=true for each task, in one transaction. Then topics and stores go. A crash in between finds the records at the next
+ * start and deletes again; the stage's first commit replaces them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/run.h"
+
+enum { READ_ROWS = 1024 };
+
+static int read_rows(struct run *run, struct port_reader *reader, struct source_row *rows, struct diag *diag)
+{
+    for (;;) {
+        uint32_t count;
+        int64_t next;
+        TRY(run->port->ops->reader_read(reader, rows, READ_ROWS, &count, &next, diag));
+        for (uint32_t i = 0; i < count; i++) {
+            struct progress progress;
+            if (rows[i].value.data == NULL)
+                continue;
+            TRY(progress_decode(rows[i].key, rows[i].value, &progress, diag));
+            TRY(progress_set_put(&run->progress, &progress, diag));
+        }
+        if (next == run->progress.next_offset)
+            return 0;
+        run->progress.next_offset = next;
+    }
+}
+
+int run_read_progress(struct run *run, struct diag *diag)
+{
+    const struct port_ops *ops = run->port->ops;
+    struct port_reader *reader;
+    struct port_range range;
+    struct port_topic info;
+    progress_set_deinit(&run->progress);
+    int rc = ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL);
+    if (rc == ERR_NOT_FOUND)
+        return 0;
+    TRY(rc);
+    TRY(ops->range(run->port, run->plan->progress_topic, 0, &range, diag));
+    run->progress.next_offset = range.start;
+    TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, range.start, &reader, diag));
+    struct source_row *rows = malloc(READ_ROWS * sizeof *rows);
+    rc = rows != NULL ? read_rows(run, reader, rows, diag) : diag_set(diag, ERR_NOMEM, "no memory to read progress");
+    free(rows);
+    ops->reader_close(reader);
+    return rc;
+}
+
+/* Is this record one of a stage of this plan? A stage is named after its view's topic, or that with -repartition. */
+static bool is_ours(const struct run *run, const struct progress *progress)
+{
+    for (uint32_t i = 0; i < run->plan->view_count; i++) {
+        const char *topic = run->plan->views[i].sink->topic;
+        size_t size = strlen(topic);
+        if (strncmp(progress->stage, topic, size) == 0 &&
+            (progress->stage[size] == '\0' || strcmp(progress->stage + size, "-repartition") == 0))
+            return true;
+    }
+    return false;
+}
+
+static int add_reset(struct run *run, struct port_out *out, const struct progress *old, struct diag *diag)
+{
+    struct progress reset = {.partition = old->partition, .is_reset = true, .watermark_ms = TIME_NONE, .max_event_ms = TIME_NONE,
+                             .closed_before_ms = TIME_NONE, .max_window_ms = TIME_NONE};
+    struct buf key, value;
+    memcpy(reset.stage, old->stage, sizeof reset.stage);
+    buf_init(&key, 0);
+    buf_init(&value, 0);
+    progress_key(&reset, &key);
+    progress_encode(&reset, &value);
+    int rc = !buf_ok(&key) || !buf_ok(&value)
+                 ? diag_set(diag, ERR_NOMEM, "no memory for a progress record")
+                 : run->port->ops->out_add(out, 0, bytes_of(key.data, key.size), bytes_of(value.data, value.size),
+                                           (struct bytes){NULL, 0}, 0, diag);
+    buf_deinit(&key);
+    buf_deinit(&value);
+    return rc;
+}
+
+struct decision {
+    struct waker waker;
+    atomic_int code;
+};
+static void decided(void *context, int code)
+{
+    struct decision *decision = context;
+    atomic_store(&decision->code, code < 0 ? code : 0);
+    waker_wake(&decision->waker);
+}
+
+static int commit_and_wait(struct run *run, struct port_txn *txn, struct port_out *out, struct diag *diag)
+{
+    const struct port_ops *ops = run->port->ops;
+    struct decision decision;
+    int64_t end;
+    TRY(ops->txn_participate(txn, &out, 1, diag));
+    TRY(ops->txn_begin(txn, diag));
+    TRY(ops->txn_send(txn, out, &end, diag));
+    waker_init(&decision.waker);
+    atomic_init(&decision.code, COMMIT_PENDING);
+    int rc = ops->txn_commit(txn, decided, &decision, diag);
+    while (rc == 0 && atomic_load(&decision.code) == COMMIT_PENDING)
+        waker_wait(&decision.waker, 1000);
+    if (rc == 0)
+        rc = atomic_load(&decision.code);
+    waker_deinit(&decision.waker);
+    return rc;
+}
+
+static int write_resets(struct run *run, struct diag *diag)
+{
+    const struct port_ops *ops = run->port->ops;
+    struct port_out *out = NULL;
+    struct port_txn *txn = NULL;
+    char id[128];
+    snprintf(id, sizeof id, "%s-0", run->app->name);
+    int rc = ops->out_open(run->port, run->plan->progress_topic, 0, &out, diag);
+    for (uint32_t i = 0; rc == 0 && i < run->progress.count; i++)
+        if (is_ours(run, &run->progress.items[i]))
+            rc = add_reset(run, out, &run->progress.items[i], diag);
+    if (rc == 0 && ops->out_records(out) > 0) {
+        rc = ops->txn_open(run->port, id, &txn, diag);
+        if (rc == 0)
+            rc = commit_and_wait(run, txn, out, diag);
+    }
+    ops->txn_close(txn);
+    ops->out_close(out);
+    return rc;
+}
+
+static int forget_state(struct run *run, const struct view *view, int32_t partitions, struct diag *diag)
+{
+    struct stage stage = {.view = view};
+    snprintf(stage.name, sizeof stage.name, "%s", view->sink->topic);
+    for (int32_t i = 0; i < partitions; i++) {
+        int rc = store_remove(run->plan, &stage, i, diag);
+        if (rc < 0 && rc != ERR_NOT_FOUND)
+            return rc;
+    }
+    return 0;
+}
+
+static int forget_view(struct run *run, const struct view *view, struct diag *diag)
+{
+    static const char *const kinds[] = {"changelog", "repartition"};
+    const struct port_ops *ops = run->port->ops;
+    for (size_t i = 0; i < 2; i++) {
+        char topic[TOPIC_NAME_BYTES];
+        struct port_topic info;
+        snprintf(topic, sizeof topic, "%s-%s-%s", run->app->name, view->sink->topic, kinds[i]);
+        int rc = ops->topic_describe(run->port, topic, &info, NULL);
+        if (rc == ERR_NOT_FOUND)
+            continue;
+        TRY(rc);
+        if (i == 0)
+            TRY(forget_state(run, view, info.partitions, diag));
+        TRY(ops->topic_delete(run->port, topic, diag));
+    }
+    return 0;
+}
+
+static bool reset_was_begun(const struct run *run)
+{
+    for (uint32_t i = 0; i < run->progress.count; i++)
+        if (run->progress.items[i].is_reset && is_ours(run, &run->progress.items[i]))
+            return true;
+    return false;
+}
+
+int run_reset(struct run *run, struct diag *diag)
+{
+    if (!run->app->options.from_beginning && !reset_was_begun(run))
+        return 0;
+    struct port_topic info;
+    if (run->port->ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL) == 0)
+        TRY(write_resets(run, diag));
+    for (uint32_t i = 0; i < run->plan->view_count; i++)
+        TRY(forget_view(run, &run->plan->views[i], diag));
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < run->progress.count; i++) {
+        if (is_ours(run, &run->progress.items[i]))
+            progress_deinit(&run->progress.items[i]);
+        else
+            run->progress.items[kept++] = run->progress.items[i];
+    }
+    run->progress.count = kept;
+    return 0;
+}

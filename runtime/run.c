@@ -1,0 +1,424 @@
+/* run.c: weir_app_run: from a topology to running workers, and the way to the end.
+ *
+ * The start, in order: compile the plan, open the log (which recovers), read the progress topic, finish or begin a reset, place the plan on
+ * the topics, then workers open their tasks (which restore their stores) and work. Tasks are dealt to workers round robin with
+ * the stage as an offset, so that neighbouring stages of one partition land on different workers.
+ *
+ * until_end goes stage by stage. A source stage ends at what its topic held at the start. When every task of a stage has committed up to its
+ * end, the stage is drained; with close_windows its tasks then raise their watermarks to the end of the last window that any of them saw, and
+ * commit again. Then the stage is done, its output topic has its final end, and the stages that read it learn their own end from that. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/run.h"
+
+enum { WATCH_MS = 20, PROGRESS_MS = 500 };
+
+int weir_app_check(weir_app *app)
+{
+    struct plan *plan = NULL;
+    if (app == NULL)
+        return ERR_NOMEM;
+    if (app->error != 0)
+        return app->error;
+    app->diag.text[0] = '\0';
+    int rc = plan_compile(app, &plan, &app->diag);
+    plan_destroy(plan);
+    return rc;
+}
+
+/* ---- what workers call ---- */
+
+void run_fail(struct run *run, int code, const struct diag *diag)
+{
+    pthread_mutex_lock(&run->mutex);
+    if (run->code == 0) {
+        run->code = code;
+        run->diag = *diag;
+    }
+    atomic_store(&run->failed, true);
+    pthread_cond_broadcast(&run->changed);
+    pthread_mutex_unlock(&run->mutex);
+    for (int i = 0; i < run->worker_count; i++)
+        waker_wake(&run->workers[i].waker);
+}
+
+void run_committed(struct run *run, struct task *const *tasks, const bool *in_commit, uint32_t count)
+{
+    pthread_mutex_lock(&run->mutex);
+    run->commits++;
+    for (uint32_t i = 0; i < count; i++)
+        if (in_commit[i]) {
+            run->counts[tasks[i]->index] = tasks[i]->committed_counts;
+            run->positions[tasks[i]->index] = tasks[i]->committed_position;
+        }
+    pthread_mutex_unlock(&run->mutex);
+}
+
+static void wake_workers(struct run *run)
+{
+    for (int i = 0; i < run->worker_count; i++)
+        waker_wake(&run->workers[i].waker);
+}
+
+/* With the mutex held. The stage's output has its final end now: the stages that read it get theirs. */
+static int finish_stage(struct run *run, uint32_t stage, struct diag *diag)
+{
+    struct port_range range;
+    run->stages[stage].phase = STAGE_DONE;
+    run->stages_done++;
+    TRY(run->port->ops->range(run->port, run->plan->progress_topic, 0, &range, diag));
+    atomic_store(&run->progress_target, range.stable);
+    for (uint32_t s = 0; s < run->plan->stage_count; s++) {
+        const struct stage *reader = &run->plan->stages[s];
+        if (reader->upstream != (int)stage)
+            continue;
+        for (int32_t p = 0; p < reader->partitions; p++) {
+            TRY(run->port->ops->range(run->port, reader->input_topic, p, &range, diag));
+            atomic_store(&run->tasks[run->first_task[s] + (uint32_t)p].end_target, range.stable);
+        }
+    }
+    if (run->stages_done == run->plan->stage_count) {
+        atomic_store(&run->stopping, true);
+        pthread_cond_broadcast(&run->changed);
+    }
+    return 0;
+}
+
+static void report(struct run *run, int rc, const struct diag *diag)
+{
+    if (rc < 0)
+        run_fail(run, rc, diag);
+    else
+        wake_workers(run);
+}
+
+void run_task_drained(struct run *run, struct task *task)
+{
+    struct diag diag = {0};
+    uint32_t s = (uint32_t)(task->stage - run->plan->stages);
+    struct stage_state *state = &run->stages[s];
+    const struct view *view = task->stage->view;
+    int64_t start;
+    int rc = 0;
+    pthread_mutex_lock(&run->mutex);
+    if (task->stage->input == INPUT_ROWS && view->is_windowed && task->max_event_ms != TIME_NONE &&
+        window_start_of(task->max_event_ms, view->group->window_ms, &start) &&
+        start + view->group->window_ms > state->max_window_end_ms)
+        state->max_window_end_ms = start + view->group->window_ms;
+    if (--state->left == 0) {
+        if (run->app->options.close_windows && state->max_window_end_ms != TIME_NONE) {
+            state->phase = STAGE_RAISING;
+            state->left = task->stage->partitions;
+            for (int32_t p = 0; p < task->stage->partitions; p++)
+                atomic_store(&run->tasks[run->first_task[s] + (uint32_t)p].raise_ms, state->max_window_end_ms);
+        } else {
+            rc = finish_stage(run, s, &diag);
+        }
+    }
+    pthread_mutex_unlock(&run->mutex);
+    report(run, rc, &diag);
+}
+
+void run_task_closed(struct run *run, struct task *task)
+{
+    struct diag diag = {0};
+    uint32_t s = (uint32_t)(task->stage - run->plan->stages);
+    int rc = 0;
+    pthread_mutex_lock(&run->mutex);
+    if (--run->stages[s].left == 0)
+        rc = finish_stage(run, s, &diag);
+    pthread_mutex_unlock(&run->mutex);
+    report(run, rc, &diag);
+}
+
+/* ---- set up ---- */
+
+static int no_memory(struct run *run) { return diag_set(&run->diag, ERR_NOMEM, "no memory to run app %s", run->app->name); }
+
+static int make_tasks(struct run *run)
+{
+    const struct plan *plan = run->plan;
+    uint32_t stores = 0;
+    for (uint32_t s = 0; s < plan->stage_count; s++)
+        run->task_count += (uint32_t)plan->stages[s].partitions;
+    run->tasks = calloc(run->task_count, sizeof *run->tasks);
+    run->counts = calloc(run->task_count, sizeof *run->counts);
+    run->positions = calloc(run->task_count, sizeof *run->positions);
+    run->stages = calloc(plan->stage_count, sizeof *run->stages);
+    run->first_task = calloc(plan->stage_count, sizeof *run->first_task);
+    if (run->tasks == NULL || run->counts == NULL || run->positions == NULL || run->stages == NULL || run->first_task == NULL)
+        return no_memory(run);
+    uint32_t index = 0;
+    for (uint32_t s = 0; s < plan->stage_count; s++) {
+        const struct stage *stage = &plan->stages[s];
+        run->first_task[s] = index;
+        run->stages[s] = (struct stage_state){STAGE_RUNNING, stage->partitions, TIME_NONE};
+        stores += stage->changelog_topic[0] != '\0' ? (uint32_t)stage->partitions : 0;
+        for (int32_t p = 0; p < stage->partitions; p++, index++) {
+            struct task *task = &run->tasks[index];
+            task->stage = stage;
+            task->partition = p;
+            task->index = index;
+            const struct progress *progress = progress_set_find(&run->progress, stage->name, p);
+            if (progress != NULL) {
+                run->counts[index] = progress->counts;
+                run->positions[index] = progress->position;
+            }
+        }
+    }
+    run->table_budget_bytes = run->app->options.memory_bytes / 2 / (stores > 0 ? stores : 1);
+    return 0;
+}
+
+static int deal_tasks(struct run *run)
+{
+    run->worker_count = run->app->options.threads;
+    run->workers = calloc((size_t)run->worker_count, sizeof *run->workers);
+    if (run->workers == NULL)
+        return no_memory(run);
+    for (int i = 0; i < run->worker_count; i++) {
+        struct worker *worker = &run->workers[i];
+        worker->run = run;
+        worker->index = i;
+        waker_init(&worker->waker);
+        worker->tasks = calloc(run->task_count + 1, sizeof *worker->tasks);
+        worker->in_commit = calloc(run->task_count + 1, sizeof *worker->in_commit);
+        worker->watch_ids = calloc(run->task_count + 1, sizeof *worker->watch_ids);
+        if (worker->tasks == NULL || worker->in_commit == NULL || worker->watch_ids == NULL)
+            return no_memory(run);
+    }
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        struct task *task = &run->tasks[i];
+        size_t stage = (size_t)(task->stage - run->plan->stages);
+        struct worker *worker = &run->workers[((size_t)task->partition + stage) % (size_t)run->worker_count];
+        worker->tasks[worker->task_count++] = task;
+    }
+    return 0;
+}
+
+static int set_end_targets(struct run *run)
+{
+    struct port_range range;
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        struct task *task = &run->tasks[i];
+        atomic_init(&task->end_target, INT64_MAX);
+        atomic_init(&task->raise_ms, TIME_NONE);
+        if (!run->app->options.until_end || task->stage->upstream >= 0)
+            continue;
+        TRY(run->port->ops->range(run->port, task->stage->input_topic, task->partition, &range, &run->diag));
+        atomic_store(&task->end_target, range.stable);
+    }
+    return 0;
+}
+
+static int prepare(struct run *run)
+{
+    TRY(plan_compile(run->app, &run->plan, &run->diag));
+    TRY(port_log_open(run->app->data, run->app->options.durability == WEIR_DURABILITY_OS, &run->port, &run->diag));
+    TRY(run_read_progress(run, &run->diag));
+    TRY(run_reset(run, &run->diag));
+    TRY(plan_place(run->plan, run->port, &run->diag));
+    TRY(make_tasks(run));
+    TRY(set_end_targets(run));
+    return deal_tasks(run);
+}
+
+/* ---- run ---- */
+
+static void sum_progress(struct run *run, struct weir_progress *progress)
+{
+    struct counts sum = {0};
+    memset(progress, 0, sizeof *progress);
+    pthread_mutex_lock(&run->mutex);
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        const struct task *task = &run->tasks[i];
+        const struct counts *counts = &run->counts[i];
+        struct port_range range;
+        sum.out += counts->out;
+        if (task->stage->input != INPUT_ROWS)
+            continue;
+        sum.rows_in += counts->rows_in;
+        sum.applied += counts->applied;
+        sum.filtered += counts->filtered;
+        sum.late += counts->late;
+        sum.dead += counts->dead;
+        if (task->stage->upstream < 0 && run->port->ops->range(run->port, task->stage->input_topic, task->partition, &range, NULL) == 0)
+            progress->lag += range.stable - run->positions[i];
+    }
+    progress->commits = run->commits;
+    pthread_mutex_unlock(&run->mutex);
+    progress->rows_in = sum.rows_in - run->base.rows_in;
+    progress->rows_applied = sum.applied - run->base.applied;
+    progress->rows_filtered = sum.filtered - run->base.filtered;
+    progress->rows_late = sum.late - run->base.late;
+    progress->rows_dead = sum.dead - run->base.dead;
+    progress->rows_out = sum.out - run->base.out;
+    progress->seconds = (double)(clock_mono_ns() - run->started_ns) / 1e9;
+}
+
+static void remember_base(struct run *run)
+{
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        const struct counts *counts = &run->counts[i];
+        run->base.out += counts->out;
+        if (run->tasks[i].stage->input != INPUT_ROWS)
+            continue;
+        run->base.rows_in += counts->rows_in;
+        run->base.applied += counts->applied;
+        run->base.filtered += counts->filtered;
+        run->base.late += counts->late;
+        run->base.dead += counts->dead;
+    }
+}
+
+static void publish_progress(struct run *run)
+{
+    struct weir_app *app = run->app;
+    sum_progress(run, &app->progress);
+    if (app->options.progress != NULL)
+        app->options.progress(app->options.progress_context, &app->progress);
+}
+
+/* The main thread: watches for a stop request, which may come from a signal handler and so only sets a flag. */
+static void watch(struct run *run)
+{
+    int64_t next_progress_ms = clock_mono_ms() + PROGRESS_MS;
+    pthread_mutex_lock(&run->mutex);
+    while (!atomic_load(&run->stopping) && !atomic_load(&run->failed)) {
+        int64_t until_ns = clock_mono_ns() + WATCH_MS * INT64_C(1000000);
+        struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+        pthread_cond_timedwait(&run->changed, &run->mutex, &until);
+        if (atomic_load(&run->app->stop))
+            atomic_store(&run->stopping, true);
+        if (clock_mono_ms() < next_progress_ms)
+            continue;
+        next_progress_ms += PROGRESS_MS;
+        pthread_mutex_unlock(&run->mutex);
+        publish_progress(run);
+        pthread_mutex_lock(&run->mutex);
+    }
+    pthread_mutex_unlock(&run->mutex);
+    wake_workers(run);
+}
+
+static int start_threads(struct run *run)
+{
+    for (int i = 0; i < run->worker_count; i++) {
+        if (pthread_create(&run->workers[i].thread, NULL, worker_main, &run->workers[i]) != 0)
+            return diag_set(&run->diag, ERR_NOMEM, "cannot start worker %d: %s", i, strerror(errno));
+        run->workers[i].is_started = true;
+    }
+    if (pthread_create(&run->checkpointer, NULL, checkpoint_main, run) != 0)
+        return diag_set(&run->diag, ERR_NOMEM, "cannot start the checkpoint thread: %s", strerror(errno));
+    run->has_checkpointer = true;
+    return 0;
+}
+
+static void join_threads(struct run *run)
+{
+    for (int i = 0; i < run->worker_count; i++)
+        if (run->workers[i].is_started)
+            pthread_join(run->workers[i].thread, NULL);
+    pthread_mutex_lock(&run->mutex);
+    run->end_checkpoints = true;
+    pthread_cond_signal(&run->checkpoint);
+    pthread_mutex_unlock(&run->mutex);
+    if (run->has_checkpointer)
+        pthread_join(run->checkpointer, NULL);
+}
+
+/* A clean end leaves the stores at the end of their changelogs, so that the next start has nothing to replay. */
+static int last_checkpoint(struct run *run)
+{
+    for (uint32_t i = 0; i < run->task_count; i++)
+        if (run->tasks[i].has_store)
+            TRY(store_follow(&run->tasks[i].store, true, &run->diag));
+    return 0;
+}
+
+static int work(struct run *run)
+{
+    remember_base(run);
+    run->started_ns = clock_mono_ns();
+    int rc = start_threads(run);
+    if (rc < 0)
+        run_fail(run, rc, &run->diag);
+    watch(run);
+    join_threads(run);
+    if (run->code == 0)
+        run->code = last_checkpoint(run);
+    publish_progress(run);
+    return run->code;
+}
+
+static void run_deinit(struct run *run)
+{
+    for (uint32_t i = 0; i < run->task_count && run->tasks != NULL; i++)
+        task_close(&run->tasks[i]);
+    for (int i = 0; i < run->worker_count && run->workers != NULL; i++) {
+        waker_deinit(&run->workers[i].waker);
+        free(run->workers[i].tasks);
+        free(run->workers[i].in_commit);
+        free(run->workers[i].watch_ids);
+    }
+    free(run->workers);
+    free(run->tasks);
+    free(run->counts);
+    free(run->positions);
+    free(run->stages);
+    free(run->first_task);
+    progress_set_deinit(&run->progress);
+    if (run->port != NULL)
+        run->port->ops->close(run->port);
+    plan_destroy(run->plan);
+    pthread_cond_destroy(&run->changed);
+    pthread_cond_destroy(&run->checkpoint);
+    pthread_mutex_destroy(&run->mutex);
+}
+
+static void run_init(struct run *run, struct weir_app *app)
+{
+    pthread_condattr_t attributes;
+    memset(run, 0, sizeof *run);
+    run->app = app;
+    pthread_mutex_init(&run->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&run->changed, &attributes);
+    pthread_cond_init(&run->checkpoint, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+int weir_app_run(weir_app *app)
+{
+    struct run run;
+    if (app == NULL)
+        return ERR_NOMEM;
+    if (app->error != 0)
+        return app->error;
+    app->diag = (struct diag){0};
+    run_init(&run, app);
+    int rc = prepare(&run);
+    if (rc == 0)
+        rc = work(&run);
+    if (rc < 0) {
+        app->diag = run.diag;
+        if (app->diag.text[0] == '\0')
+            diag_set(&app->diag, rc, "app %s: %s", app->name, error_text(rc));
+    }
+    run_deinit(&run);
+    atomic_store(&app->stop, 0);
+    return rc;
+}
+
+void weir_app_progress(const weir_app *app, weir_progress *progress)
+{
+    if (app != NULL)
+        *progress = app->progress;
+    else
+        memset(progress, 0, sizeof *progress);
+}

@@ -1,0 +1,105 @@
+/* run.h: one weir_app_run: its plan, tasks, workers, and what they share.
+ *
+ * Shared between threads: everything in struct run, guarded by its mutex unless it says otherwise. */
+#ifndef WEIR_RUNTIME_RUN_H
+#define WEIR_RUNTIME_RUN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "runtime/task.h"
+
+/* Wakes a worker; may be used from any thread. */
+struct waker {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;              /* on the monotonic clock */
+    bool is_set;
+};
+void waker_init(struct waker *waker);
+void waker_deinit(struct waker *waker);
+void waker_wake(void *waker);
+/* Returns at once when it was woken since the last wait, else after timeout_ms at the latest. */
+void waker_wait(struct waker *waker, int64_t timeout_ms);
+
+struct worker {
+    struct run *run;
+    int index;
+    pthread_t thread;
+    bool is_started;
+    struct waker waker;
+    struct task **tasks;              /* that it owns */
+    uint32_t task_count;
+    int *watch_ids;                   /* of each task's input, then of the progress topic */
+    uint32_t watch_count;
+    struct port_txn *txn;
+    struct port_reader *progress_reader;
+    int64_t progress_position;
+    struct port_out *progress_out;
+    int64_t commit_number;            /* of the commit in flight, or the last one */
+    int64_t last_commit_ns;
+    bool in_flight;
+    bool *in_commit;                  /* by task: its record is in the commit in flight */
+    atomic_int commit_done;           /* set by the log's thread: 1 + 0 decided, or the negative code */
+    struct diag diag;
+};
+enum { COMMIT_PENDING = 1 };          /* commit_done while there is no answer; 0 = decided, < 0 = failed */
+
+/* Where a stage is on its way to the end (until_end). */
+enum stage_phase { STAGE_RUNNING, STAGE_RAISING, STAGE_DONE };
+struct stage_state {
+    enum stage_phase phase;
+    int32_t left;                     /* tasks that have not reported for this phase */
+    int64_t max_window_end_ms;        /* over its tasks; TIME_NONE */
+};
+
+struct run {
+    struct weir_app *app;
+    struct plan *plan;
+    struct port *port;
+    struct progress_set progress;     /* as of the start; read only afterwards */
+    struct task *tasks;               /* those of a stage are neighbours */
+    uint32_t task_count;
+    uint32_t *first_task;             /* by stage */
+    struct worker *workers;
+    int worker_count;
+    size_t table_budget_bytes;        /* per task with a store */
+    int64_t started_ns;
+    struct counts base;               /* what the tasks had counted before this run */
+    bool has_checkpointer;
+
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;           /* main thread: stop, failure, end */
+    atomic_bool stopping;             /* commit what there is and end */
+    atomic_bool failed;               /* end without a commit */
+    int code;                         /* the first failure */
+    struct diag diag;
+    struct stage_state *stages;
+    uint32_t stages_done;
+    struct counts *counts;            /* of each task, as of its last commit */
+    int64_t *positions;
+    int64_t commits;
+    atomic_int_fast64_t progress_target;   /* drained tasks must have read the progress topic up to here */
+    bool want_checkpoint, end_checkpoints;
+    pthread_cond_t checkpoint;
+    pthread_t checkpointer;
+};
+
+/* run.c, called by workers */
+void run_fail(struct run *run, int code, const struct diag *diag);
+/* The task has committed everything up to its end target. */
+void run_task_drained(struct run *run, struct task *task);
+void run_task_closed(struct run *run, struct task *task);
+void run_committed(struct run *run, struct task *const *tasks, const bool *in_commit, uint32_t count);
+void run_request_checkpoint(struct run *run);
+
+/* worker.c */
+void *worker_main(void *worker);
+
+/* reset.c: from_beginning: forgets positions and state of the plan's stages, so that a crash in between starts over. */
+int run_read_progress(struct run *run, struct diag *diag);
+int run_reset(struct run *run, struct diag *diag);
+
+/* checkpoint.c: the thread that lets stores follow and purges what was consumed. */
+void *checkpoint_main(void *run);
+
+#endif

@@ -1,0 +1,164 @@
+/* store.c: stores follow changelogs (see store.h).
+ *
+ * The store is a materialised prefix of its changelog partition, so there is one way to change it: read committed changelog
+ * records from its position and apply them, in slices, each slice with the position after it in the same LMDB transaction. A
+ * checkpoint is that act in the background every few seconds; restoring after a crash is the same act for the tail; rebuilding a
+ * deleted store is the same act from the start. Nothing hands memory from the worker to the checkpoint, and a store cannot be newer
+ * than the committed changelog because only committed records can be read (docs/decisions/checkpoint-follows-the-changelog.md). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/io.h"
+#include "runtime/store.h"
+#include "runtime/store_view.h"
+
+enum { SLICE_BYTES = 16 << 20, FOLLOW_ROWS = 1024 };
+
+static int store_path(const struct plan *plan, const struct stage *stage, int32_t partition, char *path, size_t size,
+                      struct diag *diag)
+{
+    int length = snprintf(path, size, "%s/state/%s/%s-%d", plan->app->data, plan->app->name, stage->name, (int)partition);
+    return length > 0 && (size_t)length < size ? 0 : diag_set(diag, ERR_TOO_LARGE, "the path of the data directory is too long: %s", plan->app->data);
+}
+
+int store_remove(const struct plan *plan, const struct stage *stage, int32_t partition, struct diag *diag)
+{
+    char path[4096];
+    TRY(store_path(plan, stage, partition, path, sizeof path, diag));
+    return state_destroy(path, diag);
+}
+
+static int open_state(struct store *store, const char *path, uint64_t plan_hash, struct diag *diag)
+{
+    struct state_options options = {0};
+    int rc = state_open(path, plan_hash, &options, &store->state, diag);
+    if (rc != ERR_STATE && rc != ERR_CORRUPT)
+        return rc;
+    log_line('W', "store %s is rebuilt from %s-%d: %s", path, store->topic, (int)store->partition,
+             diag != NULL ? diag->text : error_text(rc));
+    TRY(state_destroy(path, diag));
+    return state_open(path, plan_hash, &options, &store->state, diag);
+}
+
+/* 1: fine; 0: the store belongs to another changelog, or starts before what is left of it: rebuild; negative: refuse. */
+static int check_position(struct store *store, const char *path, struct diag *diag)
+{
+    static const uint8_t none[16];
+    struct state_position position;
+    struct port_range range;
+    state_position(store->state, &position);
+    TRY(store->port->ops->range(store->port, store->topic, store->partition, &range, diag));
+    if (memcmp(position.topic_id, none, 16) == 0)
+        return 1;
+    store->applied_offset = position.offset;
+    if (memcmp(position.topic_id, store->topic_id, 16) != 0 || position.offset < range.start) {
+        log_line('W', "store %s follows another changelog than the present %s-%d: it is rebuilt", path, store->topic,
+                 (int)store->partition);
+        return 0;
+    }
+    if (position.offset > range.stable)
+        return diag_set(diag, ERR_CORRUPT,
+                        "store %s is ahead of its changelog: it holds %s-%d up to offset %lld, but the committed changelog ends at %lld. "
+                        "The log lost records that were acknowledged; delete the store's directory to rebuild it from what is left",
+                        path, store->topic, (int)store->partition, (long long)position.offset, (long long)range.stable);
+    return 1;
+}
+
+int store_open(struct store *store, struct port *port, const struct plan *plan, const struct stage *stage, int32_t partition,
+               struct diag *diag)
+{
+    char path[4096];
+    memset(store, 0, sizeof *store);
+    pthread_mutex_init(&store->following, NULL);
+    store->port = port;
+    store->partition = partition;
+    memcpy(store->topic, stage->changelog_topic, sizeof store->topic);
+    memcpy(store->topic_id, stage->changelog_id, sizeof store->topic_id);
+    TRY(store_path(plan, stage, partition, path, sizeof path, diag));
+    TRY(open_state(store, path, stage->plan_hash, diag));
+    int rc = check_position(store, path, diag);
+    if (rc == 0) {
+        state_close(store->state);
+        store->state = NULL;
+        store->applied_offset = 0;
+        TRY(state_destroy(path, diag));
+        TRY(open_state(store, path, stage->plan_hash, diag));
+    }
+    if (rc < 0)
+        return rc;
+    TRY(store_view_write(path, plan->app, stage->view, diag));
+    crash_point("restore_before");
+    return store_follow(store, false, diag);
+}
+
+static int apply_slice(struct store *store, int64_t next, bool durable, struct diag *diag)
+{
+    struct state_position position = {.offset = next};
+    memcpy(position.topic_id, store->topic_id, sizeof position.topic_id);
+    crash_point("checkpoint_slice");
+    TRY(state_apply_commit(store->state, &position, durable, diag));
+    store->applied_offset = next;
+    return 0;
+}
+
+/* Reads the changelog from reader to its committed end. */
+static int apply_changelog(struct store *store, struct port_reader *reader, int64_t from, bool durable, struct diag *diag)
+{
+    const struct port_ops *ops = store->port->ops;
+    struct source_row *rows = malloc(FOLLOW_ROWS * sizeof *rows);
+    int rc = rows != NULL ? state_apply_begin(store->state, diag) : diag_set(diag, ERR_NOMEM, "no memory to follow %s", store->topic);
+    int64_t next = from, applied = from;
+    bool in_slice = rc == 0;
+    while (rc == 0) {
+        uint32_t count;
+        int64_t before = next;
+        rc = ops->reader_read(reader, rows, FOLLOW_ROWS, &count, &next, diag);
+        for (uint32_t i = 0; rc == 0 && i < count; i++)
+            rc = state_apply_put(store->state, rows[i].key, rows[i].value, diag);
+        bool is_end = rc == 0 && count == 0 && next == before;
+        if (rc == 0 && next > applied && (is_end || state_apply_bytes(store->state) >= SLICE_BYTES)) {
+            in_slice = false;
+            rc = apply_slice(store, next, durable && is_end, diag);
+            applied = next;
+            if (rc == 0 && !is_end) {
+                rc = state_apply_begin(store->state, diag);
+                in_slice = rc == 0;
+            }
+        }
+        if (is_end)
+            break;
+    }
+    if (in_slice)
+        state_apply_abort(store->state);
+    free(rows);
+    return rc;
+}
+
+int store_follow(struct store *store, bool durable, struct diag *diag)
+{
+    const struct port_ops *ops = store->port->ops;
+    struct port_reader *reader = NULL;
+    struct port_range range;
+    crash_point("checkpoint_before");
+    pthread_mutex_lock(&store->following);
+    int rc = ops->range(store->port, store->topic, store->partition, &range, diag);
+    int64_t from = store->applied_offset > range.start ? store->applied_offset : range.start;
+    if (rc == 0 && from < range.stable)
+        rc = ops->reader_open(store->port, store->topic, store->partition, from, &reader, diag);
+    if (rc == 0 && reader != NULL)
+        rc = apply_changelog(store, reader, from, durable, diag);
+    if (reader != NULL)
+        ops->reader_close(reader);
+    pthread_mutex_unlock(&store->following);
+    return rc;
+}
+
+void store_close(struct store *store)
+{
+    if (store->state != NULL)
+        state_close(store->state);
+    store->state = NULL;
+    if (store->port != NULL)
+        pthread_mutex_destroy(&store->following);
+}

@@ -1,0 +1,30 @@
+/* store.h: a task's store and the changelog that it follows. Checkpoint and restore are the same act: apply the committed
+ * changelog from the store's own position. store_follow may be called by one thread at a time, beside the task's thread, which reads
+ * through state.h. */
+#ifndef WEIR_RUNTIME_STORE_H
+#define WEIR_RUNTIME_STORE_H
+
+#include <pthread.h>
+
+#include "runtime/plan.h"
+
+struct store {
+    struct state *state;
+    struct port *port;
+    char topic[TOPIC_NAME_BYTES];     /* the changelog */
+    uint8_t topic_id[16];
+    int32_t partition;
+    int64_t applied_offset;           /* the next changelog offset to apply; guarded by following */
+    pthread_mutex_t following;        /* one store_follow at a time */
+};
+
+/* Opens DIR/state/<app>/<stage>-<partition>, checks it against its changelog and brings it up to the changelog's end. A store of
+ * another changelog or plan is discarded and rebuilt (said with log_line); one that is ahead of its changelog is refused. */
+int store_open(struct store *store, struct port *port, const struct plan *plan, const struct stage *stage, int32_t partition,
+               struct diag *diag);
+int store_follow(struct store *store, bool durable, struct diag *diag);
+void store_close(struct store *store);
+/* Removes the directory of a closed store. */
+int store_remove(const struct plan *plan, const struct stage *stage, int32_t partition, struct diag *diag);
+
+#endif

@@ -1,0 +1,246 @@
+/* store_view.c: a store's pairs as rows (see store_view.h).
+ *
+ * view.json holds the builder calls that made the view; reading it back makes them again on an app that is never run, so there is
+ * one compiler and one printer for what the engine writes and what a person looks at. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/base/io.h"
+#include "operators/group_key.h"
+#include "runtime/plan.h"
+#include "runtime/store_view.h"
+
+enum { VIEW_FILE_LIMIT = 1 << 20, MAX_STEPS = PLAN_MAX_OPS + 8 };
+
+static const char *const kind_names[] = {"source", "filter", "check", "map", "group", "window", "aggregate"};
+
+static int no_memory(struct diag *diag) { return diag_set(diag, ERR_NOMEM, "no memory for a view"); }
+
+/* ---- write ---- */
+
+static json_t *steps_of(const struct view *view)
+{
+    json_t *steps = json_array();
+    for (const struct weir_stream *node = view->sink->stream; steps != NULL && node != NULL; node = node->parent) {
+        json_t *step = json_pack("{s:s, s:s?, s:s?, s:I, s:i}", "kind", kind_names[node->kind], "text", node->text, "extra",
+                                 node->extra, "number", (json_int_t)node->number_ms, "emit", (int)node->emit);
+        if (step == NULL || json_array_insert_new(steps, 0, step) < 0) {
+            json_decref(steps);
+            return NULL;
+        }
+    }
+    return steps;
+}
+
+int store_view_write(const char *state_dir, const struct weir_app *app, const struct view *view, struct diag *diag)
+{
+    char path[4096], *old = NULL;
+    size_t old_size = 0;
+    snprintf(path, sizeof path, "%s/view.json", state_dir);
+    json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "version", 1, "app", app->name, "topic", view->sink->topic, "steps", steps_of(view));
+    char *text = object != NULL ? json_dumps(object, JSON_INDENT(2)) : NULL;
+    json_decref(object);
+    if (text == NULL)
+        return no_memory(diag);
+    int rc = 0;
+    if (io_read_file(path, VIEW_FILE_LIMIT, &old, &old_size, NULL) < 0 || old_size != strlen(text) || memcmp(old, text, old_size) != 0)
+        rc = io_write_file(path, text, strlen(text), diag);
+    free(old);
+    free(text);
+    return rc;
+}
+
+/* ---- read ---- */
+
+struct store_view {
+    weir_app *app;
+    struct plan *plan;
+    const struct view *view;
+    struct arena arena;
+};
+
+static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step)
+{
+    const char *kind = json_string_value(json_object_get(step, "kind"));
+    const char *text = json_string_value(json_object_get(step, "text"));
+    const char *extra = json_string_value(json_object_get(step, "extra"));
+    int64_t number = json_integer_value(json_object_get(step, "number"));
+    if (kind == NULL)
+        return NULL;
+    if (strcmp(kind, "source") == 0)
+        return weir_lateness(weir_source(app, text, WEIR_JSON, extra), number);
+    if (strcmp(kind, "filter") == 0)
+        return weir_filter(at, text);
+    if (strcmp(kind, "check") == 0)
+        return weir_check(at, text, extra);
+    if (strcmp(kind, "map") == 0)
+        return weir_map(at, text);
+    if (strcmp(kind, "group") == 0)
+        return weir_group_by(at, text);
+    if (strcmp(kind, "window") == 0)
+        return weir_tumbling(at, number);
+    if (strcmp(kind, "aggregate") == 0)
+        return weir_emit(weir_aggregate(at, text), (weir_emit_mode)json_integer_value(json_object_get(step, "emit")));
+    return NULL;
+}
+
+static int rebuild(struct store_view *view, const json_t *object, struct diag *diag)
+{
+    const char *app = json_string_value(json_object_get(object, "app"));
+    const char *topic = json_string_value(json_object_get(object, "topic"));
+    const json_t *steps = json_object_get(object, "steps");
+    if (app == NULL || topic == NULL || json_array_size(steps) == 0 || json_array_size(steps) > MAX_STEPS)
+        return ERR_CORRUPT;
+    view->app = weir_app_open(app, NULL);
+    if (view->app == NULL)
+        return no_memory(diag);
+    weir_stream *at = NULL;
+    for (size_t i = 0; i < json_array_size(steps); i++)
+        at = make_step(view->app, at, json_array_get(steps, i));
+    if (at == NULL || weir_to(at, topic) < 0)
+        return ERR_CORRUPT;
+    TRY(plan_compile(view->app, &view->plan, diag));
+    view->view = &view->plan->views[0];
+    return view->view->group != NULL ? 0 : ERR_CORRUPT;
+}
+
+int store_view_open(const char *state_dir, struct store_view **result, struct diag *diag)
+{
+    char path[4096], *text = NULL;
+    size_t size;
+    snprintf(path, sizeof path, "%s/view.json", state_dir);
+    TRY(io_read_file(path, VIEW_FILE_LIMIT, &text, &size, diag));
+    struct store_view *view = calloc(1, sizeof *view);
+    json_t *object = json_loadb(text, size, 0, NULL);
+    free(text);
+    int rc = view == NULL ? no_memory(diag) : object == NULL ? ERR_CORRUPT : 0;
+    if (rc == 0)
+        arena_init(&view->arena, 0);
+    if (rc == 0)
+        rc = rebuild(view, object, diag);
+    json_decref(object);
+    if (rc < 0) {
+        store_view_close(view);
+        return diag_set(diag, rc, "%s does not describe a view", path);
+    }
+    *result = view;
+    return 0;
+}
+
+void store_view_close(struct store_view *view)
+{
+    if (view == NULL)
+        return;
+    plan_destroy(view->plan);
+    weir_app_close(view->app);
+    arena_deinit(&view->arena);
+    free(view);
+}
+
+uint64_t store_view_plan_hash(const struct store_view *view) { return view->view->plan_hash; }
+
+int store_view_json(struct store_view *view, struct bytes key, struct bytes value, struct buf *out, struct diag *diag)
+{
+    const struct group_params *group = view->view->group;
+    struct group_item item;
+    struct batch batch;
+    arena_reset(&view->arena);
+    struct reject_list rejects = {.arena = &view->arena};
+    struct op_call call = {.arena = &view->arena, .rejects = &rejects, .diag = diag};
+    void *row = arena_alloc(&view->arena, agg_plan_row_bytes(group->plan));
+    if (row == NULL)
+        return no_memory(diag);
+    if (group_store_key_split(key, view->view->is_windowed, &item.window_start_ms, &item.key) < 0)
+        return diag_set(diag, ERR_CORRUPT, "a stored key does not decode");
+    agg_row_init(group->plan, row);
+    item.row = row;
+    int rc = agg_decode(group->plan, row, value);
+    if (rc == 0)
+        rc = group_build_results(group, &call, &item, 1, &batch);
+    if (rc == 0)
+        json_encode_row(out, view->view->value_names, batch.columns, 0, false);
+    agg_row_release(group->plan, row);
+    if (rc < 0)
+        return diag_set(diag, rc, "a stored aggregate does not decode");
+    return buf_ok(out) ? 0 : no_memory(diag);
+}
+
+/* ---- keys from text ---- */
+
+static int time_of(const struct variant *value, int64_t *time_ms)
+{
+    if (value->kind == VARIANT_INT) {
+        *time_ms = value->i64;
+        return 0;
+    }
+    return value->kind == VARIANT_TEXT ? time_parse_iso(bytes_of(value->data, value->size), time_ms) : ERR_INVALID;
+}
+
+/* columns: the group columns as variants, then window_start. */
+static int encode_key(const struct view *view, struct column *columns, struct arena *arena, struct buf *key, struct diag *diag)
+{
+    uint32_t count = view->group->groups->count;
+    int64_t start = WINDOW_NONE;
+    for (uint32_t i = 0; i < count; i++) {
+        if (view->group->group_types[i] != COL_TIMESTAMPTZ || columns[i].variant[0].kind == VARIANT_NULL)
+            continue;
+        struct column time;
+        TRY(column_alloc(&time, COL_TIMESTAMPTZ, 1, false, arena));
+        if (time_of(&columns[i].variant[0], &time.i64[0]) < 0)
+            return diag_set(diag, ERR_INVALID, "%s is not a time", view->column_names[i]);
+        columns[i] = time;
+    }
+    if (view->is_windowed && time_of(&columns[count].variant[0], &start) < 0)
+        return diag_set(diag, ERR_INVALID, "the key needs window_start, for example {\"%s\":\"…\",\"window_start\":\"2026-01-01T00:00:00.000Z\"}",
+                        view->column_names[0]);
+    struct buf group;
+    buf_init(&group, 0);
+    group_key_encode(&group, columns, count, 0);
+    group_store_key(key, start, bytes_of(group.data, group.size));
+    bool ok = buf_ok(&group) && buf_ok(key);
+    buf_deinit(&group);
+    return ok ? 0 : no_memory(diag);
+}
+
+static int decode_object(struct store_view *view, const char *text, struct column *columns, struct diag *diag)
+{
+    uint32_t count = view->view->group->groups->count + (view->view->is_windowed ? 1 : 0);
+    struct field_path *names = arena_zalloc(&view->arena, count * sizeof *names);
+    const struct field_path **paths = arena_alloc(&view->arena, count * sizeof *paths);
+    struct reject_list rejects = {.arena = &view->arena};
+    struct bytes document = bytes_text(text);
+    struct json_decoder *decoder;
+    if (names == NULL || paths == NULL)
+        return no_memory(diag);
+    for (uint32_t i = 0; i < count; i++) {
+        names[i] = (struct field_path){.parts = {view->view->column_names[i]}, .count = 1};
+        paths[i] = &names[i];
+    }
+    TRY(json_decoder_create(paths, count, &decoder, diag));
+    int rc = json_decode(decoder, &document, 1, false, &view->arena, columns, &rejects);
+    json_decoder_destroy(decoder);
+    if (rc == 0 && rejects.count > 0)
+        return diag_set(diag, ERR_INVALID, "the key is not a JSON object: %s", rejects.items[0].message);
+    return rc;
+}
+
+int store_view_key(struct store_view *view, const char *text, struct buf *key, struct diag *diag)
+{
+    uint32_t count = view->view->group->groups->count;
+    arena_reset(&view->arena);
+    struct column *columns = arena_zalloc(&view->arena, (count + 1) * sizeof *columns);
+    if (columns == NULL)
+        return no_memory(diag);
+    if (text[0] == '{') {
+        TRY(decode_object(view, text, columns, diag));
+        return encode_key(view->view, columns, &view->arena, key, diag);
+    }
+    if (count != 1 || view->view->is_windowed)
+        return diag_set(diag, ERR_INVALID, "the key of this view is a JSON object, as its records' keys print");
+    TRY(column_alloc(&columns[0], COL_VARIANT, 1, false, &view->arena));
+    columns[0].variant[0] = (struct variant){.data = (const uint8_t *)text, .size = (uint32_t)strlen(text), .kind = VARIANT_TEXT};
+    return encode_key(view->view, columns, &view->arena, key, diag);
+}

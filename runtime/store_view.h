@@ -1,0 +1,28 @@
+/* store_view.h: a store as rows: what `weir state` prints.
+ *
+ * Beside the LMDB files of each store lies view.json: the texts of the view that the store belongs to (source, steps, group, window,
+ * aggregates). store_view_open compiles them again, so a pair prints exactly as the engine would give it. One thread uses a view. */
+#ifndef WEIR_RUNTIME_STORE_VIEW_H
+#define WEIR_RUNTIME_STORE_VIEW_H
+
+#include "runtime/base/bytes.h"
+#include "runtime/base/error.h"
+
+struct weir_app;
+struct view;
+struct store_view;
+
+/* Writes DIR/view.json (atomically; skipped when it is there and the same). */
+int store_view_write(const char *state_dir, const struct weir_app *app, const struct view *view, struct diag *diag);
+
+/* ERR_NOT_FOUND without a view.json, ERR_CORRUPT when it cannot be read. */
+int store_view_open(const char *state_dir, struct store_view **view, struct diag *diag);
+uint64_t store_view_plan_hash(const struct store_view *view);   /* what state_open asks for */
+/* Appends the pair as one JSON object: group columns, window bounds, results. */
+int store_view_json(struct store_view *view, struct bytes key, struct bytes value, struct buf *out, struct diag *diag);
+/* The store key of a group given as text: the raw text of a single text column, or a JSON object of the key columns,
+ * {"user":"u1","window_start":"2026-01-01T00:00:00.000Z"} (as record keys print; ISO or epoch ms). */
+int store_view_key(struct store_view *view, const char *text, struct buf *key, struct diag *diag);
+void store_view_close(struct store_view *view);
+
+#endif

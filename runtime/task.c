@@ -1,0 +1,310 @@
+/* task.c: a task's life and its part of a commit (see task.h).
+ *
+ * A task that opens stands exactly where its last committed progress record says: position, watermark, closing cursor, counts; its
+ * store has been brought to the end of its changelog, which the same commit wrote. Whatever does not fit together (another
+ * plan, another topic under the same name, a position beyond the end) is refused with what to do, never guessed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/task.h"
+
+/* ---- open ---- */
+
+static int check_progress(const struct task *task, const struct progress *progress, struct diag *diag)
+{
+    const struct stage *stage = task->stage;
+    static const uint8_t none[16];
+    if (progress->plan_hash != stage->plan_hash)
+        return diag_set(diag, ERR_STATE, "stage %s of app %s has changed since it last ran. Start it anew with from_beginning, or under another app name",
+                        stage->name, task->plan->app->name);
+    if (memcmp(progress->input_id, stage->input_id, 16) != 0)
+        return diag_set(diag, ERR_STATE, "topic %s was deleted and created again since stage %s last read it. Start the stage anew with from_beginning",
+                        stage->input_topic, stage->name);
+    if (stage->changelog_topic[0] != '\0' && memcmp(progress->changelog_id, none, 16) != 0 &&
+        memcmp(progress->changelog_id, stage->changelog_id, 16) != 0)
+        return diag_set(diag, ERR_STATE, "changelog %s was deleted since stage %s last ran, and its state with it. Start the stage anew with from_beginning",
+                        stage->changelog_topic, stage->name);
+    return 0;
+}
+
+static int check_range(const struct task *task, struct diag *diag)
+{
+    struct port_range range;
+    const struct stage *stage = task->stage;
+    TRY(task->port->ops->range(task->port, stage->input_topic, task->partition, &range, diag));
+    if (task->position > range.stable)
+        return diag_set(diag, ERR_CORRUPT, "%s-%d ends at offset %lld, before the committed position %lld of stage %s: the log lost records that were acknowledged",
+                        stage->input_topic, (int)task->partition, (long long)range.stable, (long long)task->position, stage->name);
+    if (task->position < range.start)
+        return diag_set(diag, ERR_RANGE, "%s-%d starts at offset %lld: records from %lld on were removed before stage %s read them. Start it anew with from_beginning to accept that",
+                        stage->input_topic, (int)task->partition, (long long)range.start, (long long)task->position, stage->name);
+    return 0;
+}
+
+static int restore_position(struct task *task, const struct progress *progress, struct diag *diag)
+{
+    struct port_range range;
+    task->watermark_ms = task->max_event_ms = TIME_NONE;
+    task->env.closed_before_ms = task->env.store_max_window_ms = TIME_NONE;
+    if (progress == NULL) {
+        TRY(task->port->ops->range(task->port, task->stage->input_topic, task->partition, &range, diag));
+        task->position = range.start;
+        return 0;
+    }
+    TRY(check_progress(task, progress, diag));
+    task->position = progress->position;
+    task->watermark_ms = progress->watermark_ms;
+    task->max_event_ms = progress->max_event_ms;
+    task->env.closed_before_ms = progress->closed_before_ms;
+    task->env.store_max_window_ms = progress->max_window_ms;
+    task->changelog_end = progress->changelog_end;
+    task->counts = progress->counts;
+    for (uint32_t i = 0; i < progress->end_count && (int32_t)i < task->stage->output_partitions; i++)
+        task->ends[i] = progress->ends[i];
+    return check_range(task, diag);
+}
+
+static int open_store(struct task *task, struct diag *diag)
+{
+    struct state_statistics statistics;
+    if (task->stage->changelog_topic[0] == '\0')
+        return 0;
+    TRY(store_open(&task->store, task->port, task->plan, task->stage, task->partition, diag));
+    task->has_store = true;
+    task->env.state = task->store.state;
+    TRY(state_renew(task->store.state, diag));
+    TRY(state_stat(task->store.state, &statistics, diag));
+    task->env.store_may_have = statistics.entries > 0;
+    if (!task->stage->view->is_windowed)
+        task->env.store_max_window_ms = INT64_MAX;
+    return 0;
+}
+
+static int open_reader(struct task *task, struct diag *diag)
+{
+    const struct view *view = task->stage->view;
+    TRY(task->port->ops->reader_open(task->port, task->stage->input_topic, task->partition, task->position, &task->reader, diag));
+    uint32_t fields = field_set_count(view->fields);
+    if (task->stage->input != INPUT_ROWS || fields == 0)
+        return 0;
+    const struct field_path **paths = malloc(fields * sizeof *paths);
+    if (paths == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for a decoder");
+    for (uint32_t i = 0; i < fields; i++)
+        paths[i] = field_set_path(view->fields, i);
+    int rc = json_decoder_create(paths, fields, &task->decoder, diag);
+    free(paths);
+    return rc;
+}
+
+static int open_outs(struct task *task, struct diag *diag)
+{
+    const struct stage *stage = task->stage;
+    const struct port_ops *ops = task->port->ops;
+    bool stays = stage->output == OUTPUT_PASS || stage->output == OUTPUT_ROWS ||
+                 (stage->output == OUTPUT_VIEW && stage->input == INPUT_PARTIALS);
+    task->single_out = stage->output_partitions == 1 || (stays && stage->output_partitions == stage->partitions);
+    task->out_count = task->single_out ? 1 : stage->output_partitions;
+    task->outs = calloc((size_t)task->out_count + 1, sizeof *task->outs);
+    if (task->outs == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for outputs");
+    for (int32_t i = 0; i < task->out_count; i++) {
+        int32_t partition = task->single_out ? task->partition % stage->output_partitions : i;
+        TRY(ops->out_open(task->port, stage->output_topic, partition, &task->outs[i], diag));
+    }
+    if (task->has_store)
+        TRY(ops->out_open(task->port, stage->changelog_topic, task->partition, &task->changelog, diag));
+    if (stage->late_topic[0] != '\0') {
+        struct port_topic late;
+        TRY(ops->topic_describe(task->port, stage->late_topic, &late, diag));
+        TRY(ops->out_open(task->port, stage->late_topic, task->partition % late.partitions, &task->late, diag));
+    }
+    return ops->out_open(task->port, task->plan->dlq_topic, task->partition % task->plan->dlq_partitions, &task->dead, diag);
+}
+
+static int open_marks(struct task *task, struct diag *diag)
+{
+    if (task->stage->input != INPUT_PARTIALS)
+        return 0;
+    task->mark_count = (uint32_t)task->plan->stages[task->stage->upstream].partitions;
+    task->marks = calloc(task->mark_count, sizeof *task->marks);
+    if (task->marks == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for watermarks");
+    for (uint32_t i = 0; i < task->mark_count; i++)
+        task->marks[i].applied_ms = TIME_NONE;
+    return 0;
+}
+
+int task_open(struct task *task, const struct plan *plan, const struct stage *stage, int32_t partition, struct port *port,
+              const struct progress *progress, struct diag *diag)
+{
+    task->stage = stage;
+    task->plan = plan;
+    task->port = port;
+    task->partition = partition;
+    task->batch_rows = (uint32_t)plan->app->options.batch_rows;
+    task->env = (struct op_env){.changelog = task_changelog, .context = task, .partition = partition,
+                                .partition_count = stage->partitions, .check_placement = stage->check_placement};
+    task->rows = malloc(BATCH_ROWS * sizeof *task->rows);
+    task->ends = malloc(((size_t)stage->output_partitions + 1) * sizeof *task->ends);
+    if (task->rows == NULL || task->ends == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for a task");
+    for (int32_t i = 0; i < stage->output_partitions; i++)
+        task->ends[i] = -1;
+    TRY(restore_position(task, progress, diag));
+    TRY(open_store(task, diag));
+    TRY(open_reader(task, diag));
+    TRY(open_outs(task, diag));
+    TRY(open_marks(task, diag));
+    task->chain.sink = task_sink;
+    task->chain.reject = task_reject_result;
+    task->chain.context = task;
+    TRY(chain_open(&task->chain, stage, &task->env, diag));
+    atomic_store(&task->is_open, true);
+    return 0;
+}
+
+void task_close(struct task *task)
+{
+    const struct port_ops *ops = task->port != NULL ? task->port->ops : NULL;
+    if (ops == NULL)
+        return; /* it was never opened */
+    chain_close(&task->chain);
+    ops->reader_close(task->reader);
+    if (task->decoder != NULL)
+        json_decoder_destroy(task->decoder);
+    for (int32_t i = 0; task->outs != NULL && i < task->out_count; i++)
+        ops->out_close(task->outs[i]);
+    ops->out_close(task->changelog);
+    ops->out_close(task->late);
+    ops->out_close(task->dead);
+    store_close(&task->store);
+    for (uint32_t i = 0; i < task->mark_count; i++)
+        free(task->marks[i].items);
+    free(task->marks);
+    free(task->outs);
+    free(task->rows);
+    free(task->ends);
+    free(task->commit_ends);
+    buf_deinit(&task->key);
+    buf_deinit(&task->value);
+    buf_deinit(&task->headers);
+    buf_deinit(&task->text);
+}
+
+size_t task_out_count(const struct task *task) { return (size_t)task->out_count + 3; }
+
+size_t task_outs(struct task *task, struct port_out **outs)
+{
+    size_t count = 0;
+    for (int32_t i = 0; i < task->out_count; i++)
+        outs[count++] = task->outs[i];
+    struct port_out *others[] = {task->changelog, task->late, task->dead};
+    for (size_t i = 0; i < 3; i++)
+        if (others[i] != NULL)
+            outs[count++] = others[i];
+    return count;
+}
+
+/* ---- commit ---- */
+
+int task_flush(struct task *task, int64_t commit_number, struct diag *diag)
+{
+    struct op *group = chain_group(&task->chain);
+    task->diag = diag;
+    task->now_ms = clock_wall_ms();
+    task->is_closing = false;
+    if (group == NULL)
+        return 0;
+    op_group_commit_number(group, commit_number);
+    TRY(chain_flush(&task->chain, diag));
+    int rc = chain_advance(&task->chain, task->watermark_ms, diag);
+    task->is_closing = rc == OP_AGAIN;
+    return rc < 0 ? rc : 0;
+}
+
+static int remember_commit_end(struct task *task, int64_t number, int64_t end, struct diag *diag)
+{
+    if (task->commit_end_count == task->commit_end_capacity) {
+        uint32_t capacity = task->commit_end_capacity ? task->commit_end_capacity * 2 : 64;
+        struct commit_end *grown = realloc(task->commit_ends, capacity * sizeof *grown);
+        if (grown == NULL)
+            return diag_set(diag, ERR_NOMEM, "no memory for a commit");
+        task->commit_ends = grown;
+        task->commit_end_capacity = capacity;
+    }
+    task->commit_ends[task->commit_end_count++] = (struct commit_end){number, end};
+    return 0;
+}
+
+/* Sends one out if it holds anything; *end is left alone otherwise. */
+static int send_out(struct task *task, struct port_txn *txn, struct port_out *out, int64_t *end, struct diag *diag)
+{
+    if (out == NULL || task->port->ops->out_records(out) == 0)
+        return 0;
+    crash_point("commit_between_outputs");
+    return task->port->ops->txn_send(txn, out, end, diag);
+}
+
+int task_send(struct task *task, struct port_txn *txn, int64_t commit_number, struct diag *diag)
+{
+    int64_t ignored, before = task->changelog_end;
+    TRY(send_out(task, txn, task->changelog, &task->changelog_end, diag));
+    if (task->changelog_end != before)
+        TRY(remember_commit_end(task, commit_number, task->changelog_end, diag));
+    for (int32_t i = 0; i < task->out_count; i++) {
+        int32_t partition = task->single_out ? task->partition % task->stage->output_partitions : i;
+        TRY(send_out(task, txn, task->outs[i], &task->ends[partition], diag));
+    }
+    TRY(send_out(task, txn, task->late, &ignored, diag));
+    TRY(send_out(task, txn, task->dead, &ignored, diag));
+    task->pending_bytes = 0;
+    task->committed_counts = task->counts;
+    task->committed_position = task->position;
+    return 0;
+}
+
+void task_progress(const struct task *task, struct progress *progress)
+{
+    const struct stage *stage = task->stage;
+    const struct op *group = chain_group(&task->chain);
+    memset(progress, 0, sizeof *progress);
+    memcpy(progress->stage, stage->name, sizeof progress->stage);
+    progress->partition = task->partition;
+    progress->plan_hash = stage->plan_hash;
+    memcpy(progress->input_id, stage->input_id, 16);
+    memcpy(progress->changelog_id, stage->changelog_id, 16);
+    progress->position = task->position;
+    progress->watermark_ms = task->watermark_ms;
+    progress->max_event_ms = task->max_event_ms;
+    progress->closed_before_ms = group != NULL ? op_group_closed_before(group) : TIME_NONE;
+    progress->max_window_ms = group != NULL ? op_group_max_window(group) : TIME_NONE;
+    progress->changelog_end = task->changelog_end;
+    progress->counts = task->counts;
+    progress->ends = task->ends;
+    progress->end_count = stage->output == OUTPUT_PARTIALS ? (uint32_t)stage->output_partitions : 0;
+}
+
+/* Learns how far the store has come; then forgets groups that it holds, down to three quarters of the budget. */
+int task_trim(struct task *task, size_t budget_bytes, bool *over, struct diag *diag)
+{
+    struct op *group = chain_group(&task->chain);
+    *over = false;
+    if (!task->has_store || group == NULL)
+        return 0;
+    TRY(state_renew(task->store.state, diag));
+    struct state_position position;
+    state_position(task->store.state, &position);
+    uint32_t held = 0;
+    while (held < task->commit_end_count && task->commit_ends[held].end <= position.offset)
+        task->stored_commit = task->commit_ends[held++].number;
+    if (held > 0) {
+        memmove(task->commit_ends, task->commit_ends + held, (task->commit_end_count - held) * sizeof *task->commit_ends);
+        task->commit_end_count -= held;
+    }
+    if (op_group_bytes(group) > budget_bytes)
+        op_group_evict(group, task->stored_commit, budget_bytes / 4 * 3);
+    *over = op_group_bytes(group) > budget_bytes;
+    return 0;
+}

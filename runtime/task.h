@@ -1,0 +1,108 @@
+/* task.h: one stage on one partition of its input: reader, operators, outputs, time, counts.
+ *
+ * One worker owns a task; the fields under "shared" are atomics that the run's coordinator sets. */
+#ifndef WEIR_RUNTIME_TASK_H
+#define WEIR_RUNTIME_TASK_H
+
+#include <stdatomic.h>
+
+#include "runtime/chain.h"
+#include "runtime/progress.h"
+#include "runtime/store.h"
+
+#define MAX_FUTURE_SKEW_MS INT64_C(3600000)    /* event time ahead of the record's own timestamp */
+
+/* Watermarks of one upstream task that wait for this task to reach the end offset they belong to. */
+struct marks {
+    struct mark {
+        int64_t end, watermark_ms;
+    } *items;
+    uint32_t first, count, capacity;
+    int64_t applied_ms;               /* TIME_NONE: none yet */
+};
+
+/* After commit `number` the changelog ended at `end`: a store that has followed that far holds what the commit wrote. */
+struct commit_end {
+    int64_t number, end;
+};
+
+struct task {
+    const struct stage *stage;
+    const struct plan *plan;
+    struct port *port;
+    int32_t partition;
+    uint32_t index;                   /* in the run's array of tasks */
+
+    struct port_reader *reader;
+    struct source_row *rows;          /* of the read in progress */
+    uint32_t batch_rows;
+    struct json_decoder *decoder;
+    struct chain chain;
+    struct op_env env;
+    struct store store;
+    bool has_store;
+
+    struct port_out **outs;           /* of the output topic, by partition; only own_out when single_out */
+    int32_t out_count;
+    bool single_out;
+    struct port_out *changelog, *late, *dead;
+    size_t pending_bytes;             /* rough size of what was added to outs since the last commit */
+    struct buf key, value, headers, text;
+
+    int64_t position, watermark_ms, max_event_ms;
+    int64_t changelog_end;
+    int64_t *ends;                    /* of the output partitions, -1: never written */
+    struct marks *marks;              /* INPUT_PARTIALS: one per upstream task */
+    uint32_t mark_count;
+    struct counts counts;
+    struct counts committed_counts;   /* as of the commit in flight or the last one */
+    int64_t committed_position;
+    bool has_pending;                 /* something to commit */
+    bool is_closing;                  /* more windows to close than one commit takes */
+    bool moved;                       /* the position passed markers only */
+    int64_t now_ms;                   /* the wall clock as of the poll or commit in progress */
+    struct diag *diag;                /* of the call in progress */
+
+    struct commit_end *commit_ends;   /* not yet held by the store, in order */
+    uint32_t commit_end_count, commit_end_capacity;
+    int64_t stored_commit;            /* the store's snapshot holds what commits up to this one wrote */
+
+    /* shared */
+    atomic_bool is_open;              /* the store may be followed */
+    atomic_int_fast64_t end_target;   /* process up to this offset; INT64_MAX: no end */
+    atomic_int_fast64_t raise_ms;     /* raise the source's watermark to this; TIME_NONE: don't */
+    bool reported_drained, reported_closed;
+};
+
+/* Opens reader, operators, store (restoring it) and outputs, from the task's last progress record (NULL: none). */
+int task_open(struct task *task, const struct plan *plan, const struct stage *stage, int32_t partition, struct port *port,
+              const struct progress *progress, struct diag *diag);
+void task_close(struct task *task);
+/* Every out of the task, for participation; returns how many were written to outs (room for task_out_count). */
+size_t task_out_count(const struct task *task);
+size_t task_outs(struct task *task, struct port_out **outs);
+
+/* Reads and processes up to batch_rows rows. 1: there was something; 0: nothing there now. */
+int task_poll(struct task *task, struct diag *diag);
+bool task_at_end(const struct task *task);
+/* Remembers an upstream task's watermark, to be applied when the position reaches end. */
+int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms, struct diag *diag);
+void task_apply_marks(struct task *task);
+/* Applies what the coordinator asked for and returns it (TIME_NONE: nothing). */
+int64_t task_apply_raise(struct task *task);
+
+/* Commit: flushes operators and closes windows into the outs; sends them; fills the progress record (ends borrowed). */
+int task_flush(struct task *task, int64_t commit_number, struct diag *diag);
+int task_send(struct task *task, struct port_txn *txn, int64_t commit_number, struct diag *diag);
+void task_progress(const struct task *task, struct progress *progress);
+/* Forgets groups that the store holds, when the table is over budget_bytes. */
+int task_trim(struct task *task, size_t budget_bytes, bool *over, struct diag *diag);
+
+/* task_output.c: what the chain calls. */
+int task_sink(void *context, const struct batch *batch);
+int task_reject_result(void *context, const struct batch *batch, const struct reject *reject);
+int task_changelog(void *context, struct bytes key, struct bytes value);
+int task_dead_letter(struct task *task, const struct source_row *row, const char *error_class, const char *message);
+int task_late_row(struct task *task, const struct source_row *row, const struct late_row *late);
+
+#endif

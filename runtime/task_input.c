@@ -1,0 +1,275 @@
+/* task_input.c: from a topic to the operators: read, decode, time.
+ *
+ * Time and lateness are decided here, once, row by row in offset order. Every row with an event time that can be read moves
+ * the watermark of its source partition, also one that a condition rejects later; each row carries the watermark at its own
+ * place, so that neither where a batch was cut nor what other partitions do can change the verdict on it.
+ *
+ * Watermarks cross a re-keying as marks: an upstream task's progress record says up to which offset of this partition its
+ * watermark covers; the mark is applied when the position reaches that offset. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/task.h"
+
+/* Year 0001 to 9999: what prints as ISO 8601 and what any data set holds. */
+#define EVENT_TIME_MIN_MS INT64_C(-62135596800000)
+#define EVENT_TIME_MAX_MS INT64_C(253402300799999)
+
+static bool digits_only(struct bytes text)
+{
+    size_t at = text.size > 0 && text.data[0] == '-';
+    if (at == text.size || text.size - at > 18)
+        return false;
+    for (; at < text.size; at++)
+        if (text.data[at] < '0' || text.data[at] > '9')
+            return false;
+    return true;
+}
+
+static int64_t digits_value(struct bytes text)
+{
+    int64_t value = 0;
+    for (size_t i = text.data[0] == '-'; i < text.size; i++)
+        value = value * 10 + (text.data[i] - '0');
+    return text.data[0] == '-' ? -value : value;
+}
+
+/* Epoch milliseconds (a number, or text of digits) or ISO 8601 text. 0 or ERR_INVALID. */
+static int event_time_of(const struct variant *value, int64_t *time_ms)
+{
+    struct bytes text = bytes_of(value->data, value->size);
+    struct numeric number;
+    switch (value->kind) {
+    case VARIANT_INT:
+        *time_ms = value->i64;
+        return 0;
+    case VARIANT_NUMBER:
+        if (numeric_parse(text, &number) < 0 || numeric_floor(number, &number) < 0)
+            return ERR_INVALID;
+        return numeric_to_i64(number, time_ms) < 0 ? ERR_INVALID : 0;
+    case VARIANT_TEXT:
+        if (digits_only(text)) {
+            *time_ms = digits_value(text);
+            return 0;
+        }
+        return time_parse_iso(text, time_ms) < 0 ? ERR_INVALID : 0;
+    default:
+        return ERR_INVALID;
+    }
+}
+
+static int reject_time(struct task *task, uint32_t row, const struct variant *value)
+{
+    const char *field = task->stage->view->source->extra;
+    if (value->kind == VARIANT_NULL)
+        return reject_add(&task->chain.rejects, row, "event_time_missing", "the row has no event time: field %s is missing or null", field);
+    return reject_add(&task->chain.rejects, row, "event_time_invalid",
+                      "field %s is not an event time: epoch milliseconds or ISO 8601 is expected", field);
+}
+
+/* Fills times and watermarks of all rows; rows without a usable time are rejected and do not move the watermark. */
+static int assign_times(struct task *task, const struct column *columns, const uint8_t *gone, uint32_t count,
+                        int64_t *times, int64_t *watermarks)
+{
+    int field = task->stage->view->event_time_field;
+    int64_t lateness_ms = task->stage->view->source->number_ms;
+    for (uint32_t i = 0; i < count; i++) {
+        times[i] = task->rows[i].timestamp_ms;
+        watermarks[i] = task->watermark_ms;
+        if (gone[i])
+            continue;
+        if (field >= 0 && __builtin_expect(event_time_of(&columns[field].variant[i], &times[i]) < 0, 0)) {
+            TRY(reject_time(task, i, &columns[field].variant[i]));
+            continue;
+        }
+        if (__builtin_expect(times[i] < EVENT_TIME_MIN_MS || times[i] > EVENT_TIME_MAX_MS, 0)) {
+            TRY(reject_add(&task->chain.rejects, i, "event_time_range", "event time %lld is outside the years 1 to 9999", (long long)times[i]));
+            continue;
+        }
+        if (__builtin_expect(times[i] > task->rows[i].timestamp_ms && times[i] - task->rows[i].timestamp_ms > MAX_FUTURE_SKEW_MS, 0)) {
+            TRY(reject_add(&task->chain.rejects, i, "event_time_future", "event time %lld is more than %lld ms ahead of the record's timestamp %lld",
+                           (long long)times[i], (long long)MAX_FUTURE_SKEW_MS, (long long)task->rows[i].timestamp_ms));
+            continue;
+        }
+        if (times[i] > task->max_event_ms)
+            task->max_event_ms = times[i];
+        if (times[i] - lateness_ms > task->watermark_ms)
+            task->watermark_ms = times[i] - lateness_ms;
+        watermarks[i] = task->watermark_ms;
+    }
+    return 0;
+}
+
+static int decode_rows(struct task *task, uint32_t count, struct column *columns)
+{
+    struct bytes *docs = arena_alloc(&task->chain.arena, (count + 1) * sizeof *docs);
+    if (docs == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        docs[i] = task->rows[i].value;
+    return json_decode(task->decoder, docs, count, false, &task->chain.arena, columns, &task->chain.rejects);
+}
+
+static void mark_rejected(const struct reject_list *rejects, uint8_t *gone)
+{
+    for (uint32_t i = 0; i < rejects->count; i++)
+        gone[rejects->items[i].row] = 1;
+}
+
+/* Rows that did not pass: each once to its topic, under the first thing that was wrong with it. */
+static int keep_the_rest(struct task *task, uint32_t count)
+{
+    if (task->chain.rejects.count == 0 && task->chain.call.late_count == 0)
+        return 0;
+    uint8_t *seen = arena_zalloc(&task->chain.arena, count + 1);
+    if (seen == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < task->chain.rejects.count; i++) {
+        const struct reject *reject = &task->chain.rejects.items[i];
+        if (seen[reject->row])
+            continue;
+        seen[reject->row] = 1;
+        TRY(task_dead_letter(task, &task->rows[reject->row], reject->error_class, reject->message));
+    }
+    for (uint32_t i = 0; i < task->chain.call.late_count; i++)
+        TRY(task_late_row(task, &task->rows[task->chain.call.late[i].row], &task->chain.call.late[i]));
+    return 0;
+}
+
+static int process_rows(struct task *task, uint32_t count)
+{
+    struct chain *chain = &task->chain;
+    uint32_t fields = field_set_count(task->stage->view->fields);
+    TRY(chain_begin(chain, task->diag));
+    struct column *columns = arena_alloc(&chain->arena, (fields + 1) * sizeof *columns);
+    uint8_t *gone = arena_zalloc(&chain->arena, count + 1);
+    int64_t *times = arena_alloc(&chain->arena, (count + 1) * sizeof *times);
+    int64_t *watermarks = arena_alloc(&chain->arena, (count + 1) * sizeof *watermarks);
+    if (columns == NULL || gone == NULL || times == NULL || watermarks == NULL)
+        return ERR_NOMEM;
+    if (fields > 0)
+        TRY(decode_rows(task, count, columns));
+    mark_rejected(&chain->rejects, gone);
+    TRY(assign_times(task, columns, gone, count, times, watermarks));
+    struct batch batch = {.row_count = count, .selected_count = count, .columns = columns, .column_count = fields,
+                          .event_time_ms = times, .watermark_ms = watermarks, .source = task->rows, .arena = &chain->arena};
+    TRY(batch_drop_rejected(&batch, &chain->rejects, 0, &chain->arena));
+    chain->call.applied_rows = 0;
+    chain->filtered_rows = 0;
+    TRY(chain_push(chain, &batch));
+    task->counts.rows_in += count;
+    task->counts.applied += (int64_t)chain->call.applied_rows;
+    task->counts.filtered += chain->filtered_rows;
+    TRY(keep_the_rest(task, count));
+    const struct counts *c = &task->counts;
+    must(c->rows_in == c->applied + c->filtered + c->late + c->dead); /* P5 */
+    return 0;
+}
+
+/* Partials: record key = window and group, value = accumulators. */
+static int process_partials(struct task *task, uint32_t count)
+{
+    struct chain *chain = &task->chain;
+    TRY(chain_begin(chain, task->diag));
+    struct column *columns = arena_alloc(&chain->arena, 3 * sizeof *columns);
+    if (columns == NULL)
+        return ERR_NOMEM;
+    TRY(column_alloc(&columns[0], COL_TEXT, count, false, &chain->arena));
+    TRY(column_alloc(&columns[1], COL_BIGINT, count, false, &chain->arena));
+    TRY(column_alloc(&columns[2], COL_TEXT, count, false, &chain->arena));
+    for (uint32_t i = 0; i < count; i++) {
+        if (group_store_key_split(task->rows[i].key, task->stage->view->is_windowed, &columns[1].i64[i], &columns[0].text[i]) < 0)
+            return diag_set(task->diag, ERR_CORRUPT, "the record at offset %lld of %s-%d is not a partial aggregate",
+                            (long long)task->rows[i].offset, task->stage->input_topic, (int)task->partition);
+        columns[2].text[i] = task->rows[i].value;
+    }
+    struct batch batch = {.row_count = count, .selected_count = count, .columns = columns, .column_count = 3, .arena = &chain->arena};
+    return chain_push(chain, &batch);
+}
+
+bool task_at_end(const struct task *task) { return task->position >= atomic_load(&task->end_target); }
+
+int task_poll(struct task *task, struct diag *diag)
+{
+    uint32_t count;
+    int64_t next, target = atomic_load(&task->end_target);
+    if (task->position >= target)
+        return 0;
+    task->diag = diag;
+    task->now_ms = clock_wall_ms();
+    TRY(task->port->ops->reader_read(task->reader, task->rows, task->batch_rows, &count, &next, diag));
+    if (next == task->position)
+        return 0;
+    while (count > 0 && task->rows[count - 1].offset >= target)
+        count--;
+    int rc = 0;
+    if (count > 0) {
+        rc = task->stage->input == INPUT_ROWS ? process_rows(task, count) : process_partials(task, count);
+        task->has_pending = true;
+    }
+    if (rc < 0)
+        return diag != NULL && diag->code == rc ? rc : diag_set(diag, rc, "stage %s, %s-%d at offset %lld: %s", task->stage->name,
+                        task->stage->input_topic, (int)task->partition, (long long)task->position, error_text(rc));
+    task->position = next < target ? next : target;
+    task->moved = true;
+    task_apply_marks(task);
+    return 1;
+}
+
+int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms, struct diag *diag)
+{
+    if (upstream_partition >= task->mark_count || watermark_ms == TIME_NONE)
+        return 0;
+    struct marks *marks = &task->marks[upstream_partition];
+    struct mark *last = marks->count > 0 ? &marks->items[marks->first + marks->count - 1] : NULL;
+    if (last != NULL && last->end == end) {
+        last->watermark_ms = watermark_ms;
+        return 0;
+    }
+    if (last != NULL && last->watermark_ms == watermark_ms)
+        return 0; /* the earlier mark says as much and applies sooner */
+    if (marks->first + marks->count == marks->capacity) {
+        memmove(marks->items, marks->items + marks->first, marks->count * sizeof *marks->items);
+        marks->first = 0;
+        if (marks->count == marks->capacity) {
+            uint32_t capacity = marks->capacity ? marks->capacity * 2 : 8;
+            struct mark *grown = realloc(marks->items, capacity * sizeof *grown);
+            if (grown == NULL)
+                return diag_set(diag, ERR_NOMEM, "no memory for watermarks");
+            marks->items = grown;
+            marks->capacity = capacity;
+        }
+    }
+    marks->items[marks->first + marks->count++] = (struct mark){end, watermark_ms};
+    return 0;
+}
+
+void task_apply_marks(struct task *task)
+{
+    int64_t lowest = INT64_MAX;
+    for (uint32_t u = 0; u < task->mark_count; u++) {
+        struct marks *marks = &task->marks[u];
+        while (marks->count > 0 && marks->items[marks->first].end <= task->position) {
+            marks->applied_ms = marks->items[marks->first].watermark_ms;
+            marks->first++;
+            marks->count--;
+        }
+        if (marks->applied_ms < lowest)
+            lowest = marks->applied_ms;
+    }
+    if (task->mark_count > 0 && lowest > task->watermark_ms) {
+        task->watermark_ms = lowest;
+        task->has_pending = true;
+    }
+}
+
+int64_t task_apply_raise(struct task *task)
+{
+    int64_t raise_ms = atomic_load(&task->raise_ms);
+    if (raise_ms != TIME_NONE && raise_ms > task->watermark_ms) {
+        task->watermark_ms = raise_ms;
+        task->has_pending = true;
+    }
+    return raise_ms;
+}

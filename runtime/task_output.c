@@ -1,0 +1,209 @@
+/* task_output.c: where rows go when they leave the operators: outputs, partials, changelog, late rows, dead letters.
+ *
+ * Everything is encoded into the task's outs and nothing reaches the log before the commit sends them. Record timestamps: a row
+ * that still has a source row keeps that record's timestamp; results and partials take the wall clock of the commit. */
+#include <stdio.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/base/hash.h"
+#include "runtime/task.h"
+
+static int add(struct task *task, struct port_out *out, int64_t timestamp_ms, struct bytes key, struct bytes value,
+               struct bytes headers, int32_t header_count)
+{
+    task->pending_bytes += key.size + value.size + headers.size + 16;
+    return task->port->ops->out_add(out, timestamp_ms, key, value, headers, header_count, task->diag);
+}
+
+static struct bytes view_of(const struct buf *buf) { return bytes_of(buf->data != NULL ? (const void *)buf->data : "", buf->size); }
+
+static int no_memory(struct task *task) { return diag_set(task->diag, ERR_NOMEM, "no memory for output of stage %s", task->stage->name); }
+
+static struct port_out *out_of(struct task *task, int32_t partition)
+{
+    return task->single_out ? task->outs[0] : task->outs[partition];
+}
+
+/* Rows that keep their key keep their partition when both topics have as many; else the key decides, and null keys follow
+ * their source partition. */
+static int32_t row_partition(const struct task *task, const struct source_row *row)
+{
+    int32_t count = task->stage->output_partitions;
+    if (task->single_out || count == task->stage->partitions)
+        return task->partition % count;
+    if (row->key.data == NULL)
+        return task->partition % count;
+    return murmur2_partition(row->key.data, row->key.size, count);
+}
+
+static int sink_pass(struct task *task, const struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        const struct source_row *row = &batch->source[batch_row(batch, i)];
+        TRY(add(task, out_of(task, row_partition(task, row)), row->timestamp_ms, row->key, row->value, row->headers,
+                row->header_count));
+    }
+    return 0;
+}
+
+static int sink_rows(struct task *task, const struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        uint32_t at = batch_row(batch, i);
+        const struct source_row *row = &batch->source[at];
+        buf_clear(&task->value);
+        json_encode_row(&task->value, task->stage->view->value_names, batch->columns, at, false);
+        if (!buf_ok(&task->value))
+            return no_memory(task);
+        TRY(add(task, out_of(task, row_partition(task, row)), row->timestamp_ms, row->key, view_of(&task->value),
+                row->headers, row->header_count));
+    }
+    return 0;
+}
+
+static int sink_partials(struct task *task, const struct batch *batch)
+{
+    const struct bytes none = {NULL, 0};
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        uint32_t at = batch_row(batch, i);
+        struct bytes group = batch->columns[0].text[at];
+        int32_t partition = group_partition(task->stage->view->group, group, task->stage->output_partitions, batch->arena, &task->text);
+        buf_clear(&task->key);
+        group_store_key(&task->key, batch->columns[1].i64[at], group);
+        if (!buf_ok(&task->key))
+            return no_memory(task);
+        TRY(add(task, out_of(task, partition), task->now_ms, view_of(&task->key), batch->columns[2].text[at], none, 0));
+    }
+    return 0;
+}
+
+/* The partition of a result: murmur2 of its group's text, which is where its task lies unless the output topic has another
+ * count or rows were placed by another text of the same group. */
+static int32_t result_partition(struct task *task, const struct batch *batch, uint32_t row)
+{
+    if (task->single_out)
+        return 0;
+    buf_clear(&task->text);
+    json_encode_key(&task->text, task->stage->view->group->key_names, batch->columns, row, false);
+    must(buf_ok(&task->text));
+    return murmur2_partition(task->text.data, task->text.size, task->stage->output_partitions);
+}
+
+static int sink_results(struct task *task, const struct batch *batch)
+{
+    const struct view *view = task->stage->view;
+    const struct bytes none = {NULL, 0};
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        uint32_t row = batch_row(batch, i);
+        buf_clear(&task->key);
+        buf_clear(&task->value);
+        json_encode_key(&task->key, view->key_names, batch->columns, row, view->is_windowed);
+        json_encode_row(&task->value, view->value_names, batch->columns, row, false);
+        if (!buf_ok(&task->key) || !buf_ok(&task->value))
+            return no_memory(task);
+        TRY(add(task, out_of(task, result_partition(task, batch, row)), task->now_ms, view_of(&task->key), view_of(&task->value), none, 0));
+    }
+    return 0;
+}
+
+int task_sink(void *context, const struct batch *batch)
+{
+    struct task *task = context;
+    if (task->stage->output != OUTPUT_PARTIALS)
+        task->counts.out += batch->selected_count;
+    switch (task->stage->output) {
+    case OUTPUT_PASS:
+        task->counts.applied += batch->selected_count;
+        return sink_pass(task, batch);
+    case OUTPUT_ROWS:
+        task->counts.applied += batch->selected_count;
+        return sink_rows(task, batch);
+    case OUTPUT_PARTIALS:
+        return sink_partials(task, batch);
+    case OUTPUT_VIEW:
+        return sink_results(task, batch);
+    }
+    return 0;
+}
+
+int task_changelog(void *context, struct bytes key, struct bytes value)
+{
+    struct task *task = context;
+    return add(task, task->changelog, task->now_ms, key, value, (struct bytes){NULL, 0}, 0);
+}
+
+/* ---- what is kept beside the results ---- */
+
+static int add_number(struct buf *headers, const char *name, int64_t value)
+{
+    char text[32];
+    int size = snprintf(text, sizeof text, "%lld", (long long)value);
+    port_header_add(headers, name, bytes_of(text, (size_t)size));
+    return 1;
+}
+
+static int add_text(struct buf *headers, const char *name, const char *text)
+{
+    port_header_add(headers, name, bytes_text(text));
+    return 1;
+}
+
+static int add_iso(struct buf *headers, const char *name, int64_t time_ms)
+{
+    char text[40];
+    size_t size = time_format_iso(time_ms, text);
+    port_header_add(headers, name, bytes_of(text, size));
+    return 1;
+}
+
+/* The row's own headers, byte for byte, then where it came from. Returns how many were added. */
+static int32_t begin_headers(struct task *task, const struct source_row *row)
+{
+    int added = 0;
+    buf_clear(&task->headers);
+    if (row != NULL) {
+        buf_append_bytes(&task->headers, row->headers);
+        added += add_text(&task->headers, "weir.source.topic", task->stage->input_topic);
+        added += add_number(&task->headers, "weir.source.partition", task->partition);
+        added += add_number(&task->headers, "weir.source.offset", row->offset);
+        added += add_number(&task->headers, "weir.source.timestamp", row->timestamp_ms);
+    }
+    added += add_text(&task->headers, "weir.stage", task->stage->name);
+    return added;
+}
+
+int task_dead_letter(struct task *task, const struct source_row *row, const char *error_class, const char *message)
+{
+    int32_t added = begin_headers(task, row);
+    added += add_text(&task->headers, "weir.error.class", error_class);
+    added += add_text(&task->headers, "weir.error.message", message);
+    if (!buf_ok(&task->headers))
+        return no_memory(task);
+    task->counts.dead += row != NULL;
+    return add(task, task->dead, row != NULL ? row->timestamp_ms : task->now_ms, row != NULL ? row->key : (struct bytes){NULL, 0},
+               row != NULL ? row->value : view_of(&task->value), view_of(&task->headers),
+               (row != NULL ? row->header_count : 0) + added);
+}
+
+int task_late_row(struct task *task, const struct source_row *row, const struct late_row *late)
+{
+    int32_t added = begin_headers(task, row);
+    added += add_iso(&task->headers, "weir.window.start", late->window_start_ms);
+    added += add_iso(&task->headers, "weir.window.end", late->window_end_ms);
+    added += add_number(&task->headers, "weir.lateness_ms", late->lateness_ms);
+    if (!buf_ok(&task->headers))
+        return no_memory(task);
+    task->counts.late++;
+    return add(task, task->late, row->timestamp_ms, row->key, row->value, view_of(&task->headers), row->header_count + added);
+}
+
+/* A result that cannot be expressed (a sum of more than 38 digits): its group's columns are the dead letter's value. */
+int task_reject_result(void *context, const struct batch *batch, const struct reject *reject)
+{
+    struct task *task = context;
+    buf_clear(&task->value);
+    json_encode_key(&task->value, task->stage->view->key_names, batch->columns, reject->row, true);
+    if (!buf_ok(&task->value))
+        return no_memory(task);
+    return task_dead_letter(task, NULL, reject->error_class, reject->message);
+}

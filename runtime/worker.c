@@ -1,0 +1,448 @@
+/* worker.c: a thread that owns tasks, and the commit of all of them as one transaction.
+ *
+ * The loop: read marks from the progress topic, poll the tasks, commit when due. A commit is due when the interval is over, when
+ * the input is drained, or when the outs are full. It runs on this thread up to the request: flush the operators, append changelogs,
+ * outputs and progress as one transaction, ask for the decision. The decision itself (flush, one synced meta transaction) happens on
+ * the log's thread while this one goes on with the next rows; at most one commit is in flight.
+ *
+ * Progress records are appended last, since they carry the end offsets of what was written before them. A commit that fails ends the
+ * run: what is in memory is thrown away and the next start restores from the last decision. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/base/io.h"
+#include "runtime/run.h"
+
+enum {
+    POLLS_PER_TURN = 16,              /* reads of one task before the next task and the clock have their turn */
+    PENDING_LIMIT_BYTES = 64 << 20,   /* in the outs of a worker: then a commit is forced */
+    GROUP_LIMIT_BYTES = 32 << 20,     /* in a pre-aggregation table: likewise */
+    IDLE_WAIT_MS = 50,                /* how often an idle worker looks whether it should stop */
+    PROGRESS_ROWS = 256,
+};
+
+void waker_init(struct waker *waker)
+{
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&waker->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&waker->cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+    waker->is_set = false;
+}
+
+void waker_deinit(struct waker *waker)
+{
+    pthread_cond_destroy(&waker->cond);
+    pthread_mutex_destroy(&waker->mutex);
+}
+
+void waker_wake(void *context)
+{
+    struct waker *waker = context;
+    pthread_mutex_lock(&waker->mutex);
+    waker->is_set = true;
+    pthread_cond_signal(&waker->cond);
+    pthread_mutex_unlock(&waker->mutex);
+}
+
+void waker_wait(struct waker *waker, int64_t timeout_ms)
+{
+    int64_t until_ns = clock_mono_ns() + timeout_ms * 1000000;
+    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    pthread_mutex_lock(&waker->mutex);
+    while (!waker->is_set)
+        if (pthread_cond_timedwait(&waker->cond, &waker->mutex, &until) == ETIMEDOUT)
+            break;
+    waker->is_set = false;
+    pthread_mutex_unlock(&waker->mutex);
+}
+
+/* ---- open ---- */
+
+static int watch_inputs(struct worker *worker)
+{
+    struct run *run = worker->run;
+    const struct port_ops *ops = run->port->ops;
+    for (; worker->watch_count <= worker->task_count; worker->watch_count++) {
+        const struct task *task = worker->watch_count < worker->task_count ? worker->tasks[worker->watch_count] : NULL;
+        int id = ops->watch(run->port, task != NULL ? task->stage->input_topic : run->plan->progress_topic,
+                            task != NULL ? task->partition : 0, waker_wake, &worker->waker, &worker->diag);
+        if (id < 0)
+            return id;
+        worker->watch_ids[worker->watch_count] = id;
+    }
+    return 0;
+}
+
+static void unwatch_inputs(struct worker *worker)
+{
+    struct run *run = worker->run;
+    while (worker->watch_count > 0) {
+        uint32_t i = --worker->watch_count;
+        const struct task *task = i < worker->task_count ? worker->tasks[i] : NULL;
+        run->port->ops->unwatch(run->port, task != NULL ? task->stage->input_topic : run->plan->progress_topic,
+                                task != NULL ? task->partition : 0, worker->watch_ids[i]);
+    }
+}
+
+static int open_tasks(struct worker *worker)
+{
+    struct run *run = worker->run;
+    for (uint32_t i = 0; i < worker->task_count; i++) {
+        struct task *task = worker->tasks[i];
+        const struct progress *progress = progress_set_find(&run->progress, task->stage->name, task->partition);
+        TRY(task_open(task, run->plan, task->stage, task->partition, run->port, progress, &worker->diag));
+        if (task->stage->input != INPUT_PARTIALS)
+            continue;
+        const struct stage *upstream = &run->plan->stages[task->stage->upstream];
+        for (int32_t u = 0; u < upstream->partitions; u++) {
+            const struct progress *from = progress_set_find(&run->progress, upstream->name, u);
+            if (from != NULL && (uint32_t)task->partition < from->end_count)
+                TRY(task_add_mark(task, (uint32_t)u, from->ends[task->partition], from->watermark_ms, &worker->diag));
+        }
+        task_apply_marks(task);
+    }
+    return 0;
+}
+
+static int participate(struct worker *worker)
+{
+    struct run *run = worker->run;
+    size_t count = 1;
+    for (uint32_t i = 0; i < worker->task_count; i++)
+        count += task_out_count(worker->tasks[i]);
+    struct port_out **outs = malloc(count * sizeof *outs);
+    if (outs == NULL)
+        return diag_set(&worker->diag, ERR_NOMEM, "no memory for a worker");
+    count = 0;
+    outs[count++] = worker->progress_out;
+    for (uint32_t i = 0; i < worker->task_count; i++)
+        count += task_outs(worker->tasks[i], outs + count);
+    int rc = run->port->ops->txn_participate(worker->txn, outs, count, &worker->diag);
+    free(outs);
+    return rc;
+}
+
+static int worker_open(struct worker *worker)
+{
+    struct run *run = worker->run;
+    const struct port_ops *ops = run->port->ops;
+    struct buf id;
+    buf_init(&id, 0);
+    buf_printf(&id, "%s-%d", run->app->name, worker->index);
+    buf_u8(&id, 0);
+    int rc = buf_ok(&id) ? ops->txn_open(run->port, (const char *)id.data, &worker->txn, &worker->diag) : ERR_NOMEM;
+    buf_deinit(&id);
+    TRY(rc);
+    TRY(open_tasks(worker));
+    TRY(ops->out_open(run->port, run->plan->progress_topic, 0, &worker->progress_out, &worker->diag));
+    worker->progress_position = run->progress.next_offset;
+    TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, worker->progress_position, &worker->progress_reader, &worker->diag));
+    TRY(participate(worker));
+    worker->last_commit_ns = clock_mono_ns();
+    return watch_inputs(worker);
+}
+
+static void worker_close(struct worker *worker)
+{
+    const struct port_ops *ops = worker->run->port->ops;
+    unwatch_inputs(worker);
+    ops->txn_close(worker->txn);
+    ops->reader_close(worker->progress_reader);
+    ops->out_close(worker->progress_out);
+}
+
+/* ---- time from upstream tasks ---- */
+
+static int apply_progress(struct worker *worker, const struct source_row *row)
+{
+    struct progress progress;
+    if (row->value.data == NULL)
+        return 0;
+    TRY(progress_decode(row->key, row->value, &progress, &worker->diag));
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < worker->task_count; i++) {
+        struct task *task = worker->tasks[i];
+        if (task->stage->input != INPUT_PARTIALS || (uint32_t)task->partition >= progress.end_count ||
+            strcmp(worker->run->plan->stages[task->stage->upstream].name, progress.stage) != 0)
+            continue;
+        rc = task_add_mark(task, (uint32_t)progress.partition, progress.ends[task->partition], progress.watermark_ms, &worker->diag);
+        task_apply_marks(task);
+    }
+    progress_deinit(&progress);
+    return rc;
+}
+
+static int follow_progress(struct worker *worker)
+{
+    struct source_row rows[PROGRESS_ROWS];
+    for (;;) {
+        uint32_t count;
+        int64_t next;
+        TRY(worker->run->port->ops->reader_read(worker->progress_reader, rows, PROGRESS_ROWS, &count, &next, &worker->diag));
+        for (uint32_t i = 0; i < count; i++)
+            TRY(apply_progress(worker, &rows[i]));
+        if (next == worker->progress_position)
+            return 0;
+        worker->progress_position = next;
+    }
+}
+
+/* ---- the commit ---- */
+
+static void commit_decided(void *context, int code)
+{
+    struct worker *worker = context;
+    atomic_store(&worker->commit_done, code < 0 ? code : 0);
+    waker_wake(&worker->waker);
+}
+
+static int add_progress(struct worker *worker, struct task *task, struct buf *key, struct buf *value, struct port_position *position)
+{
+    struct progress progress;
+    task_progress(task, &progress);
+    buf_clear(key);
+    buf_clear(value);
+    progress_key(&progress, key);
+    progress_encode(&progress, value);
+    if (!buf_ok(key) || !buf_ok(value))
+        return diag_set(&worker->diag, ERR_NOMEM, "no memory for a progress record");
+    memcpy(position->topic, task->stage->input_topic, sizeof position->topic);
+    position->partition = task->partition;
+    position->offset = task->position;
+    return worker->run->port->ops->out_add(worker->progress_out, task->now_ms, bytes_of(key->data, key->size),
+                                           bytes_of(value->data, value->size), (struct bytes){NULL, 0}, 0, &worker->diag);
+}
+
+static int send_progress(struct worker *worker)
+{
+    const struct port_ops *ops = worker->run->port->ops;
+    struct buf key, value;
+    struct port_position *positions = calloc(worker->task_count + 1, sizeof *positions);
+    uint32_t count = 0;
+    buf_init(&key, 0);
+    buf_init(&value, 0);
+    int rc = positions == NULL ? diag_set(&worker->diag, ERR_NOMEM, "no memory for positions") : 0;
+    for (uint32_t i = 0; rc == 0 && i < worker->task_count; i++)
+        if (worker->in_commit[i])
+            rc = add_progress(worker, worker->tasks[i], &key, &value, &positions[count++]);
+    int64_t end;
+    crash_point("commit_before_progress");
+    if (rc == 0)
+        rc = ops->txn_send(worker->txn, worker->progress_out, &end, &worker->diag);
+    if (rc == 0)
+        rc = ops->txn_positions(worker->txn, worker->run->app->name, positions, count, &worker->diag);
+    buf_deinit(&key);
+    buf_deinit(&value);
+    free(positions);
+    return rc;
+}
+
+/* Everything up to the request for the decision. */
+static int start_commit(struct worker *worker)
+{
+    const struct port_ops *ops = worker->run->port->ops;
+    worker->commit_number++;
+    for (uint32_t i = 0; i < worker->task_count; i++) {
+        struct task *task = worker->tasks[i];
+        worker->in_commit[i] = task->has_pending || task->is_closing || task->moved;
+        if (worker->in_commit[i])
+            TRY(task_flush(task, worker->commit_number, &worker->diag));
+    }
+    crash_point("commit_before_append");
+    TRY(ops->txn_begin(worker->txn, &worker->diag));
+    for (uint32_t i = 0; i < worker->task_count; i++) {
+        struct task *task = worker->tasks[i];
+        if (!worker->in_commit[i])
+            continue;
+        TRY(task_send(task, worker->txn, worker->commit_number, &worker->diag));
+        task->has_pending = task->moved = false;
+    }
+    TRY(send_progress(worker));
+    atomic_store(&worker->commit_done, COMMIT_PENDING);
+    worker->in_flight = true;
+    int rc = ops->txn_commit(worker->txn, commit_decided, worker, &worker->diag);
+    if (rc < 0)
+        worker->in_flight = false;
+    crash_point("commit_started");
+    worker->last_commit_ns = clock_mono_ns();
+    return rc;
+}
+
+static void report_ends(struct worker *worker)
+{
+    struct run *run = worker->run;
+    for (uint32_t i = 0; i < worker->task_count; i++) {
+        struct task *task = worker->tasks[i];
+        int64_t raised_ms = task_apply_raise(task);
+        if (task->has_pending || task->is_closing || task->moved || !task_at_end(task) ||
+            worker->progress_position < atomic_load(&run->progress_target))
+            continue;
+        if (!task->reported_drained) {
+            task->reported_drained = true;
+            run_task_drained(run, task);
+        } else if (!task->reported_closed && raised_ms != TIME_NONE) {
+            task->reported_closed = true;
+            run_task_closed(run, task);
+        }
+    }
+}
+
+static int finish_commit(struct worker *worker)
+{
+    int code = atomic_load(&worker->commit_done);
+    if (code == COMMIT_PENDING)
+        return 0;
+    worker->in_flight = false;
+    if (code < 0)
+        return diag_set(&worker->diag, code, "app %s: a commit failed: %s", worker->run->app->name, error_text(code));
+    crash_point("commit_decided");
+    run_committed(worker->run, worker->tasks, worker->in_commit, worker->task_count);
+    bool want_checkpoint = false;
+    for (uint32_t i = 0; i < worker->task_count; i++) {
+        bool over;
+        TRY(task_trim(worker->tasks[i], worker->run->table_budget_bytes, &over, &worker->diag));
+        want_checkpoint |= over;
+    }
+    if (want_checkpoint)
+        run_request_checkpoint(worker->run);
+    return 0;
+}
+
+static bool is_full(const struct worker *worker)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < worker->task_count; i++) {
+        const struct task *task = worker->tasks[i];
+        const struct op *group = chain_group(&task->chain);
+        bytes += task->pending_bytes;
+        if (group != NULL && !task->has_store && op_group_bytes(group) > GROUP_LIMIT_BYTES)
+            return true;
+    }
+    return bytes > PENDING_LIMIT_BYTES;
+}
+
+static bool has_pending(const struct worker *worker, bool *only_moved)
+{
+    bool pending = false;
+    *only_moved = true;
+    for (uint32_t i = 0; i < worker->task_count; i++) {
+        const struct task *task = worker->tasks[i];
+        if (task->has_pending || task->is_closing)
+            *only_moved = false;
+        pending |= task->has_pending || task->is_closing || task->moved;
+    }
+    return pending;
+}
+
+/* Over twice the budget even after a trim: wait for the checkpoint instead of growing. */
+static bool table_is_over(const struct worker *worker, const struct task *task)
+{
+    const struct op *group = chain_group(&task->chain);
+    return task->has_store && group != NULL && op_group_bytes(group) > 2 * worker->run->table_budget_bytes;
+}
+
+/* 1: something was read. */
+static int poll_tasks(struct worker *worker)
+{
+    int any = 0;
+    for (uint32_t i = 0; i < worker->task_count; i++) {
+        struct task *task = worker->tasks[i];
+        task_apply_raise(task);
+        for (int poll = 0; poll < POLLS_PER_TURN && !table_is_over(worker, task); poll++) {
+            int rc = task_poll(task, &worker->diag);
+            if (rc < 0)
+                return rc;
+            if (rc == 0)
+                break;
+            any = 1;
+        }
+        if (is_full(worker))
+            break;
+    }
+    return any;
+}
+
+/* Milliseconds until a commit is due; 0: now; -1: nothing to commit. */
+static int64_t commit_due(const struct worker *worker, bool idle, bool ending)
+{
+    bool only_moved;
+    if (!has_pending(worker, &only_moved))
+        return -1;
+    if ((idle && !only_moved) || ending || is_full(worker))
+        return 0;
+    int64_t waited_ms = (clock_mono_ns() - worker->last_commit_ns) / 1000000;
+    int64_t left_ms = worker->run->app->options.commit_interval_ms - waited_ms;
+    return left_ms > 0 ? left_ms : 0;
+}
+
+static bool all_at_end(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->task_count; i++)
+        if (!task_at_end(worker->tasks[i]))
+            return false;
+    return true;
+}
+
+static int worker_turn(struct worker *worker, bool ending)
+{
+    int any = 0;
+    TRY(follow_progress(worker));
+    if (!ending && !is_full(worker))
+        any = poll_tasks(worker);
+    TRY(any);
+    if (worker->in_flight)
+        TRY(finish_commit(worker));
+    int64_t due_ms = commit_due(worker, any == 0, ending || (any == 0 && all_at_end(worker)));
+    if (!worker->in_flight && due_ms == 0) {
+        TRY(start_commit(worker));
+        return 0;
+    }
+    if (!worker->in_flight)
+        report_ends(worker);
+    if (any == 0 || (worker->in_flight && is_full(worker)))
+        waker_wait(&worker->waker, due_ms > 0 && due_ms < IDLE_WAIT_MS ? due_ms : IDLE_WAIT_MS);
+    return 0;
+}
+
+/* The log's thread may still call commit_decided: the transaction must not go away before it did. */
+static void await_decision(struct worker *worker)
+{
+    while (worker->in_flight && atomic_load(&worker->commit_done) == COMMIT_PENDING)
+        waker_wait(&worker->waker, IDLE_WAIT_MS);
+    worker->in_flight = false;
+}
+
+static int run_tasks(struct worker *worker)
+{
+    struct run *run = worker->run;
+    bool only_moved;
+    while (!atomic_load(&run->failed)) {
+        bool ending = atomic_load(&run->stopping);
+        if (ending && !worker->in_flight && !has_pending(worker, &only_moved))
+            return 0;
+        TRY(worker_turn(worker, ending));
+    }
+    return 0;
+}
+
+void *worker_main(void *context)
+{
+    struct worker *worker = context;
+    int rc = worker_open(worker);
+    if (rc == 0)
+        rc = run_tasks(worker);
+    await_decision(worker);
+    if (rc < 0) {
+        if (worker->diag.code != rc)
+            diag_set(&worker->diag, rc, "app %s: %s", worker->run->app->name, error_text(rc));
+        run_fail(worker->run, rc, &worker->diag);
+    }
+    worker_close(worker);
+    return NULL;
+}
