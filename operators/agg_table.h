@@ -20,15 +20,20 @@ struct agg_entry {
     uint8_t is_new;                /* created by a probe and not initialised from the store yet: the owner clears it */
     uint8_t owner_flags;           /* free for the owner */
     uint8_t in_flight;             /* written to a commit that is not decided yet */
-    /* private links of the window index follow, then the accumulator row */
+    uint32_t heap_bytes;           /* private from here to row: heap memory of the row that the table has counted */
+    struct agg_entry *next_in_window;
+    uint32_t previous_in_window;   /* reference; 0: first */
+    uint16_t units;                /* size of the entry in 8-byte units */
+    uint8_t is_live, key_is_outside;
+    uint64_t row[];                /* the accumulators, then the key when it is short */
 };
-static inline void *agg_entry_row(const struct agg_entry *entry);
+static inline void *agg_entry_row(const struct agg_entry *entry) { return (void *)(uintptr_t)entry->row; }
 
 struct agg_table;
 int agg_table_create(const struct agg_plan *plan, struct agg_table **table);
 void agg_table_destroy(struct agg_table *table);
 /* Finds or creates the entries of n (window start, key) pairs; entries[i] may repeat. window_starts NULL: WINDOW_NONE for all. Created entries have an initialised
- * row and is_new = 1. ERR_NOMEM (nothing is created half). */
+ * row and is_new = 1. ERR_NOMEM (nothing is created half, entries made before stay). */
 int agg_table_probe(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms, const struct bytes *keys, struct agg_entry **entries);
 struct agg_entry *agg_table_find(struct agg_table *table, int64_t window_start_ms, struct bytes key);
 void agg_table_remove(struct agg_table *table, struct agg_entry *entry);  /* must not be on the dirty list unless the list is rebuilt by the owner */
@@ -38,12 +43,12 @@ void agg_table_mark(struct agg_table *table, struct agg_entry *entry);
 /* Takes the whole dirty list (linked by next_dirty, in marking order) and clears the marks. */
 struct agg_entry *agg_table_take_dirty(struct agg_table *table);
 size_t agg_table_count(const struct agg_table *table);
-size_t agg_table_bytes(const struct agg_table *table);                     /* all memory held, text accumulators included (estimate within 10 %) */
-/* Window index: the smallest window start present, false when there is none. */
+size_t agg_table_bytes(const struct agg_table *table);                     /* memory in use, text accumulators included (estimate within 10 %); removing lowers it */
+/* Window index: the smallest window start present, false when there is none. WINDOW_NONE is not a window here; agg_table_window lists its entries too. */
 bool agg_table_first_window(const struct agg_table *table, int64_t *window_start_ms);
 /* The entries of one window, linked through agg_entry_next_in_window; NULL when there is none. */
 struct agg_entry *agg_table_window(const struct agg_table *table, int64_t window_start_ms);
-struct agg_entry *agg_entry_next_in_window(const struct agg_entry *entry);
+static inline struct agg_entry *agg_entry_next_in_window(const struct agg_entry *entry) { return entry->next_in_window; }
 /* Calls fn for each entry in slab order (no probe or remove of other entries inside; removing the entry itself is allowed). fn returns false to stop. Resumable: *cursor starts at 0. */
 void agg_table_each(struct agg_table *table, size_t *cursor, bool (*fn)(void *context, struct agg_entry *entry), void *context);
 

@@ -3,7 +3,8 @@
  * A plan lays the accumulators of all calls of one view side by side in a fixed-size block ("row"). min/max of text and json own
  * heap bytes through the row's owner (agg_row_release frees them). Values are absolute and mergeable, so the same encoding serves
  * changelog records, partials that cross a re-keying, and LMDB. Order of updates never changes the result (sums of double may differ in
- * the last bits). One thread owns the rows of one table; a plan is immutable and shared. */
+ * the last bits). One thread owns the rows of one table; a plan is immutable and shared.
+ * Infinite and NaN doubles are rejected by agg_check ("numeric_out_of_range"), as are JSON numbers of more than 38 digits. */
 #ifndef WEIR_OPERATORS_AGGREGATE_H
 #define WEIR_OPERATORS_AGGREGATE_H
 
@@ -17,6 +18,9 @@ size_t agg_plan_row_bytes(const struct agg_plan *plan);   /* a multiple of 8; th
 
 void agg_row_init(const struct agg_plan *plan, void *row);
 void agg_row_release(const struct agg_plan *plan, void *row);
+/* Heap memory that the row owns (texts of min and max, sums of numbers with over 19 decimals), malloc's share estimated; always 0 unless the plan owns heap. */
+size_t agg_row_heap_bytes(const struct agg_plan *plan, const void *row);
+bool agg_plan_owns_heap(const struct agg_plan *plan);
 int64_t agg_row_count(const void *row);                    /* rows applied to this group */
 /* Adds the selected rows of batch: rows[i] is the accumulator row of the i-th selected row. arguments[c]/filters[c] are the evaluated argument and
  * filter of call c (data NULL where the call has none). Column-at-a-time: one tight loop per call. A row whose value cannot be aggregated (sum of
@@ -24,13 +28,14 @@ int64_t agg_row_count(const void *row);                    /* rows applied to th
 int agg_update(const struct agg_plan *plan, const struct batch *batch, const struct column *arguments, const struct column *filters, void *const *rows);
 /* Rejects rows that agg_update could not take (class "type_mismatch" …): call before the group is looked up; rejected rows must be deselected. */
 int agg_check(const struct agg_plan *plan, const struct batch *batch, const struct column *arguments, const struct column *filters, struct reject_list *rejects);
-/* Merges an encoded partial into row. ERR_CORRUPT, ERR_NOMEM. */
+/* Merges an encoded partial into row. ERR_CORRUPT (the row is as before), ERR_NOMEM (the row must be thrown away). */
 int agg_merge_encoded(const struct agg_plan *plan, void *row, struct bytes encoded);
 /* Appends the absolute encoding: version byte, uvarint row count, then per call a compact form (docs: operators/README.md). */
 void agg_encode(const struct agg_plan *plan, const void *row, struct buf *out);
-int agg_decode(const struct agg_plan *plan, void *row, struct bytes encoded);   /* into an initialised row, replacing its value */
+int agg_decode(const struct agg_plan *plan, void *row, struct bytes encoded);   /* into an initialised row, replacing its value; an empty row on failure */
 /* Writes the results of row into value `at` of results[call] (columns allocated by the caller with agg_call.result_type and nulls). sum/min/max/avg of no
- * value is NULL. Text borrows from the row. A sum that does not fit 38 digits: ERR_RANGE (the caller dead-letters the group's output). */
+ * value is NULL. Text borrows from the row. A sum that does not fit 38 digits (or a double sum that overflowed): ERR_RANGE (the caller dead-letters the group's output); that
+ * result is NULL then, the others are written. */
 int agg_result(const struct agg_plan *plan, const void *row, struct column *results, uint32_t at);
 
 #endif

@@ -1,0 +1,58 @@
+/* agg_kind.h: what one kind of accumulator provides to aggregate.c. Private to operators/agg*.
+ *
+ * A plan maps each call to a kind and an offset in the row. A kind is one table of functions over its slot; a slot whose bytes are all zero
+ * is an accumulator that has seen nothing, so that a row is initialised with memset. Slots are 8-byte aligned, hence no
+ * __int128 in them. */
+#ifndef WEIR_OPERATORS_AGG_KIND_H
+#define WEIR_OPERATORS_AGG_KIND_H
+
+#include "operators/aggregate.h"
+
+/* One call on one batch, after rows that the filter or a NULL leaves out are gone. */
+struct agg_step {
+    void *const *rows;             /* accumulator rows */
+    const uint16_t *physical;      /* index into the argument per row; NULL: k itself */
+    uint32_t count;
+    uint32_t slot_offset;
+    bool wants_max;                /* min or max */
+    const struct column *argument; /* NULL for count(*) */
+};
+static inline void *step_slot(const struct agg_step *step, uint32_t k) { return (uint8_t *)step->rows[k] + step->slot_offset; }
+/* physical is a local of the caller and does not change in its loop, so that the compilers make two loops of one. */
+static inline uint32_t step_at(const uint16_t *physical, uint32_t k) { return physical != NULL ? physical[k] : k; }
+
+struct agg_kind {
+    uint32_t slot_bytes;
+    /* Adds step->count values. ERR_NOMEM. */
+    int (*update)(const struct agg_step *step);
+    /* Why a value of a row cannot be taken ("type_mismatch", …) with a message, or NULL. A kind that takes everything has no check. */
+    const char *(*check)(const struct column *argument, uint32_t at, const char **message);
+    void (*encode)(const void *slot, struct buf *out);
+    /* Takes one encoded partial of at most row_count values off the front of in and merges it; slot NULL: only checks it. ERR_CORRUPT, ERR_NOMEM. */
+    int (*merge)(void *slot, struct bytes *in, uint64_t row_count, bool wants_max);
+    /* Writes value `at` of out. 1: written; 0: NULL; ERR_RANGE. */
+    int (*result)(const void *slot, struct column *out, uint32_t at);
+    /* NULL for kinds without heap memory. */
+    void (*release)(void *slot);
+    size_t (*heap_bytes)(const void *slot);
+};
+
+extern const struct agg_kind agg_kind_count, agg_kind_count_variant;
+extern const struct agg_kind agg_kind_sum_bigint, agg_kind_sum_numeric, agg_kind_sum_variant, agg_kind_sum_double;
+extern const struct agg_kind agg_kind_avg_bigint, agg_kind_avg_numeric, agg_kind_avg_variant, agg_kind_avg_double;
+extern const struct agg_kind agg_kind_extreme_i64, agg_kind_extreme_boolean, agg_kind_extreme_double, agg_kind_extreme_numeric,
+    agg_kind_extreme_text, agg_kind_extreme_variant;
+
+/* Zigzag LEB128 of a 256-bit two's complement number: 1 to 37 bytes; numbers that fit int64 look like buf_varint's. ERR_CORRUPT. */
+void agg_put_wide(struct buf *out, const uint64_t limb[4]);
+int agg_take_wide(struct bytes *in, uint64_t limb[4]);
+/* A count of values: ERR_CORRUPT when over limit. */
+int agg_take_count(struct bytes *in, uint64_t limit, uint64_t *count);
+/* True when malloc's bookkeeping for a block is estimated. */
+static inline size_t agg_block_bytes(size_t size) { return size == 0 ? 0 : (size + 8 + 15) / 16 * 16; }
+/* True when every JSON number with this token is a numeric; cheap for short tokens without exponent. */
+bool agg_number_fits(const struct variant *value);
+/* The numeric of a VARIANT_INT or of a VARIANT_NUMBER that fits. */
+struct numeric agg_variant_numeric(const struct variant *value);
+
+#endif
