@@ -50,12 +50,11 @@ size_t col_type_bytes(enum col_type type)
 int column_alloc(struct column *column, enum col_type type, uint32_t rows, bool with_nulls,
                  struct arena *arena)
 {
-    must(!(with_nulls && type == COL_VARIANT));
     *column = (struct column){.type = type};
     column->data = arena_alloc_aligned(arena, (size_t)rows * col_type_bytes(type), COLUMN_ALIGN);
     if (column->data == NULL)
         return ERR_NOMEM;
-    if (with_nulls) {
+    if (with_nulls && type != COL_VARIANT) {
         column->nulls = arena_alloc_aligned(arena, rows, COLUMN_ALIGN);
         if (column->nulls == NULL)
             return ERR_NOMEM;

@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "operators/decimal_text.h"
 #include "operators/wide_int.h"
 
 #define E19        UINT64_C(10000000000000000000)
@@ -217,42 +218,16 @@ int numeric_parse(struct bytes text, struct numeric *value)
     return 0;
 }
 
-static const char digit_pairs[] = "00010203040506070809101112131415161718192021222324"
-                                  "25262728293031323334353637383940414243444546474849"
-                                  "50515253545556575859606162636465666768697071727374"
-                                  "75767778798081828384858687888990919293949596979899";
-
-/* Writes value so that it ends before `end`, with at least min_digits digits; returns its first
- * byte. */
-static char *print_backwards(uint64_t value, int min_digits, char *end)
-{
-    char *p = end;
-    while (value >= 100) {
-        p -= 2;
-        memcpy(p, digit_pairs + value % 100 * 2, 2);
-        value /= 100;
-    }
-    if (value >= 10) {
-        p -= 2;
-        memcpy(p, digit_pairs + value * 2, 2);
-    } else if (value > 0) {
-        *--p = (char)('0' + value);
-    }
-    while (end - p < min_digits)
-        *--p = '0';
-    return p;
-}
-
 size_t numeric_print(struct numeric value, char *text)
 {
     char digits[NUMERIC_TEXT_BYTES], *end = digits + sizeof(digits), *first;
     uint128 magnitude = int128_magnitude(value.coefficient);
     int scale = value.scale;
     if (magnitude >> 64 == 0) {
-        first = print_backwards((uint64_t)magnitude, scale + 1, end);
+        first = decimal_backwards((uint64_t)magnitude, scale + 1, end);
     } else {
-        first = print_backwards((uint64_t)(magnitude % E19), 19, end);
-        first = print_backwards((uint64_t)(magnitude / E19), scale + 1 - 19, first);
+        first = decimal_backwards((uint64_t)(magnitude % E19), 19, end);
+        first = decimal_backwards((uint64_t)(magnitude / E19), scale + 1 - 19, first);
     }
     char *out = text;
     if (value.coefficient < 0)
