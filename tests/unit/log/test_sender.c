@@ -1,0 +1,416 @@
+/* test_sender.c: the embedded producer on a real log in a temporary directory: which partition a
+ * record goes to (against the table of murmur2 that Kafka's clients produced), where batches are
+ * cut, what a flush promises, and what happens to a batch that the log refuses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "log/log.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/io.h"
+
+enum { PARTITIONS = 12 };
+
+static char directory[256];
+static struct log *opened;
+
+static int setup(void **state)
+{
+    (void)state;
+    const char *parent = getenv("TMPDIR");
+    snprintf(directory, sizeof directory, "%s/weir-sender-XXXXXX",
+             parent != NULL ? parent : "/tmp");
+    if (mkdtemp(directory) == NULL)
+        return -1;
+    struct diag diag = {0};
+    int rc =
+        log_open(directory, &(struct log_options){.durability = DURABILITY_COMMIT}, &opened, &diag);
+    if (rc == 0)
+        rc = topic_create(opened, "events", PARTITIONS, NULL, 0, &diag);
+    if (rc < 0)
+        fprintf(stderr, "%s\n", diag.text);
+    return rc;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    clock_wall_replace(NULL);
+    log_close(opened);
+    return io_remove_tree(directory, NULL);
+}
+
+static struct sender *open_sender(const struct sender_options *options)
+{
+    struct sender *sender;
+    struct diag diag = {0};
+    if (sender_open(opened, "events", options, &sender, &diag) != 0)
+        fail_msg("%s", diag.text);
+    return sender;
+}
+
+static void send_text(struct sender *sender, int32_t partition, const char *key, const char *value)
+{
+    struct diag diag = {0};
+    if (sender_send(sender, partition, INT64_MIN, bytes_text(key), bytes_text(value),
+                    bytes_of(NULL, 0), 0, &diag) != 0)
+        fail_msg("%s", diag.text);
+}
+
+static void flush(struct sender *sender)
+{
+    struct diag diag = {0};
+    if (sender_flush(sender, true, &diag) != 0)
+        fail_msg("%s", diag.text);
+}
+
+/* What a partition of the topic holds. */
+struct content {
+    struct fetch fetch;
+    struct fetch_reader reader;
+};
+
+static void content_open(struct content *content, int32_t index)
+{
+    struct partition *partition;
+    struct diag diag = {0};
+    assert_int_equal(partition_get(opened, "events", index, &partition, &diag), 0);
+    fetch_init(&content->fetch);
+    if (partition_fetch(partition, 0, READ_COMMITTED, 64 << 20, &content->fetch, &diag) != 0)
+        fail_msg("%s", diag.text);
+    fetch_reader_init(&content->reader);
+    fetch_reader_start(&content->reader, &content->fetch, 0);
+}
+
+static void content_close(struct content *content)
+{
+    fetch_reader_deinit(&content->reader);
+    fetch_deinit(&content->fetch);
+}
+
+static int count_records(int32_t index)
+{
+    struct content content;
+    struct record record;
+    int count = 0;
+    content_open(&content, index);
+    while (fetch_reader_next(&content.reader, &record) == 1)
+        count++;
+    content_close(&content);
+    return count;
+}
+
+static int64_t end_offset(int32_t index)
+{
+    struct partition *partition;
+    struct partition_offsets offsets;
+    assert_int_equal(partition_get(opened, "events", index, &partition, NULL), 0);
+    partition_offsets(partition, &offsets);
+    return offsets.end;
+}
+
+/* The only partition that has records; -1 when there are several or none. */
+static int32_t only_partition(void)
+{
+    int32_t found = -1;
+    for (int32_t i = 0; i < PARTITIONS; i++) {
+        if (end_offset(i) == 0)
+            continue;
+        if (found >= 0)
+            return -1;
+        found = i;
+    }
+    return found;
+}
+
+/* ---- where records go ---- */
+
+static void keys_go_where_kafka_puts_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        int32_t partition;
+    } cases[] = {{"kafka", 4},  {"hello-world", 1}, {"user-42", 4},
+                 {"foobar", 6}, {"21", 0},          {"k", 8}};
+    struct sender *sender = open_sender(NULL);
+    for (size_t i = 0; i < 6; i++)
+        send_text(sender, -1, cases[i].key, cases[i].key);
+    flush(sender);
+    sender_close(sender);
+    for (int32_t p = 0; p < PARTITIONS; p++) {
+        struct content content;
+        struct record record;
+        content_open(&content, p);
+        for (size_t i = 0; i < 6; i++) {
+            if (cases[i].partition != p)
+                continue;
+            assert_int_equal(fetch_reader_next(&content.reader, &record), 1);
+            assert_true(bytes_equal(record.key, bytes_text(cases[i].key)));
+            assert_true(bytes_equal(record.value, bytes_text(cases[i].key)));
+        }
+        assert_int_equal(fetch_reader_next(&content.reader, &record), 0);
+        content_close(&content);
+    }
+}
+
+static void a_named_partition_wins_over_the_key(void **state)
+{
+    (void)state;
+    struct sender *sender = open_sender(NULL);
+    struct diag diag = {0};
+    send_text(sender, 7, "kafka", "v");
+    flush(sender);
+    assert_int_equal(only_partition(), 7);
+    struct bytes none = bytes_of(NULL, 0);
+    assert_int_equal(sender_send(sender, PARTITIONS, 0, none, none, none, 0, &diag), ERR_RANGE);
+    assert_non_null(strstr(diag.text, "events"));
+    assert_int_equal(sender_send(sender, -2, 0, none, none, none, 0, &diag), ERR_RANGE);
+    sender_close(sender);
+}
+
+static void null_keys_stick_to_one_partition_per_batch(void **state)
+{
+    (void)state;
+    struct sender *sender = open_sender(NULL);
+    for (int i = 0; i < 100; i++)
+        send_text(sender, -1, NULL, "v");
+    flush(sender);
+    int32_t first = only_partition();
+    assert_true(first >= 0);
+    assert_int_equal(count_records(first), 100);
+    for (int i = 0; i < 50; i++)
+        send_text(sender, -1, NULL, "v");
+    flush(sender);
+    assert_int_equal(count_records(first), 100);
+    assert_int_equal(count_records((first + 1) % PARTITIONS), 50);
+    /* An empty key is a key: murmur2 of nothing, by the reference algorithm, is 0x106e08d9. */
+    int before = count_records((int32_t)((0x106e08d9u & 0x7fffffffu) % PARTITIONS));
+    send_text(sender, -1, "", "v");
+    flush(sender);
+    assert_int_equal(count_records((int32_t)((0x106e08d9u & 0x7fffffffu) % PARTITIONS)),
+                     before + 1);
+    sender_close(sender);
+}
+
+/* ---- batches ---- */
+
+static void batches_are_cut_at_the_configured_size(void **state)
+{
+    (void)state;
+    enum { BATCH_BYTES = 2000, RECORDS = 500 };
+    struct sender_options options = {
+        .codec = CODEC_NONE, .codec_is_set = true, .batch_bytes = BATCH_BYTES};
+    struct sender *sender = open_sender(&options);
+    char value[BATCH_BYTES * 2];
+    memset(value, 'x', sizeof value);
+    value[sizeof value - 1] = '\0';
+    for (int i = 0; i < RECORDS; i++)
+        send_text(sender, 3, "key", value + sizeof value - 2 - i % 100);
+    send_text(sender, 3, "key", value); /* larger than a batch: one of its own */
+    flush(sender);
+    sender_close(sender);
+
+    struct content content;
+    struct batch_header header;
+    struct bytes batch;
+    int batches = 0, records = 0;
+    content_open(&content, 3);
+    while (fetch_reader_next_batch(&content.reader, &batch, &header) == 1) {
+        assert_int_equal(header.attributes & BATCH_ATTR_CODEC, CODEC_NONE);
+        assert_true(batch.size <= BATCH_HEADER_BYTES + BATCH_BYTES || header.record_count == 1);
+        batches++;
+        records += header.record_count;
+    }
+    content_close(&content);
+    assert_int_equal(records, RECORDS + 1);
+    assert_true(batches >= 15 && batches <= 40); /* about 30 KB of records */
+}
+
+static void the_codec_is_lz4_unless_set(void **state)
+{
+    (void)state;
+    static const struct sender_options gzip = {.codec = CODEC_GZIP, .codec_is_set = true};
+    static const struct sender_options not_set = {.codec = CODEC_GZIP, .codec_is_set = false};
+    const struct sender_options *options[] = {NULL, &not_set, &gzip};
+    static const int expected[] = {CODEC_LZ4, CODEC_LZ4, CODEC_GZIP};
+    for (int i = 0; i < 3; i++) {
+        struct sender *sender = open_sender(options[i]);
+        for (int j = 0; j < 100; j++)
+            send_text(sender, 0, "key", "a value that compresses");
+        flush(sender);
+        sender_close(sender);
+    }
+    struct content content;
+    struct batch_header header;
+    struct bytes batch;
+    content_open(&content, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fetch_reader_next_batch(&content.reader, &batch, &header), 1);
+        assert_int_equal(header.attributes & BATCH_ATTR_CODEC, expected[i]);
+    }
+    content_close(&content);
+}
+
+static int64_t fixed_now(void)
+{
+    return INT64_C(1767225600123);
+}
+
+static void a_record_arrives_as_it_was_given(void **state)
+{
+    (void)state;
+    clock_wall_replace(fixed_now);
+    struct sender *sender = open_sender(NULL);
+    struct buf headers = {0};
+    struct bytes none = bytes_of(NULL, 0);
+    char key[] = "key", value[] = "value";
+    headers_add(&headers, "trace", bytes_text("abc"));
+    headers_add(&headers, "empty", none);
+    assert_int_equal(sender_send(sender, 5, 1000, bytes_text(key), bytes_text(value),
+                                 bytes_of(headers.data, headers.size), 2, NULL),
+                     0);
+    memset(key, '#', 3); /* it was copied */
+    memset(value, '#', 5);
+    memset(headers.data, '#', headers.size);
+    buf_deinit(&headers);
+    assert_int_equal(sender_send(sender, 5, INT64_MIN, bytes_text("gone"), none, none, 0, NULL), 0);
+    assert_int_equal(sender_send(sender, 5, -5, none, bytes_text(""), none, 0, NULL), 0);
+    flush(sender);
+    sender_close(sender);
+    clock_wall_replace(NULL);
+
+    struct content content;
+    struct record record;
+    struct header header;
+    content_open(&content, 5);
+    assert_int_equal(fetch_reader_next(&content.reader, &record), 1);
+    assert_true(record.offset == 0 && record.timestamp_ms == 1000);
+    assert_true(bytes_equal(record.key, bytes_text("key")));
+    assert_true(bytes_equal(record.value, bytes_text("value")));
+    assert_int_equal(record.header_count, 2);
+    assert_int_equal(header_take(&record.headers, &header), 0);
+    assert_true(bytes_equal(header.key, bytes_text("trace")));
+    assert_true(bytes_equal(header.value, bytes_text("abc")));
+    assert_int_equal(header_take(&record.headers, &header), 0);
+    assert_null(header.value.data);
+    assert_int_equal(fetch_reader_next(&content.reader, &record), 1);
+    assert_true(record.offset == 1 && record.timestamp_ms == fixed_now());
+    assert_null(record.value.data);
+    assert_int_equal(fetch_reader_next(&content.reader, &record), 1);
+    assert_true(record.offset == 2 && record.timestamp_ms == -5);
+    assert_true(record.key.data == NULL && record.value.data != NULL && record.value.size == 0);
+    content_close(&content);
+}
+
+/* ---- flushing ---- */
+
+static void nothing_is_appended_before_a_flush_and_closing_is_none(void **state)
+{
+    (void)state;
+    struct sender *sender = open_sender(NULL);
+    flush(sender); /* nothing to do */
+    send_text(sender, 2, NULL, "v");
+    assert_int_equal(end_offset(2), 0);
+    sender_close(sender);
+    assert_int_equal(end_offset(2), 0);
+    sender_close(NULL);
+}
+
+static void waiting_means_acknowledged(void **state)
+{
+    (void)state;
+    struct sender *sender = open_sender(NULL);
+    struct partition *partition;
+    struct partition_offsets offsets;
+    for (int round = 1; round <= 20; round++) {
+        for (int32_t p = 0; p < PARTITIONS; p++)
+            send_text(sender, p, NULL, "v");
+        if (round % 2 == 0)
+            assert_int_equal(sender_flush(sender, false, NULL), 0);
+        flush(sender); /* also what an earlier flush did not wait for */
+        for (int32_t p = 0; p < PARTITIONS; p++) {
+            assert_int_equal(partition_get(opened, "events", p, &partition, NULL), 0);
+            partition_offsets(partition, &offsets);
+            assert_int_equal(offsets.end, round);
+            assert_int_equal(offsets.high_watermark, round);
+        }
+    }
+    sender_close(sender);
+}
+
+/* ---- failures ---- */
+
+static void a_missing_topic_is_named(void **state)
+{
+    (void)state;
+    struct sender *sender = (struct sender *)&opened;
+    struct diag diag = {0};
+    assert_int_equal(sender_open(opened, "nowhere", NULL, &sender, &diag), ERR_NOT_FOUND);
+    assert_null(sender);
+    assert_non_null(strstr(diag.text, "nowhere"));
+}
+
+static void a_refused_batch_is_dropped_aloud_and_the_others_go_on(void **state)
+{
+    (void)state;
+    struct sender *sender = open_sender(NULL);
+    struct bytes none = bytes_of(NULL, 0);
+    struct diag diag = {0};
+    int64_t tomorrow = clock_wall_ms() + 86400000;
+    send_text(sender, 0, NULL, "good");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(sender_send(sender, 1, tomorrow, none, bytes_text("bad"), none, 0, NULL),
+                         0);
+    send_text(sender, 2, NULL, "good");
+    assert_int_equal(sender_flush(sender, true, &diag), ERR_INVALID);
+    assert_non_null(strstr(diag.text, "3 records for events-1 dropped"));
+    assert_true(end_offset(0) == 1 && end_offset(1) == 0 && end_offset(2) == 1);
+    send_text(sender, 1, NULL, "good");
+    flush(sender);
+    assert_int_equal(end_offset(1), 1);
+    sender_close(sender);
+}
+
+static void a_batch_over_the_topics_limit_is_dropped(void **state)
+{
+    (void)state;
+    struct config_entry small = {"max.message.bytes", "1000"};
+    struct sender_options plain = {.codec = CODEC_NONE, .codec_is_set = true};
+    struct diag diag = {0};
+    assert_int_equal(topic_alter(opened, "events", &small, 1, &diag), 0);
+    struct sender *sender = open_sender(&plain);
+    char value[1200];
+    memset(value, 'x', sizeof value);
+    value[sizeof value - 1] = '\0';
+    send_text(sender, 4, NULL, value);
+    assert_int_equal(sender_flush(sender, true, &diag), ERR_TOO_LARGE);
+    assert_non_null(strstr(diag.text, "1 records for events-4 dropped"));
+    flush(sender);
+    assert_int_equal(end_offset(4), 0);
+    sender_close(sender);
+}
+
+int main(void)
+{
+#define ON_A_NEW_LOG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        ON_A_NEW_LOG(keys_go_where_kafka_puts_them),
+        ON_A_NEW_LOG(a_named_partition_wins_over_the_key),
+        ON_A_NEW_LOG(null_keys_stick_to_one_partition_per_batch),
+        ON_A_NEW_LOG(batches_are_cut_at_the_configured_size),
+        ON_A_NEW_LOG(the_codec_is_lz4_unless_set),
+        ON_A_NEW_LOG(a_record_arrives_as_it_was_given),
+        ON_A_NEW_LOG(nothing_is_appended_before_a_flush_and_closing_is_none),
+        ON_A_NEW_LOG(waiting_means_acknowledged),
+        ON_A_NEW_LOG(a_missing_topic_is_named),
+        ON_A_NEW_LOG(a_refused_batch_is_dropped_aloud_and_the_others_go_on),
+        ON_A_NEW_LOG(a_batch_over_the_topics_limit_is_dropped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
