@@ -108,6 +108,9 @@ int out_finish(int exit_code);
 /* A JSON string, with quotes; bytes that are not UTF-8 come out as U+FFFD. */
 void out_json_text(const char *text);
 
+/* Columns that text takes on a screen: its code points, which is right for the names and numbers of our tables. */
+int text_width(const char *text);
+
 /* A table: cells are added row by row, then printed in columns as wide as they need. */
 struct table {
     const char *const *headers; /* a header that starts with '>' is of numbers: right-aligned */

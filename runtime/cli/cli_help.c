@@ -21,6 +21,12 @@ static void spelling(const struct command *command, char text[128])
              command->arguments);
 }
 
+/* A printf width counts bytes: the one that makes text this wide on the screen. */
+static int padded(const char *text, int width)
+{
+    return width + (int)strlen(text) - text_width(text);
+}
+
 void help_overview(void)
 {
     buf_printf(&out,
@@ -38,7 +44,7 @@ void help_overview(void)
     for (int i = 0; commands[i] != NULL; i++) {
         char text[128];
         spelling(commands[i], text);
-        buf_printf(&out, "  %-30s %s\n", text, commands[i]->summary);
+        buf_printf(&out, "  %-*s %s\n", padded(text, 30), text, commands[i]->summary);
     }
     buf_printf(&out,
                "  %-30s %s\n"
@@ -58,7 +64,7 @@ void help_noun(const char *noun, bool to_stderr)
         if (strcmp(commands[i]->noun, noun) == 0) {
             char words[128];
             spelling(commands[i], words);
-            buf_printf(&text, "  weir %-30s %s\n", words, commands[i]->summary);
+            buf_printf(&text, "  weir %-*s %s\n", padded(words, 30), words, commands[i]->summary);
         }
     buf_printf(&text, "'weir help %s VERB' says more.\n", noun);
     if (!buf_ok(&text))
@@ -70,19 +76,25 @@ void help_noun(const char *noun, bool to_stderr)
     buf_deinit(&text);
 }
 
+static void flag_line(const struct flag *flag)
+{
+    char spelt[96], variable[64], letter[8] = "";
+    if (flag->letter != 0)
+        snprintf(letter, sizeof letter, "-%c, ", flag->letter);
+    snprintf(spelt, sizeof spelt, "%s--%s%s%s%s", letter, flag->name,
+             flag->argument != NULL ? " " : "", flag->argument != NULL ? flag->argument : "",
+             flag->repeats ? " …" : "");
+    buf_printf(&out, "  %-*s %s", padded(spelt, 28), spelt, flag->help);
+    flag_variable(flag->name, variable);
+    if (strcmp(flag->name, "help") != 0)
+        buf_printf(&out, " (%s)", variable);
+    buf_u8(&out, '\n');
+}
+
 static void flag_lines(const struct flag *flags)
 {
-    for (const struct flag *flag = flags; flag != NULL && flag->name != NULL; flag++) {
-        char spelt[96], variable[64];
-        snprintf(spelt, sizeof spelt, "%s%c%s--%s%s%s%s", flag->letter != 0 ? "-" : "",
-                 flag->letter != 0 ? flag->letter : ' ', flag->letter != 0 ? ", " : "", flag->name,
-                 flag->argument != NULL ? " " : "", flag->argument != NULL ? flag->argument : "",
-                 flag->repeats ? " …" : "");
-        flag_variable(flag->name, variable);
-        bool has_variable = strcmp(flag->name, "help") != 0;
-        buf_printf(&out, "  %-28s %s%s%s%s\n", spelt + (spelt[0] == ' '), flag->help,
-                   has_variable ? " (" : "", has_variable ? variable : "", has_variable ? ")" : "");
-    }
+    for (const struct flag *flag = flags; flag != NULL && flag->name != NULL; flag++)
+        flag_line(flag);
 }
 
 void help_command(const struct command *command)

@@ -169,8 +169,7 @@ void table_cell(struct table *table, const char *format, ...)
     va_end(arguments);
 }
 
-/* Columns on the screen: code points, which is right for the names and numbers of our tables. */
-static int width_of(const char *text)
+int text_width(const char *text)
 {
     int width = 0;
     for (; *text != '\0'; text++)
@@ -181,7 +180,7 @@ static int width_of(const char *text)
 static void print_cell(const struct table *table, int column, const char *text, int width)
 {
     bool right = table->headers[column][0] == '>';
-    int pad = width - width_of(text);
+    int pad = width - text_width(text);
     if (column > 0)
         out_text("  ");
     for (int i = 0; right && i < pad; i++)
@@ -197,9 +196,9 @@ void table_print(struct table *table, bool with_header)
     int widths[16] = {0};
     must(table->column_count <= 16);
     for (int c = 0; c < table->column_count && with_header; c++)
-        widths[c] = width_of(table->headers[c] + (table->headers[c][0] == '>'));
+        widths[c] = text_width(table->headers[c] + (table->headers[c][0] == '>'));
     for (size_t i = 0; i < table->cell_count; i++) {
-        int column = (int)(i % (size_t)table->column_count), width = width_of(table->cells[i]);
+        int column = (int)(i % (size_t)table->column_count), width = text_width(table->cells[i]);
         if (width > widths[column])
             widths[column] = width;
     }
