@@ -248,6 +248,7 @@ static int compile_view(struct view *view, struct diag *diag)
             return diag_set(diag, ERR_TOO_LARGE, "stream to %s: more than %d steps", view->sink->topic, PLAN_MAX_OPS);
         chain[count++] = node;
     }
+    must(count > 0);
     for (uint32_t i = 0; i < count / 2; i++) {
         struct weir_stream *swap = chain[i];
         chain[i] = chain[count - 1 - i];

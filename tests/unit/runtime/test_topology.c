@@ -1,0 +1,143 @@
+/* test_topology.c: what the builder refuses, and that the sentence names the place and what to do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "runtime/weir.h"
+
+static void expect(weir_app *app, int code, const char *part)
+{
+    assert_int_equal(weir_app_check(app), code);
+    if (strstr(weir_app_error(app), part) == NULL)
+        fail_msg("'%s' does not contain '%s'", weir_app_error(app), part);
+    weir_app_close(app);
+}
+
+static weir_stream *source(weir_app *app) { return weir_source(app, "events", WEIR_JSON, "ts"); }
+
+static void test_good(void **state)
+{
+    (void)state;
+    weir_app *app = weir_app_open("good", NULL);
+    weir_stream *paid = weir_filter(source(app), "status = 'paid'");
+    weir_stream *sums = weir_aggregate(weir_tumbling(weir_group_by(paid, "region"), WEIR_HOURS(1)),
+                                       "sum(amount::numeric) AS revenue, count(*) AS orders");
+    assert_int_equal(weir_to(sums, "out"), 0);
+    assert_int_equal(weir_app_check(app), 0);
+    assert_string_equal(weir_app_error(app), "");
+    weir_app_close(app);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", ".", "..", "a/b", "a b", "ü", NULL};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        expect(weir_app_open(bad[i], NULL), WEIR_EINVALID, "app");
+        weir_app *app = weir_app_open("a", NULL);
+        assert_null(weir_source(app, bad[i], WEIR_JSON, NULL));
+        expect(app, WEIR_EINVALID, "topic");
+        app = weir_app_open("a", NULL);
+        assert_int_equal(weir_to(source(app), bad[i]), WEIR_EINVALID);
+        expect(app, WEIR_EINVALID, "output");
+    }
+}
+
+static void test_order_of_calls(void **state)
+{
+    (void)state;
+    weir_app *app = weir_app_open("a", NULL);
+    assert_null(weir_tumbling(source(app), 1000));
+    expect(app, WEIR_ESTATE, "weir_group_by");
+    app = weir_app_open("a", NULL);
+    assert_null(weir_filter(weir_group_by(source(app), "user"), "true"));
+    expect(app, WEIR_ESTATE, "aggregate it first");
+    app = weir_app_open("a", NULL);
+    weir_stream *counts = weir_aggregate(weir_group_by(source(app), "user"), "count(*) AS n");
+    assert_null(weir_emit(counts, WEIR_EMIT_FINAL));
+    expect(app, WEIR_EINVALID, "window");
+    app = weir_app_open("a", NULL);
+    expect(app, WEIR_ESTATE, "weir_to");
+    app = weir_app_open("a", NULL);
+    assert_int_equal(weir_to(source(app), "out"), 0);
+    assert_int_equal(weir_to(source(app), "out"), WEIR_EEXISTS);
+    expect(app, WEIR_EEXISTS, "out");
+}
+
+static void test_the_first_error_stays(void **state)
+{
+    (void)state;
+    weir_app *app = weir_app_open("a", NULL);
+    weir_stream *none = weir_lateness(source(app), -1);
+    assert_null(none);
+    assert_null(weir_filter(none, "true"));
+    assert_int_equal(weir_to(none, "out"), WEIR_ESTATE);
+    expect(app, WEIR_EINVALID, "lateness");
+}
+
+static void test_expressions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *filter, *part;
+    } bad[] = {{"quantity >", "syntax"}, {"quantity + 1", "boolean"}, {"frobnicate(x)", "frobnicate"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        weir_app *app = weir_app_open("a", NULL);
+        weir_to(weir_filter(source(app), bad[i].filter), "out");
+        assert_true(weir_app_check(app) < 0);
+        if (strstr(weir_app_error(app), bad[i].part) == NULL || strstr(weir_app_error(app), "out") == NULL)
+            fail_msg("'%s' does not name '%s' and the stream", weir_app_error(app), bad[i].part);
+        weir_app_close(app);
+    }
+    weir_app *app = weir_app_open("a", NULL);
+    weir_to(weir_aggregate(weir_tumbling(weir_group_by(source(app), "window_start"), 1000), "count(*) AS n"), "out");
+    expect(app, WEIR_EINVALID, "window_start");
+}
+
+static void test_streams_that_read_each_other(void **state)
+{
+    (void)state;
+    weir_app *app = weir_app_open("a", NULL);
+    weir_to(weir_source(app, "x", WEIR_JSON, NULL), "y");
+    weir_to(weir_source(app, "y", WEIR_JSON, NULL), "x");
+    expect(app, WEIR_EINVALID, "circle");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_source(app, "x", WEIR_JSON, NULL), "x");
+    expect(app, WEIR_EINVALID, "reads the topic that it writes");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_aggregate(weir_group_by(source(app), "user"), "count(*) AS n"), "counts");
+    weir_to(weir_filter(weir_source(app, "counts", WEIR_JSON, NULL), "n > 1"), "out");
+    expect(app, WEIR_EUNSUPPORTED, "upsert");
+}
+
+static void test_null_app(void **state)
+{
+    (void)state;
+    weir_progress progress;
+    assert_null(weir_source(NULL, "x", WEIR_JSON, NULL));
+    assert_null(weir_aggregate(NULL, "count(*) AS n"));
+    assert_true(weir_app_run(NULL) < 0);
+    weir_app_stop(NULL);
+    weir_app_close(NULL);
+    weir_app_progress(NULL, &progress);
+    assert_int_equal(progress.rows_in, 0);
+    assert_string_equal(weir_version(), "0.1.0");
+    assert_string_equal(weir_strerror(WEIR_OK), weir_strerror(0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_order_of_calls),
+        cmocka_unit_test(test_the_first_error_stays),
+        cmocka_unit_test(test_expressions),
+        cmocka_unit_test(test_streams_that_read_each_other),
+        cmocka_unit_test(test_null_app),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
