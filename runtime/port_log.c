@@ -294,6 +294,9 @@ static void port_out_close(struct port_out *out)
 
 struct port_txn {
     struct producer *producer;
+    struct partition **partitions;   /* named by txn_participate; given to the log in the first transaction */
+    size_t partition_count;
+    bool is_named;
 };
 
 static int port_txn_open(struct port *port, const char *id, struct port_txn **result, struct diag *diag)
@@ -312,17 +315,25 @@ static int port_txn_open(struct port *port, const char *id, struct port_txn **re
 
 static int port_txn_participate(struct port_txn *txn, struct port_out *const *outs, size_t count, struct diag *diag)
 {
-    struct partition **partitions = malloc((count + 1) * sizeof *partitions);
-    if (partitions == NULL)
+    must(txn->partitions == NULL);
+    txn->partitions = malloc((count + 1) * sizeof(struct partition *));
+    if (txn->partitions == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for the participants");
     for (size_t i = 0; i < count; i++)
-        partitions[i] = outs[i]->partition;
-    int rc = txn_participate(txn->producer, partitions, count, diag);
-    free(partitions);
-    return rc;
+        txn->partitions[i] = outs[i]->partition;
+    txn->partition_count = count;
+    return 0;
 }
 
-static int port_txn_begin(struct port_txn *txn, struct diag *diag) { return txn_begin(txn->producer, diag); }
+static int port_txn_begin(struct port_txn *txn, struct diag *diag)
+{
+    TRY(txn_begin(txn->producer, diag));
+    if (txn->is_named || txn->partitions == NULL)
+        return 0;
+    TRY(txn_participate(txn->producer, txn->partitions, txn->partition_count, diag));
+    txn->is_named = true;
+    return 0;
+}
 
 static int port_txn_send(struct port_txn *txn, struct port_out *out, int64_t *end, struct diag *diag)
 {
@@ -368,6 +379,7 @@ static void port_txn_close(struct port_txn *txn)
     if (txn == NULL)
         return;
     producer_close(txn->producer);
+    free(txn->partitions);
     free(txn);
 }
 
