@@ -18,6 +18,10 @@ static int check_progress(const struct task *task, const struct progress *progre
     if (progress->plan_hash != stage->plan_hash)
         return diag_set(diag, ERR_STATE, "stage %s of app %s has changed since it last ran. Start it anew with from_beginning, or under another app name",
                         stage->name, task->plan->app->name);
+    const struct stage *upstream = stage->input == INPUT_PARTIALS ? &task->plan->stages[stage->upstream] : NULL;
+    if (upstream != NULL && memcmp(progress->input_id, upstream->input_id, 16) == 0)
+        return diag_set(diag, ERR_STATE, "topic %s is no longer partitioned by the group of stage %s (records came with other keys), so the stage must be re-keyed. Start it anew with from_beginning",
+                        upstream->input_topic, stage->name);
     if (memcmp(progress->input_id, stage->input_id, 16) != 0)
         return diag_set(diag, ERR_STATE, "topic %s was deleted and created again since stage %s last read it. Start the stage anew with from_beginning",
                         stage->input_topic, stage->name);
