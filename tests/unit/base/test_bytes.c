@@ -95,7 +95,7 @@ static void reading_past_the_end_changes_nothing(void **state)
 static void varints_match_published_examples(void **state)
 {
     (void)state;
-    /* protobuf.dev, "Encoding": 1 → 01, 150 → 96 01; sint64: -1 → 1, 1 → 2, -2 → 3, extremes. */
+    /* protobuf.dev, "Encoding": 150 → 96 01; sint64: -1 → 1, 1 → 2, -2 → 3, extremes. */
     static const struct {
         int64_t value;
         uint8_t encoded[10];

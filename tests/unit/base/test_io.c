@@ -89,6 +89,7 @@ static void positioned_writes_and_reads(void **state)
     assert_int_equal(size, 11);
     assert_int_equal(io_truncate(fd, 5, &diag), 0);
     assert_int_equal(io_fdatasync(fd, &diag), 0);
+    assert_int_equal(io_syncfs(fd, &diag), 0);
     io_close(fd);
     expect_content(path, "hello");
 }
@@ -143,6 +144,7 @@ static void directories_are_made_with_their_parents(void **state)
     struct stat info;
     assert_int_equal(io_mkdir(path_of("one"), NULL), 0);
     assert_int_equal(io_mkdir(path_of("one"), NULL), 0);
+    assert_int_equal(io_mkdir(path_of("one/two//"), NULL), 0);
     assert_int_equal(io_mkdir(path_of("two/three"), NULL), ERR_IO);
     assert_int_equal(io_mkdirs(path_of("a//b/c/d/"), NULL), 0);
     assert_int_equal(stat(path_of("a/b/c/d"), &info), 0);
@@ -306,6 +308,7 @@ static void each_kind_of_call_can_fail(void **state)
     EXPECT_FAULT(io_open(moved, O_RDWR | O_CREAT, 0600, &other, NULL), IO_OPEN);
     EXPECT_FAULT(io_pwrite(fd, "x", 1, 0, NULL), IO_PWRITE);
     EXPECT_FAULT(io_fdatasync(fd, NULL), IO_FDATASYNC);
+    EXPECT_FAULT(io_syncfs(fd, NULL), IO_FDATASYNC);
     EXPECT_FAULT(io_fsync_dir(directory, NULL), IO_FSYNC_DIR);
     EXPECT_FAULT(io_truncate(fd, 100, NULL), IO_TRUNCATE);
     EXPECT_FAULT(io_reserve(fd, 0, 100, NULL), IO_RESERVE);
@@ -358,6 +361,31 @@ static void replacing_a_file_is_atomic_at_every_failure(void **state)
             assert_false(exists(path_of("atomic.tmp")));
         }
     }
+}
+
+static void removing_a_tree_stops_at_the_first_failure(void **state)
+{
+    (void)state;
+    for (int n = 1;; n++) {
+        assert_int_equal(io_mkdirs(path_of("doomed/a"), NULL), 0);
+        assert_int_equal(io_write_file(path_of("doomed/a/file"), "x", 1, NULL), 0);
+        struct fault fault = {
+            .fail_at = n, .kind = IO_UNLINK, .number = EBUSY, .shorten_to = SIZE_MAX};
+        struct diag diag = {0};
+        io_set_fault(inject, &fault);
+        int rc = io_remove_tree(path_of("doomed"), &diag);
+        io_set_fault(NULL, NULL);
+        if (fault.seen < n) {
+            assert_int_equal(rc, 0);
+            assert_int_equal(fault.seen, 3); /* the file and two directories */
+            break;
+        }
+        assert_int_equal(rc, ERR_IO);
+        assert_int_equal(errno, EBUSY);
+        assert_int_equal(fault.seen, n);
+        assert_non_null(strstr(diag.text, "/doomed"));
+    }
+    assert_false(exists(path_of("doomed")));
 }
 
 static void making_a_directory_flushes_its_parent(void **state)
@@ -460,6 +488,7 @@ int main(void)
         cmocka_unit_test(a_failed_flush_is_asked_for_once),
         cmocka_unit_test(each_kind_of_call_can_fail),
         cmocka_unit_test(replacing_a_file_is_atomic_at_every_failure),
+        cmocka_unit_test(removing_a_tree_stops_at_the_first_failure),
         cmocka_unit_test(making_a_directory_flushes_its_parent),
         cmocka_unit_test(a_crash_point_ends_the_process_at_its_nth_passing),
         cmocka_unit_test(a_broken_crash_request_is_not_ignored),

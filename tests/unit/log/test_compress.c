@@ -545,6 +545,30 @@ static void many_zstd_rle_blocks_are_capped(void **state)
     buf_deinit(&in);
 }
 
+/* ---- memory ---- */
+
+static void an_output_that_cannot_grow_is_nomem(void **state)
+{
+    (void)state;
+    uint8_t *plain = sample(100000);
+    for (int codec = CODEC_NONE; codec <= CODEC_ZSTD; codec++) {
+        struct buf packed = {0}, small;
+        assert_int_equal(codec_compress((enum codec)codec, bytes_of(plain, 100000), &packed), 0);
+        buf_init(&small, 100);
+        buf_append(&small, "kept", 4);
+        assert_int_equal(codec_decompress((enum codec)codec, buf_bytes(&packed), 100000, &small),
+                         ERR_NOMEM);
+        assert_int_equal(small.size, 4);
+        buf_clear(&small);
+        assert_int_equal(codec_compress((enum codec)codec, bytes_of(plain, 100000), &small),
+                         ERR_NOMEM);
+        buf_deinit(&small);
+        expect_plain(codec, buf_bytes(&packed), bytes_of(plain, 100000)); /* contexts recovered */
+        buf_deinit(&packed);
+    }
+    free(plain);
+}
+
 /* ---- threads ---- */
 
 static void *round_trip_in_thread(void *seed)
@@ -598,6 +622,7 @@ int main(void)
         cmocka_unit_test(bombs_stop_at_the_limit),
         cmocka_unit_test(a_declared_size_is_not_allocated),
         cmocka_unit_test(many_zstd_rle_blocks_are_capped),
+        cmocka_unit_test(an_output_that_cannot_grow_is_nomem),
         cmocka_unit_test(threads_have_contexts_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -443,6 +443,29 @@ static void the_builder_refuses_what_a_batch_cannot_hold(void **state)
     batch_builder_deinit(&builder);
 }
 
+static void a_builder_out_of_memory_keeps_what_it_has(void **state)
+{
+    (void)state;
+    struct batch_builder builder;
+    struct bytes batch, none = bytes_of(NULL, 0);
+    uint8_t large[500] = {0};
+    batch_builder_init(&builder, CODEC_NONE);
+    builder.records.limit = 100;
+    assert_int_equal(batch_builder_add(&builder, 1, none, bytes_text("first"), none, 0), 0);
+    assert_int_equal(batch_builder_add(&builder, 2, none, bytes_of(large, 500), none, 0),
+                     ERR_NOMEM);
+    assert_int_equal(batch_builder_add(&builder, 3, none, bytes_text("second"), none, 0), 0);
+    builder.batch.limit = 70;
+    assert_int_equal(batch_builder_finish(&builder, &batch), ERR_NOMEM);
+    builder.batch.limit = 0;
+    assert_int_equal(batch_builder_finish(&builder, &batch), 0);
+    struct buf scratch = {0};
+    assert_int_equal(batch_validate(batch, 1000, &scratch, NULL), 0);
+    assert_int_equal(load_be32(batch.data + 57), 2);
+    buf_deinit(&scratch);
+    batch_builder_deinit(&builder);
+}
+
 static void extreme_timestamps_wrap_back(void **state)
 {
     (void)state;
@@ -795,6 +818,7 @@ int main(void)
         cmocka_unit_test(random_batches_round_trip_with_every_codec),
         cmocka_unit_test(what_compression_does_not_shrink_stays_plain),
         cmocka_unit_test(the_builder_refuses_what_a_batch_cannot_hold),
+        cmocka_unit_test(a_builder_out_of_memory_keeps_what_it_has),
         cmocka_unit_test(extreme_timestamps_wrap_back),
         cmocka_unit_test(producer_fields_are_patched_and_the_crc_follows),
         cmocka_unit_test(log_append_time_is_the_batchs),
