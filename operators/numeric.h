@@ -2,7 +2,8 @@
  *
  * Semantics follow PostgreSQL 15's numeric where it fits in 38 digits: the result scale of + − is the larger scale, of × the
  * sum of both (an exact product that needs more than 38 digits or scale > 38 is ERR_RANGE), of ÷ select_div_scale's rule
- * (at least 16 significant digits), rounding half away from zero. There is no NaN and no infinity. Sums accumulate in 256
+ * (at least 16 significant digits), rounding half away from zero; when 38 digits do not hold a quotient at that scale, it gets the
+ * largest scale that they hold. There is no NaN and no infinity. Sums accumulate in 256
  * bits and are range-checked on leaving, so that overflow does not depend on order. */
 #ifndef WEIR_OPERATORS_NUMERIC_H
 #define WEIR_OPERATORS_NUMERIC_H
@@ -20,8 +21,8 @@ struct numeric {
 enum { NUMERIC_MAX_DIGITS = 38, NUMERIC_TEXT_BYTES = 80 };
 
 struct numeric numeric_from_i64(int64_t value);
-/* Decimal text as JSON and PostgreSQL write it: [+-]digits[.digits][(e|E)[+-]digits]. "1e3" is 1000 with scale 0, "1.50" keeps scale 2.
- * ERR_INVALID (not a number), ERR_RANGE (does not fit). */
+/* Decimal text as JSON and PostgreSQL write it: [+-]digits[.digits][(e|E)[+-]digits]. "1e3" is 1000 with scale 0, "1.50" keeps scale 2;
+ * zeros at the end that 38 digits do not hold are dropped. ERR_INVALID (not a number), ERR_RANGE (does not fit). */
 int numeric_parse(struct bytes text, struct numeric *value);
 /* Prints exactly, with `scale` digits after the point, no exponent; returns the length (≤ NUMERIC_TEXT_BYTES). */
 size_t numeric_print(struct numeric value, char *text);
