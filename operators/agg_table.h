@@ -43,7 +43,8 @@ void agg_table_mark(struct agg_table *table, struct agg_entry *entry);
 /* Takes the whole dirty list (linked by next_dirty, in marking order) and clears the marks. */
 struct agg_entry *agg_table_take_dirty(struct agg_table *table);
 size_t agg_table_count(const struct agg_table *table);
-size_t agg_table_bytes(const struct agg_table *table);                     /* memory in use, text accumulators included (estimate within 10 %); removing lowers it */
+size_t agg_table_bytes(const struct agg_table *table);                     /* memory in use; removing lowers it. Text accumulators included (estimate within 10 %): a row may change from the probe or find that
+                                                                              returned it until the next probe or removal */
 /* Window index: the smallest window start present, false when there is none. WINDOW_NONE is not a window here; agg_table_window lists its entries too. */
 bool agg_table_first_window(const struct agg_table *table, int64_t *window_start_ms);
 /* The entries of one window, linked through agg_entry_next_in_window; NULL when there is none. */
