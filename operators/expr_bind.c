@@ -128,7 +128,7 @@ static int bind_number(struct binder *binder, const struct syntax *syntax, struc
     struct numeric value;
     int64_t i64;
     struct column column = {.type = COL_NUMERIC, .constant = true, .numeric = &value};
-    int rc = numeric_parse(bytes_text(syntax->text), &value);
+    int rc = number_parse(bytes_text(syntax->text), &value);
     if (rc != 0)
         return source_error(&binder->source, ERR_INVALID, syntax->at, NULL,
                             "the number does not fit %d digits", NUMERIC_MAX_DIGITS);
@@ -137,7 +137,7 @@ static int bind_number(struct binder *binder, const struct syntax *syntax, struc
         column.type = COL_BIGINT;
         column.i64 = &i64;
     }
-    return make_literal(binder, column.type, syntax->at, &column, out);
+    return make_literal(binder, (uint8_t)column.type, syntax->at, &column, out);
 }
 
 /* Evaluates a node whose arguments are literals. *failure is the message of a row error (in arena),
@@ -628,7 +628,7 @@ static int bind_form(struct binder *binder, const struct syntax *syntax, struct 
     case SYNTAX_AGGREGATE:
         return bind_aggregate(binder, syntax, out);
     }
-    must(!"a syntax kind without a binder");
+    must(false);
     return ERR_STATE;
 }
 

@@ -254,10 +254,35 @@ static int double_to_numeric(struct row_call *call, const union scalar *args, un
     return rc != 0 ? fail_value_range(call, "numeric") : numeric_typed(call, value, result);
 }
 
+/* numeric_parse, and the forms ".5" and "5." that SQL also takes. */
+int number_parse(struct bytes text, struct numeric *value)
+{
+    enum { LONGEST = 100 };
+    char copy[LONGEST + 2];
+    const uint8_t *point = text.size > 0 ? memchr(text.data, '.', text.size) : NULL;
+    int rc = numeric_parse(text, value);
+    if (rc != ERR_INVALID || point == NULL || text.size > LONGEST)
+        return rc;
+    size_t head = (size_t)(point - text.data), tail = text.size - head - 1;
+    bool digit_before = head > 0 && point[-1] >= '0' && point[-1] <= '9';
+    bool digit_after = tail > 0 && point[1] >= '0' && point[1] <= '9';
+    if (digit_before == digit_after)
+        return ERR_INVALID;
+    memcpy(copy, text.data, head);
+    copy[head] = digit_before ? '.' : '0';
+    if (digit_after)
+        copy[++head] = '.';
+    else
+        copy[++head] = '0';
+    memcpy(copy + head + 1, point + 1, tail);
+    rc = numeric_parse(bytes_of(copy, head + 1 + tail), value);
+    return rc != 0 || digit_after ? rc : numeric_round(*value, value->scale - 1, value);
+}
+
 static int text_to_numeric(struct row_call *call, const union scalar *args, union scalar *result)
 {
     struct numeric value;
-    int rc = numeric_parse(trimmed(args[0].text), &value);
+    int rc = number_parse(trimmed(args[0].text), &value);
     if (rc == ERR_INVALID)
         return fail_syntax(call, "numeric", args[0].text);
     return rc != 0 ? fail_value_range(call, "numeric") : numeric_typed(call, value, result);

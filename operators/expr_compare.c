@@ -160,11 +160,11 @@ ALWAYS_INLINE bool same_text(enum text_width width, const uint8_t *p, const uint
     case WIDTH_EMPTY:
         return true;
     case WIDTH_BYTES:
-        return (p[0] == q[0]) & (p[size / 2] == q[size / 2]) & (p[size - 1] == q[size - 1]);
+        return ((p[0] ^ q[0]) | (p[size / 2] ^ q[size / 2]) | (p[size - 1] ^ q[size - 1])) == 0;
     case WIDTH_4:
-        return (load32(p) == load32(q)) & (load32(p + size - 4) == load32(q + size - 4));
+        return ((load32(p) ^ load32(q)) | (load32(p + size - 4) ^ load32(q + size - 4))) == 0;
     case WIDTH_8:
-        return (load64(p) == load64(q)) & (load64(p + size - 8) == load64(q + size - 8));
+        return ((load64(p) ^ load64(q)) | (load64(p + size - 8) ^ load64(q + size - 8))) == 0;
     default:
         return load64(p) == load64(q) && memcmp(p + 8, q + 8, size - 8) == 0;
     }

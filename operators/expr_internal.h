@@ -243,6 +243,8 @@ void scalar_store(struct column *column, uint32_t row, const union scalar *value
 
 /* A number token as 64-bit coefficient and scale; false: too long or has an exponent (use numeric_parse). */
 bool token_fast(const uint8_t *data, uint32_t size, int64_t *coefficient, int32_t *scale);
+/* numeric_parse, and the forms ".5" and "5." that SQL also takes. */
+int number_parse(struct bytes text, struct numeric *value);
 /* The number in a variant: 1 an integer, 2 a numeric, 0 not a number, < 0 ERR_RANGE. */
 int variant_number(const struct variant *variant, struct numeric *value);
 /* What a variant is, in a sentence: "a text ('abc')". Writes at most 80 bytes. */
