@@ -1,0 +1,435 @@
+/* decide.c: how transactions end. All of it runs on the flusher's thread, in three steps of a
+ * round.
+ *
+ *                 before the flush (prepare)    after the flush (collect → meta)      after that
+ * (finish) commit        room for markers reserved     decision, group offsets,              last
+ * stable offset moves, participants of the next one          markers are appended, done(0) abort
+ * abort markers appended        aborted ranges, participants          aborted list, then last
+ * stable offset moves, done
+ *
+ * A commit is decided by the write to meta: from then on it is complete, whatever happens to its
+ * markers; recovery appends the missing ones. Its decision stays in meta until all markers lie
+ * below the flushed end. An abort writes its markers first, so that the flush of the same round
+ * covers them and the aborted range that meta gets never speaks of offsets that a power cut could
+ * take away and others could use again.
+ *
+ * A commit that cannot be (fenced, a stopped partition, no room) becomes an abort in the same
+ * round; done gets the reason once the abort is through. What a full disk keeps from being finished
+ * is deferred: answered now, tried again every RETRY_INTERVAL_MS, and the producer answers ERR_FULL
+ * to its next txn_begin meanwhile. Nothing is lost by that: the last stable offset stays in front
+ * of an unfinished abort.
+ *
+ * A participant without records of this transaction gets no marker. One whose topic was deleted, or
+ * that was stopped, is left out. */
+#include "log/log_internal.h"
+#include "runtime/base/io.h"
+
+#include <stdlib.h>
+
+enum { NO_MARKER_YET = -1, NO_MARKER_EVER = -2 };
+
+/* ---- prepare ---- */
+
+static void become_abort(struct producer *producer, int reason)
+{
+    producer->wants_commit = false;
+    producer->answer = reason;
+}
+
+static int reserve_markers(struct producer *producer, struct diag *diag)
+{
+    for (uint32_t i = 0; i < producer->participant_count; i++) {
+        struct participant *part = &producer->participants[i];
+        struct partition *partition = part->partition;
+        if (part->first_offset < 0 || atomic_load(&partition->deleted))
+            continue;
+        pthread_mutex_lock(&partition->mutex);
+        int rc = partition_writable(partition, diag);
+        if (rc == 0)
+            rc = segment_reserve(partition->active, MARKER_ROOM_BYTES, diag);
+        pthread_mutex_unlock(&partition->mutex);
+        TRY(rc);
+    }
+    return 0;
+}
+
+/* Appends the markers that are missing; the first failure is returned, the others are tried all the
+ * same. */
+static int append_markers(struct producer *producer, bool commit)
+{
+    int failure = 0;
+    for (uint32_t i = 0; i < producer->participant_count; i++) {
+        struct participant *part = &producer->participants[i];
+        struct diag diag;
+        if (part->first_offset < 0 || part->marker_offset != NO_MARKER_YET)
+            continue;
+        if (partition_readable(part->partition, NULL) < 0) {
+            part->marker_offset = NO_MARKER_EVER;
+            continue;
+        }
+        int rc = partition_append_marker(part->partition, commit, producer->id, producer->epoch,
+                                         &part->marker_offset, &diag);
+        crash_point(commit ? "marker.commit" : "marker.abort");
+        if (rc < 0) {
+            part->marker_offset = NO_MARKER_YET;
+            if (failure == 0)
+                log_line('W', "a transaction's marker for %s-%d has to wait: %s",
+                         part->partition->topic->name, part->partition->index, diag.text);
+            failure = failure == 0 ? rc : failure;
+        }
+    }
+    return failure;
+}
+
+static int add_targets(struct round *round, struct producer *producer)
+{
+    /* With durability=os a commit waits for no flush; an abort does, see above. */
+    bool sync = round->log->options.durability == DURABILITY_COMMIT || !producer->wants_commit;
+    for (uint32_t i = 0; i < producer->participant_count; i++)
+        if (producer->participants[i].first_offset >= 0)
+            TRY(round_add_target(round, producer->participants[i].partition, sync));
+    return 0;
+}
+
+static void prepare(struct round *round, struct producer *producer)
+{
+    struct diag diag = {0};
+    pthread_mutex_lock(&producer->mutex);
+    if (producer->fenced && producer->wants_commit && !producer->decided)
+        become_abort(producer, ERR_FENCED);
+    pthread_mutex_unlock(&producer->mutex);
+    producer->failure = 0;
+    if (producer->decided)
+        return; /* only markers are missing */
+    if (producer->wants_commit) {
+        int rc = reserve_markers(producer, &diag);
+        if (rc < 0) {
+            log_line('W', "a transaction of producer %lld is aborted: %s", (long long)producer->id,
+                     diag.text);
+            become_abort(producer, rc);
+        }
+    }
+    if (!producer->wants_commit)
+        producer->failure = append_markers(producer, false);
+    if (producer->failure == 0)
+        producer->failure = add_targets(round, producer);
+}
+
+void decide_prepare(struct round *round)
+{
+    for (struct producer *p = round->requests; p != NULL; p = p->next_request)
+        prepare(round, p);
+    crash_point("decide.prepared");
+}
+
+/* ---- collect ---- */
+
+/* Deleted partitions leave the set; the others start from here. */
+static void renew_participants(struct producer *producer, struct meta_batch *batch)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < producer->participant_count; i++) {
+        struct participant *part = &producer->participants[i];
+        if (atomic_load(&part->partition->deleted))
+            part->marker_offset = NO_MARKER_EVER;
+        else
+            kept++;
+        part->lower_bound = atomic_load(&part->partition->end_offset);
+    }
+    if (producer->participant_count == 0)
+        return;
+    if (kept == 0 || producer->fenced || producer->closed) {
+        meta_delete_participants(batch, producer->id);
+        return;
+    }
+    struct meta_participant *list = malloc(kept * sizeof *list);
+    if (list == NULL) {
+        batch->operations.failed = true;
+        return;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < producer->participant_count && count < kept; i++) {
+        struct participant *part = &producer->participants[i];
+        if (!atomic_load(&part->partition->deleted))
+            list[count++] =
+                (struct meta_participant){partition_place(part->partition), part->lower_bound};
+    }
+    meta_put_participants(batch, producer->id, producer->epoch, list, count);
+    free(list);
+}
+
+static void collect_commit(struct round *round, struct producer *producer)
+{
+    struct meta_decision_part *parts =
+        malloc((producer->participant_count + 1) * sizeof *parts); /* never malloc(0) */
+    struct meta_decision decision = {.sequence = round->log->flusher.next_sequence,
+                                     .producer_id = producer->id,
+                                     .epoch = producer->epoch,
+                                     .commit = true};
+    if (parts == NULL) {
+        round->batch.operations.failed = true;
+        return;
+    }
+    for (uint32_t i = 0; i < producer->participant_count; i++) {
+        struct participant *part = &producer->participants[i];
+        if (part->first_offset >= 0 && !atomic_load(&part->partition->deleted))
+            parts[decision.count++] = (struct meta_decision_part){
+                partition_place(part->partition), part->first_offset, part->end_offset};
+    }
+    producer->sequence = 0;
+    if (decision.count > 0) {
+        producer->sequence = round->log->flusher.next_sequence++;
+        meta_put_decision(&round->batch, &decision, parts);
+    }
+    free(parts);
+    if (decision.count > 0 || producer->offsets.count > 0) {
+        meta_batch_join(&round->batch, &producer->offsets);
+        renew_participants(producer, &round->batch);
+        round->decides = true;
+    }
+}
+
+static void collect_abort(struct round *round, struct producer *producer)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < producer->participant_count; i++) {
+        struct participant *part = &producer->participants[i];
+        if (part->first_offset < 0 || part->marker_offset < 0)
+            continue;
+        struct meta_place place = partition_place(part->partition);
+        struct aborted aborted = {producer->id, part->first_offset, part->marker_offset};
+        meta_put_aborted(&round->batch, &place, &aborted);
+        any = true;
+    }
+    if (any) {
+        renew_participants(producer, &round->batch);
+        round->decides = true;
+    }
+}
+
+void decide_collect(struct round *round)
+{
+    for (struct producer *p = round->requests; p != NULL; p = p->next_request) {
+        if (p->decided || p->failure < 0)
+            continue;
+        pthread_mutex_lock(&p->mutex);
+        bool late = p->fenced && p->wants_commit;
+        pthread_mutex_unlock(&p->mutex);
+        if (late) {
+            become_abort(p, ERR_FENCED);
+            p->failure = ERR_FENCED; /* its abort is the next round's */
+        } else if (p->wants_commit) {
+            collect_commit(round, p);
+        } else {
+            collect_abort(round, p);
+        }
+    }
+}
+
+/* ---- finish ---- */
+
+/* The transaction is over: the producer is its owner's again. */
+static void release_request(struct producer *producer, int code)
+{
+    void (*done)(void *, int) = NULL;
+    void *context = NULL;
+    pthread_mutex_lock(&producer->mutex);
+    for (uint32_t i = 0; i < producer->participant_count; i++) {
+        producer->participants[i].first_offset = -1;
+        producer->participants[i].marker_offset = NO_MARKER_YET;
+    }
+    meta_batch_clear(&producer->offsets);
+    producer->decided = false;
+    producer->state = TXN_NONE;
+    if (!producer->answered) {
+        producer->answered = true;
+        producer->answer = code;
+        done = producer->done;
+        context = producer->done_context;
+    }
+    pthread_cond_broadcast(&producer->quiet);
+    pthread_mutex_unlock(&producer->mutex);
+    if (done != NULL)
+        done(context, code);
+    producer_release(producer);
+}
+
+/* It cannot be finished now: its owner is told, the flusher keeps it. */
+static void defer_request(struct flusher *flusher, struct producer *producer, int code)
+{
+    void (*done)(void *, int) = NULL;
+    void *context = NULL;
+    pthread_mutex_lock(&producer->mutex);
+    if (!producer->answered) {
+        producer->answered = true;
+        producer->answer = code;
+        done = producer->done;
+        context = producer->done_context;
+        pthread_cond_broadcast(&producer->quiet);
+    }
+    pthread_mutex_unlock(&producer->mutex);
+    producer->next_request = flusher->deferred;
+    flusher->deferred = producer;
+    if (done != NULL)
+        done(context, code);
+}
+
+/* A decision is kept in mind until its markers are flushed. Without memory for that, recovery
+ * removes it one day. */
+static void remember_decision(struct flusher *flusher, const struct producer *producer)
+{
+    struct decided *decided =
+        malloc(sizeof *decided + producer->participant_count * sizeof(struct decided_part));
+    if (decided == NULL)
+        return;
+    decided->sequence = producer->sequence;
+    decided->count = 0;
+    for (uint32_t i = 0; i < producer->participant_count; i++)
+        if (producer->participants[i].first_offset >= 0 &&
+            producer->participants[i].marker_offset >= 0)
+            decided->parts[decided->count++] = (struct decided_part){
+                producer->participants[i].partition, producer->participants[i].marker_offset + 1};
+    decided->next = flusher->decided;
+    flusher->decided = decided;
+}
+
+static void close_everywhere(struct producer *producer)
+{
+    for (uint32_t i = 0; i < producer->participant_count; i++) {
+        struct participant *part = &producer->participants[i];
+        if (part->first_offset < 0)
+            continue;
+        pthread_mutex_lock(&part->partition->mutex);
+        partition_close_txn(part->partition, producer->id);
+        pthread_mutex_unlock(&part->partition->mutex);
+    }
+}
+
+static bool has_records(const struct producer *producer)
+{
+    for (uint32_t i = 0; i < producer->participant_count; i++)
+        if (producer->participants[i].first_offset >= 0)
+            return true;
+    return false;
+}
+
+static void finish_commit(struct round *round, struct producer *producer)
+{
+    if (!producer->decided) {
+        producer->decided = true;
+        close_everywhere(producer);
+        crash_point("decide.stable");
+    }
+    if (append_markers(producer, true) < 0) {
+        defer_request(&round->log->flusher, producer, 0);
+        return;
+    }
+    if (producer->sequence != 0)
+        remember_decision(&round->log->flusher, producer);
+    release_request(producer, 0);
+}
+
+static void finish_abort(struct producer *producer)
+{
+    for (uint32_t i = 0; i < producer->participant_count; i++) {
+        struct participant *part = &producer->participants[i];
+        if (part->first_offset < 0 || part->marker_offset < 0)
+            continue;
+        struct aborted aborted = {producer->id, part->first_offset, part->marker_offset};
+        pthread_mutex_lock(&part->partition->list_mutex);
+        int rc = partition_add_aborted(part->partition, &aborted);
+        pthread_mutex_unlock(&part->partition->list_mutex);
+        if (rc < 0) {
+            /* Without its entry the records would count as committed: nobody may read on. */
+            struct diag diag;
+            diag_set(&diag, rc, "no memory for an aborted transaction");
+            partition_stop(part->partition, rc, &diag);
+        }
+    }
+    close_everywhere(producer);
+    release_request(producer, producer->answer);
+}
+
+static void finish(struct round *round, struct producer *producer, int code)
+{
+    if (producer->decided) {
+        finish_commit(round, producer);
+    } else if (producer->failure == ERR_FENCED && !producer->answered) {
+        producer->failure = 0;
+        flusher_submit(producer); /* becomes an abort in the next round */
+    } else if (producer->failure < 0) {
+        defer_request(&round->log->flusher, producer, producer->failure);
+    } else if (code < 0 && producer->wants_commit && has_records(producer)) {
+        become_abort(producer, code); /* meta has no room: undecided */
+        flusher_submit(producer);
+    } else if (code < 0 && has_records(producer)) {
+        defer_request(&round->log->flusher, producer, code);
+    } else if (producer->wants_commit && code < 0) {
+        release_request(producer, code); /* group offsets alone */
+    } else if (producer->wants_commit) {
+        finish_commit(round, producer);
+    } else {
+        finish_abort(producer);
+    }
+}
+
+void decide_finish(struct round *round, int code)
+{
+    struct producer *next;
+    for (struct producer *p = round->requests; p != NULL; p = next) {
+        next = p->next_request;
+        finish(round, p, code);
+    }
+    round->requests = NULL;
+    crash_point("decide.finished");
+    for (size_t i = 0; i < round->target_count; i++)
+        if (round->decides && code == 0)
+            partition_notify(round->targets[i].partition);
+}
+
+void decide_fail_all(struct round *round, int code)
+{
+    struct producer *next;
+    for (struct producer *p = round->requests; p != NULL; p = next) {
+        next = p->next_request;
+        release_request(p, p->wants_commit || p->answer == 0 ? code : p->answer);
+    }
+    round->requests = NULL;
+}
+
+/* ---- decisions that are history ---- */
+
+static bool is_history(const struct decided *decided)
+{
+    for (uint32_t i = 0; i < decided->count; i++) {
+        struct partition *partition = decided->parts[i].partition;
+        if (partition_readable(partition, NULL) == 0 &&
+            atomic_load(&partition->flushed_end) < decided->parts[i].marker_end)
+            return false;
+    }
+    return true;
+}
+
+void decided_collect(struct flusher *flusher, struct meta_batch *batch)
+{
+    for (struct decided *d = flusher->decided; d != NULL; d = d->next) {
+        d->removed = is_history(d);
+        if (d->removed)
+            meta_delete_decision(batch, d->sequence);
+    }
+    crash_point("decision.remove");
+}
+
+void decided_forget(struct flusher *flusher)
+{
+    struct decided **link = &flusher->decided;
+    while (*link != NULL) {
+        struct decided *decided = *link;
+        if (!decided->removed) {
+            link = &decided->next;
+            continue;
+        }
+        *link = decided->next;
+        free(decided);
+    }
+}

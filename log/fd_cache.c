@@ -1,0 +1,134 @@
+/* fd_cache.c: at most so many segment files are open at a time.
+ *
+ * A log of a thousand partitions has thousands of segments, and a process has a limit of
+ * descriptors. Files are opened when first used and closed, least recently used first, when the
+ * limit is reached. Two kinds stay open: pinned ones (somebody reads or writes through the
+ * descriptor right now), and ones with bytes that were not flushed: an error of a write-back is
+ * only reported for sure through a descriptor that was open when it happened.
+ *
+ * The limit is three quarters of RLIMIT_NOFILE, whose soft value is first raised to the hard one
+ * (at most 65536). When every open file is pinned or unflushed the limit is passed; then the
+ * system's own limit decides.
+ *
+ * One mutex guards all of it; it is held over open and close, which do not wait for the disk. */
+#include "log/log_internal.h"
+#include "runtime/base/io.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+
+enum { SOFT_LIMIT_WANTED = 65536, LIMIT_LEAST = 16 };
+
+void fd_cache_init(struct fd_cache *cache)
+{
+    *cache = (struct fd_cache){.limit = 768};
+    pthread_mutex_init(&cache->mutex, NULL);
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    rlim_t wanted = limit.rlim_max < SOFT_LIMIT_WANTED ? limit.rlim_max : SOFT_LIMIT_WANTED;
+    if (limit.rlim_cur < wanted) {
+        struct rlimit raised = {wanted, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+            limit = raised;
+    }
+    rlim_t cur = limit.rlim_cur < SOFT_LIMIT_WANTED ? limit.rlim_cur : SOFT_LIMIT_WANTED;
+    cache->limit = (int32_t)(cur / 4 * 3);
+    if (cache->limit < LIMIT_LEAST)
+        cache->limit = LIMIT_LEAST;
+}
+
+void fd_cache_deinit(struct fd_cache *cache)
+{
+    must(cache->open_count == 0);
+    pthread_mutex_destroy(&cache->mutex);
+}
+
+static void unlink_segment(struct fd_cache *cache, struct segment *segment)
+{
+    if (segment->newer != NULL)
+        segment->newer->older = segment->older;
+    else
+        cache->newest = segment->older;
+    if (segment->older != NULL)
+        segment->older->newer = segment->newer;
+    else
+        cache->oldest = segment->newer;
+    segment->newer = segment->older = NULL;
+}
+
+static void link_newest(struct fd_cache *cache, struct segment *segment)
+{
+    segment->older = cache->newest;
+    segment->newer = NULL;
+    if (cache->newest != NULL)
+        cache->newest->newer = segment;
+    else
+        cache->oldest = segment;
+    cache->newest = segment;
+}
+
+static void close_one(struct fd_cache *cache, struct segment *segment)
+{
+    unlink_segment(cache, segment);
+    io_close(segment->fd);
+    segment->fd = -1;
+    cache->open_count--;
+}
+
+static void make_room(struct fd_cache *cache)
+{
+    struct segment *segment = cache->oldest;
+    while (segment != NULL && cache->open_count >= cache->limit) {
+        struct segment *newer = segment->newer;
+        if (segment->pins == 0 &&
+            atomic_load(&segment->flushed_bytes) >= atomic_load(&segment->size_bytes))
+            close_one(cache, segment);
+        segment = newer;
+    }
+}
+
+int segment_pin(struct segment *segment, int *fd, struct diag *diag)
+{
+    struct fd_cache *cache = &segment->partition->log->fds;
+    int rc = 0;
+    pthread_mutex_lock(&cache->mutex);
+    if (segment->fd < 0) {
+        char path[LOG_PATH_BYTES];
+        make_room(cache);
+        segment_path(segment, "log", path);
+        rc = io_open(path, O_RDWR, 0, &segment->fd, diag);
+        if (rc == 0) {
+            cache->open_count++;
+            link_newest(cache, segment);
+        }
+    } else if (cache->newest != segment) {
+        unlink_segment(cache, segment);
+        link_newest(cache, segment);
+    }
+    if (rc == 0) {
+        segment->pins++;
+        *fd = segment->fd;
+    }
+    pthread_mutex_unlock(&cache->mutex);
+    return rc;
+}
+
+void segment_unpin(struct segment *segment)
+{
+    struct fd_cache *cache = &segment->partition->log->fds;
+    pthread_mutex_lock(&cache->mutex);
+    must(segment->pins > 0);
+    segment->pins--;
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+void segment_forget_fd(struct segment *segment)
+{
+    struct fd_cache *cache = &segment->partition->log->fds;
+    pthread_mutex_lock(&cache->mutex);
+    must(segment->pins == 0);
+    if (segment->fd >= 0)
+        close_one(cache, segment);
+    pthread_mutex_unlock(&cache->mutex);
+}

@@ -1,0 +1,568 @@
+/* flusher.c: the one background thread: group commit.
+ *
+ * It works in rounds. A round begins when somebody waits (partition_wait, a transaction), or when
+ * an unflushed tail has reached its age (flush_interval_ms), and does, in this order:
+ *
+ *   1. take all waiting transactions, the partitions that are awaited and those that are old
+ * enough; decide_prepare: abort markers are appended, room for commit markers is reserved;
+ *   2. note, per partition, where it ends now; flush its files, and its directory when a file was
+ * made, all in parallel;
+ *   3. move the flushed ends; wake waiters and watchers;
+ *   4. one transaction in meta for all: decisions, aborted ranges, group offsets, next
+ * participants, flushed ends, records of closed segments, and the removal of old decisions whose
+ * markers are flushed by now. Skipped when it would hold nothing but flushed ends and the second is
+ * not over;
+ *   5. decide_finish: last stable offsets move, commit markers are appended, callbacks are called.
+ *
+ * While a round waits for the disk the next one collects: that is all there is to group commit.
+ *
+ * A failed flush, or a write to meta whose outcome is not known, stops the writer for good (P9). A
+ * disk that is full fails what waits, and nothing else.
+ *
+ * With durability=os nobody waits for step 2 but aborts (an aborted range in meta must not be newer
+ * than the records it covers); tails are flushed at a slow pace, for the operating system's sake
+ * and the recorded flushed ends. */
+#include "log/log_internal.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/io.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { RECORD_INTERVAL_MS = 1000, RETRY_INTERVAL_MS = 100 };
+
+/* ---- what others ask for ---- */
+
+static void unlink_dirty(struct flusher *flusher, struct partition *partition)
+{
+    if (partition->previous_dirty != NULL)
+        partition->previous_dirty->next_dirty = partition->next_dirty;
+    else
+        flusher->dirty = partition->next_dirty;
+    if (partition->next_dirty != NULL)
+        partition->next_dirty->previous_dirty = partition->previous_dirty;
+    else
+        flusher->last_dirty = partition->previous_dirty;
+    partition->next_dirty = partition->previous_dirty = NULL;
+    partition->urgent = false;
+    atomic_store(&partition->dirty, false);
+}
+
+void flusher_mark_dirty(struct partition *partition)
+{
+    struct flusher *flusher = &partition->log->flusher;
+    pthread_mutex_lock(&flusher->mutex);
+    if (!atomic_load(&partition->dirty)) {
+        atomic_store(&partition->dirty, true);
+        partition->dirty_since_ms = clock_mono_ms();
+        partition->previous_dirty = flusher->last_dirty;
+        partition->next_dirty = NULL;
+        if (flusher->last_dirty != NULL)
+            flusher->last_dirty->next_dirty = partition;
+        else
+            flusher->dirty = partition;
+        flusher->last_dirty = partition;
+        /* Waiters that came before the append look again, and ask for their round. */
+        if (atomic_load(&flusher->waiters) > 0)
+            pthread_cond_broadcast(&flusher->progress);
+        if (flusher->dirty == partition)
+            pthread_cond_signal(&flusher->work);
+    }
+    pthread_mutex_unlock(&flusher->mutex);
+}
+
+void flusher_submit(struct producer *producer)
+{
+    struct flusher *flusher = &producer->log->flusher;
+    pthread_mutex_lock(&flusher->mutex);
+    producer->next_request = NULL;
+    if (flusher->last_request != NULL)
+        flusher->last_request->next_request = producer;
+    else
+        flusher->requests = producer;
+    flusher->last_request = producer;
+    pthread_cond_signal(&flusher->work);
+    pthread_mutex_unlock(&flusher->mutex);
+}
+
+/* ---- collecting a round ---- */
+
+int round_add_target(struct round *round, struct partition *partition, bool sync)
+{
+    if (partition->in_round) {
+        for (size_t i = 0; sync && i < round->target_count; i++)
+            if (round->targets[i].partition == partition)
+                round->targets[i].sync = true;
+        return 0;
+    }
+    if (round->target_count == round->target_capacity) {
+        size_t capacity = round->target_capacity == 0 ? 16 : round->target_capacity * 2;
+        struct flush_target *targets = realloc(round->targets, capacity * sizeof *targets);
+        if (targets == NULL)
+            return ERR_NOMEM;
+        round->targets = targets;
+        round->target_capacity = capacity;
+    }
+    round->targets[round->target_count++] =
+        (struct flush_target){.partition = partition, .sync = sync};
+    partition->in_round = true;
+    return 0;
+}
+
+static int64_t flush_age_ms(const struct log *log)
+{
+    return log->options.flush_interval_ms;
+}
+
+/* Due partitions become targets; flusher->mutex held. */
+static void take_due(struct flusher *flusher, struct round *round, bool all)
+{
+    int64_t old = clock_mono_ms() - flush_age_ms(flusher->log);
+    struct partition *next;
+    for (struct partition *p = flusher->dirty; p != NULL; p = next) {
+        next = p->next_dirty;
+        if (!all && !p->urgent && p->dirty_since_ms > old) {
+            if (!flusher->urgent)
+                break; /* oldest first: the rest is younger */
+            continue;
+        }
+        if (round_add_target(round, p, true) == 0)
+            unlink_dirty(flusher, p); /* on lack of memory it stays for the next round */
+    }
+    flusher->urgent = false;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool has_work(const struct flusher *flusher, int64_t now, int64_t *deadline)
+{
+    *deadline = INT64_MAX;
+    if (flusher->dirty != NULL)
+        *deadline = flusher->dirty->dirty_since_ms + flush_age_ms(flusher->log);
+    if (flusher->unrecorded != NULL || flusher->decided != NULL)
+        *deadline = earlier(*deadline, flusher->next_record_ms);
+    if (flusher->deferred != NULL)
+        *deadline = earlier(*deadline, flusher->next_retry_ms);
+    return flusher->stopping || flusher->urgent || flusher->requests != NULL || now >= *deadline;
+}
+
+/* Blocks until there is something to do and takes it. False: stop after this round. */
+static bool next_round(struct flusher *flusher, struct round *round)
+{
+    int64_t deadline, now;
+    pthread_mutex_lock(&flusher->mutex);
+    while (!has_work(flusher, now = clock_mono_ms(), &deadline)) {
+        struct timespec at = {deadline / 1000, deadline % 1000 * 1000000};
+        if (deadline == INT64_MAX)
+            pthread_cond_wait(&flusher->work, &flusher->mutex);
+        else
+            pthread_cond_timedwait(&flusher->work, &flusher->mutex, &at);
+    }
+    bool stopping = flusher->stopping;
+    round->requests = flusher->requests;
+    flusher->requests = flusher->last_request = NULL;
+    if (flusher->deferred != NULL && now >= flusher->next_retry_ms) {
+        struct producer *last = flusher->deferred;
+        while (last->next_request != NULL)
+            last = last->next_request;
+        last->next_request = round->requests;
+        round->requests = flusher->deferred;
+        flusher->deferred = NULL;
+        flusher->next_retry_ms = now + RETRY_INTERVAL_MS;
+    }
+    take_due(flusher, round, stopping);
+    round->record_all = stopping || now >= flusher->next_record_ms;
+    if (round->record_all)
+        flusher->next_record_ms = now + RECORD_INTERVAL_MS;
+    pthread_mutex_unlock(&flusher->mutex);
+    return !stopping;
+}
+
+/* ---- flushing ---- */
+
+struct flush_plan {
+    struct sync_job *jobs;
+    struct segment **segments; /* of each job, pinned and referenced; NULL for a directory */
+    int64_t *sizes;
+    struct partition **owners;
+    size_t count, capacity;
+};
+
+static int plan_grow(struct flush_plan *plan)
+{
+    if (plan->count < plan->capacity)
+        return 0;
+    size_t capacity = plan->capacity == 0 ? 32 : plan->capacity * 2;
+    void *jobs = realloc(plan->jobs, capacity * sizeof *plan->jobs);
+    if (jobs != NULL)
+        plan->jobs = jobs;
+    void *segments = realloc(plan->segments, capacity * sizeof *plan->segments);
+    if (segments != NULL)
+        plan->segments = segments;
+    void *sizes = realloc(plan->sizes, capacity * sizeof *plan->sizes);
+    if (sizes != NULL)
+        plan->sizes = sizes;
+    void *owners = realloc(plan->owners, capacity * sizeof *plan->owners);
+    if (owners != NULL)
+        plan->owners = owners;
+    if (jobs == NULL || segments == NULL || sizes == NULL || owners == NULL)
+        return ERR_NOMEM;
+    plan->capacity = capacity;
+    return 0;
+}
+
+static int plan_segment(struct flush_plan *plan, struct segment *segment, struct diag *diag)
+{
+    int64_t size = atomic_load(&segment->size_bytes);
+    if (atomic_load(&segment->flushed_bytes) >= size)
+        return 0;
+    if (plan_grow(plan) < 0)
+        return diag_set(diag, ERR_NOMEM, "no memory to flush");
+    int fd;
+    TRY(segment_pin(segment, &fd, diag));
+    segment->references++;
+    plan->jobs[plan->count] = (struct sync_job){.fd = fd};
+    plan->segments[plan->count] = segment;
+    plan->sizes[plan->count] = size;
+    plan->owners[plan->count++] = segment->partition;
+    return 0;
+}
+
+static int plan_directory(struct flush_plan *plan, struct partition *partition, struct diag *diag)
+{
+    if (plan_grow(plan) < 0)
+        return diag_set(diag, ERR_NOMEM, "no memory to flush");
+    char path[LOG_PATH_BYTES];
+    partition_directory(partition, path);
+    char *copy = strdup(path);
+    if (copy == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory to flush");
+    plan->jobs[plan->count] = (struct sync_job){.fd = -1, .path = copy};
+    plan->segments[plan->count] = NULL;
+    plan->sizes[plan->count] = 0;
+    plan->owners[plan->count++] = partition;
+    return 0;
+}
+
+/* Where the partition ends now, and the files that must be flushed for that. */
+static int plan_target(struct flush_plan *plan, struct flush_target *target, struct round *round,
+                       struct diag *diag)
+{
+    struct partition *partition = target->partition;
+    int rc = 0;
+    if (!target->sync || partition_readable(partition, NULL) < 0) {
+        target->sync = false;
+        return 0;
+    }
+    pthread_mutex_lock(&partition->mutex);
+    pthread_mutex_lock(&partition->list_mutex);
+    int32_t i = partition->segment_count - 1;
+    target->flushed = (struct meta_partition){.flushed_end = atomic_load(&partition->end_offset),
+                                              .segment_base = -1};
+    if (i >= 0) {
+        struct segment *active = partition->segments[i];
+        target->flushed.segment_base = active->base_offset;
+        target->flushed.flushed_position = atomic_load(&active->size_bytes);
+        target->flushed.segment_created_ms = active->created_ms;
+    }
+    for (; rc == 0 && i >= 0 && !partition->segments[i]->recorded; i--) {
+        rc = plan_segment(plan, partition->segments[i], diag);
+        round->rolled = round->rolled || i < partition->segment_count - 1;
+    }
+    pthread_mutex_unlock(&partition->list_mutex);
+    bool directory = partition->directory_dirty;
+    partition->directory_dirty = false;
+    pthread_mutex_unlock(&partition->mutex);
+    return rc == 0 && directory ? plan_directory(plan, partition, diag) : rc;
+}
+
+static void plan_release(struct flush_plan *plan, bool flushed)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->segments[i] == NULL) {
+            free((char *)(uintptr_t)plan->jobs[i].path);
+            continue;
+        }
+        if (flushed && atomic_load(&plan->segments[i]->flushed_bytes) < plan->sizes[i])
+            atomic_store(&plan->segments[i]->flushed_bytes, plan->sizes[i]);
+        segment_unpin(plan->segments[i]);
+        segment_release(plan->segments[i]);
+    }
+    free(plan->jobs);
+    free(plan->segments);
+    free(plan->sizes);
+    free(plan->owners);
+}
+
+/* A topic that was deleted meanwhile took its directory along: that is no failed flush. */
+static int forgive_deleted(struct flush_plan *plan, int rc, struct diag *diag)
+{
+    if (rc == 0 || plan->count == 0)
+        return rc;
+    bool reported = false;
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->jobs[i].code >= 0)
+            continue;
+        reported = true;
+        if (!atomic_load(&plan->owners[i]->deleted)) {
+            *diag = plan->jobs[i].diag;
+            return plan->jobs[i].code;
+        }
+    }
+    return reported ? 0 : rc;
+}
+
+static int flush_targets(struct round *round, struct diag *diag)
+{
+    struct flush_plan plan = {0};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < round->target_count; i++)
+        rc = plan_target(&plan, &round->targets[i], round, diag);
+    crash_point("flush.before");
+    if (rc == 0 && plan.count > 0)
+        rc = forgive_deleted(
+            &plan, sync_pool_run(round->log->flusher.pool, plan.jobs, plan.count, diag), diag);
+    plan_release(&plan, rc == 0);
+    crash_point("flush.done");
+    return rc;
+}
+
+/* ---- flushed ends ---- */
+
+void flusher_note_unrecorded(struct partition *partition)
+{
+    struct flusher *flusher = &partition->log->flusher;
+    if (partition->unrecorded)
+        return;
+    partition->unrecorded = true;
+    partition->next_unrecorded = flusher->unrecorded;
+    flusher->unrecorded = partition;
+}
+
+static void publish_flushed(struct round *round)
+{
+    for (size_t i = 0; i < round->target_count; i++) {
+        struct flush_target *target = &round->targets[i];
+        struct partition *partition = target->partition;
+        if (!target->sync)
+            continue;
+        target->moved = target->flushed.flushed_end > atomic_load(&partition->flushed_end);
+        if (memcmp(&partition->flushed, &target->flushed, sizeof target->flushed) != 0)
+            flusher_note_unrecorded(partition);
+        partition->flushed = target->flushed;
+        atomic_store(&partition->flushed_end, target->flushed.flushed_end);
+    }
+    pthread_mutex_lock(&round->log->flusher.mutex);
+    pthread_cond_broadcast(&round->log->flusher.progress);
+    pthread_mutex_unlock(&round->log->flusher.mutex);
+    for (size_t i = 0; i < round->target_count; i++)
+        if (round->targets[i].moved)
+            partition_notify(round->targets[i].partition);
+}
+
+void partition_put_record(struct partition *partition, struct meta_batch *batch)
+{
+    struct meta_place place = partition_place(partition);
+    meta_put_partition(batch, &place, &partition->flushed);
+    pthread_mutex_lock(&partition->list_mutex);
+    for (int32_t i = partition->segment_count - 2; i >= 0 && !partition->segments[i]->recorded;
+         i--) {
+        struct segment *segment = partition->segments[i];
+        int64_t size = atomic_load(&segment->size_bytes);
+        if (segment->base_offset >= partition->flushed.segment_base)
+            continue; /* rolled after this round began */
+        struct meta_segment record = {segment->base_offset, segment->end_offset, size,
+                                      segment->max_timestamp_ms, segment->last_write_ms};
+        meta_put_segment(batch, &place, &record);
+    }
+    pthread_mutex_unlock(&partition->list_mutex);
+}
+
+/* The records put by partition_put_record are durable. */
+static void mark_recorded(struct partition *partition)
+{
+    pthread_mutex_lock(&partition->list_mutex);
+    for (int32_t i = partition->segment_count - 2; i >= 0 && !partition->segments[i]->recorded; i--)
+        if (partition->segments[i]->base_offset < partition->flushed.segment_base)
+            partition->segments[i]->recorded = true;
+    pthread_mutex_unlock(&partition->list_mutex);
+}
+
+static void collect_records(struct round *round)
+{
+    for (struct partition *p = round->log->flusher.unrecorded; p != NULL; p = p->next_unrecorded)
+        if ((round->record_all || p->in_round) && !atomic_load(&p->deleted))
+            partition_put_record(p, &round->batch);
+}
+
+static void forget_recorded(struct round *round)
+{
+    struct partition **link = &round->log->flusher.unrecorded;
+    while (*link != NULL) {
+        struct partition *p = *link;
+        if (!round->record_all && !p->in_round) {
+            link = &p->next_unrecorded;
+            continue;
+        }
+        mark_recorded(p);
+        *link = p->next_unrecorded;
+        p->next_unrecorded = NULL;
+        p->unrecorded = false;
+    }
+}
+
+/* ---- the round ---- */
+
+static int write_meta(struct round *round, struct diag *diag)
+{
+    struct flusher *flusher = &round->log->flusher;
+    decide_collect(round);
+    if (!round->decides && !round->rolled && !round->record_all)
+        return 0;
+    collect_records(round);
+    decided_collect(flusher, &round->batch);
+    crash_point("decide.before");
+    TRY(log_meta_apply(round->log, &round->batch, diag));
+    crash_point("decide.done");
+    forget_recorded(round);
+    decided_forget(flusher);
+    return 0;
+}
+
+static void run_round(struct round *round)
+{
+    struct diag diag = {0};
+    int rc = log_status(round->log, &diag);
+    if (rc == 0) {
+        decide_prepare(round);
+        rc = flush_targets(round, &diag);
+        if (rc == ERR_NOMEM)
+            log_line('E', "cannot flush: %s", diag.text);
+        if (rc < 0)
+            log_stop(round->log, rc, &diag);
+    }
+    if (rc < 0) {
+        decide_fail_all(round, rc);
+    } else {
+        publish_flushed(round);
+        rc = write_meta(round, &diag);
+        if (rc < 0 && log_status(round->log, NULL) < 0)
+            decide_fail_all(round, rc);
+        else
+            decide_finish(round, rc);
+        if (rc < 0)
+            log_line('E', "%s", diag.text);
+    }
+    for (size_t i = 0; i < round->target_count; i++)
+        round->targets[i].partition->in_round = false;
+    pthread_mutex_lock(&round->log->flusher.mutex);
+    pthread_cond_broadcast(&round->log->flusher.progress);
+    pthread_mutex_unlock(&round->log->flusher.mutex);
+}
+
+static void round_deinit(struct round *round)
+{
+    free(round->targets);
+    meta_batch_deinit(&round->batch);
+}
+
+static bool more_work(struct flusher *flusher)
+{
+    pthread_mutex_lock(&flusher->mutex);
+    bool more = flusher->dirty != NULL || flusher->requests != NULL;
+    pthread_mutex_unlock(&flusher->mutex);
+    more = more || flusher->unrecorded != NULL || flusher->decided != NULL;
+    return more && log_status(flusher->log, NULL) == 0;
+}
+
+static void *flusher_main(void *context)
+{
+    struct flusher *flusher = context;
+    bool running = true;
+    /* The last rounds flush the markers that the one before wrote, and then remove the decisions.
+     * Their number is bounded, so that a full disk cannot keep a log from closing. */
+    for (int last_rounds = 0; running || (last_rounds < 4 && more_work(flusher));) {
+        struct round round = {.log = flusher->log};
+        meta_batch_init(&round.batch);
+        running = next_round(flusher, &round);
+        run_round(&round);
+        round_deinit(&round);
+        if (!running)
+            last_rounds++;
+    }
+    struct round round = {.log = flusher->log, .requests = flusher->deferred};
+    flusher->deferred = NULL;
+    decide_fail_all(&round, ERR_STOPPED);
+    return NULL;
+}
+
+/* ---- start and stop ---- */
+
+static void init_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+int flusher_init(struct log *log, struct diag *diag)
+{
+    struct flusher *flusher = &log->flusher;
+    flusher->log = log;
+    pthread_mutex_init(&flusher->mutex, NULL);
+    init_condition(&flusher->work);
+    init_condition(&flusher->progress);
+    flusher->pool = sync_pool_create(log->dir);
+    return flusher->pool != NULL ? 0 : diag_set(diag, ERR_NOMEM, "no memory to open %s", log->dir);
+}
+
+int flusher_start(struct log *log, struct diag *diag)
+{
+    struct flusher *flusher = &log->flusher;
+    flusher->next_record_ms = clock_mono_ms() + RECORD_INTERVAL_MS;
+    if (pthread_create(&flusher->thread, NULL, flusher_main, flusher) != 0)
+        return diag_set(diag, ERR_NOMEM, "cannot start the flusher of %s", log->dir);
+    flusher->started = true;
+    return 0;
+}
+
+int flusher_flush_all(struct log *log, struct diag *diag)
+{
+    struct round round = {.log = log};
+    meta_batch_init(&round.batch);
+    take_due(&log->flusher, &round, true);
+    int rc = flush_targets(&round, diag);
+    if (rc == 0)
+        publish_flushed(&round);
+    for (size_t i = 0; i < round.target_count; i++)
+        round.targets[i].partition->in_round = false;
+    round_deinit(&round);
+    return rc;
+}
+
+void flusher_stop(struct log *log)
+{
+    struct flusher *flusher = &log->flusher;
+    if (flusher->started) {
+        pthread_mutex_lock(&flusher->mutex);
+        flusher->stopping = true;
+        pthread_cond_signal(&flusher->work);
+        pthread_mutex_unlock(&flusher->mutex);
+        pthread_join(flusher->thread, NULL);
+    }
+    while (flusher->decided != NULL) {
+        struct decided *decided = flusher->decided;
+        flusher->decided = decided->next;
+        free(decided);
+    }
+    sync_pool_destroy(flusher->pool);
+    pthread_mutex_destroy(&flusher->mutex);
+    pthread_cond_destroy(&flusher->work);
+    pthread_cond_destroy(&flusher->progress);
+}

@@ -1,0 +1,296 @@
+/* group.c: the committed offsets of consumer groups.
+ *
+ * An offset is stored under group, topic id and partition, durably, in meta. It refers to the
+ * topic's id: when a topic is deleted its offsets go with it, and a new topic of the same name
+ * starts without any. group_commit writes at once; txn_add_offsets adds the same puts to the
+ * decision of a transaction.
+ *
+ * Offsets are not checked against the partition: a group may commit what it likes, as in Kafka. Lag
+ * is the caller's subtraction. Membership, generations and expiry come with the wire protocol. */
+#include "log/log_internal.h"
+#include "runtime/base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int check_group(const char *group, struct diag *diag)
+{
+    size_t length = group != NULL ? strlen(group) : 0;
+    if (length == 0 || length > META_GROUP_BYTES)
+        return diag_set(diag, ERR_INVALID, "a group's name has 1 to %d bytes, not %zu",
+                        META_GROUP_BYTES, length);
+    return 0;
+}
+
+static int find_place(struct log *log, const char *name, int32_t partition,
+                      struct meta_place *place, struct diag *diag)
+{
+    int rc = 0;
+    pthread_mutex_lock(&log->topics_mutex);
+    struct topic *topic = topic_find(log, name);
+    if (topic == NULL)
+        rc = topic_not_found(log, name, diag);
+    else if (partition < 0 || partition >= topic->partition_count)
+        rc = diag_set(diag, ERR_NOT_FOUND, "topic %s has partitions 0 to %d, not %d", name,
+                      topic->partition_count - 1, partition);
+    else
+        *place = (struct meta_place){topic->id, partition};
+    pthread_mutex_unlock(&log->topics_mutex);
+    return rc;
+}
+
+int group_collect(struct log *log, const char *group, const struct group_offset *offsets,
+                  size_t count, struct meta_batch *batch, struct diag *diag)
+{
+    TRY(check_group(group, diag));
+    for (size_t i = 0; i < count; i++) {
+        struct meta_place place;
+        TRY(find_place(log, offsets[i].topic, offsets[i].partition, &place, diag));
+        size_t length = strnlen(offsets[i].metadata, sizeof offsets[i].metadata);
+        if (offsets[i].offset < 0)
+            return diag_set(diag, ERR_INVALID, "group %s: offset %lld of %s-%d is negative", group,
+                            (long long)offsets[i].offset, offsets[i].topic, offsets[i].partition);
+        struct meta_offset offset = {offsets[i].offset,
+                                     offsets[i].commit_time_ms != 0 ? offsets[i].commit_time_ms
+                                                                    : clock_wall_ms(),
+                                     bytes_of(offsets[i].metadata, length)};
+        meta_put_offset(batch, group, &place, &offset);
+    }
+    return buf_ok(&batch->operations) ? 0
+                                      : diag_set(diag, ERR_NOMEM, "no memory for group offsets");
+}
+
+int group_commit(struct log *log, const char *group, const struct group_offset *offsets,
+                 size_t count, struct diag *diag)
+{
+    struct meta_batch batch;
+    TRY(log_status(log, diag));
+    meta_batch_init(&batch);
+    int rc = group_collect(log, group, offsets, count, &batch, diag);
+    if (rc == 0)
+        rc = log_meta_apply(log, &batch, diag);
+    meta_batch_deinit(&batch);
+    return rc;
+}
+
+static void fill_offset(struct group_offset *out, const char *topic, int32_t partition,
+                        const struct meta_offset *offset)
+{
+    memset(out, 0, sizeof *out);
+    memcpy(out->topic, topic, strnlen(topic, sizeof out->topic - 1));
+    out->partition = partition;
+    out->offset = offset->offset;
+    out->commit_time_ms = offset->commit_time_ms;
+    size_t size = offset->metadata.size;
+    if (size >= sizeof out->metadata)
+        size = sizeof out->metadata - 1;
+    memcpy(out->metadata, offset->metadata.data, size);
+}
+
+int group_fetch(struct log *log, const char *group, const char *topic, int32_t partition,
+                struct group_offset *out)
+{
+    struct meta_place place;
+    struct meta_offset offset = {.offset = -1, .metadata = bytes_of("", 0)};
+    struct buf key, value;
+    fill_offset(out, topic, partition, &offset);
+    TRY(check_group(group, NULL));
+    TRY(find_place(log, topic, partition, &place, NULL));
+    buf_init(&key, 0);
+    buf_init(&value, 0);
+    meta_encode_offset_key(&key, group, &place);
+    int rc = buf_ok(&key)
+                 ? meta_get(log->meta, META_OFFSETS, bytes_of(key.data, key.size), &value, NULL)
+                 : ERR_NOMEM;
+    if (rc == 0)
+        rc = meta_read_offset(bytes_of(value.data, value.size), &offset);
+    if (rc == 0)
+        fill_offset(out, topic, partition, &offset);
+    buf_deinit(&key);
+    buf_deinit(&value);
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+/* ---- a whole group ---- */
+
+struct describe {
+    struct buf entries; /* struct stored_offset each */
+};
+struct stored_offset {
+    struct meta_place place;
+    int64_t offset, commit_time_ms;
+    char metadata[256];
+};
+
+static int describe_one(void *context, struct bytes key, struct bytes value, struct diag *diag)
+{
+    struct describe *describe = context;
+    struct stored_offset stored = {0};
+    struct meta_offset offset;
+    struct bytes group;
+    (void)diag;
+    TRY(meta_read_offset_key(key, &group, &stored.place));
+    TRY(meta_read_offset(value, &offset));
+    stored.offset = offset.offset;
+    stored.commit_time_ms = offset.commit_time_ms;
+    size_t size = offset.metadata.size < sizeof stored.metadata ? offset.metadata.size
+                                                                : sizeof stored.metadata - 1;
+    memcpy(stored.metadata, offset.metadata.data, size);
+    buf_append(&describe->entries, &stored, sizeof stored);
+    return buf_ok(&describe->entries) ? 0 : ERR_NOMEM;
+}
+
+static int compare_offsets(const void *a, const void *b)
+{
+    const struct group_offset *left = a, *right = b;
+    int order = strcmp(left->topic, right->topic);
+    return order != 0 ? order
+                      : (left->partition > right->partition) - (left->partition < right->partition);
+}
+
+/* Topics by name; offsets of topics that are gone are left out. */
+static size_t resolve(struct log *log, const struct describe *describe, struct group_offset *out)
+{
+    size_t count = 0, stored_count = describe->entries.size / sizeof(struct stored_offset);
+    pthread_mutex_lock(&log->topics_mutex);
+    for (size_t i = 0; i < stored_count; i++) {
+        struct stored_offset stored;
+        memcpy(&stored, describe->entries.data + i * sizeof stored, sizeof stored);
+        struct topic *topic = topic_find_id(log, &stored.place.topic);
+        if (topic == NULL)
+            continue;
+        struct meta_offset offset = {stored.offset, stored.commit_time_ms,
+                                     bytes_text(stored.metadata)};
+        fill_offset(&out[count++], topic->name, stored.place.partition, &offset);
+    }
+    pthread_mutex_unlock(&log->topics_mutex);
+    return count;
+}
+
+/* Group and the zero byte after it, so that no longer name matches. */
+static struct bytes group_prefix(const char *group)
+{
+    return bytes_of(group, strlen(group) + 1);
+}
+
+int group_describe(struct log *log, const char *group, struct group_offset **offsets, size_t *count)
+{
+    struct describe describe;
+    *offsets = NULL;
+    *count = 0;
+    TRY(check_group(group, NULL));
+    buf_init(&describe.entries, 0);
+    int rc = meta_scan(log->meta, META_OFFSETS, group_prefix(group), describe_one, &describe, NULL);
+    size_t stored_count = describe.entries.size / sizeof(struct stored_offset);
+    if (rc == 0 && stored_count > 0) {
+        *offsets = malloc(stored_count * sizeof **offsets);
+        if (*offsets == NULL)
+            rc = ERR_NOMEM;
+        else
+            *count = resolve(log, &describe, *offsets);
+    }
+    buf_deinit(&describe.entries);
+    if (rc == 0 && *count == 0) {
+        free(*offsets);
+        *offsets = NULL;
+        return ERR_NOT_FOUND;
+    }
+    if (rc == 0)
+        qsort(*offsets, *count, sizeof **offsets, compare_offsets);
+    return rc;
+}
+
+/* ---- names ---- */
+
+struct name_list {
+    struct buf texts; /* each with its zero byte */
+    size_t count;
+    size_t last; /* where the last name begins */
+};
+
+static int list_one(void *context, struct bytes key, struct bytes value, struct diag *diag)
+{
+    struct name_list *list = context;
+    struct meta_place place;
+    struct bytes group;
+    (void)value;
+    (void)diag;
+    TRY(meta_read_offset_key(key, &group, &place));
+    if (list->count > 0 && strlen((const char *)list->texts.data + list->last) == group.size &&
+        memcmp(list->texts.data + list->last, group.data, group.size) == 0)
+        return 0;
+    list->last = list->texts.size;
+    buf_append_bytes(&list->texts, group);
+    buf_u8(&list->texts, 0);
+    list->count++;
+    return buf_ok(&list->texts) ? 0 : ERR_NOMEM;
+}
+
+int group_list(struct log *log, char ***groups, size_t *count)
+{
+    struct name_list list = {0};
+    *groups = NULL;
+    *count = 0;
+    buf_init(&list.texts, 0);
+    int rc = meta_scan(log->meta, META_OFFSETS, bytes_of(NULL, 0), list_one, &list, NULL);
+    if (rc == 0) {
+        char **pointers = malloc((list.count + 1) * sizeof *pointers + list.texts.size);
+        if (pointers == NULL)
+            rc = ERR_NOMEM;
+        else {
+            char *text = (char *)(pointers + list.count + 1);
+            if (list.texts.size > 0)
+                memcpy(text, list.texts.data, list.texts.size);
+            for (size_t i = 0; i < list.count; i++, text += strlen(text) + 1)
+                pointers[i] = text;
+            pointers[list.count] = NULL;
+            *groups = pointers;
+            *count = list.count;
+        }
+    }
+    buf_deinit(&list.texts);
+    return rc;
+}
+
+/* ---- deletion ---- */
+
+struct delete_scan {
+    struct meta_batch *batch;
+    const struct uuid *topic; /* NULL: all */
+};
+
+static int delete_one(void *context, struct bytes key, struct bytes value, struct diag *diag)
+{
+    struct delete_scan *scan = context;
+    struct meta_place place;
+    struct bytes group;
+    (void)value;
+    (void)diag;
+    TRY(meta_read_offset_key(key, &group, &place));
+    if (scan->topic == NULL || memcmp(scan->topic, &place.topic, sizeof place.topic) == 0)
+        meta_delete(scan->batch, META_OFFSETS, key);
+    return 0;
+}
+
+int group_collect_topic_deletes(struct log *log, const struct uuid *topic, struct meta_batch *batch,
+                                struct diag *diag)
+{
+    struct delete_scan scan = {batch, topic};
+    return meta_scan(log->meta, META_OFFSETS, bytes_of(NULL, 0), delete_one, &scan, diag);
+}
+
+int group_delete(struct log *log, const char *group, struct diag *diag)
+{
+    struct meta_batch batch;
+    struct delete_scan scan = {&batch, NULL};
+    TRY(log_status(log, diag));
+    TRY(check_group(group, diag));
+    meta_batch_init(&batch);
+    int rc = meta_scan(log->meta, META_OFFSETS, group_prefix(group), delete_one, &scan, diag);
+    if (rc == 0 && batch.count == 0)
+        rc = diag_set(diag, ERR_NOT_FOUND, "there is no group %s", group);
+    if (rc == 0)
+        rc = log_meta_apply(log, &batch, diag);
+    meta_batch_deinit(&batch);
+    return rc;
+}

@@ -1,0 +1,430 @@
+/* log_internal.h: what the files of log/ share with each other, and nobody else sees.
+ *
+ * Lock order (take from top to bottom, never upwards; README.md says what each protects):
+ *   partition.purge_mutex → log.topics_mutex → log.producers_mutex → producer.mutex → partition.mutex → partition.list_mutex → flusher.mutex
+ *   → fd_cache.mutex; and, held alone: partition.watch_mutex, log.status_mutex, LMDB's writer lock inside meta_apply.
+ * No partition lock but purge_mutex is held over an fdatasync or over a write to meta. */
+#ifndef WEIR_LOG_LOG_INTERNAL_H
+#define WEIR_LOG_LOG_INTERNAL_H
+
+#include "log/log.h"
+#include "log/meta.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    LOG_PATH_BYTES = 4096,
+    INDEX_INTERVAL_BYTES = 4096,   /* one index entry for so many bytes of records */
+    INDEX_PENDING = 32,            /* entries kept in memory before they are written */
+    MARKER_BYTES = 78,
+    MARKER_ROOM_BYTES = 4096,      /* reserved ahead of a decision, for its markers */
+    RECHECK_BYTES = 65536,         /* so much below the flushed end is verified when a log is opened */
+    HINT_COUNT = 16,
+    PARTITION_LIMIT = 10000
+};
+#define NO_OFFSET INT64_MAX /* "no undecided transaction" */
+
+/* ---- config.c ---- */
+struct topic_config {
+    int64_t segment_bytes, segment_ms, max_message_bytes, timestamp_after_max_ms;
+    bool internal, compacted;
+};
+struct config_set { /* what a topic's creator set; texts are owned */
+    size_t count;
+    struct config_pair { char *key, *value; } *pairs;
+};
+void config_set_deinit(struct config_set *set);
+/* Checks and merges entries into set. On error set is unchanged. */
+int config_set_merge(struct config_set *set, const struct config_entry *entries, size_t count, struct diag *diag);
+int config_set_copy(const struct config_set *from, struct config_set *to);
+int config_set_encode(const struct config_set *set, struct buf *out);
+int config_set_decode(struct bytes in, uint16_t count, struct config_set *set);
+/* Effective values. */
+void config_effective(const struct config_set *set, const struct log_options *options, struct topic_config *config);
+/* Text of one key; ERR_NOT_FOUND for an unknown key or one without value or default. */
+int config_text(const struct config_set *set, const struct log_options *options, const char *key, char *value, size_t value_size, bool *is_set);
+/* The i-th known key, NULL after the last. */
+const char *config_key(size_t i);
+
+/* ---- lock.c ---- */
+/* Takes DIR/LOCK for this process. ERR_BUSY names the holder. */
+int lock_take(const char *dir, int *fd, struct diag *diag);
+void lock_release(int fd);
+/* Whether DIR is, or may become, a data directory: before anything is written into it. */
+int format_precheck(const char *dir, bool may_create, struct diag *diag);
+/* Reads or (may_create) writes DIR/FORMAT. */
+int format_check(const char *dir, bool may_create, struct diag *diag);
+
+/* ---- fd_cache.c ---- */
+struct segment;
+struct fd_cache {
+    pthread_mutex_t mutex;
+    struct segment *newest, *oldest; /* open descriptors, by last use */
+    int32_t open_count, limit;
+};
+void fd_cache_init(struct fd_cache *cache);
+void fd_cache_deinit(struct fd_cache *cache);
+/* Opens the segment's .log when it is not, and keeps it open until the matching unpin. */
+int segment_pin(struct segment *segment, int *fd, struct diag *diag);
+void segment_unpin(struct segment *segment);
+/* Closes the descriptor of a segment that goes away; nobody has it pinned. */
+void segment_forget_fd(struct segment *segment);
+
+/* ---- segment.c, segment_index.c ---- */
+struct index_entry {
+    int32_t relative_offset; /* of the batch's last record */
+    int32_t position;        /* of the batch in .log */
+};
+struct time_entry {
+    int64_t timestamp_ms;    /* the largest so far */
+    int32_t relative_offset; /* last offset of the batch that has it */
+};
+struct segment_index {       /* owner: partition.list_mutex */
+    int32_t entry_count, time_count;     /* in the files */
+    int32_t pending_count, time_pending_count;
+    struct index_entry pending[INDEX_PENDING];
+    struct time_entry time_pending[INDEX_PENDING];
+    int64_t bytes_since_entry;
+    int64_t last_time_ms;                /* of the last time entry, INT64_MIN: none */
+    bool broken;                         /* a write failed: rebuilt on the next open */
+};
+struct segment {
+    struct partition *partition;
+    int64_t base_offset;
+    int64_t end_offset;                  /* of a closed one; -1: active. list_mutex */
+    _Atomic int64_t size_bytes;          /* whole batches; written by the holder of partition.mutex */
+    _Atomic int64_t flushed_bytes;
+    int64_t reserved_bytes;              /* the file has blocks up to here; partition.mutex */
+    int64_t created_ms, last_write_ms;   /* partition.mutex; constant once closed */
+    int64_t max_timestamp_ms;            /* list_mutex; INT64_MIN: empty */
+    int64_t max_timestamp_offset;
+    struct segment_index *index;         /* NULL once closed */
+    bool recorded;                       /* meta has its closing record; flusher thread and recovery */
+    bool cut_needed;                     /* a failed write left bytes after size_bytes; partition.mutex */
+    int32_t references;                  /* list_mutex: the list's own, readers, the flusher */
+    int fd, pins;                        /* fd_cache.mutex */
+    struct segment *newer, *older;
+};
+void segment_path(const struct segment *segment, const char *suffix, char path[LOG_PATH_BYTES]);
+struct segment *segment_new(struct partition *partition, int64_t base_offset);
+void segment_free(struct segment *segment);
+/* Creates the files of a new active segment. */
+int segment_create_files(struct segment *segment, struct diag *diag);
+/* Writes one batch at the end: nothing changed on failure. Caller holds partition.mutex. */
+int segment_write(struct segment *segment, const uint8_t *batch, size_t size, struct diag *diag);
+/* Makes the batch just written visible: size, timestamps, index. Caller holds list_mutex. */
+void segment_publish(struct segment *segment, const struct batch_header *header, int64_t position);
+/* Cuts the file at size_bytes. */
+int segment_cut(struct segment *segment, struct diag *diag);
+int segment_reserve(struct segment *segment, int64_t bytes_ahead, struct diag *diag);
+/* Removes the three files. */
+int segment_remove_files(struct segment *segment, struct diag *diag);
+
+/* Notes a batch for the indexes, as Kafka does: an entry after each 4096 bytes. */
+void index_note(struct segment *segment, const struct batch_header *header, int64_t position);
+/* Writes what is pending. A failure marks the index broken, no more: it can be rebuilt. */
+void index_write_pending(struct segment *segment);
+/* On roll: the last time entry, then all pending; the index memory is freed. */
+void index_close(struct segment *segment);
+/* Position of a batch at or before the one that holds offset. Always right, whatever the index file holds. pending: a copy of the
+ * active segment's tail, or NULL. */
+int index_find_offset(struct segment *segment, const struct segment_index *tail, int64_t offset, int64_t *position, struct diag *diag);
+/* An offset such that no record before it has a timestamp ≥ timestamp_ms. */
+int index_find_time(struct segment *segment, const struct segment_index *tail, int64_t timestamp_ms, int64_t *offset, struct diag *diag);
+/* Recovery: loads the index files of the active segment and keeps the entries that agree with the file up to limit_bytes; gives
+ * a batch position at or before limit_bytes - RECHECK_BYTES to start checking from, with the offset expected there. The index
+ * memory is then as it was when that batch was noted last, and entries after it are forgotten (but see index_settle). */
+int index_load(struct segment *segment, int64_t limit_bytes, int64_t *position, int64_t *offset, struct diag *diag);
+/* After the walk: brings the files to what the memory says, writing only where they differ. */
+int index_settle(struct segment *segment, struct diag *diag);
+
+/* Walks the batches of a segment's file from a position to a limit. */
+struct segment_scan {
+    struct segment *segment;
+    int fd;
+    int64_t position, limit;       /* of the next batch; end of what may be read */
+    bool whole;                    /* bring whole batches, not only headers */
+    struct buf chunk;
+    int64_t chunk_position;
+    size_t chunk_size;
+};
+int segment_scan_open(struct segment_scan *scan, struct segment *segment, int64_t position, int64_t limit, bool whole, struct diag *diag);
+void segment_scan_close(struct segment_scan *scan);
+/* 1: a batch at *position (borrowed bytes: the header, or all of it with whole); 0: the limit; ERR_RANGE: the limit cuts a batch;
+ * ERR_CORRUPT: no batch header there. On an error scan->position stays on the bad batch. */
+int segment_scan_next(struct segment_scan *scan, struct batch_header *header, struct bytes *batch, int64_t *position, struct diag *diag);
+
+/* ---- topics and partitions ---- */
+struct topic {
+    struct log *log;
+    char name[250];
+    struct uuid id;
+    int32_t partition_count;
+    int64_t created_ms;
+    struct config_set config;      /* log.topics_mutex */
+    _Atomic int64_t segment_bytes, segment_ms, max_message_bytes, timestamp_after_max_ms;
+    bool internal;
+    struct partition **partitions;
+    struct topic *next_deleted;    /* deleted topics wait here for log_close */
+};
+
+struct open_txn {
+    int64_t producer_id, first_offset;
+};
+struct watcher {
+    void (*fn)(void *context);
+    void *context;
+};
+struct read_hint {
+    int64_t offset, position;
+    struct segment *segment;
+};
+struct partition {
+    struct log *log;
+    struct topic *topic;
+    int32_t index;
+
+    pthread_mutex_t purge_mutex;   /* one purge at a time; held over its write to meta */
+    pthread_mutex_t mutex;         /* appends, rolls, open transactions */
+    struct open_txn *open_txns;
+    int32_t open_count, open_capacity;
+    struct segment *active;        /* the last of segments; NULL: no file yet */
+
+    pthread_mutex_t list_mutex;    /* segments, aborted, hints, stop reason */
+    struct segment **segments;
+    int32_t segment_count, segment_capacity;
+    struct aborted *aborted;       /* sorted by last offset */
+    size_t aborted_count, aborted_capacity;
+    struct read_hint hints[HINT_COUNT];
+    struct diag stop_reason;
+
+    _Atomic int64_t start_offset, end_offset, flushed_end, first_undecided;
+    atomic_int status;             /* 0 or the code that stopped it */
+    atomic_bool deleted;
+    bool directory_dirty;          /* a file was made and its directory not flushed; partition.mutex */
+
+    /* flusher.mutex */
+    atomic_bool dirty;
+    bool urgent;
+    int64_t dirty_since_ms;
+    struct partition *next_dirty, *previous_dirty;
+    /* flusher thread (and recovery, before it runs) */
+    bool in_round;
+    bool unrecorded;               /* flushed is ahead of what meta has; in flusher.unrecorded */
+    struct partition *next_unrecorded;
+    struct meta_partition flushed; /* what a record of the flushed end would say */
+
+    pthread_mutex_t watch_mutex;
+    pthread_cond_t watch_quiet;
+    struct watcher *watchers;
+    int32_t watcher_count, watchers_running;
+};
+
+struct meta_place partition_place(const struct partition *partition);
+void partition_directory(const struct partition *partition, char path[LOG_PATH_BYTES]);
+struct partition *partition_new(struct topic *topic, int32_t index);
+void partition_free(struct partition *partition);
+int partition_add_segment(struct partition *partition, struct segment *segment); /* list_mutex held */
+/* Stops the partition (first reason wins) and says so once. Returns code. */
+int partition_stop(struct partition *partition, int code, const struct diag *diag);
+/* 0 when the partition can be read (written). */
+int partition_readable(struct partition *partition, struct diag *diag);
+int partition_writable(struct partition *partition, struct diag *diag);
+int64_t partition_high_watermark(struct partition *partition);
+int64_t partition_stable(struct partition *partition);
+void partition_notify(struct partition *partition);    /* calls watchers; no locks held */
+/* Checks a batch as partition_append promises. */
+int partition_check_batch(struct partition *partition, const uint8_t *batch, size_t size, struct batch_header *header, struct diag *diag);
+/* Appends under partition.mutex. Markers never roll a segment for its size. */
+int partition_append_locked(struct partition *partition, uint8_t *batch, const struct batch_header *header, bool is_marker,
+                            int64_t *base_offset, struct diag *diag);
+int partition_append_marker(struct partition *partition, bool commit, int64_t producer_id, int16_t epoch, int64_t *offset,
+                            struct diag *diag); /* takes the mutex */
+int partition_open_txn(struct partition *partition, int64_t producer_id, int64_t first_offset);  /* mutex held */
+void partition_close_txn(struct partition *partition, int64_t producer_id);                      /* mutex held */
+int partition_add_aborted(struct partition *partition, const struct aborted *aborted);           /* list_mutex held */
+void segment_release(struct segment *segment); /* drops a reference; takes list_mutex */
+
+/* group.c: resolves topics and adds the puts to batch. ERR_NOT_FOUND, ERR_INVALID. */
+int group_collect(struct log *log, const char *group, const struct group_offset *offsets, size_t count, struct meta_batch *batch,
+                  struct diag *diag);
+/* Adds deletes of every group's offsets of a topic to batch. */
+int group_collect_topic_deletes(struct log *log, const struct uuid *topic, struct meta_batch *batch, struct diag *diag);
+
+/* topic.c */
+struct topic *topic_find(struct log *log, const char *name);                  /* topics_mutex held */
+struct topic *topic_find_id(struct log *log, const struct uuid *id);          /* topics_mutex held */
+int topic_not_found(struct log *log, const char *name, struct diag *diag);    /* topics_mutex held */
+struct partition *log_find_place(struct log *log, const struct meta_place *place); /* topics_mutex held; NULL: none */
+/* Loads topics from meta, finishes interrupted creations and deletions. */
+int topics_load(struct log *log, struct diag *diag);
+void topic_free(struct topic *topic);
+
+/* ---- recovery.c, recovery_txn.c ---- */
+/* Loads what meta knows of all partitions, checks their files and tails. Damage stops a partition and is no error here. */
+int recover_partitions(struct log *log, struct diag *diag);
+/* Completes decided transactions, aborts undecided ones and fences their producers, flushes. */
+int recover_transactions(struct log *log, struct diag *diag);
+/* An offset scan over a partition's batches, headers only, before other threads exist. fn: 0 to go on. */
+typedef int (*partition_walk_fn)(void *context, const struct batch_header *header);
+int partition_walk(struct partition *partition, int64_t from_offset, partition_walk_fn fn, void *context, struct diag *diag);
+
+/* ---- transactions ---- */
+enum txn_state {
+    TXN_NONE,
+    TXN_OPEN,
+    TXN_DECIDING /* in the hands of the flusher */
+};
+struct participant {
+    struct partition *partition;
+    int64_t first_offset;  /* of the open transaction; -1: nothing appended */
+    int64_t end_offset;
+    int64_t marker_offset; /* -1: not appended yet; -2: cannot be (partition deleted or stopped) */
+    int64_t lower_bound;
+    int32_t next_sequence;
+};
+struct producer {
+    struct log *log;
+    char *transactional_id; /* NULL: none */
+    int64_t id;
+    int16_t epoch;
+    pthread_mutex_t mutex;
+    pthread_cond_t quiet;   /* state left TXN_DECIDING, or the request was answered */
+    enum txn_state state;
+    atomic_bool fenced, closed;
+    _Atomic int32_t references; /* the handle, the flusher, openers that fence it; reaches 0 under log.producers_mutex */
+    struct participant *participants;
+    uint32_t participant_count, participant_capacity, last_participant;
+    struct meta_batch offsets; /* group offsets of the open transaction */
+    struct producer *next;     /* log.producers */
+
+    /* the request in the flusher's hands: one at a time. Written by the flusher while state is TXN_DECIDING */
+    bool wants_commit;
+    bool decided;           /* the commit is durable; markers may be missing */
+    bool answered;          /* done was called, or answer can be read. mutex */
+    int answer, failure;    /* failure: why it cannot be finished now */
+    uint64_t sequence;      /* of its decision */
+    void (*done)(void *context, int code);
+    void *done_context;
+    struct producer *next_request;
+};
+void producer_release(struct producer *producer);
+void producers_abort_all(struct log *log); /* at log_close */
+
+struct flusher;
+/* decide.c: the flusher's part of a transaction. */
+struct decided { /* a decision whose markers are not all below the flushed end */
+    uint64_t sequence;
+    struct decided *next;
+    bool removed; /* its delete is in the batch that is being applied */
+    uint32_t count;
+    struct decided_part {
+        struct partition *partition;
+        int64_t marker_end;
+    } parts[];
+};
+struct round;
+/* Before the flush: reserves room for markers, writes abort markers, names the files to flush. */
+void decide_prepare(struct round *round);
+/* After the flush: adds the decisions to the round's batch. */
+void decide_collect(struct round *round);
+/* After the batch was applied (code 0) or not: moves last stable offsets, writes commit markers, answers. */
+void decide_finish(struct round *round, int code);
+/* The writer stopped. */
+void decide_fail_all(struct round *round, int code);
+/* Deletes of the decisions whose markers are flushed; forget frees them once the batch was applied. */
+void decided_collect(struct flusher *flusher, struct meta_batch *batch);
+void decided_forget(struct flusher *flusher);
+
+/* ---- flusher.c ---- */
+struct sync_pool;
+struct flusher {
+    struct log *log;
+    pthread_mutex_t mutex;
+    pthread_cond_t work, progress;
+    pthread_t thread;
+    bool started, stopping;
+    struct partition *dirty, *last_dirty; /* oldest first */
+    bool urgent;                          /* some dirty partition is awaited */
+    struct producer *requests, *last_request;
+    _Atomic int32_t waiters;
+    /* flusher thread alone */
+    struct producer *deferred;            /* could not be finished (disk full): tried again */
+    struct partition *unrecorded;         /* flushed ends newer than meta's */
+    int64_t next_record_ms, next_retry_ms;
+    struct decided *decided;
+    uint64_t next_sequence;
+    struct sync_pool *pool;
+};
+struct flush_target {
+    struct partition *partition;
+    struct meta_partition flushed; /* what the flush of this round will have made durable */
+    bool sync;                     /* false: only its last stable offset may move (durability=os) */
+    bool moved;                    /* the high watermark moved */
+};
+struct round {
+    struct log *log;
+    struct producer *requests;
+    struct flush_target *targets;
+    size_t target_count, target_capacity;
+    struct meta_batch batch;
+    bool decides;                  /* batch holds decisions: it must be applied */
+    bool rolled;                   /* a closed segment waits for its record */
+    bool record_all;               /* the second is over: persist every newer flushed end */
+};
+int flusher_init(struct log *log, struct diag *diag);
+int flusher_start(struct log *log, struct diag *diag);
+/* Last rounds: everything flushed and recorded, unless the writer was stopped. Joins and frees. */
+void flusher_stop(struct log *log);
+void flusher_mark_dirty(struct partition *partition);
+void flusher_submit(struct producer *producer);
+/* The partition takes part in this round; its files are flushed (sync) or not. */
+int round_add_target(struct round *round, struct partition *partition, bool sync);
+/* Recovery, before the thread runs: flushes every dirty partition. */
+int flusher_flush_all(struct log *log, struct diag *diag);
+void flusher_note_unrecorded(struct partition *partition);
+/* Adds the record of the flushed end, and of closed segments below it, to batch. */
+void partition_put_record(struct partition *partition, struct meta_batch *batch);
+
+/* sync_pool.c: parallel fdatasync. */
+struct sync_job {
+    int fd;              /* -1: a directory */
+    const char *path;
+    int code;
+    struct diag diag;
+};
+struct sync_pool *sync_pool_create(const char *directory);
+void sync_pool_destroy(struct sync_pool *pool);
+/* Runs all jobs; 0 or the first failure. Nothing is retried. */
+int sync_pool_run(struct sync_pool *pool, struct sync_job *jobs, size_t count, struct diag *diag);
+
+/* ---- the log ---- */
+struct log {
+    char *dir;
+    struct log_options options;
+    int lock_fd;
+    struct meta *meta;
+    struct fd_cache fds;
+    struct flusher flusher;
+
+    pthread_mutex_t topics_mutex;
+    struct topic **topics; /* sorted by name */
+    size_t topic_count, topic_capacity;
+    struct topic *deleted_topics;
+
+    pthread_mutex_t open_mutex;   /* one producer_open at a time; taken before all others */
+    pthread_mutex_t producers_mutex;
+    struct producer *producers;
+    int64_t next_producer_id, producer_id_limit;
+
+    atomic_int status;
+    pthread_mutex_t status_mutex;
+    struct diag stop_reason;
+};
+/* Stops the writer for good (P9). First reason wins. Returns code. */
+int log_stop(struct log *log, int code, const struct diag *diag);
+/* meta_apply, and ERR_IO stops the writer. */
+int log_meta_apply(struct log *log, const struct meta_batch *batch, struct diag *diag);
+
+#endif

@@ -1,0 +1,211 @@
+/* log_open.c: opening and closing a log, and stopping its writer.
+ *
+ * The order of opening is the order in which things may be trusted: lock (nobody else writes),
+ * FORMAT (we can read it), meta (what is known), topics, tails of the partitions against what is
+ * known, transactions, and only then the flusher and callers. Closing goes back: open transactions
+ * are aborted, the flusher's last rounds flush and record everything, files are closed.
+ *
+ * log_stop is the end of writing: after a failed flush nothing that this process says about
+ * durability can be believed, so that it says no more. Readers go on with what was flushed before.
+ */
+#include "log/log_internal.h"
+#include "runtime/base/io.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    DIR_LIMIT_BYTES = 3000, /* leaves room for the longest topic's files */
+    FLUSH_INTERVAL_MS = 5,
+    FLUSH_INTERVAL_OS_MS = 1000
+};
+#define SEGMENT_BYTES_DEFAULT (INT64_C(1) << 30)
+#define SEGMENT_MS_DEFAULT    (INT64_C(7) * 24 * 3600 * 1000)
+
+const char *log_dir(const struct log *log)
+{
+    return log->dir;
+}
+
+int log_status(struct log *log, struct diag *diag)
+{
+    int code = atomic_load(&log->status);
+    if (code == 0)
+        return 0;
+    pthread_mutex_lock(&log->status_mutex);
+    if (diag != NULL)
+        *diag = log->stop_reason;
+    pthread_mutex_unlock(&log->status_mutex);
+    return code;
+}
+
+int log_stop(struct log *log, int code, const struct diag *diag)
+{
+    pthread_mutex_lock(&log->status_mutex);
+    bool first = atomic_load(&log->status) == 0;
+    if (first) {
+        if (diag != NULL)
+            log->stop_reason = *diag;
+        log->stop_reason.code = code;
+        atomic_store(&log->status, code);
+    }
+    pthread_mutex_unlock(&log->status_mutex);
+    if (first)
+        log_line('E', "%s: the writer is stopped: %s", log->dir, log->stop_reason.text);
+    return code;
+}
+
+int log_meta_apply(struct log *log, const struct meta_batch *batch, struct diag *diag)
+{
+    struct diag why = {0};
+    int rc = meta_apply(log->meta, batch, &why);
+    if (rc < 0 && diag != NULL)
+        *diag = why;
+    if (rc == ERR_IO || rc == ERR_CORRUPT)
+        log_stop(log, rc, &why);
+    return rc;
+}
+
+static struct log *log_new(const char *dir, const struct log_options *options)
+{
+    struct log *log = calloc(1, sizeof *log);
+    if (log == NULL)
+        return NULL;
+    log->dir = strdup(dir);
+    if (log->dir == NULL) {
+        free(log);
+        return NULL;
+    }
+    /* "a/" and "a" name the same directory; paths in messages look better without. */
+    for (size_t n = strlen(log->dir); n > 1 && log->dir[n - 1] == '/'; n--)
+        log->dir[n - 1] = '\0';
+    if (options != NULL)
+        log->options = *options;
+    struct log_options *set = &log->options;
+    if (set->segment_bytes <= 0 || set->segment_bytes > INT32_MAX)
+        set->segment_bytes = SEGMENT_BYTES_DEFAULT;
+    if (set->segment_ms <= 0)
+        set->segment_ms = SEGMENT_MS_DEFAULT;
+    if (set->flush_interval_ms <= 0)
+        set->flush_interval_ms =
+            set->durability == DURABILITY_OS ? FLUSH_INTERVAL_OS_MS : FLUSH_INTERVAL_MS;
+    log->lock_fd = -1;
+    pthread_mutex_init(&log->topics_mutex, NULL);
+    pthread_mutex_init(&log->open_mutex, NULL);
+    pthread_mutex_init(&log->producers_mutex, NULL);
+    pthread_mutex_init(&log->status_mutex, NULL);
+    fd_cache_init(&log->fds);
+    return log;
+}
+
+static void free_topics(struct log *log)
+{
+    for (size_t i = 0; i < log->topic_count; i++)
+        topic_free(log->topics[i]);
+    free(log->topics);
+    while (log->deleted_topics != NULL) {
+        struct topic *topic = log->deleted_topics;
+        log->deleted_topics = topic->next_deleted;
+        topic_free(topic);
+    }
+}
+
+static void log_free(struct log *log)
+{
+    while (log->producers != NULL) {
+        atomic_store(&log->producers->references, 1); /* handles end with their log */
+        producer_release(log->producers);
+    }
+    free_topics(log);
+    fd_cache_deinit(&log->fds);
+    meta_close(log->meta);
+    lock_release(log->lock_fd);
+    pthread_mutex_destroy(&log->topics_mutex);
+    pthread_mutex_destroy(&log->open_mutex);
+    pthread_mutex_destroy(&log->producers_mutex);
+    pthread_mutex_destroy(&log->status_mutex);
+    free(log->dir);
+    free(log);
+}
+
+/* ---- opening ---- */
+
+static int prepare_directory(struct log *log, struct diag *diag)
+{
+    char path[LOG_PATH_BYTES];
+    bool may_create = !log->options.must_exist;
+    struct stat info;
+    if (stat(log->dir, &info) != 0 && !may_create)
+        return diag_set(diag, ERR_NOT_FOUND, "there is no data directory %s", log->dir);
+    if (may_create)
+        TRY(io_mkdirs(log->dir, diag));
+    TRY(format_precheck(log->dir, may_create, diag));
+    TRY(lock_take(log->dir, &log->lock_fd, diag));
+    TRY(format_check(log->dir, may_create, diag));
+    snprintf(path, sizeof path, "%s/topics", log->dir);
+    TRY(io_mkdir(path, diag));
+    snprintf(path, sizeof path, "%s/meta", log->dir);
+    return meta_open(path, 0, &log->meta, diag);
+}
+
+static int open_all(struct log *log, struct diag *diag)
+{
+    TRY(prepare_directory(log, diag));
+    TRY(topics_load(log, diag));
+    TRY(recover_partitions(log, diag));
+    TRY(recover_transactions(log, diag));
+    return flusher_start(log, diag);
+}
+
+int log_open(const char *dir, const struct log_options *options, struct log **out,
+             struct diag *diag)
+{
+    *out = NULL;
+    if (dir == NULL || dir[0] == '\0' || strlen(dir) > DIR_LIMIT_BYTES)
+        return diag_set(diag, ERR_INVALID, "a data directory's path has 1 to %d bytes",
+                        DIR_LIMIT_BYTES);
+    struct log *log = log_new(dir, options);
+    if (log == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory to open %s", dir);
+    int rc = flusher_init(log, diag);
+    if (rc == 0)
+        rc = open_all(log, diag);
+    if (rc < 0) {
+        flusher_stop(log);
+        log_free(log);
+        return rc;
+    }
+    *out = log;
+    return 0;
+}
+
+/* ---- closing ---- */
+
+/* What a clean stop leaves behind: whole indexes and no spare room. None of it is needed to open
+ * again. */
+static void tidy_partition(struct partition *partition)
+{
+    struct segment *active = partition->active;
+    struct diag diag;
+    if (active == NULL || partition_readable(partition, NULL) < 0)
+        return;
+    if (active->index->pending_count > 0 || active->index->time_pending_count > 0)
+        index_write_pending(active);
+    if ((active->reserved_bytes > atomic_load(&active->size_bytes) || active->cut_needed) &&
+        segment_cut(active, &diag) < 0)
+        log_line('W', "%s", diag.text);
+}
+
+void log_close(struct log *log)
+{
+    if (log == NULL)
+        return;
+    producers_abort_all(log);
+    flusher_stop(log);
+    for (size_t t = 0; t < log->topic_count; t++)
+        for (int32_t i = 0; i < log->topics[t]->partition_count; i++)
+            tidy_partition(log->topics[t]->partitions[i]);
+    log_free(log);
+}

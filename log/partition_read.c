@@ -1,0 +1,517 @@
+/* partition_read.c: reading a partition: by offset, by time; and forgetting its beginning (purge).
+ *
+ * A fetch is one pread of up to max_bytes from the page cache into the caller's buffer, then a walk
+ * over batch headers with a CRC check (hardware instruction) of each. Finding the position costs
+ * nothing in the usual case: the place where the last fetches ended is remembered (hints), so that
+ * a reader that goes on sequentially never searches an index. Only the first fetch, or a jump,
+ * searches: index entry, then headers.
+ *
+ * What is checked on every read, because the CRC leaves out a batch's base offset and length: the
+ * batch is where its predecessor ended, its offset is the one expected, its CRC is right. Anything
+ * else stops the partition, with file and position. Bytes at or above the bound (high watermark or
+ * last stable offset) are not even looked at: an append may be writing them at this moment. */
+#include "log/log_internal.h"
+#include "runtime/base/io.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FETCH_LEAST_BYTES = 4096 };
+
+/* ---- finding a place ---- */
+
+struct place {
+    struct segment *segment; /* with a reference */
+    int64_t position;        /* of a batch at or before the offset looked for */
+    int64_t end_offset;      /* of the segment: INT64_MAX when it is the active one */
+    bool exact;              /* position is that of the batch that begins with the offset */
+    bool has_tail;
+    struct segment_index tail;
+};
+
+/* The last segment that begins at or before offset; list_mutex held. */
+static int32_t find_segment(const struct partition *partition, int64_t offset)
+{
+    int32_t low = 0, high = partition->segment_count;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (partition->segments[middle]->base_offset <= offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low - 1;
+}
+
+static bool take_hint(struct partition *partition, int64_t offset, struct place *place)
+{
+    const struct read_hint *hint = &partition->hints[(uint64_t)offset % HINT_COUNT];
+    if (hint->segment != place->segment || hint->offset != offset)
+        return false;
+    place->position = hint->position;
+    place->exact = true;
+    return true;
+}
+
+/* ERR_RANGE when no segment holds the offset. */
+static int locate(struct partition *partition, int64_t offset, struct place *place,
+                  struct diag *diag)
+{
+    pthread_mutex_lock(&partition->list_mutex);
+    int32_t at = find_segment(partition, offset);
+    place->segment = NULL;
+    if (at >= 0) {
+        struct segment *segment = partition->segments[at];
+        place->segment = segment;
+        place->position = 0;
+        place->exact = offset == segment->base_offset;
+        place->end_offset = segment->end_offset >= 0 ? segment->end_offset : INT64_MAX;
+        place->has_tail = segment->index != NULL;
+        segment->references++;
+        if (place->exact || take_hint(partition, offset, place)) {
+            pthread_mutex_unlock(&partition->list_mutex);
+            return 0;
+        }
+        if (place->has_tail)
+            place->tail = *segment->index;
+    }
+    pthread_mutex_unlock(&partition->list_mutex);
+    if (place->segment == NULL)
+        return diag_set(diag, ERR_RANGE, "%s-%d has no segment with offset %" PRId64,
+                        partition->topic->name, partition->index, offset);
+    return index_find_offset(place->segment, place->has_tail ? &place->tail : NULL, offset,
+                             &place->position, diag);
+}
+
+static void keep_hint(struct partition *partition, struct segment *segment, int64_t offset,
+                      int64_t position)
+{
+    pthread_mutex_lock(&partition->list_mutex);
+    partition->hints[(uint64_t)offset % HINT_COUNT] = (struct read_hint){offset, position, segment};
+    pthread_mutex_unlock(&partition->list_mutex);
+}
+
+static int damaged(struct segment *segment, int64_t position, const char *why, struct diag *diag)
+{
+    char path[LOG_PATH_BYTES];
+    struct diag reason;
+    if (atomic_load(&segment->partition->deleted))
+        return partition_readable(segment->partition, diag);
+    segment_path(segment, "log", path);
+    diag_set(&reason, ERR_CORRUPT, "%s is damaged at byte %" PRId64 ": %s", path, position, why);
+    partition_stop(segment->partition, ERR_CORRUPT, &reason);
+    if (diag != NULL)
+        *diag = reason;
+    return ERR_CORRUPT;
+}
+
+/* Walks headers from place to the batch that contains offset. */
+static int walk_to(struct place *place, int64_t offset, struct diag *diag)
+{
+    struct segment_scan scan;
+    struct batch_header header;
+    struct bytes batch;
+    int64_t position, size = atomic_load(&place->segment->size_bytes);
+    struct diag why = {0};
+    int rc = segment_scan_open(&scan, place->segment, place->position, size, false, diag);
+    while (rc == 0) {
+        rc = segment_scan_next(&scan, &header, &batch, &position, &why);
+        if (rc == 1 && header.base_offset > offset)
+            rc = damaged(place->segment, position, "offsets do not continue", diag);
+        else if (rc == 1 && batch_last_offset(&header) >= offset) {
+            place->position = position;
+            break;
+        } else if (rc == 0)
+            rc = damaged(place->segment, size, "the segment ends before its last offset", diag);
+        else if (rc == ERR_RANGE || rc == ERR_CORRUPT)
+            rc = damaged(place->segment, scan.position, why.text, diag);
+        else if (rc == 1)
+            rc = 0;
+        else if (diag != NULL)
+            *diag = why;
+    }
+    segment_scan_close(&scan);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- fetching ---- */
+
+static int read_at(struct place *place, size_t size, struct fetch *fetch, struct diag *diag)
+{
+    int fd;
+    size_t got;
+    buf_clear(&fetch->bytes);
+    uint8_t *memory = buf_reserve(&fetch->bytes, size);
+    if (memory == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for a fetch of %zu bytes", size);
+    TRY(segment_pin(place->segment, &fd, diag));
+    int rc = io_pread(fd, memory, size, place->position, &got, diag);
+    segment_unpin(place->segment);
+    TRY(rc);
+    if (got < size)
+        return damaged(place->segment, place->position + (int64_t)got,
+                       "the file is shorter than what was written", diag);
+    fetch->bytes.size = got;
+    return 0;
+}
+
+/* Keeps the whole batches below bound. Returns 1 with *need when the first batch is larger than
+ * what was read. */
+static int keep_whole(struct place *place, int64_t offset, int64_t bound, struct fetch *fetch,
+                      size_t *need, struct diag *diag)
+{
+    struct bytes rest = bytes_of(fetch->bytes.data, fetch->bytes.size);
+    int64_t expected = -1;
+    struct diag why;
+    while (rest.size >= BATCH_HEADER_BYTES) {
+        int64_t position = place->position + (rest.data - fetch->bytes.data);
+        if (expected >= bound)
+            break;
+        struct batch_header header = {0};
+        int rc = batch_parse_header(rest, &header, &why);
+        if (rc == ERR_RANGE) {
+            *need = (size_t)load_be32(rest.data + 8) + BATCH_OVERHEAD_BYTES;
+            if (expected < 0 &&
+                (int64_t)*need <= atomic_load(&place->segment->size_bytes) - position)
+                return 1;
+            break;
+        }
+        if (rc == 0 &&
+            (expected >= 0 ? header.base_offset != expected
+                           : header.base_offset > offset || batch_last_offset(&header) < offset))
+            rc = diag_set(&why, ERR_CORRUPT, "offset %" PRId64 " where %" PRId64 " was expected",
+                          header.base_offset, expected >= 0 ? expected : offset);
+        if (rc == 0 && batch_last_offset(&header) >= bound)
+            break;
+        struct bytes batch = bytes_of(rest.data, (size_t)header.size_bytes);
+        if (rc == 0)
+            rc = batch_check_crc(batch, &why);
+        if (rc < 0)
+            return damaged(place->segment, position, why.text, diag);
+        expected = batch_last_offset(&header) + 1;
+        rest.data += batch.size;
+        rest.size -= batch.size;
+    }
+    fetch->bytes.size = (size_t)(rest.data - fetch->bytes.data);
+    if (expected >= 0)
+        fetch->next_offset = expected;
+    return 0;
+}
+
+static int compare_aborted(const void *a, const void *b)
+{
+    const struct aborted *left = a, *right = b;
+    if (left->first_offset != right->first_offset)
+        return left->first_offset < right->first_offset ? -1 : 1;
+    return 0;
+}
+
+/* Those that overlap [from, to); the list is sorted by last offset. */
+static int collect_aborted(struct partition *partition, int64_t from, int64_t to,
+                           struct fetch *fetch)
+{
+    int rc = 0;
+    fetch->aborted_count = 0;
+    pthread_mutex_lock(&partition->list_mutex);
+    size_t low = 0, high = partition->aborted_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (partition->aborted[middle].last_offset < from)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; rc == 0 && low < partition->aborted_count; low++) {
+        if (partition->aborted[low].first_offset >= to)
+            continue;
+        if (fetch->aborted_count == fetch->aborted_capacity) {
+            size_t capacity = fetch->aborted_capacity == 0 ? 8 : fetch->aborted_capacity * 2;
+            struct aborted *list = realloc(fetch->aborted, capacity * sizeof *list);
+            if (list == NULL) {
+                rc = ERR_NOMEM;
+                break;
+            }
+            fetch->aborted = list;
+            fetch->aborted_capacity = capacity;
+        }
+        fetch->aborted[fetch->aborted_count++] = partition->aborted[low];
+    }
+    pthread_mutex_unlock(&partition->list_mutex);
+    if (fetch->aborted_count > 1)
+        qsort(fetch->aborted, fetch->aborted_count, sizeof *fetch->aborted, compare_aborted);
+    return rc;
+}
+
+static int fetch_from(struct partition *partition, struct place *place, int64_t offset,
+                      int64_t bound, size_t max_bytes, struct fetch *fetch, struct diag *diag)
+{
+    if (!place->exact)
+        TRY(walk_to(place, offset, diag));
+    int64_t left = atomic_load(&place->segment->size_bytes) - place->position;
+    if (left < BATCH_HEADER_BYTES)
+        return damaged(place->segment, place->position, "the segment ends before its last offset",
+                       diag);
+    size_t size = max_bytes < FETCH_LEAST_BYTES ? FETCH_LEAST_BYTES : max_bytes;
+    for (;;) {
+        size_t need = 0;
+        if ((int64_t)size > left)
+            size = (size_t)left;
+        TRY(read_at(place, size, fetch, diag));
+        int rc = keep_whole(place, offset, bound, fetch, &need, diag);
+        TRY(rc);
+        if (rc == 0)
+            break;
+        if (need <= size)
+            return damaged(place->segment, place->position, "a batch without end", diag);
+        size = need;
+    }
+    if (fetch->bytes.size == 0)
+        return damaged(place->segment, place->position, "a batch reaches over the readable end",
+                       diag);
+    keep_hint(partition, place->segment, fetch->next_offset,
+              place->position + (int64_t)fetch->bytes.size);
+    return 0;
+}
+
+int partition_fetch(struct partition *partition, int64_t offset, enum isolation isolation,
+                    size_t max_bytes, struct fetch *fetch, struct diag *diag)
+{
+    struct place place;
+    buf_clear(&fetch->bytes);
+    fetch->aborted_count = 0;
+    fetch->next_offset = offset;
+    TRY(partition_readable(partition, diag));
+    partition_offsets(partition, &fetch->offsets);
+    int64_t bound =
+        isolation == READ_COMMITTED ? fetch->offsets.stable : fetch->offsets.high_watermark;
+    if (offset < fetch->offsets.start || offset > fetch->offsets.end)
+        return diag_set(diag, ERR_RANGE,
+                        "offset %" PRId64 " of %s-%d: it has offsets %" PRId64 " to %" PRId64,
+                        offset, partition->topic->name, partition->index, fetch->offsets.start,
+                        fetch->offsets.end);
+    if (offset >= bound)
+        return 0;
+    TRY(locate(partition, offset, &place, diag));
+    int rc = fetch_from(partition, &place, offset, bound, max_bytes, fetch, diag);
+    segment_release(place.segment);
+    if (rc == 0 && isolation == READ_COMMITTED &&
+        (rc = collect_aborted(partition, offset, fetch->next_offset, fetch)) < 0)
+        diag_set(diag, rc, "no memory for aborted transactions");
+    if (rc < 0) {
+        buf_clear(&fetch->bytes);
+        fetch->next_offset = offset;
+        if (atomic_load(&partition->deleted))
+            return partition_readable(partition, diag);
+        /* A purge may have removed the segment between two steps: then the offset is gone, not
+         * damaged. */
+        if (rc != ERR_CORRUPT && offset < atomic_load(&partition->start_offset))
+            return diag_set(diag, ERR_RANGE, "offset %" PRId64 " of %s-%d was purged", offset,
+                            partition->topic->name, partition->index);
+    }
+    return rc;
+}
+
+/* ---- finding by time ---- */
+
+struct time_search {
+    struct partition *partition;
+    int64_t timestamp_ms, start, bound;
+    int64_t offset, found_timestamp_ms; /* -1: not found yet */
+    struct buf plain;
+};
+
+/* The first record of a batch with the timestamp, at or after start. */
+static int search_batch(struct time_search *search, struct bytes batch, struct diag *diag)
+{
+    struct record_reader reader;
+    struct record record;
+    int rc = record_reader_open(&reader, batch, BATCH_PLAIN_LIMIT_BYTES, &search->plain, diag);
+    while (rc == 0 && (rc = record_reader_next(&reader, &record)) == 1) {
+        rc = 0;
+        if (record.timestamp_ms >= search->timestamp_ms && record.offset >= search->start) {
+            search->offset = record.offset;
+            search->found_timestamp_ms = record.timestamp_ms;
+            return 0;
+        }
+    }
+    return rc;
+}
+
+static int search_segment(struct time_search *search, struct place *place, struct diag *diag)
+{
+    struct segment_scan scan;
+    struct batch_header header;
+    struct bytes batch;
+    int64_t position;
+    struct diag why = {0};
+    int64_t size = atomic_load(&place->segment->size_bytes);
+    int rc = segment_scan_open(&scan, place->segment, place->position, size, true, diag);
+    while (rc == 0 && search->offset < 0 &&
+           (rc = segment_scan_next(&scan, &header, &batch, &position, &why)) == 1) {
+        rc = 0;
+        if (header.base_offset >= search->bound)
+            break;
+        if (header.max_timestamp_ms < search->timestamp_ms ||
+            (header.attributes & BATCH_ATTR_CONTROL) != 0 ||
+            batch_last_offset(&header) < search->start)
+            continue;
+        rc = batch_check_crc(batch, &why);
+        if (rc == 0)
+            rc = search_batch(search, batch, &why);
+    }
+    if (rc == ERR_RANGE || rc == ERR_CORRUPT)
+        rc = damaged(place->segment, scan.position, why.text, diag);
+    segment_scan_close(&scan);
+    return rc < 0 ? rc : 0;
+}
+
+/* Takes the i-th segment when it may hold the timestamp: 1 with a reference, 0 to skip,
+ * ERR_NOT_FOUND after the last. */
+static int take_segment(struct time_search *search, int32_t i, struct place *place)
+{
+    struct partition *partition = search->partition;
+    int rc = ERR_NOT_FOUND;
+    pthread_mutex_lock(&partition->list_mutex);
+    if (i < partition->segment_count && partition->segments[i]->base_offset < search->bound) {
+        struct segment *segment = partition->segments[i];
+        bool passed = segment->end_offset >= 0 && segment->end_offset <= search->start;
+        rc = !passed && segment->max_timestamp_ms >= search->timestamp_ms;
+        if (rc == 1) {
+            segment->references++;
+            place->segment = segment;
+            place->has_tail = segment->index != NULL;
+            if (place->has_tail)
+                place->tail = *segment->index;
+        }
+    }
+    pthread_mutex_unlock(&partition->list_mutex);
+    return rc;
+}
+
+int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64_t *offset,
+                        int64_t *found_timestamp_ms, struct diag *diag)
+{
+    struct time_search search = {.partition = partition,
+                                 .timestamp_ms = timestamp_ms,
+                                 .start = atomic_load(&partition->start_offset),
+                                 .bound = partition_high_watermark(partition),
+                                 .offset = -1,
+                                 .found_timestamp_ms = -1};
+    struct place place;
+    int rc = partition_readable(partition, diag);
+    buf_init(&search.plain, 0);
+    for (int32_t i = 0; rc == 0 && search.offset < 0; i++) {
+        int taken = take_segment(&search, i, &place);
+        if (taken == ERR_NOT_FOUND)
+            break;
+        if (taken == 0)
+            continue;
+        int64_t from;
+        rc = index_find_time(place.segment, place.has_tail ? &place.tail : NULL, timestamp_ms,
+                             &from, diag);
+        if (rc == 0)
+            rc = index_find_offset(place.segment, place.has_tail ? &place.tail : NULL, from,
+                                   &place.position, diag);
+        if (rc == 0)
+            rc = search_segment(&search, &place, diag);
+        segment_release(place.segment);
+    }
+    buf_deinit(&search.plain);
+    *offset = search.offset;
+    if (found_timestamp_ms != NULL)
+        *found_timestamp_ms = search.found_timestamp_ms;
+    return rc;
+}
+
+/* ---- purging ---- */
+
+/* What a purge below offset removes, as deletes in batch: records of whole segments and of aborted
+ * ranges. */
+static void plan_purge(struct partition *partition, int64_t offset, struct meta_batch *batch)
+{
+    struct meta_place place = partition_place(partition);
+    meta_put_start(batch, &place, offset);
+    pthread_mutex_lock(&partition->list_mutex);
+    for (int32_t i = 0; i < partition->segment_count - 1; i++)
+        if (partition->segments[i]->end_offset <= offset)
+            meta_delete_segment(batch, &place, partition->segments[i]->base_offset);
+    for (size_t i = 0; i < partition->aborted_count; i++)
+        if (partition->aborted[i].last_offset < offset)
+            meta_delete_aborted(batch, &place, &partition->aborted[i]);
+    pthread_mutex_unlock(&partition->list_mutex);
+}
+
+/* Takes the first segment off the list when it ends at or below offset; the active one stays. */
+static struct segment *detach_first(struct partition *partition, int64_t offset)
+{
+    struct segment *first = NULL;
+    pthread_mutex_lock(&partition->list_mutex);
+    if (partition->segment_count > 1 && partition->segments[0]->end_offset <= offset) {
+        first = partition->segments[0];
+        partition->segment_count--;
+        memmove(partition->segments, partition->segments + 1,
+                (size_t)partition->segment_count * sizeof first);
+        memset(partition->hints, 0, sizeof partition->hints);
+    }
+    pthread_mutex_unlock(&partition->list_mutex);
+    return first;
+}
+
+static void forget_aborted(struct partition *partition, int64_t offset)
+{
+    pthread_mutex_lock(&partition->list_mutex);
+    size_t n = 0;
+    while (n < partition->aborted_count && partition->aborted[n].last_offset < offset)
+        n++;
+    partition->aborted_count -= n;
+    if (n > 0)
+        memmove(partition->aborted, partition->aborted + n,
+                partition->aborted_count * sizeof *partition->aborted);
+    pthread_mutex_unlock(&partition->list_mutex);
+}
+
+static void remove_below(struct partition *partition, int64_t offset)
+{
+    struct segment *segment;
+    while ((segment = detach_first(partition, offset)) != NULL) {
+        struct diag why;
+        /* A file that stays is removed when the log is opened next. */
+        if (segment_remove_files(segment, &why) < 0)
+            log_line('W', "%s", why.text);
+        crash_point("purge.removed");
+        segment_release(segment);
+    }
+    forget_aborted(partition, offset);
+}
+
+static int purge_locked(struct partition *partition, int64_t offset, struct diag *diag)
+{
+    struct meta_batch batch;
+    if (offset <= atomic_load(&partition->start_offset))
+        return 0;
+    meta_batch_init(&batch);
+    plan_purge(partition, offset, &batch);
+    crash_point("purge.begin");
+    int rc = log_meta_apply(partition->log, &batch, diag);
+    meta_batch_deinit(&batch);
+    TRY(rc);
+    crash_point("purge.recorded");
+    atomic_store(&partition->start_offset, offset);
+    remove_below(partition, offset);
+    return 0;
+}
+
+int partition_purge(struct partition *partition, int64_t offset, struct diag *diag)
+{
+    TRY(partition_writable(partition, diag));
+    int64_t stable = partition_stable(partition);
+    if (offset > stable || offset < 0)
+        return diag_set(diag, ERR_RANGE,
+                        "cannot purge %s-%d below %" PRId64 ": its last stable offset is %" PRId64,
+                        partition->topic->name, partition->index, offset, stable);
+    pthread_mutex_lock(&partition->purge_mutex);
+    int rc = purge_locked(partition, offset, diag);
+    pthread_mutex_unlock(&partition->purge_mutex);
+    return rc;
+}

@@ -1,0 +1,560 @@
+/* producer.c: producers and the transactions they write.
+ *
+ * A producer is a transactional id with a producer id and an epoch. Opening one makes epoch + 1
+ * durable; handles of older epochs are fenced: what they append or commit from now on is refused,
+ * and what they had open is aborted before producer_open returns. An epoch that is used up (32766)
+ * gives way to a new producer id.
+ *
+ * A transaction is begin, appends and offsets in any order, commit or abort. What recovery needs to
+ * know is on disk before the first append to a partition: the participant, with the partition's end
+ * as the lower bound of a search for the transaction's records. Each decision renews the whole set
+ * for the next transaction, so that a producer that writes the same partitions again pays one
+ * synced write per commit and none in between.
+ *
+ * Ending a transaction is handed to the flusher (decide.c). While it has it (TXN_DECIDING) every
+ * other call answers ERR_STATE; fields of the transaction belong to the flusher then, and to the
+ * caller otherwise, under producer.mutex. */
+#include "log/log_internal.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/io.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EPOCH_LAST = 32766, ID_BLOCK = 1000 };
+
+int64_t producer_id(const struct producer *producer)
+{
+    return producer->id;
+}
+
+int16_t producer_epoch(const struct producer *producer)
+{
+    return producer->epoch;
+}
+
+/* ---- opening ---- */
+
+/* Ids come in blocks, so that most cost no write; the rest of a block is lost when the log closes.
+ * producers_mutex held. */
+static int new_producer_id(struct log *log, int64_t *id, struct diag *diag)
+{
+    if (log->next_producer_id == log->producer_id_limit) {
+        int64_t next;
+        struct meta_batch batch;
+        TRY(meta_get_counter(log->meta, "next_producer_id", &next, diag));
+        meta_batch_init(&batch);
+        meta_put_counter(&batch, "next_producer_id", next + ID_BLOCK);
+        int rc = log_meta_apply(log, &batch, diag);
+        meta_batch_deinit(&batch);
+        TRY(rc);
+        log->next_producer_id = next;
+        log->producer_id_limit = next + ID_BLOCK;
+    }
+    *id = log->next_producer_id++;
+    return 0;
+}
+
+static struct producer *producer_new(struct log *log, const char *transactional_id)
+{
+    struct producer *producer = calloc(1, sizeof *producer);
+    if (producer == NULL)
+        return NULL;
+    producer->transactional_id = transactional_id != NULL ? strdup(transactional_id) : NULL;
+    if (transactional_id != NULL && producer->transactional_id == NULL) {
+        free(producer);
+        return NULL;
+    }
+    producer->log = log;
+    atomic_store(&producer->references, 1);
+    pthread_mutex_init(&producer->mutex, NULL);
+    pthread_cond_init(&producer->quiet, NULL);
+    meta_batch_init(&producer->offsets);
+    return producer;
+}
+
+static void producer_free(struct producer *producer)
+{
+    pthread_mutex_destroy(&producer->mutex);
+    pthread_cond_destroy(&producer->quiet);
+    meta_batch_deinit(&producer->offsets);
+    free(producer->participants);
+    free(producer->transactional_id);
+    free(producer);
+}
+
+/* Drops one reference; the last one takes the producer off the list. */
+void producer_release(struct producer *producer)
+{
+    struct log *log = producer->log;
+    pthread_mutex_lock(&log->producers_mutex);
+    bool last = atomic_fetch_sub(&producer->references, 1) == 1;
+    if (last) {
+        struct producer **link = &log->producers;
+        while (*link != NULL && *link != producer)
+            link = &(*link)->next;
+        if (*link != NULL)
+            *link = producer->next;
+    }
+    pthread_mutex_unlock(&log->producers_mutex);
+    if (last)
+        producer_free(producer);
+}
+
+/* Hands the open transaction to the flusher; mutex held, state TXN_OPEN. */
+static void submit(struct producer *producer, bool commit, void (*done)(void *, int), void *context)
+{
+    producer->state = TXN_DECIDING;
+    producer->wants_commit = commit;
+    producer->decided = producer->answered = false;
+    producer->answer = 0;
+    producer->done = done;
+    producer->done_context = context;
+    atomic_fetch_add(&producer->references, 1); /* the flusher's */
+    flusher_submit(producer);
+}
+
+static int wait_answer(struct producer *producer)
+{
+    while (!producer->answered)
+        pthread_cond_wait(&producer->quiet, &producer->mutex);
+    return producer->answer;
+}
+
+/* Fences a handle of the same transactional id and waits until its transaction is out of the way.
+ */
+static int fence(struct producer *old, struct diag *diag)
+{
+    int rc = 0;
+    pthread_mutex_lock(&old->mutex);
+    atomic_store(&old->fenced, true);
+    if (old->state == TXN_OPEN)
+        submit(old, false, NULL, NULL);
+    if (old->state == TXN_DECIDING) {
+        rc = wait_answer(old);
+        rc =
+            old->state == TXN_DECIDING ? rc : 0; /* deferred; else it ended, one way or the other */
+        if (old->state == TXN_DECIDING && rc == 0)
+            rc = ERR_FULL; /* committed, markers missing */
+    }
+    pthread_mutex_unlock(&old->mutex);
+    if (rc < 0)
+        diag_set(diag, rc, "the last transaction of %s cannot be finished yet: %s",
+                 old->transactional_id, error_text(rc));
+    return rc;
+}
+
+static int fence_older(struct log *log, const char *transactional_id, struct diag *diag)
+{
+    for (;;) {
+        pthread_mutex_lock(&log->producers_mutex);
+        struct producer *old = log->producers;
+        while (old != NULL && (old->transactional_id == NULL || atomic_load(&old->fenced) ||
+                               strcmp(old->transactional_id, transactional_id) != 0))
+            old = old->next;
+        if (old != NULL)
+            atomic_fetch_add(&old->references, 1);
+        pthread_mutex_unlock(&log->producers_mutex);
+        if (old == NULL)
+            return 0;
+        int rc = fence(old, diag);
+        if (rc < 0)
+            atomic_store(&old->fenced,
+                         false); /* the opener failed: the next one has to wait as well */
+        producer_release(old);
+        TRY(rc);
+    }
+}
+
+/* The durable epoch of a transactional id goes up by one. */
+static int bump_epoch(struct producer *producer, struct diag *diag)
+{
+    struct log *log = producer->log;
+    struct meta_producer record = {.producer_id = -1};
+    struct meta_batch batch;
+    struct buf value;
+    buf_init(&value, 0);
+    int rc =
+        meta_get(log->meta, META_PRODUCERS, bytes_text(producer->transactional_id), &value, diag);
+    if (rc == 0 && meta_read_producer(bytes_of(value.data, value.size), &record) < 0)
+        rc = diag_set(diag, ERR_CORRUPT, "meta: the entry of producer %s is damaged",
+                      producer->transactional_id);
+    buf_deinit(&value);
+    if (rc < 0 && rc != ERR_NOT_FOUND)
+        return rc;
+    meta_batch_init(&batch);
+    rc = 0;
+    if (record.producer_id >= 0)
+        meta_delete_participants(&batch, record.producer_id);
+    if (record.producer_id < 0 || record.epoch >= EPOCH_LAST) {
+        pthread_mutex_lock(&log->producers_mutex);
+        rc = new_producer_id(log, &record.producer_id, diag);
+        pthread_mutex_unlock(&log->producers_mutex);
+        record.epoch = -1;
+    }
+    record.epoch++;
+    record.updated_ms = clock_wall_ms();
+    if (rc == 0) {
+        meta_put_producer(&batch, producer->transactional_id, &record);
+        rc = log_meta_apply(log, &batch, diag);
+    }
+    meta_batch_deinit(&batch);
+    producer->id = record.producer_id;
+    producer->epoch = record.epoch;
+    return rc;
+}
+
+static int open_transactional(struct producer *producer, struct diag *diag)
+{
+    struct log *log = producer->log;
+    pthread_mutex_lock(&log->open_mutex);
+    crash_point("producer.open.before");
+    int rc = fence_older(log, producer->transactional_id, diag);
+    crash_point("producer.open.fenced");
+    if (rc == 0)
+        rc = bump_epoch(producer, diag);
+    crash_point("producer.open.after");
+    if (rc == 0) {
+        pthread_mutex_lock(&log->producers_mutex);
+        producer->next = log->producers;
+        log->producers = producer;
+        pthread_mutex_unlock(&log->producers_mutex);
+    }
+    pthread_mutex_unlock(&log->open_mutex);
+    return rc;
+}
+
+static int open_plain(struct producer *producer, struct diag *diag)
+{
+    struct log *log = producer->log;
+    pthread_mutex_lock(&log->producers_mutex);
+    int rc = new_producer_id(log, &producer->id, diag);
+    if (rc == 0) {
+        producer->next = log->producers;
+        log->producers = producer;
+    }
+    pthread_mutex_unlock(&log->producers_mutex);
+    return rc;
+}
+
+int producer_open(struct log *log, const char *transactional_id, struct producer **out,
+                  struct diag *diag)
+{
+    *out = NULL;
+    TRY(log_status(log, diag));
+    if (transactional_id != NULL &&
+        (transactional_id[0] == '\0' || strlen(transactional_id) > META_TRANSACTIONAL_ID_BYTES))
+        return diag_set(diag, ERR_INVALID, "a transactional id has 1 to %d bytes",
+                        META_TRANSACTIONAL_ID_BYTES);
+    struct producer *producer = producer_new(log, transactional_id);
+    if (producer == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for a producer");
+    int rc =
+        transactional_id != NULL ? open_transactional(producer, diag) : open_plain(producer, diag);
+    if (rc < 0) {
+        producer_free(producer);
+        return rc;
+    }
+    *out = producer;
+    return 0;
+}
+
+/* ---- closing ---- */
+
+/* A closed producer's participants need no search after a crash. */
+static void delete_participants(struct producer *producer)
+{
+    struct meta_batch batch;
+    struct diag diag;
+    meta_batch_init(&batch);
+    meta_delete_participants(&batch, producer->id);
+    if (log_meta_apply(producer->log, &batch, &diag) < 0)
+        log_line('W', "%s", diag.text); /* recovery's search is longer, nothing else */
+    meta_batch_deinit(&batch);
+}
+
+void producer_close(struct producer *producer)
+{
+    if (producer == NULL)
+        return;
+    pthread_mutex_lock(&producer->mutex);
+    atomic_store(&producer->closed, true);
+    if (producer->state == TXN_OPEN)
+        submit(producer, false, NULL, NULL);
+    if (producer->state == TXN_DECIDING)
+        wait_answer(producer);
+    bool lone = producer->state == TXN_NONE && producer->participant_count > 0 &&
+                !atomic_load(&producer->fenced) && log_status(producer->log, NULL) == 0;
+    pthread_mutex_unlock(&producer->mutex);
+    if (lone) {
+        /* Not while another thread opens the same id: its participants are not ours to delete. */
+        pthread_mutex_lock(&producer->log->open_mutex);
+        if (!atomic_load(&producer->fenced))
+            delete_participants(producer);
+        pthread_mutex_unlock(&producer->log->open_mutex);
+    }
+    producer_release(producer);
+}
+
+static struct producer *next_open(struct log *log)
+{
+    pthread_mutex_lock(&log->producers_mutex);
+    struct producer *producer = log->producers;
+    for (; producer != NULL; producer = producer->next) {
+        pthread_mutex_lock(&producer->mutex);
+        bool busy =
+            producer->state == TXN_OPEN || (producer->state == TXN_DECIDING && !producer->answered);
+        pthread_mutex_unlock(&producer->mutex);
+        if (busy) {
+            atomic_fetch_add(&producer->references, 1);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&log->producers_mutex);
+    return producer;
+}
+
+void producers_abort_all(struct log *log)
+{
+    struct producer *producer;
+    while ((producer = next_open(log)) != NULL) {
+        pthread_mutex_lock(&producer->mutex);
+        if (producer->state == TXN_OPEN)
+            submit(producer, false, NULL, NULL);
+        if (producer->state == TXN_DECIDING)
+            wait_answer(producer);
+        pthread_mutex_unlock(&producer->mutex);
+        producer_release(producer);
+    }
+}
+
+/* ---- the transaction ---- */
+
+/* 0 when the producer may be used in this state; mutex held. */
+static int usable(struct producer *producer, enum txn_state state, struct diag *diag)
+{
+    TRY(log_status(producer->log, diag));
+    if (atomic_load(&producer->fenced))
+        return diag_set(diag, ERR_FENCED,
+                        "producer %s with epoch %d is fenced: a newer one was opened",
+                        producer->transactional_id, producer->epoch);
+    if (producer->state == state)
+        return 0;
+    if (producer->state == TXN_DECIDING && producer->answered)
+        return diag_set(diag, ERR_FULL,
+                        "the last transaction's markers are not written yet: the disk is full");
+    static const char *const words[] = {"there is no open transaction", "a transaction is open",
+                                        "a transaction is being decided"};
+    return diag_set(diag, ERR_STATE, "%s", words[producer->state]);
+}
+
+int txn_begin(struct producer *producer, struct diag *diag)
+{
+    if (producer->transactional_id == NULL)
+        return diag_set(diag, ERR_STATE, "a producer without transactional id has no transactions");
+    pthread_mutex_lock(&producer->mutex);
+    int rc = usable(producer, TXN_NONE, diag);
+    if (rc == 0)
+        producer->state = TXN_OPEN;
+    pthread_mutex_unlock(&producer->mutex);
+    return rc;
+}
+
+static struct participant *find_participant(struct producer *producer,
+                                            const struct partition *partition)
+{
+    /* Appends tend to come in the order in which the partitions were named. */
+    uint32_t count = producer->participant_count;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = producer->last_participant + i;
+        at = at >= count ? at - count : at;
+        if (producer->participants[at].partition == partition) {
+            producer->last_participant = at;
+            return &producer->participants[at];
+        }
+    }
+    return NULL;
+}
+
+static int grow_participants(struct producer *producer, size_t more)
+{
+    size_t needed = producer->participant_count + more;
+    if (needed > UINT32_MAX / 2)
+        return ERR_NOMEM;
+    if (needed <= producer->participant_capacity)
+        return 0;
+    if (needed < (size_t)producer->participant_capacity * 2)
+        needed = (size_t)producer->participant_capacity * 2;
+    struct participant *list = realloc(producer->participants, needed * sizeof *list);
+    if (list == NULL)
+        return ERR_NOMEM;
+    producer->participants = list;
+    producer->participant_capacity = (uint32_t)needed;
+    return 0;
+}
+
+static int persist_participants(struct producer *producer, struct diag *diag)
+{
+    struct meta_batch batch;
+    struct meta_participant *list = malloc(producer->participant_count * sizeof *list);
+    if (list == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for a transaction's participants");
+    for (uint32_t i = 0; i < producer->participant_count; i++)
+        list[i] = (struct meta_participant){partition_place(producer->participants[i].partition),
+                                            producer->participants[i].lower_bound};
+    meta_batch_init(&batch);
+    meta_put_participants(&batch, producer->id, producer->epoch, list, producer->participant_count);
+    crash_point("participants.before");
+    int rc = log_meta_apply(producer->log, &batch, diag);
+    crash_point("participants.after");
+    meta_batch_deinit(&batch);
+    free(list);
+    return rc;
+}
+
+/* Adds those that are new and makes them durable; mutex held. */
+static int participate(struct producer *producer, struct partition *const *partitions, size_t count,
+                       struct diag *diag)
+{
+    uint32_t before = producer->participant_count;
+    if (grow_participants(producer, count) < 0)
+        return diag_set(diag, ERR_NOMEM, "no memory for a transaction's participants");
+    for (size_t i = 0; i < count; i++) {
+        if (find_participant(producer, partitions[i]) != NULL)
+            continue;
+        producer->participants[producer->participant_count++] =
+            (struct participant){.partition = partitions[i],
+                                 .first_offset = -1,
+                                 .marker_offset = -1,
+                                 .lower_bound = atomic_load(&partitions[i]->end_offset)};
+    }
+    int rc = producer->participant_count > before ? persist_participants(producer, diag) : 0;
+    if (rc < 0)
+        producer->participant_count = before;
+    return rc;
+}
+
+int txn_participate(struct producer *producer, struct partition *const *partitions, size_t count,
+                    struct diag *diag)
+{
+    for (size_t i = 0; i < count; i++)
+        TRY(partition_writable(partitions[i], diag));
+    pthread_mutex_lock(&producer->mutex);
+    int rc = usable(producer, TXN_OPEN, diag);
+    if (rc == 0)
+        rc = participate(producer, partitions, count, diag);
+    pthread_mutex_unlock(&producer->mutex);
+    return rc;
+}
+
+/* Appends with the producer's fields; the first append of a transaction holds the last stable
+ * offset. */
+static int append_part(struct producer *producer, struct participant *part, uint8_t *batch,
+                       const struct batch_header *header, int64_t *base_offset, struct diag *diag)
+{
+    struct partition *partition = part->partition;
+    bool first = part->first_offset < 0;
+    int64_t base = -1;
+    batch_set_producer(batch, producer->id, producer->epoch, part->next_sequence, true);
+    pthread_mutex_lock(&partition->mutex);
+    int rc = partition_writable(partition, diag);
+    if (rc == 0 && first &&
+        partition_open_txn(partition, producer->id, atomic_load(&partition->end_offset)) < 0)
+        rc = diag_set(diag, ERR_NOMEM, "no memory for a transaction");
+    else if (rc == 0) {
+        rc = partition_append_locked(partition, batch, header, false, &base, diag);
+        if (rc < 0 && first)
+            partition_close_txn(partition, producer->id);
+    }
+    pthread_mutex_unlock(&partition->mutex);
+    TRY(rc);
+    if (first)
+        part->first_offset = base;
+    part->end_offset = base + header->record_count;
+    part->next_sequence =
+        (int32_t)(((uint32_t)part->next_sequence + (uint32_t)header->record_count) & INT32_MAX);
+    if (base_offset != NULL)
+        *base_offset = base;
+    return 0;
+}
+
+int txn_append(struct producer *producer, struct partition *partition, uint8_t *batch, size_t size,
+               int64_t *base_offset, struct diag *diag)
+{
+    struct batch_header header;
+    TRY(partition_check_batch(partition, batch, size, &header, diag));
+    pthread_mutex_lock(&producer->mutex);
+    int rc = usable(producer, TXN_OPEN, diag);
+    struct participant *part = rc == 0 ? find_participant(producer, partition) : NULL;
+    if (rc == 0 && part == NULL) {
+        rc = partition_writable(partition, diag);
+        if (rc == 0)
+            rc = participate(producer, &partition, 1, diag);
+        part = rc == 0 ? find_participant(producer, partition) : NULL;
+    }
+    if (rc == 0)
+        rc = append_part(producer, part, batch, &header, base_offset, diag);
+    pthread_mutex_unlock(&producer->mutex);
+    if (rc == 0 && partition->log->options.durability == DURABILITY_OS)
+        partition_notify(partition);
+    return rc;
+}
+
+int txn_add_offsets(struct producer *producer, const char *group,
+                    const struct group_offset *offsets, size_t count, struct diag *diag)
+{
+    struct meta_batch batch;
+    meta_batch_init(&batch);
+    int rc = group_collect(producer->log, group, offsets, count, &batch, diag);
+    if (rc == 0) {
+        pthread_mutex_lock(&producer->mutex);
+        rc = usable(producer, TXN_OPEN, diag);
+        if (rc == 0) {
+            meta_batch_join(&producer->offsets, &batch);
+            if (!buf_ok(&producer->offsets.operations))
+                rc = diag_set(diag, ERR_NOMEM, "no memory for a transaction's group offsets");
+        }
+        pthread_mutex_unlock(&producer->mutex);
+    }
+    meta_batch_deinit(&batch);
+    return rc;
+}
+
+/* ---- ending it ---- */
+
+int txn_commit_start(struct producer *producer, void (*done)(void *context, int code),
+                     void *context, struct diag *diag)
+{
+    pthread_mutex_lock(&producer->mutex);
+    int rc = usable(producer, TXN_OPEN, diag);
+    if (rc == 0)
+        submit(producer, true, done, context);
+    pthread_mutex_unlock(&producer->mutex);
+    return rc;
+}
+
+static int end_and_wait(struct producer *producer, bool commit, struct diag *diag)
+{
+    pthread_mutex_lock(&producer->mutex);
+    int rc = usable(producer, TXN_OPEN, diag);
+    if (rc == 0) {
+        submit(producer, commit, NULL, NULL);
+        rc = wait_answer(producer);
+        if (rc < 0 && log_status(producer->log, diag) == 0)
+            diag_set(diag, rc, "the transaction of %s was %s: %s", producer->transactional_id,
+                     commit ? "not committed but aborted" : "not aborted yet", error_text(rc));
+    }
+    pthread_mutex_unlock(&producer->mutex);
+    return rc;
+}
+
+int txn_commit(struct producer *producer, struct diag *diag)
+{
+    return end_and_wait(producer, true, diag);
+}
+
+int txn_abort(struct producer *producer, struct diag *diag)
+{
+    return end_and_wait(producer, false, diag);
+}
