@@ -308,7 +308,7 @@ struct tail {
     int64_t flushed_end;   /* the offset there; -1: nothing recorded in this segment */
     int64_t offset;        /* expected next */
     int64_t position;      /* end of what was found right */
-    char why[300];         /* what stands at position, when it is not the end */
+    struct diag why;       /* what stands at position, when it is not the end */
     bool complete;
 };
 
@@ -352,7 +352,7 @@ static int walk_tail(struct tail *tail, struct diag *diag)
         rc = 0;
     }
     segment_scan_close(&scan);
-    snprintf(tail->why, sizeof tail->why, "%s", why.text);
+    tail->why = why;
     return rc == ERR_CORRUPT || rc == ERR_RANGE ? 0 : rc;
 }
 
@@ -366,14 +366,14 @@ static int judge_tail(struct tail *tail, struct diag *diag)
         return stop_at(segment->partition, segment->base_offset,
                        "damaged at byte %" PRId64 " (offset %" PRId64
                        "), below the recorded flushed end at byte %" PRId64 ": %s",
-                       tail->position, tail->offset, tail->flushed_bytes, tail->why);
+                       tail->position, tail->offset, tail->flushed_bytes, tail->why.text);
     int64_t later;
     TRY(find_later_batch(segment, tail->position, tail->size, tail->offset, &later, diag));
     if (later >= 0)
         return stop_at(segment->partition, segment->base_offset,
                        "damaged at byte %" PRId64 " (offset %" PRId64
                        "), before a valid batch at byte %" PRId64 ": %s",
-                       tail->position, tail->offset, later, tail->why);
+                       tail->position, tail->offset, later, tail->why.text);
     return 0;
 }
 
@@ -385,7 +385,7 @@ static int cut_tail(struct tail *tail, struct diag *diag)
     log_line('W',
              "%s: %" PRId64 " bytes after offset %" PRId64 " (byte %" PRId64
              ") are no whole batch and are cut off: %s",
-             path, tail->size - tail->position, tail->offset - 1, tail->position, tail->why);
+             path, tail->size - tail->position, tail->offset - 1, tail->position, tail->why.text);
     atomic_store(&segment->size_bytes, tail->position);
     return segment_cut(segment, diag);
 }
@@ -485,7 +485,7 @@ static int recover_open_segments(struct partition *partition, const struct listi
             return stop_at(partition, base,
                            "damaged at byte %" PRId64 " (offset %" PRId64
                            "), before a later segment: %s",
-                           tail.position, tail.offset, tail.why);
+                           tail.position, tail.offset, tail.why.text);
         if (last)
             TRY(finish_active(partition, &tail, diag));
         else

@@ -20,7 +20,6 @@
 #include "runtime/base/io.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,11 +43,12 @@ int partition_walk(struct partition *partition, int64_t from_offset, partition_w
         struct batch_header header;
         struct bytes batch;
         int64_t position = 0;
+        struct diag why = {0};
         if (from_offset > segment->base_offset)
             TRY(index_find_offset(segment, segment->index, from_offset, &position, diag));
         int rc = segment_scan_open(&scan, segment, position, atomic_load(&segment->size_bytes),
                                    false, diag);
-        while (rc == 0 && (rc = segment_scan_next(&scan, &header, &batch, &position, diag)) == 1) {
+        while (rc == 0 && (rc = segment_scan_next(&scan, &header, &batch, &position, &why)) == 1) {
             rc = 0;
             if (batch_last_offset(&header) >= from_offset)
                 rc = fn(context, &header);
@@ -57,14 +57,15 @@ int partition_walk(struct partition *partition, int64_t from_offset, partition_w
         if (rc == ERR_RANGE)
             rc = ERR_CORRUPT;
         if (rc == ERR_CORRUPT) {
-            char path[LOG_PATH_BYTES], text[256];
-            struct diag why;
-            snprintf(text, sizeof text, "%s", diag != NULL ? diag->text : "");
+            char path[LOG_PATH_BYTES];
+            struct diag where;
             segment_path(segment, "log", path);
-            diag_set(&why, ERR_CORRUPT, "%s is damaged near byte %" PRId64 ": %s", path, position,
-                     text);
-            return partition_stop(partition, ERR_CORRUPT, &why);
+            diag_set(&where, ERR_CORRUPT, "%s is damaged near byte %" PRId64 ": %s", path, position,
+                     why.text);
+            return partition_stop(partition, ERR_CORRUPT, &where);
         }
+        if (rc < 0 && diag != NULL)
+            *diag = why;
         if (rc != 0)
             return rc;
     }

@@ -240,7 +240,7 @@ static bool read_header(const uint8_t *at, struct batch_header *header)
 int segment_scan_next(struct segment_scan *scan, struct batch_header *header, struct bytes *batch,
                       int64_t *position, struct diag *diag)
 {
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     int64_t left = scan->limit - scan->position;
     if (left <= 0)
         return 0;
