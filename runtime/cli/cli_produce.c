@@ -27,7 +27,8 @@
 #define PARTITIONED_BY "weir.partitioned.by"
 
 enum {
-    LINGER_MS = 50, /* a pause of the input that flushes */
+    FIELD_BYTES = 1024, /* of a field name in the configuration */
+    LINGER_MS = 50,     /* a pause of the input that flushes */
     PROGRESS_MS = 200,
     BATCH_LINES_BYTES = 4 << 20,
     SENDER_BATCH_BYTES = 256 << 10,
@@ -44,7 +45,7 @@ struct produce {
     struct sender *sender;
     struct field_reader *fields;
     struct line_reader reader;
-    char *partitioned_by; /* what the topic's configuration says now; NULL: nothing */
+    bool has_partitioned_by, same_key_field; /* the configuration names a field; it is key_field */
     int64_t max_record_bytes, future_ms;
     struct bytes *lines; /* BATCH_ROWS of them: values */
     struct bytes *keys;  /* with a separator */
@@ -60,8 +61,7 @@ static int set_partitioned_by(struct produce *p, const char *field, struct diag 
 {
     struct config_entry entry = {PARTITIONED_BY, field};
     TRY(topic_alter(p->log, p->topic, &entry, 1, diag));
-    free(p->partitioned_by);
-    p->partitioned_by = field != NULL ? strdup(field) : NULL;
+    p->has_partitioned_by = p->same_key_field = field != NULL;
     return 0;
 }
 
@@ -98,7 +98,7 @@ static int prepare_topic(struct produce *p, int32_t asked, struct diag *diag)
         struct config_entry entry = {PARTITIONED_BY, p->key_field};
         TRY(topic_create(p->log, p->topic, asked > 0 ? asked : 1, &entry, p->key_field != NULL,
                          diag));
-        p->partitioned_by = p->key_field != NULL ? strdup(p->key_field) : NULL;
+        p->has_partitioned_by = p->same_key_field = p->key_field != NULL;
         return 0;
     }
     TRY(topic_describe(p->log, p->topic, &info, diag));
@@ -106,15 +106,14 @@ static int prepare_topic(struct produce *p, int32_t asked, struct diag *diag)
         return diag_set(diag, ERR_EXISTS,
                         "topic %s has %d partition%s, not %d: leave --partitions out", p->topic,
                         info.partitions, info.partitions == 1 ? "" : "s", asked);
-    char field[256];
-    if (topic_config_get(p->log, p->topic, PARTITIONED_BY, field, sizeof field) == 0 &&
-        field[0] != '\0')
-        p->partitioned_by = strdup(field);
+    char field[FIELD_BYTES];
+    int code_of_key = topic_config_get(p->log, p->topic, PARTITIONED_BY, field, sizeof field);
+    p->has_partitioned_by = code_of_key != ERR_NOT_FOUND;
+    p->same_key_field =
+        code_of_key == 0 && p->key_field != NULL && strcmp(field, p->key_field) == 0;
     bool empty;
     TRY(topic_is_empty(p, info.partitions, &empty, diag));
-    bool same = p->partitioned_by != NULL && p->key_field != NULL &&
-                strcmp(p->partitioned_by, p->key_field) == 0;
-    if (empty && p->key_field != NULL && !same)
+    if (empty && p->key_field != NULL && !p->same_key_field)
         return set_partitioned_by(p, p->key_field, diag);
     return 0;
 }
@@ -213,7 +212,7 @@ static int send_line(struct produce *p, uint32_t index, const struct line_fields
         return diag_set(diag, ERR_TOO_LARGE,
                         "key and value have %zu bytes: max.message.bytes of the topic allows %lld",
                         fields->key.size + value.size, (long long)p->max_record_bytes);
-    if (p->partitioned_by != NULL && !fields->groups_by_key)
+    if (p->has_partitioned_by && !(p->same_key_field && fields->groups_by_key))
         TRY(set_partitioned_by(p, NULL, diag));
     TRY(sender_send(p->sender, -1, fields->timestamp_ms, fields->key, value, bytes_of(NULL, 0), 0,
                     diag));
@@ -426,7 +425,6 @@ static void produce_close(struct produce *p)
         log_close(p->log);
     field_reader_destroy(p->fields);
     line_reader_deinit(&p->reader);
-    free(p->partitioned_by);
     free(p->lines);
     free(p->keys);
     free(p->numbers);
