@@ -202,14 +202,26 @@ static int fine_reserve(struct numeric_slot *slot)
     return slot->fine != NULL ? 0 : ERR_NOMEM;
 }
 
+/* coarse += addend, both at the same scale. Cannot overflow (see above), and rarely needs the upper
+ * half. */
+static inline void coarse_add(struct numeric_sum *coarse, int128 addend)
+{
+    uint128 low = ((uint128)coarse->limb[1] << 64 | coarse->limb[0]) + (uint128)addend;
+    int64_t upper = (addend < 0 ? -1 : 0) + (low < (uint128)addend); /* sign extension and carry */
+    coarse->limb[0] = (uint64_t)low;
+    coarse->limb[1] = (uint64_t)(low >> 64);
+    if (__builtin_expect(upper != 0, 0)) {
+        uint128 high = ((uint128)coarse->limb[3] << 64 | coarse->limb[2]) + (uint128)(int128)upper;
+        coarse->limb[2] = (uint64_t)high;
+        coarse->limb[3] = (uint64_t)(high >> 64);
+    }
+}
+
 static int numeric_add_value(struct numeric_slot *slot, struct numeric value)
 {
     slot->count++;
     if (__builtin_expect(value.scale == slot->coarse.scale, 1)) {
-        struct u256 sum, addend = u256_from_signed(value.coefficient);
-        memcpy(sum.limb, slot->coarse.limb, sizeof sum.limb);
-        u256_add(&sum, &addend); /* cannot overflow: see above */
-        memcpy(slot->coarse.limb, sum.limb, sizeof sum.limb);
+        coarse_add(&slot->coarse, value.coefficient);
         return 0;
     }
     if (value.scale <= COARSE_SCALE_MAX)
@@ -235,8 +247,9 @@ static int variant_update(const struct agg_step *step)
         const struct variant *value = &values[step_at(physical, k)];
         struct numeric_slot *slot = step_slot(step, k);
         if (value->kind == VARIANT_INT) {
+            /* 2^63 × 10^19 is below 2^127. */
             slot->count++;
-            numeric_sum_add_i64(&slot->coarse, value->i64);
+            coarse_add(&slot->coarse, value->i64 * (int128)numeric_pow10[slot->coarse.scale]);
         } else if (value->kind != VARIANT_NULL) {
             TRY(numeric_add_value(slot, agg_variant_numeric(value)));
         }

@@ -98,8 +98,8 @@ static void probe_some(struct agg_table *table, struct model *model)
 {
     enum { N = 150 };
     static uint8_t buffers[N][1400];
-    struct bytes keys[N];
-    int64_t windows[N];
+    struct bytes keys[N] = {0};
+    int64_t windows[N] = {0};
     struct agg_entry *entries[N];
     uint32_t n = random_below(N);
     bool windowed = random_below(4) != 0;
