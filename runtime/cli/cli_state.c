@@ -71,7 +71,9 @@ static int read_app(struct store_names *names, const char *state_dir, const char
                     struct diag *diag)
 {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", state_dir, app);
+    int length = snprintf(path, sizeof path, "%s/%s", state_dir, app);
+    if (length >= (int)sizeof path)
+        return diag_set(diag, ERR_INVALID, "the path of the data directory is too long");
     DIR *dir = opendir(path);
     if (dir == NULL)
         return errno == ENOTDIR ? 0 : diag_errno(diag, "cannot read %s", path);
@@ -101,7 +103,9 @@ static int compare_names(const void *a, const void *b)
 static int read_names(const char *data_dir, struct store_names *names, struct diag *diag)
 {
     char state_dir[PATH_MAX];
-    snprintf(state_dir, sizeof state_dir, "%s/state", data_dir);
+    int length = snprintf(state_dir, sizeof state_dir, "%s/state", data_dir);
+    if (length >= (int)sizeof state_dir)
+        return diag_set(diag, ERR_INVALID, "the path of the data directory is too long");
     DIR *dir = opendir(state_dir);
     if (dir == NULL)
         return errno == ENOENT ? 0 : diag_errno(diag, "cannot read %s", state_dir);
