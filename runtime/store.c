@@ -22,11 +22,18 @@ static int store_path(const struct plan *plan, const struct stage *stage, int32_
     return length > 0 && (size_t)length < size ? 0 : diag_set(diag, ERR_TOO_LARGE, "the path of the data directory is too long: %s", plan->app->data);
 }
 
+/* The directory of a closed store, with the view that lies beside it. */
+static int remove_directory(const char *path, struct diag *diag)
+{
+    TRY(store_view_remove(path, diag));
+    return state_destroy(path, diag);
+}
+
 int store_remove(const struct plan *plan, const struct stage *stage, int32_t partition, struct diag *diag)
 {
     char path[4096];
     TRY(store_path(plan, stage, partition, path, sizeof path, diag));
-    return state_destroy(path, diag);
+    return remove_directory(path, diag);
 }
 
 static int open_state(struct store *store, const char *path, uint64_t plan_hash, struct diag *diag)
@@ -37,7 +44,7 @@ static int open_state(struct store *store, const char *path, uint64_t plan_hash,
         return rc;
     log_line('W', "store %s is rebuilt from %s-%d: %s", path, store->topic, (int)store->partition,
              diag != NULL ? diag->text : error_text(rc));
-    TRY(state_destroy(path, diag));
+    TRY(remove_directory(path, diag));
     return state_open(path, plan_hash, &options, &store->state, diag);
 }
 
@@ -82,7 +89,7 @@ int store_open(struct store *store, struct port *port, const struct plan *plan, 
         state_close(store->state);
         store->state = NULL;
         store->applied_offset = 0;
-        TRY(state_destroy(path, diag));
+        TRY(remove_directory(path, diag));
         TRY(open_state(store, path, stage->plan_hash, diag));
     }
     if (rc < 0)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
@@ -51,6 +52,18 @@ int store_view_write(const char *state_dir, const struct weir_app *app, const st
     free(old);
     free(text);
     return rc;
+}
+
+int store_view_remove(const char *state_dir, struct diag *diag)
+{
+    static const char *const names[] = {"view.json", "view.json.tmp"}; /* the second one is what a crash leaves */
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s", state_dir, names[i]);
+        if (access(path, F_OK) == 0)
+            TRY(io_unlink(path, diag));
+    }
+    return 0;
 }
 
 /* ---- read ---- */

@@ -15,6 +15,9 @@ struct store_view;
 /* Writes DIR/view.json (atomically; skipped when it is there and the same). */
 int store_view_write(const char *state_dir, const struct weir_app *app, const struct view *view, struct diag *diag);
 
+/* Removes DIR/view.json, without which the directory is the store's alone; none is fine. */
+int store_view_remove(const char *state_dir, struct diag *diag);
+
 /* ERR_NOT_FOUND without a view.json, ERR_CORRUPT when it cannot be read. */
 int store_view_open(const char *state_dir, struct store_view **view, struct diag *diag);
 uint64_t store_view_plan_hash(const struct store_view *view);   /* what state_open asks for */
