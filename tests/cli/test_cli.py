@@ -832,6 +832,75 @@ class Groups(Case):
         self.assertEqual(self.values("t", "--group", "g"), b"new\n")
 
 
+@unittest.skipUnless(os.path.exists(os.path.join(os.path.dirname(WEIR), "user-counts")), "no job to make a store")
+class Stores(Case):
+    """The store of the user-counts example against counts made here."""
+
+    def setUp(self):
+        super().setUp()
+        random.seed(3)
+        rows = [{"user": random.choice(["ann", "bob", "\u00e4", 'q"'])} | {"ts": 1700000000000 + random.randrange(40) * 60000}
+                for _ in range(2000)]
+        self.expected = {}
+        for row in rows:
+            key = (row["user"], row["ts"] // 300000 * 300000)
+            self.expected[key] = self.expected.get(key, 0) + 1
+        self.produce("incident-events", ndjson(rows), "--key", "user", "--partitions", "2")
+        job = subprocess.run([os.path.join(os.path.dirname(WEIR), "user-counts"), "--data", self.dir, "--until-end"], capture_output=True,
+                             env=environment(), timeout=LIMIT_S)
+        self.assertEqual(job.returncode, 0, job.stderr)
+
+    def scan(self, *flags):
+        return [json.loads(line) for line in self.ok("state", "scan", "user-counts/user-counts", *flags).stdout.splitlines()]
+
+    @staticmethod
+    def iso(ms):
+        return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(ms // 1000))
+
+    def test_list(self):
+        rows = [json.loads(line) for line in self.ok("state", "list").stdout.splitlines()]
+        self.assertEqual([(r["app"], r["store"], r["partition"], r["changelog"]) for r in rows],
+                         [("user-counts", "user-counts", i, "user-counts-user-counts-changelog") for i in range(2)])
+        self.assertEqual(sum(r["entries"] for r in rows), len(self.expected))
+        self.assertEqual([r["behind"] for r in rows], [0, 0])
+        text = self.ok("state", "list", "--format", "text").stdout.decode().splitlines()
+        self.assertEqual(text[0].split(), ["APP", "STORE", "PARTITION", "ENTRIES", "BYTES", "CHANGELOG", "POSITION", "BEHIND"])
+
+    def test_scan(self):
+        rows = self.scan()
+        self.assertEqual({(r["user"], r["window_start"]): r["events"] for r in rows},
+                         {(user, self.iso(start)): count for (user, start), count in self.expected.items()})
+        self.assertEqual(self.scan("--max", "3"), rows[:3])
+        self.assertEqual(self.scan("--max", "0"), [])
+        self.assertEqual(self.scan("--partition", "0") + self.scan("--partition", "1"), rows)
+
+    def test_get(self):
+        for (user, start), count in list(self.expected.items())[:10]:
+            key = json.dumps({"user": user, "window_start": self.iso(start)}, ensure_ascii=False)
+            row = json.loads(self.ok("state", "get", "user-counts/user-counts", key).stdout)
+            self.assertEqual((row["user"], row["window_start"], row["events"]), (user, self.iso(start), count))
+        self.refused(1, "state", "get", "user-counts/user-counts", json.dumps({"user": "nobody", "window_start": self.iso(0)}), says="nobody")
+        self.refused(2, "state", "get", "user-counts/user-counts", "ann", says="JSON object")
+        self.refused(2, "state", "get", "user-counts/user-counts")
+
+    def test_what_is_not_there(self):
+        for verb, more in (("get", ["k"]), ("scan", [])):
+            self.refused(1, "state", verb, "user-counts/nothing", *more, says="state list")
+            self.refused(1, "state", verb, "nothing/user-counts", *more)
+            self.refused(1, "state", verb, "user-counts/user-counts", *more, "--partition", "9", says="9")
+            for name in ("user-counts", "/x", "x/", "a/b/c", ""):
+                self.refused(2, "state", verb, name, *more, says="APP/STORE")
+
+    def test_a_damaged_store(self):
+        path = os.path.join(self.dir, "state", "user-counts", "user-counts-0", "data.mdb")
+        with open(path, "r+b") as file:
+            file.write(b"\xff" * 4096 * 2)
+        done = self.weir("state", "list")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual([json.loads(line)["partition"] for line in done.stdout.splitlines()], [1])
+        self.assertIn(b"user-counts-0", done.stderr)
+
+
 class Terminal(Case):
     """What changes when a person watches: a pseudo-terminal is the stream under test."""
 
