@@ -411,7 +411,7 @@ enum : int32_t { KEY_UNASKED = -1, KEY_FAILED = -2 };
 
 /* Which child the key at x leads to, when its place has seen another key before. */
 __attribute__((noinline)) int32_t find_child(struct json_decoder *d, const struct node *parent,
-                                             uint32_t place, cursor x)
+                                             uint32_t place, cursor x, uint32_t end)
 {
     struct bytes raw = string_inside(d->base, x), key = raw;
     if (memchr(raw.data, '\\', raw.size) != nullptr) {
@@ -422,7 +422,8 @@ __attribute__((noinline)) int32_t find_child(struct json_decoder *d, const struc
         }
         ptrdiff_t size = json_unescape(raw.data, raw.size, out);
         if (size < 0) {
-            malformed(d, "a key has an invalid escape", x);
+            /* When the colon was a neighbour's, that is what is wrong first. */
+            malformed(d, "a key has an invalid escape", x[1] < end ? x : x + 1);
             return KEY_FAILED;
         }
         key = bytes_of(out, static_cast<size_t>(size));
@@ -481,7 +482,7 @@ cursor walk_object(struct json_decoder *d, const struct node *node, cursor x, ui
                              1)) {
             child = node->known[place].child;
         } else {
-            child = find_child(d, node, place, x);
+            child = find_child(d, node, place, x, end);
             if (child == KEY_FAILED)
                 return nullptr;
         }

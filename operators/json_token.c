@@ -10,6 +10,12 @@
  * not where. */
 #include "operators/json_token.h"
 
+/* Not the quote: for simdjson 1"x" is one token. */
+const uint8_t json_delimiters[256] = {
+    [' '] = 1, ['\n'] = 1, ['\r'] = 1, ['\t'] = 1, [','] = 1,
+    [':'] = 1, ['{'] = 1,  ['}'] = 1,  ['['] = 1,  [']'] = 1,
+};
+
 /* ---- numbers ---- */
 
 static const uint8_t *digits_end(const uint8_t *p)

@@ -11,11 +11,11 @@
 
 #include "operators/column.h"
 
-/* What may stand directly behind a number or a literal: white space , ] } */
+/* What ends a number or a literal: white space and what is a token of one byte. */
+extern const uint8_t json_delimiters[256];
 static inline bool json_is_delimiter(uint8_t byte)
 {
-    return byte == ',' || byte == '}' || byte == ']' || byte == ' ' || byte == '\n' ||
-           byte == '\r' || byte == '\t';
+    return json_delimiters[byte];
 }
 
 /* The length of the number that starts at text, by JSON's grammar and followed by a delimiter; 0:
