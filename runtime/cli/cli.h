@@ -136,7 +136,7 @@ int data_check(const struct cli *cli, enum data_need need);
 int data_open(const struct cli *cli, enum data_need need, struct log **log);
 
 /* ---- SIGINT and SIGTERM: cli_interrupt.c ---- */
-/* From now on the first signal is noted, the second ends the process with 130 at once. */
+/* From now on the first signal is noted, one that comes seconds later ends the process with 130 at once. */
 void interrupt_install(void);
 bool interrupted(void);
 /* Readable after a signal or a wake. */

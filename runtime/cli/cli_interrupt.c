@@ -2,16 +2,23 @@
  *
  * The handler notes the signal and makes an eventfd readable, so that one poll() waits for input,
  * for new records (a partition watcher writes the same eventfd) and for Ctrl-C. A command that is
- * asked to stop finishes what it promises first: records flushed, offsets committed; the second
- * signal ends the process at once, which is as safe as any crash of it. */
+ * asked to stop finishes what it promises first: records flushed, offsets committed; a signal
+ * seconds later, from somebody who lost patience, ends the process at once, which is as safe as any
+ * crash of it. One that follows closely does not: `timeout` sends each signal twice. */
 #include "runtime/cli/cli.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t signal_count;
+enum { PATIENCE_S = 2 };
+
+/* The handler runs on whichever thread the signal reaches. */
+static _Atomic bool noted;
+static _Atomic int64_t noted_s;
 static int event_fd = -1;
 
 void interrupt_wake(void *unused)
@@ -22,11 +29,21 @@ void interrupt_wake(void *unused)
     (void)written; /* full means readable, which is all that is asked for */
 }
 
+static int64_t now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 static void on_signal(int number)
 {
     (void)number;
     int saved_errno = errno;
-    if (++signal_count > 1)
+    int64_t now = now_s();
+    if (!atomic_exchange(&noted, true))
+        atomic_store(&noted_s, now);
+    else if (now - atomic_load(&noted_s) >= PATIENCE_S)
         _exit(EXIT_INTERRUPTED);
     interrupt_wake(NULL);
     errno = saved_errno;
@@ -44,7 +61,7 @@ void interrupt_install(void)
 
 bool interrupted(void)
 {
-    return signal_count > 0;
+    return noted;
 }
 
 int interrupt_fd(void)

@@ -582,6 +582,16 @@ class Produce(Case):
             self.assertEqual(json.loads(process.stderr.read().splitlines()[-1])["records"], 2)
             self.assertEqual(self.values(topic), b"one\ntwo\n")
 
+    def test_a_signal_that_comes_twice_is_one(self):
+        self.produce("t", b"one\n")
+        for i in range(5):
+            process = self.start("consume", "t", "--group", f"g{i}", "--format", "value")
+            self.assertEqual(process.stdout.readline(), b"one\n")
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(LIMIT_S), 130)
+            self.assertEqual(self.values("t", "--group", f"g{i}"), b"")
+
     def test_closed_input(self):
         done = subprocess.run([WEIR, "produce", "t", "--data", self.dir], stdin=subprocess.DEVNULL, capture_output=True, env=environment(),
                               timeout=LIMIT_S)
