@@ -53,10 +53,10 @@ static void test_order_of_calls(void **state)
     assert_null(weir_tumbling(source(app), 1000));
     expect(app, WEIR_ESTATE, "weir_group_by");
     app = weir_app_open("a", NULL);
-    assert_null(weir_filter(weir_group_by(source(app), "user"), "true"));
+    assert_null(weir_filter(weir_group_by(source(app), "region"), "true"));
     expect(app, WEIR_ESTATE, "aggregate it first");
     app = weir_app_open("a", NULL);
-    weir_stream *counts = weir_aggregate(weir_group_by(source(app), "user"), "count(*) AS n");
+    weir_stream *counts = weir_aggregate(weir_group_by(source(app), "region"), "count(*) AS n");
     assert_null(weir_emit(counts, WEIR_EMIT_FINAL));
     expect(app, WEIR_EINVALID, "window");
     app = weir_app_open("a", NULL);
@@ -108,7 +108,7 @@ static void test_streams_that_read_each_other(void **state)
     weir_to(weir_source(app, "x", WEIR_JSON, NULL), "x");
     expect(app, WEIR_EINVALID, "reads the topic that it writes");
     app = weir_app_open("a", NULL);
-    weir_to(weir_aggregate(weir_group_by(source(app), "user"), "count(*) AS n"), "counts");
+    weir_to(weir_aggregate(weir_group_by(source(app), "region"), "count(*) AS n"), "counts");
     weir_to(weir_filter(weir_source(app, "counts", WEIR_JSON, NULL), "n > 1"), "out");
     expect(app, WEIR_EUNSUPPORTED, "upsert");
 }
