@@ -14,7 +14,7 @@ extern "C" {
 size_t decimal_double(double value, char *text)
 {
     double magnitude = std::fabs(value);
-    bool plain = magnitude == 0 || (magnitude >= 1e-5 && magnitude < 1e15);
+    bool plain = magnitude == 0 || (magnitude >= 1e-4 && magnitude < 1e15);
     auto format = plain ? std::chars_format::fixed : std::chars_format::scientific;
     return static_cast<size_t>(std::to_chars(text, text + DECIMAL_DOUBLE_BYTES, value, format).ptr -
                                text);

@@ -49,7 +49,7 @@ static inline size_t decimal_i64(int64_t value, char *text)
     return size;
 }
 
-/* The shortest text that reads back as the same double, which is finite; plain for 1e-5 ≤ |value| <
+/* The shortest text that reads back as the same double, which is finite; plain for 1e-4 ≤ |value| <
  * 1e15, else with an exponent, as PostgreSQL prints it: 0.1, 1500, 1e+20. Room for
  * DECIMAL_DOUBLE_BYTES; returns the length. */
 size_t decimal_double(double value, char *text);
