@@ -41,6 +41,9 @@ struct port_ops {
                         size_t setting_count, struct diag *diag);
     int (*topic_delete)(struct port *port, const char *topic, struct diag *diag);
     int (*range)(struct port *port, const char *topic, int32_t partition, struct port_range *range, struct diag *diag);
+    /* Waits until all that was written to the partition so far, markers included, is visible to readers; then as range. For topics whose
+     * writers have ended. */
+    int (*settled_range)(struct port *port, const char *topic, int32_t partition, struct port_range *range, struct diag *diag);
     /* wake(context) is called, from any thread, after committed records were added. It must be quick and not call the port.
      * Returns an id for unwatch, or a negative code. */
     int (*watch)(struct port *port, const char *topic, int32_t partition, void (*wake)(void *), void *context, struct diag *diag);

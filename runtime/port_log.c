@@ -12,7 +12,7 @@
 #include "log/log.h"
 #include "runtime/port.h"
 
-enum { FETCH_BYTES = 1 << 20, BATCH_PLAIN_BYTES = 256 << 10, POOL_BUFFERS = 64 };
+enum { FETCH_BYTES = 1 << 20, BATCH_PLAIN_BYTES = 256 << 10, POOL_BUFFERS = 64, SETTLE_MS = 30000 };
 
 struct port_log {
     struct port port;
@@ -60,6 +60,19 @@ static int port_range(struct port *port, const char *topic, int32_t partition, s
     range->start = offsets.start;
     range->stable = offsets.stable;
     return 0;
+}
+
+static int port_settled_range(struct port *port, const char *topic, int32_t partition, struct port_range *range,
+                              struct diag *diag)
+{
+    struct partition *handle;
+    struct partition_offsets offsets;
+    TRY(partition_get(log_of(port), topic, partition, &handle, diag));
+    partition_offsets(handle, &offsets);
+    int rc = partition_wait(handle, offsets.end, SETTLE_MS);
+    if (rc < 0)
+        return diag_set(diag, rc, "%s-%d was not flushed within %d ms: %s", topic, (int)partition, SETTLE_MS, error_text(rc));
+    return port_range(port, topic, partition, range, diag);
 }
 
 static int port_watch(struct port *port, const char *topic, int32_t partition, void (*wake)(void *), void *context,
@@ -394,6 +407,7 @@ static const struct port_ops port_log_ops = {
     .topic_create = port_topic_create,
     .topic_delete = port_topic_delete,
     .range = port_range,
+    .settled_range = port_settled_range,
     .watch = port_watch,
     .unwatch = port_unwatch,
     .purge = port_purge,

@@ -77,7 +77,7 @@ static int finish_stage(struct run *run, uint32_t stage, struct diag *diag)
         if (reader->upstream != (int)stage)
             continue;
         for (int32_t p = 0; p < reader->partitions; p++) {
-            TRY(run->port->ops->range(run->port, reader->input_topic, p, &range, diag));
+            TRY(run->port->ops->settled_range(run->port, reader->input_topic, p, &range, diag));
             atomic_store(&run->tasks[run->first_task[s] + (uint32_t)p].end_target, range.stable);
         }
     }
