@@ -300,7 +300,7 @@ static int take_lines(struct produce *p)
         return exit_code;
     struct diag diag;
     diag_set(&diag, code,
-             "the line is longer than %zu bytes, which max.message.bytes of the topic allows",
+             "the line is longer than the %zu bytes that max.message.bytes of the topic allows",
              p->reader.limit_bytes);
     clear_progress(p);
     return line_error(p->reader.line_count + 1, &diag);

@@ -641,6 +641,43 @@ class Consume(Case):
                 self.assertEqual(record["value"], value.decode())
         self.assertEqual(self.values("t"), b"\n".join(values) + b"\n")
 
+    def test_json_or_text_agrees_with_python(self):
+        """Random documents, most of them damaged in a byte or two: embedded exactly when Python's parser takes them."""
+        random.seed(7)
+
+        def document(depth=0):
+            if depth > 4 or random.random() < 0.35:
+                return random.choice([0, -1, 1.5, 1e30, True, None, "x", "\u00e9\u2028\U0001f600", 'a"b\\\n\t\x01', 10 ** 30])
+            if random.random() < 0.5:
+                return {random.choice("abc\u00e9"): document(depth + 1) for _ in range(random.randrange(5))}
+            return [document(depth + 1) for _ in range(random.randrange(5))]
+        values = []
+        for _ in range(8000):
+            text = json.dumps(document(), ensure_ascii=random.random() < 0.5, separators=random.choice([(",", ":"), (" , ", "\t: \r")]))
+            value = bytearray(text.encode())
+            for _ in range(random.choice([0, 0, 1, 2])):
+                place = random.randrange(len(value))
+                value[place:place + random.randrange(2)] = bytes([random.choice(b' \t\r"\\{}[]:,0123eE+-.ault\x00\xff\xed\xa0\x80\xc3')])
+            values.append(bytes(value).rstrip(b"\r") or b"x")
+        self.produce("t", b"\n".join(values))
+        lines = self.ok("consume", "t", "--until-end").stdout.splitlines()
+        self.assertEqual(len(lines), len(values))
+        embedded = 0
+        for line, value in zip(lines, values):
+            raw = re.search(rb'"value":(.*),"headers":\{\}', line, re.S).group(1)
+            try:
+                text = value.decode()
+                expected = json.loads(text, parse_constant=lambda name: 1 / 0)
+                embedded += 1
+                self.assertEqual(json.loads(raw), expected)
+                if b"\r" not in value:
+                    self.assertEqual(raw, value)
+            except UnicodeDecodeError:
+                self.assertEqual(base64.b64decode(json.loads(raw)), value)
+            except (ValueError, ZeroDivisionError):
+                self.assertEqual(json.loads(raw), text)
+        self.assertTrue(1000 < embedded < 7000, embedded)
+
     def test_key_forms(self):
         self.produce("t", b"\xff\xfe:1\n:2\n\xc3\xa4:3\n", "--key-separator", ":")
         records = self.records("t")
