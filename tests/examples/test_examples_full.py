@@ -3,6 +3,7 @@
 
 Skipped otherwise, and under sanitizers, which the samples serve as well.
 """
+import functools
 import os
 import sys
 import unittest
@@ -18,6 +19,11 @@ DATA = full_data()
 TO_THE_END = ("--until-end", "--close-windows")
 
 
+@functools.cache
+def expected_rows(job, data):
+    return sorted(map(oracle.text_of, oracle.JOBS[job](oracle.read_rows(DATA / data))))
+
+
 class FullData(unittest.TestCase):
     maxDiff = 2000
 
@@ -27,8 +33,7 @@ class FullData(unittest.TestCase):
         cls.events = read_bytes(DATA / "incident-events.ndjson.gz")
 
     def assert_rows(self, table, job, data):
-        expected = sorted(map(oracle.text_of, oracle.JOBS[job](oracle.read_rows(DATA / data))))
-        self.assertEqual(sorted(oracle.text_of(record["value"]) for record in table.values()), expected)
+        self.assertEqual(sorted(oracle.text_of(record["value"]) for record in table.values()), expected_rows(job, data))
 
     def assert_totals(self, table, windows):
         rows = [record["value"] for record in table.values()]
