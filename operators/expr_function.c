@@ -269,6 +269,30 @@ static int check_plain_call(struct binder *binder, const struct syntax *syntax)
     return 0;
 }
 
+static bool function_known(const char *name)
+{
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+        for (const struct function *f = tables[t]; f->name != NULL; f++) {
+            if (strcmp(f->name, name) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* The first entry that accepts the arguments. */
+static const struct function *function_find(const char *name, const struct node *const *args,
+                                            uint32_t count)
+{
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+        for (const struct function *f = tables[t]; f->name != NULL; f++) {
+            if (strcmp(f->name, name) == 0 && signature_fits(f->signature + 2, args, count))
+                return f;
+        }
+    }
+    return NULL;
+}
+
 static int bind_mod(struct binder *binder, const struct syntax *syntax, struct node **out)
 {
     struct syntax operation = *syntax;
@@ -282,26 +306,19 @@ int bind_call(struct binder *binder, const struct syntax *syntax, struct node **
     TRY(check_plain_call(binder, syntax));
     if (strcmp(syntax->text, "mod") == 0 && syntax->arg_count == 2)
         return bind_mod(binder, syntax, out);
+    if (!function_known(syntax->text))
+        return unknown_function(binder, syntax);
     struct node *node = node_new(binder, NULL, COL_TEXT, syntax->at, syntax->arg_count);
     if (node == NULL)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < syntax->arg_count; i++)
         TRY(bind_syntax(binder, syntax->args[i], &node->args[i]));
-    bool known = false;
-    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
-        for (const struct function *f = tables[t]; f->name != NULL; f++) {
-            if (strcmp(f->name, syntax->text) != 0)
-                continue;
-            known = true;
-            if (signature_fits(f->signature + 2, (const struct node *const *)node->args,
-                               syntax->arg_count)) {
-                *out = node;
-                return bind_function(binder, syntax, f, node);
-            }
-        }
-    }
-    return known ? no_signature(binder, syntax, (const struct node *const *)node->args)
-                 : unknown_function(binder, syntax);
+    const struct node *const *args = (const struct node *const *)node->args;
+    const struct function *function = function_find(syntax->text, args, syntax->arg_count);
+    if (function == NULL)
+        return no_signature(binder, syntax, args);
+    *out = node;
+    return bind_function(binder, syntax, function, node);
 }
 
 /* ---- || ---- */

@@ -122,7 +122,9 @@ static uint32_t edit_distance(const char *a, const char *b)
 const char *closest_name(const char *name, const char *const *names, uint32_t count)
 {
     const char *best = NULL;
-    uint32_t best_distance = (uint32_t)strlen(name) / 3 + 2;
+    uint32_t best_distance = (uint32_t)strlen(name) / 3 + 1;
+    if (best_distance < 2)
+        best_distance = 2;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t distance = edit_distance(name, names[i]);
         if (distance < best_distance && distance < strlen(name)) {

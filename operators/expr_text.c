@@ -170,7 +170,9 @@ static int text_right(struct row_call *call, const union scalar *args, union sca
 
 static const uint8_t *find(const uint8_t *from, const uint8_t *end, struct bytes what)
 {
-    return memmem(from, (size_t)(end - from), what.data, what.size);
+    size_t left = (size_t)(end - from);
+    return what.size == 1 ? memchr(from, what.data[0], left)
+                          : memmem(from, left, what.data, what.size);
 }
 
 static int text_split_part(struct row_call *call, const union scalar *args, union scalar *result)
