@@ -120,7 +120,8 @@ static void run(const struct workload *workload)
         decode_ns = end - middle < decode_ns ? end - middle : decode_ns;
         arena_reset(&arena);
     }
-    printf("{\"workload\":\"%s\",\"event_bytes\":%zu,\"limit_ns\":%.1f,\"decode_ns\":%.1f,"
+    printf("{\"workload\":\"decode\",\"events\":\"%s\",\"event_bytes\":%zu,\"limit_ns\":%.1f,"
+           "\"decode_ns\":%.1f,"
            "\"ratio\":%.2f}\n",
            workload->name, input->ndjson_bytes / BATCH_ROWS - 1, (double)limit_ns / BATCH_ROWS,
            (double)decode_ns / BATCH_ROWS, (double)limit_ns / (double)decode_ns);
