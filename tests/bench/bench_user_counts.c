@@ -71,7 +71,7 @@ static void user_event(int64_t n, struct bench_event *event)
 static void user_build(weir_app *app)
 {
     weir_stream *events = weir_source(app, "events", WEIR_JSON, "ts");
-    weir_stream *users = weir_tumbling(weir_group_by(events, "user"), WINDOW_MS);
+    weir_stream *users = weir_tumbling(weir_group_by(events, "\"user\""), WINDOW_MS);
     weir_to(weir_aggregate(users, "count(*) AS events"), "user-counts");
 }
 

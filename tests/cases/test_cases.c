@@ -8,7 +8,7 @@
  *       filter amount > 0
  *       check positive: amount > 0     (class: condition)
  *       map a, b + 1 AS c
- *       group user
+ *       group "user"
  *       window 10s
  *       aggregate count(*) AS n
  *       emit final
@@ -572,7 +572,7 @@ static bool check_all(const struct test_case *test, const char *dir, const weir_
 /* ---- running ---- */
 
 static bool run_app(const struct test_case *test, const char *dir, const struct variant *variant,
-                    bool close_windows, weir_progress *progress)
+                    bool close_windows, weir_progress *sum)
 {
     char error[1024] = "";
     weir_options options = {
@@ -582,9 +582,15 @@ static bool run_app(const struct test_case *test, const char *dir, const struct 
         .until_end = true,
         .close_windows = close_windows,
     };
-    int rc = job_run(&test->job, &options, progress, error, sizeof error);
+    weir_progress run;
+    int rc = job_run(&test->job, &options, &run, error, sizeof error);
     if (rc < 0)
         complain(test, "the app failed: %s (%s)", error, weir_strerror(rc));
+    sum->rows_in += run.rows_in;
+    sum->rows_applied += run.rows_applied;
+    sum->rows_filtered += run.rows_filtered;
+    sum->rows_late += run.rows_late;
+    sum->rows_dead += run.rows_dead;
     return rc == 0;
 }
 
@@ -695,6 +701,7 @@ int main(int argc, char **argv)
         snprintf(folder, sizeof folder, "%s/tests/cases", root);
     else
         snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(__FILE__, '/') - __FILE__), __FILE__);
+    scratch_dir_in_memory();
     DIR *directory = opendir(folder);
     if (directory == NULL) {
         perror(folder);

@@ -15,6 +15,7 @@
  * WEIR_RANDOM_CASES (200), WEIR_RANDOM_SEED (drawn from the clock), WEIR_RANDOM_CASE (run this one
  * only, and say more). */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,7 +41,8 @@ enum {
     AGGREGATES_MAX = 5,
     PARTITIONS_MAX = 3,
     ROUNDS_MAX = 4,
-    GROUPS_MAX = 2048
+    GROUPS_MAX = 2048,
+    CASE_LIMIT_S = 60
 };
 
 /* ---- what is drawn ---- */
@@ -688,7 +690,7 @@ static bool run_rounds(struct plan_case *plan, const char *dir, weir_progress *s
             .batch_rows = batch_rows[below(plan, 5)],
             .commit_interval_ms = 1 + below(plan, 20),
             .checkpoint_interval_ms = 1 + below(plan, 50),
-            .memory_bytes = below(plan, 3) == 0 ? 65536 : 0,
+            .memory_bytes = below(plan, 3) == 0 ? 4 << 20 : 0,
             .until_end = true,
             .close_windows = plan->close_windows && round == plan->rounds - 1,
         };
@@ -745,8 +747,22 @@ static bool same_topic(struct log *log, const char *topic, const char *header, b
     return same;
 }
 
+/* A job that does not come to its end is a failure too, and the case must be known. */
+static volatile uint64_t running_seed;
+static void give_up(int number)
+{
+    char text[96];
+    (void)number;
+    int size = snprintf(text, sizeof text, "no end after %d s: WEIR_RANDOM_CASE=%llu\n",
+                        CASE_LIMIT_S, (unsigned long long)running_seed);
+    must(write(STDERR_FILENO, text, (size_t)size) == size);
+    abort();
+}
+
 static bool run_case(uint64_t seed)
 {
+    running_seed = seed;
+    alarm(CASE_LIMIT_S);
     struct plan_case *plan = malloc(sizeof *plan);
     struct model *model = malloc(sizeof *model);
     must(plan != NULL && model != NULL);
@@ -799,6 +815,8 @@ static void random_jobs_match_the_naive_evaluator(void **state)
 
 int main(void)
 {
+    scratch_dir_in_memory();
+    signal(SIGALRM, give_up);
     const struct CMUnitTest tests[] = {cmocka_unit_test(random_jobs_match_the_naive_evaluator)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,7 @@ void kill_job(struct job *job)
     job_add(job, JOB_TO, "totals", NULL, 0);
     job_add(job, JOB_SOURCE, "valid", "ts", 0);
     job_add(job, JOB_LATENESS, NULL, NULL, LATENESS_MS);
-    job_add(job, JOB_GROUP, "user", NULL, 0);
+    job_add(job, JOB_GROUP, "\"user\"", NULL, 0);
     job_add(job, JOB_WINDOW, NULL, NULL, WINDOW_MS);
     job_add(job, JOB_AGGREGATE,
             "count(*) AS n, sum(id) AS ids, sum(amount) AS total, min(id) AS low, max(id) AS high",
@@ -39,7 +39,7 @@ void kill_job(struct job *job)
     job_add(job, JOB_EMIT_FINAL, NULL, NULL, 0);
     job_add(job, JOB_TO, "finals", NULL, 0);
     job_add(job, JOB_SOURCE, "finals", "window_start", 0);
-    job_add(job, JOB_GROUP, "user", NULL, 0);
+    job_add(job, JOB_GROUP, "\"user\"", NULL, 0);
     job_add(job, JOB_AGGREGATE, "count(*) AS windows, sum(n) AS n, sum(total) AS total", NULL, 0);
     job_add(job, JOB_TO, "rollup", NULL, 0);
 }

@@ -42,6 +42,12 @@ char *scratch_dir_create(void)
     return path;
 }
 
+void scratch_dir_in_memory(void)
+{
+    if (access("/dev/shm", W_OK | X_OK) == 0)
+        setenv("TMPDIR", "/dev/shm", 0);
+}
+
 void scratch_dir_remove(char *path)
 {
     struct diag diag;
