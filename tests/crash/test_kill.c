@@ -52,8 +52,9 @@
 enum {
     CYCLES = 100,
     ROWS_FIRST = 3000,
-    ROWS_MORE = 1200,
+    ROWS_MORE = 2500,
     CHILD_LIMIT_MS = 20000,
+    IDLE_LIMIT_MS = 200,
     TOPICS = 7,
     CRASH_EXIT = 137
 };
@@ -185,28 +186,38 @@ static bool has_ended(pid_t child, int *status)
     return rc == child;
 }
 
+enum wait_end { WAIT_GREW, WAIT_ENDED, WAIT_STUCK };
+
 /* Lets the child live until its progress topic has grown by `bytes`, or it ends. Waits for
- * progress, not for time; the limit is for a child that hangs. */
-static bool wait_for_growth(const struct trial *trial, pid_t child, int64_t bytes, int *status)
+ * progress, not for time; the limits are for a child that has nothing left to do and would run
+ * forever, and for one that hangs. */
+static enum wait_end wait_for_growth(const struct trial *trial, pid_t child, int64_t bytes,
+                                     bool may_idle, int *status)
 {
-    int64_t until = progress_bytes(trial->dir) + bytes, limit_ms = clock_mono_ms() + CHILD_LIMIT_MS;
+    int64_t size = progress_bytes(trial->dir), until = size + bytes, grew_ms = clock_mono_ms();
     while (!has_ended(child, status)) {
-        if (progress_bytes(trial->dir) >= until)
-            return false;
-        if (clock_mono_ms() > limit_ms) {
-            fprintf(stderr, "the child makes no progress\n");
-            return false;
+        int64_t now = progress_bytes(trial->dir);
+        if (now >= until)
+            return WAIT_GREW;
+        if (now != size) {
+            size = now;
+            grew_ms = clock_mono_ms();
         }
+        int64_t idle_ms = clock_mono_ms() - grew_ms;
+        if (may_idle && idle_ms > IDLE_LIMIT_MS)
+            return WAIT_GREW;
+        if (idle_ms > CHILD_LIMIT_MS)
+            return WAIT_STUCK;
         usleep(200);
     }
-    return true;
+    return WAIT_ENDED;
 }
 
-static bool wait_for_clock(struct trial *trial, pid_t child, int *status)
+static enum wait_end wait_for_clock(struct trial *trial, pid_t child, int *status)
 {
     for (int64_t left = chance_below(&trial->chance, 400000); left > 0; left--)
         (void)clock_mono_ns();
-    return has_ended(child, status);
+    return has_ended(child, status) ? WAIT_ENDED : WAIT_GREW;
 }
 
 static bool judge_end(struct trial *trial, int status, bool armed)
@@ -242,26 +253,33 @@ static bool live_and_die(struct trial *trial)
 {
     struct settings settings = draw_settings(&trial->chance);
     int64_t way = chance_below(&trial->chance, 10);
+    bool armed = way >= 6;
     int status = 0;
-    bool ended;
+    enum wait_end end;
     char crash_at[64] = "";
     settings.until_end = way != 0;
-    if (way >= 6)
-        snprintf(crash_at, sizeof crash_at, "%s:%d",
-                 crash_points[chance_below(&trial->chance, CRASH_POINTS)],
-                 1 + (int)chance_below(&trial->chance, 12));
-    pid_t child = start_child(trial->dir, &settings, way >= 6 ? crash_at : NULL);
-    if (way >= 6)
-        ended = wait_for_growth(trial, child, INT64_MAX / 2, &status);
-    else if (way == 5)
-        ended = wait_for_clock(trial, child, &status);
+    /* Some points are passed once in a life, some a hundred times: small numbers are the likelier
+     * ones. */
+    if (armed)
+        snprintf(
+            crash_at, sizeof crash_at, "%s:%d",
+            crash_points[chance_below(&trial->chance, CRASH_POINTS)],
+            1 + (int)chance_below(&trial->chance, INT64_C(1) << chance_below(&trial->chance, 6)));
+    pid_t child = start_child(trial->dir, &settings, armed ? crash_at : NULL);
+    if (way == 5)
+        end = wait_for_clock(trial, child, &status);
     else
-        ended = wait_for_growth(trial, child,
-                                1 + chance_below(&trial->chance, way == 0 ? 2000 : 12000), &status);
-    if (ended)
-        return judge_end(trial, status, way >= 6);
+        end = wait_for_growth(trial, child,
+                              armed ? INT64_MAX / 2 : 1 + chance_below(&trial->chance, 6000),
+                              way == 0, &status);
+    if (end == WAIT_ENDED)
+        return judge_end(trial, status, armed);
     kill(child, SIGKILL);
     must(waitpid(child, &status, 0) == child);
+    if (end == WAIT_STUCK) {
+        fprintf(stderr, "the child makes no progress and does not end\n");
+        return false;
+    }
     trial->kills++;
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? true
                                                               : judge_end(trial, status, false);
@@ -598,7 +616,7 @@ static bool finish(struct trial *trial, bool close_windows)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static void between_lives(struct trial *trial)
+static void between_lives(struct trial *trial, int ends_before)
 {
     struct diag diag;
     if (chance_below(&trial->chance, 6) == 0) {
@@ -607,7 +625,8 @@ static void between_lives(struct trial *trial)
         free(state);
         trial->wipes++;
     }
-    if (chance_below(&trial->chance, 3) != 0)
+    /* A life that came to its end leaves nothing to be killed at: then there is always more. */
+    if (trial->ends == ends_before && chance_below(&trial->chance, 3) != 0)
         return;
     struct log *log = topic_log_open(trial->dir);
     read_new(trial, log);
@@ -615,6 +634,19 @@ static void between_lives(struct trial *trial)
                       (int)chance_below(&trial->chance, ROWS_MORE));
     log_close(log);
 }
+
+static const struct {
+    const char *name;
+    int32_t partitions;
+    bool is_compact;
+} small_topics[] = {
+    {"valid", KILL_PARTITIONS, false},
+    {"totals", KILL_PARTITIONS, true},
+    {KILL_APP "-totals-changelog", KILL_PARTITIONS, true},
+    {KILL_APP "-totals-repartition", KILL_PARTITIONS, false},
+    {KILL_APP "-finals-repartition", KILL_PARTITIONS, false},
+    {KILL_APP "-progress", 1, true},
+};
 
 static void trial_open(struct trial *trial, uint64_t seed)
 {
@@ -626,6 +658,13 @@ static void trial_open(struct trial *trial, uint64_t seed)
             topic_rows_init(&trial->seen[t].rows[p]);
     struct log *log = topic_log_open(trial->dir);
     kill_input_create(log, &trial->input);
+    /* Small segments, so that rolls, indexes and purges take part. */
+    for (size_t t = 0; t < sizeof small_topics / sizeof small_topics[0]; t++) {
+        struct config_entry config[] = {{"segment.bytes", "65536"}, {"cleanup.policy", "compact"}};
+        struct diag diag;
+        must(topic_create(log, small_topics[t].name, small_topics[t].partitions, config,
+                          small_topics[t].is_compact ? 2 : 1, &diag) == 0);
+    }
     kill_input_append(log, &trial->input, &trial->chance, ROWS_FIRST);
     log_close(log);
 }
@@ -656,11 +695,12 @@ static void kill_minus_nine_leaves_everything_exact(void **state)
             trial.dir);
     bool ok = true;
     for (int cycle = 0; ok && cycle < cycles; cycle++) {
+        int ends_before = trial.ends;
         ok = live_and_die(&trial);
         if (!ok)
             fprintf(stderr, "in cycle %d\n", cycle);
         else
-            between_lives(&trial);
+            between_lives(&trial, ends_before);
     }
     fprintf(stderr,
             "%d killed, %d at crash points, %d came to their end; stores removed %d times; read %d "
