@@ -315,12 +315,40 @@ static int is_boolean(const struct variant *v)
     return v->kind == VARIANT_TRUE || v->kind == VARIANT_FALSE;
 }
 
+/* token_fast gives scales up to 18, so a bigint scaled up stays below 2^127. */
+static const int64_t power_of_ten[] = {1,
+                                       10,
+                                       100,
+                                       1000,
+                                       10000,
+                                       100000,
+                                       1000000,
+                                       10000000,
+                                       100000000,
+                                       1000000000,
+                                       10000000000,
+                                       100000000000,
+                                       1000000000000,
+                                       10000000000000,
+                                       100000000000000,
+                                       1000000000000000,
+                                       10000000000000000,
+                                       100000000000000000,
+                                       1000000000000000000};
+
 static enum order_result number_order(const struct variant *v, const struct column *b, uint32_t at,
                                       int *order)
 {
     struct numeric value, other;
     if (v->kind == VARIANT_INT && b->type == COL_BIGINT) {
         *order = (v->i64 > b->i64[at]) - (v->i64 < b->i64[at]);
+        return ORDER_OK;
+    }
+    int64_t coefficient;
+    if (v->kind == VARIANT_NUMBER && b->type == COL_BIGINT &&
+        token_fast(v->data, v->size, &coefficient, &value.scale)) {
+        int128 scaled = (int128)b->i64[at] * power_of_ten[value.scale];
+        *order = (coefficient > scaled) - (coefficient < scaled);
         return ORDER_OK;
     }
     int kind = variant_number(v, &value);

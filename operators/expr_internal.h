@@ -1,12 +1,14 @@
 /* expr_internal.h: what the files of the expression compiler share; nobody else includes it.
  *
- *   expr_parse.c    text → PostgreSQL's protobuf tree → struct syntax (untyped, positions are those of the user's text)
- *   expr_bind.c     struct syntax → struct node: names through a scope, types, implicit casts, folded constants
- *   expr_eval.c     the public entry points, and the nodes that choose which rows see which branch
- *   expr_arith.c    + − * / %         expr_compare.c  = <> < … IN BETWEEN LIKE's siblings
- *   expr_cast.c     conversions       expr_text.c, expr_time.c, expr_math.c  the functions
- *   expr_like.c     LIKE and ILIKE    expr_function.c  the function table and its driver
- *   field_set.c     scopes            agg_list.c      select lists with aggregates
+ *   expr_parse.c      text → PostgreSQL's protobuf tree → struct syntax (untyped; positions are those of the user's text)
+ *   expr_type.c       the types a cast can name           expr_source.c     messages with line, column and caret
+ *   expr_bind.c       struct syntax → struct node: names through a scope, types, implied casts, folded literals
+ *   expr_eval.c       the driver; AND, OR, CASE, COALESCE  expr.c           the public functions
+ *   expr_arith.c      + − * / %                            expr_compare.c   = <> < <= > >=
+ *   expr_predicate.c  IS DISTINCT FROM, BETWEEN, IN        expr_like.c      LIKE, ILIKE
+ *   expr_cast.c       conversions                          expr_number.c    numbers as tokens and text
+ *   expr_function.c   which function a call means; ||      expr_text.c, expr_math.c, expr_time.c  the functions
+ *   expr_name.c       names of outputs                     field_set.c, agg_list.c
  *
  * Types inside the compiler are enum col_type plus two that no column outside ever has. TYPE_NUMBER is what arithmetic on uncast
  * JSON gives: each row is bigint or numeric. It is laid out as struct numeric, with scale NUMBER_INTEGER (−1) for rows that are

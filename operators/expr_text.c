@@ -293,7 +293,7 @@ static int text_replace(struct row_call *call, const union scalar *args, union s
     struct bytes text = args[0].text, from = args[1].text, to = args[2].text;
     const uint8_t *at = text.data, *end = text.data + text.size, *next;
     size_t count = 0;
-    uint8_t *copy;
+    uint8_t *copy = NULL;
     result->text = text;
     if (from.size == 0)
         return SCALAR_VALUE;
@@ -320,7 +320,7 @@ static int text_replace(struct row_call *call, const union scalar *args, union s
 static int text_concat(struct row_call *call, const union scalar *args, union scalar *result)
 {
     size_t size = 0;
-    uint8_t *copy;
+    uint8_t *copy = NULL;
     for (uint32_t i = 0; i < call->node->arg_count; i++)
         size += call->arg_nulls[i] ? 0 : args[i].text.size;
     int rc = new_text(call, size, &copy);
