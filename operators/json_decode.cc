@@ -16,8 +16,8 @@
  *     stage 1, cursor over the index                               34
  *
  * With the copy and the columns, json_decode takes 51 ns per 195-byte event where json_parse_limit
- * takes 43 (tests/bench/bench_decode.c): 6 for the copy, 14 for stage 1, the rest for the walk and
- * the values.
+ * takes 43 to 54 (tests/bench/bench_decode.c): 6 for the copy, 14 for stage 1, the rest for the
+ * walk and the values.
  *
  * On-Demand resets a document and a string buffer per document, skips with a generic loop, and
  * cannot say where a document ended without walking it twice. Here the window's index is one array,
