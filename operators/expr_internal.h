@@ -1,28 +1,29 @@
 /* expr_internal.h: what the files of the expression compiler share; nobody else includes it.
  *
- *   expr_parse.c      text → PostgreSQL's protobuf tree → struct syntax (untyped; positions are those of the user's text)
- *   expr_type.c       the types a cast can name           expr_source.c     messages with line, column and caret
- *   expr_bind.c       struct syntax → struct node: names through a scope, types, implied casts, folded literals
- *   expr_eval.c       the driver; AND, OR, CASE, COALESCE  expr.c           the public functions
- *   expr_arith.c      + − * / %                            expr_compare.c   = <> < <= > >=
- *   expr_predicate.c  IS DISTINCT FROM, BETWEEN, IN        expr_like.c      LIKE, ILIKE
- *   expr_cast.c       conversions                          expr_number.c    numbers as tokens and text
- *   expr_function.c   which function a call means; ||      expr_text.c, expr_math.c, expr_time.c  the functions
- *   expr_name.c       names of outputs                     field_set.c, agg_list.c
+ *   expr_parse.c      text → PostgreSQL's protobuf tree → struct syntax (untyped; positions are
+ * those of the user's text) expr_type.c       the types a cast can name           expr_source.c
+ * messages with line, column and caret expr_bind.c       struct syntax → struct node: names through
+ * a scope, types, implied casts, folded literals expr_eval.c       the driver; AND, OR, CASE,
+ * COALESCE  expr.c           the public functions expr_arith.c      + − * / % expr_compare.c   = <>
+ * < <= > >= expr_predicate.c  IS DISTINCT FROM, BETWEEN, IN        expr_like.c      LIKE, ILIKE
+ *   expr_cast.c       conversions                          expr_number.c    numbers as tokens and
+ * text expr_function.c   which function a call means; ||      expr_text.c, expr_math.c, expr_time.c
+ * the functions expr_name.c       names of outputs                     field_set.c, agg_list.c
  *
- * Types inside the compiler are enum col_type plus two that no column outside ever has. TYPE_NUMBER is what arithmetic on uncast
- * JSON gives: each row is bigint or numeric. It is laid out as struct numeric, with scale NUMBER_INTEGER (−1) for rows that are
- * bigint, so that (a * b) / c divides as integers exactly in the rows where a, b and c are integers. TYPE_UNKNOWN is an untyped
- * literal ('paid', NULL) until its surroundings give it a type. */
+ * Types inside the compiler are enum col_type plus two that no column outside ever has. TYPE_NUMBER
+ * is what arithmetic on uncast JSON gives: each row is bigint or numeric. It is laid out as struct
+ * numeric, with scale NUMBER_INTEGER (−1) for rows that are bigint, so that (a * b) / c divides as
+ * integers exactly in the rows where a, b and c are integers. TYPE_UNKNOWN is an untyped literal
+ * ('paid', NULL) until its surroundings give it a type. */
 #ifndef WEIR_OPERATORS_EXPR_INTERNAL_H
 #define WEIR_OPERATORS_EXPR_INTERNAL_H
 
 #include "operators/expr.h"
 
 enum {
-    EXPR_TEXT_BYTES_MAX = 32 * 1024,      /* of one expression */
-    EXPR_DEPTH_MAX = 1000,                /* nested operators, calls and parentheses that matter */
-    EXPR_NAME_BYTES_MAX = 59,             /* PostgreSQL's scanner cuts names silently at 63 */
+    EXPR_TEXT_BYTES_MAX = 32 * 1024, /* of one expression */
+    EXPR_DEPTH_MAX = 1000,           /* nested operators, calls and parentheses that matter */
+    EXPR_NAME_BYTES_MAX = 59,        /* PostgreSQL's scanner cuts names silently at 63 */
     EXPR_VALUE_BYTES_MAX = 16 * 1024 * 1024, /* of a text that a function makes */
     TYPE_NUMBER = COL_TYPE_COUNT,
     TYPE_UNKNOWN,
@@ -32,48 +33,58 @@ enum {
 /* ---- Syntax ---- */
 
 enum syntax_kind {
-    SYNTAX_NULL, SYNTAX_BOOLEAN, SYNTAX_NUMBER, SYNTAX_STRING, SYNTAX_COLUMN,
-    SYNTAX_OPERATOR,      /* text: + − * / % || = <> < <= > >=; one or two arguments */
-    SYNTAX_AND, SYNTAX_OR, SYNTAX_NOT,
-    SYNTAX_NULL_TEST,     /* negated: IS NOT NULL */
-    SYNTAX_BOOLEAN_TEST,  /* test; negated */
-    SYNTAX_DISTINCT,      /* negated: IS NOT DISTINCT FROM */
-    SYNTAX_IN,            /* arguments: operand, items… */
-    SYNTAX_BETWEEN,       /* operand, low, high; symmetric */
-    SYNTAX_LIKE,          /* operand, pattern; insensitive */
-    SYNTAX_CASE,          /* operand or NULL, (when, then)…, else or NULL */
-    SYNTAX_COALESCE, SYNTAX_NULLIF, SYNTAX_GREATEST, SYNTAX_LEAST,
-    SYNTAX_CAST, SYNTAX_CALL,
-    SYNTAX_AGGREGATE,     /* agg_list.c: the result of call number `index` */
+    SYNTAX_NULL,
+    SYNTAX_BOOLEAN,
+    SYNTAX_NUMBER,
+    SYNTAX_STRING,
+    SYNTAX_COLUMN,
+    SYNTAX_OPERATOR, /* text: + − * / % || = <> < <= > >=; one or two arguments */
+    SYNTAX_AND,
+    SYNTAX_OR,
+    SYNTAX_NOT,
+    SYNTAX_NULL_TEST,    /* negated: IS NOT NULL */
+    SYNTAX_BOOLEAN_TEST, /* test; negated */
+    SYNTAX_DISTINCT,     /* negated: IS NOT DISTINCT FROM */
+    SYNTAX_IN,           /* arguments: operand, items… */
+    SYNTAX_BETWEEN,      /* operand, low, high; symmetric */
+    SYNTAX_LIKE,         /* operand, pattern; insensitive */
+    SYNTAX_CASE,         /* operand or NULL, (when, then)…, else or NULL */
+    SYNTAX_COALESCE,
+    SYNTAX_NULLIF,
+    SYNTAX_GREATEST,
+    SYNTAX_LEAST,
+    SYNTAX_CAST,
+    SYNTAX_CALL,
+    SYNTAX_AGGREGATE, /* agg_list.c: the result of call number `index` */
 };
 enum { TEST_TRUE, TEST_FALSE, TEST_UNKNOWN };
 
 /* The target of a cast. */
 struct sql_type {
-    uint8_t type;                /* enum col_type */
-    uint8_t integer_bytes;       /* 2, 4, 8 for smallint, integer, bigint */
-    int32_t precision, scale;    /* numeric(p,s); precision 0: as it comes */
-    const char *name;            /* as PostgreSQL prints it */
+    uint8_t type;             /* enum col_type */
+    uint8_t integer_bytes;    /* 2, 4, 8 for smallint, integer, bigint */
+    int32_t precision, scale; /* numeric(p,s); precision 0: as it comes */
+    const char *name;         /* as PostgreSQL prints it */
 };
 
 struct syntax {
     enum syntax_kind kind;
-    int32_t at;                  /* byte offset in the user's text; −1: not known */
-    const char *text;            /* digits, string, operator or function name */
-    struct field_path path;      /* SYNTAX_COLUMN */
-    struct sql_type type;        /* SYNTAX_CAST */
+    int32_t at;             /* byte offset in the user's text; −1: not known */
+    const char *text;       /* digits, string, operator or function name */
+    struct field_path path; /* SYNTAX_COLUMN */
+    struct sql_type type;   /* SYNTAX_CAST */
     struct syntax **args;
     uint32_t arg_count;
-    uint32_t index;              /* SYNTAX_AGGREGATE */
-    struct syntax *filter;       /* SYNTAX_CALL: FILTER (WHERE …) */
+    uint32_t index;        /* SYNTAX_AGGREGATE */
+    struct syntax *filter; /* SYNTAX_CALL: FILTER (WHERE …) */
     int test;
     bool negated, insensitive, symmetric, truth;
-    bool star, distinct;         /* SYNTAX_CALL: f(*), f(DISTINCT …) */
+    bool star, distinct; /* SYNTAX_CALL: f(*), f(DISTINCT …) */
 };
 
 struct target {
     struct syntax *syntax;
-    const char *name;            /* given with AS; NULL otherwise */
+    const char *name; /* given with AS; NULL otherwise */
     int32_t at;
 };
 struct target_list {
@@ -87,10 +98,11 @@ struct source {
     struct diag *diag;
 };
 /* Sets diag to "<sentence>, line L, column C:\n  <the line>\n  ^\nhint: …" and returns code. */
-int source_error(const struct source *source, int code, int32_t at, const char *hint, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+int source_error(const struct source *source, int code, int32_t at, const char *hint,
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* Parses a select list into arena memory. ERR_INVALID, ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_NOMEM. */
+/* Parses a select list into arena memory. ERR_INVALID, ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_NOMEM.
+ */
 int syntax_parse(const char *sql, struct arena *arena, struct target_list *list, struct diag *diag);
 
 /* Fills names (room for targets->count, heap) and refuses missing and duplicate ones. */
@@ -123,7 +135,7 @@ union scalar {
 struct row_call {
     struct eval *eval;
     const struct node *node;
-    const uint8_t *arg_nulls;    /* for functions that see NULLs; NULL otherwise */
+    const uint8_t *arg_nulls; /* for functions that see NULLs; NULL otherwise */
     uint32_t row;
 };
 enum { SCALAR_VALUE = 0, SCALAR_NULL = 1, SCALAR_FAILED = 2 };
@@ -136,19 +148,20 @@ struct in_set;
 struct node {
     node_eval eval;
     uint8_t type;
-    bool explicit_cast;          /* conversions: written by the user (error class cast_failed), or implied (type_mismatch) */
-    bool flag;                   /* negated, symmetric, … */
-    uint8_t op;                  /* enum compare_op, arithmetic operator, boolean test */
+    bool explicit_cast; /* conversions: written by the user (error class cast_failed), or implied
+                           (type_mismatch) */
+    bool flag;          /* negated, symmetric, … */
+    uint8_t op;         /* enum compare_op, arithmetic operator, boolean test */
     uint32_t arg_count;
     struct node **args;
     int32_t at;
-    uint32_t column;             /* column nodes */
-    struct column value;         /* literal nodes: constant, memory of the expression */
-    struct sql_type target;      /* conversions */
-    scalar_fn scalar;            /* functions and conversions */
-    const char *name;            /* of the function or operator, for messages */
+    uint32_t column;        /* column nodes */
+    struct column value;    /* literal nodes: constant, memory of the expression */
+    struct sql_type target; /* conversions */
+    scalar_fn scalar;       /* functions and conversions */
+    const char *name;       /* of the function or operator, for messages */
     const struct like_pattern *pattern;
-    const struct in_set *set;    /* IN over literals */
+    const struct in_set *set; /* IN over literals */
 };
 
 struct expr {
@@ -162,36 +175,50 @@ struct expr {
 struct binder {
     struct source source;
     const struct scope *scope;
-    struct arena *arena;                 /* of the expression that is being made */
-    const struct agg_call *calls;        /* agg_list.c: what SYNTAX_AGGREGATE refers to; NULL elsewhere */
+    struct arena *arena;          /* of the expression that is being made */
+    const struct agg_call *calls; /* agg_list.c: what SYNTAX_AGGREGATE refers to; NULL elsewhere */
     uint32_t first_call_column;
 };
 int bind_syntax(struct binder *binder, const struct syntax *syntax, struct node **node);
-/* Makes an expression: binds, gives an untyped result its type, folds. condition: the result must be boolean. */
-int bind_expr(struct binder *binder, const struct syntax *syntax, bool condition, struct expr **expr);
+/* Makes an expression: binds, gives an untyped result its type, folds. condition: the result must
+ * be boolean. */
+int bind_expr(struct binder *binder, const struct syntax *syntax, bool condition,
+              struct expr **expr);
 
-struct node *node_new(struct binder *binder, node_eval eval, uint8_t type, int32_t at, uint32_t arg_count);
-/* Converts *node implicitly (a literal is read as the type; a JSON value must already have it). ERR_INVALID with position. */
+struct node *node_new(struct binder *binder, node_eval eval, uint8_t type, int32_t at,
+                      uint32_t arg_count);
+/* Converts *node implicitly (a literal is read as the type; a JSON value must already have it).
+ * ERR_INVALID with position. */
 int bind_coerce(struct binder *binder, struct node **node, uint8_t type);
 /* An explicit cast. */
 int bind_cast(struct binder *binder, struct node **node, const struct sql_type *target, int32_t at);
-int bind_call(struct binder *binder, const struct syntax *syntax, struct node **node);       /* expr_function.c */
-int bind_like(struct binder *binder, const struct syntax *syntax, struct node **node);       /* expr_like.c */
-int bind_arithmetic(struct binder *binder, const struct syntax *syntax, struct node **node); /* expr_arith.c */
+int bind_call(struct binder *binder, const struct syntax *syntax,
+              struct node **node); /* expr_function.c */
+int bind_like(struct binder *binder, const struct syntax *syntax,
+              struct node **node); /* expr_like.c */
+int bind_arithmetic(struct binder *binder, const struct syntax *syntax,
+                    struct node **node); /* expr_arith.c */
 /* Coerces both sides of a comparison to types that compare_columns takes. */
-int bind_comparands(struct binder *binder, int32_t at, const char *op, struct node **a, struct node **b);
-/* Replaces a node whose arguments are all literals by its value, unless its evaluation fails (then each row will). */
+int bind_comparands(struct binder *binder, int32_t at, const char *op, struct node **a,
+                    struct node **b);
+/* Replaces a node whose arguments are all literals by its value, unless its evaluation fails (then
+ * each row will). */
 int bind_fold(struct binder *binder, struct node **node);
 const char *type_name(uint8_t type);
 static inline bool type_is_numeric(uint8_t type)
 {
     return type == COL_BIGINT || type == COL_NUMERIC || type == COL_DOUBLE || type == TYPE_NUMBER;
 }
-static inline bool type_is_json(uint8_t type) { return type == COL_VARIANT || type == TYPE_NUMBER; }
+static inline bool type_is_json(uint8_t type)
+{
+    return type == COL_VARIANT || type == TYPE_NUMBER;
+}
 /* How a value of the type is laid out in a column. */
 static inline enum col_type type_layout(uint8_t type)
 {
-    return type == TYPE_NUMBER ? COL_NUMERIC : type == TYPE_UNKNOWN ? COL_TEXT : (enum col_type)type;
+    return type == TYPE_NUMBER    ? COL_NUMERIC
+           : type == TYPE_UNKNOWN ? COL_TEXT
+                                  : (enum col_type)type;
 }
 bool is_aggregate_name(const char *name);
 bool node_is_literal(const struct node *node);
@@ -203,37 +230,51 @@ struct eval_run {
     const struct batch *batch;
     struct arena *arena;
     struct reject_list *rejects;
-    uint8_t *failed;             /* per physical row, 1: already rejected by this expression; NULL until the first */
+    uint8_t *
+        failed; /* per physical row, 1: already rejected by this expression; NULL until the first */
 };
 struct eval {
     struct eval_run *run;
-    const uint16_t *rows;        /* physical rows to evaluate, ascending; NULL: 0 … count − 1 */
+    const uint16_t *rows; /* physical rows to evaluate, ascending; NULL: 0 … count − 1 */
     uint32_t count;
 };
-static inline uint32_t row_at(const uint16_t *rows, uint32_t i) { return rows ? rows[i] : i; }
-static inline uint32_t value_at(bool constant, uint32_t row) { return constant ? 0 : row; }
+static inline uint32_t row_at(const uint16_t *rows, uint32_t i)
+{
+    return rows ? rows[i] : i;
+}
+static inline uint32_t value_at(bool constant, uint32_t row)
+{
+    return constant ? 0 : row;
+}
 static inline int node_run(const struct node *node, struct eval *eval, struct column *out)
 {
     return node->eval(node, eval, out);
 }
 /* Room for one value per physical row; nulls when with_nulls, zeroed. */
 int eval_alloc(struct eval *eval, struct column *out, uint8_t type, bool with_nulls);
-/* The NULLs of the inputs together, as a new array in *nulls; NULL when there are none. Variants are looked at only when look_at_kinds. */
-int eval_merge_nulls(struct eval *eval, const struct column *columns, uint32_t count, uint8_t **nulls);
+/* The NULLs of the inputs together, as a new array in *nulls; NULL when there are none. Variants
+ * are looked at only when look_at_kinds. */
+int eval_merge_nulls(struct eval *eval, const struct column *columns, uint32_t count,
+                     uint8_t **nulls);
 /* Rejects row (once per expression) and makes it NULL in out. */
-int eval_fail(struct eval *eval, struct column *out, uint32_t row, const char *error_class, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+int eval_fail(struct eval *eval, struct column *out, uint32_t row, const char *error_class,
+              const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* The same for a scalar function: returns SCALAR_FAILED or ERR_NOMEM. */
 int scalar_fail(struct row_call *call, const char *error_class, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool eval_row_failed(const struct eval *eval, uint32_t row);
-/* Copies the rows of eval from source (any of them) into out, which has nulls when its type keeps them apart. */
+/* Copies the rows of eval from source (any of them) into out, which has nulls when its type keeps
+ * them apart. */
 void eval_copy_rows(const struct eval *eval, struct column *out, const struct column *source);
 void column_set_null(struct column *column, uint32_t row);
-static inline bool column_has_null(const struct column *c, uint32_t row) { return column_is_null(c, row); }
+static inline bool column_has_null(const struct column *c, uint32_t row)
+{
+    return column_is_null(c, row);
+}
 
 /* a op b for the rows of eval; the types must be a pair that bind_comparands makes. */
-int compare_columns(struct eval *eval, enum compare_op op, const struct column *a, const struct column *b, struct column *out);
+int compare_columns(struct eval *eval, enum compare_op op, const struct column *a,
+                    const struct column *b, struct column *out);
 int eval_column(const struct node *node, struct eval *eval, struct column *out);
 int eval_literal(const struct node *node, struct eval *eval, struct column *out);
 /* Calls node->scalar for each row; NULL when an argument is NULL. */
@@ -243,7 +284,8 @@ int eval_scalar_nulls(const struct node *node, struct eval *eval, struct column 
 void scalar_load(const struct column *column, uint32_t row, union scalar *value);
 void scalar_store(struct column *column, uint32_t row, const union scalar *value);
 
-/* A number token as 64-bit coefficient and scale; false: too long or has an exponent (use numeric_parse). */
+/* A number token as 64-bit coefficient and scale; false: too long or has an exponent (use
+ * numeric_parse). */
 bool token_fast(const uint8_t *data, uint32_t size, int64_t *coefficient, int32_t *scale);
 /* numeric_parse, and the forms ".5" and "5." that SQL also takes. */
 int number_parse(struct bytes text, struct numeric *value);
@@ -255,11 +297,13 @@ int scalar_text_copy(struct row_call *call, const void *data, size_t size, union
 /* At most max bytes of text, cut between characters; for messages. */
 int clip(struct bytes text, size_t max);
 
-int bind_concat_operator(struct binder *binder, const struct syntax *syntax, struct node **node); /* || */
+int bind_concat_operator(struct binder *binder, const struct syntax *syntax,
+                         struct node **node); /* || */
 
-/* One entry a function. signature: result letter, ':', argument letters: t text, i bigint, n numeric, d double, N number of uncast
- * JSON (or bigint), z timestamptz, v interval, b boolean, f g e a time field's name (a literal; passed as its number), * any number of
- * anything, as text. Of several entries of a name the first that fits is taken. */
+/* One entry a function. signature: result letter, ':', argument letters: t text, i bigint, n
+ * numeric, d double, N number of uncast JSON (or bigint), z timestamptz, v interval, b boolean, f g
+ * e a time field's name (a literal; passed as its number), * any number of anything, as text. Of
+ * several entries of a name the first that fits is taken. */
 struct function {
     const char *name;
     const char *signature;
@@ -267,12 +311,13 @@ struct function {
     bool sees_nulls;
 };
 extern const struct function text_functions[], math_functions[], time_functions[];
-/* The number of a time field, or −1. letter: f any field, g one that date_trunc takes, e one that an interval has. */
+/* The number of a time field, or −1. letter: f any field, g one that date_trunc takes, e one that
+ * an interval has. */
 int time_field_find(const char *name, char letter);
 int interval_parse(struct bytes text, int64_t *ms);
-size_t interval_print(int64_t ms, char *text);            /* ≤ 48 bytes */
-size_t timestamp_print(int64_t ms, char *text);           /* PostgreSQL's form in UTC; ≤ 48 bytes */
-int timestamp_parse(struct bytes text, int64_t *ms);      /* digits: epoch ms, else ISO 8601 */
-size_t double_print(double value, char *text);            /* shortest that reads back the same; ≤ 40 bytes */
+size_t interval_print(int64_t ms, char *text);       /* ≤ 48 bytes */
+size_t timestamp_print(int64_t ms, char *text);      /* PostgreSQL's form in UTC; ≤ 48 bytes */
+int timestamp_parse(struct bytes text, int64_t *ms); /* digits: epoch ms, else ISO 8601 */
+size_t double_print(double value, char *text); /* shortest that reads back the same; ≤ 40 bytes */
 
 #endif

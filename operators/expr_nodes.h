@@ -1,4 +1,5 @@
-/* expr_nodes.h: the evaluators of node kinds, named by the binder; defined in expr_eval.c, expr_compare.c and expr_cast.c. */
+/* expr_nodes.h: the evaluators of node kinds, named by the binder; defined in expr_eval.c,
+ * expr_compare.c and expr_cast.c. */
 #ifndef WEIR_OPERATORS_EXPR_NODES_H
 #define WEIR_OPERATORS_EXPR_NODES_H
 
@@ -28,10 +29,12 @@ int eval_extreme(const struct node *node, struct eval *eval, struct column *out)
 int in_set_prepare(struct binder *binder, struct node *node);
 
 /* How a value of type `from` becomes target; false: it cannot. */
-bool cast_choose(uint8_t from, const struct sql_type *target, bool explicit_cast, node_eval *eval, scalar_fn *scalar);
+bool cast_choose(uint8_t from, const struct sql_type *target, bool explicit_cast, node_eval *eval,
+                 scalar_fn *scalar);
 const char *cast_hint(uint8_t from, uint8_t to);
 /* Converts a column (nullif's first argument) without a node of its own. */
-int cast_column(struct eval *eval, uint8_t from, const struct sql_type *target, const struct column *in, struct column *out);
+int cast_column(struct eval *eval, uint8_t from, const struct sql_type *target,
+                const struct column *in, struct column *out);
 
 struct expr *expr_new(void);
 

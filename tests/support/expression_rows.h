@@ -1,19 +1,27 @@
-/* expression_rows.h: evaluates an expression over one row of JSON fields and prints the result, for tests that read like a table:
+/* expression_rows.h: evaluates an expression over one row of JSON fields and prints the result, for
+ * tests that read like a table:
  *
  *   expect("quantity * unit_price", "quantity:3 unit_price:2.50", "7.50");
  *   expect("lower(x)", "x:5", "!type_mismatch");
  *
- * Fields are written as JSON tokens separated by blanks (texts have no blanks inside; write _ for one). A field that is not given is
- * missing. The result is NULL, !class of the row error, ?code when it does not compile, or the value. */
+ * Fields are written as JSON tokens separated by blanks (texts have no blanks inside; write _ for
+ * one). A field that is not given is missing. The result is NULL, !class of the row error, ?code
+ * when it does not compile, or the value. */
 #ifndef WEIR_TESTS_EXPRESSION_ROWS_H
 #define WEIR_TESTS_EXPRESSION_ROWS_H
 
 #include "operators/expr.h"
 #include "runtime/base/clock.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <cmocka.h>
 
 enum { ROWS_FIELDS_MAX = 16 };
 
@@ -120,8 +128,11 @@ static inline void rows_evaluate(const char *sql, const char *fields, char *out,
     struct arena arena;
     arena_init(&arena, 0);
     struct reject_list rejects = {.arena = &arena};
-    struct batch batch = {.row_count = 1, .selected_count = 1, .columns = columns,
-                          .column_count = field_set_count(set), .arena = &arena};
+    struct batch batch = {.row_count = 1,
+                          .selected_count = 1,
+                          .columns = columns,
+                          .column_count = field_set_count(set),
+                          .arena = &arena};
     must(expr_eval(list->exprs[0], &batch, &result, &rejects) == 0);
     must(rejects.count <= 1);
     if (rejects.count == 1)

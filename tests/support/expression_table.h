@@ -1,5 +1,6 @@
-/* expression_table.h: reads tests/unit/operators/data/expressions.tsv, PostgreSQL's own results for a few hundred expressions over a table
- * of eight rows (tests/support/expressions_from_postgres.sh fills it). */
+/* expression_table.h: reads tests/unit/operators/data/expressions.tsv, PostgreSQL's own results for
+ * a few hundred expressions over a table of eight rows (tests/support/expressions_from_postgres.sh
+ * fills it). */
 #ifndef WEIR_TESTS_EXPRESSION_TABLE_H
 #define WEIR_TESTS_EXPRESSION_TABLE_H
 
@@ -30,9 +31,9 @@ static inline enum col_type table_type(const char *name)
     static const struct {
         const char *name;
         enum col_type type;
-    } types[] = {{"bigint", COL_BIGINT},     {"numeric", COL_NUMERIC},
-                 {"float8", COL_DOUBLE},     {"text", COL_TEXT},
-                 {"boolean", COL_BOOLEAN},   {"timestamptz", COL_TIMESTAMPTZ},
+    } types[] = {{"bigint", COL_BIGINT},    {"numeric", COL_NUMERIC},
+                 {"float8", COL_DOUBLE},    {"text", COL_TEXT},
+                 {"boolean", COL_BOOLEAN},  {"timestamptz", COL_TIMESTAMPTZ},
                  {"interval", COL_INTERVAL}};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (strcmp(types[i].name, name) == 0)
@@ -59,7 +60,8 @@ static inline void table_read(struct expression_table *table, const char *beside
 {
     char path[4096], *fields[TABLE_ROWS + 3];
     const char *slash = strrchr(beside_file, '/');
-    snprintf(path, sizeof path, "%.*s/data/expressions.tsv", (int)(slash - beside_file), beside_file);
+    snprintf(path, sizeof path, "%.*s/data/expressions.tsv", (int)(slash - beside_file),
+             beside_file);
     FILE *file = fopen(path, "r");
     must(file != NULL);
     fseek(file, 0, SEEK_END);

@@ -169,12 +169,56 @@ static void filter_keeps_true_rows(void **state)
     arena_deinit(&arena);
 }
 
+/* No rows at all, physical or selected, are no special case for any node. */
+static void empty_batches(void **state)
+{
+    (void)state;
+    static const char *const sqls[] = {"a",
+                                       "a = 'x' AND b > 1",
+                                       "CASE WHEN a THEN b ELSE 1 END",
+                                       "COALESCE(a, b)",
+                                       "a IN (1, b)",
+                                       "a * b + 1",
+                                       "lower(a) || b",
+                                       "a BETWEEN b AND 5",
+                                       "a::numeric",
+                                       "GREATEST(a, b)",
+                                       "1 / 0"};
+    static const uint16_t nothing[1] = {0};
+    for (size_t i = 0; i < 2 * sizeof sqls / sizeof sqls[0]; i++) {
+        char sql[128];
+        struct field_set *fields = field_set_create();
+        struct scope scope = field_set_scope(fields);
+        struct variant value = {.kind = VARIANT_TEXT, .data = (const uint8_t *)"x", .size = 1};
+        struct column columns[2] = {{.type = COL_VARIANT, .variant = &value},
+                                    {.type = COL_VARIANT, .variant = &value}};
+        struct arena arena;
+        struct expr_list *list;
+        struct column out;
+        struct diag diag;
+        arena_init(&arena, 0);
+        struct reject_list rejects = {.arena = &arena};
+        struct batch batch = {.row_count = i % 2,
+                              .selection = nothing,
+                              .columns = columns,
+                              .column_count = 2,
+                              .arena = &arena};
+        snprintf(sql, sizeof sql, "%s AS r", sqls[i / 2]);
+        assert_int_equal(expr_parse_list(sql, &scope, &list, &diag), 0);
+        assert_int_equal(expr_eval(list->exprs[0], &batch, &out, &rejects), 0);
+        assert_int_equal(rejects.count, 0);
+        arena_deinit(&arena);
+        expr_list_destroy(list);
+        field_set_destroy(fields);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_arithmetic),        cmocka_unit_test(json_comparison),
         cmocka_unit_test(json_choices),           cmocka_unit_test(branches_are_guarded),
-        cmocka_unit_test(filter_keeps_true_rows),
+        cmocka_unit_test(filter_keeps_true_rows), cmocka_unit_test(empty_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
