@@ -46,7 +46,7 @@ void *checkpoint_main(void *context)
 {
     struct run *run = context;
     struct diag diag = {0};
-    while (wait_for_turn(run))
+    while (wait_for_turn(run)) {
         for (uint32_t i = 0; i < run->task_count && !atomic_load(&run->failed); i++) {
             struct task *task = &run->tasks[i];
             if (!atomic_load(&task->is_open))
@@ -59,5 +59,7 @@ void *checkpoint_main(void *context)
                 return NULL;
             }
         }
+        run_wake_workers(run); /* one may wait for its store to take what it must forget */
+    }
     return NULL;
 }

@@ -15,7 +15,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/run.h"
 
-enum { WATCH_MS = 20, PROGRESS_MS = 500 };
+enum { WATCH_MS = 20, PROGRESS_MS = 500, TABLE_BUDGET_MIN_BYTES = 1 << 20 };
 
 int weir_app_check(weir_app *app)
 {
@@ -58,7 +58,7 @@ void run_committed(struct run *run, struct task *const *tasks, const bool *in_co
     pthread_mutex_unlock(&run->mutex);
 }
 
-static void wake_workers(struct run *run)
+void run_wake_workers(struct run *run)
 {
     for (int i = 0; i < run->worker_count; i++)
         waker_wake(&run->workers[i].waker);
@@ -93,7 +93,7 @@ static void report(struct run *run, int rc, const struct diag *diag)
     if (rc < 0)
         run_fail(run, rc, diag);
     else
-        wake_workers(run);
+        run_wake_workers(run);
 }
 
 void run_task_drained(struct run *run, struct task *task)
@@ -171,6 +171,8 @@ static int make_tasks(struct run *run)
         }
     }
     run->table_budget_bytes = run->app->options.memory_bytes / 2 / (stores > 0 ? stores : 1);
+    if (run->table_budget_bytes < TABLE_BUDGET_MIN_BYTES)
+        run->table_budget_bytes = TABLE_BUDGET_MIN_BYTES;
     return 0;
 }
 
@@ -302,7 +304,7 @@ static void watch(struct run *run)
         pthread_mutex_lock(&run->mutex);
     }
     pthread_mutex_unlock(&run->mutex);
-    wake_workers(run);
+    run_wake_workers(run);
 }
 
 static int start_threads(struct run *run)

@@ -91,6 +91,7 @@ void run_task_drained(struct run *run, struct task *task);
 void run_task_closed(struct run *run, struct task *task);
 void run_committed(struct run *run, struct task *const *tasks, const bool *in_commit, uint32_t count);
 void run_request_checkpoint(struct run *run);
+void run_wake_workers(struct run *run);
 
 /* worker.c */
 void *worker_main(void *worker);

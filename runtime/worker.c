@@ -20,6 +20,7 @@ enum {
     POLLS_PER_TURN = 16,              /* reads of one task before the next task and the clock have their turn */
     PENDING_LIMIT_BYTES = 64 << 20,   /* in the outs of a worker: then a commit is forced */
     GROUP_LIMIT_BYTES = 32 << 20,     /* in a pre-aggregation table: likewise */
+    OVER_MIN_ENTRIES = 2 * BATCH_ROWS,
     IDLE_WAIT_MS = 50,                /* how often an idle worker looks whether it should stop */
     PROGRESS_ROWS = 256,
 };
@@ -340,11 +341,20 @@ static bool has_pending(const struct worker *worker, bool *only_moved)
     return pending;
 }
 
-/* Over twice the budget even after a trim: wait for the checkpoint instead of growing. */
-static bool table_is_over(const struct worker *worker, const struct task *task)
+/* Over twice the budget: first commit what is dirty and let the store take it, then forget it, then read on. A table that holds little
+ * is never over, since its own slots may be what is large. 1: wait; 0: read. */
+static int table_is_over(struct worker *worker, struct task *task)
 {
     const struct op *group = chain_group(&task->chain);
-    return task->has_store && group != NULL && op_group_bytes(group) > 2 * worker->run->table_budget_bytes;
+    size_t limit = 2 * worker->run->table_budget_bytes;
+    bool over;
+    if (!task->has_store || group == NULL || op_group_bytes(group) <= limit || op_group_entries(group) <= OVER_MIN_ENTRIES)
+        return 0;
+    TRY(task_trim(task, worker->run->table_budget_bytes, &over, &worker->diag));
+    if (op_group_bytes(group) <= limit || op_group_entries(group) <= OVER_MIN_ENTRIES)
+        return 0;
+    run_request_checkpoint(worker->run);
+    return 1;
 }
 
 /* 1: something was read. */
@@ -354,10 +364,13 @@ static int poll_tasks(struct worker *worker)
     for (uint32_t i = 0; i < worker->task_count; i++) {
         struct task *task = worker->tasks[i];
         task_apply_raise(task);
-        for (int poll = 0; poll < POLLS_PER_TURN && !table_is_over(worker, task); poll++) {
-            int rc = task_poll(task, &worker->diag);
-            if (rc < 0)
-                return rc;
+        for (int poll = 0; poll < POLLS_PER_TURN; poll++) {
+            int rc = table_is_over(worker, task);
+            TRY(rc);
+            if (rc > 0)
+                break;
+            rc = task_poll(task, &worker->diag);
+            TRY(rc);
             if (rc == 0)
                 break;
             any = 1;
