@@ -230,7 +230,8 @@ int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, i
     if (last != NULL && last->watermark_ms == watermark_ms)
         return 0; /* the earlier mark says as much and applies sooner */
     if (marks->first + marks->count == marks->capacity) {
-        memmove(marks->items, marks->items + marks->first, marks->count * sizeof *marks->items);
+        if (marks->first > 0)
+            memmove(marks->items, marks->items + marks->first, marks->count * sizeof *marks->items);
         marks->first = 0;
         if (marks->count == marks->capacity) {
             uint32_t capacity = marks->capacity ? marks->capacity * 2 : 8;
