@@ -28,7 +28,7 @@ step() {
     [ $rc = 0 ] && say "$title: ok, $((SECONDS - begin)) s" || say "$title: FAILED, $((SECONDS - begin)) s"
 }
 
-# run_ctest TREE [CTEST ARGUMENT...]: adds ctest's own counts to ours; a ctest that runs no test at all counts as a failure.
+# run_ctest TREE [CTEST ARGUMENT...], with the words of $under before ctest: adds ctest's own counts to ours; a ctest that runs no test at all counts as a failure.
 run_ctest() {
     local tree=$1 log="build/log/ctest-$1.log" begin=$SECONDS summary skipped=""
     shift
@@ -51,24 +51,26 @@ finish() {
 }
 
 release() {
-    build_tree release -DWEIR_TESTS=ON || fail "the release build failed"
+    build_tree release -DWEIR_TESTS=ON -DWEIR_TEST_SECONDS=300 || fail "the release build failed"
     run_ctest release
 }
 
-# Each sanitizer sees the tests that it can say something about; scripts about packages, documents and style are not among them.
+# Sanitizers make code slow, so that the tests which draw at random draw less. Each sanitizer sees the tests that it can say something
+# about; scripts about packages, documents and style are not among them.
 sanitizers() {
+    local shorter="WEIR_MODEL_SEQUENCES=50 WEIR_RANDOM_CASES=50 WEIR_KILL_CYCLES=20"
     say "AddressSanitizer and UBSan"
-    if build_tree asan; then
-        UBSAN_OPTIONS=print_stacktrace=1 run_ctest asan
+    if build_tree asan -DWEIR_TEST_SECONDS=600; then
+        under="env $shorter UBSAN_OPTIONS=print_stacktrace=1" run_ctest asan
     else
         count 1
     fi
     say "ThreadSanitizer, on what has threads"
     # ThreadSanitizer of this compiler does not know the widest address randomisation of newer kernels.
-    local under=""
-    if setarch "$(uname -m)" -R true 2>/dev/null; then under="setarch $(uname -m) -R"; fi
-    if build_tree tsan; then
-        TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1" run_ctest tsan -L 'unit/log|unit/state|unit/runtime|crash|cases|cli|examples'
+    local fixed=""
+    if setarch "$(uname -m)" -R true 2>/dev/null; then fixed="setarch $(uname -m) -R"; fi
+    if build_tree tsan -DWEIR_TEST_SECONDS=600; then
+        under="$fixed env $shorter TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1" run_ctest tsan -L 'unit/log|unit/state|unit/runtime|crash|cases|cli|examples'
     else
         count 1
     fi
@@ -96,11 +98,12 @@ fuzz() {
     done
 }
 
-# The release build's random tests again, at length. The variables are read by the tests that draw random sequences.
+# The tests that draw at random again, at length.
 long_random() {
     say "long random tests"
-    build_tree release -DWEIR_TESTS=ON || { count 1; return; }
-    WEIR_TEST_LENGTH=$1 run_ctest release -L 'unit/log|unit/operators|unit/state|unit/runtime|cases|crash'
+    build_tree release -DWEIR_TESTS=ON -DWEIR_TEST_SECONDS=$((600 * $1)) || { count 1; return; }
+    WEIR_MODEL_SEQUENCES=$((1000 * $1)) WEIR_RANDOM_CASES=$((1000 * $1)) WEIR_KILL_CYCLES=$((200 * $1)) \
+        run_ctest release -R '^test_(model|random|kill)$'
 }
 
 ci() {
@@ -124,12 +127,12 @@ case ${1:-} in
         ;;
     --ci)
         install_packages "to build and test weir" $BUILD_PACKAGES $TEST_PACKAGES $CI_PACKAGES
-        ci 20 10
+        ci 20 1
         ;;
     --full)
         install_packages "to build and test weir" $BUILD_PACKAGES $TEST_PACKAGES $CI_PACKAGES
         release
-        ci 300 100
+        ci 300 20
         ;;
     -h|--help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
