@@ -19,28 +19,21 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "log/log.h"
 #include "operators/json_decode.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
+#include "tests/support/memory_sampler.h"
 
-enum {
-    THREADS_MAX = 64,
-    LIMIT_BLOCK_DOCUMENTS = 4096,
-    LIMIT_PASSES = 3,
-    SAMPLE_MS = 50,
-    BLOCK_EVENTS = 1024
-};
+enum { THREADS_MAX = 64, LIMIT_BLOCK_DOCUMENTS = 4096, LIMIT_PASSES = 3, BLOCK_EVENTS = 1024 };
 
 struct bench {
     const struct bench_workload *workload;
@@ -200,69 +193,6 @@ static int limit(const struct bench *bench)
 
 /* ---- run ---- */
 
-struct sampler {
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool stop;
-    double peak_anonymous_mb, peak_mapped_mb;
-};
-
-static void sample(struct sampler *sampler)
-{
-    FILE *file = fopen("/proc/self/status", "re");
-    if (file == NULL)
-        return;
-    char line[256];
-    long anonymous = 0, shared = 0, mapped = 0;
-    while (fgets(line, sizeof line, file) != NULL) {
-        (void)sscanf(line, "RssAnon: %ld", &anonymous);
-        (void)sscanf(line, "RssShmem: %ld", &shared);
-        (void)sscanf(line, "RssFile: %ld", &mapped);
-    }
-    fclose(file);
-    double now = (double)(anonymous + shared) * 1024 / 1e6, files = (double)mapped * 1024 / 1e6;
-    if (now > sampler->peak_anonymous_mb)
-        sampler->peak_anonymous_mb = now;
-    if (files > sampler->peak_mapped_mb)
-        sampler->peak_mapped_mb = files;
-}
-
-static void *sampler_main(void *context)
-{
-    struct sampler *sampler = context;
-    pthread_mutex_lock(&sampler->lock);
-    while (!sampler->stop) {
-        sample(sampler);
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += SAMPLE_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        pthread_cond_timedwait(&sampler->wake, &sampler->lock, &until);
-    }
-    pthread_mutex_unlock(&sampler->lock);
-    return NULL;
-}
-
-static void sampler_start(struct sampler *sampler)
-{
-    memset(sampler, 0, sizeof *sampler);
-    must(pthread_mutex_init(&sampler->lock, NULL) == 0);
-    must(pthread_cond_init(&sampler->wake, NULL) == 0);
-    must(pthread_create(&sampler->thread, NULL, sampler_main, sampler) == 0);
-}
-
-static void sampler_stop(struct sampler *sampler)
-{
-    pthread_mutex_lock(&sampler->lock);
-    sample(sampler);
-    sampler->stop = true;
-    pthread_cond_signal(&sampler->wake);
-    pthread_mutex_unlock(&sampler->lock);
-    pthread_join(sampler->thread, NULL);
-}
-
 static double cpu_seconds(void)
 {
     struct rusage usage;
@@ -283,14 +213,14 @@ static int run(const struct bench *bench)
     weir_app *app = weir_app_open(bench->workload->app, &options);
     must(app != NULL);
     bench->workload->build(app);
-    struct sampler sampler;
-    sampler_start(&sampler);
+    struct memory_sampler sampler;
+    memory_sampler_start(&sampler);
     double cpu = cpu_seconds();
     int64_t start = clock_mono_ns();
     int rc = weir_app_run(app);
     int64_t took = clock_mono_ns() - start;
     cpu = cpu_seconds() - cpu;
-    sampler_stop(&sampler);
+    memory_sampler_stop(&sampler);
     weir_progress progress;
     weir_app_progress(app, &progress);
     if (rc < 0)
@@ -318,7 +248,7 @@ static bool check_partition(const struct bench *bench, struct partition *partiti
     for (int64_t offset = offsets.start; ok;) {
         int rc = partition_fetch(partition, offset, READ_COMMITTED, 4 << 20, &fetch, &diag);
         if (rc < 0)
-            snprintf(why, why_size, "%s", diag.text);
+            snprintf(why, why_size, "%.200s", diag.text);
         if (rc < 0 || fetch.next_offset == offset) {
             ok = rc == 0;
             break;
