@@ -1,7 +1,7 @@
 /* op_aggregate.c: rows → results, where the source is already partitioned by the group.
  *
- * One task both judges lateness and keeps the groups; its store follows its changelog. See group.c. */
-#include "operators/group.h"
+ * One task both judges lateness and keeps the groups; its store follows its changelog. See grouping.c. */
+#include "operators/grouping.h"
 
 static int aggregate_process(struct op *op, struct op_call *call, const struct batch *in, struct batch *out)
 {

@@ -2,8 +2,8 @@
  *
  * Merging is commutative and associative, so the order in which partials of different upstream tasks arrive does not
  * matter. Windows close on the minimum of the upstream tasks' watermarks, which the runtime applies only after every partial
- * that lies before them was merged. See group.c. */
-#include "operators/group.h"
+ * that lies before them was merged. See grouping.c. */
+#include "operators/grouping.h"
 
 static int merge_process(struct op *op, struct op_call *call, const struct batch *in, struct batch *out)
 {

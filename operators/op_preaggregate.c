@@ -4,7 +4,7 @@
  * count, so what crosses the repartition topic is one record per changed group and commit instead of one per event.
  * Nothing is held across commits: flush gives everything and the table is empty again, so there is no store. Lateness is
  * judged here, at the source; a partial that has crossed is never late. */
-#include "operators/group.h"
+#include "operators/grouping.h"
 
 static int preaggregate_process(struct op *op, struct op_call *call, const struct batch *in, struct batch *out)
 {

@@ -15,7 +15,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/run.h"
 
-enum { WATCH_MS = 20, PROGRESS_MS = 500, TABLE_BUDGET_MIN_BYTES = 1 << 20 };
+enum { WATCH_MS = 20, PROGRESS_MS = 500, SHARE_MIN_BYTES = 1 << 20 };
 
 int weir_app_check(weir_app *app)
 {
@@ -139,10 +139,24 @@ void run_task_closed(struct run *run, struct task *task)
 
 static int no_memory(struct run *run) { return diag_set(&run->diag, ERR_NOMEM, "no memory to run app %s", run->app->name); }
 
+static size_t share(size_t bytes, uint32_t owners)
+{
+    bytes /= owners > 0 ? owners : 1;
+    return bytes > SHARE_MIN_BYTES ? bytes : SHARE_MIN_BYTES;
+}
+
+static void share_memory(struct run *run, uint32_t stores, uint32_t preaggregating)
+{
+    size_t bytes = run->app->options.memory_bytes;
+    run->table_budget_bytes = share(bytes / 2, stores);
+    run->partials_limit_bytes = share(bytes / 8, preaggregating);
+    run->pending_limit_bytes = share(bytes / 4, (uint32_t)run->app->options.threads);
+}
+
 static int make_tasks(struct run *run)
 {
     const struct plan *plan = run->plan;
-    uint32_t stores = 0;
+    uint32_t stores = 0, preaggregating = 0;
     for (uint32_t s = 0; s < plan->stage_count; s++)
         run->task_count += (uint32_t)plan->stages[s].partitions;
     run->tasks = calloc(run->task_count, sizeof *run->tasks);
@@ -158,6 +172,7 @@ static int make_tasks(struct run *run)
         run->first_task[s] = index;
         run->stages[s] = (struct stage_state){STAGE_RUNNING, stage->partitions, TIME_NONE};
         stores += stage->changelog_topic[0] != '\0' ? (uint32_t)stage->partitions : 0;
+        preaggregating += stage->output == OUTPUT_PARTIALS ? (uint32_t)stage->partitions : 0;
         for (int32_t p = 0; p < stage->partitions; p++, index++) {
             struct task *task = &run->tasks[index];
             task->stage = stage;
@@ -170,9 +185,7 @@ static int make_tasks(struct run *run)
             }
         }
     }
-    run->table_budget_bytes = run->app->options.memory_bytes / 2 / (stores > 0 ? stores : 1);
-    if (run->table_budget_bytes < TABLE_BUDGET_MIN_BYTES)
-        run->table_budget_bytes = TABLE_BUDGET_MIN_BYTES;
+    share_memory(run, stores, preaggregating);
     return 0;
 }
 
@@ -336,9 +349,14 @@ static void join_threads(struct run *run)
 /* A clean end leaves the stores at the end of their changelogs, so that the next start has nothing to replay. */
 static int last_checkpoint(struct run *run)
 {
-    for (uint32_t i = 0; i < run->task_count; i++)
-        if (run->tasks[i].has_store)
-            TRY(store_follow(&run->tasks[i].store, true, &run->diag));
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        struct task *task = &run->tasks[i];
+        struct port_range range;
+        if (!task->has_store)
+            continue;
+        TRY(run->port->ops->settled_range(run->port, task->stage->changelog_topic, task->partition, &range, &run->diag));
+        TRY(store_follow(&task->store, true, &run->diag));
+    }
     return 0;
 }
 

@@ -62,7 +62,10 @@ struct run {
     uint32_t *first_task;             /* by stage */
     struct worker *workers;
     int worker_count;
-    size_t table_budget_bytes;        /* per task with a store */
+    /* Parts of memory_bytes: */
+    size_t table_budget_bytes;        /* half: groups, per task with a store */
+    size_t partials_limit_bytes;      /* an eighth: per task that pre-aggregates; then a commit is forced */
+    size_t pending_limit_bytes;       /* a quarter: output that waits for the commit, per worker; likewise */
     int64_t started_ns;
     struct counts base;               /* what the tasks had counted before this run */
     bool has_checkpointer;

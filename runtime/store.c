@@ -13,7 +13,7 @@
 #include "runtime/store.h"
 #include "runtime/store_view.h"
 
-enum { SLICE_BYTES = 16 << 20, FOLLOW_ROWS = 1024 };
+enum { SLICE_MIN_BYTES = 1 << 20, SLICE_MAX_BYTES = 16 << 20, FOLLOW_ROWS = 1024 };
 
 static int store_path(const struct plan *plan, const struct stage *stage, int32_t partition, char *path, size_t size,
                       struct diag *diag)
@@ -80,6 +80,11 @@ int store_open(struct store *store, struct port *port, const struct plan *plan, 
     pthread_mutex_init(&store->following, NULL);
     store->port = port;
     store->partition = partition;
+    store->slice_bytes = plan->app->options.memory_bytes / 16;
+    if (store->slice_bytes < SLICE_MIN_BYTES)
+        store->slice_bytes = SLICE_MIN_BYTES;
+    if (store->slice_bytes > SLICE_MAX_BYTES)
+        store->slice_bytes = SLICE_MAX_BYTES;
     memcpy(store->topic, stage->changelog_topic, sizeof store->topic);
     memcpy(store->topic_id, stage->changelog_id, sizeof store->topic_id);
     TRY(store_path(plan, stage, partition, path, sizeof path, diag));
@@ -124,7 +129,7 @@ static int apply_changelog(struct store *store, struct port_reader *reader, int6
         for (uint32_t i = 0; rc == 0 && i < count; i++)
             rc = state_apply_put(store->state, rows[i].key, rows[i].value, diag);
         bool is_end = rc == 0 && count == 0 && next == before;
-        if (rc == 0 && next > applied && (is_end || state_apply_bytes(store->state) >= SLICE_BYTES)) {
+        if (rc == 0 && next > applied && (is_end || state_apply_bytes(store->state) >= store->slice_bytes)) {
             in_slice = false;
             rc = apply_slice(store, next, durable && is_end, diag);
             applied = next;

@@ -14,6 +14,7 @@ struct store {
     char topic[TOPIC_NAME_BYTES];     /* the changelog */
     uint8_t topic_id[16];
     int32_t partition;
+    size_t slice_bytes;               /* of changelog applied in one LMDB transaction */
     int64_t applied_offset;           /* the next changelog offset to apply; guarded by following */
     pthread_mutex_t following;        /* one store_follow at a time */
 };

@@ -18,8 +18,6 @@
 
 enum {
     POLLS_PER_TURN = 16,              /* reads of one task before the next task and the clock have their turn */
-    PENDING_LIMIT_BYTES = 64 << 20,   /* in the outs of a worker: then a commit is forced */
-    GROUP_LIMIT_BYTES = 32 << 20,     /* in a pre-aggregation table: likewise */
     OVER_MIN_ENTRIES = 2 * BATCH_ROWS,
     IDLE_WAIT_MS = 50,                /* how often an idle worker looks whether it should stop */
     PROGRESS_ROWS = 256,
@@ -322,10 +320,10 @@ static bool is_full(const struct worker *worker)
         const struct task *task = worker->tasks[i];
         const struct op *group = chain_group(&task->chain);
         bytes += task->pending_bytes;
-        if (group != NULL && !task->has_store && op_group_bytes(group) > GROUP_LIMIT_BYTES)
+        if (group != NULL && !task->has_store && op_group_bytes(group) > worker->run->partials_limit_bytes)
             return true;
     }
-    return bytes > PENDING_LIMIT_BYTES;
+    return bytes > worker->run->pending_limit_bytes;
 }
 
 static bool has_pending(const struct worker *worker, bool *only_moved)

@@ -1,4 +1,4 @@
-/* group.c: groups and their accumulators between commits.
+/* grouping.c: groups and their accumulators between commits.
  *
  * The table is a set of pending changes over the store (when there is one): an entry in the table is authoritative, a group
  * that is not in the table is as the store says. Each commit writes every changed group once, as an absolute value, to the
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "operators/group.h"
+#include "operators/grouping.h"
 
 static const struct group_params *params_of(const struct group_op *group) { return group->op.params; }
 

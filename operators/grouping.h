@@ -1,6 +1,6 @@
-/* group.h: what preaggregate, aggregate and merge share: a table of groups over an optional store. Private to operators/. */
-#ifndef WEIR_OPERATORS_GROUP_H
-#define WEIR_OPERATORS_GROUP_H
+/* grouping.h: what preaggregate, aggregate and merge share: a table of groups over an optional store. Private to operators/. */
+#ifndef WEIR_OPERATORS_GROUPING_H
+#define WEIR_OPERATORS_GROUPING_H
 
 #include "operators/group_key.h"
 #include "operators/op.h"
