@@ -267,6 +267,29 @@ static int compile_view(struct view *view, struct diag *diag)
     return rc;
 }
 
+static bool is_internal_name(const struct plan *plan, const struct view *of, const char *topic)
+{
+    static const char *const forms[] = {"%2$s.late", "%1$s-%2$s-changelog", "%1$s-%2$s-repartition", "%2$s-repartition"};
+    char name[2 * TOPIC_NAME_BYTES];
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        snprintf(name, sizeof name, forms[i], plan->app->name, of->sink->topic);
+        if (strcmp(name, topic) == 0)
+            return true;
+    }
+    return strcmp(topic, plan->progress_topic) == 0 || strcmp(topic, plan->dlq_topic) == 0;
+}
+
+/* An output may not be named as a topic, or a stage, that the app makes for itself. */
+static int check_names(const struct plan *plan, struct diag *diag)
+{
+    for (uint32_t i = 0; i < plan->view_count; i++)
+        for (uint32_t j = 0; j < plan->view_count; j++)
+            if (is_internal_name(plan, &plan->views[j], plan->views[i].sink->topic))
+                return diag_set(diag, ERR_INVALID, "stream to %s: app %s uses that name itself, for the stream to %s: choose another",
+                                plan->views[i].sink->topic, plan->app->name, plan->views[j].sink->topic);
+    return 0;
+}
+
 /* Which view of the app writes each source; an emit=changes view is a table, and reading it as a stream would count every
  * change as an event. */
 static int link_views(struct plan *plan, struct diag *diag)
@@ -315,6 +338,8 @@ int plan_compile(const struct weir_app *app, struct plan **result, struct diag *
             plan->views[i++].sink = sink;
     for (i = 0; rc == 0 && i < plan->view_count; i++)
         rc = compile_view(&plan->views[i], diag);
+    if (rc == 0)
+        rc = check_names(plan, diag);
     if (rc == 0)
         rc = link_views(plan, diag);
     if (rc < 0) {

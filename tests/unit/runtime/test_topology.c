@@ -113,6 +113,18 @@ static void test_streams_that_read_each_other(void **state)
     expect(app, WEIR_EUNSUPPORTED, "upsert");
 }
 
+static void test_names_that_the_app_uses_itself(void **state)
+{
+    (void)state;
+    static const char *const taken[] = {"a-progress", "a.dlq", "out.late", "a-out-changelog", "a-out-repartition", "out-repartition"};
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+        weir_app *app = weir_app_open("a", NULL);
+        assert_int_equal(weir_to(weir_aggregate(weir_group_by(source(app), "region"), "count(*) AS n"), "out"), 0);
+        assert_int_equal(weir_to(source(app), taken[i]), 0);
+        expect(app, WEIR_EINVALID, taken[i]);
+    }
+}
+
 static void test_null_app(void **state)
 {
     (void)state;
@@ -137,6 +149,7 @@ int main(void)
         cmocka_unit_test(test_the_first_error_stays),
         cmocka_unit_test(test_expressions),
         cmocka_unit_test(test_streams_that_read_each_other),
+        cmocka_unit_test(test_names_that_the_app_uses_itself),
         cmocka_unit_test(test_null_app),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
