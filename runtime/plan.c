@@ -269,10 +269,14 @@ static int compile_view(struct view *view, struct diag *diag)
 
 static bool is_internal_name(const struct plan *plan, const struct view *of, const char *topic)
 {
-    static const char *const forms[] = {"%2$s.late", "%1$s-%2$s-changelog", "%1$s-%2$s-repartition", "%2$s-repartition"};
+    static const struct {
+        bool has_app;
+        const char *suffix;
+    } forms[] = {{false, ".late"}, {true, "-changelog"}, {true, "-repartition"}, {false, "-repartition"}};
     char name[2 * TOPIC_NAME_BYTES];
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        snprintf(name, sizeof name, forms[i], plan->app->name, of->sink->topic);
+        snprintf(name, sizeof name, "%s%s%s%s", forms[i].has_app ? plan->app->name : "", forms[i].has_app ? "-" : "",
+                 of->sink->topic, forms[i].suffix);
         if (strcmp(name, topic) == 0)
             return true;
     }
