@@ -498,6 +498,9 @@ static void test_many_partitions(void **state)
 
 int main(void)
 {
+    if (access("/dev/shm", W_OK) == 0)
+        setenv("TMPDIR", "/dev/shm",
+               0); /* processes are killed here, not machines: see test_model.c */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flip_below_flushed_end),
         cmocka_unit_test(test_truncated_below_flushed_end),
