@@ -155,7 +155,7 @@ int main(int argc, char **argv)
         .partitioned_by = "user",
         .fields = {"user", "ts"},
         .keys = USERS,
-        .events = 10000000,
+        .events = 15000000,
         .event = user_event,
         .build = user_build,
         .check_open = user_check_open,

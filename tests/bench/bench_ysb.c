@@ -190,7 +190,7 @@ int main(int argc, char **argv)
         .output = "campaign-views",
         .fields = {"ad_id", "event_type", "event_time"},
         .keys = CAMPAIGNS,
-        .events = 10000000,
+        .events = 30000000,
         .event = ysb_event,
         .build = ysb_build,
         .check_open = ysb_check_open,

@@ -626,7 +626,7 @@ static void make_many_groups(const char *dir, int groups, int rounds)
         for (int i = 0; i < groups; i++) {
             char text[96];
             int size = snprintf(text, sizeof text, "{\"g\":\"group-%08d-%032d\",\"x\":%d}",
-                                i * 7919 % groups, i % 10, round);
+                                (int)((int64_t)i * 7919 % groups), i % 10, round);
             assert_int_equal(sender_send(sender, 0, INT64_MIN, none, bytes_of(text, (size_t)size),
                                          none, 0, NULL),
                              0);
