@@ -140,15 +140,14 @@ static int open_marks(struct task *task, struct diag *diag)
     return 0;
 }
 
-int task_open(struct task *task, const struct plan *plan, const struct stage *stage, int32_t partition, struct port *port,
-              const struct progress *progress, struct diag *diag)
+int task_open(struct task *task, const struct plan *plan, struct port *port, const struct progress *progress,
+              struct diag *diag)
 {
-    task->stage = stage;
+    const struct stage *stage = task->stage;
     task->plan = plan;
     task->port = port;
-    task->partition = partition;
     task->batch_rows = (uint32_t)plan->app->options.batch_rows;
-    task->env = (struct op_env){.changelog = task_changelog, .context = task, .partition = partition,
+    task->env = (struct op_env){.changelog = task_changelog, .context = task, .partition = task->partition,
                                 .partition_count = stage->partitions, .check_placement = stage->check_placement};
     task->rows = malloc(BATCH_ROWS * sizeof *task->rows);
     task->ends = malloc(((size_t)stage->output_partitions + 1) * sizeof *task->ends);

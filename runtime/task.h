@@ -74,9 +74,10 @@ struct task {
     bool reported_drained, reported_closed;
 };
 
-/* Opens reader, operators, store (restoring it) and outputs, from the task's last progress record (NULL: none). */
-int task_open(struct task *task, const struct plan *plan, const struct stage *stage, int32_t partition, struct port *port,
-              const struct progress *progress, struct diag *diag);
+/* Opens reader, operators, store (restoring it) and outputs, from the task's last progress record (NULL: none). The task's stage,
+ * partition and index are set already, and other threads may read them. */
+int task_open(struct task *task, const struct plan *plan, struct port *port, const struct progress *progress,
+              struct diag *diag);
 void task_close(struct task *task);
 /* Every out of the task, for participation; returns how many were written to outs (room for task_out_count). */
 size_t task_out_count(const struct task *task);

@@ -95,7 +95,7 @@ static int open_tasks(struct worker *worker)
     for (uint32_t i = 0; i < worker->task_count; i++) {
         struct task *task = worker->tasks[i];
         const struct progress *progress = progress_set_find(&run->progress, task->stage->name, task->partition);
-        TRY(task_open(task, run->plan, task->stage, task->partition, run->port, progress, &worker->diag));
+        TRY(task_open(task, run->plan, run->port, progress, &worker->diag));
         if (task->stage->input != INPUT_PARTIALS)
             continue;
         const struct stage *upstream = &run->plan->stages[task->stage->upstream];
