@@ -603,7 +603,7 @@ void control_batch_encode(bool commit, int64_t producer_id, int16_t producer_epo
 
 int control_batch_decode(struct bytes batch)
 {
-    struct batch_header header;
+    struct batch_header header = {0}; /* gcc does not see that batch_parse_header fills it */
     struct record_reader reader;
     struct record record;
     TRY(batch_parse_header(batch, &header, NULL));

@@ -127,7 +127,7 @@ case ${1:-} in
         ;;
     --ci)
         install_packages "to build and test weir" $BUILD_PACKAGES $TEST_PACKAGES $CI_PACKAGES
-        ci 20 1
+        ci 20 3
         ;;
     --full)
         install_packages "to build and test weir" $BUILD_PACKAGES $TEST_PACKAGES $CI_PACKAGES
