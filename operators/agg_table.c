@@ -11,9 +11,9 @@
  * Entries. A reference counts 8-byte units across slabs of 256 KiB, so the table reaches 32 GiB,
  * which is its limit. Entries never move: struct, accumulators, then the key, unless it is long
  * (KEY_INLINE_MAX_BYTES), when it has its own block. A freed entry goes on the list of its size and
- * the next one of that size takes it; an emptied table starts over at the first slab. Per group: 72
- * bytes, the row, the key, and 11 to 21 bytes of slots: 101 to 117 for a count with a key of 10
- * bytes.
+ * the next one of that size takes it; an emptied table starts over at the first slab. Per group: 64
+ * bytes, the row, the key, 11 to 21 bytes of slots, and 8 to 16 for its place in the list of
+ * changes: 99 to 125 for a count with a key of 10 bytes.
  *
  * Probe. A batch is worked off in blocks of 64: hash all keys and prefetch their slots; then find
  * the slots and prefetch the entries; then compare keys. Three short loops keep some ten cache
@@ -22,6 +22,10 @@
  *
  * Windows. Each entry hangs in the list of its window (window_index.c), linked both ways, so that
  * closing a window touches its entries and nothing else.
+ *
+ * Changes. Marked entries are listed in an array and not in a chain: a commit takes them in marking
+ * order, which is the order of keys in the input and so a random one in memory, and an array says
+ * early which lines to fetch (100 ns a group where a chain took 350, on a busy machine).
  *
  * Memory. Freed entries are reused before new memory is taken, so what is held is what was needed
  * at most; agg_table_bytes counts what is in use. Text accumulators grow outside the table's sight.
@@ -42,11 +46,19 @@ enum {
     SLAB_UNITS = SLAB_BYTES / UNIT_BYTES,
     PROBE_BLOCK = 64,
     KEY_INLINE_MAX_BYTES = 512,
+    DIRTY_FIRST = 4096,
+    TAKE_AHEAD = 16, /* entries between the one that is taken and the one that is fetched */
 };
 
 struct slot {
     uint32_t tag;
     uint32_t reference; /* 0: empty */
+};
+
+/* Marked entries in marking order; those before `next` have been taken. */
+struct dirty_list {
+    struct agg_entry **entries;
+    size_t next, count, capacity;
 };
 
 struct agg_table {
@@ -62,7 +74,7 @@ struct agg_table {
     uint32_t *slab_end;               /* per slab: units in use, for walking */
     struct agg_entry **free_by_units; /* lists through next_in_window */
     uint32_t free_classes;
-    struct agg_entry *first_dirty, *last_dirty;
+    struct dirty_list dirty;
     struct window_index windows;
     size_t key_bytes;          /* of keys with their own block */
     struct heap_account *heap; /* NULL when the plan's rows own no heap */
@@ -125,6 +137,7 @@ void agg_table_destroy(struct agg_table *table)
     free(table->slabs);
     free(table->slab_end);
     free(table->free_by_units);
+    free(table->dirty.entries);
     free(table->slots);
     free(table->heap);
     window_index_deinit(&table->windows);
@@ -137,6 +150,13 @@ static inline struct agg_entry *entry_at(const struct agg_table *table, uint32_t
 {
     return (struct agg_entry *)(void *)(table->slabs[reference / SLAB_UNITS] +
                                         (size_t)(reference % SLAB_UNITS) * UNIT_BYTES);
+}
+
+/* The struct, the accumulators and, as a rule, the key. */
+static inline void entry_prefetch(const struct agg_entry *entry)
+{
+    __builtin_prefetch(entry);
+    __builtin_prefetch((const uint8_t *)entry + 64);
 }
 
 /* The place of a tag when there are no collisions: its upper bits, so that growing keeps the order.
@@ -396,11 +416,8 @@ static int probe_block(struct agg_table *table, uint32_t n, const int64_t *windo
     for (uint32_t i = 0; i < n; i++) {
         places[i] = slot_seek(table, places[i], tag_of(hashes[i]));
         uint32_t reference = table->slots[places[i]].reference;
-        if (reference != 0) {
-            const uint8_t *entry = (const uint8_t *)entry_at(table, reference);
-            __builtin_prefetch(entry);
-            __builtin_prefetch(entry + 64);
-        }
+        if (reference != 0)
+            entry_prefetch(entry_at(table, reference));
     }
     for (uint32_t i = 0; i < n; i++) {
         int64_t start = window_starts_ms != NULL ? window_starts_ms[i] : WINDOW_NONE;
@@ -543,7 +560,7 @@ void agg_table_clear(struct agg_table *table)
     if (table->slots != NULL && table->count > 0)
         memset(table->slots, 0, sizeof *table->slots << table->slots_log2);
     table->count = table->live_units = 0;
-    table->first_dirty = table->last_dirty = NULL;
+    table->dirty.next = table->dirty.count = 0;
     window_index_clear(&table->windows);
     if (table->free_by_units != NULL)
         slabs_start_over(table);
@@ -551,26 +568,54 @@ void agg_table_clear(struct agg_table *table)
 
 /* ---- marks, windows, sizes ---- */
 
-void agg_table_mark(struct agg_table *table, struct agg_entry *entry)
+static int dirty_reserve(struct dirty_list *dirty, size_t more)
 {
-    if (entry->is_dirty)
-        return;
-    entry->is_dirty = 1;
-    entry->next_dirty = NULL;
-    if (table->last_dirty != NULL)
-        table->last_dirty->next_dirty = entry;
-    else
-        table->first_dirty = entry;
-    table->last_dirty = entry;
+    if (dirty->capacity - dirty->count >= more)
+        return 0;
+    size_t capacity = dirty->capacity < DIRTY_FIRST ? DIRTY_FIRST : dirty->capacity * 2;
+    while (capacity - dirty->count < more)
+        capacity *= 2;
+    struct agg_entry **entries = realloc(dirty->entries, capacity * sizeof *entries);
+    if (entries == NULL)
+        return ERR_NOMEM;
+    dirty->entries = entries;
+    dirty->capacity = capacity;
+    return 0;
 }
 
-struct agg_entry *agg_table_take_dirty(struct agg_table *table)
+int agg_table_mark(struct agg_table *table, struct agg_entry *const *entries, uint32_t n)
 {
-    struct agg_entry *first = table->first_dirty;
-    for (struct agg_entry *entry = first; entry != NULL; entry = entry->next_dirty)
-        entry->is_dirty = 0;
-    table->first_dirty = table->last_dirty = NULL;
-    return first;
+    struct dirty_list *dirty = &table->dirty;
+    TRY(dirty_reserve(dirty, n));
+    size_t count = dirty->count;
+    for (uint32_t i = 0; i < n; i++) {
+        if (entries[i]->is_dirty)
+            continue;
+        entries[i]->is_dirty = 1;
+        dirty->entries[count++] = entries[i];
+    }
+    dirty->count = count;
+    return 0;
+}
+
+uint32_t agg_table_take_dirty(struct agg_table *table, struct agg_entry **entries, uint32_t room)
+{
+    struct dirty_list *dirty = &table->dirty;
+    size_t left = dirty->count - dirty->next;
+    uint32_t n = left < room ? (uint32_t)left : room;
+    if (n == 0)
+        return 0;
+    struct agg_entry *const *from = dirty->entries + dirty->next;
+    for (uint32_t i = 0; i < n; i++) {
+        if (i + TAKE_AHEAD < n)
+            entry_prefetch(from[i + TAKE_AHEAD]);
+        entries[i] = from[i];
+        entries[i]->is_dirty = 0;
+    }
+    dirty->next += n;
+    if (dirty->next == dirty->count)
+        dirty->next = dirty->count = 0;
+    return n;
 }
 
 bool agg_table_first_window(const struct agg_table *table, int64_t *window_start_ms)
@@ -594,6 +639,6 @@ size_t agg_table_bytes(const struct agg_table *table)
     heap_look(table);
     return sizeof *table + (sizeof *table->slots << table->slots_log2) +
            table->live_units * UNIT_BYTES + table->key_bytes + table->windows.bytes +
-           table->free_classes * sizeof(struct agg_entry *) +
+           (table->free_classes + table->dirty.capacity) * sizeof(struct agg_entry *) +
            (table->heap != NULL ? sizeof *table->heap + table->heap->bytes : 0);
 }

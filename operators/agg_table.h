@@ -15,7 +15,6 @@ struct agg_entry {
     struct bytes key;              /* owned by the table */
     uint64_t hash;
     int64_t changelog_offset;      /* of its last committed change; -1: never committed; set by the owner */
-    struct agg_entry *next_dirty;
     uint8_t is_dirty;              /* on the dirty list */
     uint8_t is_new;                /* created by a probe and not initialised from the store yet: the owner clears it */
     uint8_t owner_flags;           /* free for the owner */
@@ -38,10 +37,10 @@ int agg_table_probe(struct agg_table *table, uint32_t n, const int64_t *window_s
 struct agg_entry *agg_table_find(struct agg_table *table, int64_t window_start_ms, struct bytes key);
 void agg_table_remove(struct agg_table *table, struct agg_entry *entry);  /* must not be on the dirty list unless the list is rebuilt by the owner */
 void agg_table_clear(struct agg_table *table);                             /* keeps memory for reuse */
-/* Puts an entry on the dirty list (idempotent). */
-void agg_table_mark(struct agg_table *table, struct agg_entry *entry);
-/* Takes the whole dirty list (linked by next_dirty, in marking order) and clears the marks. */
-struct agg_entry *agg_table_take_dirty(struct agg_table *table);
+/* Puts entries on the dirty list (idempotent). ERR_NOMEM: none was put there. */
+int agg_table_mark(struct agg_table *table, struct agg_entry *const *entries, uint32_t n);
+/* Takes up to room entries off the front of the dirty list, in marking order, and clears their marks. Returns how many; 0: the list is empty. */
+uint32_t agg_table_take_dirty(struct agg_table *table, struct agg_entry **entries, uint32_t room);
 size_t agg_table_count(const struct agg_table *table);
 size_t agg_table_bytes(const struct agg_table *table);                     /* memory in use; removing lowers it. Text accumulators included (estimate within 10 %): a row may change from the probe or find that
                                                                               returned it until the next probe or removal */

@@ -101,13 +101,11 @@ static int load_new_entries(struct group_op *group, struct agg_entry **entries, 
     return 0;
 }
 
-static void mark_entries(struct group_op *group, struct agg_entry **entries, uint32_t count, void **rows)
+static int mark_entries(struct group_op *group, struct agg_entry **entries, uint32_t count, void **rows)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (!entries[i]->is_dirty)
-            agg_table_mark(group->table, entries[i]);
+    for (uint32_t i = 0; i < count; i++)
         rows[i] = agg_entry_row(entries[i]);
-    }
+    return agg_table_mark(group->table, entries, count);
 }
 
 /* ---- rows in ---- */
@@ -247,7 +245,7 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
     TRY(group_key_encode_batch(&batch, groups, params->groups->count, keys));
     TRY(agg_table_probe(group->table, batch.selected_count, starts, keys, entries));
     TRY(load_new_entries(group, entries, batch.selected_count, call->diag));
-    mark_entries(group, entries, batch.selected_count, rows);
+    TRY(mark_entries(group, entries, batch.selected_count, rows));
     TRY(agg_update(params->plan, &batch, arguments, filters, rows));
     call->applied_rows += batch.selected_count;
     return 0;
@@ -273,7 +271,7 @@ int group_merge_partials(struct group_op *group, struct op_call *call, const str
                                 (long long)starts[i]);
     TRY(agg_table_probe(group->table, n, params->window_ms > 0 ? starts : NULL, in->columns[0].text, entries));
     TRY(load_new_entries(group, entries, n, call->diag));
-    mark_entries(group, entries, n, rows);
+    TRY(mark_entries(group, entries, n, rows));
     for (uint32_t i = 0; i < n; i++) {
         int rc = agg_merge_encoded(params->plan, rows[i], in->columns[2].text[i]);
         if (rc < 0)
@@ -285,21 +283,6 @@ int group_merge_partials(struct group_op *group, struct op_call *call, const str
 
 /* ---- out ---- */
 
-/* Takes up to BATCH_ROWS entries off the dirty list. */
-static uint32_t take_changed(struct group_op *group, struct agg_entry **entries)
-{
-    if (!group->is_flushing) {
-        group->is_flushing = true;
-        group->dirty = agg_table_take_dirty(group->table);
-    }
-    uint32_t n = 0;
-    for (; group->dirty != NULL && n < BATCH_ROWS; group->dirty = group->dirty->next_dirty)
-        entries[n++] = group->dirty;
-    if (n == 0)
-        group->is_flushing = false;
-    return n;
-}
-
 int group_flush_partials(struct group_op *group, struct op_call *call, struct batch *out)
 {
     const struct group_params *params = params_of(group);
@@ -307,7 +290,7 @@ int group_flush_partials(struct group_op *group, struct op_call *call, struct ba
     if (entries == NULL)
         return ERR_NOMEM;
     memset(out, 0, sizeof *out);
-    uint32_t n = take_changed(group, entries);
+    uint32_t n = agg_table_take_dirty(group->table, entries, BATCH_ROWS);
     if (n == 0) {
         agg_table_clear(group->table);
         return OP_DONE;
@@ -417,7 +400,7 @@ int group_flush_results(struct op *op, struct op_call *call, struct batch *out)
     if (entries == NULL)
         return ERR_NOMEM;
     memset(out, 0, sizeof *out);
-    uint32_t n = take_changed(group, entries);
+    uint32_t n = agg_table_take_dirty(group->table, entries, BATCH_ROWS);
     group->closed_rows = 0;
     if (n == 0)
         return OP_DONE;

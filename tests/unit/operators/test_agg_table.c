@@ -127,7 +127,7 @@ static void probe_some(struct agg_table *table, struct model *model)
         assert_ptr_equal(entry, group->entry);
         assert_int_equal(*number_in(entry), group->number);
         if (random_below(3) == 0) {
-            agg_table_mark(table, entry);
+            assert_int_equal(agg_table_mark(table, &entry, 1), 0);
             group->dirty = true;
         }
     }
@@ -138,15 +138,15 @@ static void take_dirty(struct agg_table *table, struct model *model)
     size_t expected = 0, seen = 0;
     for (size_t i = 0; i < model->count; i++)
         expected += model->groups[i].dirty;
-    for (struct agg_entry *entry = agg_table_take_dirty(table); entry != NULL;
-         entry = entry->next_dirty, seen++) {
-        struct group *group = model_find(model, entry->window_start_ms, entry->key);
-        assert_true(group != NULL && group->dirty);
-        assert_false(entry->is_dirty);
-        group->dirty = false;
-    }
+    struct agg_entry *taken[50];
+    for (uint32_t n; (n = agg_table_take_dirty(table, taken, 1 + random_below(50))) > 0; seen += n)
+        for (uint32_t i = 0; i < n; i++) {
+            struct group *group = model_find(model, taken[i]->window_start_ms, taken[i]->key);
+            assert_true(group != NULL && group->dirty);
+            assert_false(taken[i]->is_dirty);
+            group->dirty = false;
+        }
     assert_int_equal(seen, expected);
-    assert_null(agg_table_take_dirty(table));
 }
 
 static void remove_group(struct agg_table *table, struct model *model, size_t at)
@@ -266,15 +266,18 @@ static void the_dirty_list_keeps_the_order_of_marking(void **unused)
     struct bytes keys[] = {bytes_text("a"), bytes_text("b"), bytes_text("c")};
     struct agg_entry *entries[3];
     assert_int_equal(agg_table_probe(table, 3, NULL, keys, entries), 0);
-    agg_table_mark(table, entries[2]);
-    agg_table_mark(table, entries[0]);
-    agg_table_mark(table, entries[2]);
-    struct agg_entry *first = agg_table_take_dirty(table);
-    assert_ptr_equal(first, entries[2]);
-    assert_ptr_equal(first->next_dirty, entries[0]);
-    assert_null(first->next_dirty->next_dirty);
-    agg_table_mark(table, entries[0]);
-    assert_ptr_equal(agg_table_take_dirty(table), entries[0]);
+    struct agg_entry *marked[] = {entries[2], entries[0], entries[2]}, *taken[3];
+    assert_int_equal(agg_table_mark(table, marked, 3), 0);
+    assert_int_equal(agg_table_take_dirty(table, taken, 1), 1);
+    assert_ptr_equal(taken[0], entries[2]);
+    assert_int_equal(agg_table_take_dirty(table, taken, 3), 1);
+    assert_ptr_equal(taken[0], entries[0]);
+    assert_int_equal(agg_table_take_dirty(table, taken, 3), 0);
+    assert_int_equal(agg_table_mark(table, entries, 1), 0);
+    assert_int_equal(agg_table_mark(table, entries, 2), 0);
+    assert_int_equal(agg_table_take_dirty(table, taken, 3), 2);
+    assert_ptr_equal(taken[0], entries[0]);
+    assert_ptr_equal(taken[1], entries[1]);
     agg_table_destroy(table);
     agg_plan_destroy(plan);
 }
