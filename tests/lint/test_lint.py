@@ -170,6 +170,10 @@ def check_exports():
 
 
 def check_documents():
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    for name in FILES:
+        if re.fullmatch(r"docs/[^/]+\.md", name) and name != "docs/README.md" and f"({Path(name).name})" not in index:
+            yield f"{name}: docs/README.md does not lead to it"
     for name in FILES:
         path = ROOT / name
         if name.endswith(".md"):
