@@ -91,12 +91,10 @@ static int check_value(const struct config_key *key, const char *value, struct d
     return 0;
 }
 
-/* Levenshtein distance of two short names, for the hint of an unknown key. */
-static size_t name_distance(const char *a, const char *b)
+size_t edit_distance(const char *a, const char *b)
 {
-    enum { WIDEST = 64 };
-    size_t row[WIDEST + 1], length = strlen(b);
-    if (length > WIDEST)
+    size_t row[EDIT_DISTANCE_BYTES + 1], length = strlen(b);
+    if (length > EDIT_DISTANCE_BYTES)
         return SIZE_MAX;
     for (size_t j = 0; j <= length; j++)
         row[j] = j;
@@ -117,7 +115,7 @@ static int unknown_key(const char *name, struct diag *diag)
 {
     size_t best = 0, best_distance = SIZE_MAX;
     for (size_t i = 0; i < KEY_COUNT; i++) {
-        size_t distance = name_distance(name, keys[i].name);
+        size_t distance = edit_distance(name, keys[i].name);
         if (distance < best_distance) {
             best_distance = distance;
             best = i;

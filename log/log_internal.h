@@ -44,6 +44,9 @@ int config_set_decode(struct bytes in, uint16_t count, struct config_set *set);
 void config_effective(const struct config_set *set, const struct log_options *options, struct topic_config *config);
 /* Text of one key; ERR_NOT_FOUND for an unknown key or one without value or default. */
 int config_text(const struct config_set *set, const struct log_options *options, const char *key, char *value, size_t value_size, bool *is_set);
+/* Levenshtein distance, for hints; SIZE_MAX when b is longer than EDIT_DISTANCE_BYTES. */
+enum { EDIT_DISTANCE_BYTES = 256 };
+size_t edit_distance(const char *a, const char *b);
 /* The i-th known key, NULL after the last. */
 const char *config_key(size_t i);
 
@@ -127,11 +130,11 @@ void index_note(struct segment *segment, const struct batch_header *header, int6
 void index_write_pending(struct segment *segment);
 /* On roll: the last time entry, then all pending; the index memory is freed. */
 void index_close(struct segment *segment);
-/* Position of a batch at or before the one that holds offset. Always right, whatever the index file holds. pending: a copy of the
- * active segment's tail, or NULL. */
-int index_find_offset(struct segment *segment, const struct segment_index *tail, int64_t offset, int64_t *position, struct diag *diag);
+/* Position of a batch at or before the one that holds offset. Always right, whatever the index file holds: at worst 0. tail: a copy of
+ * the active segment's index, NULL for a closed one. */
+int64_t index_find_offset(struct segment *segment, const struct segment_index *tail, int64_t offset);
 /* An offset such that no record before it has a timestamp ≥ timestamp_ms. */
-int index_find_time(struct segment *segment, const struct segment_index *tail, int64_t timestamp_ms, int64_t *offset, struct diag *diag);
+int64_t index_find_time(struct segment *segment, const struct segment_index *tail, int64_t timestamp_ms);
 /* Recovery: loads the index files of the active segment and keeps the entries that agree with the file up to limit_bytes; gives
  * a batch position at or before limit_bytes - RECHECK_BYTES to start checking from, with the offset expected there. The index
  * memory is then as it was when that batch was noted last, and entries after it are forgotten (but see index_settle). */

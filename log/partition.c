@@ -228,6 +228,7 @@ static int roll(struct partition *partition, struct diag *diag)
     if (segment == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for a segment");
     int rc = segment_create_files(segment, diag);
+    bool created = rc == 0;
     crash_point("roll.created");
     if (rc == 0 && old != NULL && (old->cut_needed || old->reserved_bytes > 0))
         rc = segment_cut(
@@ -244,6 +245,9 @@ static int roll(struct partition *partition, struct diag *diag)
             diag_set(diag, rc, "no memory for a segment");
     }
     if (rc < 0) {
+        struct diag ignored; /* an empty file that stays is removed when the log is opened next */
+        if (created)
+            (void)segment_remove_files(segment, &ignored);
         segment_free(segment);
         return rc;
     }

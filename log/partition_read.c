@@ -80,8 +80,9 @@ static int locate(struct partition *partition, int64_t offset, struct place *pla
     if (place->segment == NULL)
         return diag_set(diag, ERR_RANGE, "%s-%d has no segment with offset %" PRId64,
                         partition->topic->name, partition->index, offset);
-    return index_find_offset(place->segment, place->has_tail ? &place->tail : NULL, offset,
-                             &place->position, diag);
+    place->position =
+        index_find_offset(place->segment, place->has_tail ? &place->tail : NULL, offset);
+    return 0;
 }
 
 static void keep_hint(struct partition *partition, struct segment *segment, int64_t offset,
@@ -407,14 +408,10 @@ int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64
             break;
         if (taken == 0)
             continue;
-        int64_t from;
-        rc = index_find_time(place.segment, place.has_tail ? &place.tail : NULL, timestamp_ms,
-                             &from, diag);
-        if (rc == 0)
-            rc = index_find_offset(place.segment, place.has_tail ? &place.tail : NULL, from,
-                                   &place.position, diag);
-        if (rc == 0)
-            rc = search_segment(&search, &place, diag);
+        const struct segment_index *tail = place.has_tail ? &place.tail : NULL;
+        int64_t from = index_find_time(place.segment, tail, timestamp_ms);
+        place.position = index_find_offset(place.segment, tail, from);
+        rc = search_segment(&search, &place, diag);
         segment_release(place.segment);
     }
     buf_deinit(&search.plain);

@@ -458,9 +458,55 @@ static void finish_closed(struct tail *tail)
     segment->end_offset = tail->offset;
 }
 
+/* 1 when the file holds a valid batch that could follow offset, or (strict) any byte at all. */
+static int holds_batches(struct partition *partition, int64_t base, int64_t offset, bool strict,
+                         struct diag *diag)
+{
+    int64_t size, found = -1;
+    int fd;
+    struct segment *segment = segment_new(partition, base);
+    if (segment == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for segments");
+    int rc = segment_pin(segment, &fd, diag);
+    if (rc == 0) {
+        rc = io_file_size(fd, &size, diag);
+        segment_unpin(segment);
+    }
+    if (rc == 0 && size > 0 && !strict)
+        rc = find_later_batch(segment, -1, size, offset, &found, diag);
+    segment_free(segment);
+    return rc < 0 ? rc : size > 0 && (strict || found >= 0);
+}
+
+/* A crash, or a full disk, between a roll and its first append leaves an empty file behind; a power
+ * cut may also take the unflushed end of the segment before and leave a new file without a valid
+ * batch. Such files, above the flushed end, hold nothing: they go, and the segment before is the
+ * active one again. */
+static int drop_empty_rolls(struct partition *partition, struct listing *listing, size_t from,
+                            const struct tail *tail, struct diag *diag)
+{
+    bool is_torn = tail->position < tail->size;
+    while (listing->count > from) {
+        int64_t base = listing->bases[listing->count - 1];
+        if (base <= partition->flushed.segment_base || (!is_torn && base == tail->offset))
+            return 0;
+        int rc = holds_batches(partition, base, tail->offset, !is_torn, diag);
+        if (rc != 0)
+            return rc < 0 ? rc : 0;
+        char path[LOG_PATH_BYTES];
+        struct segment named = {.partition = partition, .base_offset = base};
+        segment_path(&named, "log", path);
+        log_line('W', "%s: holds no batch, and no segment ends before it; removed", path);
+        TRY(segment_remove_files(&named, diag));
+        partition->directory_dirty = true;
+        listing->count--;
+    }
+    return 0;
+}
+
 /* The segments after the closed ones, in order. 1: stopped. */
-static int recover_open_segments(struct partition *partition, const struct listing *listing,
-                                 size_t first, struct diag *diag)
+static int recover_open_segments(struct partition *partition, struct listing *listing, size_t first,
+                                 struct diag *diag)
 {
     int32_t closed = partition->segment_count;
     int64_t start = atomic_load(&partition->start_offset);
@@ -480,6 +526,7 @@ static int recover_open_segments(struct partition *partition, const struct listi
         int rc = recover_segment(partition, segment, &tail, diag);
         if (rc != 0)
             return rc;
+        TRY(drop_empty_rolls(partition, listing, i + 1, &tail, diag));
         bool last = i + 1 == listing->count;
         if (!last && tail.position < tail.size)
             return stop_at(partition, base,

@@ -45,7 +45,7 @@ int partition_walk(struct partition *partition, int64_t from_offset, partition_w
         int64_t position = 0;
         struct diag why = {0};
         if (from_offset > segment->base_offset)
-            TRY(index_find_offset(segment, segment->index, from_offset, &position, diag));
+            position = index_find_offset(segment, segment->index, from_offset);
         int rc = segment_scan_open(&scan, segment, position, atomic_load(&segment->size_bytes),
                                    false, diag);
         while (rc == 0 && (rc = segment_scan_next(&scan, &header, &batch, &position, &why)) == 1) {
@@ -219,13 +219,9 @@ static int marker_outcome(struct partition *partition, int64_t offset)
     struct segment_scan scan;
     struct batch_header header;
     struct bytes batch;
-    int64_t position;
-    int rc = index_find_offset(segment, segment->index, offset, &position, NULL);
-    if (rc == 0)
-        rc = segment_scan_open(&scan, segment, position, atomic_load(&segment->size_bytes), true,
-                               NULL);
-    else
-        return rc;
+    int64_t position = index_find_offset(segment, segment->index, offset);
+    int rc =
+        segment_scan_open(&scan, segment, position, atomic_load(&segment->size_bytes), true, NULL);
     while (rc == 0) {
         rc = segment_scan_next(&scan, &header, &batch, &position, NULL);
         if (rc == 1 && header.base_offset == offset) {

@@ -306,52 +306,41 @@ static bool is_missing(struct segment *segment)
     return missing;
 }
 
-int index_find_offset(struct segment *segment, const struct segment_index *tail, int64_t offset,
-                      int64_t *position, struct diag *diag)
+int64_t index_find_offset(struct segment *segment, const struct segment_index *tail, int64_t offset)
 {
-    (void)diag;
     int64_t limit = atomic_load(&segment->size_bytes);
     struct batch_header header;
     struct index_entry entry;
-    *position = 0;
     for (int attempt = 0; attempt < 2; attempt++) {
         bool found = search_entries(segment, tail, offset - segment->base_offset, &entry);
-        if (found && entry_holds(segment, &entry, limit, &header)) {
-            *position = entry.position;
-            return 0;
-        }
-        if (tail != NULL ||
-            (!found && (limit < 4 * INDEX_INTERVAL_BYTES || !is_missing(segment))) || attempt == 1)
-            return 0;
-        if (rebuild(segment) < 0)
-            return 0;
+        if (found && entry_holds(segment, &entry, limit, &header))
+            return entry.position;
+        bool is_small = limit < 4 * INDEX_INTERVAL_BYTES;
+        if (tail != NULL || attempt == 1 || (!found && (is_small || !is_missing(segment))) ||
+            rebuild(segment) < 0)
+            break;
     }
     return 0;
 }
 
-int index_find_time(struct segment *segment, const struct segment_index *tail, int64_t timestamp_ms,
-                    int64_t *offset, struct diag *diag)
+int64_t index_find_time(struct segment *segment, const struct segment_index *tail,
+                        int64_t timestamp_ms)
 {
-    (void)diag;
-    *offset = segment->base_offset;
     for (int32_t i = tail != NULL ? tail->time_pending_count : 0; i > 0; i--)
-        if (tail->time_pending[i - 1].timestamp_ms < timestamp_ms) {
-            *offset += tail->time_pending[i - 1].relative_offset;
-            return 0;
-        }
+        if (tail->time_pending[i - 1].timestamp_ms < timestamp_ms)
+            return segment->base_offset + tail->time_pending[i - 1].relative_offset;
     struct index_file file;
     uint8_t bytes[TIME_ENTRY_BYTES];
+    int32_t relative = 0;
     if (file_open(&file, segment, "timeindex", TIME_ENTRY_BYTES) == 0) {
         if (tail != NULL && file.count > tail->time_count)
             file.count = tail->time_count;
         int32_t count = file_search(&file, time_before, timestamp_ms);
-        if (count > 0 && file_entry(&file, count - 1, bytes)) {
-            int32_t relative = decode_time(bytes).relative_offset;
-            *offset += relative > 0 ? relative : 0;
-        }
+        if (count > 0 && file_entry(&file, count - 1, bytes))
+            relative = decode_time(bytes).relative_offset;
     }
     file_close(&file);
-    return 0;
+    return segment->base_offset + (relative > 0 ? relative : 0);
 }
 
 /* ---- recovery of the active segment's indexes ---- */

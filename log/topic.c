@@ -129,25 +129,6 @@ static void table_remove(struct log *log, struct topic *topic)
     memmove(log->topics + at, log->topics + at + 1, (log->topic_count - at) * sizeof *log->topics);
 }
 
-/* Optimal string alignment is not needed for a hint: plain edit distance over short names. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t row[NAME_LIMIT_BYTES + 1], length = strlen(b);
-    for (size_t j = 0; j <= length; j++)
-        row[j] = j;
-    for (size_t i = 0; a[i] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < length; j++) {
-            size_t change = diagonal + (a[i] != b[j]);
-            size_t smaller = row[j] < row[j + 1] ? row[j] + 1 : row[j + 1] + 1;
-            diagonal = row[j + 1];
-            row[j + 1] = change < smaller ? change : smaller;
-        }
-    }
-    return row[length];
-}
-
 int topic_not_found(struct log *log, const char *name, struct diag *diag)
 {
     const struct topic *closest = NULL;

@@ -137,7 +137,7 @@ static void test_decoders_refuse_cuts(void **state)
 
 struct counted {
     int count;
-    int64_t sum;
+    uint64_t sum;
 };
 
 static int count_one(void *context, struct bytes key, struct bytes value, struct diag *diag)
@@ -145,7 +145,7 @@ static int count_one(void *context, struct bytes key, struct bytes value, struct
     struct counted *counted = context;
     (void)diag;
     counted->count++;
-    counted->sum += (int64_t)load_be64(value.data);
+    counted->sum += load_be64(value.data);
     return key.size > 0 ? 0 : ERR_CORRUPT;
 }
 

@@ -278,6 +278,44 @@ static void test_foreign_segment(void **state)
     }
 }
 
+/* What a roll leaves behind when the disk is full, or the power goes: files without batches. */
+static void test_empty_rolls(void **state)
+{
+    (void)state;
+    static const struct {
+        int base;
+        const char *bytes; /* of the new file */
+        bool torn;         /* the last segment loses a byte that was not flushed */
+        bool stopped;
+    } cases[] = {{12, "", false, false}, {11, "", false, false}, {13, "", false, false},
+                 {13, "x", false, true}, {13, "", true, false},  {13, "garbage", true, false}};
+    size_t size;
+    uint8_t *batch = fixture_batch(12, 1, 1, 5, &size);
+    batch_set_base(batch, 12, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct setup s;
+        begin_segments(&s);
+        char *last = scratch_path(s.dir, "topics/t-0/%020d.log", 9),
+             *path = scratch_path(s.dir, "topics/t-0/%020d.log", cases[i].base);
+        if (cases[i].torn)
+            append_bytes(last, batch, size - 1);
+        assert_int_equal(io_write_file(path, cases[i].bytes, strlen(cases[i].bytes), NULL), 0);
+        if (cases[i].stopped) {
+            expect_stopped(&s, path, "missing before this segment");
+        } else {
+            expect_values(&s, "0 1 2 3 4 5 6 7 8 9 10 11");
+            struct log *log = fixture_open(s.dir);
+            assert_int_equal(fixture_append(fixture_partition(log, "t", 0), 12, 1), 12);
+            log_close(log);
+            expect_values(&s, "0 1 2 3 4 5 6 7 8 9 10 11 12");
+        }
+        free(last);
+        free(path);
+        end(&s);
+    }
+    free(batch);
+}
+
 static void test_missing_directory(void **state)
 {
     (void)state;
@@ -512,6 +550,7 @@ int main(void)
         cmocka_unit_test(test_changed_size_of_closed_segment),
         cmocka_unit_test(test_flip_in_closed_segment),
         cmocka_unit_test(test_foreign_segment),
+        cmocka_unit_test(test_empty_rolls),
         cmocka_unit_test(test_missing_directory),
         cmocka_unit_test(test_large_segment_rechecks_its_end),
         cmocka_unit_test(test_crash_in_a_transaction),
