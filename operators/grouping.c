@@ -209,6 +209,25 @@ static int eval_inputs(struct group_op *group, struct op_call *call, struct batc
     return batch_drop_rejected(batch, call->rejects, first, call->arena);
 }
 
+/* The groups of the rows that are left. A group that no store can hold would stop the job for good at its next checkpoint, so its
+ * row is a dead letter. Hardly any batch has one; those that have are encoded twice. */
+static int encode_groups(const struct group_params *params, struct op_call *call, struct batch *batch,
+                         const struct column *groups, int64_t *starts, struct bytes *keys)
+{
+    uint32_t first = call->rejects->count;
+    TRY(group_key_encode_batch(batch, groups, params->groups->count, keys));
+    for (uint32_t i = 0; i < batch->selected_count; i++)
+        if (__builtin_expect(keys[i].size > GROUP_KEY_MAX_BYTES, 0))
+            TRY(reject_add(call->rejects, batch_row(batch, i), "group_too_long",
+                           "the row's group takes %zu bytes; the limit is %d", keys[i].size, GROUP_KEY_MAX_BYTES));
+    if (call->rejects->count == first)
+        return 0;
+    TRY(batch_drop_rejected(batch, call->rejects, first, call->arena));
+    for (uint32_t i = 0; starts != NULL && i < batch->selected_count; i++)
+        must(window_start_of(batch->event_time_ms[batch_row(batch, i)], params->window_ms, &starts[i]));
+    return group_key_encode_batch(batch, groups, params->groups->count, keys);
+}
+
 int group_update_rows(struct group_op *group, struct op_call *call, const struct batch *in)
 {
     const struct group_params *params = params_of(group);
@@ -240,9 +259,9 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
         TRY(assign_windows(params, call, &batch, starts));
         must(call->rejects->count >= first);
     }
+    TRY(encode_groups(params, call, &batch, groups, starts, keys));
     if (batch.selected_count == 0)
         return 0;
-    TRY(group_key_encode_batch(&batch, groups, params->groups->count, keys));
     TRY(agg_table_probe(group->table, batch.selected_count, starts, keys, entries));
     TRY(load_new_entries(group, entries, batch.selected_count, call->diag));
     TRY(mark_entries(group, entries, batch.selected_count, rows));

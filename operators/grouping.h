@@ -5,7 +5,10 @@
 #include "operators/group_key.h"
 #include "operators/op.h"
 
-enum { GROUP_CLOSE_ROWS_PER_COMMIT = 100000 };
+enum {
+    GROUP_CLOSE_ROWS_PER_COMMIT = 100000,
+    GROUP_KEY_MAX_BYTES = 65536 - 8, /* a store's key (state.h) less the window's start */
+};
 
 struct group_op {
     struct op op;
