@@ -763,7 +763,7 @@ static void p9_damage_below_the_flushed_end_stops_the_partition(void **state)
          *path = scratch_path(dir, "topics/in-1/00000000000000000000.log");
     make_input(dir, 9, ROWS);
     int fd = open(path, O_RDWR);
-    uint8_t byte;
+    uint8_t byte = 0;
     assert_true(fd >= 0 && pread(fd, &byte, 1, 20000) == 1);
     byte ^= 0x10;
     assert_true(pwrite(fd, &byte, 1, 20000) == 1);
