@@ -38,7 +38,7 @@ int store_remove(const struct plan *plan, const struct stage *stage, int32_t par
 
 static int open_state(struct store *store, const char *path, uint64_t plan_hash, struct diag *diag)
 {
-    struct state_options options = {0};
+    struct state_options options = {.dirty_limit_bytes = store->dirty_limit_bytes};
     int rc = state_open(path, plan_hash, &options, &store->state, diag);
     if (rc != ERR_STATE && rc != ERR_CORRUPT)
         return rc;
@@ -80,6 +80,7 @@ int store_open(struct store *store, struct port *port, const struct plan *plan, 
     pthread_mutex_init(&store->following, NULL);
     store->port = port;
     store->partition = partition;
+    store->dirty_limit_bytes = plan->app->options.memory_bytes / 8;
     store->slice_bytes = plan->app->options.memory_bytes / 16;
     if (store->slice_bytes < SLICE_MIN_BYTES)
         store->slice_bytes = SLICE_MIN_BYTES;

@@ -15,6 +15,7 @@ struct store {
     uint8_t topic_id[16];
     int32_t partition;
     size_t slice_bytes;               /* of changelog applied in one LMDB transaction */
+    size_t dirty_limit_bytes;         /* of pages in one LMDB transaction */
     int64_t applied_offset;           /* the next changelog offset to apply; guarded by following */
     pthread_mutex_t following;        /* one store_follow at a time */
 };

@@ -39,6 +39,7 @@
 static const size_t MAP_FIRST_BYTES = (size_t)16 << 20;
 static const size_t MAP_MIN_BYTES = (size_t)64 << 10;
 static const size_t MAP_LIMIT_BYTES = (size_t)64 << 30;
+static const size_t DIRTY_LIMIT_BYTES = (size_t)64 << 20, DIRTY_LIMIT_MIN_BYTES = (size_t)1 << 20;
 enum { DATABASES_MAX = 2, FILE_MODE = 0644, LMDB_PAGE_MAX_BYTES = 32 << 10 };
 
 static const char DATA_FILE[] = "data.mdb", LOCK_FILE[] = "lock.mdb";
@@ -397,6 +398,9 @@ int state_open(const char *dir, uint64_t plan_hash, const struct state_options *
     }
     state->path = path;
     state->plan_hash = plan_hash;
+    state->dirty_limit_bytes = options->dirty_limit_bytes != 0 ? options->dirty_limit_bytes : DIRTY_LIMIT_BYTES;
+    if (state->dirty_limit_bytes < DIRTY_LIMIT_MIN_BYTES)
+        state->dirty_limit_bytes = DIRTY_LIMIT_MIN_BYTES;
     state->read_only = options->read_only;
     state->page_bytes = (size_t)sysconf(_SC_PAGESIZE); /* LMDB's page size, up to 32 KiB */
     if (state->page_bytes > LMDB_PAGE_MAX_BYTES)

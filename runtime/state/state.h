@@ -27,6 +27,7 @@ struct state_position {
 struct state_options {
     size_t map_bytes;          /* first map size; 0: 16 MiB */
     size_t map_limit_bytes;    /* 0: 64 GiB; ERR_FULL beyond */
+    size_t dirty_limit_bytes;  /* malloc'ed pages of one LMDB transaction; 0: 64 MiB; at least 1 MiB */
     bool must_exist;           /* for the CLI: do not create */
     bool read_only;            /* for the CLI */
 };
@@ -55,7 +56,9 @@ struct state_statistics {
 };
 int state_stat(struct state *state, struct state_statistics *statistics, struct diag *diag);
 
-/* Applying: collects puts and deletes (a null value deletes; the last one of a key wins), then writes them sorted, in one LMDB transaction with the position.
+/* Applying: collects puts and deletes (a null value deletes; the last one of a key wins), then writes them sorted, with the position in the same LMDB transaction. A batch
+ * that would change more than dirty_limit_bytes of pages is cut, in key order, into several transactions, the position in the last one: a crash in between
+ * leaves some keys newer than the position (never newer than what was applied), and replay from it gives the same store.
  * state_apply_begin → state_apply_put* → state_apply_commit or _abort. Nothing is visible before commit. Memory is bounded by the caller, who commits
  * every so many bytes (state_apply_bytes). An empty store is written with MDB_APPEND. crash points: state_before_commit, state_after_commit. */
 int state_apply_begin(struct state *state, struct diag *diag);

@@ -290,7 +290,9 @@ static int last_key(MDB_cursor *cursor, struct stored_key *last)
     return 0;
 }
 
-static struct write_result write_records(struct state *state, MDB_txn *txn, struct diag *diag)
+/* Writes records from ≤ i < to of the sorted batch. */
+static struct write_result write_records(struct state *state, MDB_txn *txn, size_t from, size_t to,
+                                         struct diag *diag)
 {
     const struct apply_batch *batch = &state->batch;
     struct write_result result = {0};
@@ -301,7 +303,7 @@ static struct write_result write_records(struct state *state, MDB_txn *txn, stru
         return result;
     result.lmdb_code = last_key(cursor, &last);
     bool beyond = false;
-    for (size_t i = 0; i < batch->count && result.lmdb_code == 0 && result.error == 0; i++) {
+    for (size_t i = from; i < to && result.lmdb_code == 0 && result.error == 0; i++) {
         const struct apply_record *record = batch->order[i].record;
         if (!beyond)
             beyond = bytes_compare(bytes_of(record->bytes, record->key_size),
@@ -312,8 +314,10 @@ static struct write_result write_records(struct state *state, MDB_txn *txn, stru
     return result;
 }
 
+/* Checks the new position against the stored one and, in the last slice, stores it. */
 static struct write_result write_header(struct state *state, MDB_txn *txn,
-                                        const struct state_position *position, struct diag *diag)
+                                        const struct state_position *position, bool is_last,
+                                        struct diag *diag)
 {
     struct write_result result = {0};
     struct state_header header;
@@ -329,6 +333,8 @@ static struct write_result write_header(struct state *state, MDB_txn *txn,
                      state->path, (long long)header.position.offset, (long long)position->offset);
         return result;
     }
+    if (!is_last)
+        return result;
     header.position = *position;
     uint8_t bytes[STATE_HEADER_BYTES];
     state_header_encode(&header, bytes);
@@ -337,17 +343,17 @@ static struct write_result write_header(struct state *state, MDB_txn *txn,
     return result;
 }
 
-/* One attempt: position and records in one transaction, committed or aborted on return. */
+/* One attempt at one slice, committed or aborted on return; the last one carries the position. */
 static struct write_result write_once(struct state *state, const struct state_position *position,
-                                      struct diag *diag)
+                                      size_t from, size_t to, struct diag *diag)
 {
     MDB_txn *txn;
     struct write_result result = {.lmdb_code = mdb_txn_begin(state->env, NULL, 0, &txn)};
     if (result.lmdb_code != 0)
         return result;
-    result = write_header(state, txn, position, diag);
+    result = write_header(state, txn, position, to == state->batch.count, diag);
     if (result.lmdb_code == 0 && result.error == 0)
-        result = write_records(state, txn, diag);
+        result = write_records(state, txn, from, to, diag);
     if (result.lmdb_code != 0 || result.error != 0) {
         mdb_txn_abort(txn);
         return result;
@@ -374,21 +380,55 @@ static int grow_ahead(struct state *state, struct diag *diag)
     return rc == ERR_FULL ? 0 : rc;
 }
 
-static int apply_write(struct state *state, const struct state_position *position, bool durable,
+/* LMDB keeps each page that a transaction changes in malloc'ed memory until the commit, so a batch of
+ * scattered keys over a large store is cut, in key order, into transactions of at most dirty_bytes.
+ * A record changes at most one leaf, and no more leaves change than there are and will be. */
+static int records_per_slice(struct state *state, size_t *records, struct diag *diag)
+{
+    MDB_txn *txn;
+    MDB_stat stat;
+    size_t count = state->batch.count;
+    int rc = mdb_txn_begin(state->env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return state_error(state, diag, rc, "cannot read");
+    rc = mdb_stat(txn, state->data, &stat);
+    mdb_txn_abort(txn);
+    if (rc != 0)
+        return state_error(state, diag, rc, "cannot read");
+    size_t pages = (count < stat.ms_leaf_pages ? count : stat.ms_leaf_pages) +
+                   state->batch.stored_bytes / state->page_bytes * 2;
+    size_t slices = pages * state->page_bytes / state->dirty_limit_bytes + 1;
+    *records = (count + slices - 1) / slices;
+    return 0;
+}
+
+static int write_slice(struct state *state, const struct state_position *position, size_t from, size_t to,
                        struct diag *diag)
 {
-    TRY(batch_sort(state, diag));
-    TRY(grow_ahead(state, diag));
     for (;;) {
-        struct write_result result = write_once(state, position, diag);
+        struct write_result result = write_once(state, position, from, to, diag);
         if (result.error != 0)
             return result.error;
         if (result.lmdb_code == 0)
-            break;
+            return 0;
         if (result.lmdb_code != MDB_MAP_FULL)
             return state_error(state, diag, result.lmdb_code, "cannot write to");
         TRY(state_grow(state, 0, diag));
     }
+}
+
+static int apply_write(struct state *state, const struct state_position *position, bool durable,
+                       struct diag *diag)
+{
+    size_t step = 0, from = 0, to;
+    TRY(batch_sort(state, diag));
+    TRY(grow_ahead(state, diag));
+    TRY(records_per_slice(state, &step, diag));
+    do {
+        to = state->batch.count - from <= step ? state->batch.count : from + step;
+        TRY(write_slice(state, position, from, to, diag));
+        from = to;
+    } while (from < state->batch.count);
     crash_point("state_after_commit");
     TRY(state_fill_up(state, diag));
     int rc = durable ? mdb_env_sync(state->env, 1) : 0;

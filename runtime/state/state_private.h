@@ -42,7 +42,7 @@ struct state {
     char *path;
     MDB_env *env;
     MDB_dbi data, meta;
-    size_t map_limit_bytes, page_bytes;
+    size_t map_limit_bytes, page_bytes, dirty_limit_bytes;
     uint64_t plan_hash;
     bool read_only;
     dev_t device;
