@@ -10,7 +10,7 @@
  *   last stable offset    min(high watermark, first offset of an undecided transaction). A decision moves it at once.
  *   start offset          the first offset that still exists
  *
- * Files: docs/formats.md. Rules of recovery and of the commit: docs/state-and-commit.md. */
+ * Files: docs/formats-log.md. Rules of recovery and of the commit: docs/state-and-commit.md. */
 #ifndef WEIR_LOG_LOG_H
 #define WEIR_LOG_LOG_H
 
