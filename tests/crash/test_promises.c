@@ -684,7 +684,8 @@ static double peak_of_run(const char *dir)
 static void p8_memory_does_not_grow_with_the_groups(void **state)
 {
     (void)state;
-    static const int groups[] = {25000, 400000};
+    /* A sanitizer's own memory drowns the figure, and its time is dear: fewer groups, no limit. */
+    static const int groups[] = {IS_SANITIZED ? 5000 : 50000, IS_SANITIZED ? 40000 : 800000};
     double peaks[2];
     for (int i = 0; i < 2; i++) {
         char *dir = scratch_dir_create();
@@ -703,10 +704,10 @@ static void p8_memory_does_not_grow_with_the_groups(void **state)
         log_close(log);
         scratch_dir_remove(dir);
     }
-    fprintf(stderr, "peak %.1f MB with 25,000 groups, %.1f MB with 400,000, budget 16.8 MB\n",
+    fprintf(stderr, "peak %.1f MB with 50,000 groups, %.1f MB with 800,000, budget 16.8 MB\n",
             peaks[0], peaks[1]);
     if (!IS_SANITIZED)
-        assert_true(peaks[1] < 100);
+        assert_true(peaks[1] < 64);
 }
 
 /* ---- P9 stop, not guess ---- */
