@@ -28,7 +28,7 @@ generator=
 if [ ! -f build/release/CMakeCache.txt ] && command -v ninja >/dev/null; then generator="-G Ninja"; fi
 {
     # shellcheck disable=SC2086
-    cmake -S . -B build/release $generator -DCMAKE_BUILD_TYPE=Release &&
+    cmake -S . -B build/release $generator -DCMAKE_BUILD_TYPE=Release -DWEIR_TESTS=ON &&
         cmake --build build/release --target "$target" --parallel "$(nproc)"
 } >&2 || { echo "the build failed; ./tests/run.sh --setup installs what it needs" >&2; exit 1; }
 exec "build/release/bench/$target" "$@"
