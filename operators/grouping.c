@@ -195,6 +195,31 @@ static int eval_arguments(const struct group_params *params, struct op_call *cal
     return 0;
 }
 
+/* Texts that min or max would keep, and no store or record could hold. */
+static int reject_long_values(const struct group_params *params, struct op_call *call, const struct batch *batch,
+                              const struct column *arguments)
+{
+    uint32_t calls = params->aggregates->call_count;
+    size_t limit = GROUP_VALUES_MAX_BYTES / (calls > 0 ? calls : 1);
+    if (limit > GROUP_VALUE_MAX_BYTES)
+        limit = GROUP_VALUE_MAX_BYTES;
+    for (uint32_t c = 0; c < calls; c++) {
+        enum agg_func func = params->aggregates->calls[c].func;
+        const struct column *value = &arguments[c];
+        if ((func != AGG_MIN && func != AGG_MAX) || (value->type != COL_TEXT && value->type != COL_VARIANT))
+            continue;
+        for (uint32_t i = 0; i < batch->selected_count; i++) {
+            uint32_t row = batch_row(batch, i), at = column_at(value, row);
+            size_t size = value->type == COL_TEXT                  ? value->text[at].size
+                          : value->variant[at].kind >= VARIANT_NUMBER ? value->variant[at].size
+                                                                   : 0;
+            if (__builtin_expect(size > limit, 0) && !column_is_null(value, row))
+                TRY(reject_add(call->rejects, row, "value_too_long", "min or max of a value of %zu bytes; the limit is %zu", size, limit));
+        }
+    }
+    return 0;
+}
+
 static int eval_inputs(struct group_op *group, struct op_call *call, struct batch *batch,
                        struct column *groups, struct column *arguments, struct column *filters)
 {
@@ -206,6 +231,7 @@ static int eval_inputs(struct group_op *group, struct op_call *call, struct batc
     TRY(batch_drop_rejected(batch, call->rejects, first, call->arena));
     first = call->rejects->count;
     TRY(agg_check(params->plan, batch, arguments, filters, call->rejects));
+    TRY(reject_long_values(params, call, batch, arguments));
     return batch_drop_rejected(batch, call->rejects, first, call->arena);
 }
 

@@ -8,6 +8,8 @@
 enum {
     GROUP_CLOSE_ROWS_PER_COMMIT = 100000,
     GROUP_KEY_MAX_BYTES = 65536 - 8, /* a store's key (state.h) less the window's start */
+    GROUP_VALUES_MAX_BYTES = 32 << 20, /* of all texts that min and max keep for a group: half of a store's value */
+    GROUP_VALUE_MAX_BYTES = 1 << 20,   /* of one of them */
 };
 
 struct group_op {

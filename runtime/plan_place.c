@@ -41,8 +41,9 @@ static int ensure_topic(struct place *place, const char *topic, int32_t partitio
     const struct port_ops *ops = place->port->ops;
     int rc = ops->topic_describe(place->port, topic, info, NULL);
     if (rc == ERR_NOT_FOUND) {
-        struct port_setting settings[2];
-        size_t count = 0;
+        /* What the engine adds to a record (headers of dead letters, new columns) must not make it too large for its topic. */
+        struct port_setting settings[3] = {{"max.message.bytes", "1073741824"}};
+        size_t count = 1;
         if (compact)
             settings[count++] = (struct port_setting){"cleanup.policy", "compact"};
         if (segment_bytes != NULL)

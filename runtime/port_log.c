@@ -283,6 +283,9 @@ static int finish_batch(struct port_out *out, struct diag *diag)
 static int port_out_add(struct port_out *out, int64_t timestamp_ms, struct bytes key, struct bytes value,
                         struct bytes headers, int32_t header_count, struct diag *diag)
 {
+    /* A large record travels alone, so that it is no larger here than where it came from. */
+    if (batch_builder_bytes(&out->builder) > 0 && key.size + value.size + headers.size > BATCH_PLAIN_BYTES)
+        TRY(finish_batch(out, diag));
     int rc = batch_builder_add(&out->builder, timestamp_ms, key, value, headers, header_count);
     if (rc < 0)
         return diag_set(diag, rc, "cannot add an output record: %s", error_text(rc));

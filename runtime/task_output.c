@@ -8,6 +8,9 @@
 #include "runtime/base/hash.h"
 #include "runtime/task.h"
 
+/* Half of what a reader takes from one batch (record_batch.h), so that a row can still be read with headers and as a dead letter. */
+enum { ROW_MAX_BYTES = 128 << 20 };
+
 static int add(struct task *task, struct port_out *out, int64_t timestamp_ms, struct bytes key, struct bytes value,
                struct bytes headers, int32_t header_count)
 {
@@ -55,6 +58,12 @@ static int sink_rows(struct task *task, const struct batch *batch)
         json_encode_row(&task->value, task->stage->view->value_names, batch->columns, at, false);
         if (!buf_ok(&task->value))
             return no_memory(task);
+        if (task->value.size > ROW_MAX_BYTES) {
+            TRY(task_dead_letter(task, row, "row_too_long", "the new row is larger than 128 MiB"));
+            continue;
+        }
+        task->counts.applied++;
+        task->counts.out++;
         TRY(add(task, out_of(task, row_partition(task, row)), row->timestamp_ms, row->key, view_of(&task->value),
                 row->headers, row->header_count));
     }
@@ -109,18 +118,17 @@ static int sink_results(struct task *task, const struct batch *batch)
 int task_sink(void *context, const struct batch *batch)
 {
     struct task *task = context;
-    if (task->stage->output != OUTPUT_PARTIALS)
-        task->counts.out += batch->selected_count;
     switch (task->stage->output) {
     case OUTPUT_PASS:
         task->counts.applied += batch->selected_count;
+        task->counts.out += batch->selected_count;
         return sink_pass(task, batch);
     case OUTPUT_ROWS:
-        task->counts.applied += batch->selected_count;
         return sink_rows(task, batch);
     case OUTPUT_PARTIALS:
         return sink_partials(task, batch);
     case OUTPUT_VIEW:
+        task->counts.out += batch->selected_count;
         return sink_results(task, batch);
     }
     return 0;
