@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 /* ThreadSanitizer waits a second at the end of each process; children end by the hundred here. */
-const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
     return "atexit_sleep_ms=0";
