@@ -11,6 +11,8 @@
 #include "log/log_internal.h"
 #include "runtime/base/io.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +134,29 @@ static void log_free(struct log *log)
 
 /* ---- opening ---- */
 
+/* meta/ is made before the first topic is. Topics without it were robbed of it: a new, empty one would
+ * say that they do not exist. */
+static int check_meta(const char *dir, const char *topics, struct diag *diag)
+{
+    char path[LOG_PATH_BYTES];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/meta/data.mdb", dir);
+    if (stat(path, &info) == 0 ? info.st_size > 0 : errno != ENOENT)
+        return 0;
+    DIR *stream = opendir(topics);
+    if (stream == NULL)
+        return diag_errno(diag, "cannot read %s", topics);
+    bool found = false;
+    for (struct dirent *entry; !found && (entry = readdir(stream)) != NULL;)
+        found = entry->d_name[0] != '.';
+    closedir(stream);
+    return !found ? 0
+                  : diag_set(diag, ERR_CORRUPT,
+                             "%s is missing or empty, but %s holds topics: put it back from a copy "
+                             "of the whole directory",
+                             path, topics);
+}
+
 static int prepare_directory(struct log *log, struct diag *diag)
 {
     char path[LOG_PATH_BYTES];
@@ -146,6 +171,7 @@ static int prepare_directory(struct log *log, struct diag *diag)
     TRY(format_check(log->dir, may_create, diag));
     snprintf(path, sizeof path, "%s/topics", log->dir);
     TRY(io_mkdir(path, diag));
+    TRY(check_meta(log->dir, path, diag));
     snprintf(path, sizeof path, "%s/meta", log->dir);
     return meta_open(path, 0, &log->meta, diag);
 }

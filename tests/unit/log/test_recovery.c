@@ -316,6 +316,27 @@ static void test_empty_rolls(void **state)
     free(batch);
 }
 
+/* Without meta/ nothing is known of the topics: an empty log in its place would invite to fill it. */
+static void test_missing_meta(void **state)
+{
+    (void)state;
+    struct setup s;
+    begin(&s, true);
+    char *path = scratch_path(s.dir, "meta/data.mdb");
+    struct log *log;
+    for (int empty = 0; empty < 2; empty++) {
+        struct diag diag = {0};
+        if (empty)
+            assert_int_equal(io_write_file(path, "", 0, NULL), 0);
+        else
+            assert_int_equal(io_unlink(path, NULL), 0);
+        assert_int_equal(log_open(s.dir, NULL, &log, &diag), ERR_CORRUPT);
+        assert_non_null(strstr(diag.text, path));
+    }
+    free(path);
+    end(&s);
+}
+
 static void test_missing_directory(void **state)
 {
     (void)state;
@@ -551,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_flip_in_closed_segment),
         cmocka_unit_test(test_foreign_segment),
         cmocka_unit_test(test_empty_rolls),
+        cmocka_unit_test(test_missing_meta),
         cmocka_unit_test(test_missing_directory),
         cmocka_unit_test(test_large_segment_rechecks_its_end),
         cmocka_unit_test(test_crash_in_a_transaction),
