@@ -115,6 +115,14 @@ static int apply_slice(struct store *store, int64_t next, bool durable, struct d
     return 0;
 }
 
+static int collect(struct store *store, const struct source_row *rows, uint32_t count, struct diag *diag)
+{
+    struct state_change changes[FOLLOW_ROWS];
+    for (uint32_t i = 0; i < count; i++)
+        changes[i] = (struct state_change){rows[i].key, rows[i].value};
+    return state_apply_puts(store->state, changes, count, diag);
+}
+
 /* Reads the changelog from reader to its committed end. */
 static int apply_changelog(struct store *store, struct port_reader *reader, int64_t from, bool durable, struct diag *diag)
 {
@@ -127,8 +135,8 @@ static int apply_changelog(struct store *store, struct port_reader *reader, int6
         uint32_t count;
         int64_t before = next;
         rc = ops->reader_read(reader, rows, FOLLOW_ROWS, &count, &next, diag);
-        for (uint32_t i = 0; rc == 0 && i < count; i++)
-            rc = state_apply_put(store->state, rows[i].key, rows[i].value, diag);
+        if (rc == 0)
+            rc = collect(store, rows, count, diag);
         bool is_end = rc == 0 && count == 0 && next == before;
         if (rc == 0 && next > applied && (is_end || state_apply_bytes(store->state) >= store->slice_bytes)) {
             in_slice = false;

@@ -63,6 +63,11 @@ int state_stat(struct state *state, struct state_statistics *statistics, struct 
  * every so many bytes (state_apply_bytes). An empty store is written with MDB_APPEND. crash points: state_before_commit, state_after_commit. */
 int state_apply_begin(struct state *state, struct diag *diag);
 int state_apply_put(struct state *state, struct bytes key, struct bytes value, struct diag *diag);   /* copies; value.data NULL deletes */
+struct state_change {
+    struct bytes key, value;
+};
+/* The same for many, in order; faster than one by one. On failure some have been collected. */
+int state_apply_puts(struct state *state, const struct state_change *changes, size_t count, struct diag *diag);
 size_t state_apply_bytes(const struct state *state);
 /* position must not be behind the stored one for the same topic id (ERR_STATE). durable: fsync (mdb_env_sync) before return; else NOMETASYNC's promise:
  * a power cut may undo the last commit, never corrupt. The batch is gone afterwards, on failure too. After a failed write or flush (not ERR_STATE, ERR_NOMEM,

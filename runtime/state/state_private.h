@@ -1,4 +1,4 @@
-/* state_private.h: what state.c (environment and reading) and state_apply.c (writing) share.
+/* state_private.h: what state.c (environment and reading), state_batch.c (changes) and state_apply.c (writing) share.
  *
  * Who owns what:
  *   constant after open   path, environment, database handles, limits, registry identity
@@ -16,7 +16,7 @@
 
 /* One put or delete, in arena memory; the stored key and the stored value follow. */
 struct apply_record {
-    uint32_t value_size;
+    uint32_t value_size, room;       /* bytes of the value, and how many fit */
     uint16_t key_size;
     bool deletes;
     uint8_t bytes[];
@@ -29,11 +29,18 @@ struct apply_order {
     struct apply_record *record;
 };
 
+struct apply_slot {
+    uint32_t tag;                    /* upper half of the stored key's hash */
+    uint32_t place;                  /* 1 + index in order; 0: empty */
+};
+
 struct apply_batch {
     bool open;
     struct arena arena;              /* the records */
     struct apply_order *order;       /* in the order of the calls until sorted */
     size_t count, capacity;
+    struct apply_slot *slots;        /* finds a key's record again; useless once order is sorted */
+    uint32_t slots_log2;
     size_t shared_prefix_bytes;      /* of all stored keys so far */
     size_t stored_bytes;             /* keys and values as LMDB will hold them */
 };
@@ -71,5 +78,9 @@ int state_grow(struct state *state, size_t wanted_bytes, struct diag *diag);
  * a file shorter than its last page always means damage. After a commit. */
 int state_fill_up(struct state *state, struct diag *diag);
 void state_batch_drop(struct apply_batch *batch);
+/* Sorts the batch by key, one record a key. ERR_NOMEM, ERR_UNSUPPORTED (see state_check_long_key). */
+int state_batch_sort(struct state *state, struct diag *diag);
+/* ERR_UNSUPPORTED when the record of a long key and another stored value of the same stored key are of different keys. */
+int state_check_long_key(const struct state *state, const struct apply_record *record, struct bytes other_value, struct diag *diag);
 
 #endif

@@ -521,6 +521,41 @@ static void large_batches_are_sorted(void **unused)
     drop_directory(dir);
 }
 
+/* A batch takes memory for the keys that it touches, not for the times that it touches them. */
+static void a_key_that_comes_again_takes_no_memory(void **unused)
+{
+    (void)unused;
+    char *dir = make_directory();
+    struct state *state = open_store(dir, NULL);
+    struct arena arena;
+    struct bytes value;
+    enum { KEYS = 1000, TIMES = 200 };
+    size_t once = 0;
+    arena_init(&arena, 0);
+    begin(state);
+    for (uint32_t i = 0; i < KEYS * TIMES; i++) {
+        uint8_t key[8], count[4];
+        store_be64(key, i % KEYS + 1);
+        store_be32(count, i / KEYS);
+        struct bytes put = bytes_of(i % KEYS == 7 && i / KEYS == TIMES - 1 ? NULL : count, 4);
+        assert_int_equal(state_apply_put(state, bytes_of(key, 8), put, NULL), 0);
+        if (i == KEYS)
+            once = state_apply_bytes(state);
+    }
+    assert_int_equal(state_apply_bytes(state), once);
+    assert_int_equal(commit_code(state, 1, false), 0);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        uint8_t key[8];
+        store_be64(key, i + 1);
+        assert_int_equal(state_get(state, bytes_of(key, 8), &arena, &value, NULL), i != 7);
+        if (i != 7)
+            assert_int_equal(load_be32(value.data), TIMES - 1);
+    }
+    arena_deinit(&arena);
+    state_close(state);
+    drop_directory(dir);
+}
+
 static int stop_third(void *context, struct bytes key, struct bytes value)
 {
     (void)key;
@@ -926,8 +961,8 @@ static int count_round(void *context, struct bytes key, struct bytes value)
     return 0;
 }
 
-/* A batch over the dirty limit takes several transactions. Killed between them, some keys are ahead of the position;
- * the position is not, and applying the same again gives every key. */
+/* A batch over the dirty limit takes several transactions. Killed between them, some keys are ahead
+ * of the position; the position is not, and applying the same again gives every key. */
 static void a_cut_batch_is_replayed_after_a_crash(void **unused)
 {
     (void)unused;
@@ -939,14 +974,16 @@ static void a_cut_batch_is_replayed_after_a_crash(void **unused)
     state = open_store(dir, &cut_options);
     assert_int_equal(offset_of(state), 1);
     struct rounds rounds = {0};
-    assert_int_equal(state_scan(state, bytes_of("", 0), bytes_of(NULL, 0), count_round, &rounds, NULL), 0);
+    assert_int_equal(
+        state_scan(state, bytes_of("", 0), bytes_of(NULL, 0), count_round, &rounds, NULL), 0);
     assert_int_equal(rounds.by_round[1] + rounds.by_round[2], CUT_KEYS);
     assert_true(rounds.by_round[1] > 0 && rounds.by_round[2] > 0);
     assert_int_equal(cut_round(state, 3), 5);
     assert_int_equal(state_renew(state, NULL), 0);
     assert_int_equal(offset_of(state), 3);
     rounds = (struct rounds){0};
-    assert_int_equal(state_scan(state, bytes_of("", 0), bytes_of(NULL, 0), count_round, &rounds, NULL), 0);
+    assert_int_equal(
+        state_scan(state, bytes_of("", 0), bytes_of(NULL, 0), count_round, &rounds, NULL), 0);
     assert_int_equal(rounds.by_round[3], CUT_KEYS);
     state_close(state);
     drop_directory(dir);
@@ -967,6 +1004,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(limits_are_refused),
         cmocka_unit_test(random_changes_match_the_model),
         cmocka_unit_test(large_batches_are_sorted),
+        cmocka_unit_test(a_key_that_comes_again_takes_no_memory),
         cmocka_unit_test(scans_stop_and_fail_on_request),
         cmocka_unit_test(a_crash_keeps_data_and_position_together),
         cmocka_unit_test(a_cut_batch_is_replayed_after_a_crash),
