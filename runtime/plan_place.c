@@ -34,16 +34,19 @@ static int describe_source(struct place *place, const struct view *view, struct 
                     view->source->text, place->plan->app->data, view->source->text, place->plan->app->data);
 }
 
-/* Makes a topic unless it is there. exact: its partition count must then be `partitions`. */
-static int ensure_topic(struct place *place, const char *topic, int32_t partitions, bool exact, bool compact,
+/* Makes a topic unless it is there. internal: its partition count must then be `partitions`; the others must not be internal,
+ * since rows in, say, another app's progress would be the end of that app. */
+static int ensure_topic(struct place *place, const char *topic, int32_t partitions, bool internal, bool compact,
                         const char *segment_bytes, struct port_topic *info)
 {
     const struct port_ops *ops = place->port->ops;
     int rc = ops->topic_describe(place->port, topic, info, NULL);
     if (rc == ERR_NOT_FOUND) {
         /* What the engine adds to a record (headers of dead letters, new columns) must not make it too large for its topic. */
-        struct port_setting settings[3] = {{"max.message.bytes", "1073741824"}};
+        struct port_setting settings[4] = {{"max.message.bytes", "1073741824"}};
         size_t count = 1;
+        if (internal)
+            settings[count++] = (struct port_setting){"weir.internal", "true"};
         if (compact)
             settings[count++] = (struct port_setting){"cleanup.policy", "compact"};
         if (segment_bytes != NULL)
@@ -52,7 +55,9 @@ static int ensure_topic(struct place *place, const char *topic, int32_t partitio
         rc = ops->topic_describe(place->port, topic, info, place->diag);
     }
     TRY(rc);
-    if (exact && info->partitions != partitions)
+    if (!internal && info->internal)
+        return diag_set(place->diag, ERR_INVALID, "topic %s is an app's internal topic and cannot be written to: choose another name", topic);
+    if (internal && info->partitions != partitions)
         return diag_set(place->diag, ERR_STATE,
                         "internal topic %s has %d partitions, but its stage now has %d: the source topic was changed. Start the stage anew with from_beginning",
                         topic, (int)info->partitions, (int)partitions);

@@ -14,6 +14,7 @@
 struct port_topic {
     uint8_t id[16];                  /* a deleted and re-created topic has another one */
     int32_t partitions;
+    bool internal;                   /* made by an app for itself: nobody else writes to it */
     char partitioned_by[256];        /* the field that murmur2 was taken of, "" when unknown */
 };
 struct port_setting {

@@ -28,6 +28,7 @@ static int port_topic_describe(struct port *port, const char *topic, struct port
     TRY(topic_describe(log_of(port), topic, &found, diag));
     memcpy(info->id, found.id.bytes, sizeof info->id);
     info->partitions = found.partitions;
+    info->internal = found.internal;
     if (topic_config_get(log_of(port), topic, "weir.partitioned.by", info->partitioned_by,
                          sizeof info->partitioned_by) < 0)
         info->partitioned_by[0] = '\0';

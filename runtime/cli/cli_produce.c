@@ -102,6 +102,11 @@ static int prepare_topic(struct produce *p, int32_t asked, struct diag *diag)
         return 0;
     }
     TRY(topic_describe(p->log, p->topic, &info, diag));
+    if (info.internal)
+        return diag_set(diag, ERR_INVALID,
+                        "topic %s is internal: a job made it for itself, and records that are not "
+                        "its own would break the job",
+                        p->topic);
     if (asked > 0 && asked != info.partitions)
         return diag_set(diag, ERR_EXISTS,
                         "topic %s has %d partition%s, not %d: leave --partitions out", p->topic,

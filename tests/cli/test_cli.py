@@ -938,6 +938,13 @@ class Stores(Case):
             for name in ("user-counts", "/x", "x/", "a/b/c", ""):
                 self.refused(2, "state", verb, name, *more, says="APP/STORE")
 
+    def test_internal_topics_are_not_produced_to(self):
+        for topic in ("user-counts-progress", "user-counts-user-counts-changelog"):
+            self.assertTrue(self.describe(topic)["internal"])
+            self.refused(2, "produce", topic, stdin=b"{}\n", says=[topic, "internal"])
+        for topic in ("user-counts", "user-counts.dlq", "user-counts.late"):
+            self.assertFalse(self.describe(topic)["internal"])
+
     def test_a_damaged_store(self):
         path = os.path.join(self.dir, "state", "user-counts", "user-counts-0", "data.mdb")
         with open(path, "r+b") as file:

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "runtime/weir.h"
+#include "tests/support/log_fixture.h"
+#include "tests/support/scratch_dir.h"
 
 static void expect(weir_app *app, int code, const char *part)
 {
@@ -140,6 +142,35 @@ static void test_null_app(void **state)
     assert_string_equal(weir_strerror(WEIR_OK), weir_strerror(0));
 }
 
+static int run_to(const char *dir, const char *app_name, const char *topic, weir_app **app)
+{
+    *app = weir_app_open(app_name, &(weir_options){.data = dir, .until_end = true});
+    weir_to(weir_aggregate(weir_group_by(source(*app), "region"), "count(*) AS n"), topic);
+    return weir_app_run(*app);
+}
+
+/* Rows in another app's progress or changelog would be the end of that app. */
+static void test_internal_topics_are_not_written_to(void **state)
+{
+    (void)state;
+    static const char *const internal[] = {"one-progress", "one-sums-changelog"};
+    char *dir = scratch_dir_create();
+    struct log *log = fixture_open(dir);
+    fixture_topic(log, "events", 1, NULL);
+    log_close(log);
+    weir_app *app;
+    assert_int_equal(run_to(dir, "one", "sums", &app), 0);
+    weir_app_close(app);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(run_to(dir, "two", internal[i], &app), WEIR_EINVALID);
+        assert_non_null(strstr(weir_app_error(app), internal[i]));
+        weir_app_close(app);
+    }
+    assert_int_equal(run_to(dir, "two", "sums", &app), 0);
+    weir_app_close(app);
+    scratch_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +182,7 @@ int main(void)
         cmocka_unit_test(test_streams_that_read_each_other),
         cmocka_unit_test(test_names_that_the_app_uses_itself),
         cmocka_unit_test(test_null_app),
+        cmocka_unit_test(test_internal_topics_are_not_written_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
