@@ -6,6 +6,7 @@
  *
  * Watermarks cross a re-keying as marks: an upstream task's progress record says up to which offset of this partition its
  * watermark covers; the mark is applied when the position reaches that offset. */
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,23 +17,43 @@
 #define EVENT_TIME_MIN_MS INT64_C(-62135596800000)
 #define EVENT_TIME_MAX_MS INT64_C(253402300799999)
 
-static bool digits_only(struct bytes text)
+/* Eight digits at once: whether they are, and their value. */
+static bool eight_digits(const uint8_t *text, uint64_t *value)
 {
-    size_t at = text.size > 0 && text.data[0] == '-';
-    if (at == text.size || text.size - at > 18)
+    uint64_t word, low;
+    memcpy(&word, text, sizeof word);
+    low = word - UINT64_C(0x3030303030303030);
+    if (((word & UINT64_C(0xf0f0f0f0f0f0f0f0)) ^ UINT64_C(0x3030303030303030)) |
+        ((low + UINT64_C(0x0606060606060606)) & UINT64_C(0xf0f0f0f0f0f0f0f0)))
         return false;
-    for (; at < text.size; at++)
-        if (text.data[at] < '0' || text.data[at] > '9')
-            return false;
+    word = le64toh(low);
+    word = (word * 10 + (word >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
+    word = (word * 100 + (word >> 16)) & UINT64_C(0x0000ffff0000ffff);
+    *value = (word * 10000 + (word >> 32)) & UINT64_C(0xffffffff);
     return true;
 }
 
-static int64_t digits_value(struct bytes text)
+/* Text of 1 to 18 digits, perhaps with a minus, and nothing else. */
+static bool digits_value(struct bytes text, int64_t *value)
 {
-    int64_t value = 0;
-    for (size_t i = text.data[0] == '-'; i < text.size; i++)
-        value = value * 10 + (text.data[i] - '0');
-    return text.data[0] == '-' ? -value : value;
+    size_t at = text.size > 0 && text.data[0] == '-';
+    int64_t sum = 0;
+    uint64_t eight;
+    if (at == text.size || text.size - at > 18)
+        return false;
+    for (; text.size - at >= sizeof eight; at += sizeof eight) {
+        if (!eight_digits(text.data + at, &eight))
+            return false;
+        sum = sum * 100000000 + (int64_t)eight;
+    }
+    for (; at < text.size; at++) {
+        unsigned digit = (unsigned)text.data[at] - '0';
+        if (digit > 9)
+            return false;
+        sum = sum * 10 + digit;
+    }
+    *value = text.data[0] == '-' ? -sum : sum;
+    return true;
 }
 
 /* Epoch milliseconds (a number, or text of digits) or ISO 8601 text. 0 or ERR_INVALID. */
@@ -49,10 +70,8 @@ static int event_time_of(const struct variant *value, int64_t *time_ms)
             return ERR_INVALID;
         return numeric_to_i64(number, time_ms) < 0 ? ERR_INVALID : 0;
     case VARIANT_TEXT:
-        if (digits_only(text)) {
-            *time_ms = digits_value(text);
+        if (digits_value(text, time_ms))
             return 0;
-        }
         return time_parse_iso(text, time_ms) < 0 ? ERR_INVALID : 0;
     default:
         return ERR_INVALID;
@@ -117,21 +136,22 @@ static void mark_rejected(const struct reject_list *rejects, uint8_t *gone)
         gone[rejects->items[i].row] = 1;
 }
 
-/* Rows that did not pass: each once to its topic, under the first thing that was wrong with it. */
+/* Rows that did not pass: each once to its topic, in offset order however batches were cut, under the first thing that was wrong
+ * with it. */
 static int keep_the_rest(struct task *task, uint32_t count)
 {
-    if (task->chain.rejects.count == 0 && task->chain.call.late_count == 0)
+    const struct reject_list *rejects = &task->chain.rejects;
+    if (rejects->count == 0 && task->chain.call.late_count == 0)
         return 0;
-    uint8_t *seen = arena_zalloc(&task->chain.arena, count + 1);
-    if (seen == NULL)
+    const struct reject **first = arena_zalloc(&task->chain.arena, (count + 1) * sizeof *first);
+    if (first == NULL)
         return ERR_NOMEM;
-    for (uint32_t i = 0; i < task->chain.rejects.count; i++) {
-        const struct reject *reject = &task->chain.rejects.items[i];
-        if (seen[reject->row])
-            continue;
-        seen[reject->row] = 1;
-        TRY(task_dead_letter(task, &task->rows[reject->row], reject->error_class, reject->message));
-    }
+    for (uint32_t i = 0; i < rejects->count; i++)
+        if (first[rejects->items[i].row] == NULL)
+            first[rejects->items[i].row] = &rejects->items[i];
+    for (uint32_t row = 0; row < count; row++)
+        if (first[row] != NULL)
+            TRY(task_dead_letter(task, &task->rows[row], first[row]->error_class, first[row]->message));
     for (uint32_t i = 0; i < task->chain.call.late_count; i++)
         TRY(task_late_row(task, &task->rows[task->chain.call.late[i].row], &task->chain.call.late[i]));
     return 0;
