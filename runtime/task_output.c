@@ -59,7 +59,7 @@ static int sink_rows(struct task *task, const struct batch *batch)
         if (!buf_ok(&task->value))
             return no_memory(task);
         if (task->value.size > ROW_MAX_BYTES) {
-            TRY(task_dead_letter(task, row, "row_too_long", "the new row is larger than 128 MiB"));
+            TRY(reject_add(&task->chain.rejects, at, "row_too_long", "the new row takes %zu bytes; the limit is %d", task->value.size, ROW_MAX_BYTES));
             continue;
         }
         task->counts.applied++;
