@@ -46,6 +46,8 @@ enum {
     SLAB_UNITS = SLAB_BYTES / UNIT_BYTES,
     PROBE_BLOCK = 64,
     KEY_INLINE_MAX_BYTES = 512,
+    KEY_WORDS_MAX_BYTES = 40,
+    LINE_BYTES = 64,
     DIRTY_FIRST = 4096,
     TAKE_AHEAD = 16, /* entries between the one that is taken and the one that is fetched */
 };
@@ -152,11 +154,11 @@ static inline struct agg_entry *entry_at(const struct agg_table *table, uint32_t
                                         (size_t)(reference % SLAB_UNITS) * UNIT_BYTES);
 }
 
-/* The struct, the accumulators and, as a rule, the key. */
+/* What a probe compares and an update changes, when row and key are short. */
 static inline void entry_prefetch(const struct agg_entry *entry)
 {
-    __builtin_prefetch(entry);
-    __builtin_prefetch((const uint8_t *)entry + 64);
+    __builtin_prefetch(&entry->window_start_ms);
+    __builtin_prefetch((const uint8_t *)&entry->window_start_ms + LINE_BYTES - 1);
 }
 
 /* The place of a tag when there are no collisions: its upper bits, so that growing keeps the order.
@@ -319,12 +321,30 @@ static inline uint32_t slot_seek(const struct agg_table *table, uint32_t at, uin
     return at;
 }
 
+/* memcmp without the call for keys of the usual size, which nearly always are equal here: words,
+ * the last one overlapping the one before. */
+static inline bool same_key(struct bytes a, struct bytes b)
+{
+    uint64_t x, y;
+    if (a.size != b.size)
+        return false;
+    if (a.size < sizeof x || a.size > KEY_WORDS_MAX_BYTES)
+        return a.size == 0 || memcmp(a.data, b.data, a.size) == 0;
+    for (size_t at = 0; at < a.size; at += sizeof x) {
+        size_t from = at + sizeof x <= a.size ? at : a.size - sizeof x;
+        memcpy(&x, a.data + from, sizeof x);
+        memcpy(&y, b.data + from, sizeof y);
+        if (x != y)
+            return false;
+    }
+    return true;
+}
+
 static inline bool entry_matches(const struct agg_entry *entry, int64_t window_start_ms,
                                  struct bytes key, uint64_t hash)
 {
     return entry->hash == hash && entry->window_start_ms == window_start_ms &&
-           entry->key.size == key.size &&
-           (key.size == 0 || memcmp(entry->key.data, key.data, key.size) == 0);
+           same_key(entry->key, key);
 }
 
 /* From at on (a slot that slot_seek gave), the entry or the empty slot where it would be. */

@@ -10,19 +10,21 @@
 
 #define WINDOW_NONE INT64_MIN      /* the window start of groups without a window */
 
+/* What a probe and an update look at lies together behind what they don't: with a short row and a short key that is one cache line's
+ * worth, wherever the entry starts. */
 struct agg_entry {
+    struct agg_entry *next_in_window;  /* private, as the next two */
+    uint32_t previous_in_window;   /* reference; 0: first */
+    uint32_t heap_bytes;           /* heap memory of the row that the table has counted */
+    int64_t changelog_offset;      /* of its last committed change; -1: never committed; set by the owner */
     int64_t window_start_ms;
     struct bytes key;              /* owned by the table */
     uint64_t hash;
-    int64_t changelog_offset;      /* of its last committed change; -1: never committed; set by the owner */
     uint8_t is_dirty;              /* on the dirty list */
     uint8_t is_new;                /* created by a probe and not initialised from the store yet: the owner clears it */
     uint8_t owner_flags;           /* free for the owner */
     uint8_t in_flight;             /* written to a commit that is not decided yet */
-    uint32_t heap_bytes;           /* private from here to row: heap memory of the row that the table has counted */
-    struct agg_entry *next_in_window;
-    uint32_t previous_in_window;   /* reference; 0: first */
-    uint16_t units;                /* size of the entry in 8-byte units */
+    uint16_t units;                /* private from here to row: size of the entry in 8-byte units */
     uint8_t is_live, key_is_outside;
     uint64_t row[];                /* the accumulators, then the key when it is short */
 };
