@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 #include <time.h>
 #include "runtime/base/error.h"
 
@@ -20,6 +21,8 @@
 #define DAYS_PER_ERA INT64_C(146097)
 /* From 0000-03-01, the first day of era 0, to 1970-01-01. */
 #define EPOCH_DAY INT64_C(719468)
+
+enum { DATE_BYTES = 16 /* "+292278994-08-17" */ };
 
 static int64_t (*_Atomic replaced_now)(void);
 
@@ -93,15 +96,17 @@ static unsigned days_in_month(int64_t year, unsigned month)
 
 /* ---- printing ---- */
 
-static char *put_digits(char *at, uint64_t value, int digits)
+static inline char *put_pair(char *at, unsigned value)
 {
-    for (int i = digits - 1; i >= 0; i--, value /= 10)
-        at[i] = (char)('0' + value % 10);
-    return at + digits;
+    at[0] = (char)('0' + value / 10);
+    at[1] = (char)('0' + value % 10);
+    return at + 2;
 }
 
 static char *put_year(char *at, int64_t year)
 {
+    if (year >= 0 && year <= 9999)
+        return put_pair(put_pair(at, (unsigned)year / 100), (unsigned)year % 100);
     uint64_t magnitude = (uint64_t)(year < 0 ? -year : year);
     if (year < 0)
         *at++ = '-';
@@ -110,31 +115,56 @@ static char *put_year(char *at, int64_t year)
     int digits = 4;
     for (uint64_t rest = magnitude / 10000; rest != 0; rest /= 10)
         digits++;
-    return put_digits(at, magnitude, digits);
+    for (int i = digits - 1; i >= 0; i--, magnitude /= 10)
+        at[i] = (char)('0' + magnitude % 10);
+    return at + digits;
+}
+
+/* The date of the day that this thread printed last: timestamps that are printed one after the
+ * other, such as windows of many groups, are mostly of one day, and the calendar is what takes
+ * long. */
+struct printed_day {
+    int64_t day;
+    size_t size; /* 0: none yet */
+    char text[DATE_BYTES];
+};
+
+static void print_day(struct printed_day *printed, int64_t day)
+{
+    struct civil civil = civil_of_day(day);
+    char *at = put_year(printed->text, civil.year);
+    *at++ = '-';
+    at = put_pair(at, civil.month);
+    *at++ = '-';
+    at = put_pair(at, civil.day);
+    printed->day = day;
+    printed->size = (size_t)(at - printed->text);
 }
 
 size_t time_format_iso(int64_t epoch_ms, char *text)
 {
+    static _Thread_local struct printed_day last;
     int64_t day = epoch_ms / MS_PER_DAY;
     int64_t ms = epoch_ms % MS_PER_DAY;
     if (ms < 0) {
         ms += MS_PER_DAY;
         day--;
     }
-    struct civil civil = civil_of_day(day);
-    char *at = put_year(text, civil.year);
-    *at++ = '-';
-    at = put_digits(at, civil.month, 2);
-    *at++ = '-';
-    at = put_digits(at, civil.day, 2);
+    struct printed_day *printed = &last;
+    if (printed->day != day || printed->size == 0)
+        print_day(printed, day);
+    memcpy(text, printed->text, sizeof printed->text);
+    char *at = text + printed->size;
+    unsigned ms_of_day = (unsigned)ms, seconds = ms_of_day / 1000, minutes = seconds / 60;
     *at++ = 'T';
-    at = put_digits(at, (uint64_t)(ms / 3600000), 2);
+    at = put_pair(at, minutes / 60);
     *at++ = ':';
-    at = put_digits(at, (uint64_t)(ms / 60000 % 60), 2);
+    at = put_pair(at, minutes % 60);
     *at++ = ':';
-    at = put_digits(at, (uint64_t)(ms / 1000 % 60), 2);
+    at = put_pair(at, seconds % 60);
     *at++ = '.';
-    at = put_digits(at, (uint64_t)(ms % 1000), 3);
+    *at++ = (char)('0' + ms_of_day % 1000 / 100);
+    at = put_pair(at, ms_of_day % 100);
     *at++ = 'Z';
     *at = '\0';
     return (size_t)(at - text);
