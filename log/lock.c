@@ -40,6 +40,9 @@ static int report_holder(const char *dir, const char *path, struct diag *diag)
         if (sscanf(text, "pid %ld", &pid) != 1)
             pid = 0;
     free(text);
+    if (pid == getpid())
+        return diag_set(diag, ERR_BUSY,
+                        "%s is in use by this process (%ld): one app or log at a time", dir, pid);
     if (pid > 0)
         return diag_set(diag, ERR_BUSY, "%s is in use by process %ld", dir, pid);
     return diag_set(diag, ERR_BUSY, "%s is in use by another process", dir);
