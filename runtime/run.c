@@ -262,7 +262,7 @@ static void sum_progress(struct run *run, struct weir_progress *progress)
         sum.late += counts->late;
         sum.dead += counts->dead;
         if (task->stage->upstream < 0 && run->port->ops->range(run->port, task->stage->input_topic, task->partition, &range, NULL) == 0)
-            progress->lag += range.stable - run->positions[i];
+            progress->lag += range.stable > run->positions[i] ? range.stable - run->positions[i] : 0;
     }
     progress->commits = run->commits;
     pthread_mutex_unlock(&run->mutex);
@@ -437,8 +437,6 @@ int weir_app_run(weir_app *app)
 
 void weir_app_progress(const weir_app *app, weir_progress *progress)
 {
-    if (app != NULL)
-        *progress = app->progress;
-    else
-        memset(progress, 0, sizeof *progress);
+    if (progress != NULL)
+        *progress = app != NULL ? app->progress : (struct weir_progress){0};
 }

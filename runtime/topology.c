@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/column.h"
 #include "runtime/app.h"
 
-enum { APP_NAME_MAX = 100, CLASS_MAX = 60 };
+enum { APP_NAME_MAX = 100, CLASS_MAX = 60, THREADS_MAX = 1024, INTERVAL_MAX_MS = 24 * 3600 * 1000 };
 
 /* Public and internal codes are the same numbers. */
 #define SAME(a, b) _Static_assert((int)(a) == (int)(b), #a)
@@ -59,16 +60,37 @@ static bool name_is_good(const char *name, size_t limit)
 
 static void fill_defaults(struct weir_options *options)
 {
-    if (options->threads <= 0)
+    if (options->threads == 0)
         options->threads = 1;
-    if (options->commit_interval_ms <= 0)
+    if (options->commit_interval_ms == 0)
         options->commit_interval_ms = 100;
-    if (options->checkpoint_interval_ms <= 0)
+    if (options->checkpoint_interval_ms == 0)
         options->checkpoint_interval_ms = 10000;
     if (options->memory_bytes == 0)
         options->memory_bytes = (size_t)256 << 20;
-    if (options->batch_rows <= 0 || options->batch_rows > 4096)
-        options->batch_rows = 4096;
+    if (options->batch_rows == 0)
+        options->batch_rows = BATCH_ROWS;
+}
+
+/* What an option cannot mean is an error and not a default. */
+static void check_options(struct weir_app *app)
+{
+    const struct weir_options *options = &app->options;
+    if (options->threads < 1 || options->threads > THREADS_MAX)
+        fail(app, ERR_INVALID, "threads must be 1 to %d, not %d", THREADS_MAX, options->threads);
+    if (options->commit_interval_ms < 1 || options->commit_interval_ms > INTERVAL_MAX_MS)
+        fail(app, ERR_INVALID, "commit_interval_ms must be 1 to %d, not %lld", INTERVAL_MAX_MS,
+             (long long)options->commit_interval_ms);
+    if (options->checkpoint_interval_ms < 1 || options->checkpoint_interval_ms > INTERVAL_MAX_MS)
+        fail(app, ERR_INVALID, "checkpoint_interval_ms must be 1 to %d, not %lld", INTERVAL_MAX_MS,
+             (long long)options->checkpoint_interval_ms);
+    if (options->batch_rows < 1 || options->batch_rows > BATCH_ROWS)
+        fail(app, ERR_INVALID, "batch_rows must be 1 to %d, not %d", BATCH_ROWS, (int)options->batch_rows);
+    if (options->durability != WEIR_DURABILITY_COMMIT && options->durability != WEIR_DURABILITY_OS)
+        fail(app, ERR_INVALID, "durability must be WEIR_DURABILITY_COMMIT or WEIR_DURABILITY_OS, not %d",
+             (int)options->durability);
+    if (options->close_windows && !options->until_end)
+        fail(app, ERR_INVALID, "close_windows needs until_end");
 }
 
 weir_app *weir_app_open(const char *name, const weir_options *options)
@@ -89,10 +111,7 @@ weir_app *weir_app_open(const char *name, const weir_options *options)
     app->options.data = app->data;
     if (!name_is_good(name, APP_NAME_MAX))
         fail(app, ERR_INVALID, "'%s' cannot name an app: 1 to %d characters of [A-Za-z0-9._-]", app->name, APP_NAME_MAX);
-    if (app->options.threads > 1024)
-        fail(app, ERR_INVALID, "threads must be 1 to 1024, not %d", app->options.threads);
-    if (app->options.close_windows && !app->options.until_end)
-        fail(app, ERR_INVALID, "close_windows needs until_end");
+    check_options(app);
     return app;
 }
 

@@ -81,7 +81,7 @@ typedef enum { WEIR_JSON = 1 } weir_format;
 typedef enum { WEIR_EMIT_CHANGES = 0, WEIR_EMIT_FINAL = 1 } weir_emit_mode;
 typedef enum { WEIR_DURABILITY_COMMIT = 0, WEIR_DURABILITY_OS = 1 } weir_durability;
 
-/* Zero-initialise; a zero means the default in brackets. */
+/* Zero-initialise; a zero means the default in brackets. Numbers that make no sense are WEIR_EINVALID: threads over 1024, intervals over a day, batch_rows over 4096, negative ones. */
 typedef struct weir_options {
     const char *data;             /* directory of the log and the state ["./weir-data"]; created when missing */
     int threads;                  /* workers [1] */

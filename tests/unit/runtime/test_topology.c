@@ -127,6 +127,29 @@ static void test_names_that_the_app_uses_itself(void **state)
     }
 }
 
+/* Zero is the default; what an option cannot mean is named. */
+static void test_options(void **state)
+{
+    (void)state;
+    const struct {
+        weir_options options;
+        const char *name;
+    } bad[] = {
+        {{.threads = -1}, "threads"},
+        {{.threads = 1025}, "threads"},
+        {{.commit_interval_ms = -1}, "commit_interval_ms"},
+        {{.commit_interval_ms = INT64_MAX}, "commit_interval_ms"},
+        {{.checkpoint_interval_ms = -1}, "checkpoint_interval_ms"},
+        {{.checkpoint_interval_ms = INT64_MAX}, "checkpoint_interval_ms"},
+        {{.batch_rows = -1}, "batch_rows"},
+        {{.batch_rows = 4097}, "batch_rows"},
+        {{.durability = (weir_durability)2}, "durability"},
+        {{.close_windows = true}, "until_end"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        expect(weir_app_open("a", &bad[i].options), WEIR_EINVALID, bad[i].name);
+}
+
 static void test_null_app(void **state)
 {
     (void)state;
@@ -137,6 +160,7 @@ static void test_null_app(void **state)
     weir_app_stop(NULL);
     weir_app_close(NULL);
     weir_app_progress(NULL, &progress);
+    weir_app_progress(NULL, NULL);
     assert_int_equal(progress.rows_in, 0);
     assert_string_equal(weir_version(), "0.1.0");
     assert_string_equal(weir_strerror(WEIR_OK), weir_strerror(0));
@@ -181,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_expressions),
         cmocka_unit_test(test_streams_that_read_each_other),
         cmocka_unit_test(test_names_that_the_app_uses_itself),
+        cmocka_unit_test(test_options),
         cmocka_unit_test(test_null_app),
         cmocka_unit_test(test_internal_topics_are_not_written_to),
     };
