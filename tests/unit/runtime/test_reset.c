@@ -1,0 +1,288 @@
+/* test_reset.c: from_beginning, and crashes inside it.
+ *
+ * Orders of a shop are copied and summed again and again; the numbers expected are written by hand. A
+ * reset that was begun (its progress records are committed) must be finished by the next start,
+ * wherever the crash was; one that was finished must never be done again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/progress.h"
+#include "tests/support/job.h"
+#include "tests/support/log_fixture.h"
+#include "tests/support/pairs.h"
+#include "tests/support/scratch_dir.h"
+
+struct fixture {
+    char *dir;
+    bool from_beginning, close_windows;
+    weir_progress progress;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    f->dir = scratch_dir_create();
+    *state = f;
+    return 0;
+}
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    scratch_dir_remove(f->dir);
+    free(f);
+    return 0;
+}
+
+/* ---- input ---- */
+
+static void send_row(struct sender *sender, int32_t partition, const char *region, int amount)
+{
+    char value[128];
+    int size = snprintf(value, sizeof value, "{\"region\":\"%s\",\"amount\":%d,\"ts\":%d}", region,
+                        amount, 1000 + amount);
+    assert_int_equal(sender_send(sender, partition, 2000, (struct bytes){NULL, 0},
+                                 bytes_of(value, (size_t)size), (struct bytes){NULL, 0}, 0, NULL),
+                     0);
+}
+static void append(const struct fixture *f, int32_t partition, const char *region, int first,
+                   int count)
+{
+    struct sender *sender;
+    struct log *log = topic_log_open(f->dir);
+    if (topic_describe(log, "orders", NULL, NULL) == ERR_NOT_FOUND)
+        assert_int_equal(topic_create(log, "orders", 2, NULL, 0, NULL), 0);
+    assert_int_equal(sender_open(log, "orders", NULL, &sender, NULL), 0);
+    for (int i = first; i < first + count; i++)
+        send_row(sender, partition, region, i);
+    assert_int_equal(sender_flush(sender, true, NULL), 0);
+    sender_close(sender);
+    log_close(log);
+}
+
+/* ---- the job: a copy, and sums that are re-keyed ---- */
+
+static int run(void *context)
+{
+    struct fixture *f = context;
+    struct job job = {.app = "shop"};
+    weir_options options = {.data = f->dir,
+                            .until_end = true,
+                            .from_beginning = f->from_beginning,
+                            .close_windows = f->close_windows};
+    char error[1024];
+    job_add(&job, JOB_SOURCE, "orders", "ts", 0);
+    job_add(&job, JOB_FILTER, "amount >= 0", NULL, 0);
+    job_add(&job, JOB_TO, "copy", NULL, 0);
+    job_add(&job, JOB_SOURCE, "orders", "ts", 0);
+    job_add(&job, JOB_GROUP, "region", NULL, 0);
+    job_add(&job, JOB_WINDOW, NULL, NULL, 1000000);
+    job_add(&job, JOB_AGGREGATE, "sum(amount::bigint) AS total, count(*) AS n", NULL, 0);
+    job_add(&job, JOB_TO, "sums", NULL, 0);
+    int rc = job_run(&job, &options, &f->progress, error, sizeof error);
+    if (rc < 0)
+        print_error("%s\n", error);
+    return rc == 0 ? 0 : 1;
+}
+static void run_well(struct fixture *f, bool from_beginning)
+{
+    f->from_beginning = from_beginning;
+    assert_int_equal(run(f), 0);
+}
+
+#define KEY(region) "{\"region\":\"" region "\",\"window_start\":\"1970-01-01T00:00:00.000Z\"}"
+#define ROW(region, total, n)                                                                      \
+    "{\"region\":\"" region "\",\"window_start\":\"1970-01-01T00:00:00.000Z\",\"window_end\":"     \
+                            "\"1970-01-01T00:16:40.000Z\",\"total\":" total ",\"n\":" n "}"
+
+static void assert_sums(const struct fixture *f, const char *north, const char *south)
+{
+    struct pairs expected, actual;
+    struct topic_rows rows;
+    struct log *log = topic_log_open(f->dir);
+    pairs_init(&expected);
+    pairs_init(&actual);
+    topic_rows_init(&rows);
+    topic_rows_read(log, "sums", READ_COMMITTED, &rows);
+    topic_rows_latest(&rows);
+    pairs_add_rows(&actual, &rows);
+    if (north != NULL)
+        pairs_add_text(&expected, KEY("north"), north);
+    if (south != NULL)
+        pairs_add_text(&expected, KEY("south"), south);
+    assert_true(pairs_same("sums", &expected, &actual));
+    topic_rows_deinit(&rows);
+    pairs_deinit(&expected);
+    pairs_deinit(&actual);
+    log_close(log);
+}
+
+static size_t rows_of(const struct fixture *f, const char *topic)
+{
+    struct topic_rows rows;
+    struct log *log = topic_log_open(f->dir);
+    topic_rows_init(&rows);
+    topic_rows_read(log, topic, READ_COMMITTED, &rows);
+    size_t count = rows.count;
+    topic_rows_deinit(&rows);
+    log_close(log);
+    return count;
+}
+
+/* How many tasks' latest progress records say that they are being started anew. */
+static int resets_left(const struct fixture *f)
+{
+    struct topic_rows rows;
+    struct log *log = topic_log_open(f->dir);
+    int count = 0;
+    topic_rows_init(&rows);
+    topic_rows_read(log, "shop-progress", READ_COMMITTED, &rows);
+    topic_rows_latest(&rows);
+    for (size_t i = 0; i < rows.count; i++) {
+        struct progress progress;
+        assert_int_equal(progress_decode(rows.items[i].key, rows.items[i].value, &progress, NULL),
+                         0);
+        count += progress.is_reset;
+        progress_deinit(&progress);
+    }
+    topic_rows_deinit(&rows);
+    log_close(log);
+    return count;
+}
+
+/* 1 + … + 10 = 55; 11 + … + 14 = 50. */
+static void fill(const struct fixture *f)
+{
+    append(f, 0, "north", 1, 10);
+    append(f, 1, "south", 11, 4);
+}
+
+static void test_from_beginning(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    run_well(f, false);
+    assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
+    assert_int_equal(rows_of(f, "copy"), 14);
+    append(f, 0, "north", 20, 1);
+    run_well(f, true);
+    assert_sums(f, ROW("north", "75", "11"),
+                ROW("south", "50", "4"));          /* not 130: the state was forgotten */
+    assert_int_equal(rows_of(f, "copy"), 14 + 15); /* rows are appended once more */
+    assert_int_equal(f->progress.rows_in, 2 * 15); /* both streams read all of it */
+    assert_int_equal(resets_left(f), 0);
+    append(f, 1, "south", 30, 1);
+    run_well(f, false);
+    assert_sums(f, ROW("north", "75", "11"), ROW("south", "80", "5"));
+    assert_int_equal(rows_of(f, "copy"), 14 + 15 + 1);
+}
+
+static void test_on_nothing(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    run_well(f, true);
+    assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
+    assert_int_equal(rows_of(f, "copy"), 14);
+}
+
+/* Stages of the same app that are not in the topology keep their place. */
+static void test_other_stages_stay(void **state)
+{
+    struct fixture *f = *state;
+    struct job job = {.app = "shop"};
+    weir_options options = {.data = f->dir, .until_end = true};
+    char error[1024];
+    fill(f);
+    run_well(f, false);
+    job_add(&job, JOB_SOURCE, "orders", "ts", 0);
+    job_add(&job, JOB_TO, "copy2", NULL, 0);
+    assert_int_equal(job_run(&job, &options, NULL, error, sizeof error), 0);
+    run_well(f, true);
+    assert_int_equal(job_run(&job, &options, NULL, error, sizeof error), 0);
+    assert_int_equal(rows_of(f, "copy2"), 14);
+    assert_int_equal(rows_of(f, "copy"), 2 * 14);
+}
+
+/* Dies at the point in a run with from_beginning; the next start, without it, finishes what was
+ * begun. */
+static void crash_and_finish(struct fixture *f, const char *point)
+{
+    fill(f);
+    run_well(f, false);
+    f->from_beginning = true;
+    assert_int_equal(fixture_child(run, f, point), 137);
+    assert_true(resets_left(f) > 0);
+    append(f, 0, "north", 20, 1);
+    run_well(f, false);
+    assert_sums(f, ROW("north", "75", "11"), ROW("south", "50", "4"));
+    assert_int_equal(rows_of(f, "copy"), 14 + 15);
+    assert_int_equal(resets_left(f), 0);
+    run_well(f, false);
+    assert_sums(f, ROW("north", "75", "11"), ROW("south", "50", "4"));
+    assert_int_equal(rows_of(f, "copy"), 14 + 15);
+}
+
+static void test_crash_before_a_deletion(void **state)
+{
+    crash_and_finish(*state, "topic.delete.begin");
+}
+static void test_crash_inside_a_deletion(void **state)
+{
+    crash_and_finish(*state, "topic.delete.renamed");
+}
+static void test_crash_after_a_deletion(void **state)
+{
+    crash_and_finish(*state, "topic.delete.recorded");
+}
+static void test_crash_before_the_second_deletion(void **state)
+{
+    crash_and_finish(*state, "topic.delete.begin:2");
+}
+static void test_crash_before_topics_are_made(void **state)
+{
+    crash_and_finish(*state, "topic.create.recorded");
+}
+static void test_crash_before_the_first_commit(void **state)
+{
+    crash_and_finish(*state, "commit_before_append");
+}
+
+/* A crash before the reset records are decided: nothing was begun. */
+static void test_crash_before_the_decision(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    run_well(f, false);
+    f->from_beginning = true;
+    assert_int_equal(fixture_child(run, f, "decide.before"), 137);
+    append(f, 0, "north", 20, 1);
+    run_well(f, false);
+    assert_sums(f, ROW("north", "75", "11"), ROW("south", "50", "4"));
+    assert_int_equal(rows_of(f, "copy"), 14 + 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+int main(void)
+{
+    scratch_dir_in_memory();
+    const struct CMUnitTest tests[] = {
+        TEST(test_from_beginning),
+        TEST(test_on_nothing),
+        TEST(test_other_stages_stay),
+        TEST(test_crash_before_a_deletion),
+        TEST(test_crash_inside_a_deletion),
+        TEST(test_crash_after_a_deletion),
+        TEST(test_crash_before_the_second_deletion),
+        TEST(test_crash_before_topics_are_made),
+        TEST(test_crash_before_the_first_commit),
+        TEST(test_crash_before_the_decision),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
