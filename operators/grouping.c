@@ -508,8 +508,8 @@ static int compare_keys(const void *a, const void *b)
     return bytes_compare((*(struct agg_entry *const *)a)->key, (*(struct agg_entry *const *)b)->key);
 }
 
-/* Brings the whole window into the table and lists its entries in key order, so that what a final view gives does not depend on
- * where its groups lay. */
+/* Brings the whole window into the table and lists its entries, for a final view in key order, so that what it gives does not depend
+ * on where its groups lay. */
 static int collect_window(struct group_op *group, int64_t start_ms, struct diag *diag)
 {
     if (group->store_may_have && start_ms <= group->store_bound_ms) {
@@ -532,7 +532,8 @@ static int collect_window(struct group_op *group, int64_t start_ms, struct diag 
         }
         group->closing[group->closing_count++] = e;
     }
-    qsort(group->closing, group->closing_count, sizeof *group->closing, compare_keys);
+    if (params_of(group)->emit_final)
+        qsort(group->closing, group->closing_count, sizeof *group->closing, compare_keys);
     return 0;
 }
 

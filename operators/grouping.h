@@ -20,7 +20,7 @@ struct group_op {
     int64_t max_window_ms;        /* the highest window start ever touched */
     int64_t store_bound_ms;       /* no window that starts later is in the store and not in the table */
     bool store_may_have;          /* the store may hold groups that the table does not */
-    struct agg_entry **closing;   /* entries of the window that is being closed, sorted by key */
+    struct agg_entry **closing;   /* entries of the window that is being closed */
     size_t closing_count, closing_next, closing_capacity;
     int64_t closing_window_ms;
     uint32_t closed_rows;         /* in the commit being made */
