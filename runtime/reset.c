@@ -30,6 +30,29 @@ static int read_rows(struct run *run, struct port_reader *reader, struct source_
     }
 }
 
+/* No progress topic: either the app never ran, or somebody deleted it, and starting over would give every row a second time. The group's
+ * positions in the log's metadata tell which. */
+static int check_never_ran(struct run *run, struct diag *diag)
+{
+    const struct port_ops *ops = run->port->ops;
+    for (uint32_t i = 0; i < run->plan->view_count && !run->app->options.from_beginning; i++) {
+        const char *topic = run->plan->views[i].source->text;
+        struct port_topic info;
+        if (ops->topic_describe(run->port, topic, &info, NULL) < 0)
+            continue;
+        for (int32_t p = 0; p < info.partitions; p++) {
+            int64_t offset;
+            TRY(ops->position(run->port, run->app->name, topic, p, &offset, diag));
+            if (offset >= 0)
+                return diag_set(diag, ERR_STATE,
+                                "group %s has read %s-%d up to offset %lld, but the topic %s, which says what came of it, is missing. "
+                                "Start the app anew with from_beginning, or under another name",
+                                run->app->name, topic, (int)p, (long long)offset, run->plan->progress_topic);
+        }
+    }
+    return 0;
+}
+
 int run_read_progress(struct run *run, struct diag *diag)
 {
     const struct port_ops *ops = run->port->ops;
@@ -39,7 +62,7 @@ int run_read_progress(struct run *run, struct diag *diag)
     progress_set_deinit(&run->progress);
     int rc = ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL);
     if (rc == ERR_NOT_FOUND)
-        return 0;
+        return check_never_ran(run, diag);
     TRY(rc);
     TRY(ops->range(run->port, run->plan->progress_topic, 0, &range, diag));
     run->progress.next_offset = range.start;

@@ -195,6 +195,38 @@ static void test_internal_topics_are_not_written_to(void **state)
     scratch_dir_remove(dir);
 }
 
+static int run_rows(const char *dir, bool from_beginning, weir_app **app)
+{
+    *app = weir_app_open("rows", &(weir_options){.data = dir, .until_end = true, .from_beginning = from_beginning});
+    weir_to(weir_filter(weir_source(*app, "events", WEIR_JSON, NULL), "n > 0"), "kept");
+    return weir_app_run(*app);
+}
+
+/* Without its progress the app would start over and give every row twice. */
+static void test_deleted_progress_is_refused(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir_create();
+    struct log *log = fixture_open(dir);
+    fixture_topic(log, "events", 1, NULL);
+    assert_int_equal(fixture_append(fixture_partition(log, "events", 0), 1, 3), 0);
+    log_close(log);
+    weir_app *app;
+    assert_int_equal(run_rows(dir, false, &app), 0);
+    weir_app_close(app);
+    log = fixture_open(dir);
+    assert_int_equal(topic_delete(log, "rows-progress", NULL), 0);
+    log_close(log);
+    assert_int_equal(run_rows(dir, false, &app), WEIR_ESTATE);
+    assert_non_null(strstr(weir_app_error(app), "rows-progress"));
+    weir_app_close(app);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(run_rows(dir, i == 0, &app), 0);
+        weir_app_close(app);
+    }
+    scratch_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +240,7 @@ int main(void)
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_null_app),
         cmocka_unit_test(test_internal_topics_are_not_written_to),
+        cmocka_unit_test(test_deleted_progress_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
