@@ -181,6 +181,18 @@ int progress_set_put(struct progress_set *set, const struct progress *progress, 
     return 0;
 }
 
+void progress_set_remove(struct progress_set *set, struct bytes key)
+{
+    struct progress named = {0};
+    if (decode_key(key, &named) < 0)
+        return;
+    struct progress *slot = find(set, named.stage, named.partition);
+    if (slot == NULL)
+        return;
+    progress_deinit(slot);
+    *slot = set->items[--set->count];
+}
+
 const struct progress *progress_set_find(const struct progress_set *set, const char *stage, int32_t partition)
 {
     return find(set, stage, partition);

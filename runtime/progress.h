@@ -45,6 +45,8 @@ struct progress_set {
 };
 void progress_set_deinit(struct progress_set *set);
 int progress_set_put(struct progress_set *set, const struct progress *progress, struct diag *diag); /* takes over ends */
+/* Removes the record of this key (a tombstone was read), if there is one. */
+void progress_set_remove(struct progress_set *set, struct bytes key);
 const struct progress *progress_set_find(const struct progress_set *set, const char *stage, int32_t partition);
 
 #endif

@@ -1,12 +1,13 @@
 /* reset.c: what the progress topic says at the start, and starting a stage anew.
  *
  * A reset deletes internal topics and stores, which cannot be one transaction. So it is written down first: a progress record
- * with reset=true for each task, in one transaction. Then topics and stores go. A crash in between finds the records at the next
- * start and deletes again; the stage's first commit replaces them. */
+ * with reset=true for each task, in one transaction. Then topics and stores go, and a second transaction removes the records. A crash
+ * in between finds them at the next start and deletes again; once they are gone the stages are as if they had never run. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/run.h"
 
 enum { READ_ROWS = 1024 };
@@ -19,8 +20,10 @@ static int read_rows(struct run *run, struct port_reader *reader, struct source_
         TRY(run->port->ops->reader_read(reader, rows, READ_ROWS, &count, &next, diag));
         for (uint32_t i = 0; i < count; i++) {
             struct progress progress;
-            if (rows[i].value.data == NULL)
+            if (rows[i].value.data == NULL) {
+                progress_set_remove(&run->progress, rows[i].key);
                 continue;
+            }
             TRY(progress_decode(rows[i].key, rows[i].value, &progress, diag));
             TRY(progress_set_put(&run->progress, &progress, diag));
         }
@@ -87,7 +90,7 @@ static bool is_ours(const struct run *run, const struct progress *progress)
     return false;
 }
 
-static int add_reset(struct run *run, struct port_out *out, const struct progress *old, struct diag *diag)
+static int add_reset(struct run *run, struct port_out *out, const struct progress *old, bool is_over, struct diag *diag)
 {
     struct progress reset = {.partition = old->partition, .is_reset = true, .watermark_ms = TIME_NONE, .max_event_ms = TIME_NONE,
                              .closed_before_ms = TIME_NONE, .max_window_ms = TIME_NONE};
@@ -99,7 +102,8 @@ static int add_reset(struct run *run, struct port_out *out, const struct progres
     progress_encode(&reset, &value);
     int rc = !buf_ok(&key) || !buf_ok(&value)
                  ? diag_set(diag, ERR_NOMEM, "no memory for a progress record")
-                 : run->port->ops->out_add(out, 0, bytes_of(key.data, key.size), bytes_of(value.data, value.size),
+                 : run->port->ops->out_add(out, clock_wall_ms(), bytes_of(key.data, key.size),
+                                           is_over ? (struct bytes){NULL, 0} : bytes_of(value.data, value.size),
                                            (struct bytes){NULL, 0}, 0, diag);
     buf_deinit(&key);
     buf_deinit(&value);
@@ -136,7 +140,8 @@ static int commit_and_wait(struct run *run, struct port_txn *txn, struct port_ou
     return rc;
 }
 
-static int write_resets(struct run *run, struct diag *diag)
+/* The records that a reset has begun (reset=true), or that it is over (tombstones). */
+static int write_resets(struct run *run, bool is_over, struct diag *diag)
 {
     const struct port_ops *ops = run->port->ops;
     struct port_out *out = NULL;
@@ -146,7 +151,7 @@ static int write_resets(struct run *run, struct diag *diag)
     int rc = ops->out_open(run->port, run->plan->progress_topic, 0, &out, diag);
     for (uint32_t i = 0; rc == 0 && i < run->progress.count; i++)
         if (is_ours(run, &run->progress.items[i]))
-            rc = add_reset(run, out, &run->progress.items[i], diag);
+            rc = add_reset(run, out, &run->progress.items[i], is_over, diag);
     if (rc == 0 && ops->out_records(out) > 0) {
         rc = ops->txn_open(run->port, id, &txn, diag);
         if (rc == 0)
@@ -201,10 +206,13 @@ int run_reset(struct run *run, struct diag *diag)
     if (!run->app->options.from_beginning && !reset_was_begun(run))
         return 0;
     struct port_topic info;
-    if (run->port->ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL) == 0)
-        TRY(write_resets(run, diag));
+    bool has_progress = run->port->ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL) == 0;
+    if (has_progress)
+        TRY(write_resets(run, false, diag));
     for (uint32_t i = 0; i < run->plan->view_count; i++)
         TRY(forget_view(run, &run->plan->views[i], diag));
+    if (has_progress)
+        TRY(write_resets(run, true, diag));
     uint32_t kept = 0;
     for (uint32_t i = 0; i < run->progress.count; i++) {
         if (is_ours(run, &run->progress.items[i]))

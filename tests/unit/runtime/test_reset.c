@@ -211,14 +211,14 @@ static void test_other_stages_stay(void **state)
 }
 
 /* Dies at the point in a run with from_beginning; the next start, without it, finishes what was
- * begun. */
-static void crash_and_finish(struct fixture *f, const char *point)
+ * begun. is_recorded: at that point the topic still says that a reset is under way. */
+static void crash_and_finish(struct fixture *f, const char *point, bool is_recorded)
 {
     fill(f);
     run_well(f, false);
     f->from_beginning = true;
     assert_int_equal(fixture_child(run, f, point), 137);
-    assert_true(resets_left(f) > 0);
+    assert_true((resets_left(f) > 0) == is_recorded);
     append(f, 0, "north", 20, 1);
     run_well(f, false);
     assert_sums(f, ROW("north", "75", "11"), ROW("south", "50", "4"));
@@ -231,27 +231,31 @@ static void crash_and_finish(struct fixture *f, const char *point)
 
 static void test_crash_before_a_deletion(void **state)
 {
-    crash_and_finish(*state, "topic.delete.begin");
+    crash_and_finish(*state, "topic.delete.begin", true);
 }
 static void test_crash_inside_a_deletion(void **state)
 {
-    crash_and_finish(*state, "topic.delete.renamed");
+    crash_and_finish(*state, "topic.delete.renamed", true);
 }
 static void test_crash_after_a_deletion(void **state)
 {
-    crash_and_finish(*state, "topic.delete.recorded");
+    crash_and_finish(*state, "topic.delete.recorded", true);
 }
 static void test_crash_before_the_second_deletion(void **state)
 {
-    crash_and_finish(*state, "topic.delete.begin:2");
+    crash_and_finish(*state, "topic.delete.begin:2", true);
+}
+static void test_crash_before_the_reset_is_over(void **state)
+{
+    crash_and_finish(*state, "decide.before:2", true);
 }
 static void test_crash_before_topics_are_made(void **state)
 {
-    crash_and_finish(*state, "topic.create.recorded");
+    crash_and_finish(*state, "topic.create.recorded", false);
 }
 static void test_crash_before_the_first_commit(void **state)
 {
-    crash_and_finish(*state, "commit_before_append");
+    crash_and_finish(*state, "commit_before_append", false);
 }
 
 /* A crash before the reset records are decided: nothing was begun. */
@@ -268,6 +272,38 @@ static void test_crash_before_the_decision(void **state)
     assert_int_equal(rows_of(f, "copy"), 14 + 1);
 }
 
+/* A task that has nothing to read after the reset makes no commit of its own. That must not keep
+ * the reset alive. */
+static void test_an_idle_task_does_not_reset_again(void **state)
+{
+    struct fixture *f = *state;
+    append(f, 0, "north", 1, 10); /* partition 1 stays empty */
+    f->close_windows = true;      /* every task commits the raised watermark */
+    run_well(f, false);
+    f->close_windows = false;
+    run_well(f, true);
+    assert_int_equal(rows_of(f, "copy"), 2 * 10);
+    run_well(f, false);
+    assert_int_equal(rows_of(f, "copy"), 2 * 10);
+    assert_int_equal(f->progress.rows_in, 0);
+}
+
+/* The first commit after a reset ends it: what was written by then is not written again. */
+static void test_a_crash_after_the_first_commit_is_no_reset(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    run_well(f, false);
+    f->from_beginning = true;
+    /* Decisions: the reset's own, then those of the run. */
+    assert_int_equal(fixture_child(run, f, "commit_decided"), 137);
+    size_t copied = rows_of(f, "copy");
+    assert_true(copied > 14);
+    run_well(f, false);
+    assert_int_equal(rows_of(f, "copy"), 2 * 14);
+    assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
@@ -280,9 +316,12 @@ int main(void)
         TEST(test_crash_inside_a_deletion),
         TEST(test_crash_after_a_deletion),
         TEST(test_crash_before_the_second_deletion),
+        TEST(test_crash_before_the_reset_is_over),
         TEST(test_crash_before_topics_are_made),
         TEST(test_crash_before_the_first_commit),
         TEST(test_crash_before_the_decision),
+        TEST(test_an_idle_task_does_not_reset_again),
+        TEST(test_a_crash_after_the_first_commit_is_no_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
