@@ -8,7 +8,8 @@
  * Windows close in time order. closed_before_ms is the cursor: every window that starts before it has been closed, and its
  * entries that the store still shows (their tombstones are on the way) are dead. Closing walks the table's and the
  * store's windows together, loads what only the store has, gives the results of final views, writes tombstones, and stops after
- * GROUP_CLOSE_ROWS_PER_COMMIT rows, so that a commit stays bounded; the cursor is part of the commit.
+ * GROUP_CLOSE_ROWS_PER_COMMIT rows, also inside a window, so that a commit stays bounded. The cursor is part of the commit; the rest of
+ * a window that was begun is listed in closing[], and after a restart it is what the store still has of it.
  *
  * Whether a miss needs a look into the store is known without looking for most windows: nothing later than store_bound_ms
  * has ever left the table.
@@ -519,7 +520,7 @@ static int collect_window(struct group_op *group, int64_t start_ms, struct diag 
         struct load_window load = {group, diag};
         TRY(state_scan(group->op.env->state, bytes_of(from, 8), bytes_of(to, 8), load_stored, &load, diag));
     }
-    group->closing_count = group->closing_next = 0;
+    group->closing_count = group->closing_first = group->closing_next = 0;
     group->closing_window_ms = start_ms;
     for (struct agg_entry *e = agg_table_window(group->table, start_ms); e != NULL; e = agg_entry_next_in_window(e)) {
         if (group->closing_count == group->closing_capacity) {
@@ -560,13 +561,11 @@ static int open_next_window(struct group_op *group, int64_t watermark_ms, struct
 /* Entries of the last batch are gone only now, since that batch borrowed from them. */
 static void remove_closed(struct group_op *group)
 {
-    for (size_t i = 0; i < group->closing_next; i++)
-        agg_table_remove(group->table, group->closing[i]);
-    memmove(group->closing, group->closing + group->closing_next,
-            (group->closing_count - group->closing_next) * sizeof *group->closing);
-    group->closing_count -= group->closing_next;
-    group->closing_next = 0;
+    for (; group->closing_first < group->closing_next; group->closing_first++)
+        agg_table_remove(group->table, group->closing[group->closing_first]);
 }
+
+static bool is_closing(const struct group_op *group) { return group->closing_first < group->closing_count; }
 
 int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, struct batch *out)
 {
@@ -576,23 +575,24 @@ int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, str
     if (params->window_ms == 0 || watermark_ms < INT64_MIN + params->window_ms)
         return OP_DONE;
     crash_point("close_before");
-    if (group->closing_next > 0)
-        remove_closed(group);
-    if (group->closing_count == 0) {
-        if (group->closed_rows >= GROUP_CLOSE_ROWS_PER_COMMIT)
-            return OP_AGAIN;
+    remove_closed(group);
+    if (group->closed_rows >= GROUP_CLOSE_ROWS_PER_COMMIT)
+        return OP_AGAIN;
+    if (!is_closing(group)) {
         int rc = open_next_window(group, watermark_ms, call->diag);
         if (rc <= 0)
             return rc < 0 ? rc : OP_DONE;
     }
-    uint32_t n = (uint32_t)(group->closing_count < BATCH_ROWS ? group->closing_count : BATCH_ROWS);
+    struct agg_entry *const *closing = group->closing + group->closing_first;
+    size_t left = group->closing_count - group->closing_first;
+    uint32_t n = (uint32_t)(left < BATCH_ROWS ? left : BATCH_ROWS);
     if (params->emit_final)
-        TRY(build_results(group, call, group->closing, n, out));
+        TRY(build_results(group, call, closing, n, out));
     for (uint32_t i = 0; i < n; i++)
-        TRY(write_changelog(group, group->closing[i], true));
-    group->closing_next = n;
+        TRY(write_changelog(group, closing[i], true));
+    group->closing_next = group->closing_first + n;
     group->closed_rows += n;
-    if (n == group->closing_count)
+    if (group->closing_next == group->closing_count)
         group->closed_before_ms = group->closing_window_ms + 1;
     return OP_MORE;
 }
@@ -628,7 +628,8 @@ static bool evict_entry(void *context, struct agg_entry *entry)
 {
     struct evict *evict = context;
     struct group_op *group = evict->group;
-    if (entry->is_dirty || entry->is_new || entry->changelog_offset > evict->stored_commit)
+    if (entry->is_dirty || entry->is_new || entry->changelog_offset > evict->stored_commit ||
+        (is_closing(group) && entry->window_start_ms == group->closing_window_ms))
         return true;
     group->store_may_have = true;
     if (entry->window_start_ms > group->store_bound_ms)

@@ -21,7 +21,9 @@ struct group_op {
     int64_t store_bound_ms;       /* no window that starts later is in the store and not in the table */
     bool store_may_have;          /* the store may hold groups that the table does not */
     struct agg_entry **closing;   /* entries of the window that is being closed */
-    size_t closing_count, closing_next, closing_capacity;
+    size_t closing_count, closing_capacity;
+    size_t closing_first;         /* not closed yet: closing[closing_first …] */
+    size_t closing_next;          /* given out, to be removed: closing[closing_first … closing_next) */
     int64_t closing_window_ms;
     uint32_t closed_rows;         /* in the commit being made */
     struct buf store_key, encoded, text;
