@@ -86,7 +86,7 @@ typedef struct weir_options {
     const char *data;             /* directory of the log and the state ["./weir-data"]; created when missing */
     int threads;                  /* workers [1] */
     weir_durability durability;   /* [commit]: results count once they are on stable storage */
-    int64_t commit_interval_ms;   /* [100] at the latest; sooner when the input is drained */
+    int64_t commit_interval_ms;   /* [100] from one commit to the making of the next; sooner when the input is drained */
     int64_t checkpoint_interval_ms; /* [10000] how often the stores follow their changelogs */
     size_t memory_bytes;          /* [256 MiB] budget for pending state and buffers of the whole process */
     bool until_end;               /* process the sources to the end they had at the start, then return */
