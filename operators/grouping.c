@@ -1,27 +1,34 @@
 /* grouping.c: groups and their accumulators between commits.
  *
- * The table is a set of pending changes over the store (when there is one): an entry in the table is authoritative, a group
- * that is not in the table is as the store says. Each commit writes every changed group once, as an absolute value, to the
- * changelog; the store follows the changelog later, on another thread. So an entry may be forgotten only when the
- * reader's snapshot of the store already holds its last commit (op_group_evict).
+ * The table is a set of pending changes over the store (when there is one): an entry in the table
+ * is authoritative, a group that is not in the table is as the store says. Each commit writes every
+ * changed group once, as an absolute value, to the changelog; the store follows the changelog
+ * later, on another thread. So an entry may be forgotten only when the reader's snapshot of the
+ * store already holds its last commit (op_group_evict).
  *
- * Windows close in time order. closed_before_ms is the cursor: every window that starts before it has been closed, and its
- * entries that the store still shows (their tombstones are on the way) are dead. Closing walks the table's and the
- * store's windows together, loads what only the store has, gives the results of final views, writes tombstones, and stops after
- * GROUP_CLOSE_ROWS_PER_COMMIT rows, also inside a window, so that a commit stays bounded. The cursor is part of the commit; the rest of
- * a window that was begun is listed in closing[], and after a restart it is what the store still has of it.
+ * Windows close in time order. closed_before_ms is the cursor: every window that starts before it
+ * has been closed, and its entries that the store still shows (their tombstones are on the way) are
+ * dead. Closing walks the table's and the store's windows together, loads what only the store has,
+ * gives the results of final views, writes tombstones, and stops after GROUP_CLOSE_ROWS_PER_COMMIT
+ * rows, also inside a window, so that a commit stays bounded. The cursor is part of the commit; the
+ * rest of a window that was begun is listed in closing[], and after a restart it is what the store
+ * still has of it.
  *
- * Whether a miss needs a look into the store is known without looking for most windows: nothing later than store_bound_ms
- * has ever left the table.
+ * Whether a miss needs a look into the store is known without looking for most windows: nothing
+ * later than store_bound_ms has ever left the table.
  *
- * Lateness is judged against the watermark of the row's own source partition at the row's place in it (column
- * watermark_ms), never against the table's time, so that where a batch or commit is cut never matters. */
+ * Lateness is judged against the watermark of the row's own source partition at the row's place in
+ * it (column watermark_ms), never against the table's time, so that where a batch or commit is cut
+ * never matters. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "operators/grouping.h"
 
-static const struct group_params *params_of(const struct group_op *group) { return group->op.params; }
+static const struct group_params *params_of(const struct group_op *group)
+{
+    return group->op.params;
+}
 
 int group_open(struct op *op, struct op_env *env, struct diag *diag)
 {
@@ -32,7 +39,8 @@ int group_open(struct op *op, struct op_env *env, struct diag *diag)
     buf_init(&group->text, 0);
     arena_init(&group->load, 0);
     group->closed_before_ms = env->closed_before_ms;
-    group->max_window_ms = env->store_max_window_ms == INT64_MAX ? INT64_MIN : env->store_max_window_ms;
+    group->max_window_ms =
+        env->store_max_window_ms == INT64_MAX ? INT64_MIN : env->store_max_window_ms;
     group->store_bound_ms = env->store_max_window_ms;
     group->store_may_have = env->state != NULL && env->store_may_have;
     int rc = agg_table_create(params->plan, &group->table);
@@ -58,7 +66,8 @@ void group_store_key(struct buf *out, int64_t window_start_ms, struct bytes grou
     buf_append_bytes(out, group_key);
 }
 
-int group_store_key_split(struct bytes key, bool windowed, int64_t *window_start_ms, struct bytes *group_key)
+int group_store_key_split(struct bytes key, bool windowed, int64_t *window_start_ms,
+                          struct bytes *group_key)
 {
     *window_start_ms = WINDOW_NONE;
     if (windowed) {
@@ -89,7 +98,11 @@ static int load_entry(struct group_op *group, struct agg_entry *entry, struct di
     if (rc <= 0)
         return rc;
     rc = agg_decode(params_of(group)->plan, agg_entry_row(entry), value);
-    return rc < 0 ? diag_set(diag, rc, "a stored aggregate does not decode: delete the state directory to rebuild it") : 0;
+    return rc < 0
+               ? diag_set(
+                     diag, rc,
+                     "a stored aggregate does not decode: delete the state directory to rebuild it")
+               : 0;
 }
 
 static int load_new_entries(struct group_op *group, struct agg_entry **entries, uint32_t count,
@@ -102,7 +115,8 @@ static int load_new_entries(struct group_op *group, struct agg_entry **entries, 
     return 0;
 }
 
-static int mark_entries(struct group_op *group, struct agg_entry **entries, uint32_t count, void **rows)
+static int mark_entries(struct group_op *group, struct agg_entry **entries, uint32_t count,
+                        void **rows)
 {
     for (uint32_t i = 0; i < count; i++)
         rows[i] = agg_entry_row(entries[i]);
@@ -111,10 +125,11 @@ static int mark_entries(struct group_op *group, struct agg_entry **entries, uint
 
 /* ---- rows in ---- */
 
-/* Window starts of the selected rows; rows whose window has closed at their place go to call->late, rows whose window cannot
- * be expressed are rejected. The selection of batch shrinks accordingly. */
-static int assign_windows(const struct group_params *params, struct op_call *call, struct batch *batch,
-                          int64_t *starts)
+/* Window starts of the selected rows; rows whose window has closed at their place go to call->late,
+ * rows whose window cannot be expressed are rejected. The selection of batch shrinks accordingly.
+ */
+static int assign_windows(const struct group_params *params, struct op_call *call,
+                          struct batch *batch, int64_t *starts)
 {
     uint16_t *kept = arena_alloc(call->arena, (batch->selected_count + 1) * sizeof *kept);
     if (kept == NULL)
@@ -125,8 +140,8 @@ static int assign_windows(const struct group_params *params, struct op_call *cal
         int64_t start;
         if (!window_start_of(batch->event_time_ms[row], params->window_ms, &start)) {
             TRY(reject_add(call->rejects, row, "event_time_range",
-                           "event time %lld has no window of %lld ms", (long long)batch->event_time_ms[row],
-                           (long long)params->window_ms));
+                           "event time %lld has no window of %lld ms",
+                           (long long)batch->event_time_ms[row], (long long)params->window_ms));
             continue;
         }
         int64_t end = start + params->window_ms;
@@ -143,8 +158,8 @@ static int assign_windows(const struct group_params *params, struct op_call *cal
     return 0;
 }
 
-int32_t group_partition(const struct group_params *params, struct bytes group_key, int32_t partition_count,
-                        struct arena *arena, struct buf *scratch)
+int32_t group_partition(const struct group_params *params, struct bytes group_key,
+                        int32_t partition_count, struct arena *arena, struct buf *scratch)
 {
     if (partition_count == 1)
         return 0;
@@ -152,7 +167,8 @@ int32_t group_partition(const struct group_params *params, struct bytes group_ke
     uint8_t kind;
     uint64_t size;
     if (params->groups->count == 1 && take_u8(&text, &kind) == 0 && kind == GROUP_KEY_TEXT &&
-        take_uvarint(&text, &size) == 0 && take_bytes(&text, size, &one) == 0 && (size == 0 || one.data[0] != '{'))
+        take_uvarint(&text, &size) == 0 && take_bytes(&text, size, &one) == 0 &&
+        (size == 0 || one.data[0] != '{'))
         return murmur2_partition(one.data, one.size, partition_count);
     uint32_t count = params->groups->count;
     struct column *columns = arena_alloc(arena, count * sizeof *columns);
@@ -171,18 +187,23 @@ static int reject_misplaced(struct group_op *group, struct op_call *call, const 
 {
     const struct op_env *env = group->op.env;
     for (uint32_t i = 0; i < batch->selected_count; i++) {
-        int32_t where = group_partition(params_of(group), keys[i], env->partition_count, call->arena, &group->text);
+        int32_t where = group_partition(params_of(group), keys[i], env->partition_count,
+                                        call->arena, &group->text);
         if (where != env->partition)
-            TRY(reject_add(call->rejects, batch_row(batch, i), "misplaced",
-                           "the topic is declared to be partitioned by this group, which belongs in partition "
-                           "%d, not %d", (int)where, (int)env->partition));
+            TRY(reject_add(
+                call->rejects, batch_row(batch, i), "misplaced",
+                "the topic is declared to be partitioned by this group, which belongs in partition "
+                "%d, not %d",
+                (int)where, (int)env->partition));
     }
     return 0;
 }
 
-/* Evaluates the arguments and filters of all calls; a constant TRUE stands for no filter (data NULL). */
-static int eval_arguments(const struct group_params *params, struct op_call *call, const struct batch *batch,
-                          struct column *arguments, struct column *filters)
+/* Evaluates the arguments and filters of all calls; a constant TRUE stands for no filter (data
+ * NULL). */
+static int eval_arguments(const struct group_params *params, struct op_call *call,
+                          const struct batch *batch, struct column *arguments,
+                          struct column *filters)
 {
     for (uint32_t c = 0; c < params->aggregates->call_count; c++) {
         const struct agg_call *agg = &params->aggregates->calls[c];
@@ -197,8 +218,8 @@ static int eval_arguments(const struct group_params *params, struct op_call *cal
 }
 
 /* Texts that min or max would keep, and no store or record could hold. */
-static int reject_long_values(const struct group_params *params, struct op_call *call, const struct batch *batch,
-                              const struct column *arguments)
+static int reject_long_values(const struct group_params *params, struct op_call *call,
+                              const struct batch *batch, const struct column *arguments)
 {
     uint32_t calls = params->aggregates->call_count;
     size_t limit = GROUP_VALUES_MAX_BYTES / (calls > 0 ? calls : 1);
@@ -207,15 +228,18 @@ static int reject_long_values(const struct group_params *params, struct op_call 
     for (uint32_t c = 0; c < calls; c++) {
         enum agg_func func = params->aggregates->calls[c].func;
         const struct column *value = &arguments[c];
-        if ((func != AGG_MIN && func != AGG_MAX) || (value->type != COL_TEXT && value->type != COL_VARIANT))
+        if ((func != AGG_MIN && func != AGG_MAX) ||
+            (value->type != COL_TEXT && value->type != COL_VARIANT))
             continue;
         for (uint32_t i = 0; i < batch->selected_count; i++) {
             uint32_t row = batch_row(batch, i), at = column_at(value, row);
-            size_t size = value->type == COL_TEXT                  ? value->text[at].size
+            size_t size = value->type == COL_TEXT                     ? value->text[at].size
                           : value->variant[at].kind >= VARIANT_NUMBER ? value->variant[at].size
-                                                                   : 0;
+                                                                      : 0;
             if (__builtin_expect(size > limit, 0) && !column_is_null(value, row))
-                TRY(reject_add(call->rejects, row, "value_too_long", "min or max of a value of %zu bytes; the limit is %zu", size, limit));
+                TRY(reject_add(call->rejects, row, "value_too_long",
+                               "min or max of a value of %zu bytes; the limit is %zu", size,
+                               limit));
         }
     }
     return 0;
@@ -236,22 +260,26 @@ static int eval_inputs(struct group_op *group, struct op_call *call, struct batc
     return batch_drop_rejected(batch, call->rejects, first, call->arena);
 }
 
-/* The groups of the rows that are left. A group that no store can hold would stop the job for good at its next checkpoint, so its
- * row is a dead letter. Hardly any batch has one; those that have are encoded twice. */
-static int encode_groups(const struct group_params *params, struct op_call *call, struct batch *batch,
-                         const struct column *groups, int64_t *starts, struct bytes *keys)
+/* The groups of the rows that are left. A group that no store can hold would stop the job for good
+ * at its next checkpoint, so its row is a dead letter. Hardly any batch has one; those that have
+ * are encoded twice. */
+static int encode_groups(const struct group_params *params, struct op_call *call,
+                         struct batch *batch, const struct column *groups, int64_t *starts,
+                         struct bytes *keys)
 {
     uint32_t first = call->rejects->count;
     TRY(group_key_encode_batch(batch, groups, params->groups->count, keys));
     for (uint32_t i = 0; i < batch->selected_count; i++)
         if (__builtin_expect(keys[i].size > GROUP_KEY_MAX_BYTES, 0))
             TRY(reject_add(call->rejects, batch_row(batch, i), "group_too_long",
-                           "the row's group takes %zu bytes; the limit is %d", keys[i].size, GROUP_KEY_MAX_BYTES));
+                           "the row's group takes %zu bytes; the limit is %d", keys[i].size,
+                           GROUP_KEY_MAX_BYTES));
     if (call->rejects->count == first)
         return 0;
     TRY(batch_drop_rejected(batch, call->rejects, first, call->arena));
     for (uint32_t i = 0; starts != NULL && i < batch->selected_count; i++)
-        must(window_start_of(batch->event_time_ms[batch_row(batch, i)], params->window_ms, &starts[i]));
+        must(window_start_of(batch->event_time_ms[batch_row(batch, i)], params->window_ms,
+                             &starts[i]));
     return group_key_encode_batch(batch, groups, params->groups->count, keys);
 }
 
@@ -268,7 +296,8 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
     struct agg_entry **entries = arena_alloc(arena, (in->selected_count + 1) * sizeof *entries);
     void **rows = arena_alloc(arena, (in->selected_count + 1) * sizeof *rows);
     int64_t *starts = NULL;
-    if (groups == NULL || arguments == NULL || filters == NULL || keys == NULL || entries == NULL || rows == NULL)
+    if (groups == NULL || arguments == NULL || filters == NULL || keys == NULL || entries == NULL ||
+        rows == NULL)
         return ERR_NOMEM;
 
     TRY(eval_inputs(group, call, &batch, groups, arguments, filters));
@@ -313,9 +342,11 @@ int group_merge_partials(struct group_op *group, struct op_call *call, const str
         for (uint32_t i = 0; i < n; i++)
             if (starts[i] < group->closed_before_ms)
                 return diag_set(call->diag, ERR_STATE,
-                                "a partial for the window that starts at %lld arrived after the window was closed",
+                                "a partial for the window that starts at %lld arrived after the "
+                                "window was closed",
                                 (long long)starts[i]);
-    TRY(agg_table_probe(group->table, n, params->window_ms > 0 ? starts : NULL, in->columns[0].text, entries));
+    TRY(agg_table_probe(group->table, n, params->window_ms > 0 ? starts : NULL, in->columns[0].text,
+                        entries));
     TRY(load_new_entries(group, entries, n, call->diag));
     TRY(mark_entries(group, entries, n, rows));
     for (uint32_t i = 0; i < n; i++) {
@@ -350,26 +381,33 @@ int group_flush_partials(struct group_op *group, struct op_call *call, struct ba
     for (uint32_t i = 0; i < n; i++) {
         buf_clear(&group->encoded);
         agg_encode(params->plan, agg_entry_row(entries[i]), &group->encoded);
-        struct bytes copy = arena_copy(call->arena, bytes_of(group->encoded.data, group->encoded.size));
+        struct bytes copy =
+            arena_copy(call->arena, bytes_of(group->encoded.data, group->encoded.size));
         if (!buf_ok(&group->encoded) || copy.data == NULL)
             return ERR_NOMEM;
         columns[0].text[i] = entries[i]->key;
         columns[1].i64[i] = entries[i]->window_start_ms;
         columns[2].text[i] = copy;
     }
-    *out = (struct batch){.row_count = n, .selected_count = n, .columns = columns, .column_count = 3, .arena = call->arena};
+    *out = (struct batch){.row_count = n,
+                          .selected_count = n,
+                          .columns = columns,
+                          .column_count = 3,
+                          .arena = call->arena};
     return OP_MORE;
 }
 
 /* The scope that the outputs were compiled against: group columns, window bounds, call results. */
-static int fill_inputs(const struct group_params *params, struct op_call *call, const struct group_item *items, uint32_t n,
-                       struct column *columns, uint32_t column_count)
+static int fill_inputs(const struct group_params *params, struct op_call *call,
+                       const struct group_item *items, uint32_t n, struct column *columns,
+                       uint32_t column_count)
 {
     uint32_t groups = params->groups->count, windows = params->window_ms > 0 ? 2 : 0;
     for (uint32_t c = 0; c < column_count; c++) {
-        enum col_type type = c < groups             ? params->group_types[c]
-                             : c < groups + windows ? COL_TIMESTAMPTZ
-                                                    : params->aggregates->calls[c - groups - windows].result_type;
+        enum col_type type = c < groups ? params->group_types[c]
+                             : c < groups + windows
+                                 ? COL_TIMESTAMPTZ
+                                 : params->aggregates->calls[c - groups - windows].result_type;
         TRY(column_alloc(&columns[c], type, n, true, call->arena));
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -382,26 +420,31 @@ static int fill_inputs(const struct group_params *params, struct op_call *call, 
         }
         rc = agg_result(params->plan, items[i].row, columns + groups + windows, i);
         if (rc == ERR_RANGE)
-            TRY(reject_add(call->rejects, i, "numeric_out_of_range", "an aggregate needs more than %d digits",
-                           NUMERIC_MAX_DIGITS));
+            TRY(reject_add(call->rejects, i, "numeric_out_of_range",
+                           "an aggregate needs more than %d digits", NUMERIC_MAX_DIGITS));
         else if (rc < 0)
             return rc;
     }
     return 0;
 }
 
-int group_build_results(const struct group_params *params, struct op_call *call, const struct group_item *items, uint32_t n,
-                        struct batch *out)
+int group_build_results(const struct group_params *params, struct op_call *call,
+                        const struct group_item *items, uint32_t n, struct batch *out)
 {
     uint32_t fixed = params->groups->count + (params->window_ms > 0 ? 2 : 0);
     uint32_t inputs = fixed + params->aggregates->call_count;
     uint32_t first = call->rejects->count;
     struct column *columns = arena_alloc(call->arena, (inputs + 1) * sizeof *columns);
-    struct column *results = arena_alloc(call->arena, group_result_columns(params) * sizeof *results);
+    struct column *results =
+        arena_alloc(call->arena, group_result_columns(params) * sizeof *results);
     if (columns == NULL || results == NULL)
         return ERR_NOMEM;
     TRY(fill_inputs(params, call, items, n, columns, inputs));
-    *out = (struct batch){.row_count = n, .selected_count = n, .columns = columns, .column_count = inputs, .arena = call->arena};
+    *out = (struct batch){.row_count = n,
+                          .selected_count = n,
+                          .columns = columns,
+                          .column_count = inputs,
+                          .arena = call->arena};
     TRY(batch_drop_rejected(out, call->rejects, first, call->arena));
     first = call->rejects->count;
     memcpy(results, columns, fixed * sizeof *results);
@@ -413,14 +456,15 @@ int group_build_results(const struct group_params *params, struct op_call *call,
     return 0;
 }
 
-static int build_results(struct group_op *group, struct op_call *call, struct agg_entry *const *entries, uint32_t n,
-                         struct batch *out)
+static int build_results(struct group_op *group, struct op_call *call,
+                         struct agg_entry *const *entries, uint32_t n, struct batch *out)
 {
     struct group_item *items = arena_alloc(call->arena, (n + 1) * sizeof *items);
     if (items == NULL)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < n; i++)
-        items[i] = (struct group_item){entries[i]->window_start_ms, entries[i]->key, agg_entry_row(entries[i])};
+        items[i] = (struct group_item){entries[i]->window_start_ms, entries[i]->key,
+                                       agg_entry_row(entries[i])};
     return group_build_results(params_of(group), call, items, n, out);
 }
 
@@ -434,9 +478,10 @@ static int write_changelog(struct group_op *group, struct agg_entry *entry, bool
     if (!buf_ok(&group->store_key) || !buf_ok(&group->encoded))
         return ERR_NOMEM;
     entry->changelog_offset = group->commit_number;
-    struct bytes value = is_tombstone ? (struct bytes){NULL, 0} : bytes_of(group->encoded.data, group->encoded.size);
-    return group->op.env->changelog(group->op.env->context, bytes_of(group->store_key.data, group->store_key.size),
-                                    value);
+    struct bytes value =
+        is_tombstone ? (struct bytes){NULL, 0} : bytes_of(group->encoded.data, group->encoded.size);
+    return group->op.env->changelog(group->op.env->context,
+                                    bytes_of(group->store_key.data, group->store_key.size), value);
 }
 
 int group_flush_results(struct op *op, struct op_call *call, struct batch *out)
@@ -480,7 +525,8 @@ static int next_stored_window(struct group_op *group, struct next_window *next, 
         return 0;
     uint8_t from[8];
     store_be64(from, (uint64_t)group->closed_before_ms ^ (1ull << 63));
-    int rc = state_scan(group->op.env->state, bytes_of(from, 8), (struct bytes){NULL, 0}, first_key, next, diag);
+    int rc = state_scan(group->op.env->state, bytes_of(from, 8), (struct bytes){NULL, 0}, first_key,
+                        next, diag);
     return rc < 0 ? rc : 0;
 }
 
@@ -501,16 +547,21 @@ static int load_stored(void *context, struct bytes key, struct bytes value)
         return 0;
     entry->is_new = 0;
     int rc = agg_decode(params_of(group)->plan, agg_entry_row(entry), value);
-    return rc < 0 ? diag_set(load->diag, rc, "a stored aggregate does not decode: delete the state directory to rebuild it") : 0;
+    return rc < 0
+               ? diag_set(
+                     load->diag, rc,
+                     "a stored aggregate does not decode: delete the state directory to rebuild it")
+               : 0;
 }
 
 static int compare_keys(const void *a, const void *b)
 {
-    return bytes_compare((*(struct agg_entry *const *)a)->key, (*(struct agg_entry *const *)b)->key);
+    return bytes_compare((*(struct agg_entry *const *)a)->key,
+                         (*(struct agg_entry *const *)b)->key);
 }
 
-/* Brings the whole window into the table and lists its entries, for a final view in key order, so that what it gives does not depend
- * on where its groups lay. */
+/* Brings the whole window into the table and lists its entries, for a final view in key order, so
+ * that what it gives does not depend on where its groups lay. */
 static int collect_window(struct group_op *group, int64_t start_ms, struct diag *diag)
 {
     if (group->store_may_have && start_ms <= group->store_bound_ms) {
@@ -518,11 +569,13 @@ static int collect_window(struct group_op *group, int64_t start_ms, struct diag 
         store_be64(from, (uint64_t)start_ms ^ (1ull << 63));
         store_be64(to, ((uint64_t)start_ms ^ (1ull << 63)) + 1);
         struct load_window load = {group, diag};
-        TRY(state_scan(group->op.env->state, bytes_of(from, 8), bytes_of(to, 8), load_stored, &load, diag));
+        TRY(state_scan(group->op.env->state, bytes_of(from, 8), bytes_of(to, 8), load_stored, &load,
+                       diag));
     }
     group->closing_count = group->closing_first = group->closing_next = 0;
     group->closing_window_ms = start_ms;
-    for (struct agg_entry *e = agg_table_window(group->table, start_ms); e != NULL; e = agg_entry_next_in_window(e)) {
+    for (struct agg_entry *e = agg_table_window(group->table, start_ms); e != NULL;
+         e = agg_entry_next_in_window(e)) {
         if (group->closing_count == group->closing_capacity) {
             size_t capacity = group->closing_capacity ? group->closing_capacity * 2 : 256;
             struct agg_entry **grown = realloc(group->closing, capacity * sizeof *grown);
@@ -565,7 +618,10 @@ static void remove_closed(struct group_op *group)
         agg_table_remove(group->table, group->closing[group->closing_first]);
 }
 
-static bool is_closing(const struct group_op *group) { return group->closing_first < group->closing_count; }
+static bool is_closing(const struct group_op *group)
+{
+    return group->closing_first < group->closing_count;
+}
 
 int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, struct batch *out)
 {
@@ -602,17 +658,30 @@ int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, str
 extern const struct op_type op_preaggregate_type, op_aggregate_type, op_merge_type;
 bool op_is_group(const struct op *op)
 {
-    return op->type == &op_preaggregate_type || op->type == &op_aggregate_type || op->type == &op_merge_type;
+    return op->type == &op_preaggregate_type || op->type == &op_aggregate_type ||
+           op->type == &op_merge_type;
 }
 static const struct group_op *group_of(const struct op *op)
 {
     must(op_is_group(op));
     return (const struct group_op *)op;
 }
-size_t op_group_bytes(const struct op *op) { return agg_table_bytes(group_of(op)->table); }
-size_t op_group_entries(const struct op *op) { return agg_table_count(group_of(op)->table); }
-int64_t op_group_closed_before(const struct op *op) { return group_of(op)->closed_before_ms; }
-int64_t op_group_max_window(const struct op *op) { return group_of(op)->max_window_ms; }
+size_t op_group_bytes(const struct op *op)
+{
+    return agg_table_bytes(group_of(op)->table);
+}
+size_t op_group_entries(const struct op *op)
+{
+    return agg_table_count(group_of(op)->table);
+}
+int64_t op_group_closed_before(const struct op *op)
+{
+    return group_of(op)->closed_before_ms;
+}
+int64_t op_group_max_window(const struct op *op)
+{
+    return group_of(op)->max_window_ms;
+}
 void op_group_commit_number(struct op *op, int64_t number)
 {
     must(op_is_group(op));

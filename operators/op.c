@@ -1,7 +1,7 @@
 /* op.c: the table of operators and the life of an instance.
  *
- * Adding an operator is one new file op_<name>.c and one line here. Names are what plans and metrics print, so they never
- * change their meaning. */
+ * Adding an operator is one new file op_<name>.c and one line here. Names are what plans and
+ * metrics print, so they never change their meaning. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,8 +27,8 @@ const struct op_type *op_type_find(const char *name)
     return NULL;
 }
 
-int op_create(const struct op_type *type, const void *params, struct op_env *env, struct op **result,
-              struct diag *diag)
+int op_create(const struct op_type *type, const void *params, struct op_env *env,
+              struct op **result, struct diag *diag)
 {
     must(type->size_bytes >= sizeof(struct op));
     struct op *op = calloc(1, type->size_bytes);
@@ -55,8 +55,8 @@ void op_destroy(struct op *op)
     free(op);
 }
 
-/* Rejected rows carry physical indices in the order in which they were found, which is not sorted when several
- * expressions were evaluated: a byte map over the rows finds them in one pass. */
+/* Rejected rows carry physical indices in the order in which they were found, which is not sorted
+ * when several expressions were evaluated: a byte map over the rows finds them in one pass. */
 int batch_drop_rejected(struct batch *batch, const struct reject_list *rejects, uint32_t first,
                         struct arena *arena)
 {

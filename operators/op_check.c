@@ -1,7 +1,8 @@
 /* op_check.c: rejects the rows for which a condition is false, under a class of the user's choice.
  *
- * As for a SQL CHECK constraint, NULL passes. Rows that pass go on unchanged, with the input's columns shared. A row whose
- * condition cannot be evaluated is rejected under the class of that failure. */
+ * As for a SQL CHECK constraint, NULL passes. Rows that pass go on unchanged, with the input's
+ * columns shared. A row whose condition cannot be evaluated is rejected under the class of that
+ * failure. */
 #include "operators/op.h"
 
 static bool condition_is_false(const struct column *value, uint32_t row)
@@ -13,7 +14,8 @@ static bool condition_is_false(const struct column *value, uint32_t row)
                                       : !value->boolean[row];
 }
 
-static int check_process(struct op *op, struct op_call *call, const struct batch *in, struct batch *out)
+static int check_process(struct op *op, struct op_call *call, const struct batch *in,
+                         struct batch *out)
 {
     const struct filter_params *params = op->params;
     uint32_t first = call->rejects->count;

@@ -1,10 +1,12 @@
 /* op_map.c: new columns from expressions over the old ones.
  *
- * Provenance, event times and the selection stay those of the input, so lateness and dead letters still know the source
- * row. An expression that is a plain name shares its column. A row for which an expression fails is rejected. */
+ * Provenance, event times and the selection stay those of the input, so lateness and dead letters
+ * still know the source row. An expression that is a plain name shares its column. A row for which
+ * an expression fails is rejected. */
 #include "operators/op.h"
 
-static int map_process(struct op *op, struct op_call *call, const struct batch *in, struct batch *out)
+static int map_process(struct op *op, struct op_call *call, const struct batch *in,
+                       struct batch *out)
 {
     const struct map_params *params = op->params;
     uint32_t first = call->rejects->count;

@@ -1,12 +1,14 @@
 /* op_preaggregate.c: rows → one partial per group and commit, before a re-keying.
  *
- * It ends the chain of a source task whose groups live elsewhere. Partials are mergeable accumulators that carry their row
- * count, so what crosses the repartition topic is one record per changed group and commit instead of one per event.
- * Nothing is held across commits: flush gives everything and the table is empty again, so there is no store. Lateness is
- * judged here, at the source; a partial that has crossed is never late. */
+ * It ends the chain of a source task whose groups live elsewhere. Partials are mergeable
+ * accumulators that carry their row count, so what crosses the repartition topic is one record per
+ * changed group and commit instead of one per event. Nothing is held across commits: flush gives
+ * everything and the table is empty again, so there is no store. Lateness is judged here, at the
+ * source; a partial that has crossed is never late. */
 #include "operators/grouping.h"
 
-static int preaggregate_process(struct op *op, struct op_call *call, const struct batch *in, struct batch *out)
+static int preaggregate_process(struct op *op, struct op_call *call, const struct batch *in,
+                                struct batch *out)
 {
     out->row_count = out->selected_count = 0;
     TRY(group_update_rows((struct group_op *)op, call, in));

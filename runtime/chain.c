@@ -1,16 +1,18 @@
 /* chain.c: pushes batches through operators (see chain.h).
  *
- * process works depth first: what an operator gives is pushed to the next one before the operator is asked for more, so memory
- * is bounded by one batch per step. Only the last operator of a chain may hold rows between calls (groups), so flush and
- * advance concern that one alone.
+ * process works depth first: what an operator gives is pushed to the next one before the operator
+ * is asked for more, so memory is bounded by one batch per step. Only the last operator of a chain
+ * may hold rows between calls (groups), so flush and advance concern that one alone.
  *
- * Rows that leave a selection in a filter are counted here: what went in, less what came out, less what was rejected. */
+ * Rows that leave a selection in a filter are counted here: what went in, less what came out, less
+ * what was rejected. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/chain.h"
 
-int chain_open(struct chain *chain, const struct stage *stage, struct op_env *env, struct diag *diag)
+int chain_open(struct chain *chain, const struct stage *stage, struct op_env *env,
+               struct diag *diag)
 {
     arena_init(&chain->arena, 0);
     chain->call.late = malloc(BATCH_ROWS * sizeof *chain->call.late);
@@ -43,7 +45,8 @@ int chain_begin(struct chain *chain, struct diag *diag)
     return 0;
 }
 
-/* How many different rows were rejected since `first`: an operator may find more than one thing wrong with a row. */
+/* How many different rows were rejected since `first`: an operator may find more than one thing
+ * wrong with a row. */
 static int64_t rejected_rows(struct chain *chain, const struct batch *batch, uint32_t first)
 {
     if (chain->rejects.count == first)
@@ -82,7 +85,10 @@ static int push_from(struct chain *chain, const struct batch *batch, uint32_t at
     return 0;
 }
 
-int chain_push(struct chain *chain, const struct batch *batch) { return push_from(chain, batch, 0); }
+int chain_push(struct chain *chain, const struct batch *batch)
+{
+    return push_from(chain, batch, 0);
+}
 
 static int deliver(struct chain *chain, const struct batch *out)
 {
@@ -125,5 +131,7 @@ int chain_advance(struct chain *chain, int64_t watermark_ms, struct diag *diag)
 
 struct op *chain_group(const struct chain *chain)
 {
-    return chain->count > 0 && op_is_group(chain->ops[chain->count - 1]) ? chain->ops[chain->count - 1] : NULL;
+    return chain->count > 0 && op_is_group(chain->ops[chain->count - 1])
+               ? chain->ops[chain->count - 1]
+               : NULL;
 }

@@ -1,8 +1,10 @@
-/* checkpoint.c: the thread that lets the stores follow their changelogs, and forgets what has been consumed.
+/* checkpoint.c: the thread that lets the stores follow their changelogs, and forgets what has been
+ * consumed.
  *
- * Every checkpoint_interval, or sooner when a worker's tables are over their budget, each store is brought up to the committed
- * end of its changelog. Workers do not take part and never wait for it. Afterwards repartition topics are purged up to the
- * committed position of their reader: those records live on in the changelog. */
+ * Every checkpoint_interval, or sooner when a worker's tables are over their budget, each store is
+ * brought up to the committed end of its changelog. Workers do not take part and never wait for it.
+ * Afterwards repartition topics are purged up to the committed position of their reader: those
+ * records live on in the changelog. */
 #include <errno.h>
 #include <time.h>
 
@@ -39,7 +41,9 @@ static int purge_consumed(struct run *run, const struct task *task, struct diag 
     pthread_mutex_lock(&run->mutex);
     int64_t position = run->positions[task->index];
     pthread_mutex_unlock(&run->mutex);
-    return position > 0 ? run->port->ops->purge(run->port, task->stage->input_topic, task->partition, position, diag) : 0;
+    return position > 0 ? run->port->ops->purge(run->port, task->stage->input_topic,
+                                                task->partition, position, diag)
+                        : 0;
 }
 
 void *checkpoint_main(void *context)

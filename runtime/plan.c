@@ -1,11 +1,13 @@
 /* plan.c: compiles the topology's texts into views (see plan.h).
  *
- * Names resolve through scopes: over a source every name is a JSON field and becomes a column of variants; after a map only
- * the map's columns exist. So the set of fields that the decoder must find is known when the last expression is compiled,
- * and nothing else of an event is ever looked at.
+ * Names resolve through scopes: over a source every name is a JSON field and becomes a column of
+ * variants; after a map only the map's columns exist. So the set of fields that the decoder must
+ * find is known when the last expression is compiled, and nothing else of an event is ever looked
+ * at.
  *
- * The plan hash covers everything that decides what the state of a view means: source, conditions, groups, window, aggregates.
- * A store or a progress record with another hash is refused, never mixed. */
+ * The plan hash covers everything that decides what the state of a view means: source, conditions,
+ * groups, window, aggregates. A store or a progress record with another hash is refused, never
+ * mixed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +19,13 @@ struct compile {
     struct view *view;
     struct diag *diag;
     struct scope scope;
-    struct named_columns columns;     /* of the last map */
+    struct named_columns columns; /* of the last map */
 };
 
-static int no_memory(struct diag *diag) { return diag_set(diag, ERR_NOMEM, "no memory for the plan"); }
+static int no_memory(struct diag *diag)
+{
+    return diag_set(diag, ERR_NOMEM, "no memory for the plan");
+}
 
 /* Puts "topic T: weir_filter: " before the sentence that the expression compiler left. */
 static int in_context(struct diag *diag, int rc, const struct view *view, const char *what)
@@ -40,7 +45,8 @@ static int add_op(struct compile *c, const char *name, const void *params)
     if (params == NULL)
         return no_memory(c->diag);
     if (c->view->op_count == PLAN_MAX_OPS)
-        return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: more than %d steps", c->view->sink->topic, PLAN_MAX_OPS);
+        return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: more than %d steps",
+                        c->view->sink->topic, PLAN_MAX_OPS);
     c->view->ops[c->view->op_count++] = (struct op_spec){op_type_find(name), params};
     return 0;
 }
@@ -53,10 +59,13 @@ static int compile_condition(struct compile *c, const struct weir_stream *node)
     TRY(add_op(c, is_check ? "check" : "filter", params));
     params->text = node->text;
     params->error_class = node->extra;
-    TRY(in_context(c->diag, expr_parse_condition(node->text, &c->scope, &params->condition, c->diag), c->view, what));
+    TRY(in_context(c->diag,
+                   expr_parse_condition(node->text, &c->scope, &params->condition, c->diag),
+                   c->view, what));
     enum col_type type = expr_type(params->condition);
     if (type != COL_BOOLEAN && type != COL_VARIANT)
-        return diag_set(c->diag, ERR_INVALID, "stream to %s: %s: the condition is of type %s, not boolean: %s",
+        return diag_set(c->diag, ERR_INVALID,
+                        "stream to %s: %s: the condition is of type %s, not boolean: %s",
                         c->view->sink->topic, what, col_type_name(type), node->text);
     return 0;
 }
@@ -65,14 +74,16 @@ static int compile_map(struct compile *c, const struct weir_stream *node)
 {
     struct map_params *params = calloc(1, sizeof *params);
     TRY(add_op(c, "map", params));
-    TRY(in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->list, c->diag), c->view, "weir_map"));
+    TRY(in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->list, c->diag), c->view,
+                   "weir_map"));
     enum col_type *types = calloc(params->list->count + 1, sizeof *types);
     if (types == NULL)
         return no_memory(c->diag);
     for (uint32_t i = 0; i < params->list->count; i++)
         types[i] = expr_type(params->list->exprs[i]);
     free((void *)(uintptr_t)c->columns.types);
-    c->columns = (struct named_columns){(const char *const *)params->list->names, types, params->list->count};
+    c->columns = (struct named_columns){(const char *const *)params->list->names, types,
+                                        params->list->count};
     c->scope = named_columns_scope(&c->columns);
     c->view->row_list = params->list;
     c->view->is_mapped = true;
@@ -83,8 +94,10 @@ static int add_column(struct view *view, const char *name, enum col_type type, s
 {
     for (uint32_t i = 0; i < view->column_count; i++)
         if (strcmp(view->column_names[i], name) == 0)
-            return diag_set(diag, ERR_INVALID, "stream to %s: two output columns are named \"%s\": give one another name with AS",
-                            view->sink->topic, name);
+            return diag_set(
+                diag, ERR_INVALID,
+                "stream to %s: two output columns are named \"%s\": give one another name with AS",
+                view->sink->topic, name);
     char *copy = strdup(name);
     if (copy == NULL)
         return no_memory(diag);
@@ -102,7 +115,8 @@ static int name_columns(struct view *view, uint32_t most, struct diag *diag)
 
 static int finish_names(struct view *view, struct diag *diag)
 {
-    view->value_names = json_names_create((const char *const *)view->column_names, view->column_count);
+    view->value_names =
+        json_names_create((const char *const *)view->column_names, view->column_count);
     return view->value_names == NULL ? no_memory(diag) : 0;
 }
 
@@ -119,7 +133,8 @@ static int name_group_columns(struct compile *c)
         TRY(add_column(view, "window_end", COL_TIMESTAMPTZ, c->diag));
     }
     for (uint32_t i = 0; i < group->aggregates->output_count; i++)
-        TRY(add_column(view, group->aggregates->names[i], expr_type(group->aggregates->outputs[i]), c->diag));
+        TRY(add_column(view, group->aggregates->names[i], expr_type(group->aggregates->outputs[i]),
+                       c->diag));
     const char *const *names = (const char *const *)view->column_names;
     view->key_names = json_names_create(names, count + (view->is_windowed ? 1 : 0));
     group->key_names = json_names_create(names, count);
@@ -128,12 +143,14 @@ static int name_group_columns(struct compile *c)
     return finish_names(view, c->diag);
 }
 
-/* When the only group column is a plain field of the source, its dotted name: re-keying may then be skipped. */
+/* When the only group column is a plain field of the source, its dotted name: re-keying may then be
+ * skipped. */
 static int find_group_field(struct compile *c)
 {
     uint32_t index;
     struct view *view = c->view;
-    if (view->is_mapped || view->group->groups->count != 1 || !expr_is_column(view->group->groups->exprs[0], &index))
+    if (view->is_mapped || view->group->groups->count != 1 ||
+        !expr_is_column(view->group->groups->exprs[0], &index))
         return 0;
     const struct field_path *path = field_set_path(view->fields, index);
     struct buf name;
@@ -149,7 +166,8 @@ static int find_group_field(struct compile *c)
 
 static int compile_aggregate(struct compile *c, const struct weir_stream *aggregate)
 {
-    const struct weir_stream *window = aggregate->parent->kind == NODE_WINDOW ? aggregate->parent : NULL;
+    const struct weir_stream *window =
+        aggregate->parent->kind == NODE_WINDOW ? aggregate->parent : NULL;
     const struct weir_stream *by = window != NULL ? window->parent : aggregate->parent;
     struct group_params *group = calloc(1, sizeof *group);
     if (group == NULL)
@@ -158,7 +176,8 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
     c->view->is_windowed = window != NULL;
     group->window_ms = window != NULL ? window->number_ms : 0;
     group->emit_final = aggregate->emit == WEIR_EMIT_FINAL;
-    TRY(in_context(c->diag, expr_parse_list(by->text, &c->scope, &group->groups, c->diag), c->view, "weir_group_by"));
+    TRY(in_context(c->diag, expr_parse_list(by->text, &c->scope, &group->groups, c->diag), c->view,
+                   "weir_group_by"));
     group->group_names = (const char *const *)group->groups->names;
     group->group_types = calloc(group->groups->count + 1, sizeof *group->group_types);
     if (group->group_types == NULL)
@@ -166,9 +185,13 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
     for (uint32_t i = 0; i < group->groups->count; i++)
         group->group_types[i] = expr_type(group->groups->exprs[i]);
     struct named_columns columns = {group->group_names, group->group_types, group->groups->count};
-    TRY(in_context(c->diag, expr_parse_aggregates(aggregate->text, &c->scope, &columns, window != NULL, &group->aggregates, c->diag),
+    TRY(in_context(c->diag,
+                   expr_parse_aggregates(aggregate->text, &c->scope, &columns, window != NULL,
+                                         &group->aggregates, c->diag),
                    c->view, "weir_aggregate"));
-    TRY(in_context(c->diag, agg_plan_create(group->aggregates->calls, group->aggregates->call_count, &group->plan, c->diag),
+    TRY(in_context(c->diag,
+                   agg_plan_create(group->aggregates->calls, group->aggregates->call_count,
+                                   &group->plan, c->diag),
                    c->view, "weir_aggregate"));
     TRY(find_group_field(c));
     return name_group_columns(c);
@@ -181,7 +204,8 @@ static void hash_text(struct buf *all, const char *text)
         buf_append(all, text, strlen(text));
 }
 
-static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32_t count, struct diag *diag)
+static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32_t count,
+                     struct diag *diag)
 {
     struct buf all;
     buf_init(&all, 0);
@@ -235,7 +259,8 @@ static int compile_rows_out(struct compile *c)
         return 0;
     TRY(name_columns(view, view->row_list->count, c->diag));
     for (uint32_t i = 0; i < view->row_list->count; i++)
-        TRY(add_column(view, view->row_list->names[i], expr_type(view->row_list->exprs[i]), c->diag));
+        TRY(add_column(view, view->row_list->names[i], expr_type(view->row_list->exprs[i]),
+                       c->diag));
     return finish_names(view, c->diag);
 }
 
@@ -245,7 +270,8 @@ static int compile_view(struct view *view, struct diag *diag)
     uint32_t count = 0;
     for (struct weir_stream *node = view->sink->stream; node != NULL; node = node->parent) {
         if (count == sizeof chain / sizeof chain[0])
-            return diag_set(diag, ERR_TOO_LARGE, "stream to %s: more than %d steps", view->sink->topic, PLAN_MAX_OPS);
+            return diag_set(diag, ERR_TOO_LARGE, "stream to %s: more than %d steps",
+                            view->sink->topic, PLAN_MAX_OPS);
         chain[count++] = node;
     }
     must(count > 0);
@@ -272,11 +298,12 @@ static bool is_internal_name(const struct plan *plan, const struct view *of, con
     static const struct {
         bool has_app;
         const char *suffix;
-    } forms[] = {{false, ".late"}, {true, "-changelog"}, {true, "-repartition"}, {false, "-repartition"}};
+    } forms[] = {
+        {false, ".late"}, {true, "-changelog"}, {true, "-repartition"}, {false, "-repartition"}};
     char name[2 * TOPIC_NAME_BYTES];
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        snprintf(name, sizeof name, "%s%s%s%s", forms[i].has_app ? plan->app->name : "", forms[i].has_app ? "-" : "",
-                 of->sink->topic, forms[i].suffix);
+        snprintf(name, sizeof name, "%s%s%s%s", forms[i].has_app ? plan->app->name : "",
+                 forms[i].has_app ? "-" : "", of->sink->topic, forms[i].suffix);
         if (strcmp(name, topic) == 0)
             return true;
     }
@@ -289,13 +316,16 @@ static int check_names(const struct plan *plan, struct diag *diag)
     for (uint32_t i = 0; i < plan->view_count; i++)
         for (uint32_t j = 0; j < plan->view_count; j++)
             if (is_internal_name(plan, &plan->views[j], plan->views[i].sink->topic))
-                return diag_set(diag, ERR_INVALID, "stream to %s: app %s uses that name itself, for the stream to %s: choose another",
-                                plan->views[i].sink->topic, plan->app->name, plan->views[j].sink->topic);
+                return diag_set(diag, ERR_INVALID,
+                                "stream to %s: app %s uses that name itself, for the stream to %s: "
+                                "choose another",
+                                plan->views[i].sink->topic, plan->app->name,
+                                plan->views[j].sink->topic);
     return 0;
 }
 
-/* Which view of the app writes each source; an emit=changes view is a table, and reading it as a stream would count every
- * change as an event. */
+/* Which view of the app writes each source; an emit=changes view is a table, and reading it as a
+ * stream would count every change as an event. */
 static int link_views(struct plan *plan, struct diag *diag)
 {
     for (uint32_t i = 0; i < plan->view_count; i++) {
@@ -305,18 +335,21 @@ static int link_views(struct plan *plan, struct diag *diag)
             if (strcmp(plan->views[j].sink->topic, view->source->text) == 0)
                 view->upstream = (int)j;
         if (strcmp(view->sink->topic, view->source->text) == 0)
-            return diag_set(diag, ERR_INVALID, "stream to %s reads the topic that it writes", view->sink->topic);
+            return diag_set(diag, ERR_INVALID, "stream to %s reads the topic that it writes",
+                            view->sink->topic);
         const struct view *upstream = view->upstream >= 0 ? &plan->views[view->upstream] : NULL;
         if (upstream != NULL && upstream->group != NULL && !upstream->group->emit_final)
             return diag_set(diag, ERR_UNSUPPORTED,
-                            "stream to %s reads %s, which emits changes: that topic is an upsert table, not a stream. Use weir_emit(…, WEIR_EMIT_FINAL) on it",
+                            "stream to %s reads %s, which emits changes: that topic is an upsert "
+                            "table, not a stream. Use weir_emit(…, WEIR_EMIT_FINAL) on it",
                             view->sink->topic, upstream->sink->topic);
     }
     for (uint32_t i = 0; i < plan->view_count; i++) {
         uint32_t steps = 0;
         for (int at = (int)i; at >= 0; at = plan->views[at].upstream)
             if (++steps > plan->view_count)
-                return diag_set(diag, ERR_INVALID, "the streams of app %s read each other in a circle, through %s",
+                return diag_set(diag, ERR_INVALID,
+                                "the streams of app %s read each other in a circle, through %s",
                                 plan->app->name, plan->views[i].sink->topic);
     }
     return 0;
@@ -335,7 +368,8 @@ int plan_compile(const struct weir_app *app, struct plan **result, struct diag *
     plan->views = calloc(plan->view_count + 1, sizeof *plan->views);
     int rc = plan->views == NULL ? no_memory(diag) : 0;
     if (rc == 0 && plan->view_count == 0)
-        rc = diag_set(diag, ERR_STATE, "app %s writes nothing: end a stream with weir_to", app->name);
+        rc = diag_set(diag, ERR_STATE, "app %s writes nothing: end a stream with weir_to",
+                      app->name);
     uint32_t i = 0;
     if (rc == 0)
         for (const struct sink *sink = app->sinks; sink != NULL; sink = sink->next)

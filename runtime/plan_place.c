@@ -1,9 +1,10 @@
 /* plan_place.c: lays the views of a plan over the topics that exist (see plan.h).
  *
- * Views are placed upstream first, so that a topic which this app writes exists, with its partition count, before the
- * stage that reads it is placed. Re-keying is skipped when all rows of a group are known to lie in one partition: there is one
- * partition only, or the topic's own metadata says that murmur2 of the group's field chose the partition (then each row is
- * checked). A missing source topic is an error that names the command which creates it. */
+ * Views are placed upstream first, so that a topic which this app writes exists, with its partition
+ * count, before the stage that reads it is placed. Re-keying is skipped when all rows of a group
+ * are known to lie in one partition: there is one partition only, or the topic's own metadata says
+ * that murmur2 of the group's field chose the partition (then each row is checked). A missing
+ * source topic is an error that names the command which creates it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,11 @@ struct place {
     struct plan *plan;
     struct port *port;
     struct diag *diag;
-    int *stage_of_view;               /* the stage that writes the view's topic; -1: not placed yet */
+    int *stage_of_view; /* the stage that writes the view's topic; -1: not placed yet */
 };
 
-static void set_name(char name[TOPIC_NAME_BYTES], const char *format, const char *a, const char *b, const char *c)
+static void set_name(char name[TOPIC_NAME_BYTES], const char *format, const char *a, const char *b,
+                     const char *c)
 {
     int size = snprintf(name, TOPIC_NAME_BYTES, format, a, b, c);
     /* Names of apps and outputs are bounded where they enter (topology.c), so that this holds. */
@@ -30,19 +32,23 @@ static int describe_source(struct place *place, const struct view *view, struct 
     if (rc != ERR_NOT_FOUND)
         return rc;
     return diag_set(place->diag, ERR_NOT_FOUND,
-                    "source topic %s does not exist in %s. Create it and fill it with: weir produce %s --data %s < events.ndjson",
-                    view->source->text, place->plan->app->data, view->source->text, place->plan->app->data);
+                    "source topic %s does not exist in %s. Create it and fill it with: weir "
+                    "produce %s --data %s < events.ndjson",
+                    view->source->text, place->plan->app->data, view->source->text,
+                    place->plan->app->data);
 }
 
-/* Makes a topic unless it is there. internal: its partition count must then be `partitions`; the others must not be internal,
- * since rows in, say, another app's progress would be the end of that app. */
-static int ensure_topic(struct place *place, const char *topic, int32_t partitions, bool internal, bool compact,
-                        const char *segment_bytes, struct port_topic *info)
+/* Makes a topic unless it is there. internal: its partition count must then be `partitions`; the
+ * others must not be internal, since rows in, say, another app's progress would be the end of that
+ * app. */
+static int ensure_topic(struct place *place, const char *topic, int32_t partitions, bool internal,
+                        bool compact, const char *segment_bytes, struct port_topic *info)
 {
     const struct port_ops *ops = place->port->ops;
     int rc = ops->topic_describe(place->port, topic, info, NULL);
     if (rc == ERR_NOT_FOUND) {
-        /* What the engine adds to a record (headers of dead letters, new columns) must not make it too large for its topic. */
+        /* What the engine adds to a record (headers of dead letters, new columns) must not make it
+         * too large for its topic. */
         struct port_setting settings[4] = {{"max.message.bytes", "1073741824"}};
         size_t count = 1;
         if (internal)
@@ -56,10 +62,14 @@ static int ensure_topic(struct place *place, const char *topic, int32_t partitio
     }
     TRY(rc);
     if (!internal && info->internal)
-        return diag_set(place->diag, ERR_INVALID, "topic %s is an app's internal topic and cannot be written to: choose another name", topic);
+        return diag_set(
+            place->diag, ERR_INVALID,
+            "topic %s is an app's internal topic and cannot be written to: choose another name",
+            topic);
     if (internal && info->partitions != partitions)
         return diag_set(place->diag, ERR_STATE,
-                        "internal topic %s has %d partitions, but its stage now has %d: the source topic was changed. Start the stage anew with from_beginning",
+                        "internal topic %s has %d partitions, but its stage now has %d: the source "
+                        "topic was changed. Start the stage anew with from_beginning",
                         topic, (int)info->partitions, (int)partitions);
     return 0;
 }
@@ -79,7 +89,8 @@ static void add_group_op(struct stage *stage, const char *name)
     stage->ops[stage->op_count++] = (struct op_spec){op_type_find(name), stage->view->group};
 }
 
-static void set_source(struct place *place, struct stage *stage, const struct view *view, const struct port_topic *info)
+static void set_source(struct place *place, struct stage *stage, const struct view *view,
+                       const struct port_topic *info)
 {
     set_name(stage->input_topic, "%s", view->source->text, NULL, NULL);
     memcpy(stage->input_id, info->id, sizeof stage->input_id);
@@ -113,7 +124,8 @@ static int set_output(struct place *place, struct stage *stage)
 static int set_store(struct place *place, struct stage *stage)
 {
     struct port_topic info;
-    set_name(stage->changelog_topic, "%s-%s-changelog", place->plan->app->name, stage->view->sink->topic, NULL);
+    set_name(stage->changelog_topic, "%s-%s-changelog", place->plan->app->name,
+             stage->view->sink->topic, NULL);
     TRY(ensure_topic(place, stage->changelog_topic, stage->partitions, true, true, NULL, &info));
     memcpy(stage->changelog_id, info.id, sizeof stage->changelog_id);
     return 0;
@@ -125,16 +137,19 @@ static bool groups_lie_right(const struct view *view, const struct port_topic *i
            (view->group_field != NULL && strcmp(info->partitioned_by, view->group_field) == 0);
 }
 
-static int place_rekeyed(struct place *place, const struct view *view, const struct port_topic *source)
+static int place_rekeyed(struct place *place, const struct view *view,
+                         const struct port_topic *source)
 {
     struct port_topic info;
     struct stage *first = add_stage(place, view, INPUT_ROWS);
     set_source(place, first, view, source);
     set_name(first->name, "%s-repartition", view->sink->topic, NULL, NULL);
-    set_name(first->output_topic, "%s-%s-repartition", place->plan->app->name, view->sink->topic, NULL);
+    set_name(first->output_topic, "%s-%s-repartition", place->plan->app->name, view->sink->topic,
+             NULL);
     first->output = OUTPUT_PARTIALS;
     add_group_op(first, "preaggregate");
-    TRY(ensure_topic(place, first->output_topic, source->partitions, true, false, "67108864", &info));
+    TRY(ensure_topic(place, first->output_topic, source->partitions, true, false, "67108864",
+                     &info));
     first->output_partitions = info.partitions;
     TRY(set_late(place, first));
 
@@ -177,7 +192,8 @@ static int place_all(struct place *place)
     for (uint32_t placed = 0; placed < plan->view_count;)
         for (uint32_t i = 0; i < plan->view_count; i++) {
             const struct view *view = &plan->views[i];
-            if (place->stage_of_view[i] >= 0 || (view->upstream >= 0 && place->stage_of_view[view->upstream] < 0))
+            if (place->stage_of_view[i] >= 0 ||
+                (view->upstream >= 0 && place->stage_of_view[view->upstream] < 0))
                 continue;
             TRY(place_view(place, view));
             placed++;

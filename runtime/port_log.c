@@ -1,11 +1,13 @@
 /* port_log.c: the door's first implementation: the embedded log.
  *
- * A reader fetches up to FETCH_BYTES of whole batches at a time and hands their records out in runs of up to max_rows, across batch
- * borders, so that many small batches still make one large run. Plain (decompressed) bytes of the batches of one run live in a
- * small pool of buffers: a run ends early when the pool is used up.
+ * A reader fetches up to FETCH_BYTES of whole batches at a time and hands their records out in runs
+ * of up to max_rows, across batch borders, so that many small batches still make one large run.
+ * Plain (decompressed) bytes of the batches of one run live in a small pool of buffers: a run ends
+ * early when the pool is used up.
  *
- * An out encodes records into lz4 batches of BATCH_PLAIN_BYTES as they come, on the worker's own thread, and keeps the finished
- * bytes until the commit appends them. Nothing reaches the log before that. */
+ * An out encodes records into lz4 batches of BATCH_PLAIN_BYTES as they come, on the worker's own
+ * thread, and keeps the finished bytes until the commit appends them. Nothing reaches the log
+ * before that. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +20,15 @@ struct port_log {
     struct port port;
     struct log *log;
 };
-static struct log *log_of(struct port *port) { return ((struct port_log *)port)->log; }
+static struct log *log_of(struct port *port)
+{
+    return ((struct port_log *)port)->log;
+}
 
 /* ---- topics ---- */
 
-static int port_topic_describe(struct port *port, const char *topic, struct port_topic *info, struct diag *diag)
+static int port_topic_describe(struct port *port, const char *topic, struct port_topic *info,
+                               struct diag *diag)
 {
     struct topic_info found;
     TRY(topic_describe(log_of(port), topic, &found, diag));
@@ -36,7 +42,8 @@ static int port_topic_describe(struct port *port, const char *topic, struct port
 }
 
 static int port_topic_create(struct port *port, const char *topic, int32_t partitions,
-                             const struct port_setting *settings, size_t setting_count, struct diag *diag)
+                             const struct port_setting *settings, size_t setting_count,
+                             struct diag *diag)
 {
     struct config_entry config[8];
     must(setting_count <= 8);
@@ -50,8 +57,8 @@ static int port_topic_delete(struct port *port, const char *topic, struct diag *
     return topic_delete(log_of(port), topic, diag);
 }
 
-static int port_range(struct port *port, const char *topic, int32_t partition, struct port_range *range,
-                      struct diag *diag)
+static int port_range(struct port *port, const char *topic, int32_t partition,
+                      struct port_range *range, struct diag *diag)
 {
     struct partition *handle;
     TRY(partition_get(log_of(port), topic, partition, &handle, diag));
@@ -63,8 +70,8 @@ static int port_range(struct port *port, const char *topic, int32_t partition, s
     return 0;
 }
 
-static int port_settled_range(struct port *port, const char *topic, int32_t partition, struct port_range *range,
-                              struct diag *diag)
+static int port_settled_range(struct port *port, const char *topic, int32_t partition,
+                              struct port_range *range, struct diag *diag)
 {
     struct partition *handle;
     struct partition_offsets offsets;
@@ -72,12 +79,13 @@ static int port_settled_range(struct port *port, const char *topic, int32_t part
     partition_offsets(handle, &offsets);
     int rc = partition_wait(handle, offsets.end, SETTLE_MS);
     if (rc < 0)
-        return diag_set(diag, rc, "%s-%d was not flushed within %d ms: %s", topic, (int)partition, SETTLE_MS, error_text(rc));
+        return diag_set(diag, rc, "%s-%d was not flushed within %d ms: %s", topic, (int)partition,
+                        SETTLE_MS, error_text(rc));
     return port_range(port, topic, partition, range, diag);
 }
 
-static int port_watch(struct port *port, const char *topic, int32_t partition, void (*wake)(void *), void *context,
-                      struct diag *diag)
+static int port_watch(struct port *port, const char *topic, int32_t partition, void (*wake)(void *),
+                      void *context, struct diag *diag)
 {
     struct partition *handle;
     TRY(partition_get(log_of(port), topic, partition, &handle, diag));
@@ -91,33 +99,39 @@ static void port_unwatch(struct port *port, const char *topic, int32_t partition
         partition_unwatch(handle, watch_id);
 }
 
-static int port_purge(struct port *port, const char *topic, int32_t partition, int64_t offset, struct diag *diag)
+static int port_purge(struct port *port, const char *topic, int32_t partition, int64_t offset,
+                      struct diag *diag)
 {
     struct partition *handle;
     TRY(partition_get(log_of(port), topic, partition, &handle, diag));
     return partition_purge(handle, offset, diag);
 }
 
-static int port_position(struct port *port, const char *group, const char *topic, int32_t partition, int64_t *offset,
-                         struct diag *diag)
+static int port_position(struct port *port, const char *group, const char *topic, int32_t partition,
+                         int64_t *offset, struct diag *diag)
 {
     struct group_offset found;
     int rc = group_fetch(log_of(port), group, topic, partition, &found);
     *offset = rc == 0 ? found.offset : -1;
-    return rc == ERR_NOT_FOUND ? 0 : rc < 0 ? diag_set(diag, rc, "cannot read the offsets of group %s", group) : 0;
+    return rc == ERR_NOT_FOUND ? 0
+           : rc < 0            ? diag_set(diag, rc, "cannot read the offsets of group %s", group)
+                               : 0;
 }
 
-void port_header_add(struct buf *headers, const char *key, struct bytes value) { headers_add(headers, key, value); }
+void port_header_add(struct buf *headers, const char *key, struct bytes value)
+{
+    headers_add(headers, key, value);
+}
 
 /* ---- reading ---- */
 
 struct port_reader {
     struct partition *partition;
     struct fetch fetch;
-    struct fetch_reader walk;        /* over the batches of fetch */
+    struct fetch_reader walk; /* over the batches of fetch */
     struct buf pool[POOL_BUFFERS];
     uint32_t pool_used;
-    struct record_reader records;    /* of the batch that is being handed out */
+    struct record_reader records; /* of the batch that is being handed out */
     bool in_batch, in_fetch;
     int64_t position;
 };
@@ -170,15 +184,16 @@ static int next_batch(struct port_reader *reader, struct diag *diag)
     int rc = fetch_reader_next_batch(&reader->walk, &batch, &header);
     if (rc <= 0)
         return rc < 0 ? diag_set(diag, rc, "a fetched batch is damaged") : 0;
-    TRY(record_reader_open(&reader->records, batch, BATCH_PLAIN_LIMIT_BYTES, &reader->pool[reader->pool_used], diag));
+    TRY(record_reader_open(&reader->records, batch, BATCH_PLAIN_LIMIT_BYTES,
+                           &reader->pool[reader->pool_used], diag));
     reader->pool_used++;
     reader->in_batch = true;
     return 1;
 }
 
 /* Takes records of the open batch; the batch is closed when it has no more. */
-static int take_records(struct port_reader *reader, struct source_row *rows, uint32_t max_rows, uint32_t *count,
-                        struct diag *diag)
+static int take_records(struct port_reader *reader, struct source_row *rows, uint32_t max_rows,
+                        uint32_t *count, struct diag *diag)
 {
     struct record record;
     while (*count < max_rows) {
@@ -192,8 +207,9 @@ static int take_records(struct port_reader *reader, struct source_row *rows, uin
         }
         if (record.offset < reader->position)
             continue;
-        rows[(*count)++] = (struct source_row){record.offset,  record.timestamp_ms, record.key,
-                                               record.value, record.headers,      record.header_count};
+        rows[(*count)++] =
+            (struct source_row){record.offset, record.timestamp_ms, record.key,
+                                record.value,  record.headers,      record.header_count};
         reader->position = record.offset + 1;
     }
     return 0;
@@ -202,7 +218,8 @@ static int take_records(struct port_reader *reader, struct source_row *rows, uin
 /* 1: something was fetched. */
 static int fetch_more(struct port_reader *reader, struct diag *diag)
 {
-    TRY(partition_fetch(reader->partition, reader->position, READ_COMMITTED, FETCH_BYTES, &reader->fetch, diag));
+    TRY(partition_fetch(reader->partition, reader->position, READ_COMMITTED, FETCH_BYTES,
+                        &reader->fetch, diag));
     if (reader->fetch.next_offset == reader->position)
         return 0;
     fetch_reader_start(&reader->walk, &reader->fetch, reader->position);
@@ -210,8 +227,8 @@ static int fetch_more(struct port_reader *reader, struct diag *diag)
     return 1;
 }
 
-static int port_reader_read(struct port_reader *reader, struct source_row *rows, uint32_t max_rows, uint32_t *count,
-                            int64_t *next, struct diag *diag)
+static int port_reader_read(struct port_reader *reader, struct source_row *rows, uint32_t max_rows,
+                            uint32_t *count, int64_t *next, struct diag *diag)
 {
     *count = 0;
     start_run(reader);
@@ -249,12 +266,12 @@ static int port_reader_read(struct port_reader *reader, struct source_row *rows,
 struct port_out {
     struct partition *partition;
     struct batch_builder builder;
-    struct buf batches;              /* finished batches, one after the other */
+    struct buf batches; /* finished batches, one after the other */
     int64_t records;
 };
 
-static int port_out_open(struct port *port, const char *topic, int32_t partition, struct port_out **result,
-                         struct diag *diag)
+static int port_out_open(struct port *port, const char *topic, int32_t partition,
+                         struct port_out **result, struct diag *diag)
 {
     struct partition *handle;
     TRY(partition_get(log_of(port), topic, partition, &handle, diag));
@@ -281,11 +298,13 @@ static int finish_batch(struct port_out *out, struct diag *diag)
     return buf_ok(&out->batches) ? 0 : diag_set(diag, ERR_NOMEM, "no memory for pending output");
 }
 
-static int port_out_add(struct port_out *out, int64_t timestamp_ms, struct bytes key, struct bytes value,
-                        struct bytes headers, int32_t header_count, struct diag *diag)
+static int port_out_add(struct port_out *out, int64_t timestamp_ms, struct bytes key,
+                        struct bytes value, struct bytes headers, int32_t header_count,
+                        struct diag *diag)
 {
     /* A large record travels alone, so that it is no larger here than where it came from. */
-    if (batch_builder_bytes(&out->builder) > 0 && key.size + value.size + headers.size > BATCH_PLAIN_BYTES)
+    if (batch_builder_bytes(&out->builder) > 0 &&
+        key.size + value.size + headers.size > BATCH_PLAIN_BYTES)
         TRY(finish_batch(out, diag));
     int rc = batch_builder_add(&out->builder, timestamp_ms, key, value, headers, header_count);
     if (rc < 0)
@@ -298,7 +317,10 @@ static size_t port_out_bytes(const struct port_out *out)
 {
     return out->batches.size + batch_builder_bytes(&out->builder);
 }
-static int64_t port_out_records(const struct port_out *out) { return out->records; }
+static int64_t port_out_records(const struct port_out *out)
+{
+    return out->records;
+}
 
 static void port_out_close(struct port_out *out)
 {
@@ -311,12 +333,14 @@ static void port_out_close(struct port_out *out)
 
 struct port_txn {
     struct producer *producer;
-    struct partition **partitions;   /* named by txn_participate; given to the log in the first transaction */
+    struct partition *
+        *partitions; /* named by txn_participate; given to the log in the first transaction */
     size_t partition_count;
     bool is_named;
 };
 
-static int port_txn_open(struct port *port, const char *id, struct port_txn **result, struct diag *diag)
+static int port_txn_open(struct port *port, const char *id, struct port_txn **result,
+                         struct diag *diag)
 {
     struct port_txn *txn = calloc(1, sizeof *txn);
     if (txn == NULL)
@@ -330,7 +354,8 @@ static int port_txn_open(struct port *port, const char *id, struct port_txn **re
     return 0;
 }
 
-static int port_txn_participate(struct port_txn *txn, struct port_out *const *outs, size_t count, struct diag *diag)
+static int port_txn_participate(struct port_txn *txn, struct port_out *const *outs, size_t count,
+                                struct diag *diag)
 {
     must(txn->partitions == NULL);
     txn->partitions = malloc((count + 1) * sizeof(struct partition *));
@@ -352,7 +377,8 @@ static int port_txn_begin(struct port_txn *txn, struct diag *diag)
     return 0;
 }
 
-static int port_txn_send(struct port_txn *txn, struct port_out *out, int64_t *end, struct diag *diag)
+static int port_txn_send(struct port_txn *txn, struct port_out *out, int64_t *end,
+                         struct diag *diag)
 {
     TRY(finish_batch(out, diag));
     struct bytes rest = bytes_of(out->batches.data, out->batches.size);
@@ -360,7 +386,8 @@ static int port_txn_send(struct port_txn *txn, struct port_out *out, int64_t *en
         struct batch_header header;
         TRY(batch_parse_header(rest, &header, diag));
         int64_t base;
-        TRY(txn_append(txn->producer, out->partition, out->batches.data + (out->batches.size - rest.size),
+        TRY(txn_append(txn->producer, out->partition,
+                       out->batches.data + (out->batches.size - rest.size),
                        (size_t)header.size_bytes, &base, diag));
         *end = base + header.last_offset_delta + 1;
         rest = bytes_of(rest.data + header.size_bytes, rest.size - (size_t)header.size_bytes);
@@ -370,8 +397,9 @@ static int port_txn_send(struct port_txn *txn, struct port_out *out, int64_t *en
     return 0;
 }
 
-static int port_txn_positions(struct port_txn *txn, const char *group, const struct port_position *positions,
-                              size_t count, struct diag *diag)
+static int port_txn_positions(struct port_txn *txn, const char *group,
+                              const struct port_position *positions, size_t count,
+                              struct diag *diag)
 {
     struct group_offset *offsets = calloc(count + 1, sizeof *offsets);
     if (offsets == NULL)
@@ -386,11 +414,15 @@ static int port_txn_positions(struct port_txn *txn, const char *group, const str
     return rc;
 }
 
-static int port_txn_commit(struct port_txn *txn, void (*done)(void *, int), void *context, struct diag *diag)
+static int port_txn_commit(struct port_txn *txn, void (*done)(void *, int), void *context,
+                           struct diag *diag)
 {
     return txn_commit_start(txn->producer, done, context, diag);
 }
-static int port_txn_abort(struct port_txn *txn, struct diag *diag) { return txn_abort(txn->producer, diag); }
+static int port_txn_abort(struct port_txn *txn, struct diag *diag)
+{
+    return txn_abort(txn->producer, diag);
+}
 static void port_txn_close(struct port_txn *txn)
 {
     if (txn == NULL)

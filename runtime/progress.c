@@ -1,7 +1,8 @@
 /* progress.c: encodes and decodes progress records (see progress.h).
  *
- * JSON, since a person who looks for a stuck watermark reads this topic with weir consume, and since it is written once per task and
- * commit, not per record. jansson's integers are 64 bits. A time that was never set is null. */
+ * JSON, since a person who looks for a stuck watermark reads this topic with weir consume, and
+ * since it is written once per task and commit, not per record. jansson's integers are 64 bits. A
+ * time that was never set is null. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,8 +32,8 @@ static void put_id(struct buf *value, const char *name, const uint8_t id[16])
 
 void progress_encode(const struct progress *p, struct buf *value)
 {
-    buf_printf(value, "{\"version\":1,\"reset\":%s,\"plan\":\"%016llx\"", p->is_reset ? "true" : "false",
-               (unsigned long long)p->plan_hash);
+    buf_printf(value, "{\"version\":1,\"reset\":%s,\"plan\":\"%016llx\"",
+               p->is_reset ? "true" : "false", (unsigned long long)p->plan_hash);
     put_id(value, "input", p->input_id);
     buf_printf(value, ",\"position\":%lld", (long long)p->position);
     put_time(value, "watermark", p->watermark_ms);
@@ -41,9 +42,12 @@ void progress_encode(const struct progress *p, struct buf *value)
     put_time(value, "max_window", p->max_window_ms);
     put_id(value, "changelog", p->changelog_id);
     buf_printf(value, ",\"changelog_end\":%lld", (long long)p->changelog_end);
-    buf_printf(value, ",\"rows\":{\"in\":%lld,\"applied\":%lld,\"filtered\":%lld,\"late\":%lld,\"dead\":%lld,\"out\":%lld}",
-               (long long)p->counts.rows_in, (long long)p->counts.applied, (long long)p->counts.filtered,
-               (long long)p->counts.late, (long long)p->counts.dead, (long long)p->counts.out);
+    buf_printf(value,
+               ",\"rows\":{\"in\":%lld,\"applied\":%lld,\"filtered\":%lld,\"late\":%lld,\"dead\":%"
+               "lld,\"out\":%lld}",
+               (long long)p->counts.rows_in, (long long)p->counts.applied,
+               (long long)p->counts.filtered, (long long)p->counts.late, (long long)p->counts.dead,
+               (long long)p->counts.out);
     buf_printf(value, ",\"ends\":[");
     for (uint32_t i = 0; i < p->end_count; i++)
         buf_printf(value, "%s%lld", i > 0 ? "," : "", (long long)p->ends[i]);
@@ -82,7 +86,8 @@ static int decode_key(struct bytes key, struct progress *p)
     memcpy(text, key.data, key.size);
     text[key.size] = '\0';
     char *slash = strrchr(text, '/');
-    if (slash == NULL || slash - text >= (ptrdiff_t)sizeof p->stage || sscanf(slash + 1, "%d", &p->partition) != 1)
+    if (slash == NULL || slash - text >= (ptrdiff_t)sizeof p->stage ||
+        sscanf(slash + 1, "%d", &p->partition) != 1)
         return ERR_CORRUPT;
     *slash = '\0';
     memcpy(p->stage, text, (size_t)(slash - text) + 1);
@@ -118,22 +123,25 @@ static int decode_value(const json_t *object, struct progress *p)
     p->max_window_ms = get_time(object, "max_window");
     p->changelog_end = get_number(object, "changelog_end");
     const json_t *rows = json_object_get(object, "rows");
-    p->counts = (struct counts){get_number(rows, "in"),   get_number(rows, "applied"), get_number(rows, "filtered"),
-                                get_number(rows, "late"), get_number(rows, "dead"),    get_number(rows, "out")};
+    p->counts = (struct counts){get_number(rows, "in"),       get_number(rows, "applied"),
+                                get_number(rows, "filtered"), get_number(rows, "late"),
+                                get_number(rows, "dead"),     get_number(rows, "out")};
     return decode_ends(json_object_get(object, "ends"), p);
 }
 
-int progress_decode(struct bytes key, struct bytes value, struct progress *progress, struct diag *diag)
+int progress_decode(struct bytes key, struct bytes value, struct progress *progress,
+                    struct diag *diag)
 {
     memset(progress, 0, sizeof *progress);
     json_error_t error;
     json_t *object = json_loadb((const char *)value.data, value.size, 0, &error);
-    int rc = object == NULL || decode_key(key, progress) < 0 ? ERR_CORRUPT : decode_value(object, progress);
+    int rc = object == NULL || decode_key(key, progress) < 0 ? ERR_CORRUPT
+                                                             : decode_value(object, progress);
     json_decref(object);
     if (rc < 0) {
         progress_deinit(progress);
-        return diag_set(diag, rc, "a progress record does not decode (key %.*s)", (int)(key.size < 100 ? key.size : 100),
-                        (const char *)key.data);
+        return diag_set(diag, rc, "a progress record does not decode (key %.*s)",
+                        (int)(key.size < 100 ? key.size : 100), (const char *)key.data);
     }
     return 0;
 }
@@ -193,7 +201,8 @@ void progress_set_remove(struct progress_set *set, struct bytes key)
     *slot = set->items[--set->count];
 }
 
-const struct progress *progress_set_find(const struct progress_set *set, const char *stage, int32_t partition)
+const struct progress *progress_set_find(const struct progress_set *set, const char *stage,
+                                         int32_t partition)
 {
     return find(set, stage, partition);
 }

@@ -1,8 +1,9 @@
 /* reset.c: what the progress topic says at the start, and starting a stage anew.
  *
- * A reset deletes internal topics and stores, which cannot be one transaction. So it is written down first: a progress record
- * with reset=true for each task, in one transaction. Then topics and stores go, and a second transaction removes the records. A crash
- * in between finds them at the next start and deletes again; once they are gone the stages are as if they had never run. */
+ * A reset deletes internal topics and stores, which cannot be one transaction. So it is written
+ * down first: a progress record with reset=true for each task, in one transaction. Then topics and
+ * stores go, and a second transaction removes the records. A crash in between finds them at the
+ * next start and deletes again; once they are gone the stages are as if they had never run. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 
 enum { READ_ROWS = 1024 };
 
-static int read_rows(struct run *run, struct port_reader *reader, struct source_row *rows, struct diag *diag)
+static int read_rows(struct run *run, struct port_reader *reader, struct source_row *rows,
+                     struct diag *diag)
 {
     for (;;) {
         uint32_t count;
@@ -33,8 +35,8 @@ static int read_rows(struct run *run, struct port_reader *reader, struct source_
     }
 }
 
-/* No progress topic: either the app never ran, or somebody deleted it, and starting over would give every row a second time. The group's
- * positions in the log's metadata tell which. */
+/* No progress topic: either the app never ran, or somebody deleted it, and starting over would give
+ * every row a second time. The group's positions in the log's metadata tell which. */
 static int check_never_ran(struct run *run, struct diag *diag)
 {
     const struct port_ops *ops = run->port->ops;
@@ -48,9 +50,11 @@ static int check_never_ran(struct run *run, struct diag *diag)
             TRY(ops->position(run->port, run->app->name, topic, p, &offset, diag));
             if (offset >= 0)
                 return diag_set(diag, ERR_STATE,
-                                "group %s has read %s-%d up to offset %lld, but the topic %s, which says what came of it, is missing. "
+                                "group %s has read %s-%d up to offset %lld, but the topic %s, "
+                                "which says what came of it, is missing. "
                                 "Start the app anew with from_beginning, or under another name",
-                                run->app->name, topic, (int)p, (long long)offset, run->plan->progress_topic);
+                                run->app->name, topic, (int)p, (long long)offset,
+                                run->plan->progress_topic);
         }
     }
     return 0;
@@ -71,13 +75,15 @@ int run_read_progress(struct run *run, struct diag *diag)
     run->progress.next_offset = range.start;
     TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, range.start, &reader, diag));
     struct source_row *rows = malloc(READ_ROWS * sizeof *rows);
-    rc = rows != NULL ? read_rows(run, reader, rows, diag) : diag_set(diag, ERR_NOMEM, "no memory to read progress");
+    rc = rows != NULL ? read_rows(run, reader, rows, diag)
+                      : diag_set(diag, ERR_NOMEM, "no memory to read progress");
     free(rows);
     ops->reader_close(reader);
     return rc;
 }
 
-/* Is this record one of a stage of this plan? A stage is named after its view's topic, or that with -repartition. */
+/* Is this record one of a stage of this plan? A stage is named after its view's topic, or that with
+ * -repartition. */
 static bool is_ours(const struct run *run, const struct progress *progress)
 {
     for (uint32_t i = 0; i < run->plan->view_count; i++) {
@@ -90,10 +96,15 @@ static bool is_ours(const struct run *run, const struct progress *progress)
     return false;
 }
 
-static int add_reset(struct run *run, struct port_out *out, const struct progress *old, bool is_over, struct diag *diag)
+static int add_reset(struct run *run, struct port_out *out, const struct progress *old,
+                     bool is_over, struct diag *diag)
 {
-    struct progress reset = {.partition = old->partition, .is_reset = true, .watermark_ms = TIME_NONE, .max_event_ms = TIME_NONE,
-                             .closed_before_ms = TIME_NONE, .max_window_ms = TIME_NONE};
+    struct progress reset = {.partition = old->partition,
+                             .is_reset = true,
+                             .watermark_ms = TIME_NONE,
+                             .max_event_ms = TIME_NONE,
+                             .closed_before_ms = TIME_NONE,
+                             .max_window_ms = TIME_NONE};
     struct buf key, value;
     memcpy(reset.stage, old->stage, sizeof reset.stage);
     buf_init(&key, 0);
@@ -103,7 +114,8 @@ static int add_reset(struct run *run, struct port_out *out, const struct progres
     int rc = !buf_ok(&key) || !buf_ok(&value)
                  ? diag_set(diag, ERR_NOMEM, "no memory for a progress record")
                  : run->port->ops->out_add(out, clock_wall_ms(), bytes_of(key.data, key.size),
-                                           is_over ? (struct bytes){NULL, 0} : bytes_of(value.data, value.size),
+                                           is_over ? (struct bytes){NULL, 0}
+                                                   : bytes_of(value.data, value.size),
                                            (struct bytes){NULL, 0}, 0, diag);
     buf_deinit(&key);
     buf_deinit(&value);
@@ -121,7 +133,8 @@ static void decided(void *context, int code)
     waker_wake(&decision->waker);
 }
 
-static int commit_and_wait(struct run *run, struct port_txn *txn, struct port_out *out, struct diag *diag)
+static int commit_and_wait(struct run *run, struct port_txn *txn, struct port_out *out,
+                           struct diag *diag)
 {
     const struct port_ops *ops = run->port->ops;
     struct decision decision;
@@ -162,7 +175,8 @@ static int write_resets(struct run *run, bool is_over, struct diag *diag)
     return rc;
 }
 
-static int forget_state(struct run *run, const struct view *view, int32_t partitions, struct diag *diag)
+static int forget_state(struct run *run, const struct view *view, int32_t partitions,
+                        struct diag *diag)
 {
     struct stage stage = {.view = view};
     snprintf(stage.name, sizeof stage.name, "%s", view->sink->topic);
@@ -206,7 +220,8 @@ int run_reset(struct run *run, struct diag *diag)
     if (!run->app->options.from_beginning && !reset_was_begun(run))
         return 0;
     struct port_topic info;
-    bool has_progress = run->port->ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL) == 0;
+    bool has_progress =
+        run->port->ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL) == 0;
     if (has_progress)
         TRY(write_resets(run, false, diag));
     for (uint32_t i = 0; i < run->plan->view_count; i++)

@@ -1,12 +1,15 @@
 /* run.c: weir_app_run: from a topology to running workers, and the way to the end.
  *
- * The start, in order: compile the plan, open the log (which recovers), read the progress topic, finish or begin a reset, place the plan on
- * the topics, then workers open their tasks (which restore their stores) and work. Tasks are dealt to workers round robin with
- * the stage as an offset, so that neighbouring stages of one partition land on different workers.
+ * The start, in order: compile the plan, open the log (which recovers), read the progress topic,
+ * finish or begin a reset, place the plan on the topics, then workers open their tasks (which
+ * restore their stores) and work. Tasks are dealt to workers round robin with the stage as an
+ * offset, so that neighbouring stages of one partition land on different workers.
  *
- * until_end goes stage by stage. A source stage ends at what its topic held at the start. When every task of a stage has committed up to its
- * end, the stage is drained; with close_windows its tasks then raise their watermarks to the end of the last window that any of them saw, and
- * commit again. Then the stage is done, its output topic has its final end, and the stages that read it learn their own end from that. */
+ * until_end goes stage by stage. A source stage ends at what its topic held at the start. When
+ * every task of a stage has committed up to its end, the stage is drained; with close_windows its
+ * tasks then raise their watermarks to the end of the last window that any of them saw, and commit
+ * again. Then the stage is done, its output topic has its final end, and the stages that read it
+ * learn their own end from that. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +49,8 @@ void run_fail(struct run *run, int code, const struct diag *diag)
         waker_wake(&run->workers[i].waker);
 }
 
-void run_committed(struct run *run, struct task *const *tasks, const bool *in_commit, uint32_t count)
+void run_committed(struct run *run, struct task *const *tasks, const bool *in_commit,
+                   uint32_t count)
 {
     pthread_mutex_lock(&run->mutex);
     run->commits++;
@@ -64,7 +68,8 @@ void run_wake_workers(struct run *run)
         waker_wake(&run->workers[i].waker);
 }
 
-/* With the mutex held. The stage's output has its final end now: the stages that read it get theirs. */
+/* With the mutex held. The stage's output has its final end now: the stages that read it get
+ * theirs. */
 static int finish_stage(struct run *run, uint32_t stage, struct diag *diag)
 {
     struct port_range range;
@@ -114,7 +119,8 @@ void run_task_drained(struct run *run, struct task *task)
             state->phase = STAGE_RAISING;
             state->left = task->stage->partitions;
             for (int32_t p = 0; p < task->stage->partitions; p++)
-                atomic_store(&run->tasks[run->first_task[s] + (uint32_t)p].raise_ms, state->max_window_end_ms);
+                atomic_store(&run->tasks[run->first_task[s] + (uint32_t)p].raise_ms,
+                             state->max_window_end_ms);
         } else {
             rc = finish_stage(run, s, &diag);
         }
@@ -137,7 +143,10 @@ void run_task_closed(struct run *run, struct task *task)
 
 /* ---- set up ---- */
 
-static int no_memory(struct run *run) { return diag_set(&run->diag, ERR_NOMEM, "no memory to run app %s", run->app->name); }
+static int no_memory(struct run *run)
+{
+    return diag_set(&run->diag, ERR_NOMEM, "no memory to run app %s", run->app->name);
+}
 
 static size_t share(size_t bytes, uint32_t owners)
 {
@@ -164,7 +173,8 @@ static int make_tasks(struct run *run)
     run->positions = calloc(run->task_count, sizeof *run->positions);
     run->stages = calloc(plan->stage_count, sizeof *run->stages);
     run->first_task = calloc(plan->stage_count, sizeof *run->first_task);
-    if (run->tasks == NULL || run->counts == NULL || run->positions == NULL || run->stages == NULL || run->first_task == NULL)
+    if (run->tasks == NULL || run->counts == NULL || run->positions == NULL ||
+        run->stages == NULL || run->first_task == NULL)
         return no_memory(run);
     uint32_t index = 0;
     for (uint32_t s = 0; s < plan->stage_count; s++) {
@@ -209,7 +219,8 @@ static int deal_tasks(struct run *run)
     for (uint32_t i = 0; i < run->task_count; i++) {
         struct task *task = &run->tasks[i];
         size_t stage = (size_t)(task->stage - run->plan->stages);
-        struct worker *worker = &run->workers[((size_t)task->partition + stage) % (size_t)run->worker_count];
+        struct worker *worker =
+            &run->workers[((size_t)task->partition + stage) % (size_t)run->worker_count];
         worker->tasks[worker->task_count++] = task;
     }
     return 0;
@@ -224,7 +235,8 @@ static int set_end_targets(struct run *run)
         atomic_init(&task->raise_ms, TIME_NONE);
         if (!run->app->options.until_end || task->stage->upstream >= 0)
             continue;
-        TRY(run->port->ops->range(run->port, task->stage->input_topic, task->partition, &range, &run->diag));
+        TRY(run->port->ops->range(run->port, task->stage->input_topic, task->partition, &range,
+                                  &run->diag));
         atomic_store(&task->end_target, range.stable);
     }
     return 0;
@@ -233,7 +245,8 @@ static int set_end_targets(struct run *run)
 static int prepare(struct run *run)
 {
     TRY(plan_compile(run->app, &run->plan, &run->diag));
-    TRY(port_log_open(run->app->data, run->app->options.durability == WEIR_DURABILITY_OS, &run->port, &run->diag));
+    TRY(port_log_open(run->app->data, run->app->options.durability == WEIR_DURABILITY_OS,
+                      &run->port, &run->diag));
     TRY(run_read_progress(run, &run->diag));
     TRY(run_reset(run, &run->diag));
     TRY(plan_place(run->plan, run->port, &run->diag));
@@ -261,8 +274,10 @@ static void sum_progress(struct run *run, struct weir_progress *progress)
         sum.filtered += counts->filtered;
         sum.late += counts->late;
         sum.dead += counts->dead;
-        if (task->stage->upstream < 0 && run->port->ops->range(run->port, task->stage->input_topic, task->partition, &range, NULL) == 0)
-            progress->lag += range.stable > run->positions[i] ? range.stable - run->positions[i] : 0;
+        if (task->stage->upstream < 0 && run->port->ops->range(run->port, task->stage->input_topic,
+                                                               task->partition, &range, NULL) == 0)
+            progress->lag +=
+                range.stable > run->positions[i] ? range.stable - run->positions[i] : 0;
     }
     progress->commits = run->commits;
     pthread_mutex_unlock(&run->mutex);
@@ -298,7 +313,8 @@ static void publish_progress(struct run *run)
         app->options.progress(app->options.progress_context, &app->progress);
 }
 
-/* The main thread: watches for a stop request, which may come from a signal handler and so only sets a flag. */
+/* The main thread: watches for a stop request, which may come from a signal handler and so only
+ * sets a flag. */
 static void watch(struct run *run)
 {
     int64_t next_progress_ms = clock_mono_ms() + PROGRESS_MS;
@@ -324,11 +340,13 @@ static int start_threads(struct run *run)
 {
     for (int i = 0; i < run->worker_count; i++) {
         if (pthread_create(&run->workers[i].thread, NULL, worker_main, &run->workers[i]) != 0)
-            return diag_set(&run->diag, ERR_NOMEM, "cannot start worker %d: %s", i, strerror(errno));
+            return diag_set(&run->diag, ERR_NOMEM, "cannot start worker %d: %s", i,
+                            strerror(errno));
         run->workers[i].is_started = true;
     }
     if (pthread_create(&run->checkpointer, NULL, checkpoint_main, run) != 0)
-        return diag_set(&run->diag, ERR_NOMEM, "cannot start the checkpoint thread: %s", strerror(errno));
+        return diag_set(&run->diag, ERR_NOMEM, "cannot start the checkpoint thread: %s",
+                        strerror(errno));
     run->has_checkpointer = true;
     return 0;
 }
@@ -346,7 +364,8 @@ static void join_threads(struct run *run)
         pthread_join(run->checkpointer, NULL);
 }
 
-/* A clean end leaves the stores at the end of their changelogs, so that the next start has nothing to replay. */
+/* A clean end leaves the stores at the end of their changelogs, so that the next start has nothing
+ * to replay. */
 static int last_checkpoint(struct run *run)
 {
     for (uint32_t i = 0; i < run->task_count; i++) {
@@ -354,7 +373,8 @@ static int last_checkpoint(struct run *run)
         struct port_range range;
         if (!task->has_store)
             continue;
-        TRY(run->port->ops->settled_range(run->port, task->stage->changelog_topic, task->partition, &range, &run->diag));
+        TRY(run->port->ops->settled_range(run->port, task->stage->changelog_topic, task->partition,
+                                          &range, &run->diag));
         TRY(store_follow(&task->store, true, &run->diag));
     }
     return 0;

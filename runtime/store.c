@@ -1,10 +1,12 @@
 /* store.c: stores follow changelogs (see store.h).
  *
- * The store is a materialised prefix of its changelog partition, so there is one way to change it: read committed changelog
- * records from its position and apply them, in slices, each slice with the position after it in the same LMDB transaction. A
- * checkpoint is that act in the background every few seconds; restoring after a crash is the same act for the tail; rebuilding a
- * deleted store is the same act from the start. Nothing hands memory from the worker to the checkpoint, and a store cannot be newer
- * than the committed changelog because only committed records can be read (docs/decisions/checkpoint-follows-the-changelog.md). */
+ * The store is a materialised prefix of its changelog partition, so there is one way to change it:
+ * read committed changelog records from its position and apply them, in slices, each slice with the
+ * position after it in the same LMDB transaction. A checkpoint is that act in the background every
+ * few seconds; restoring after a crash is the same act for the tail; rebuilding a deleted store is
+ * the same act from the start. Nothing hands memory from the worker to the checkpoint, and a store
+ * cannot be newer than the committed changelog because only committed records can be read
+ * (docs/decisions/checkpoint-follows-the-changelog.md). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +17,15 @@
 
 enum { SLICE_MIN_BYTES = 1 << 20, SLICE_MAX_BYTES = 16 << 20, FOLLOW_ROWS = 1024 };
 
-static int store_path(const struct plan *plan, const struct stage *stage, int32_t partition, char *path, size_t size,
-                      struct diag *diag)
+static int store_path(const struct plan *plan, const struct stage *stage, int32_t partition,
+                      char *path, size_t size, struct diag *diag)
 {
-    int length = snprintf(path, size, "%s/state/%s/%s-%d", plan->app->data, plan->app->name, stage->name, (int)partition);
-    return length > 0 && (size_t)length < size ? 0 : diag_set(diag, ERR_TOO_LARGE, "the path of the data directory is too long: %s", plan->app->data);
+    int length = snprintf(path, size, "%s/state/%s/%s-%d", plan->app->data, plan->app->name,
+                          stage->name, (int)partition);
+    return length > 0 && (size_t)length < size
+               ? 0
+               : diag_set(diag, ERR_TOO_LARGE, "the path of the data directory is too long: %s",
+                          plan->app->data);
 }
 
 /* The directory of a closed store, with the view that lies beside it. */
@@ -29,7 +35,8 @@ static int remove_directory(const char *path, struct diag *diag)
     return state_destroy(path, diag);
 }
 
-int store_remove(const struct plan *plan, const struct stage *stage, int32_t partition, struct diag *diag)
+int store_remove(const struct plan *plan, const struct stage *stage, int32_t partition,
+                 struct diag *diag)
 {
     char path[4096];
     TRY(store_path(plan, stage, partition, path, sizeof path, diag));
@@ -48,7 +55,8 @@ static int open_state(struct store *store, const char *path, uint64_t plan_hash,
     return state_open(path, plan_hash, &options, &store->state, diag);
 }
 
-/* 1: fine; 0: the store belongs to another changelog, or starts before what is left of it: rebuild; negative: refuse. */
+/* 1: fine; 0: the store belongs to another changelog, or starts before what is left of it: rebuild;
+ * negative: refuse. */
 static int check_position(struct store *store, const char *path, struct diag *diag)
 {
     static const uint8_t none[16];
@@ -60,20 +68,23 @@ static int check_position(struct store *store, const char *path, struct diag *di
         return 1;
     store->applied_offset = position.offset;
     if (memcmp(position.topic_id, store->topic_id, 16) != 0 || position.offset < range.start) {
-        log_line('W', "store %s follows another changelog than the present %s-%d: it is rebuilt", path, store->topic,
-                 (int)store->partition);
+        log_line('W', "store %s follows another changelog than the present %s-%d: it is rebuilt",
+                 path, store->topic, (int)store->partition);
         return 0;
     }
     if (position.offset > range.stable)
         return diag_set(diag, ERR_CORRUPT,
-                        "store %s is ahead of its changelog: it holds %s-%d up to offset %lld, but the committed changelog ends at %lld. "
-                        "The log lost records that were acknowledged; delete the store's directory to rebuild it from what is left",
-                        path, store->topic, (int)store->partition, (long long)position.offset, (long long)range.stable);
+                        "store %s is ahead of its changelog: it holds %s-%d up to offset %lld, but "
+                        "the committed changelog ends at %lld. "
+                        "The log lost records that were acknowledged; delete the store's directory "
+                        "to rebuild it from what is left",
+                        path, store->topic, (int)store->partition, (long long)position.offset,
+                        (long long)range.stable);
     return 1;
 }
 
-int store_open(struct store *store, struct port *port, const struct plan *plan, const struct stage *stage, int32_t partition,
-               struct diag *diag)
+int store_open(struct store *store, struct port *port, const struct plan *plan,
+               const struct stage *stage, int32_t partition, struct diag *diag)
 {
     char path[4096];
     memset(store, 0, sizeof *store);
@@ -115,7 +126,8 @@ static int apply_slice(struct store *store, int64_t next, bool durable, struct d
     return 0;
 }
 
-static int collect(struct store *store, const struct source_row *rows, uint32_t count, struct diag *diag)
+static int collect(struct store *store, const struct source_row *rows, uint32_t count,
+                   struct diag *diag)
 {
     struct state_change changes[FOLLOW_ROWS];
     for (uint32_t i = 0; i < count; i++)
@@ -124,11 +136,13 @@ static int collect(struct store *store, const struct source_row *rows, uint32_t 
 }
 
 /* Reads the changelog from reader to its committed end. */
-static int apply_changelog(struct store *store, struct port_reader *reader, int64_t from, bool durable, struct diag *diag)
+static int apply_changelog(struct store *store, struct port_reader *reader, int64_t from,
+                           bool durable, struct diag *diag)
 {
     const struct port_ops *ops = store->port->ops;
     struct source_row *rows = malloc(FOLLOW_ROWS * sizeof *rows);
-    int rc = rows != NULL ? state_apply_begin(store->state, diag) : diag_set(diag, ERR_NOMEM, "no memory to follow %s", store->topic);
+    int rc = rows != NULL ? state_apply_begin(store->state, diag)
+                          : diag_set(diag, ERR_NOMEM, "no memory to follow %s", store->topic);
     int64_t next = from, applied = from;
     bool in_slice = rc == 0;
     while (rc == 0) {
@@ -138,7 +152,8 @@ static int apply_changelog(struct store *store, struct port_reader *reader, int6
         if (rc == 0)
             rc = collect(store, rows, count, diag);
         bool is_end = rc == 0 && count == 0 && next == before;
-        if (rc == 0 && next > applied && (is_end || state_apply_bytes(store->state) >= store->slice_bytes)) {
+        if (rc == 0 && next > applied &&
+            (is_end || state_apply_bytes(store->state) >= store->slice_bytes)) {
             in_slice = false;
             rc = apply_slice(store, next, durable && is_end, diag);
             applied = next;

@@ -1,7 +1,8 @@
 /* store_view.c: a store's pairs as rows (see store_view.h).
  *
- * view.json holds the builder calls that made the view; reading it back makes them again on an app that is never run, so there is
- * one compiler and one printer for what the engine writes and what a person looks at. */
+ * view.json holds the builder calls that made the view; reading it back makes them again on an app
+ * that is never run, so there is one compiler and one printer for what the engine writes and what a
+ * person looks at. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,18 +17,24 @@
 
 enum { VIEW_FILE_LIMIT = 1 << 20, MAX_STEPS = PLAN_MAX_OPS + 8 };
 
-static const char *const kind_names[] = {"source", "filter", "check", "map", "group", "window", "aggregate"};
+static const char *const kind_names[] = {"source", "filter", "check",    "map",
+                                         "group",  "window", "aggregate"};
 
-static int no_memory(struct diag *diag) { return diag_set(diag, ERR_NOMEM, "no memory for a view"); }
+static int no_memory(struct diag *diag)
+{
+    return diag_set(diag, ERR_NOMEM, "no memory for a view");
+}
 
 /* ---- write ---- */
 
 static json_t *steps_of(const struct view *view)
 {
     json_t *steps = json_array();
-    for (const struct weir_stream *node = view->sink->stream; steps != NULL && node != NULL; node = node->parent) {
-        json_t *step = json_pack("{s:s, s:s?, s:s?, s:I, s:i}", "kind", kind_names[node->kind], "text", node->text, "extra",
-                                 node->extra, "number", (json_int_t)node->number_ms, "emit", (int)node->emit);
+    for (const struct weir_stream *node = view->sink->stream; steps != NULL && node != NULL;
+         node = node->parent) {
+        json_t *step = json_pack("{s:s, s:s?, s:s?, s:I, s:i}", "kind", kind_names[node->kind],
+                                 "text", node->text, "extra", node->extra, "number",
+                                 (json_int_t)node->number_ms, "emit", (int)node->emit);
         if (step == NULL || json_array_insert_new(steps, 0, step) < 0) {
             json_decref(steps);
             return NULL;
@@ -36,18 +43,21 @@ static json_t *steps_of(const struct view *view)
     return steps;
 }
 
-int store_view_write(const char *state_dir, const struct weir_app *app, const struct view *view, struct diag *diag)
+int store_view_write(const char *state_dir, const struct weir_app *app, const struct view *view,
+                     struct diag *diag)
 {
     char path[4096], *old = NULL;
     size_t old_size = 0;
     snprintf(path, sizeof path, "%s/view.json", state_dir);
-    json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "version", 1, "app", app->name, "topic", view->sink->topic, "steps", steps_of(view));
+    json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "version", 1, "app", app->name, "topic",
+                               view->sink->topic, "steps", steps_of(view));
     char *text = object != NULL ? json_dumps(object, JSON_INDENT(2)) : NULL;
     json_decref(object);
     if (text == NULL)
         return no_memory(diag);
     int rc = 0;
-    if (io_read_file(path, VIEW_FILE_LIMIT, &old, &old_size, NULL) < 0 || old_size != strlen(text) || memcmp(old, text, old_size) != 0)
+    if (io_read_file(path, VIEW_FILE_LIMIT, &old, &old_size, NULL) < 0 ||
+        old_size != strlen(text) || memcmp(old, text, old_size) != 0)
         rc = io_write_file(path, text, strlen(text), diag);
     free(old);
     free(text);
@@ -56,7 +66,8 @@ int store_view_write(const char *state_dir, const struct weir_app *app, const st
 
 int store_view_remove(const char *state_dir, struct diag *diag)
 {
-    static const char *const names[] = {"view.json", "view.json.tmp"}; /* the second one is what a crash leaves */
+    static const char *const names[] = {
+        "view.json", "view.json.tmp"}; /* the second one is what a crash leaves */
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", state_dir, names[i]);
@@ -96,7 +107,8 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     if (strcmp(kind, "window") == 0)
         return weir_tumbling(at, number);
     if (strcmp(kind, "aggregate") == 0)
-        return weir_emit(weir_aggregate(at, text), (weir_emit_mode)json_integer_value(json_object_get(step, "emit")));
+        return weir_emit(weir_aggregate(at, text),
+                         (weir_emit_mode)json_integer_value(json_object_get(step, "emit")));
     return NULL;
 }
 
@@ -105,7 +117,8 @@ static int rebuild(struct store_view *view, const json_t *object, struct diag *d
     const char *app = json_string_value(json_object_get(object, "app"));
     const char *topic = json_string_value(json_object_get(object, "topic"));
     const json_t *steps = json_object_get(object, "steps");
-    if (app == NULL || topic == NULL || json_array_size(steps) == 0 || json_array_size(steps) > MAX_STEPS)
+    if (app == NULL || topic == NULL || json_array_size(steps) == 0 ||
+        json_array_size(steps) > MAX_STEPS)
         return ERR_CORRUPT;
     view->app = weir_app_open(app, NULL);
     if (view->app == NULL)
@@ -153,9 +166,13 @@ void store_view_close(struct store_view *view)
     free(view);
 }
 
-uint64_t store_view_plan_hash(const struct store_view *view) { return view->view->plan_hash; }
+uint64_t store_view_plan_hash(const struct store_view *view)
+{
+    return view->view->plan_hash;
+}
 
-int store_view_json(struct store_view *view, struct bytes key, struct bytes value, struct buf *out, struct diag *diag)
+int store_view_json(struct store_view *view, struct bytes key, struct bytes value, struct buf *out,
+                    struct diag *diag)
 {
     const struct group_params *group = view->view->group;
     struct group_item item;
@@ -189,16 +206,19 @@ static int time_of(const struct variant *value, int64_t *time_ms)
         *time_ms = value->i64;
         return 0;
     }
-    return value->kind == VARIANT_TEXT ? time_parse_iso(bytes_of(value->data, value->size), time_ms) : ERR_INVALID;
+    return value->kind == VARIANT_TEXT ? time_parse_iso(bytes_of(value->data, value->size), time_ms)
+                                       : ERR_INVALID;
 }
 
 /* columns: the group columns as variants, then window_start. */
-static int encode_key(const struct view *view, struct column *columns, struct arena *arena, struct buf *key, struct diag *diag)
+static int encode_key(const struct view *view, struct column *columns, struct arena *arena,
+                      struct buf *key, struct diag *diag)
 {
     uint32_t count = view->group->groups->count;
     int64_t start = WINDOW_NONE;
     for (uint32_t i = 0; i < count; i++) {
-        if (view->group->group_types[i] != COL_TIMESTAMPTZ || columns[i].variant[0].kind == VARIANT_NULL)
+        if (view->group->group_types[i] != COL_TIMESTAMPTZ ||
+            columns[i].variant[0].kind == VARIANT_NULL)
             continue;
         struct column time;
         TRY(column_alloc(&time, COL_TIMESTAMPTZ, 1, false, arena));
@@ -207,7 +227,9 @@ static int encode_key(const struct view *view, struct column *columns, struct ar
         columns[i] = time;
     }
     if (view->is_windowed && time_of(&columns[count].variant[0], &start) < 0)
-        return diag_set(diag, ERR_INVALID, "the key needs window_start, for example {\"%s\":\"…\",\"window_start\":\"2026-01-01T00:00:00.000Z\"}",
+        return diag_set(diag, ERR_INVALID,
+                        "the key needs window_start, for example "
+                        "{\"%s\":\"…\",\"window_start\":\"2026-01-01T00:00:00.000Z\"}",
                         view->column_names[0]);
     struct buf group;
     buf_init(&group, 0);
@@ -218,7 +240,8 @@ static int encode_key(const struct view *view, struct column *columns, struct ar
     return ok ? 0 : no_memory(diag);
 }
 
-static int decode_object(struct store_view *view, const char *text, struct column *columns, struct diag *diag)
+static int decode_object(struct store_view *view, const char *text, struct column *columns,
+                         struct diag *diag)
 {
     uint32_t count = view->view->group->groups->count + (view->view->is_windowed ? 1 : 0);
     struct field_path *names = arena_zalloc(&view->arena, count * sizeof *names);
@@ -236,7 +259,8 @@ static int decode_object(struct store_view *view, const char *text, struct colum
     int rc = json_decode(decoder, &document, 1, false, &view->arena, columns, &rejects);
     json_decoder_destroy(decoder);
     if (rc == 0 && rejects.count > 0)
-        return diag_set(diag, ERR_INVALID, "the key is not a JSON object: %s", rejects.items[0].message);
+        return diag_set(diag, ERR_INVALID, "the key is not a JSON object: %s",
+                        rejects.items[0].message);
     return rc;
 }
 
@@ -252,8 +276,10 @@ int store_view_key(struct store_view *view, const char *text, struct buf *key, s
         return encode_key(view->view, columns, &view->arena, key, diag);
     }
     if (count != 1 || view->view->is_windowed)
-        return diag_set(diag, ERR_INVALID, "the key of this view is a JSON object, as its records' keys print");
+        return diag_set(diag, ERR_INVALID,
+                        "the key of this view is a JSON object, as its records' keys print");
     TRY(column_alloc(&columns[0], COL_VARIANT, 1, false, &view->arena));
-    columns[0].variant[0] = (struct variant){.data = (const uint8_t *)text, .size = (uint32_t)strlen(text), .kind = VARIANT_TEXT};
+    columns[0].variant[0] = (struct variant){
+        .data = (const uint8_t *)text, .size = (uint32_t)strlen(text), .kind = VARIANT_TEXT};
     return encode_key(view->view, columns, &view->arena, key, diag);
 }

@@ -1,8 +1,9 @@
 /* task.c: a task's life and its part of a commit (see task.h).
  *
- * A task that opens stands exactly where its last committed progress record says: position, watermark, closing cursor, counts; its
- * store has been brought to the end of its changelog, which the same commit wrote. Whatever does not fit together (another
- * plan, another topic under the same name, a position beyond the end) is refused with what to do, never guessed. */
+ * A task that opens stands exactly where its last committed progress record says: position,
+ * watermark, closing cursor, counts; its store has been brought to the end of its changelog, which
+ * the same commit wrote. Whatever does not fit together (another plan, another topic under the same
+ * name, a position beyond the end) is refused with what to do, never guessed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,23 +12,34 @@
 
 /* ---- open ---- */
 
-static int check_progress(const struct task *task, const struct progress *progress, struct diag *diag)
+static int check_progress(const struct task *task, const struct progress *progress,
+                          struct diag *diag)
 {
     const struct stage *stage = task->stage;
     static const uint8_t none[16];
     if (progress->plan_hash != stage->plan_hash)
-        return diag_set(diag, ERR_STATE, "stage %s of app %s has changed since it last ran. Start it anew with from_beginning, or under another app name",
+        return diag_set(diag, ERR_STATE,
+                        "stage %s of app %s has changed since it last ran. Start it anew with "
+                        "from_beginning, or under another app name",
                         stage->name, task->plan->app->name);
-    const struct stage *upstream = stage->input == INPUT_PARTIALS ? &task->plan->stages[stage->upstream] : NULL;
+    const struct stage *upstream =
+        stage->input == INPUT_PARTIALS ? &task->plan->stages[stage->upstream] : NULL;
     if (upstream != NULL && memcmp(progress->input_id, upstream->input_id, 16) == 0)
-        return diag_set(diag, ERR_STATE, "topic %s is no longer partitioned by the group of stage %s (records came with other keys), so the stage must be re-keyed. Start it anew with from_beginning",
-                        upstream->input_topic, stage->name);
+        return diag_set(
+            diag, ERR_STATE,
+            "topic %s is no longer partitioned by the group of stage %s (records came with other "
+            "keys), so the stage must be re-keyed. Start it anew with from_beginning",
+            upstream->input_topic, stage->name);
     if (memcmp(progress->input_id, stage->input_id, 16) != 0)
-        return diag_set(diag, ERR_STATE, "topic %s was deleted and created again since stage %s last read it. Start the stage anew with from_beginning",
+        return diag_set(diag, ERR_STATE,
+                        "topic %s was deleted and created again since stage %s last read it. Start "
+                        "the stage anew with from_beginning",
                         stage->input_topic, stage->name);
     if (stage->changelog_topic[0] != '\0' && memcmp(progress->changelog_id, none, 16) != 0 &&
         memcmp(progress->changelog_id, stage->changelog_id, 16) != 0)
-        return diag_set(diag, ERR_STATE, "changelog %s was deleted since stage %s last ran, and its state with it. Start the stage anew with from_beginning",
+        return diag_set(diag, ERR_STATE,
+                        "changelog %s was deleted since stage %s last ran, and its state with it. "
+                        "Start the stage anew with from_beginning",
                         stage->changelog_topic, stage->name);
     return 0;
 }
@@ -38,11 +50,17 @@ static int check_range(const struct task *task, struct diag *diag)
     const struct stage *stage = task->stage;
     TRY(task->port->ops->range(task->port, stage->input_topic, task->partition, &range, diag));
     if (task->position > range.stable)
-        return diag_set(diag, ERR_CORRUPT, "%s-%d ends at offset %lld, before the committed position %lld of stage %s: the log lost records that were acknowledged",
-                        stage->input_topic, (int)task->partition, (long long)range.stable, (long long)task->position, stage->name);
+        return diag_set(diag, ERR_CORRUPT,
+                        "%s-%d ends at offset %lld, before the committed position %lld of stage "
+                        "%s: the log lost records that were acknowledged",
+                        stage->input_topic, (int)task->partition, (long long)range.stable,
+                        (long long)task->position, stage->name);
     if (task->position < range.start)
-        return diag_set(diag, ERR_RANGE, "%s-%d starts at offset %lld: records from %lld on were removed before stage %s read them. Start it anew with from_beginning to accept that",
-                        stage->input_topic, (int)task->partition, (long long)range.start, (long long)task->position, stage->name);
+        return diag_set(diag, ERR_RANGE,
+                        "%s-%d starts at offset %lld: records from %lld on were removed before "
+                        "stage %s read them. Start it anew with from_beginning to accept that",
+                        stage->input_topic, (int)task->partition, (long long)range.start,
+                        (long long)task->position, stage->name);
     return 0;
 }
 
@@ -52,7 +70,8 @@ static int restore_position(struct task *task, const struct progress *progress, 
     task->watermark_ms = task->max_event_ms = TIME_NONE;
     task->env.closed_before_ms = task->env.store_max_window_ms = TIME_NONE;
     if (progress == NULL) {
-        TRY(task->port->ops->range(task->port, task->stage->input_topic, task->partition, &range, diag));
+        TRY(task->port->ops->range(task->port, task->stage->input_topic, task->partition, &range,
+                                   diag));
         task->position = range.start;
         return 0;
     }
@@ -64,7 +83,8 @@ static int restore_position(struct task *task, const struct progress *progress, 
     task->env.store_max_window_ms = progress->max_window_ms;
     task->changelog_end = progress->changelog_end;
     task->counts = progress->counts;
-    for (uint32_t i = 0; i < progress->end_count && (int32_t)i < task->stage->output_partitions; i++)
+    for (uint32_t i = 0; i < progress->end_count && (int32_t)i < task->stage->output_partitions;
+         i++)
         task->ends[i] = progress->ends[i];
     return check_range(task, diag);
 }
@@ -88,7 +108,8 @@ static int open_store(struct task *task, struct diag *diag)
 static int open_reader(struct task *task, struct diag *diag)
 {
     const struct view *view = task->stage->view;
-    TRY(task->port->ops->reader_open(task->port, task->stage->input_topic, task->partition, task->position, &task->reader, diag));
+    TRY(task->port->ops->reader_open(task->port, task->stage->input_topic, task->partition,
+                                     task->position, &task->reader, diag));
     uint32_t fields = field_set_count(view->fields);
     if (task->stage->input != INPUT_ROWS || fields == 0)
         return 0;
@@ -108,7 +129,8 @@ static int open_outs(struct task *task, struct diag *diag)
     const struct port_ops *ops = task->port->ops;
     bool stays = stage->output == OUTPUT_PASS || stage->output == OUTPUT_ROWS ||
                  (stage->output == OUTPUT_VIEW && stage->input == INPUT_PARTIALS);
-    task->single_out = stage->output_partitions == 1 || (stays && stage->output_partitions == stage->partitions);
+    task->single_out =
+        stage->output_partitions == 1 || (stays && stage->output_partitions == stage->partitions);
     task->out_count = task->single_out ? 1 : stage->output_partitions;
     task->outs = calloc((size_t)task->out_count + 1, sizeof *task->outs);
     if (task->outs == NULL)
@@ -118,13 +140,16 @@ static int open_outs(struct task *task, struct diag *diag)
         TRY(ops->out_open(task->port, stage->output_topic, partition, &task->outs[i], diag));
     }
     if (task->has_store)
-        TRY(ops->out_open(task->port, stage->changelog_topic, task->partition, &task->changelog, diag));
+        TRY(ops->out_open(task->port, stage->changelog_topic, task->partition, &task->changelog,
+                          diag));
     if (stage->late_topic[0] != '\0') {
         struct port_topic late;
         TRY(ops->topic_describe(task->port, stage->late_topic, &late, diag));
-        TRY(ops->out_open(task->port, stage->late_topic, task->partition % late.partitions, &task->late, diag));
+        TRY(ops->out_open(task->port, stage->late_topic, task->partition % late.partitions,
+                          &task->late, diag));
     }
-    return ops->out_open(task->port, task->plan->dlq_topic, task->partition % task->plan->dlq_partitions, &task->dead, diag);
+    return ops->out_open(task->port, task->plan->dlq_topic,
+                         task->partition % task->plan->dlq_partitions, &task->dead, diag);
 }
 
 static int open_marks(struct task *task, struct diag *diag)
@@ -140,15 +165,18 @@ static int open_marks(struct task *task, struct diag *diag)
     return 0;
 }
 
-int task_open(struct task *task, const struct plan *plan, struct port *port, const struct progress *progress,
-              struct diag *diag)
+int task_open(struct task *task, const struct plan *plan, struct port *port,
+              const struct progress *progress, struct diag *diag)
 {
     const struct stage *stage = task->stage;
     task->plan = plan;
     task->port = port;
     task->batch_rows = (uint32_t)plan->app->options.batch_rows;
-    task->env = (struct op_env){.changelog = task_changelog, .context = task, .partition = task->partition,
-                                .partition_count = stage->partitions, .check_placement = stage->check_placement};
+    task->env = (struct op_env){.changelog = task_changelog,
+                                .context = task,
+                                .partition = task->partition,
+                                .partition_count = stage->partitions,
+                                .check_placement = stage->check_placement};
     task->rows = malloc(BATCH_ROWS * sizeof *task->rows);
     task->ends = malloc(((size_t)stage->output_partitions + 1) * sizeof *task->ends);
     if (task->rows == NULL || task->ends == NULL)
@@ -196,7 +224,10 @@ void task_close(struct task *task)
     buf_deinit(&task->text);
 }
 
-size_t task_out_count(const struct task *task) { return (size_t)task->out_count + 3; }
+size_t task_out_count(const struct task *task)
+{
+    return (size_t)task->out_count + 3;
+}
 
 size_t task_outs(struct task *task, struct port_out **outs)
 {
@@ -242,7 +273,8 @@ static int remember_commit_end(struct task *task, int64_t number, int64_t end, s
 }
 
 /* Sends one out if it holds anything; *end is left alone otherwise. */
-static int send_out(struct task *task, struct port_txn *txn, struct port_out *out, int64_t *end, struct diag *diag)
+static int send_out(struct task *task, struct port_txn *txn, struct port_out *out, int64_t *end,
+                    struct diag *diag)
 {
     if (out == NULL || task->port->ops->out_records(out) == 0)
         return 0;
@@ -289,7 +321,8 @@ void task_progress(const struct task *task, struct progress *progress)
     progress->end_count = stage->output == OUTPUT_PARTIALS ? (uint32_t)stage->output_partitions : 0;
 }
 
-/* Learns how far the store has come; then forgets groups that it holds, down to three quarters of the budget. */
+/* Learns how far the store has come; then forgets groups that it holds, down to three quarters of
+ * the budget. */
 int task_trim(struct task *task, size_t budget_bytes, bool *over, struct diag *diag)
 {
     struct op *group = chain_group(&task->chain);
@@ -303,7 +336,8 @@ int task_trim(struct task *task, size_t budget_bytes, bool *over, struct diag *d
     while (held < task->commit_end_count && task->commit_ends[held].end <= position.offset)
         task->stored_commit = task->commit_ends[held++].number;
     if (held > 0) {
-        memmove(task->commit_ends, task->commit_ends + held, (task->commit_end_count - held) * sizeof *task->commit_ends);
+        memmove(task->commit_ends, task->commit_ends + held,
+                (task->commit_end_count - held) * sizeof *task->commit_ends);
         task->commit_end_count -= held;
     }
     if (op_group_bytes(group) > budget_bytes)

@@ -1,11 +1,13 @@
 /* task_input.c: from a topic to the operators: read, decode, time.
  *
- * Time and lateness are decided here, once, row by row in offset order. Every row with an event time that can be read moves
- * the watermark of its source partition, also one that a condition rejects later; each row carries the watermark at its own
- * place, so that neither where a batch was cut nor what other partitions do can change the verdict on it.
+ * Time and lateness are decided here, once, row by row in offset order. Every row with an event
+ * time that can be read moves the watermark of its source partition, also one that a condition
+ * rejects later; each row carries the watermark at its own place, so that neither where a batch was
+ * cut nor what other partitions do can change the verdict on it.
  *
- * Watermarks cross a re-keying as marks: an upstream task's progress record says up to which offset of this partition its
- * watermark covers; the mark is applied when the position reaches that offset. */
+ * Watermarks cross a re-keying as marks: an upstream task's progress record says up to which offset
+ * of this partition its watermark covers; the mark is applied when the position reaches that
+ * offset. */
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,14 +84,17 @@ static int reject_time(struct task *task, uint32_t row, const struct variant *va
 {
     const char *field = task->stage->view->source->extra;
     if (value->kind == VARIANT_NULL)
-        return reject_add(&task->chain.rejects, row, "event_time_missing", "the row has no event time: field %s is missing or null", field);
+        return reject_add(&task->chain.rejects, row, "event_time_missing",
+                          "the row has no event time: field %s is missing or null", field);
     return reject_add(&task->chain.rejects, row, "event_time_invalid",
-                      "field %s is not an event time: epoch milliseconds or ISO 8601 is expected", field);
+                      "field %s is not an event time: epoch milliseconds or ISO 8601 is expected",
+                      field);
 }
 
-/* Fills times and watermarks of all rows; rows without a usable time are rejected and do not move the watermark. */
-static int assign_times(struct task *task, const struct column *columns, const uint8_t *gone, uint32_t count,
-                        int64_t *times, int64_t *watermarks)
+/* Fills times and watermarks of all rows; rows without a usable time are rejected and do not move
+ * the watermark. */
+static int assign_times(struct task *task, const struct column *columns, const uint8_t *gone,
+                        uint32_t count, int64_t *times, int64_t *watermarks)
 {
     int field = task->stage->view->event_time_field;
     int64_t lateness_ms = task->stage->view->source->number_ms;
@@ -98,17 +103,24 @@ static int assign_times(struct task *task, const struct column *columns, const u
         watermarks[i] = task->watermark_ms;
         if (gone[i])
             continue;
-        if (field >= 0 && __builtin_expect(event_time_of(&columns[field].variant[i], &times[i]) < 0, 0)) {
+        if (field >= 0 &&
+            __builtin_expect(event_time_of(&columns[field].variant[i], &times[i]) < 0, 0)) {
             TRY(reject_time(task, i, &columns[field].variant[i]));
             continue;
         }
         if (__builtin_expect(times[i] < EVENT_TIME_MIN_MS || times[i] > EVENT_TIME_MAX_MS, 0)) {
-            TRY(reject_add(&task->chain.rejects, i, "event_time_range", "event time %lld is outside the years 1 to 9999", (long long)times[i]));
+            TRY(reject_add(&task->chain.rejects, i, "event_time_range",
+                           "event time %lld is outside the years 1 to 9999", (long long)times[i]));
             continue;
         }
-        if (__builtin_expect(times[i] > task->rows[i].timestamp_ms && times[i] - task->rows[i].timestamp_ms > MAX_FUTURE_SKEW_MS, 0)) {
-            TRY(reject_add(&task->chain.rejects, i, "event_time_future", "event time %lld is more than %lld ms ahead of the record's timestamp %lld",
-                           (long long)times[i], (long long)MAX_FUTURE_SKEW_MS, (long long)task->rows[i].timestamp_ms));
+        if (__builtin_expect(times[i] > task->rows[i].timestamp_ms &&
+                                 times[i] - task->rows[i].timestamp_ms > MAX_FUTURE_SKEW_MS,
+                             0)) {
+            TRY(reject_add(
+                &task->chain.rejects, i, "event_time_future",
+                "event time %lld is more than %lld ms ahead of the record's timestamp %lld",
+                (long long)times[i], (long long)MAX_FUTURE_SKEW_MS,
+                (long long)task->rows[i].timestamp_ms));
             continue;
         }
         if (times[i] > task->max_event_ms)
@@ -127,7 +139,8 @@ static int decode_rows(struct task *task, uint32_t count, struct column *columns
         return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++)
         docs[i] = task->rows[i].value;
-    return json_decode(task->decoder, docs, count, false, &task->chain.arena, columns, &task->chain.rejects);
+    return json_decode(task->decoder, docs, count, false, &task->chain.arena, columns,
+                       &task->chain.rejects);
 }
 
 static void mark_rejected(const struct reject_list *rejects, uint8_t *gone)
@@ -136,8 +149,8 @@ static void mark_rejected(const struct reject_list *rejects, uint8_t *gone)
         gone[rejects->items[i].row] = 1;
 }
 
-/* Rows that did not pass: each once to its topic, in offset order however batches were cut, under the first thing that was wrong
- * with it. */
+/* Rows that did not pass: each once to its topic, in offset order however batches were cut, under
+ * the first thing that was wrong with it. */
 static int keep_the_rest(struct task *task, uint32_t count)
 {
     const struct reject_list *rejects = &task->chain.rejects;
@@ -151,9 +164,11 @@ static int keep_the_rest(struct task *task, uint32_t count)
             first[rejects->items[i].row] = &rejects->items[i];
     for (uint32_t row = 0; row < count; row++)
         if (first[row] != NULL)
-            TRY(task_dead_letter(task, &task->rows[row], first[row]->error_class, first[row]->message));
+            TRY(task_dead_letter(task, &task->rows[row], first[row]->error_class,
+                                 first[row]->message));
     for (uint32_t i = 0; i < task->chain.call.late_count; i++)
-        TRY(task_late_row(task, &task->rows[task->chain.call.late[i].row], &task->chain.call.late[i]));
+        TRY(task_late_row(task, &task->rows[task->chain.call.late[i].row],
+                          &task->chain.call.late[i]));
     return 0;
 }
 
@@ -172,8 +187,14 @@ static int process_rows(struct task *task, uint32_t count)
         TRY(decode_rows(task, count, columns));
     mark_rejected(&chain->rejects, gone);
     TRY(assign_times(task, columns, gone, count, times, watermarks));
-    struct batch batch = {.row_count = count, .selected_count = count, .columns = columns, .column_count = fields,
-                          .event_time_ms = times, .watermark_ms = watermarks, .source = task->rows, .arena = &chain->arena};
+    struct batch batch = {.row_count = count,
+                          .selected_count = count,
+                          .columns = columns,
+                          .column_count = fields,
+                          .event_time_ms = times,
+                          .watermark_ms = watermarks,
+                          .source = task->rows,
+                          .arena = &chain->arena};
     TRY(batch_drop_rejected(&batch, &chain->rejects, 0, &chain->arena));
     chain->call.applied_rows = 0;
     chain->filtered_rows = 0;
@@ -199,16 +220,26 @@ static int process_partials(struct task *task, uint32_t count)
     TRY(column_alloc(&columns[1], COL_BIGINT, count, false, &chain->arena));
     TRY(column_alloc(&columns[2], COL_TEXT, count, false, &chain->arena));
     for (uint32_t i = 0; i < count; i++) {
-        if (group_store_key_split(task->rows[i].key, task->stage->view->is_windowed, &columns[1].i64[i], &columns[0].text[i]) < 0)
-            return diag_set(task->diag, ERR_CORRUPT, "the record at offset %lld of %s-%d is not a partial aggregate",
-                            (long long)task->rows[i].offset, task->stage->input_topic, (int)task->partition);
+        if (group_store_key_split(task->rows[i].key, task->stage->view->is_windowed,
+                                  &columns[1].i64[i], &columns[0].text[i]) < 0)
+            return diag_set(task->diag, ERR_CORRUPT,
+                            "the record at offset %lld of %s-%d is not a partial aggregate",
+                            (long long)task->rows[i].offset, task->stage->input_topic,
+                            (int)task->partition);
         columns[2].text[i] = task->rows[i].value;
     }
-    struct batch batch = {.row_count = count, .selected_count = count, .columns = columns, .column_count = 3, .arena = &chain->arena};
+    struct batch batch = {.row_count = count,
+                          .selected_count = count,
+                          .columns = columns,
+                          .column_count = 3,
+                          .arena = &chain->arena};
     return chain_push(chain, &batch);
 }
 
-bool task_at_end(const struct task *task) { return task->position >= atomic_load(&task->end_target); }
+bool task_at_end(const struct task *task)
+{
+    return task->position >= atomic_load(&task->end_target);
+}
 
 int task_poll(struct task *task, struct diag *diag)
 {
@@ -218,26 +249,32 @@ int task_poll(struct task *task, struct diag *diag)
         return 0;
     task->diag = diag;
     task->now_ms = clock_wall_ms();
-    TRY(task->port->ops->reader_read(task->reader, task->rows, task->batch_rows, &count, &next, diag));
+    TRY(task->port->ops->reader_read(task->reader, task->rows, task->batch_rows, &count, &next,
+                                     diag));
     if (next == task->position)
         return 0;
     while (count > 0 && task->rows[count - 1].offset >= target)
         count--;
     int rc = 0;
     if (count > 0) {
-        rc = task->stage->input == INPUT_ROWS ? process_rows(task, count) : process_partials(task, count);
+        rc = task->stage->input == INPUT_ROWS ? process_rows(task, count)
+                                              : process_partials(task, count);
         task->has_pending = true;
     }
     if (rc < 0)
-        return diag != NULL && diag->code == rc ? rc : diag_set(diag, rc, "stage %s, %s-%d at offset %lld: %s", task->stage->name,
-                        task->stage->input_topic, (int)task->partition, (long long)task->position, error_text(rc));
+        return diag != NULL && diag->code == rc
+                   ? rc
+                   : diag_set(diag, rc, "stage %s, %s-%d at offset %lld: %s", task->stage->name,
+                              task->stage->input_topic, (int)task->partition,
+                              (long long)task->position, error_text(rc));
     task->position = next < target ? next : target;
     task->moved = true;
     task_apply_marks(task);
     return 1;
 }
 
-int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms, struct diag *diag)
+int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms,
+                  struct diag *diag)
 {
     if (upstream_partition >= task->mark_count || watermark_ms == TIME_NONE)
         return 0;

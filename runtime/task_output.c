@@ -1,34 +1,44 @@
-/* task_output.c: where rows go when they leave the operators: outputs, partials, changelog, late rows, dead letters.
+/* task_output.c: where rows go when they leave the operators: outputs, partials, changelog, late
+ * rows, dead letters.
  *
- * Everything is encoded into the task's outs and nothing reaches the log before the commit sends them. Record timestamps: a row
- * that still has a source row keeps that record's timestamp; results and partials take the wall clock of the commit. */
+ * Everything is encoded into the task's outs and nothing reaches the log before the commit sends
+ * them. Record timestamps: a row that still has a source row keeps that record's timestamp; results
+ * and partials take the wall clock of the commit. */
 #include <stdio.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/hash.h"
 #include "runtime/task.h"
 
-/* Half of what a reader takes from one batch (record_batch.h), so that a row can still be read with headers and as a dead letter. */
+/* Half of what a reader takes from one batch (record_batch.h), so that a row can still be read with
+ * headers and as a dead letter. */
 enum { ROW_MAX_BYTES = 128 << 20 };
 
-static int add(struct task *task, struct port_out *out, int64_t timestamp_ms, struct bytes key, struct bytes value,
-               struct bytes headers, int32_t header_count)
+static int add(struct task *task, struct port_out *out, int64_t timestamp_ms, struct bytes key,
+               struct bytes value, struct bytes headers, int32_t header_count)
 {
     task->pending_bytes += key.size + value.size + headers.size + 16;
-    return task->port->ops->out_add(out, timestamp_ms, key, value, headers, header_count, task->diag);
+    return task->port->ops->out_add(out, timestamp_ms, key, value, headers, header_count,
+                                    task->diag);
 }
 
-static struct bytes view_of(const struct buf *buf) { return bytes_of(buf->data != NULL ? (const void *)buf->data : "", buf->size); }
+static struct bytes view_of(const struct buf *buf)
+{
+    return bytes_of(buf->data != NULL ? (const void *)buf->data : "", buf->size);
+}
 
-static int no_memory(struct task *task) { return diag_set(task->diag, ERR_NOMEM, "no memory for output of stage %s", task->stage->name); }
+static int no_memory(struct task *task)
+{
+    return diag_set(task->diag, ERR_NOMEM, "no memory for output of stage %s", task->stage->name);
+}
 
 static struct port_out *out_of(struct task *task, int32_t partition)
 {
     return task->single_out ? task->outs[0] : task->outs[partition];
 }
 
-/* Rows that keep their key keep their partition when both topics have as many; else the key decides, and null keys follow
- * their source partition. */
+/* Rows that keep their key keep their partition when both topics have as many; else the key
+ * decides, and null keys follow their source partition. */
 static int32_t row_partition(const struct task *task, const struct source_row *row)
 {
     int32_t count = task->stage->output_partitions;
@@ -43,8 +53,8 @@ static int sink_pass(struct task *task, const struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         const struct source_row *row = &batch->source[batch_row(batch, i)];
-        TRY(add(task, out_of(task, row_partition(task, row)), row->timestamp_ms, row->key, row->value, row->headers,
-                row->header_count));
+        TRY(add(task, out_of(task, row_partition(task, row)), row->timestamp_ms, row->key,
+                row->value, row->headers, row->header_count));
     }
     return 0;
 }
@@ -59,13 +69,15 @@ static int sink_rows(struct task *task, const struct batch *batch)
         if (!buf_ok(&task->value))
             return no_memory(task);
         if (task->value.size > ROW_MAX_BYTES) {
-            TRY(reject_add(&task->chain.rejects, at, "row_too_long", "the new row takes %zu bytes; the limit is %d", task->value.size, ROW_MAX_BYTES));
+            TRY(reject_add(&task->chain.rejects, at, "row_too_long",
+                           "the new row takes %zu bytes; the limit is %d", task->value.size,
+                           ROW_MAX_BYTES));
             continue;
         }
         task->counts.applied++;
         task->counts.out++;
-        TRY(add(task, out_of(task, row_partition(task, row)), row->timestamp_ms, row->key, view_of(&task->value),
-                row->headers, row->header_count));
+        TRY(add(task, out_of(task, row_partition(task, row)), row->timestamp_ms, row->key,
+                view_of(&task->value), row->headers, row->header_count));
     }
     return 0;
 }
@@ -76,18 +88,21 @@ static int sink_partials(struct task *task, const struct batch *batch)
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         uint32_t at = batch_row(batch, i);
         struct bytes group = batch->columns[0].text[at];
-        int32_t partition = group_partition(task->stage->view->group, group, task->stage->output_partitions, batch->arena, &task->text);
+        int32_t partition =
+            group_partition(task->stage->view->group, group, task->stage->output_partitions,
+                            batch->arena, &task->text);
         buf_clear(&task->key);
         group_store_key(&task->key, batch->columns[1].i64[at], group);
         if (!buf_ok(&task->key))
             return no_memory(task);
-        TRY(add(task, out_of(task, partition), task->now_ms, view_of(&task->key), batch->columns[2].text[at], none, 0));
+        TRY(add(task, out_of(task, partition), task->now_ms, view_of(&task->key),
+                batch->columns[2].text[at], none, 0));
     }
     return 0;
 }
 
-/* The partition of a result: murmur2 of its group's text, which is where its task lies unless the output topic has another
- * count or rows were placed by another text of the same group. */
+/* The partition of a result: murmur2 of its group's text, which is where its task lies unless the
+ * output topic has another count or rows were placed by another text of the same group. */
 static int32_t result_partition(struct task *task, const struct batch *batch, uint32_t row)
 {
     if (task->single_out)
@@ -110,7 +125,8 @@ static int sink_results(struct task *task, const struct batch *batch)
         json_encode_row(&task->value, view->value_names, batch->columns, row, false);
         if (!buf_ok(&task->key) || !buf_ok(&task->value))
             return no_memory(task);
-        TRY(add(task, out_of(task, result_partition(task, batch, row)), task->now_ms, view_of(&task->key), view_of(&task->value), none, 0));
+        TRY(add(task, out_of(task, result_partition(task, batch, row)), task->now_ms,
+                view_of(&task->key), view_of(&task->value), none, 0));
     }
     return 0;
 }
@@ -180,7 +196,8 @@ static int32_t begin_headers(struct task *task, const struct source_row *row)
     return added;
 }
 
-int task_dead_letter(struct task *task, const struct source_row *row, const char *error_class, const char *message)
+int task_dead_letter(struct task *task, const struct source_row *row, const char *error_class,
+                     const char *message)
 {
     int32_t added = begin_headers(task, row);
     added += add_text(&task->headers, "weir.error.class", error_class);
@@ -188,7 +205,8 @@ int task_dead_letter(struct task *task, const struct source_row *row, const char
     if (!buf_ok(&task->headers))
         return no_memory(task);
     task->counts.dead += row != NULL;
-    return add(task, task->dead, row != NULL ? row->timestamp_ms : task->now_ms, row != NULL ? row->key : (struct bytes){NULL, 0},
+    return add(task, task->dead, row != NULL ? row->timestamp_ms : task->now_ms,
+               row != NULL ? row->key : (struct bytes){NULL, 0},
                row != NULL ? row->value : view_of(&task->value), view_of(&task->headers),
                (row != NULL ? row->header_count : 0) + added);
 }
@@ -202,10 +220,12 @@ int task_late_row(struct task *task, const struct source_row *row, const struct 
     if (!buf_ok(&task->headers))
         return no_memory(task);
     task->counts.late++;
-    return add(task, task->late, row->timestamp_ms, row->key, row->value, view_of(&task->headers), row->header_count + added);
+    return add(task, task->late, row->timestamp_ms, row->key, row->value, view_of(&task->headers),
+               row->header_count + added);
 }
 
-/* A result that cannot be expressed (a sum of more than 38 digits): its group's columns are the dead letter's value. */
+/* A result that cannot be expressed (a sum of more than 38 digits): its group's columns are the
+ * dead letter's value. */
 int task_reject_result(void *context, const struct batch *batch, const struct reject *reject)
 {
     struct task *task = context;

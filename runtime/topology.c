@@ -1,8 +1,8 @@
 /* topology.c: the builder functions of weir.h.
  *
- * They only record what the user asked for, as a list of nodes with parents; nothing is parsed or opened here. The first
- * mistake is kept in the app (code and sentence) and every later call on the chain returns NULL, so that a program checks
- * once, at weir_app_check or weir_app_run. */
+ * They only record what the user asked for, as a list of nodes with parents; nothing is parsed or
+ * opened here. The first mistake is kept in the app (code and sentence) and every later call on the
+ * chain returns NULL, so that a program checks once, at weir_app_check or weir_app_run. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,13 +31,17 @@ SAME(WEIR_ETIMEOUT, ERR_TIMEOUT);
 SAME(WEIR_ESTATE, ERR_STATE);
 SAME(WEIR_EFULL, ERR_FULL);
 
-#define TEXT_OF(x) TEXT_OF_(x)
+#define TEXT_OF(x)  TEXT_OF_(x)
 #define TEXT_OF_(x) #x
 const char *weir_version(void)
 {
-    return TEXT_OF(WEIR_VERSION_MAJOR) "." TEXT_OF(WEIR_VERSION_MINOR) "." TEXT_OF(WEIR_VERSION_PATCH);
+    return TEXT_OF(WEIR_VERSION_MAJOR) "." TEXT_OF(WEIR_VERSION_MINOR) "." TEXT_OF(
+        WEIR_VERSION_PATCH);
 }
-const char *weir_strerror(int code) { return error_text(code); }
+const char *weir_strerror(int code)
+{
+    return error_text(code);
+}
 
 static int fail(struct weir_app *app, int code, const char *format, ...)
 {
@@ -55,7 +59,8 @@ static bool name_is_good(const char *name, size_t limit)
 {
     size_t size = name != NULL ? strlen(name) : 0;
     return size > 0 && size <= limit && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == size;
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
+               size;
 }
 
 static void fill_defaults(struct weir_options *options)
@@ -85,9 +90,11 @@ static void check_options(struct weir_app *app)
         fail(app, ERR_INVALID, "checkpoint_interval_ms must be 1 to %d, not %lld", INTERVAL_MAX_MS,
              (long long)options->checkpoint_interval_ms);
     if (options->batch_rows < 1 || options->batch_rows > BATCH_ROWS)
-        fail(app, ERR_INVALID, "batch_rows must be 1 to %d, not %d", BATCH_ROWS, (int)options->batch_rows);
+        fail(app, ERR_INVALID, "batch_rows must be 1 to %d, not %d", BATCH_ROWS,
+             (int)options->batch_rows);
     if (options->durability != WEIR_DURABILITY_COMMIT && options->durability != WEIR_DURABILITY_OS)
-        fail(app, ERR_INVALID, "durability must be WEIR_DURABILITY_COMMIT or WEIR_DURABILITY_OS, not %d",
+        fail(app, ERR_INVALID,
+             "durability must be WEIR_DURABILITY_COMMIT or WEIR_DURABILITY_OS, not %d",
              (int)options->durability);
     if (options->close_windows && !options->until_end)
         fail(app, ERR_INVALID, "close_windows needs until_end");
@@ -110,7 +117,8 @@ weir_app *weir_app_open(const char *name, const weir_options *options)
     }
     app->options.data = app->data;
     if (!name_is_good(name, APP_NAME_MAX))
-        fail(app, ERR_INVALID, "'%s' cannot name an app: 1 to %d characters of [A-Za-z0-9._-]", app->name, APP_NAME_MAX);
+        fail(app, ERR_INVALID, "'%s' cannot name an app: 1 to %d characters of [A-Za-z0-9._-]",
+             app->name, APP_NAME_MAX);
     check_options(app);
     return app;
 }
@@ -137,7 +145,10 @@ void weir_app_close(weir_app *app)
     free(app);
 }
 
-const char *weir_app_error(const weir_app *app) { return app != NULL ? app->diag.text : "no memory"; }
+const char *weir_app_error(const weir_app *app)
+{
+    return app != NULL ? app->diag.text : "no memory";
+}
 
 void weir_app_stop(weir_app *app)
 {
@@ -145,8 +156,8 @@ void weir_app_stop(weir_app *app)
         atomic_store(&app->stop, 1);
 }
 
-static struct weir_stream *add_node(struct weir_app *app, struct weir_stream *parent, enum node_kind kind,
-                                    const char *text, const char *extra)
+static struct weir_stream *add_node(struct weir_app *app, struct weir_stream *parent,
+                                    enum node_kind kind, const char *text, const char *extra)
 {
     if (app == NULL || app->error != 0)
         return NULL;
@@ -170,8 +181,8 @@ static struct weir_stream *add_node(struct weir_app *app, struct weir_stream *pa
 }
 
 /* A step on a stream that is not grouped: after an aggregate the chain ends in weir_to. */
-static struct weir_stream *add_step(struct weir_stream *stream, enum node_kind kind, const char *what,
-                                    const char *text, const char *extra)
+static struct weir_stream *add_step(struct weir_stream *stream, enum node_kind kind,
+                                    const char *what, const char *text, const char *extra)
 {
     if (stream == NULL)
         return NULL;
@@ -186,20 +197,27 @@ static struct weir_stream *add_step(struct weir_stream *stream, enum node_kind k
     }
     if (stream->kind == NODE_AGGREGATE) {
         fail(app, ERR_UNSUPPORTED,
-             "%s cannot follow an aggregate directly: write it with weir_to (emit final) and read that topic with weir_source", what);
+             "%s cannot follow an aggregate directly: write it with weir_to (emit final) and read "
+             "that topic with weir_source",
+             what);
         return NULL;
     }
     return add_node(app, stream, kind, text, extra);
 }
 
-weir_stream *weir_source(weir_app *app, const char *topic, weir_format format, const char *event_time)
+weir_stream *weir_source(weir_app *app, const char *topic, weir_format format,
+                         const char *event_time)
 {
     if (app == NULL)
         return NULL;
     if (format != WEIR_JSON)
-        fail(app, ERR_UNSUPPORTED, "source %s: format %d is not known; this version reads WEIR_JSON", topic ? topic : "", (int)format);
+        fail(app, ERR_UNSUPPORTED,
+             "source %s: format %d is not known; this version reads WEIR_JSON", topic ? topic : "",
+             (int)format);
     if (!name_is_good(topic, 249))
-        fail(app, ERR_INVALID, "'%s' cannot name a topic: 1 to 249 characters of [A-Za-z0-9._-], not . or ..", topic ? topic : "");
+        fail(app, ERR_INVALID,
+             "'%s' cannot name a topic: 1 to 249 characters of [A-Za-z0-9._-], not . or ..",
+             topic ? topic : "");
     struct weir_stream *node = add_node(app, NULL, NODE_SOURCE, topic, event_time);
     if (node != NULL)
         node->number_ms = WEIR_SECONDS(30);
@@ -215,7 +233,8 @@ weir_stream *weir_lateness(weir_stream *source, int64_t lateness_ms)
         return NULL;
     }
     if (lateness_ms < 0 || lateness_ms > WEIR_DAYS(36500)) {
-        fail(source->app, ERR_INVALID, "lateness of source %s: %lld ms is not between 0 and 100 years", source->text,
+        fail(source->app, ERR_INVALID,
+             "lateness of source %s: %lld ms is not between 0 and 100 years", source->text,
              (long long)lateness_ms);
         return NULL;
     }
@@ -233,8 +252,10 @@ weir_stream *weir_check(weir_stream *stream, const char *condition, const char *
     if (stream == NULL)
         return NULL;
     size_t size = error_class != NULL ? strlen(error_class) : 0;
-    if (size == 0 || size > CLASS_MAX || strspn(error_class, "abcdefghijklmnopqrstuvwxyz0123456789_") != size) {
-        fail(stream->app, ERR_INVALID, "weir_check: '%s' cannot be an error class: 1 to %d characters of [a-z0-9_]",
+    if (size == 0 || size > CLASS_MAX ||
+        strspn(error_class, "abcdefghijklmnopqrstuvwxyz0123456789_") != size) {
+        fail(stream->app, ERR_INVALID,
+             "weir_check: '%s' cannot be an error class: 1 to %d characters of [a-z0-9_]",
              error_class ? error_class : "", CLASS_MAX);
         return NULL;
     }
@@ -260,7 +281,8 @@ weir_stream *weir_tumbling(weir_stream *grouped, int64_t size_ms)
         return NULL;
     }
     if (size_ms <= 0 || size_ms > WEIR_DAYS(36500)) {
-        fail(grouped->app, ERR_INVALID, "a window of %lld ms is not between 1 ms and 100 years", (long long)size_ms);
+        fail(grouped->app, ERR_INVALID, "a window of %lld ms is not between 1 ms and 100 years",
+             (long long)size_ms);
         return NULL;
     }
     struct weir_stream *node = add_node(grouped->app, grouped, NODE_WINDOW, NULL, NULL);
@@ -278,7 +300,8 @@ weir_stream *weir_aggregate(weir_stream *grouped, const char *select_list)
         return NULL;
     }
     if (select_list == NULL || select_list[0] == '\0') {
-        fail(grouped->app, ERR_INVALID, "weir_aggregate needs a select list, for example \"count(*) AS events\"");
+        fail(grouped->app, ERR_INVALID,
+             "weir_aggregate needs a select list, for example \"count(*) AS events\"");
         return NULL;
     }
     return add_node(grouped->app, grouped, NODE_AGGREGATE, select_list, NULL);
@@ -288,12 +311,15 @@ weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode)
 {
     if (aggregate == NULL)
         return NULL;
-    if (aggregate->kind != NODE_AGGREGATE || (mode != WEIR_EMIT_CHANGES && mode != WEIR_EMIT_FINAL)) {
-        fail(aggregate->app, ERR_STATE, "weir_emit belongs on an aggregate and takes WEIR_EMIT_CHANGES or WEIR_EMIT_FINAL");
+    if (aggregate->kind != NODE_AGGREGATE ||
+        (mode != WEIR_EMIT_CHANGES && mode != WEIR_EMIT_FINAL)) {
+        fail(aggregate->app, ERR_STATE,
+             "weir_emit belongs on an aggregate and takes WEIR_EMIT_CHANGES or WEIR_EMIT_FINAL");
         return NULL;
     }
     if (mode == WEIR_EMIT_FINAL && aggregate->parent->kind != NODE_WINDOW) {
-        fail(aggregate->app, ERR_INVALID, "emit final needs a window: a group without one never ends");
+        fail(aggregate->app, ERR_INVALID,
+             "emit final needs a window: a group without one never ends");
         return NULL;
     }
     aggregate->emit = mode;
@@ -309,7 +335,10 @@ int weir_to(weir_stream *stream, const char *topic)
         return app->error;
     /* 249 characters less the longest thing that is added: <app>- … -repartition */
     if (!name_is_good(topic, 130))
-        return fail(app, ERR_INVALID, "'%s' cannot name an output: 1 to 130 characters of [A-Za-z0-9._-], not . or ..", topic ? topic : "");
+        return fail(
+            app, ERR_INVALID,
+            "'%s' cannot name an output: 1 to 130 characters of [A-Za-z0-9._-], not . or ..",
+            topic ? topic : "");
     if (stream->kind == NODE_GROUP || stream->kind == NODE_WINDOW)
         return fail(app, ERR_STATE, "weir_to %s: a group has no rows: aggregate it first", topic);
     for (const struct sink *other = app->sinks; other != NULL; other = other->next)

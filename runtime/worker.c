@@ -1,12 +1,15 @@
 /* worker.c: a thread that owns tasks, and the commit of all of them as one transaction.
  *
- * The loop: read marks from the progress topic, poll the tasks, commit when due. A commit is due when the interval is over, when
- * the input is drained, or when the outs are full. It runs on this thread up to the request: flush the operators, append changelogs,
- * outputs and progress as one transaction, ask for the decision. The decision itself (flush, one synced meta transaction) happens on
- * the log's thread while this one goes on with the next rows; at most one commit is in flight.
+ * The loop: read marks from the progress topic, poll the tasks, commit when due. A commit is due
+ * when the interval is over, when the input is drained, or when the outs are full. It runs on this
+ * thread up to the request: flush the operators, append changelogs, outputs and progress as one
+ * transaction, ask for the decision. The decision itself (flush, one synced meta transaction)
+ * happens on the log's thread while this one goes on with the next rows; at most one commit is in
+ * flight.
  *
- * Progress records are appended last, since they carry the end offsets of what was written before them. A commit that fails ends the
- * run: what is in memory is thrown away and the next start restores from the last decision. */
+ * Progress records are appended last, since they carry the end offsets of what was written before
+ * them. A commit that fails ends the run: what is in memory is thrown away and the next start
+ * restores from the last decision. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +20,9 @@
 #include "runtime/run.h"
 
 enum {
-    POLLS_PER_TURN = 16,              /* reads of one task before the next task and the clock have their turn */
+    POLLS_PER_TURN = 16, /* reads of one task before the next task and the clock have their turn */
     OVER_MIN_ENTRIES = 2 * BATCH_ROWS,
-    IDLE_WAIT_MS = 50,                /* how often an idle worker looks whether it should stop */
+    IDLE_WAIT_MS = 50, /* how often an idle worker looks whether it should stop */
     PROGRESS_ROWS = 256,
 };
 
@@ -68,9 +71,11 @@ static int watch_inputs(struct worker *worker)
     struct run *run = worker->run;
     const struct port_ops *ops = run->port->ops;
     for (; worker->watch_count <= worker->task_count; worker->watch_count++) {
-        const struct task *task = worker->watch_count < worker->task_count ? worker->tasks[worker->watch_count] : NULL;
-        int id = ops->watch(run->port, task != NULL ? task->stage->input_topic : run->plan->progress_topic,
-                            task != NULL ? task->partition : 0, waker_wake, &worker->waker, &worker->diag);
+        const struct task *task =
+            worker->watch_count < worker->task_count ? worker->tasks[worker->watch_count] : NULL;
+        int id = ops->watch(
+            run->port, task != NULL ? task->stage->input_topic : run->plan->progress_topic,
+            task != NULL ? task->partition : 0, waker_wake, &worker->waker, &worker->diag);
         if (id < 0)
             return id;
         worker->watch_ids[worker->watch_count] = id;
@@ -84,7 +89,8 @@ static void unwatch_inputs(struct worker *worker)
     while (worker->watch_count > 0) {
         uint32_t i = --worker->watch_count;
         const struct task *task = i < worker->task_count ? worker->tasks[i] : NULL;
-        run->port->ops->unwatch(run->port, task != NULL ? task->stage->input_topic : run->plan->progress_topic,
+        run->port->ops->unwatch(run->port,
+                                task != NULL ? task->stage->input_topic : run->plan->progress_topic,
                                 task != NULL ? task->partition : 0, worker->watch_ids[i]);
     }
 }
@@ -94,7 +100,8 @@ static int open_tasks(struct worker *worker)
     struct run *run = worker->run;
     for (uint32_t i = 0; i < worker->task_count; i++) {
         struct task *task = worker->tasks[i];
-        const struct progress *progress = progress_set_find(&run->progress, task->stage->name, task->partition);
+        const struct progress *progress =
+            progress_set_find(&run->progress, task->stage->name, task->partition);
         TRY(task_open(task, run->plan, run->port, progress, &worker->diag));
         if (task->stage->input != INPUT_PARTIALS)
             continue;
@@ -102,7 +109,8 @@ static int open_tasks(struct worker *worker)
         for (int32_t u = 0; u < upstream->partitions; u++) {
             const struct progress *from = progress_set_find(&run->progress, upstream->name, u);
             if (from != NULL && (uint32_t)task->partition < from->end_count)
-                TRY(task_add_mark(task, (uint32_t)u, from->ends[task->partition], from->watermark_ms, &worker->diag));
+                TRY(task_add_mark(task, (uint32_t)u, from->ends[task->partition],
+                                  from->watermark_ms, &worker->diag));
         }
         task_apply_marks(task);
     }
@@ -135,13 +143,17 @@ static int worker_open(struct worker *worker)
     buf_init(&id, 0);
     buf_printf(&id, "%s-%d", run->app->name, worker->index);
     buf_u8(&id, 0);
-    int rc = buf_ok(&id) ? ops->txn_open(run->port, (const char *)id.data, &worker->txn, &worker->diag) : ERR_NOMEM;
+    int rc = buf_ok(&id)
+                 ? ops->txn_open(run->port, (const char *)id.data, &worker->txn, &worker->diag)
+                 : ERR_NOMEM;
     buf_deinit(&id);
     TRY(rc);
     TRY(open_tasks(worker));
-    TRY(ops->out_open(run->port, run->plan->progress_topic, 0, &worker->progress_out, &worker->diag));
+    TRY(ops->out_open(run->port, run->plan->progress_topic, 0, &worker->progress_out,
+                      &worker->diag));
     worker->progress_position = run->progress.next_offset;
-    TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, worker->progress_position, &worker->progress_reader, &worker->diag));
+    TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, worker->progress_position,
+                         &worker->progress_reader, &worker->diag));
     TRY(participate(worker));
     worker->last_commit_ns = clock_mono_ns();
     return watch_inputs(worker);
@@ -167,10 +179,12 @@ static int apply_progress(struct worker *worker, const struct source_row *row)
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < worker->task_count; i++) {
         struct task *task = worker->tasks[i];
-        if (task->stage->input != INPUT_PARTIALS || (uint32_t)task->partition >= progress.end_count ||
+        if (task->stage->input != INPUT_PARTIALS ||
+            (uint32_t)task->partition >= progress.end_count ||
             strcmp(worker->run->plan->stages[task->stage->upstream].name, progress.stage) != 0)
             continue;
-        rc = task_add_mark(task, (uint32_t)progress.partition, progress.ends[task->partition], progress.watermark_ms, &worker->diag);
+        rc = task_add_mark(task, (uint32_t)progress.partition, progress.ends[task->partition],
+                           progress.watermark_ms, &worker->diag);
         task_apply_marks(task);
     }
     progress_deinit(&progress);
@@ -183,7 +197,8 @@ static int follow_progress(struct worker *worker)
     for (;;) {
         uint32_t count;
         int64_t next;
-        TRY(worker->run->port->ops->reader_read(worker->progress_reader, rows, PROGRESS_ROWS, &count, &next, &worker->diag));
+        TRY(worker->run->port->ops->reader_read(worker->progress_reader, rows, PROGRESS_ROWS,
+                                                &count, &next, &worker->diag));
         for (uint32_t i = 0; i < count; i++)
             TRY(apply_progress(worker, &rows[i]));
         if (next == worker->progress_position)
@@ -201,7 +216,8 @@ static void commit_decided(void *context, int code)
     waker_wake(&worker->waker);
 }
 
-static int add_progress(struct worker *worker, struct task *task, struct buf *key, struct buf *value, struct port_position *position)
+static int add_progress(struct worker *worker, struct task *task, struct buf *key,
+                        struct buf *value, struct port_position *position)
 {
     struct progress progress;
     task_progress(task, &progress);
@@ -214,8 +230,9 @@ static int add_progress(struct worker *worker, struct task *task, struct buf *ke
     memcpy(position->topic, task->stage->input_topic, sizeof position->topic);
     position->partition = task->partition;
     position->offset = task->position;
-    return worker->run->port->ops->out_add(worker->progress_out, task->now_ms, bytes_of(key->data, key->size),
-                                           bytes_of(value->data, value->size), (struct bytes){NULL, 0}, 0, &worker->diag);
+    return worker->run->port->ops->out_add(
+        worker->progress_out, task->now_ms, bytes_of(key->data, key->size),
+        bytes_of(value->data, value->size), (struct bytes){NULL, 0}, 0, &worker->diag);
 }
 
 static int send_progress(struct worker *worker)
@@ -235,7 +252,8 @@ static int send_progress(struct worker *worker)
     if (rc == 0)
         rc = ops->txn_send(worker->txn, worker->progress_out, &end, &worker->diag);
     if (rc == 0)
-        rc = ops->txn_positions(worker->txn, worker->run->app->name, positions, count, &worker->diag);
+        rc = ops->txn_positions(worker->txn, worker->run->app->name, positions, count,
+                                &worker->diag);
     buf_deinit(&key);
     buf_deinit(&value);
     free(positions);
@@ -299,7 +317,8 @@ static int finish_commit(struct worker *worker)
         return 0;
     worker->in_flight = false;
     if (code < 0)
-        return diag_set(&worker->diag, code, "app %s: a commit failed: %s", worker->run->app->name, error_text(code));
+        return diag_set(&worker->diag, code, "app %s: a commit failed: %s", worker->run->app->name,
+                        error_text(code));
     crash_point("commit_decided");
     run_committed(worker->run, worker->tasks, worker->in_commit, worker->task_count);
     bool want_checkpoint = false;
@@ -320,7 +339,8 @@ static bool is_full(const struct worker *worker)
         const struct task *task = worker->tasks[i];
         const struct op *group = chain_group(&task->chain);
         bytes += task->pending_bytes;
-        if (group != NULL && !task->has_store && op_group_bytes(group) > worker->run->partials_limit_bytes)
+        if (group != NULL && !task->has_store &&
+            op_group_bytes(group) > worker->run->partials_limit_bytes)
             return true;
     }
     return bytes > worker->run->pending_limit_bytes;
@@ -339,14 +359,16 @@ static bool has_pending(const struct worker *worker, bool *only_moved)
     return pending;
 }
 
-/* Over twice the budget: first commit what is dirty and let the store take it, then forget it, then read on. A table that holds little
- * is never over, since its own slots may be what is large. 1: wait; 0: read. */
+/* Over twice the budget: first commit what is dirty and let the store take it, then forget it, then
+ * read on. A table that holds little is never over, since its own slots may be what is large. 1:
+ * wait; 0: read. */
 static int table_is_over(struct worker *worker, struct task *task)
 {
     const struct op *group = chain_group(&task->chain);
     size_t limit = 2 * worker->run->table_budget_bytes;
     bool over;
-    if (!task->has_store || group == NULL || op_group_bytes(group) <= limit || op_group_entries(group) <= OVER_MIN_ENTRIES)
+    if (!task->has_store || group == NULL || op_group_bytes(group) <= limit ||
+        op_group_entries(group) <= OVER_MIN_ENTRIES)
         return 0;
     TRY(task_trim(task, worker->run->table_budget_bytes, &over, &worker->diag));
     if (op_group_bytes(group) <= limit || op_group_entries(group) <= OVER_MIN_ENTRIES)
@@ -421,7 +443,8 @@ static int worker_turn(struct worker *worker, bool ending)
     return 0;
 }
 
-/* The log's thread may still call commit_decided: the transaction must not go away before it did. */
+/* The log's thread may still call commit_decided: the transaction must not go away before it did.
+ */
 static void await_decision(struct worker *worker)
 {
     while (worker->in_flight && atomic_load(&worker->commit_done) == COMMIT_PENDING)
