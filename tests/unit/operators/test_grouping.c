@@ -450,6 +450,7 @@ static void run_random(int64_t window_ms, uint64_t seed)
             continue;
         }
         size_t expected = 0;
+        buf_u8(&h->out, ' '); /* so that each line stands between blanks */
         commit(h);
         for (int w = 0; w < WINDOWS; w++)
             for (int key = 0; key < KEYS; key++) {
@@ -459,9 +460,9 @@ static void run_random(int64_t window_ms, uint64_t seed)
                 changed[w][key] = false;
                 expected++;
                 int size = window_ms > 0
-                               ? snprintf(line, sizeof line, "%d/k%d=%" PRId64 ",%" PRId64 " ",
+                               ? snprintf(line, sizeof line, " %d/k%d=%" PRId64 ",%" PRId64 " ",
                                           w * 1000, key, counts[w][key], sums[w][key])
-                               : snprintf(line, sizeof line, "k%d=%" PRId64 ",%" PRId64 " ", key,
+                               : snprintf(line, sizeof line, " k%d=%" PRId64 ",%" PRId64 " ", key,
                                           counts[w][key], sums[w][key]);
                 if (memmem(h->out.data, h->out.size, line, (size_t)size) == NULL)
                     fail_msg("step %d: no %s in %.*s", step, line, (int)h->out.size,
