@@ -3,6 +3,7 @@
  * view.json holds the builder calls that made the view; reading it back makes them again on an app
  * that is never run, so there is one compiler and one printer for what the engine writes and what a
  * person looks at. */
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,7 +139,9 @@ int store_view_open(const char *state_dir, struct store_view **result, struct di
     char path[4096], *text = NULL;
     size_t size;
     snprintf(path, sizeof path, "%s/view.json", state_dir);
-    TRY(io_read_file(path, VIEW_FILE_LIMIT, &text, &size, diag));
+    int read = io_read_file(path, VIEW_FILE_LIMIT, &text, &size, diag);
+    if (read < 0)
+        return errno == ENOENT ? diag_set(diag, ERR_NOT_FOUND, "there is no %s", path) : read;
     struct store_view *view = calloc(1, sizeof *view);
     json_t *object = json_loadb(text, size, 0, NULL);
     free(text);
@@ -210,22 +213,45 @@ static int time_of(const struct variant *value, int64_t *time_ms)
                                        : ERR_INVALID;
 }
 
+static int double_of(const struct variant *value, double *number)
+{
+    struct numeric exact;
+    if (value->kind == VARIANT_INT)
+        *number = (double)value->i64;
+    else if (value->kind == VARIANT_NUMBER &&
+             numeric_parse(bytes_of(value->data, value->size), &exact) == 0)
+        *number = numeric_to_double(exact);
+    else
+        return ERR_INVALID;
+    return 0;
+}
+
+/* A key's columns are written by the type of the view's column where a variant would be written as another kind. */
+static int convert_column(const struct view *view, uint32_t index, struct column *column,
+                          struct arena *arena, struct diag *diag)
+{
+    enum col_type type = view->group->group_types[index];
+    const struct variant *value = &column->variant[0];
+    struct column typed;
+    if ((type != COL_TIMESTAMPTZ && type != COL_DOUBLE) || value->kind == VARIANT_NULL)
+        return 0;
+    TRY(column_alloc(&typed, type, 1, false, arena));
+    int rc = type == COL_DOUBLE ? double_of(value, &typed.f64[0]) : time_of(value, &typed.i64[0]);
+    if (rc < 0)
+        return diag_set(diag, ERR_INVALID, "%s is not a %s", view->column_names[index],
+                        type == COL_DOUBLE ? "number" : "time");
+    *column = typed;
+    return 0;
+}
+
 /* columns: the group columns as variants, then window_start. */
 static int encode_key(const struct view *view, struct column *columns, struct arena *arena,
                       struct buf *key, struct diag *diag)
 {
     uint32_t count = view->group->groups->count;
     int64_t start = WINDOW_NONE;
-    for (uint32_t i = 0; i < count; i++) {
-        if (view->group->group_types[i] != COL_TIMESTAMPTZ ||
-            columns[i].variant[0].kind == VARIANT_NULL)
-            continue;
-        struct column time;
-        TRY(column_alloc(&time, COL_TIMESTAMPTZ, 1, false, arena));
-        if (time_of(&columns[i].variant[0], &time.i64[0]) < 0)
-            return diag_set(diag, ERR_INVALID, "%s is not a time", view->column_names[i]);
-        columns[i] = time;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        TRY(convert_column(view, i, &columns[i], arena, diag));
     if (view->is_windowed && time_of(&columns[count].variant[0], &start) < 0)
         return diag_set(diag, ERR_INVALID,
                         "the key needs window_start, for example "
@@ -275,7 +301,8 @@ int store_view_key(struct store_view *view, const char *text, struct buf *key, s
         TRY(decode_object(view, text, columns, diag));
         return encode_key(view->view, columns, &view->arena, key, diag);
     }
-    if (count != 1 || view->view->is_windowed)
+    enum col_type type = view->view->group->group_types[0];
+    if (count != 1 || view->view->is_windowed || (type != COL_TEXT && type != COL_VARIANT))
         return diag_set(diag, ERR_INVALID,
                         "the key of this view is a JSON object, as its records' keys print");
     TRY(column_alloc(&columns[0], COL_VARIANT, 1, false, &view->arena));

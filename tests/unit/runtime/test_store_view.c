@@ -191,6 +191,12 @@ static void test_boolean_keys(void **state)
     static const struct query q = {NULL, "x > 2 AS large", "count(*) AS n", 1000};
     check_query(*state, &q, 4);
 }
+static void test_double_keys(void **state)
+{
+    static const struct query q = {NULL, "x::float8 AS x", "count(*) AS n", 0};
+    check_query(*state, &q, 6);
+}
+
 /* One pair by hand: the key, then its row. */
 static void test_by_hand(void **state)
 {
@@ -299,7 +305,7 @@ static void test_round_trip(void **state)
     assert_int_equal(store_view_remove(dir, NULL), 0);
     assert_int_not_equal(access(path, F_OK), 0);
     assert_int_equal(store_view_remove(dir, NULL), 0);
-    assert_true(store_view_open(dir, &view, NULL) < 0);
+    assert_int_equal(store_view_open(dir, &view, NULL), ERR_NOT_FOUND);
     free(path);
     plan_destroy(plan);
     weir_app_close(app);
@@ -348,6 +354,7 @@ int main(void)
         TEST(test_numeric_keys),
         TEST(test_time_keys),
         TEST(test_boolean_keys),
+        TEST(test_double_keys),
         TEST(test_by_hand),
         TEST(test_bad_keys),
         TEST(test_bad_keys_of_several_columns),
