@@ -62,11 +62,6 @@ static int compile_condition(struct compile *c, const struct weir_stream *node)
     TRY(in_context(c->diag,
                    expr_parse_condition(node->text, &c->scope, &params->condition, c->diag),
                    c->view, what));
-    enum col_type type = expr_type(params->condition);
-    if (type != COL_BOOLEAN && type != COL_VARIANT)
-        return diag_set(c->diag, ERR_INVALID,
-                        "stream to %s: %s: the condition is of type %s, not boolean: %s",
-                        c->view->sink->topic, what, col_type_name(type), node->text);
     return 0;
 }
 

@@ -45,8 +45,7 @@ void run_fail(struct run *run, int code, const struct diag *diag)
     atomic_store(&run->failed, true);
     pthread_cond_broadcast(&run->changed);
     pthread_mutex_unlock(&run->mutex);
-    for (int i = 0; i < run->worker_count; i++)
-        waker_wake(&run->workers[i].waker);
+    run_wake_workers(run);
 }
 
 void run_committed(struct run *run, struct task *const *tasks, const bool *in_commit,
