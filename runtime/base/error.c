@@ -81,8 +81,9 @@ int diag_errno(struct diag *diag, const char *format, ...)
     va_end(arguments);
     char reason[128];
     size_t length = strlen(diag->text);
-    snprintf(diag->text + length, sizeof diag->text - length, ": %s",
-             errno_text(saved, reason, sizeof reason));
+    snprintf(diag->text + length, sizeof diag->text - length, ": %s%s",
+             errno_text(saved, reason, sizeof reason),
+             saved == EMFILE ? " (raise the limit: ulimit -n)" : "");
     errno = saved;
     return code;
 }

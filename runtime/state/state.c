@@ -79,7 +79,8 @@ int state_error(const struct state *state, struct diag *diag, int lmdb_code, con
         code = ERR_IO;
         break;
     }
-    return diag_set(diag, code, "%s %s: %s", what, state->path, mdb_strerror(lmdb_code));
+    return diag_set(diag, code, "%s %s: %s%s", what, state->path, mdb_strerror(lmdb_code),
+                    lmdb_code == EMFILE ? " (raise the limit: ulimit -n)" : "");
 }
 
 /* ---- the registry: one handle per store and process ---- */
