@@ -129,8 +129,7 @@ struct decision {
 static void decided(void *context, int code)
 {
     struct decision *decision = context;
-    atomic_store(&decision->code, code < 0 ? code : 0);
-    waker_wake(&decision->waker);
+    waker_answer(&decision->waker, &decision->code, code < 0 ? code : 0);
 }
 
 static int commit_and_wait(struct run *run, struct port_txn *txn, struct port_out *out,

@@ -39,6 +39,9 @@ void waker_init(struct waker *waker)
 
 void waker_deinit(struct waker *waker)
 {
+    /* Whoever is about to leave waker_answer leaves it first. */
+    pthread_mutex_lock(&waker->mutex);
+    pthread_mutex_unlock(&waker->mutex);
     pthread_cond_destroy(&waker->cond);
     pthread_mutex_destroy(&waker->mutex);
 }
@@ -47,6 +50,15 @@ void waker_wake(void *context)
 {
     struct waker *waker = context;
     pthread_mutex_lock(&waker->mutex);
+    waker->is_set = true;
+    pthread_cond_signal(&waker->cond);
+    pthread_mutex_unlock(&waker->mutex);
+}
+
+void waker_answer(struct waker *waker, atomic_int *answer, int value)
+{
+    pthread_mutex_lock(&waker->mutex);
+    atomic_store(answer, value);
     waker->is_set = true;
     pthread_cond_signal(&waker->cond);
     pthread_mutex_unlock(&waker->mutex);
@@ -212,8 +224,7 @@ static int follow_progress(struct worker *worker)
 static void commit_decided(void *context, int code)
 {
     struct worker *worker = context;
-    atomic_store(&worker->commit_done, code < 0 ? code : 0);
-    waker_wake(&worker->waker);
+    waker_answer(&worker->waker, &worker->commit_done, code < 0 ? code : 0);
 }
 
 static int add_progress(struct worker *worker, struct task *task, struct buf *key,
