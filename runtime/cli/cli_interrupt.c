@@ -16,8 +16,8 @@
 
 enum { PATIENCE_S = 2 };
 
-/* The handler runs on whichever thread the signal reaches. */
-static _Atomic bool noted;
+/* When the first signal came; 0: none yet. One word, since the handler runs on whichever thread a
+ * signal reaches, on two at once when two come close together. */
 static _Atomic int64_t noted_s;
 static int event_fd = -1;
 
@@ -33,17 +33,15 @@ static int64_t now_s(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
+    return now.tv_sec + 1; /* never 0 */
 }
 
 static void on_signal(int number)
 {
     (void)number;
     int saved_errno = errno;
-    int64_t now = now_s();
-    if (!atomic_exchange(&noted, true))
-        atomic_store(&noted_s, now);
-    else if (now - atomic_load(&noted_s) >= PATIENCE_S)
+    int64_t now = now_s(), first = 0;
+    if (!atomic_compare_exchange_strong(&noted_s, &first, now) && now - first >= PATIENCE_S)
         _exit(EXIT_INTERRUPTED);
     interrupt_wake(NULL);
     errno = saved_errno;
@@ -61,7 +59,7 @@ void interrupt_install(void)
 
 bool interrupted(void)
 {
-    return noted;
+    return atomic_load(&noted_s) != 0;
 }
 
 int interrupt_fd(void)
