@@ -308,12 +308,10 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
         TRY(batch_drop_rejected(&batch, call->rejects, first, arena));
     }
     if (params->window_ms > 0) {
-        uint32_t first = call->rejects->count;
         starts = arena_alloc(arena, (batch.selected_count + 1) * sizeof *starts);
         if (starts == NULL)
             return ERR_NOMEM;
         TRY(assign_windows(params, call, &batch, starts));
-        must(call->rejects->count >= first);
     }
     TRY(encode_groups(params, call, &batch, groups, starts, keys));
     if (batch.selected_count == 0)
