@@ -22,8 +22,6 @@ struct agg_entry {
     uint64_t hash;
     uint8_t is_dirty;              /* on the dirty list */
     uint8_t is_new;                /* created by a probe and not initialised from the store yet: the owner clears it */
-    uint8_t owner_flags;           /* free for the owner */
-    uint8_t in_flight;             /* written to a commit that is not decided yet */
     uint16_t units;                /* private from here to row: size of the entry in 8-byte units */
     uint8_t is_live, key_is_outside;
     uint64_t row[];                /* the accumulators, then the key when it is short */
