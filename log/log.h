@@ -31,6 +31,11 @@ struct log_options {
     int64_t segment_bytes;        /* default of topics; 0: 1 GiB */
     int64_t segment_ms;           /* default of topics; 0: 7 days */
     int32_t flush_interval_ms;    /* an unflushed tail nobody waits for is flushed within this; 0: 5 */
+    int32_t keeper_interval_ms;   /* how often retention, compaction and expiry are looked at; 0: 15 s; -1: never by itself */
+    int64_t cleaner_memory_bytes; /* of a compaction's table of keys; 0: 64 MiB */
+    int64_t cleaner_bytes_per_s;  /* a compaction reads and writes at most so much; 0: 64 MiB; -1: no limit */
+    int64_t offsets_retention_ms; /* offsets of a group without members are kept so long; 0: 7 days */
+    int64_t producer_expiry_ms;   /* an idle idempotent producer is remembered so long; 0: 24 h */
 };
 
 /* Opens DIR: lock (ERR_BUSY names the pid), FORMAT (ERR_UNSUPPORTED for unknown bits), meta, tails, decided transactions

@@ -46,6 +46,8 @@ static const char *const table_names[META_TABLE_COUNT] = {
     [META_DECISIONS] = "decisions",
     [META_OFFSETS] = "offsets",
     [META_COUNTERS] = "counters",
+    [META_CLEANED] = "cleaned",
+    [META_GROUPS] = "groups",
 };
 
 struct meta {

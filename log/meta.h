@@ -25,6 +25,8 @@ enum meta_table {
     META_DECISIONS,    /* sequence number → struct meta_decision */
     META_OFFSETS,      /* group, topic id, partition → offset, commit time, metadata */
     META_COUNTERS,     /* name → number */
+    META_CLEANED,      /* topic id, partition → what compaction did so far */
+    META_GROUPS,       /* group → generation, since when it is empty */
     META_TABLE_COUNT
 };
 

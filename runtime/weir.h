@@ -63,7 +63,11 @@ enum {
     WEIR_ESTOPPED = -12,    /* an earlier failure stopped the writer */
     WEIR_ETIMEOUT = -13,
     WEIR_ESTATE = -14,      /* a call out of order, or a changed plan */
-    WEIR_EFULL = -15        /* disk full */
+    WEIR_EFULL = -15,       /* disk full */
+    WEIR_EREADONLY = -16,   /* the directory, or the handle, takes no writes */
+    WEIR_ESEQUENCE = -17,   /* an idempotent producer's batch does not continue where its last one ended */
+    WEIR_EREBALANCE = -18,  /* the group is sharing its partitions anew */
+    WEIR_EMEMBER = -19      /* not a member of the group any more */
 };
 /* A short constant text for a code; never NULL. */
 WEIR_API const char *weir_strerror(int code);

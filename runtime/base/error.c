@@ -107,6 +107,10 @@ const char *error_text(int code)
         [-ERR_TIMEOUT] = "timed out",
         [-ERR_STATE] = "called out of order",
         [-ERR_FULL] = "disk or map full",
+        [-ERR_READ_ONLY] = "read-only",
+        [-ERR_SEQUENCE] = "out of sequence",
+        [-ERR_REBALANCE] = "the group is rebalancing",
+        [-ERR_MEMBER] = "unknown member or stale generation",
     };
     if (code > 0 || code < -(int)(sizeof texts / sizeof texts[0] - 1))
         return "unknown error";

@@ -33,6 +33,10 @@ enum {
     ERR_TIMEOUT = -13,
     ERR_STATE = -14,      /* a call that is out of order */
     ERR_FULL = -15,       /* disk or map full */
+    ERR_READ_ONLY = -16,  /* the directory, or the handle, takes no writes */
+    ERR_SEQUENCE = -17,   /* an idempotent producer's batch does not continue where its last one ended */
+    ERR_REBALANCE = -18,  /* the group is sharing its partitions anew: join again */
+    ERR_MEMBER = -19,     /* no such member in the group, or of an older generation */
 };
 
 /* One sentence about the last failure. The caller owns it; every function that takes one accepts NULL. */
