@@ -1,10 +1,9 @@
-/* config.c: the configuration keys of a topic: one table, from which checking, defaults and help
- * come.
+/* config.c: a topic's configuration: values checked, merged, stored as text, and made effective.
  *
- * A topic stores only what its creator set, as text; effective values are computed when a topic is
- * loaded or altered. Adding a key is one line in the table and, when the log itself acts on it, one
- * line in config_effective. Keys that Kafka has keep Kafka's name and meaning; ours begin with
- * "weir.". */
+ * A topic stores only what its creator set, as text; effective values are computed from the table
+ * of keys (config_key.c) when a topic is loaded or altered. So a default that a newer version
+ * changes changes for every topic that did not set it, and a key that this version does not know
+ * stays stored. */
 #include "log/log_internal.h"
 
 #include <errno.h>
@@ -13,82 +12,120 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum config_kind { KIND_NUMBER, KIND_BOOL, KIND_POLICY, KIND_TEXT };
-
-enum { TEXT_LIMIT_BYTES = 4096, SEGMENT_BYTES_MIN = 256, KEY_COUNT = 7 };
-
-static const struct config_key {
-    const char *name;
-    enum config_kind kind;
-    int64_t min, max;
-    const char *fallback; /* NULL: none; "" in numbers: from struct log_options */
-} keys[KEY_COUNT] = {
-    {"cleanup.policy", KIND_POLICY, 0, 0, "delete"},
-    {"max.message.bytes", KIND_NUMBER, 0, 1 << 30, "104857600"},
-    {"message.timestamp.after.max.ms", KIND_NUMBER, 0, INT64_MAX, "3600000"},
-    /* Positions in .index are 32 bits; a marker may follow the last batch. */
-    {"segment.bytes", KIND_NUMBER, SEGMENT_BYTES_MIN, INT32_MAX, ""},
-    {"segment.ms", KIND_NUMBER, 1, INT64_MAX, ""},
-    {"weir.internal", KIND_BOOL, 0, 0, "false"},
-    {"weir.partitioned.by", KIND_TEXT, 0, 0, NULL},
-};
-
-const char *config_key(size_t i)
-{
-    return i < KEY_COUNT ? keys[i].name : NULL;
-}
-
-static const struct config_key *find_key(const char *name)
-{
-    for (size_t i = 0; i < KEY_COUNT; i++)
-        if (strcmp(keys[i].name, name) == 0)
-            return &keys[i];
-    return NULL;
-}
-
 /* ---- checking ---- */
 
 static int parse_number(const char *text, int64_t *value)
 {
     char *end;
+    const char *digits = text[0] == '-' ? text + 1 : text;
+    if (*digits < '0' || *digits > '9') /* strtoll would take blanks and a plus */
+        return ERR_INVALID;
     errno = 0;
     long long parsed = strtoll(text, &end, 10);
-    if (text[0] == '\0' || *end != '\0' || errno != 0 || text[0] == ' ')
+    if (*end != '\0' || errno != 0)
         return ERR_INVALID;
     *value = parsed;
     return 0;
 }
 
+/* Digits with at most one point. Not strtod: what it takes for a point depends on the locale of the
+ * program that we are part of. */
+static int parse_ratio(const char *text, double *value)
+{
+    enum { DIGITS_MAX = 15 }; /* so many are exact in a double */
+    int64_t digits = 0, scale = 1;
+    int count = 0;
+    bool point = false;
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at == '.' && !point) {
+            point = true;
+            continue;
+        }
+        if (*at < '0' || *at > '9' || ++count > DIGITS_MAX)
+            return ERR_INVALID;
+        digits = digits * 10 + (*at - '0');
+        scale *= point ? 10 : 1;
+    }
+    if (count == 0)
+        return ERR_INVALID;
+    *value = (double)digits / (double)scale;
+    return 0;
+}
+
+/* Whether word, of size bytes, is one of the words in list, which have `between` between them. */
+static bool has_word(const char *list, const char *between, const char *word, size_t size)
+{
+    for (const char *at = list; *at != '\0';) {
+        size_t length = strcspn(at, between);
+        if (length == size && memcmp(at, word, size) == 0)
+            return true;
+        at += length + strspn(at + length, between);
+    }
+    return false;
+}
+
+static bool policy_has(const char *policy, const char *word)
+{
+    return has_word(policy, ", ", word, strlen(word));
+}
+
+/* One or two words, a comma between them, and blanks as Kafka allows them. */
 static bool is_policy(const char *text)
 {
-    return strcmp(text, "delete") == 0 || strcmp(text, "compact") == 0 ||
-           strcmp(text, "compact,delete") == 0 || strcmp(text, "delete,compact") == 0;
+    size_t words = 0;
+    for (const char *at = text;; at++) {
+        at += strspn(at, " ");
+        size_t length = strcspn(at, ", ");
+        if (!has_word("delete compact", " ", at, length) || ++words > 2)
+            return false;
+        at += length;
+        at += strspn(at, " ");
+        if (*at == '\0')
+            return words == 1 || (policy_has(text, "delete") && policy_has(text, "compact"));
+        if (*at != ',')
+            return false;
+    }
+}
+
+static bool value_fits(const struct config_key *key, const char *value)
+{
+    int64_t number;
+    double ratio;
+    switch (key->kind) {
+    case KIND_NUMBER:
+        return parse_number(value, &number) == 0 && number >= key->min && number <= key->max;
+    case KIND_RATIO:
+        return parse_ratio(value, &ratio) == 0 && ratio >= (double)key->min &&
+               ratio <= (double)key->max;
+    case KIND_BOOL:
+        return strcmp(value, "true") == 0 || strcmp(value, "false") == 0;
+    case KIND_CHOICE:
+        return has_word(key->choices, " ", value, strlen(value));
+    case KIND_POLICY:
+        return is_policy(value);
+    case KIND_TEXT:
+        break;
+    }
+    return strlen(value) <= CONFIG_TEXT_LIMIT_BYTES;
 }
 
 static int check_value(const struct config_key *key, const char *value, struct diag *diag)
 {
-    int64_t number;
-    switch (key->kind) {
-    case KIND_NUMBER:
-        if (parse_number(value, &number) == 0 && number >= key->min && number <= key->max)
+    char values[256];
+    if (key->role == KEY_REFUSED)
+        return diag_set(diag, ERR_INVALID, "%s cannot be set: %s", key->name, key->help);
+    if (key->role == KEY_FIXED) {
+        if (strcmp(value, key->fallback) == 0)
             return 0;
-        return diag_set(diag, ERR_INVALID, "%s=%s: a whole number from %lld to %lld is needed",
-                        key->name, value, (long long)key->min, (long long)key->max);
-    case KIND_BOOL:
-        if (strcmp(value, "true") == 0 || strcmp(value, "false") == 0)
-            return 0;
-        return diag_set(diag, ERR_INVALID, "%s=%s: true or false is needed", key->name, value);
-    case KIND_POLICY:
-        if (is_policy(value))
-            return 0;
-        return diag_set(diag, ERR_INVALID, "%s=%s: delete, compact or compact,delete is needed",
-                        key->name, value);
-    case KIND_TEXT:
-        break;
+        return diag_set(diag, ERR_INVALID, "%s=%.100s: only %s is possible here. %s", key->name,
+                        value, key->fallback[0] != '\0' ? key->fallback : "the empty value",
+                        key->help);
     }
-    if (strlen(value) > TEXT_LIMIT_BYTES)
-        return diag_set(diag, ERR_INVALID, "%s: at most %d bytes", key->name, TEXT_LIMIT_BYTES);
-    return 0;
+    if (value_fits(key, value))
+        return 0;
+    config_key_values(key, values, sizeof values);
+    return diag_set(diag, ERR_INVALID, "%s=%.100s: needed is %s%s%s", key->name, value, values,
+                    key->unit != NULL ? ", in " : "", key->unit != NULL ? key->unit : "");
 }
 
 size_t edit_distance(const char *a, const char *b)
@@ -113,22 +150,19 @@ size_t edit_distance(const char *a, const char *b)
 
 static int unknown_key(const char *name, struct diag *diag)
 {
-    size_t best = 0, best_distance = SIZE_MAX;
-    for (size_t i = 0; i < KEY_COUNT; i++) {
-        size_t distance = edit_distance(name, keys[i].name);
-        if (distance < best_distance) {
-            best_distance = distance;
-            best = i;
+    const struct config_key *nearest = config_key_at(0), *key;
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
+        size_t distance = edit_distance(name, key->name);
+        if (distance < best && key->role != KEY_REFUSED) {
+            best = distance;
+            nearest = key;
         }
     }
-    if (best_distance <= 4)
-        return diag_set(diag, ERR_INVALID, "unknown configuration key %s; did you mean %s?", name,
-                        keys[best].name);
     return diag_set(diag, ERR_INVALID,
-                    "unknown configuration key %s; known are cleanup.policy, max.message.bytes, "
-                    "message.timestamp.after.max.ms, segment.bytes, segment.ms, weir.internal, "
-                    "weir.partitioned.by",
-                    name);
+                    "unknown configuration key %.100s; the nearest is %s. weir topic configs lists "
+                    "all",
+                    name, nearest->name);
 }
 
 /* ---- sets ---- */
@@ -199,7 +233,8 @@ int config_set_merge(struct config_set *set, const struct config_entry *entries,
                      struct diag *diag)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct config_key *key = entries[i].key != NULL ? find_key(entries[i].key) : NULL;
+        const struct config_key *key =
+            entries[i].key != NULL ? config_key_find(entries[i].key) : NULL;
         if (key == NULL)
             return unknown_key(entries[i].key != NULL ? entries[i].key : "(null)", diag);
         if (entries[i].value != NULL)
@@ -267,46 +302,82 @@ int config_set_decode(struct bytes in, uint16_t count, struct config_set *set)
 
 /* ---- effective values ---- */
 
-static int64_t number_of(const struct config_set *set, const char *key, int64_t fallback)
+/* The text in force: what was set, else the default. */
+static const char *text_of(const struct config_set *set, const char *key)
 {
+    const struct config_key *known = config_key_find(key);
     const struct config_pair *pair = find_pair(set, key);
+    must(known != NULL);
+    /* A value that this version would refuse was set by another one, or is damage. */
+    if (pair != NULL && check_value(known, pair->value, NULL) == 0)
+        return pair->value;
+    return known->fallback;
+}
+
+static int64_t number_of(const struct config_set *set, const char *key)
+{
     int64_t value;
-    return pair != NULL && parse_number(pair->value, &value) == 0 ? value : fallback;
+    must(parse_number(text_of(set, key), &value) == 0);
+    return value;
+}
+
+static double ratio_of(const struct config_set *set, const char *key)
+{
+    double value;
+    must(parse_ratio(text_of(set, key), &value) == 0);
+    return value;
+}
+
+static int compression_of(const char *text)
+{
+    if (strcmp(text, "producer") == 0)
+        return COMPRESSION_PRODUCER;
+    return strcmp(text, "uncompressed") == 0 ? CODEC_NONE : codec_from_name(text);
 }
 
 void config_effective(const struct config_set *set, const struct log_options *options,
                       struct topic_config *config)
 {
-    const struct config_pair *internal = find_pair(set, "weir.internal");
-    const struct config_pair *policy = find_pair(set, "cleanup.policy");
-    config->segment_bytes = number_of(set, "segment.bytes", options->segment_bytes);
-    config->segment_ms = number_of(set, "segment.ms", options->segment_ms);
-    config->max_message_bytes = number_of(set, "max.message.bytes", 100 << 20);
-    config->timestamp_after_max_ms = number_of(set, "message.timestamp.after.max.ms", 3600000);
-    config->internal = internal != NULL && strcmp(internal->value, "true") == 0;
-    config->compacted = policy != NULL && strstr(policy->value, "compact") != NULL;
+    const char *policy = text_of(set, "cleanup.policy");
+    *config = (struct topic_config){
+        .segment_bytes = find_pair(set, "segment.bytes") != NULL ? number_of(set, "segment.bytes")
+                                                                 : options->segment_bytes,
+        .segment_ms = find_pair(set, "segment.ms") != NULL ? number_of(set, "segment.ms")
+                                                           : options->segment_ms,
+        .segment_index_bytes = number_of(set, "segment.index.bytes"),
+        .max_message_bytes = number_of(set, "max.message.bytes"),
+        .timestamp_before_max_ms = number_of(set, "message.timestamp.before.max.ms"),
+        .timestamp_after_max_ms = number_of(set, "message.timestamp.after.max.ms"),
+        .retention_ms = number_of(set, "retention.ms"),
+        .retention_bytes = number_of(set, "retention.bytes"),
+        .min_compaction_lag_ms = number_of(set, "min.compaction.lag.ms"),
+        .max_compaction_lag_ms = number_of(set, "max.compaction.lag.ms"),
+        .delete_retention_ms = number_of(set, "delete.retention.ms"),
+        .min_cleanable_dirty_ratio = ratio_of(set, "min.cleanable.dirty.ratio"),
+        .compression = compression_of(text_of(set, "compression.type")),
+        .log_append_time = strcmp(text_of(set, "message.timestamp.type"), "LogAppendTime") == 0,
+        .deletes = policy_has(policy, "delete"),
+        .compacted = policy_has(policy, "compact"),
+        .internal = strcmp(text_of(set, "weir.internal"), "true") == 0,
+    };
 }
 
 int config_text(const struct config_set *set, const struct log_options *options, const char *key,
                 char *value, size_t value_size, bool *is_set)
 {
-    const struct config_key *known = find_key(key);
+    const struct config_key *known = config_key_find(key);
     const struct config_pair *pair = find_pair(set, key);
     *is_set = pair != NULL;
     if (value_size > 0)
         value[0] = '\0';
-    if (known == NULL)
+    if (known == NULL || (pair == NULL && known->fallback == NULL))
         return ERR_NOT_FOUND;
     int length;
-    if (pair != NULL)
-        length = snprintf(value, value_size, "%s", pair->value);
-    else if (known->fallback == NULL)
-        return ERR_NOT_FOUND;
-    else if (known->fallback[0] != '\0')
-        length = snprintf(value, value_size, "%s", known->fallback);
+    if (pair == NULL && strcmp(key, "segment.bytes") == 0)
+        length = snprintf(value, value_size, "%lld", (long long)options->segment_bytes);
+    else if (pair == NULL && strcmp(key, "segment.ms") == 0)
+        length = snprintf(value, value_size, "%lld", (long long)options->segment_ms);
     else
-        length = snprintf(value, value_size, "%lld",
-                          (long long)(strcmp(key, "segment.bytes") == 0 ? options->segment_bytes
-                                                                        : options->segment_ms));
+        length = snprintf(value, value_size, "%s", pair != NULL ? pair->value : known->fallback);
     return length >= 0 && (size_t)length < value_size ? 0 : ERR_TOO_LARGE;
 }

@@ -56,12 +56,35 @@ void uuid_text(struct uuid id, char text[23]);   /* URL-safe base64 without padd
 int topic_name_check(const char *name, struct diag *diag);
 
 struct config_entry { const char *key, *value; };
-/* partitions 1…10000. Keys that this version knows: cleanup.policy, segment.bytes, segment.ms, max.message.bytes,
- * message.timestamp.after.max.ms, weir.partitioned.by; an unknown key or a bad value is ERR_INVALID with a hint.
- * ERR_EXISTS when there is one. Durable (topic record, directories) on return. */
+/* The configuration keys (config_key.c; `weir topic configs` prints them). */
+enum config_role {
+    KEY_ACTS,   /* the log or the engine acts on it */
+    KEY_FIXED,  /* Kafka's; one value is true here and accepted, its fallback */
+    KEY_REFUSED /* Kafka's; no value is accepted, help says why */
+};
+enum config_kind { KIND_NUMBER, KIND_RATIO, KIND_BOOL, KIND_CHOICE, KIND_POLICY, KIND_TEXT };
+struct config_key {
+    const char *name;
+    enum config_role role;
+    enum config_kind kind;
+    const char *unit;     /* "ms", "bytes" or NULL */
+    int64_t min, max;     /* of numbers */
+    const char *choices;  /* KIND_CHOICE: words with a space between them */
+    const char *fallback; /* the default, as text; NULL: none. segment.bytes, segment.ms: struct log_options may say otherwise */
+    const char *help;     /* what it does, in whole sentences */
+    const char *differs;  /* how it differs from Kafka, and why; NULL: it does not */
+};
+/* The i-th key, in the order of listings; NULL after the last. Constant memory. */
+const struct config_key *config_key_at(size_t i);
+const struct config_key *config_key_find(const char *name); /* NULL: unknown */
+/* What values it takes, in words. */
+void config_key_values(const struct config_key *key, char *text, size_t text_size);
+
+/* partitions 1…10000. An unknown key or a bad value is ERR_INVALID with a hint. ERR_EXISTS when there is one. Durable (topic record, directories) on return. */
 int topic_create(struct log *log, const char *name, int32_t partitions, const struct config_entry *config,
                  size_t config_count, struct diag *diag);
-/* Sets (value) or resets to the default (value NULL) configuration keys. */
+/* Sets (value) or resets to the default (value NULL) configuration keys. Durable on return, and in force for the next append, roll
+ * or pass of the keeper. */
 int topic_alter(struct log *log, const char *name, const struct config_entry *config, size_t config_count, struct diag *diag);
 /* Renames its directories to .deleted first, then removes them; handles of its partitions answer ERR_NOT_FOUND from now on. */
 int topic_delete(struct log *log, const char *name, struct diag *diag);
@@ -78,7 +101,7 @@ int topic_describe(struct log *log, const char *name, struct topic_info *info, s
 int topic_list(struct log *log, struct topic_info **topics, size_t *count);
 /* The effective value as text (default included) into value; ERR_NOT_FOUND for an unset key without a default. */
 int topic_config_get(struct log *log, const char *name, const char *key, char *value, size_t value_size);
-/* Calls fn for each known key with its effective value and whether it was set. */
+/* Calls fn for each key that has a value, in the order of config_key_at, with its effective value and whether it was set. */
 int topic_config_each(struct log *log, const char *name, void (*fn)(void *context, const char *key, const char *value, bool is_set),
                       void *context);
 

@@ -25,10 +25,18 @@ enum {
 };
 #define NO_OFFSET INT64_MAX /* "no undecided transaction" */
 
-/* ---- config.c ---- */
-struct topic_config {
-    int64_t segment_bytes, segment_ms, max_message_bytes, timestamp_after_max_ms;
-    bool internal, compacted;
+/* ---- config_key.c, config.c ---- */
+enum { CONFIG_TEXT_LIMIT_BYTES = 4096, COMPRESSION_PRODUCER = -1 };
+struct topic_config { /* effective values; the names are Kafka's keys */
+    int64_t segment_bytes, segment_ms, segment_index_bytes;
+    int64_t max_message_bytes, timestamp_before_max_ms, timestamp_after_max_ms;
+    int64_t retention_ms, retention_bytes; /* -1: no limit */
+    int64_t min_compaction_lag_ms, max_compaction_lag_ms, delete_retention_ms;
+    double min_cleanable_dirty_ratio;
+    int compression;      /* enum codec, or COMPRESSION_PRODUCER */
+    bool log_append_time;
+    bool deletes, compacted; /* what cleanup.policy names */
+    bool internal;
 };
 struct config_set { /* what a topic's creator set; texts are owned */
     size_t count;
@@ -47,8 +55,6 @@ int config_text(const struct config_set *set, const struct log_options *options,
 /* Levenshtein distance, for hints; SIZE_MAX when b is longer than EDIT_DISTANCE_BYTES. */
 enum { EDIT_DISTANCE_BYTES = 256 };
 size_t edit_distance(const char *a, const char *b);
-/* The i-th known key, NULL after the last. */
-const char *config_key(size_t i);
 
 /* ---- lock.c ---- */
 /* Takes DIR/LOCK for this process. ERR_BUSY names the holder. */
@@ -166,8 +172,15 @@ struct topic {
     int32_t partition_count;
     int64_t created_ms;
     struct config_set config;      /* log.topics_mutex */
-    _Atomic int64_t segment_bytes, segment_ms, max_message_bytes, timestamp_after_max_ms;
-    bool internal;
+    /* What is in force now: as in struct topic_config. Written under log.topics_mutex, read by anyone: each use loads what it
+     * needs once. */
+    _Atomic int64_t segment_bytes, segment_ms, segment_index_bytes;
+    _Atomic int64_t max_message_bytes, timestamp_before_max_ms, timestamp_after_max_ms;
+    _Atomic int64_t retention_ms, retention_bytes;
+    _Atomic int64_t min_compaction_lag_ms, max_compaction_lag_ms, delete_retention_ms;
+    _Atomic double min_cleanable_dirty_ratio;
+    atomic_int compression;
+    atomic_bool log_append_time, deletes, compacted, internal;
     struct partition **partitions;
     struct topic *next_deleted;    /* deleted topics wait here for log_close */
 };

@@ -154,9 +154,21 @@ static void apply_config(struct topic *topic)
     config_effective(&topic->config, &topic->log->options, &config);
     atomic_store(&topic->segment_bytes, config.segment_bytes);
     atomic_store(&topic->segment_ms, config.segment_ms);
+    atomic_store(&topic->segment_index_bytes, config.segment_index_bytes);
     atomic_store(&topic->max_message_bytes, config.max_message_bytes);
+    atomic_store(&topic->timestamp_before_max_ms, config.timestamp_before_max_ms);
     atomic_store(&topic->timestamp_after_max_ms, config.timestamp_after_max_ms);
-    topic->internal = config.internal;
+    atomic_store(&topic->retention_ms, config.retention_ms);
+    atomic_store(&topic->retention_bytes, config.retention_bytes);
+    atomic_store(&topic->min_compaction_lag_ms, config.min_compaction_lag_ms);
+    atomic_store(&topic->max_compaction_lag_ms, config.max_compaction_lag_ms);
+    atomic_store(&topic->delete_retention_ms, config.delete_retention_ms);
+    atomic_store(&topic->min_cleanable_dirty_ratio, config.min_cleanable_dirty_ratio);
+    atomic_store(&topic->compression, config.compression);
+    atomic_store(&topic->log_append_time, config.log_append_time);
+    atomic_store(&topic->deletes, config.deletes);
+    atomic_store(&topic->compacted, config.compacted);
+    atomic_store(&topic->internal, config.internal);
 }
 
 static struct topic *topic_new(struct log *log, const char *name, int32_t partitions)
@@ -473,7 +485,7 @@ static void fill_info(const struct topic *topic, struct topic_info *info)
     memcpy(info->name, topic->name, sizeof info->name);
     info->id = topic->id;
     info->partitions = topic->partition_count;
-    info->internal = topic->internal;
+    info->internal = atomic_load(&topic->internal);
 }
 
 int topic_describe(struct log *log, const char *name, struct topic_info *info, struct diag *diag)
@@ -522,12 +534,12 @@ int topic_config_each(struct log *log, const char *name,
     struct topic *topic = topic_find(log, name);
     int rc = topic == NULL ? ERR_NOT_FOUND : config_set_copy(&topic->config, &copy);
     pthread_mutex_unlock(&log->topics_mutex);
-    const char *key;
-    for (size_t i = 0; rc == 0 && (key = config_key(i)) != NULL; i++) {
+    const struct config_key *key;
+    for (size_t i = 0; rc == 0 && (key = config_key_at(i)) != NULL; i++) {
         char value[8192];
         bool is_set;
-        if (config_text(&copy, &log->options, key, value, sizeof value, &is_set) == 0)
-            fn(context, key, value, is_set);
+        if (config_text(&copy, &log->options, key->name, value, sizeof value, &is_set) == 0)
+            fn(context, key->name, value, is_set);
     }
     config_set_deinit(&copy);
     return rc;

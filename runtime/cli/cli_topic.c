@@ -349,9 +349,7 @@ static const struct flag format_flags[] = {
     {NULL, NULL, NULL, false, 0},
 };
 
-#define CONFIG_KEYS                                                                                \
-    "Configuration keys: cleanup.policy, segment.bytes, segment.ms, max.message.bytes,\n"          \
-    "message.timestamp.after.max.ms, weir.partitioned.by.\n"
+#define CONFIG_KEYS "weir topic configs lists the configuration keys.\n"
 
 const struct command command_topic_create = {
     .noun = "topic",

@@ -116,9 +116,11 @@ static void test_alter(void **state)
     log = fixture_open(dir);
     assert_int_equal(topic_config_get(log, "t", "segment.bytes", value, sizeof value), 0);
     assert_string_equal(value, "5000");
-    int count = 0;
+    int count = 0, with_default = 0;
+    for (size_t i = 0; config_key_at(i) != NULL; i++)
+        with_default += config_key_at(i)->fallback != NULL;
     assert_int_equal(topic_config_each(log, "t", count_key, &count), 0);
-    assert_int_equal(count, 6); /* weir.partitioned.by has neither value nor default */
+    assert_int_equal(count, with_default); /* weir.partitioned.by has neither value nor default */
     assert_int_equal(topic_alter(log, "t", &reset, 1, NULL), 0);
     assert_int_equal(topic_config_get(log, "t", "segment.bytes", value, sizeof value), 0);
     assert_string_equal(value, "1073741824");
