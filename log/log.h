@@ -190,8 +190,9 @@ struct group_offset {
     char topic[250];
     int32_t partition;
     int64_t offset;            /* the next to read; -1: none */
-    char metadata[256];
-    int64_t commit_time_ms;
+    struct bytes metadata;     /* what the committer adds, up to 4096 bytes; data NULL: none */
+    int64_t commit_time_ms;    /* 0 in a commit: now */
+    bool of_app;               /* a weir app's: it never expires */
 };
 int txn_add_offsets(struct producer *producer, const char *group, const struct group_offset *offsets, size_t count, struct diag *diag);
 /* Asks for the commit and returns; done(context, code) is called once from the flusher thread when the transaction is decided
@@ -202,11 +203,12 @@ int txn_commit_start(struct producer *producer, void (*done)(void *context, int 
 int txn_commit(struct producer *producer, struct diag *diag);
 int txn_abort(struct producer *producer, struct diag *diag);
 
-/* ---- groups (offsets only; membership comes with the wire protocol) ---- */
+/* ---- groups (their offsets; membership, lag, reset and expiry: group.h; the embedded consumer: consumer.h) ---- */
+/* A standalone commit: ERR_MEMBER while the group has members; ERR_TOO_LARGE: metadata. */
 int group_commit(struct log *log, const char *group, const struct group_offset *offsets, size_t count, struct diag *diag); /* durable */
-/* offset -1 when there is none for this topic id. */
+/* offset -1 when there is none for this topic id; without the metadata (group_fetch_metadata brings it). */
 int group_fetch(struct log *log, const char *group, const char *topic, int32_t partition, struct group_offset *offset);
-/* All offsets of a group whose topics still exist, sorted; malloc'ed. ERR_NOT_FOUND when the group has none. */
+/* All offsets of a group whose topics still exist, sorted; one malloc'ed block with the metadata. ERR_NOT_FOUND when the group has none. */
 int group_describe(struct log *log, const char *group, struct group_offset **offsets, size_t *count);
 /* Names, sorted: *groups is one malloc'ed block of *count pointers and texts. */
 int group_list(struct log *log, char ***groups, size_t *count);
