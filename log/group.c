@@ -7,6 +7,7 @@
  *
  * Offsets are not checked against the partition: a group may commit what it likes, as in Kafka. Lag
  * is the caller's subtraction. Membership, generations and expiry come with the wire protocol. */
+#include "log/group.h"
 #include "log/log_internal.h"
 #include "runtime/base/clock.h"
 
@@ -46,14 +47,18 @@ int group_collect(struct log *log, const char *group, const struct group_offset 
     for (size_t i = 0; i < count; i++) {
         struct meta_place place;
         TRY(find_place(log, offsets[i].topic, offsets[i].partition, &place, diag));
-        size_t length = strnlen(offsets[i].metadata, sizeof offsets[i].metadata);
+        if (offsets[i].metadata.size > GROUP_METADATA_BYTES)
+            return diag_set(diag, ERR_TOO_LARGE,
+                            "group %s: metadata of %s-%d has %zu bytes; the limit is %d", group,
+                            offsets[i].topic, offsets[i].partition, offsets[i].metadata.size,
+                            GROUP_METADATA_BYTES);
         if (offsets[i].offset < 0)
             return diag_set(diag, ERR_INVALID, "group %s: offset %lld of %s-%d is negative", group,
                             (long long)offsets[i].offset, offsets[i].topic, offsets[i].partition);
         struct meta_offset offset = {offsets[i].offset,
                                      offsets[i].commit_time_ms != 0 ? offsets[i].commit_time_ms
                                                                     : clock_wall_ms(),
-                                     bytes_of(offsets[i].metadata, length)};
+                                     offsets[i].metadata, offsets[i].of_app};
         meta_put_offset(batch, group, &place, &offset);
     }
     return buf_ok(&batch->operations) ? 0
@@ -81,18 +86,17 @@ static void fill_offset(struct group_offset *out, const char *topic, int32_t par
     out->partition = partition;
     out->offset = offset->offset;
     out->commit_time_ms = offset->commit_time_ms;
-    size_t size = offset->metadata.size;
-    if (size >= sizeof out->metadata)
-        size = sizeof out->metadata - 1;
-    memcpy(out->metadata, offset->metadata.data, size);
+    out->of_app = offset->of_app;
+    out->metadata = offset->metadata;
 }
 
-int group_fetch(struct log *log, const char *group, const char *topic, int32_t partition,
-                struct group_offset *out)
+int group_fetch_metadata(struct log *log, const char *group, const char *topic, int32_t partition,
+                         struct group_offset *out, struct buf *metadata)
 {
     struct meta_place place;
-    struct meta_offset offset = {.offset = -1, .metadata = bytes_of("", 0)};
+    struct meta_offset offset = {.offset = -1};
     struct buf key, value;
+    buf_clear(metadata);
     fill_offset(out, topic, partition, &offset);
     TRY(check_group(group, NULL));
     TRY(find_place(log, topic, partition, &place, NULL));
@@ -104,40 +108,54 @@ int group_fetch(struct log *log, const char *group, const char *topic, int32_t p
                  : ERR_NOMEM;
     if (rc == 0)
         rc = meta_read_offset(bytes_of(value.data, value.size), &offset);
-    if (rc == 0)
+    if (rc == 0 && offset.metadata.size > 0) {
+        buf_append_bytes(metadata, offset.metadata);
+        rc = buf_ok(metadata) ? 0 : ERR_NOMEM;
+    }
+    if (rc == 0) {
+        offset.metadata =
+            offset.metadata.size > 0 ? bytes_of(metadata->data, metadata->size) : bytes_of(NULL, 0);
         fill_offset(out, topic, partition, &offset);
+    }
     buf_deinit(&key);
     buf_deinit(&value);
     return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+int group_fetch(struct log *log, const char *group, const char *topic, int32_t partition,
+                struct group_offset *out)
+{
+    struct buf metadata = {0};
+    int rc = group_fetch_metadata(log, group, topic, partition, out, &metadata);
+    out->metadata = bytes_of(NULL, 0);
+    buf_deinit(&metadata);
+    return rc;
 }
 
 /* ---- a whole group ---- */
 
 struct describe {
     struct buf entries; /* struct stored_offset each */
+    struct buf texts;   /* their metadata, one after the other */
 };
 struct stored_offset {
     struct meta_place place;
-    int64_t offset, commit_time_ms;
-    char metadata[256];
+    struct meta_offset offset; /* metadata: only the size */
+    size_t text;               /* where the metadata begins in texts */
 };
 
 static int describe_one(void *context, struct bytes key, struct bytes value, struct diag *diag)
 {
     struct describe *describe = context;
-    struct stored_offset stored = {0};
-    struct meta_offset offset;
+    struct stored_offset stored = {.text = describe->texts.size};
     struct bytes group;
     (void)diag;
     TRY(meta_read_offset_key(key, &group, &stored.place));
-    TRY(meta_read_offset(value, &offset));
-    stored.offset = offset.offset;
-    stored.commit_time_ms = offset.commit_time_ms;
-    size_t size = offset.metadata.size < sizeof stored.metadata ? offset.metadata.size
-                                                                : sizeof stored.metadata - 1;
-    memcpy(stored.metadata, offset.metadata.data, size);
+    TRY(meta_read_offset(value, &stored.offset));
+    buf_append_bytes(&describe->texts, stored.offset.metadata);
+    stored.offset.metadata.data = NULL;
     buf_append(&describe->entries, &stored, sizeof stored);
-    return buf_ok(&describe->entries) ? 0 : ERR_NOMEM;
+    return buf_ok(&describe->entries) && buf_ok(&describe->texts) ? 0 : ERR_NOMEM;
 }
 
 static int compare_offsets(const void *a, const void *b)
@@ -148,8 +166,9 @@ static int compare_offsets(const void *a, const void *b)
                       : (left->partition > right->partition) - (left->partition < right->partition);
 }
 
-/* Topics by name; offsets of topics that are gone are left out. */
-static size_t resolve(struct log *log, const struct describe *describe, struct group_offset *out)
+/* Topics by name; offsets of topics that are gone are left out. texts: the metadata's copy. */
+static size_t resolve(struct log *log, const struct describe *describe, struct group_offset *out,
+                      const uint8_t *texts)
 {
     size_t count = 0, stored_count = describe->entries.size / sizeof(struct stored_offset);
     pthread_mutex_lock(&log->topics_mutex);
@@ -159,9 +178,9 @@ static size_t resolve(struct log *log, const struct describe *describe, struct g
         struct topic *topic = topic_find_id(log, &stored.place.topic);
         if (topic == NULL)
             continue;
-        struct meta_offset offset = {stored.offset, stored.commit_time_ms,
-                                     bytes_text(stored.metadata)};
-        fill_offset(&out[count++], topic->name, stored.place.partition, &offset);
+        if (stored.offset.metadata.size > 0)
+            stored.offset.metadata.data = texts + stored.text;
+        fill_offset(&out[count++], topic->name, stored.place.partition, &stored.offset);
     }
     pthread_mutex_unlock(&log->topics_mutex);
     return count;
@@ -175,21 +194,25 @@ static struct bytes group_prefix(const char *group)
 
 int group_describe(struct log *log, const char *group, struct group_offset **offsets, size_t *count)
 {
-    struct describe describe;
+    struct describe describe = {0};
     *offsets = NULL;
     *count = 0;
     TRY(check_group(group, NULL));
-    buf_init(&describe.entries, 0);
     int rc = meta_scan(log->meta, META_OFFSETS, group_prefix(group), describe_one, &describe, NULL);
     size_t stored_count = describe.entries.size / sizeof(struct stored_offset);
     if (rc == 0 && stored_count > 0) {
-        *offsets = malloc(stored_count * sizeof **offsets);
-        if (*offsets == NULL)
+        *offsets = malloc(stored_count * sizeof **offsets + describe.texts.size);
+        if (*offsets == NULL) {
             rc = ERR_NOMEM;
-        else
-            *count = resolve(log, &describe, *offsets);
+        } else {
+            uint8_t *texts = (uint8_t *)(*offsets + stored_count);
+            if (describe.texts.size > 0)
+                memcpy(texts, describe.texts.data, describe.texts.size);
+            *count = resolve(log, &describe, *offsets, texts);
+        }
     }
     buf_deinit(&describe.entries);
+    buf_deinit(&describe.texts);
     if (rc == 0 && *count == 0) {
         free(*offsets);
         *offsets = NULL;

@@ -151,9 +151,11 @@ void meta_delete_decision(struct meta_batch *batch, uint64_t sequence);
 int meta_read_decision(struct bytes key, struct bytes value, struct meta_decision *decision);
 int meta_take_decision_part(struct meta_decision *decision, struct meta_decision_part *part);
 
+enum { META_METADATA_BYTES = 4096 }; /* longest metadata of an offset */
 struct meta_offset {
     int64_t offset, commit_time_ms;
     struct bytes metadata;
+    bool of_app; /* does not expire */
 };
 void meta_put_offset(struct meta_batch *batch, const char *group, const struct meta_place *place, const struct meta_offset *offset);
 void meta_delete_offset(struct meta_batch *batch, const char *group, const struct meta_place *place);
@@ -161,6 +163,15 @@ void meta_delete_offset(struct meta_batch *batch, const char *group, const struc
 void meta_encode_offset_key(struct buf *out, const char *group, const struct meta_place *place);
 int meta_read_offset_key(struct bytes key, struct bytes *group, struct meta_place *place);
 int meta_read_offset(struct bytes value, struct meta_offset *offset);
+
+struct meta_group {
+    int32_t generation;       /* the last that was given out */
+    int64_t empty_since_ms;   /* epoch ms; -1: it had members when this was written */
+    struct bytes protocol_type, assignor;
+};
+void meta_put_group(struct meta_batch *batch, const char *group, const struct meta_group *record);
+void meta_delete_group(struct meta_batch *batch, const char *group);
+int meta_read_group(struct bytes value, struct meta_group *record);
 
 void meta_put_counter(struct meta_batch *batch, const char *name, int64_t value);
 /* 0 when it was never written. */

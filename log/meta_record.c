@@ -8,21 +8,33 @@
  *
  *   place (20 bytes)      0  16 topic id              16  4 partition
  *
- *   table         key                                       value
- *   topics        name (text)                               0 1 state: 0 live, 1 being deleted
- *                                                           1 16 topic id   17 4 partitions   21 8
- * created, epoch ms 29 2 count of configuration entries   31 … entries, each u16 key size, key, u16
- * value size, value partitions    place                                     0 8 flushed end 8 8
- * base offset of the segment that holds the flushed end, -1 none         16 8 position in it 24 8
- * when that segment was created, epoch ms starts        place                                     0
- * 8 start offset segments      place, 20 8 base offset                   0 8 end offset   8 8 size
- * in bytes   16 8 largest timestamp 24 8 last written, epoch ms aborted       place, 20 8 first
- * offset, 28 8 producer   0 8 offset of the abort marker producers     transactional id (text) 0 8
- * producer id   8 2 epoch   10 8 updated, epoch ms participants  0 8 producer id 0 2 epoch   2 4
- * count   6 … each: place, 20 8 lower bound decisions     0 8 sequence number 0 8 producer id   8 2
- * epoch   10 1 outcome (1 commit, 0 abort) 11 4 count   15 … each: place, 20 8 first, 28 8 end
- * offset offsets       group (text), 0, place                    0 8 offset   8 8 commit time,
- * epoch ms 16 2 metadata size   18 … metadata counters      name (text) 0 8 number
+ *   topics: name (text)
+ *     0 1 state: 0 live, 1 being deleted   1 16 topic id   17 4 partitions   21 8 created, epoch ms
+ *     29 2 count of configuration entries  31 … each: u16 key size, key, u16 value size, value
+ *   partitions: place
+ *     0 8 flushed end   8 8 base offset of the segment that holds it, -1 none   16 8 position in it
+ *     24 8 when that segment was created, epoch ms
+ *   starts: place
+ *     0 8 start offset
+ *   segments: place, 20 8 base offset
+ *     0 8 end offset   8 8 size in bytes   16 8 largest timestamp   24 8 last written, epoch ms
+ *   aborted: place, 20 8 first offset, 28 8 producer id
+ *     0 8 offset of the abort marker
+ *   producers: transactional id (text)
+ *     0 8 producer id   8 2 epoch   10 8 updated, epoch ms
+ *   participants: 0 8 producer id
+ *     0 2 epoch   2 4 count   6 … each: place, 20 8 lower bound
+ *   decisions: 0 8 sequence number
+ *     0 8 producer id   8 2 epoch   10 1 outcome (1 commit, 0 abort)   11 4 count
+ *     15 … each: place, 20 8 first, 28 8 end offset
+ *   offsets: group (text), 0, place
+ *     0 8 offset   8 8 commit time, epoch ms   16 2 bit 15: of an app, the rest: metadata size
+ *     18 … metadata
+ *   groups: group (text)
+ *     0 4 generation   4 8 empty since, epoch ms, -1: it has members
+ *     12 1 size, then protocol type   … 1 size, then assignor
+ *   counters: name (text)
+ *     0 8 number
  *
  * Decoders return ERR_CORRUPT for anything that has another shape: too short, too long, a count
  * that does not fit. */
@@ -41,6 +53,7 @@ enum {
     DECISION_PART_BYTES = META_PLACE_BYTES + 16,
     DECISION_FIXED_BYTES = 15,
     OFFSET_FIXED_BYTES = 18,
+    OFFSET_OF_APP = 0x8000,
     TOPIC_NAME_LIMIT = 249
 };
 
@@ -408,7 +421,8 @@ void meta_put_offset(struct meta_batch *batch, const char *group, const struct m
     meta_encode_offset_key(&key, group, place);
     buf_be64(&value, (uint64_t)offset->offset);
     buf_be64(&value, (uint64_t)offset->commit_time_ms);
-    buf_be16(&value, (uint16_t)offset->metadata.size);
+    must(offset->metadata.size <= META_METADATA_BYTES);
+    buf_be16(&value, (uint16_t)(offset->metadata.size | (offset->of_app ? OFFSET_OF_APP : 0)));
     buf_append_bytes(&value, offset->metadata);
     if (buf_ok(&key) && buf_ok(&value))
         meta_put(batch, META_OFFSETS, bytes_of(key.data, key.size),
@@ -438,7 +452,50 @@ int meta_read_offset(struct bytes value, struct meta_offset *offset)
     offset->offset = load_i64(value.data);
     offset->commit_time_ms = load_i64(value.data + 8);
     offset->metadata = bytes_of(value.data + OFFSET_FIXED_BYTES, value.size - OFFSET_FIXED_BYTES);
-    return offset->metadata.size == load_be16(value.data + 16) ? 0 : ERR_CORRUPT;
+    uint16_t size = load_be16(value.data + 16);
+    offset->of_app = (size & OFFSET_OF_APP) != 0;
+    return offset->metadata.size == (size & ~(unsigned)OFFSET_OF_APP) ? 0 : ERR_CORRUPT;
+}
+
+/* ---- groups ---- */
+
+void meta_put_group(struct meta_batch *batch, const char *group, const struct meta_group *record)
+{
+    struct buf value;
+    buf_init(&value, 0);
+    must(record->protocol_type.size <= UINT8_MAX && record->assignor.size <= UINT8_MAX);
+    buf_be32(&value, (uint32_t)record->generation);
+    buf_be64(&value, (uint64_t)record->empty_since_ms);
+    buf_u8(&value, (uint8_t)record->protocol_type.size);
+    buf_append_bytes(&value, record->protocol_type);
+    buf_u8(&value, (uint8_t)record->assignor.size);
+    buf_append_bytes(&value, record->assignor);
+    if (buf_ok(&value))
+        meta_put(batch, META_GROUPS, bytes_text(group), bytes_of(value.data, value.size));
+    else
+        batch->operations.failed = true;
+    buf_deinit(&value);
+}
+
+void meta_delete_group(struct meta_batch *batch, const char *group)
+{
+    meta_delete(batch, META_GROUPS, bytes_text(group));
+}
+
+int meta_read_group(struct bytes value, struct meta_group *record)
+{
+    uint32_t generation;
+    uint64_t empty_since;
+    uint8_t size;
+    TRY(take_be32(&value, &generation));
+    TRY(take_be64(&value, &empty_since));
+    TRY(take_u8(&value, &size));
+    TRY(take_bytes(&value, size, &record->protocol_type));
+    TRY(take_u8(&value, &size));
+    TRY(take_bytes(&value, size, &record->assignor));
+    record->generation = (int32_t)generation;
+    record->empty_since_ms = (int64_t)empty_since;
+    return value.size == 0 && record->generation >= 0 ? 0 : ERR_CORRUPT;
 }
 
 /* ---- counters ---- */

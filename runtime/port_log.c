@@ -408,6 +408,7 @@ static int port_txn_positions(struct port_txn *txn, const char *group,
         memcpy(offsets[i].topic, positions[i].topic, sizeof offsets[i].topic);
         offsets[i].partition = positions[i].partition;
         offsets[i].offset = positions[i].offset;
+        offsets[i].of_app = true;
     }
     int rc = txn_add_offsets(txn->producer, group, offsets, count, diag);
     free(offsets);

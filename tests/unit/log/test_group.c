@@ -1,4 +1,5 @@
 /* test_group.c: committed offsets of groups. */
+#include "log/group.h"
 #include "log/log_internal.h"
 #include "tests/support/log_fixture.h"
 #include "tests/support/scratch_dir.h"
@@ -17,7 +18,8 @@
 static void commit_one(struct log *log, const char *group, const char *topic, int32_t partition,
                        int64_t offset)
 {
-    struct group_offset entry = {.partition = partition, .offset = offset, .metadata = "note"};
+    struct group_offset entry = {
+        .partition = partition, .offset = offset, .metadata = bytes_text("note")};
     snprintf(entry.topic, sizeof entry.topic, "%s", topic);
     assert_int_equal(group_commit(log, group, &entry, 1, NULL), 0);
 }
@@ -37,7 +39,10 @@ static void test_commit_and_fetch(void **state)
     log = fixture_open(dir);
     assert_int_equal(group_fetch(log, "g", "t", 0, &offset), 0);
     assert_int_equal(offset.offset, 7);
-    assert_string_equal(offset.metadata, "note");
+    struct buf metadata = {0};
+    assert_int_equal(group_fetch_metadata(log, "g", "t", 0, &offset, &metadata), 0);
+    assert_true(bytes_equal(offset.metadata, bytes_text("note")));
+    buf_deinit(&metadata);
     assert_string_equal(offset.topic, "t");
     assert_true(offset.commit_time_ms > 1600000000000);
     assert_int_equal(group_fetch(log, "g", "t", 1, &offset), 0);

@@ -70,7 +70,8 @@ static void test_layouts(void **state)
     struct meta_decision decision = {
         .sequence = 5, .producer_id = 4000, .epoch = 2, .commit = true, .count = 1};
     struct meta_decision_part part = {place, 101, 110};
-    struct meta_offset offset = {55, 66, bytes_of("m", 1)};
+    struct meta_offset offset = {55, 66, bytes_of("m", 1), true};
+    struct meta_group group = {7, -1, bytes_text("consumer"), bytes_text("range")};
     meta_put_topic(&batch, "ab", &topic);
     meta_put_partition(&batch, &place, &partition);
     meta_put_start(&batch, &place, 8);
@@ -80,6 +81,7 @@ static void test_layouts(void **state)
     meta_put_participants(&batch, 4000, 2, participants, 1);
     meta_put_decision(&batch, &decision, &part);
     meta_put_offset(&batch, "g", &place, &offset);
+    meta_put_group(&batch, "g", &group);
     meta_put_counter(&batch, "n", 3);
     apply(meta, &batch);
     expect_stored(
@@ -99,7 +101,9 @@ static void test_layouts(void **state)
                   "0000000000000fa0 0002 01 00000001" PLACE_HEX
                   "0000000000000065 000000000000006e");
     expect_stored(meta, META_OFFSETS, "67 00" PLACE_HEX,
-                  "0000000000000037 0000000000000042 0001 6d");
+                  "0000000000000037 0000000000000042 8001 6d");
+    expect_stored(meta, META_GROUPS, "67",
+                  "00000007 ffffffffffffffff 08 636f6e73756d6572 05 72616e6765");
     expect_stored(meta, META_COUNTERS, "6e", "0000000000000003");
     meta_batch_deinit(&batch);
     meta_close(meta);
@@ -131,6 +135,16 @@ static void test_decoders_refuse_cuts(void **state)
     char name[250];
     assert_int_equal(meta_read_topic(bytes_text("t"), bytes_of(value.data, 30), name, &topic),
                      ERR_CORRUPT);
+    struct meta_group group;
+    value = hex("00000007 ffffffffffffffff 08 636f6e73756d6572 05 72616e6765", value_bytes);
+    for (size_t size = 0; size < value.size; size++) {
+        uint8_t *copy = malloc(size + 1);
+        memcpy(copy, value.data, size);
+        assert_int_equal(meta_read_group(bytes_of(copy, size), &group), ERR_CORRUPT);
+        free(copy);
+    }
+    assert_int_equal(meta_read_group(value, &group), 0);
+    assert_true(bytes_equal(group.assignor, bytes_text("range")));
     struct meta_offset offset;
     assert_int_equal(meta_read_offset(bytes_of(value.data, 17), &offset), ERR_CORRUPT);
 }
