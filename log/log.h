@@ -86,6 +86,10 @@ int topic_create(struct log *log, const char *name, int32_t partitions, const st
 /* Sets (value) or resets to the default (value NULL) configuration keys. Durable on return, and in force for the next append, roll
  * or pass of the keeper. */
 int topic_alter(struct log *log, const char *name, const struct config_entry *config, size_t config_count, struct diag *diag);
+/* More partitions, at once and durably; every handle and topic id stays valid. Keys move: a record of a key that follows may lie in
+ * another partition than those before, so weir.partitioned.by is reset. ERR_INVALID for as many or fewer (records of a partition
+ * cannot be handed to another without changing their offsets) and over 10000. On failure nothing changed. */
+int topic_grow(struct log *log, const char *name, int32_t partitions, struct diag *diag);
 /* Renames its directories to .deleted first, then removes them; handles of its partitions answer ERR_NOT_FOUND from now on. */
 int topic_delete(struct log *log, const char *name, struct diag *diag);
 
@@ -114,6 +118,29 @@ void partition_offsets(struct partition *partition, struct partition_offsets *of
 int partition_status(struct partition *partition, struct diag *diag);
 struct partition_files { int64_t bytes; int32_t segments; };
 void partition_files(struct partition *partition, struct partition_files *files);
+
+/* What an operator asks about a partition's directory. A stopped partition is described too, as far as its files go. */
+struct segment_description {
+    int64_t base_offset;
+    int64_t end_offset;         /* -1: unknown (a file of a stopped partition that was not read) */
+    int64_t bytes;              /* of .log */
+    int64_t first_timestamp_ms; /* of its first record; INT64_MIN: no record, or unreadable */
+    int64_t max_timestamp_ms;   /* INT64_MIN: no record, or unknown */
+    int64_t last_write_ms;
+    bool active;                /* takes the appends */
+};
+struct partition_description {
+    struct partition_offsets offsets;
+    int status;                 /* 0, or the code that stopped it, with the reason */
+    struct diag reason;
+    int64_t bytes, other_bytes; /* of the .log files; of indexes and all other files */
+    int64_t first_timestamp_ms, max_timestamp_ms, last_write_ms; /* INT64_MIN: unknown or none */
+    struct segment_description *segments;
+    size_t segment_count;
+};
+/* Reads one batch header per segment. The caller calls partition_description_deinit, also after an error. */
+int partition_describe(struct partition *partition, struct partition_description *description, struct diag *diag);
+void partition_description_deinit(struct partition_description *description);
 
 /* Appends one whole finished batch (not transactional): offsets are assigned and patched in place. The batch must be well-formed
  * (batch_builder or batch_validate made sure); checked here: header, CRC, max.message.bytes (default 100 MiB for the embedded

@@ -181,7 +181,9 @@ struct topic {
     _Atomic double min_cleanable_dirty_ratio;
     atomic_int compression;
     atomic_bool log_append_time, deletes, compacted, internal;
-    struct partition **partitions;
+    struct partition **partitions; /* like partition_count: log.topics_mutex, since growth replaces the array */
+    struct partition ***outgrown;  /* arrays of before; kept until the topic is freed, for whoever still walks one */
+    int32_t outgrown_count;
     struct topic *next_deleted;    /* deleted topics wait here for log_close */
 };
 
@@ -276,6 +278,36 @@ struct partition *log_find_place(struct log *log, const struct meta_place *place
 /* Loads topics from meta, finishes interrupted creations and deletions. */
 int topics_load(struct log *log, struct diag *diag);
 void topic_free(struct topic *topic);
+void topic_apply_config(struct topic *topic);
+int topic_write_record(struct topic *topic, enum meta_topic_state state, struct diag *diag);
+
+/* ---- partition_files.c: what lies in a partition's directory ---- */
+enum file_kind { /* in the order in which a listing has files of the same base offset */
+    FILE_LOG,
+    FILE_INDEX,
+    FILE_TIMEINDEX,
+    FILE_TXNINDEX,
+    FILE_SNAPSHOT,
+    FILE_CLEANED,   /* of a compaction that has not ended */
+    FILE_DELETED,   /* renamed, to be removed */
+    FILE_EPOCHS,    /* leader-epoch-checkpoint */
+    FILE_METADATA,  /* partition.metadata, which Kafka keeps */
+    FILE_FOREIGN
+};
+struct partition_file {
+    enum file_kind kind;
+    int64_t base_offset;           /* -1: the name has none */
+    int64_t size_bytes;
+    bool regular;
+    char name[256];
+};
+struct partition_listing {
+    struct partition_file *files;  /* by base offset and kind */
+    size_t count, capacity;
+};
+/* ERR_NOT_FOUND when there is no such directory. The caller calls partition_listing_deinit, also after an error. */
+int partition_listing_read(const char *directory, struct partition_listing *listing, struct diag *diag);
+void partition_listing_deinit(struct partition_listing *listing);
 
 /* ---- recovery.c, recovery_txn.c ---- */
 /* Loads what meta knows of all partitions, checks their files and tails. Damage stops a partition and is no error here. */

@@ -148,7 +148,7 @@ int topic_not_found(struct log *log, const char *name, struct diag *diag)
 
 /* ---- one topic in memory ---- */
 
-static void apply_config(struct topic *topic)
+void topic_apply_config(struct topic *topic)
 {
     struct topic_config config;
     config_effective(&topic->config, &topic->log->options, &config);
@@ -199,6 +199,9 @@ void topic_free(struct topic *topic)
     for (int32_t i = 0; topic->partitions != NULL && i < topic->partition_count; i++)
         partition_free(topic->partitions[i]);
     free(topic->partitions);
+    for (int32_t i = 0; i < topic->outgrown_count; i++)
+        free(topic->outgrown[i]);
+    free(topic->outgrown);
     config_set_deinit(&topic->config);
     free(topic);
 }
@@ -223,7 +226,7 @@ static int put_record(const struct topic *topic, enum meta_topic_state state,
     return rc;
 }
 
-static int write_record(struct topic *topic, enum meta_topic_state state, struct diag *diag)
+int topic_write_record(struct topic *topic, enum meta_topic_state state, struct diag *diag)
 {
     struct meta_batch batch;
     meta_batch_init(&batch);
@@ -276,7 +279,7 @@ static int create_locked(struct log *log, struct topic *topic, struct diag *diag
 {
     if (topic_find(log, topic->name) != NULL)
         return diag_set(diag, ERR_EXISTS, "topic %s exists", topic->name);
-    TRY(write_record(topic, META_TOPIC_LIVE, diag));
+    TRY(topic_write_record(topic, META_TOPIC_LIVE, diag));
     crash_point("topic.create.recorded");
     int rc = make_directories(topic, diag);
     if (rc == 0 && table_insert(log, topic) < 0)
@@ -302,7 +305,7 @@ int topic_create(struct log *log, const char *name, int32_t partitions,
         rc = diag_errno(diag, "cannot make an id for topic %s", name);
     if (rc == 0) {
         topic->created_ms = clock_wall_ms();
-        apply_config(topic);
+        topic_apply_config(topic);
         pthread_mutex_lock(&log->topics_mutex);
         rc = create_locked(log, topic, diag);
         pthread_mutex_unlock(&log->topics_mutex);
@@ -328,12 +331,12 @@ int topic_alter(struct log *log, const char *name, const struct config_entry *co
         struct config_set before = topic->config;
         topic->config = merged;
         merged = before;
-        rc = write_record(topic, META_TOPIC_LIVE, diag);
+        rc = topic_write_record(topic, META_TOPIC_LIVE, diag);
         if (rc < 0) {
             merged = topic->config;
             topic->config = before;
         } else {
-            apply_config(topic);
+            topic_apply_config(topic);
         }
     }
     config_set_deinit(&merged);
@@ -449,7 +452,7 @@ static void remove_directories(struct topic *topic)
 static int delete_locked(struct log *log, struct topic *topic, struct diag *diag)
 {
     crash_point("topic.delete.begin");
-    TRY(write_record(topic, META_TOPIC_DELETING, diag));
+    TRY(topic_write_record(topic, META_TOPIC_DELETING, diag));
     crash_point("topic.delete.recorded");
     mark_deleted(topic);
     table_remove(log, topic);
@@ -565,7 +568,7 @@ static int load_one(void *context, struct bytes key, struct bytes value, struct 
         topic_free(topic);
         return rc;
     }
-    apply_config(topic);
+    topic_apply_config(topic);
     if (record.state == META_TOPIC_DELETING) {
         topic->next_deleted = log->deleted_topics;
         log->deleted_topics = topic;

@@ -62,6 +62,24 @@ static int config_read(const struct cli *cli, struct config *config, bool with_u
     return 0;
 }
 
+/* Sums over the partitions; records are offsets between start and high watermark. */
+static int topic_totals(struct log *log, const struct topic_info *info, struct totals *totals,
+                        struct diag *diag)
+{
+    *totals = (struct totals){0};
+    for (int32_t i = 0; i < info->partitions; i++) {
+        struct partition *partition;
+        TRY(partition_get(log, info->name, i, &partition, diag));
+        struct partition_offsets offsets;
+        struct partition_files files;
+        partition_offsets(partition, &offsets);
+        partition_files(partition, &files);
+        totals->records += offsets.high_watermark - offsets.start;
+        totals->bytes += files.bytes;
+    }
+    return 0;
+}
+
 /* ---- create, alter, delete ---- */
 static int run_create(struct cli *cli)
 {
@@ -90,18 +108,56 @@ static int run_create(struct cli *cli)
     return exit_code;
 }
 
+/* What growth means to those who use the topic. */
+static void warn_growth(struct log *log, const struct topic_info *info)
+{
+    char field[256];
+    struct totals totals;
+    if (topic_totals(log, info, &totals, NULL) == 0 && totals.records > 0)
+        message("warning: keys move: from now on a record may go to another partition than earlier "
+                "records of its key");
+    if (topic_config_get(log, info->name, "weir.partitioned.by", field, sizeof field) == 0 &&
+        field[0] != '\0')
+        message("warning: weir.partitioned.by=%s no longer holds and is reset", field);
+}
+
+/* The configuration is checked and set first, so that a refused key leaves the partitions alone. */
+static int alter_topic(struct log *log, const char *name, const struct config *config,
+                       int64_t partitions, struct diag *diag)
+{
+    struct topic_info info;
+    TRY(topic_describe(log, name, &info, diag));
+    if (partitions > 0 && info.internal)
+        return diag_set(diag, ERR_INVALID,
+                        "topic %s is internal: a job made it for itself, with as many partitions "
+                        "as its input has",
+                        name);
+    if (partitions > 0 && partitions <= info.partitions)
+        return topic_grow(log, name, (int32_t)partitions, diag); /* says why not */
+    if (config->count > 0)
+        TRY(topic_alter(log, name, config->entries, config->count, diag));
+    if (partitions == 0)
+        return 0;
+    warn_growth(log, &info);
+    return topic_grow(log, name, (int32_t)partitions, diag);
+}
+
 static int run_alter(struct cli *cli)
 {
     struct config config = {.count = 0};
-    int exit_code = config_read(cli, &config, true);
-    if (exit_code == 0 && config.count == 0)
-        exit_code = usage_error(cli, "nothing to alter: --config KEY=VALUE or --unset KEY");
+    int64_t partitions;
+    int exit_code = flag_number(cli, "partitions", 1, 10000, 0, &partitions);
+    if (exit_code == 0)
+        exit_code = config_read(cli, &config, true);
+    if (exit_code == 0 && config.count == 0 && partitions == 0)
+        exit_code =
+            usage_error(cli, "nothing to alter: --config KEY=VALUE, --unset KEY or --partitions N");
     struct log *log = NULL;
     if (exit_code == 0)
         exit_code = data_open(cli, DATA_MUST_EXIST, &log);
     if (exit_code == 0) {
         struct diag diag = {0};
-        int code = topic_alter(log, cli->arguments[0], config.entries, config.count, &diag);
+        int code = alter_topic(log, cli->arguments[0], &config, partitions, &diag);
         exit_code = code < 0 ? failed(code, &diag) : 0;
         log_close(log);
     }
@@ -129,24 +185,6 @@ static int run_delete(struct cli *cli)
 }
 
 /* ---- list ---- */
-/* Sums over the partitions; records are offsets between start and high watermark. */
-static int topic_totals(struct log *log, const struct topic_info *info, struct totals *totals,
-                        struct diag *diag)
-{
-    *totals = (struct totals){0};
-    for (int32_t i = 0; i < info->partitions; i++) {
-        struct partition *partition;
-        TRY(partition_get(log, info->name, i, &partition, diag));
-        struct partition_offsets offsets;
-        struct partition_files files;
-        partition_offsets(partition, &offsets);
-        partition_files(partition, &files);
-        totals->records += offsets.high_watermark - offsets.start;
-        totals->bytes += files.bytes;
-    }
-    return 0;
-}
-
 enum list_form { LIST_TABLE, LIST_NAMES, LIST_JSON };
 
 static void list_row(enum list_form form, struct table *table, const struct topic_info *info,
@@ -342,6 +380,7 @@ static const struct flag create_flags[] = {
 static const struct flag alter_flags[] = {
     {"config", "K=V", "sets a configuration key", true, 0},
     {"unset", "K", "gives a configuration key its default back", true, 0},
+    {"partitions", "N", "more partitions than it has, at most 10000; keys move", false, 0},
     {NULL, NULL, NULL, false, 0},
 };
 static const struct flag format_flags[] = {
@@ -395,10 +434,13 @@ const struct command command_topic_alter = {
     .arguments = "NAME",
     .min_arguments = 1,
     .max_arguments = 1,
-    .summary = "change a topic's configuration",
+    .summary = "change a topic's configuration, or give it more partitions",
     .examples = "  weir topic alter orders --config segment.bytes=268435456\n"
-                "  weir topic alter orders --unset segment.bytes\n",
-    .details = CONFIG_KEYS,
+                "  weir topic alter orders --unset segment.bytes\n"
+                "  weir topic alter orders --partitions 8\n",
+    .details = "Records stay where they are when partitions are added, but a key's later records "
+               "may go elsewhere: whoever relies on a\nkey's order, or on weir.partitioned.by "
+               "(which is reset), must know. There is no way to fewer.\n" CONFIG_KEYS,
     .flags = alter_flags,
     .run = run_alter,
 };

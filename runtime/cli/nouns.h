@@ -11,10 +11,12 @@ extern const struct command command_topic_list;
 extern const struct command command_topic_describe;
 extern const struct command command_topic_alter;
 extern const struct command command_topic_delete;
+extern const struct command command_topic_delete_records; /* cli_topic_records.c */
 extern const struct command command_group_list;     /* cli_group.c */
 extern const struct command command_group_describe;
 extern const struct command command_group_reset;
 extern const struct command command_group_delete;
+extern const struct command command_log_describe;   /* cli_log.c */
 extern const struct command command_state_list;     /* cli_state.c */
 extern const struct command command_state_get;
 extern const struct command command_state_scan;
