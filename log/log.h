@@ -151,6 +151,18 @@ int partition_append(struct partition *partition, uint8_t *batch, size_t size, i
  * or the writer stopped. */
 int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_ms);
 
+/* The producers that this partition knows (idempotent and transactional ones; forgotten producer_expiry_ms after their last write), by last
+ * write, the oldest first. *list is malloc'ed, the caller frees it. */
+struct producer_info {
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t last_sequence;     /* -1: nothing written in this epoch yet */
+    int64_t last_write_ms;     /* by the clock of this machine */
+    int32_t coordinator_epoch; /* of its last marker; -1: it had none */
+    int64_t txn_first_offset;  /* where its open transaction begins; -1: none */
+};
+int partition_producers(struct partition *partition, struct producer_info **list, size_t *count, struct diag *diag);
+
 /* Called from the flusher or an appending thread, without locks held, after the last stable offset or high watermark moved.
  * fn must be quick and must not call into the log. One watcher per slot; remove with the returned id. */
 int partition_watch(struct partition *partition, void (*fn)(void *context), void *context);

@@ -164,6 +164,46 @@ void segment_scan_close(struct segment_scan *scan);
  * ERR_CORRUPT: no batch header there. On an error scan->position stays on the bad batch. */
 int segment_scan_next(struct segment_scan *scan, struct batch_header *header, struct bytes *batch, int64_t *position, struct diag *diag);
 
+/* ---- producer_state.c ---- */
+enum { PRODUCER_BATCHES = 5, PRODUCERS_PER_PARTITION = 16384 };
+struct producer_batch {
+    int32_t first_sequence, last_sequence;
+    int64_t last_offset;
+};
+struct producer_entry {
+    int64_t producer_id, last_write_ms;  /* by this machine's clock */
+    int64_t txn_first_offset;            /* of the transaction whose marker has not come yet; -1: none */
+    struct producer_batch batches[PRODUCER_BATCHES]; /* a ring */
+    int32_t coordinator_epoch;           /* of the last marker; -1: none */
+    int16_t epoch;
+    uint8_t batch_count, newest;
+    int32_t next;                        /* in the chain of its hash, or of unused places */
+    int32_t newer, older;                /* by last write */
+};
+struct producer_table {                  /* all under partition.mutex; zero: empty */
+    struct producer_entry *entries;
+    int32_t *heads;
+    int32_t count, capacity;             /* a power of two; of both arrays */
+    int32_t unused, oldest, newest;
+};
+struct partition;
+void producer_table_deinit(struct producer_table *table);
+/* Judges a batch of a producer (id ≥ 0); partition.mutex held. 0: it goes on; 1: it was written already, its records begin at *base_offset;
+ * ERR_FENCED, ERR_SEQUENCE, ERR_INVALID. */
+int producer_state_check(struct partition *partition, const struct batch_header *header, int64_t *base_offset, struct diag *diag);
+/* Room for one more producer, so that the next note cannot fail; partition.mutex held. ERR_NOMEM. */
+int producer_state_reserve(struct partition *partition);
+/* A batch or marker stands in the log at header->base_offset; partition.mutex held. Nothing is judged: recovery tells what is there. */
+void producer_state_note(struct partition *partition, const struct batch_header *header, int64_t now_ms);
+/* Whether the batch that ends with last_offset is the newest of a producer that is still known: compaction keeps its header. Takes partition.mutex. */
+bool producer_state_is_last(struct partition *partition, int64_t producer_id, int64_t last_offset);
+/* Forgets who wrote nothing for expiry_ms and has no open transaction; returns how many. Takes partition.mutex. */
+int32_t producer_state_expire(struct partition *partition, int64_t now_ms, int64_t expiry_ms);
+/* The next entry by last write, oldest first; after NULL: the first. partition.mutex held. */
+const struct producer_entry *producer_state_each(const struct partition *partition, const struct producer_entry *after);
+/* Adds an entry of a snapshot (links apart). ERR_CORRUPT: its id is there already; ERR_NOMEM. Before other threads exist, or partition.mutex held. */
+int producer_state_load(struct partition *partition, const struct producer_entry *loaded);
+
 /* ---- topics and partitions ---- */
 struct topic {
     struct log *log;
@@ -204,10 +244,11 @@ struct partition {
     int32_t index;
 
     pthread_mutex_t purge_mutex;   /* one purge at a time; held over its write to meta */
-    pthread_mutex_t mutex;         /* appends, rolls, open transactions */
+    pthread_mutex_t mutex;         /* appends, rolls, open transactions, producers */
     struct open_txn *open_txns;
     int32_t open_count, open_capacity;
     struct segment *active;        /* the last of segments; NULL: no file yet */
+    struct producer_table producers;
 
     pthread_mutex_t list_mutex;    /* segments, aborted, hints, stop reason */
     struct segment **segments;

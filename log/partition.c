@@ -68,6 +68,7 @@ void partition_free(struct partition *partition)
         segment_free(partition->segments[i]);
     free(partition->segments);
     free(partition->open_txns);
+    producer_table_deinit(&partition->producers);
     free(partition->aborted);
     free(partition->watchers);
     pthread_mutex_destroy(&partition->purge_mutex);
