@@ -94,7 +94,12 @@ struct port {
 /* Appends one header to an encoded list of headers (the form in which rows carry them and out_add takes them). */
 void port_header_add(struct buf *headers, const char *key, struct bytes value);
 
-/* The embedded log in a directory. os_durability: acknowledge after the write. */
-int port_log_open(const char *dir, bool os_durability, struct port **port, struct diag *diag);
+/* The embedded log in a directory. */
+struct port_log_options {
+    bool os_durability;              /* acknowledge after the write */
+    int64_t keeper_interval_ms;      /* how often the log looks at retention and compaction; 0: its own default */
+};
+/* options may be NULL. */
+int port_log_open(const char *dir, const struct port_log_options *options, struct port **port, struct diag *diag);
 
 #endif

@@ -468,14 +468,19 @@ static const struct port_ops port_log_ops = {
     .close = port_log_close,
 };
 
-int port_log_open(const char *dir, bool os_durability, struct port **port, struct diag *diag)
+int port_log_open(const char *dir, const struct port_log_options *options, struct port **port,
+                  struct diag *diag)
 {
     struct port_log *opened = calloc(1, sizeof *opened);
     if (opened == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory to open %s", dir);
     opened->port.ops = &port_log_ops;
-    struct log_options options = {.durability = os_durability ? DURABILITY_OS : DURABILITY_COMMIT};
-    int rc = log_open(dir, &options, &opened->log, diag);
+    struct log_options set = {.durability = DURABILITY_COMMIT};
+    if (options != NULL) {
+        set.durability = options->os_durability ? DURABILITY_OS : DURABILITY_COMMIT;
+        set.keeper_interval_ms = (int32_t)options->keeper_interval_ms;
+    }
+    int rc = log_open(dir, &set, &opened->log, diag);
     if (rc < 0) {
         free(opened);
         return rc;

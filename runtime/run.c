@@ -244,8 +244,10 @@ static int set_end_targets(struct run *run)
 static int prepare(struct run *run)
 {
     TRY(plan_compile(run->app, &run->plan, &run->diag));
-    TRY(port_log_open(run->app->data, run->app->options.durability == WEIR_DURABILITY_OS,
-                      &run->port, &run->diag));
+    const weir_options *options = &run->app->options;
+    struct port_log_options log = {.os_durability = options->durability == WEIR_DURABILITY_OS,
+                                   .keeper_interval_ms = options->keeper_interval_ms};
+    TRY(port_log_open(run->app->data, &log, &run->port, &run->diag));
     TRY(run_read_progress(run, &run->diag));
     TRY(run_reset(run, &run->diag));
     TRY(plan_place(run->plan, run->port, &run->diag));

@@ -75,6 +75,8 @@ static void fill_defaults(struct weir_options *options)
         options->commit_interval_ms = 100;
     if (options->checkpoint_interval_ms == 0)
         options->checkpoint_interval_ms = 10000;
+    if (options->keeper_interval_ms == 0)
+        options->keeper_interval_ms = 15000;
     if (options->memory_bytes == 0)
         options->memory_bytes = (size_t)256 << 20;
     if (options->batch_rows == 0)
@@ -93,6 +95,9 @@ static void check_options(struct weir_app *app)
     if (options->checkpoint_interval_ms < 1 || options->checkpoint_interval_ms > INTERVAL_MAX_MS)
         fail(app, ERR_INVALID, "checkpoint_interval_ms must be 1 to %d, not %lld", INTERVAL_MAX_MS,
              (long long)options->checkpoint_interval_ms);
+    if (options->keeper_interval_ms < 1 || options->keeper_interval_ms > INTERVAL_MAX_MS)
+        fail(app, ERR_INVALID, "keeper_interval_ms must be 1 to %d, not %lld", INTERVAL_MAX_MS,
+             (long long)options->keeper_interval_ms);
     if (options->batch_rows < 1 || options->batch_rows > BATCH_ROWS)
         fail(app, ERR_INVALID, "batch_rows must be 1 to %d, not %d", BATCH_ROWS,
              (int)options->batch_rows);

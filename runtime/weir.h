@@ -92,6 +92,7 @@ typedef struct weir_options {
     weir_durability durability;   /* [commit]: results count once they are on stable storage */
     int64_t commit_interval_ms;   /* [100] from one commit to the making of the next; sooner when the input is drained */
     int64_t checkpoint_interval_ms; /* [10000] how often the stores follow their changelogs */
+    int64_t keeper_interval_ms;   /* [15000] how often the log looks at retention and compaction */
     size_t memory_bytes;          /* [256 MiB] budget for pending state and buffers of the whole process */
     bool until_end;               /* process the sources to the end they had at the start, then return */
     bool close_windows;           /* with until_end: then close every open window and keep the raised watermark */

@@ -289,7 +289,7 @@ static void make_topic(const char *dir, const char *name, int32_t partitions,
 static int place(struct plan *plan, const char *dir, struct diag *diag)
 {
     struct port *port;
-    assert_int_equal(port_log_open(dir, false, &port, NULL), 0);
+    assert_int_equal(port_log_open(dir, NULL, &port, NULL), 0);
     int rc = plan_place(plan, port, diag);
     port->ops->close(port);
     return rc;

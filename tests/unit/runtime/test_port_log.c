@@ -42,7 +42,7 @@ static struct port *open_port(const char *dir)
 {
     struct port *port;
     struct diag diag = {0};
-    if (port_log_open(dir, false, &port, &diag) < 0)
+    if (port_log_open(dir, NULL, &port, &diag) < 0)
         fail_msg("port_log_open: %s", diag.text);
     return port;
 }

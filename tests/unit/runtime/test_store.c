@@ -43,7 +43,7 @@ struct fixture {
 static void open_log(struct fixture *f)
 {
     struct port_topic info;
-    assert_int_equal(port_log_open(f->dir, false, &f->port, NULL), 0);
+    assert_int_equal(port_log_open(f->dir, NULL, &f->port, NULL), 0);
     int rc = f->port->ops->topic_describe(f->port, CHANGELOG, &info, NULL);
     if (rc == ERR_NOT_FOUND) {
         assert_int_equal(f->port->ops->topic_create(f->port, CHANGELOG, 1, NULL, 0, NULL), 0);

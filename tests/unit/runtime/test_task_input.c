@@ -75,7 +75,7 @@ static void open_driver(struct driver *d, const char *dir, int batch_rows)
     d->app = weir_app_open("shop", &(weir_options){.data = dir, .batch_rows = batch_rows});
     count_by_window(d->app);
     assert_int_equal(plan_compile(d->app, &d->plan, NULL), 0);
-    assert_int_equal(port_log_open(dir, false, &d->port, NULL), 0);
+    assert_int_equal(port_log_open(dir, NULL, &d->port, NULL), 0);
     assert_int_equal(plan_place(d->plan, d->port, NULL), 0);
     d->tasks = calloc(d->plan->stage_count, sizeof *d->tasks);
     assert_non_null(d->tasks);

@@ -139,6 +139,8 @@ static void test_options(void **state)
         {{.threads = 1025}, "threads"},
         {{.commit_interval_ms = -1}, "commit_interval_ms"},
         {{.commit_interval_ms = INT64_MAX}, "commit_interval_ms"},
+        {{.keeper_interval_ms = -1}, "keeper_interval_ms"},
+        {{.keeper_interval_ms = INT64_MAX}, "keeper_interval_ms"},
         {{.checkpoint_interval_ms = -1}, "checkpoint_interval_ms"},
         {{.checkpoint_interval_ms = INT64_MAX}, "checkpoint_interval_ms"},
         {{.batch_rows = -1}, "batch_rows"},
