@@ -2,7 +2,8 @@
  *
  * Threads: every function may be called from any thread unless it says otherwise. Handles (struct partition, struct
  * producer) belong to their log and are valid until log_close; a producer is used by one thread at a time.
- * The log starts one background thread (the flusher: group commit, decisions, markers, the persisted flushed end).
+ * The log starts two background threads: the flusher (group commit, decisions, markers, the persisted flushed end) and the keeper
+ * (retention, compaction, expiry).
  *
  * What the words mean:
  *   end offset            the next offset to be assigned (written end)
@@ -47,6 +48,22 @@ void log_close(struct log *log);
 const char *log_dir(const struct log *log);
 /* 0, or the code of the failure that stopped the writer (a failed flush), with its text in diag. */
 int log_status(struct log *log, struct diag *diag);
+
+/* ---- house-keeping ---- */
+struct keeper_report { /* what passes did: everything is added to what stands there */
+    int64_t segments_deleted, bytes_deleted;    /* by retention */
+    int64_t partitions_compacted, bytes_read, bytes_written;
+    int64_t records_kept, records_removed;
+    int64_t tombstones_removed, markers_removed;
+    int64_t keyless_removed;                    /* records without a key in a compacted topic */
+    int64_t duration_ns;
+};
+/* One pass over all topics, now, in the calling thread: retention, compaction of what is due, expiry. The background thread does the
+ * same each keeper_interval_ms; one pass at a time, so that this waits for one that runs. now_ms moves the clock that ages are taken by;
+ * 0: the wall clock. report may be NULL. 0, or the first failure, after everything else was tried. */
+int log_keep_house(struct log *log, int64_t now_ms, struct keeper_report *report, struct diag *diag);
+/* The same for one topic, and compaction whether it is due or not. */
+int topic_clean(struct log *log, const char *name, int64_t now_ms, struct keeper_report *report, struct diag *diag);
 
 /* ---- topics ---- */
 struct uuid { uint8_t bytes[16]; };
@@ -206,7 +223,8 @@ int fetch_reader_next(struct fetch_reader *reader, struct record *record);
 /* First record with timestamp ≥ timestamp_ms below the high watermark: its offset and timestamp; none: offset -1. */
 int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64_t *offset, int64_t *found_timestamp_ms, struct diag *diag);
 
-/* Moves the start offset up to offset (≤ last stable offset, else ERR_RANGE), durably, and removes whole segments below it. */
+/* Moves the start offset up to offset (≤ last stable offset, else ERR_RANGE), durably, and removes whole segments below it. Works on a
+ * full disk. */
 int partition_purge(struct partition *partition, int64_t offset, struct diag *diag);
 
 /* ---- transactions ---- */

@@ -1,9 +1,9 @@
 /* log_internal.h: what the files of log/ share with each other, and nobody else sees.
  *
  * Lock order (take from top to bottom, never upwards; README.md says what each protects):
- *   partition.purge_mutex → log.topics_mutex → log.producers_mutex → producer.mutex → partition.mutex → partition.list_mutex → flusher.mutex
- *   → fd_cache.mutex; and, held alone: partition.watch_mutex, log.status_mutex, LMDB's writer lock inside meta_apply.
- * No partition lock but purge_mutex is held over an fdatasync or over a write to meta. */
+ *   keeper.pass_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.mutex → partition.list_mutex → flusher.mutex
+ *   → fd_cache.mutex; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
+ * No partition lock but purge_mutex (and the keeper's pass_mutex) is held over an fdatasync or over a write to meta. */
 #ifndef WEIR_LOG_LOG_INTERNAL_H
 #define WEIR_LOG_LOG_INTERNAL_H
 
@@ -127,7 +127,8 @@ void segment_publish(struct segment *segment, const struct batch_header *header,
 /* Cuts the file at size_bytes. */
 int segment_cut(struct segment *segment, struct diag *diag);
 int segment_reserve(struct segment *segment, int64_t bytes_ahead, struct diag *diag);
-/* Removes the three files. */
+/* Removes the three files: renames them to ….deleted first (purge.c says why), then unlinks them. Missing ones are fine. */
+#define SEGMENT_DELETED_SUFFIX ".deleted"
 int segment_remove_files(struct segment *segment, struct diag *diag);
 
 /* Notes a batch for the indexes, as Kafka does: an entry after each 4096 bytes. */
@@ -304,6 +305,19 @@ int partition_open_txn(struct partition *partition, int64_t producer_id, int64_t
 void partition_close_txn(struct partition *partition, int64_t producer_id);                      /* mutex held */
 int partition_add_aborted(struct partition *partition, const struct aborted *aborted);           /* list_mutex held */
 void segment_release(struct segment *segment); /* drops a reference; takes list_mutex */
+/* Closes a non-empty active segment and begins a new, empty one. Nothing to do: 0. Takes partition.mutex. The new file is durable, and
+ * the closed segment recorded, with the flusher's next round. */
+int partition_roll(struct partition *partition, struct diag *diag);
+
+/* purge.c: partition_purge, and what it removed. */
+struct purged {
+    int32_t segments;
+    int64_t bytes;
+};
+int partition_purge_counted(struct partition *partition, int64_t offset, struct purged *purged, struct diag *diag);
+
+/* retention.c: applies retention.ms and retention.bytes once, counted in report. The caller is the keeper's pass. */
+int retain_partition(struct partition *partition, int64_t now_ms, struct keeper_report *report, struct diag *diag);
 
 /* group.c: resolves topics and adds the puts to batch. ERR_NOT_FOUND, ERR_INVALID. */
 int group_collect(struct log *log, const char *group, const struct group_offset *offsets, size_t count, struct meta_batch *batch,
@@ -488,6 +502,42 @@ void sync_pool_destroy(struct sync_pool *pool);
 /* Runs all jobs; 0 or the first failure. Nothing is retried. */
 int sync_pool_run(struct sync_pool *pool, struct sync_job *jobs, size_t count, struct diag *diag);
 
+/* ---- keeper.c ---- */
+struct keeper {
+    struct log *log;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t pass_mutex; /* one pass at a time; taken before all others, held over the whole of it */
+    pthread_mutex_t mutex;      /* woken, and the wait; taken last and alone */
+    pthread_cond_t work;
+    bool woken;
+    atomic_bool stopping;       /* long work looks at it and ends early */
+};
+void keeper_init(struct log *log);
+/* Does nothing where the options say so. */
+int keeper_start(struct log *log, struct diag *diag);
+/* Ends a running pass early, and joins. The log's other threads still run. */
+void keeper_stop(struct log *log);
+void keeper_deinit(struct log *log);
+/* Asks for a pass soon: the disk is full, a configuration was altered, records were deleted. May be called with any lock held. */
+void keeper_wake(struct log *log);
+/* Handles of all partitions as of now, topic by topic; *partitions is malloc'ed. They stay valid until log_close, and answer
+ * ERR_NOT_FOUND once their topic is deleted. topic NULL: of all topics. */
+int log_partitions(struct log *log, const char *topic, struct partition ***partitions, size_t *count, struct diag *diag);
+
+/* ---- reserve.c ---- */
+enum { RESERVE_BYTES = 4 << 20 };
+struct reserve {
+    pthread_mutex_t mutex; /* taken last and alone; held over fallocate and ftruncate */
+    bool held;             /* DIR/RESERVE has its blocks */
+};
+void reserve_init(struct log *log);
+void reserve_deinit(struct log *log);
+/* Takes the space, when there is room for it and as much again. Failure is no error: there is no reserve then. */
+void reserve_take(struct log *log);
+/* Gives it back. False: there was nothing to give. */
+bool reserve_release(struct log *log);
+
 /* ---- the log ---- */
 struct log {
     char *dir;
@@ -496,6 +546,8 @@ struct log {
     struct meta *meta;
     struct fd_cache fds;
     struct flusher flusher;
+    struct keeper keeper;
+    struct reserve reserve;
 
     pthread_mutex_t topics_mutex;
     struct topic **topics; /* sorted by name */
@@ -515,5 +567,7 @@ struct log {
 int log_stop(struct log *log, int code, const struct diag *diag);
 /* meta_apply, and ERR_IO stops the writer. */
 int log_meta_apply(struct log *log, const struct meta_batch *batch, struct diag *diag);
+/* The same for what makes room or takes things away: on a full disk it is tried again with the reserve's space. */
+int log_meta_apply_cleanup(struct log *log, const struct meta_batch *batch, struct diag *diag);
 
 #endif

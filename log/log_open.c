@@ -67,7 +67,15 @@ int log_meta_apply(struct log *log, const struct meta_batch *batch, struct diag 
         *diag = why;
     if (rc == ERR_IO || rc == ERR_CORRUPT)
         log_stop(log, rc, &why);
+    if (rc == ERR_FULL)
+        keeper_wake(log);
     return rc;
+}
+
+int log_meta_apply_cleanup(struct log *log, const struct meta_batch *batch, struct diag *diag)
+{
+    int rc = log_meta_apply(log, batch, diag);
+    return rc == ERR_FULL && reserve_release(log) ? log_meta_apply(log, batch, diag) : rc;
 }
 
 static struct log *log_new(const char *dir, const struct log_options *options)
@@ -99,6 +107,8 @@ static struct log *log_new(const char *dir, const struct log_options *options)
     pthread_mutex_init(&log->producers_mutex, NULL);
     pthread_mutex_init(&log->status_mutex, NULL);
     fd_cache_init(&log->fds);
+    keeper_init(log);
+    reserve_init(log);
     return log;
 }
 
@@ -128,14 +138,16 @@ static void log_free(struct log *log)
     pthread_mutex_destroy(&log->open_mutex);
     pthread_mutex_destroy(&log->producers_mutex);
     pthread_mutex_destroy(&log->status_mutex);
+    keeper_deinit(log);
+    reserve_deinit(log);
     free(log->dir);
     free(log);
 }
 
 /* ---- opening ---- */
 
-/* meta/ is made before the first topic is. Topics without it were robbed of it: a new, empty one would
- * say that they do not exist. */
+/* meta/ is made before the first topic is. Topics without it were robbed of it: a new, empty one
+ * would say that they do not exist. */
 static int check_meta(const char *dir, const char *topics, struct diag *diag)
 {
     char path[LOG_PATH_BYTES];
@@ -182,7 +194,9 @@ static int open_all(struct log *log, struct diag *diag)
     TRY(topics_load(log, diag));
     TRY(recover_partitions(log, diag));
     TRY(recover_transactions(log, diag));
-    return flusher_start(log, diag);
+    reserve_take(log);
+    TRY(flusher_start(log, diag));
+    return keeper_start(log, diag);
 }
 
 int log_open(const char *dir, const struct log_options *options, struct log **out,
@@ -228,6 +242,7 @@ void log_close(struct log *log)
 {
     if (log == NULL)
         return;
+    keeper_stop(log);
     producers_abort_all(log);
     flusher_stop(log);
     for (size_t t = 0; t < log->topic_count; t++)

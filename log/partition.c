@@ -258,6 +258,22 @@ static int roll(struct partition *partition, struct diag *diag)
     return 0;
 }
 
+int partition_roll(struct partition *partition, struct diag *diag)
+{
+    pthread_mutex_lock(&partition->mutex);
+    int rc = partition_writable(partition, diag);
+    struct segment *active = partition->active;
+    if (rc == 0 && active != NULL && atomic_load(&active->size_bytes) > 0) {
+        rc = roll(partition, diag);
+        if (rc == 0 && !atomic_load(&partition->dirty))
+            flusher_mark_dirty(partition); /* the directory, and the closed one's record */
+    }
+    pthread_mutex_unlock(&partition->mutex);
+    if (rc == ERR_FULL)
+        keeper_wake(partition->log);
+    return rc;
+}
+
 /* ---- appending ---- */
 
 int partition_check_batch(struct partition *partition, const uint8_t *batch, size_t size,
@@ -307,6 +323,8 @@ int partition_append_locked(struct partition *partition, uint8_t *batch,
     batch_set_base(batch, base, 0);
     TRY(segment_write(active, batch, (size_t)header->size_bytes, diag));
     active->last_write_ms = clock_wall_ms();
+    if (position == 0)
+        active->created_ms = active->last_write_ms; /* an empty one may have waited for long */
     struct batch_header placed = *header;
     placed.base_offset = base;
     pthread_mutex_lock(&partition->list_mutex);
@@ -335,6 +353,8 @@ int partition_append(struct partition *partition, uint8_t *batch, size_t size, i
     pthread_mutex_unlock(&partition->mutex);
     if (rc == 0 && partition->log->options.durability == DURABILITY_OS)
         partition_notify(partition);
+    if (rc == ERR_FULL)
+        keeper_wake(partition->log);
     return rc;
 }
 

@@ -1,4 +1,4 @@
-/* partition_read.c: reading a partition: by offset, by time; and forgetting its beginning (purge).
+/* partition_read.c: reading a partition: by offset, by time.
  *
  * A fetch is one pread of up to max_bytes from the page cache into the caller's buffer, then a walk
  * over batch headers with a CRC check (hardware instruction) of each. Finding the position costs
@@ -418,97 +418,5 @@ int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64
     *offset = search.offset;
     if (found_timestamp_ms != NULL)
         *found_timestamp_ms = search.found_timestamp_ms;
-    return rc;
-}
-
-/* ---- purging ---- */
-
-/* What a purge below offset removes, as deletes in batch: records of whole segments and of aborted
- * ranges. */
-static void plan_purge(struct partition *partition, int64_t offset, struct meta_batch *batch)
-{
-    struct meta_place place = partition_place(partition);
-    meta_put_start(batch, &place, offset);
-    pthread_mutex_lock(&partition->list_mutex);
-    for (int32_t i = 0; i < partition->segment_count - 1; i++)
-        if (partition->segments[i]->end_offset <= offset)
-            meta_delete_segment(batch, &place, partition->segments[i]->base_offset);
-    for (size_t i = 0; i < partition->aborted_count; i++)
-        if (partition->aborted[i].last_offset < offset)
-            meta_delete_aborted(batch, &place, &partition->aborted[i]);
-    pthread_mutex_unlock(&partition->list_mutex);
-}
-
-/* Takes the first segment off the list when it ends at or below offset; the active one stays. */
-static struct segment *detach_first(struct partition *partition, int64_t offset)
-{
-    struct segment *first = NULL;
-    pthread_mutex_lock(&partition->list_mutex);
-    if (partition->segment_count > 1 && partition->segments[0]->end_offset <= offset) {
-        first = partition->segments[0];
-        partition->segment_count--;
-        memmove(partition->segments, partition->segments + 1,
-                (size_t)partition->segment_count * sizeof first);
-        memset(partition->hints, 0, sizeof partition->hints);
-    }
-    pthread_mutex_unlock(&partition->list_mutex);
-    return first;
-}
-
-static void forget_aborted(struct partition *partition, int64_t offset)
-{
-    pthread_mutex_lock(&partition->list_mutex);
-    size_t n = 0;
-    while (n < partition->aborted_count && partition->aborted[n].last_offset < offset)
-        n++;
-    partition->aborted_count -= n;
-    if (n > 0)
-        memmove(partition->aborted, partition->aborted + n,
-                partition->aborted_count * sizeof *partition->aborted);
-    pthread_mutex_unlock(&partition->list_mutex);
-}
-
-static void remove_below(struct partition *partition, int64_t offset)
-{
-    struct segment *segment;
-    while ((segment = detach_first(partition, offset)) != NULL) {
-        struct diag why;
-        /* A file that stays is removed when the log is opened next. */
-        if (segment_remove_files(segment, &why) < 0)
-            log_line('W', "%s", why.text);
-        crash_point("purge.removed");
-        segment_release(segment);
-    }
-    forget_aborted(partition, offset);
-}
-
-static int purge_locked(struct partition *partition, int64_t offset, struct diag *diag)
-{
-    struct meta_batch batch;
-    if (offset <= atomic_load(&partition->start_offset))
-        return 0;
-    meta_batch_init(&batch);
-    plan_purge(partition, offset, &batch);
-    crash_point("purge.begin");
-    int rc = log_meta_apply(partition->log, &batch, diag);
-    meta_batch_deinit(&batch);
-    TRY(rc);
-    crash_point("purge.recorded");
-    atomic_store(&partition->start_offset, offset);
-    remove_below(partition, offset);
-    return 0;
-}
-
-int partition_purge(struct partition *partition, int64_t offset, struct diag *diag)
-{
-    TRY(partition_writable(partition, diag));
-    int64_t stable = partition_stable(partition);
-    if (offset > stable || offset < 0)
-        return diag_set(diag, ERR_RANGE,
-                        "cannot purge %s-%d below %" PRId64 ": its last stable offset is %" PRId64,
-                        partition->topic->name, partition->index, offset, stable);
-    pthread_mutex_lock(&partition->purge_mutex);
-    int rc = purge_locked(partition, offset, diag);
-    pthread_mutex_unlock(&partition->purge_mutex);
     return rc;
 }

@@ -17,6 +17,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -155,18 +156,42 @@ int segment_reserve(struct segment *segment, int64_t bytes_ahead, struct diag *d
     return rc == ERR_UNSUPPORTED ? 0 : rc;
 }
 
+static const char *const file_suffixes[] = {"log", "index", "timeindex"};
+enum { FILE_COUNT = 3 };
+
+/* A missing file is as good as a removed one. */
+static int missing_is_fine(int rc)
+{
+    return rc == ERR_IO && errno == ENOENT ? 0 : rc;
+}
+
+static int remove_file(struct segment *segment, const char *suffix, bool renamed, struct diag *diag)
+{
+    char path[LOG_PATH_BYTES], name[32];
+    snprintf(name, sizeof name, "%s%s", suffix, renamed ? SEGMENT_DELETED_SUFFIX : "");
+    segment_path(segment, name, path);
+    return missing_is_fine(io_unlink(path, diag));
+}
+
 int segment_remove_files(struct segment *segment, struct diag *diag)
 {
-    static const char *const suffixes[] = {"index", "timeindex", "log"};
-    char path[LOG_PATH_BYTES];
+    char from[LOG_PATH_BYTES], to[LOG_PATH_BYTES], name[32];
+    bool renamed[FILE_COUNT];
+    for (size_t i = 0; i < FILE_COUNT; i++) {
+        snprintf(name, sizeof name, "%s" SEGMENT_DELETED_SUFFIX, file_suffixes[i]);
+        segment_path(segment, file_suffixes[i], from);
+        segment_path(segment, name, to);
+        /* Where a longer name finds no room the file goes at once. */
+        int rc = missing_is_fine(io_rename(from, to, diag));
+        if (rc < 0 && rc != ERR_FULL)
+            return rc;
+        renamed[i] = rc == 0;
+        crash_point("segment.renamed");
+    }
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < 3; i++) {
-        segment_path(segment, suffixes[i], path);
-        int fd;
-        if (io_open(path, O_RDONLY, 0, &fd, NULL) < 0)
-            continue;
-        io_close(fd);
-        rc = io_unlink(path, diag);
+    for (size_t i = FILE_COUNT; rc == 0 && i-- > 0;) {
+        rc = remove_file(segment, file_suffixes[i], renamed[i], diag);
+        crash_point("segment.unlinked");
     }
     return rc;
 }

@@ -341,6 +341,8 @@ int topic_alter(struct log *log, const char *name, const struct config_entry *co
     }
     config_set_deinit(&merged);
     pthread_mutex_unlock(&log->topics_mutex);
+    if (rc == 0)
+        keeper_wake(log); /* what is kept may have changed */
     return rc;
 }
 
@@ -458,8 +460,13 @@ static int delete_locked(struct log *log, struct topic *topic, struct diag *diag
     table_remove(log, topic);
     topic->next_deleted = log->deleted_topics;
     log->deleted_topics = topic;
-    for (int32_t i = 0; i < topic->partition_count; i++)
+    for (int32_t i = 0; i < topic->partition_count; i++) {
+        /* A purge that began before is let end: it removes files by their names, and the next topic
+         * may have the same. */
+        pthread_mutex_lock(&topic->partitions[i]->purge_mutex);
         drop_segments(topic->partitions[i]);
+        pthread_mutex_unlock(&topic->partitions[i]->purge_mutex);
+    }
     TRY(rename_directories(topic, diag));
     return remove_records(topic, diag);
 }

@@ -1,0 +1,247 @@
+/* keeper.c: the house-keeper: what a log does for itself, in the background, without being asked.
+ *
+ * A pass looks at every partition once: retention, then compaction, then what expires (groups'
+ * offsets, producers). The first one runs a second after the log was opened, so that a program that
+ * opens a log for a moment pays nothing, then one each keeper_interval_ms, and earlier when
+ * somebody wakes the keeper: a disk that is full, an altered configuration, deleted records. Woken
+ * passes keep a distance from each other: on a full disk every refused append wakes it.
+ *
+ * Between passes the thread ticks once a second for what has deadlines of that size.
+ *
+ * Passes are exclusive (pass_mutex), whoever runs them: the thread, log_keep_house, topic_clean. So
+ * what they call needs no protection against itself. It does need it against everybody else: topics
+ * are deleted, appended to, purged, read and grown meanwhile. A pass works on a list of partition
+ * handles taken under topics_mutex; handles are valid until the log is closed, and a deleted
+ * topic's answer ERR_NOT_FOUND, which is no failure here.
+ *
+ * Nothing here holds a lock of a partition over a flush or a write to meta but its purge_mutex.
+ * Whatever takes long looks at keeper.stopping, so that closing a log does not wait for a
+ * compaction.
+ *
+ * A failure concerns one partition; it is logged, and the pass goes on with the next one. */
+#include "log/log_internal.h"
+#include "runtime/base/clock.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    FIRST_PASS_MS = 1000,
+    TICK_MS = 1000,
+    WOKEN_DISTANCE_MS = 200, /* between the passes that somebody asked for */
+    KEEPER_INTERVAL_MS = 15000
+};
+
+int log_partitions(struct log *log, const char *name, struct partition ***partitions, size_t *count,
+                   struct diag *diag)
+{
+    int rc = 0;
+    *partitions = NULL;
+    *count = 0;
+    pthread_mutex_lock(&log->topics_mutex);
+    struct topic *only = name != NULL ? topic_find(log, name) : NULL;
+    if (name != NULL && only == NULL)
+        rc = topic_not_found(log, name, diag);
+    size_t total = 1; /* never malloc(0) */
+    for (size_t t = 0; t < log->topic_count; t++)
+        if (only == NULL || log->topics[t] == only)
+            total += (size_t)log->topics[t]->partition_count;
+    if (rc == 0 && (*partitions = malloc(total * sizeof **partitions)) == NULL)
+        rc = diag_set(diag, ERR_NOMEM, "no memory to list %zu partitions", total - 1);
+    for (size_t t = 0; rc == 0 && t < log->topic_count; t++)
+        for (int32_t i = 0; i < log->topics[t]->partition_count; i++)
+            if (only == NULL || log->topics[t] == only)
+                (*partitions)[(*count)++] = log->topics[t]->partitions[i];
+    pthread_mutex_unlock(&log->topics_mutex);
+    return rc;
+}
+
+/* ---- one pass ---- */
+
+struct pass {
+    struct log *log;
+    int64_t now_ms;
+    bool forced; /* compaction that is asked for */
+    struct keeper_report *report;
+    int failure; /* the first one */
+    struct diag *diag;
+};
+
+/* One partition's failure: told once here, and the pass goes on. */
+static void note_failure(struct pass *pass, const struct partition *partition, int code,
+                         const struct diag *why)
+{
+    if (code >= 0 || atomic_load(&partition->deleted) || code == ERR_STOPPED)
+        return;
+    log_line('W', "keeping %s-%d in order: %s", partition->topic->name, partition->index,
+             why->text);
+    if (pass->failure == 0) {
+        pass->failure = code;
+        if (pass->diag != NULL)
+            *pass->diag = *why;
+    }
+}
+
+static void keep_partition(struct pass *pass, struct partition *partition)
+{
+    struct diag why = {0};
+    if (partition_writable(partition, NULL) < 0)
+        return; /* deleted, or stopped: that was said when it happened */
+    note_failure(pass, partition, retain_partition(partition, pass->now_ms, pass->report, &why),
+                 &why);
+}
+
+static int run_pass(struct pass *pass, const char *topic)
+{
+    struct log *log = pass->log;
+    struct partition **partitions;
+    struct keeper_report ignored = {0};
+    size_t count;
+    int64_t began = clock_mono_ns();
+    if (pass->report == NULL)
+        pass->report = &ignored;
+    if (pass->now_ms == 0)
+        pass->now_ms = clock_wall_ms();
+    pthread_mutex_lock(&log->keeper.pass_mutex);
+    int rc = log_status(log, pass->diag);
+    if (rc == 0)
+        rc = log_partitions(log, topic, &partitions, &count, pass->diag);
+    if (rc == 0) {
+        reserve_take(log);
+        for (size_t i = 0; i < count && !atomic_load(&log->keeper.stopping); i++)
+            keep_partition(pass, partitions[i]);
+        free(partitions);
+    }
+    pthread_mutex_unlock(&log->keeper.pass_mutex);
+    pass->report->duration_ns += clock_mono_ns() - began;
+    return rc < 0 ? rc : pass->failure;
+}
+
+int log_keep_house(struct log *log, int64_t now_ms, struct keeper_report *report, struct diag *diag)
+{
+    struct pass pass = {.log = log, .now_ms = now_ms, .report = report, .diag = diag};
+    return run_pass(&pass, NULL);
+}
+
+int topic_clean(struct log *log, const char *name, int64_t now_ms, struct keeper_report *report,
+                struct diag *diag)
+{
+    struct pass pass = {
+        .log = log, .now_ms = now_ms, .forced = true, .report = report, .diag = diag};
+    return run_pass(&pass, name);
+}
+
+/* ---- the thread ---- */
+
+/* What has deadlines of a second; the clock is the wall's. */
+static void tick(struct log *log)
+{
+    (void)log;
+}
+
+/* Until the next tick, or until somebody wakes it. */
+static void wait_for_work(struct keeper *keeper, int64_t until_ms)
+{
+    struct timespec at = {until_ms / 1000, until_ms % 1000 * 1000000};
+    int code = 0;
+    pthread_mutex_lock(&keeper->mutex);
+    while (!keeper->woken && !atomic_load(&keeper->stopping) && code == 0)
+        code = pthread_cond_timedwait(&keeper->work, &keeper->mutex, &at);
+    pthread_mutex_unlock(&keeper->mutex);
+}
+
+/* Whether a pass is due at now: its time has come, or somebody asked and the last one is old
+ * enough. */
+static bool take_due_pass(struct keeper *keeper, int64_t now, int64_t last, int64_t *next)
+{
+    pthread_mutex_lock(&keeper->mutex);
+    bool due = now >= *next;
+    if (keeper->woken) {
+        keeper->woken = false;
+        if (now - last >= WOKEN_DISTANCE_MS)
+            due = true;
+        else if (*next > last + WOKEN_DISTANCE_MS)
+            *next = last + WOKEN_DISTANCE_MS;
+    }
+    pthread_mutex_unlock(&keeper->mutex);
+    return due;
+}
+
+static void *keeper_main(void *context)
+{
+    struct keeper *keeper = context;
+    struct log *log = keeper->log;
+    int64_t interval = log->options.keeper_interval_ms;
+    int64_t now = clock_mono_ms(), next_tick = now + TICK_MS, next_pass = now + FIRST_PASS_MS;
+    int64_t last_pass = now - WOKEN_DISTANCE_MS;
+    while (!atomic_load(&keeper->stopping)) {
+        wait_for_work(keeper, next_tick < next_pass ? next_tick : next_pass);
+        now = clock_mono_ms();
+        if (now >= next_tick) {
+            tick(log);
+            next_tick = now + TICK_MS;
+        }
+        if (!atomic_load(&keeper->stopping) && take_due_pass(keeper, now, last_pass, &next_pass)) {
+            (void)log_keep_house(log, 0, NULL, NULL); /* failures were logged */
+            last_pass = clock_mono_ms();
+            next_pass = last_pass + interval;
+        }
+    }
+    return NULL;
+}
+
+void keeper_wake(struct log *log)
+{
+    struct keeper *keeper = &log->keeper;
+    pthread_mutex_lock(&keeper->mutex);
+    keeper->woken = true;
+    pthread_cond_signal(&keeper->work);
+    pthread_mutex_unlock(&keeper->mutex);
+}
+
+/* ---- start and stop ---- */
+
+void keeper_init(struct log *log)
+{
+    struct keeper *keeper = &log->keeper;
+    keeper->log = log;
+    if (log->options.keeper_interval_ms == 0)
+        log->options.keeper_interval_ms = KEEPER_INTERVAL_MS;
+    pthread_mutex_init(&keeper->pass_mutex, NULL);
+    pthread_mutex_init(&keeper->mutex, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&keeper->work, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+int keeper_start(struct log *log, struct diag *diag)
+{
+    struct keeper *keeper = &log->keeper;
+    if (log->options.keeper_interval_ms < 0)
+        return 0;
+    if (pthread_create(&keeper->thread, NULL, keeper_main, keeper) != 0)
+        return diag_set(diag, ERR_NOMEM, "cannot start the keeper of %s", log->dir);
+    keeper->started = true;
+    return 0;
+}
+
+void keeper_stop(struct log *log)
+{
+    struct keeper *keeper = &log->keeper;
+    pthread_mutex_lock(&keeper->mutex);
+    atomic_store(&keeper->stopping, true);
+    pthread_cond_signal(&keeper->work);
+    pthread_mutex_unlock(&keeper->mutex);
+    if (keeper->started)
+        pthread_join(keeper->thread, NULL);
+    keeper->started = false;
+}
+
+void keeper_deinit(struct log *log)
+{
+    pthread_mutex_destroy(&log->keeper.pass_mutex);
+    pthread_mutex_destroy(&log->keeper.mutex);
+    pthread_cond_destroy(&log->keeper.work);
+}
