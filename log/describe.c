@@ -10,6 +10,7 @@
 #include "log/log_internal.h"
 #include "runtime/base/io.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
