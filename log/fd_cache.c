@@ -6,6 +6,9 @@
  * descriptor right now), and ones with bytes that were not flushed: an error of a write-back is
  * only reported for sure through a descriptor that was open when it happened.
  *
+ * A segment that compaction replaces goes on through its open descriptor; but its name leads to
+ * another file from then on, so that it cannot be opened again: its readers look for the new one.
+ *
  * The limit is three quarters of RLIMIT_NOFILE, whose soft value is first raised to the hard one
  * (at most 65536). When every open file is pinned or unflushed the limit is passed; then the
  * system's own limit decides.
@@ -93,7 +96,9 @@ int segment_pin(struct segment *segment, int *fd, struct diag *diag)
     struct fd_cache *cache = &segment->partition->log->fds;
     int rc = 0;
     pthread_mutex_lock(&cache->mutex);
-    if (segment->fd < 0) {
+    if (segment->fd < 0 && atomic_load(&segment->replaced)) {
+        rc = diag_set(diag, ERR_STATE, "a segment was replaced by compaction");
+    } else if (segment->fd < 0) {
         char path[LOG_PATH_BYTES];
         make_room(cache);
         segment_path(segment, "log", path);
@@ -120,6 +125,14 @@ void segment_unpin(struct segment *segment)
     pthread_mutex_lock(&cache->mutex);
     must(segment->pins > 0);
     segment->pins--;
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+void segment_set_replaced(struct segment *segment, bool replaced)
+{
+    struct fd_cache *cache = &segment->partition->log->fds;
+    pthread_mutex_lock(&cache->mutex);
+    atomic_store(&segment->replaced, replaced);
     pthread_mutex_unlock(&cache->mutex);
 }
 

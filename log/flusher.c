@@ -372,11 +372,9 @@ void partition_put_record(struct partition *partition, struct meta_batch *batch)
     for (int32_t i = partition->segment_count - 2; i >= 0 && !partition->segments[i]->recorded;
          i--) {
         struct segment *segment = partition->segments[i];
-        int64_t size = atomic_load(&segment->size_bytes);
         if (segment->base_offset >= partition->flushed.segment_base)
             continue; /* rolled after this round began */
-        struct meta_segment record = {segment->base_offset, segment->end_offset, size,
-                                      segment->max_timestamp_ms, segment->last_write_ms};
+        struct meta_segment record = segment_record(segment);
         meta_put_segment(batch, &place, &record);
     }
     pthread_mutex_unlock(&partition->list_mutex);

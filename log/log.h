@@ -188,11 +188,12 @@ void partition_unwatch(struct partition *partition, int watch_id);
 /* ---- reading ---- */
 struct aborted { int64_t producer_id, first_offset, last_offset; };  /* last = the marker's offset */
 struct fetch {
-    struct buf bytes;          /* whole batches; the first contains the asked offset */
+    struct buf bytes;          /* whole batches; the first contains the asked offset, or follows it where compaction left a gap */
     struct aborted *aborted;   /* READ_COMMITTED: those that overlap the bytes, sorted by first_offset */
     size_t aborted_count, aborted_capacity;
     struct partition_offsets offsets;  /* as of the fetch */
-    int64_t next_offset;       /* the offset to ask for next (end of the last batch; = asked when nothing was read) */
+    int64_t next_offset;       /* the offset to ask for next: past the last batch, and past a gap that compaction left (then also without any
+                                * bytes); = asked when there is nothing to read */
 };
 void fetch_init(struct fetch *fetch);
 void fetch_deinit(struct fetch *fetch);

@@ -74,9 +74,12 @@ struct fd_cache {
 };
 void fd_cache_init(struct fd_cache *cache);
 void fd_cache_deinit(struct fd_cache *cache);
-/* Opens the segment's .log when it is not, and keeps it open until the matching unpin. */
+/* Opens the segment's .log when it is not, and keeps it open until the matching unpin. ERR_STATE: it is closed, and compaction put another
+ * file in its place: look again. */
 int segment_pin(struct segment *segment, int *fd, struct diag *diag);
 void segment_unpin(struct segment *segment);
+/* Before the rename that gives the segment's name to another file (and back, when it failed). */
+void segment_set_replaced(struct segment *segment, bool replaced);
 /* Closes the descriptor of a segment that goes away; nobody has it pinned. */
 void segment_forget_fd(struct segment *segment);
 
@@ -109,6 +112,10 @@ struct segment {
     int64_t max_timestamp_ms;            /* list_mutex; INT64_MIN: empty */
     int64_t max_timestamp_offset;
     struct segment_index *index;         /* NULL once closed */
+    bool compacted;                      /* offsets have gaps. Constant once in the list */
+    bool swapping;                       /* META_SEGMENT_SWAPPING; purge_mutex */
+    bool is_cleaned;                     /* its files are named .cleaned yet. Constant once in the list */
+    atomic_bool replaced;                /* compaction put another file in its place; written under fd_cache.mutex */
     bool recorded;                       /* meta has its closing record; flusher thread and recovery */
     bool cut_needed;                     /* a failed write left bytes after size_bytes; partition.mutex */
     int32_t references;                  /* list_mutex: the list's own, readers, the flusher */
@@ -116,6 +123,8 @@ struct segment {
     struct segment *newer, *older;
 };
 void segment_path(const struct segment *segment, const char *suffix, char path[LOG_PATH_BYTES]);
+/* What meta records of a closed one. */
+struct meta_segment segment_record(const struct segment *segment);
 struct segment *segment_new(struct partition *partition, int64_t base_offset);
 void segment_free(struct segment *segment);
 /* Creates the files of a new active segment. */
@@ -257,7 +266,11 @@ struct partition {
     struct aborted *aborted;       /* sorted by last offset */
     size_t aborted_count, aborted_capacity;
     struct read_hint hints[HINT_COUNT];
+    uint64_t swaps;                /* of segments by compaction, since the log was opened */
     struct diag stop_reason;
+
+    struct meta_cleaned cleaned;   /* purge_mutex */
+    _Atomic int64_t tombstone_horizon;
 
     _Atomic int64_t start_offset, end_offset, flushed_end, first_undecided;
     atomic_int status;             /* 0 or the code that stopped it */
@@ -363,6 +376,15 @@ struct partition_listing {
 /* ERR_NOT_FOUND when there is no such directory. The caller calls partition_listing_deinit, also after an error. */
 int partition_listing_read(const char *directory, struct partition_listing *listing, struct diag *diag);
 void partition_listing_deinit(struct partition_listing *listing);
+
+/* ---- segment_swap.c ---- */
+/* Whether a file is one that a compaction was writing. */
+bool swap_is_cleaned_name(const char *name);
+/* Recovery: finishes the renames of a segment whose record says META_SEGMENT_SWAPPING. ERR_CORRUPT: its file is not what was
+ * recorded; nothing was changed. */
+int swap_recover(struct segment *segment, struct diag *diag);
+/* Recovery: removes the files of compactions that came to nothing. */
+int swap_remove_cleaned(const char *directory, struct diag *diag);
 
 /* ---- recovery.c, recovery_txn.c ---- */
 /* Loads what meta knows of all partitions, checks their files and tails. Damage stops a partition and is no error here. */

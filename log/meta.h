@@ -98,12 +98,28 @@ void meta_put_start(struct meta_batch *batch, const struct meta_place *place, in
 void meta_delete_start(struct meta_batch *batch, const struct meta_place *place);
 int meta_read_start(struct bytes key, struct bytes value, struct meta_place *place, int64_t *start_offset);
 
+enum {
+    META_SEGMENT_COMPACTED = 1, /* compaction wrote it: its offsets have gaps, and it may be empty */
+    META_SEGMENT_SWAPPING = 2,  /* its file may still be named .cleaned, and what it replaces may still be there */
+    META_SEGMENT_FLAGS = META_SEGMENT_COMPACTED | META_SEGMENT_SWAPPING
+};
 struct meta_segment {
     int64_t base_offset, end_offset, size_bytes, max_timestamp_ms, last_write_ms;
+    uint32_t flags;
 };
 void meta_put_segment(struct meta_batch *batch, const struct meta_place *place, const struct meta_segment *segment);
 void meta_delete_segment(struct meta_batch *batch, const struct meta_place *place, int64_t base_offset);
 int meta_read_segment(struct bytes key, struct bytes value, struct meta_place *place, struct meta_segment *segment);
+
+/* What compaction did so far. */
+struct meta_cleaned {
+    int64_t clean_end;         /* keys below it stand once each, but for those that came again since */
+    int64_t tombstone_horizon; /* deletions below it may be forgotten: partition_tombstone_horizon */
+    int64_t cleaned_ms;        /* when the last pass ended */
+    int64_t last_horizon_ms;   /* after it, a pass finds tombstones or markers to remove; -1: there are none */
+};
+void meta_put_cleaned(struct meta_batch *batch, const struct meta_place *place, const struct meta_cleaned *cleaned);
+int meta_read_cleaned(struct bytes key, struct bytes value, struct meta_place *place, struct meta_cleaned *cleaned);
 
 void meta_put_aborted(struct meta_batch *batch, const struct meta_place *place, const struct aborted *aborted);
 void meta_delete_aborted(struct meta_batch *batch, const struct meta_place *place, const struct aborted *aborted);

@@ -18,6 +18,10 @@
  *     0 8 start offset
  *   segments: place, 20 8 base offset
  *     0 8 end offset   8 8 size in bytes   16 8 largest timestamp   24 8 last written, epoch ms
+ *     32 4 flags, left out when none is set
+ *   cleaned: place
+ *     0 8 clean end   8 8 tombstone horizon   16 8 last pass, epoch ms
+ *     24 8 last delete horizon, epoch ms, -1 none
  *   aborted: place, 20 8 first offset, 28 8 producer id
  *     0 8 offset of the abort marker
  *   producers: transactional id (text)
@@ -37,7 +41,7 @@
  *     0 8 number
  *
  * Decoders return ERR_CORRUPT for anything that has another shape: too short, too long, a count
- * that does not fit. */
+ * that does not fit, a flag that nobody gave. */
 #include "log/meta.h"
 
 #include <string.h>
@@ -47,6 +51,8 @@ enum {
     PARTITION_BYTES = 32,
     SEGMENT_KEY_BYTES = META_PLACE_BYTES + 8,
     SEGMENT_BYTES = 32,
+    SEGMENT_FLAGGED_BYTES = 36,
+    CLEANED_BYTES = 32,
     ABORTED_KEY_BYTES = META_PLACE_BYTES + 16,
     PRODUCER_BYTES = 18,
     PARTICIPANT_BYTES = META_PLACE_BYTES + 8,
@@ -190,13 +196,15 @@ static void segment_key(uint8_t key[SEGMENT_KEY_BYTES], const struct meta_place 
 void meta_put_segment(struct meta_batch *batch, const struct meta_place *place,
                       const struct meta_segment *segment)
 {
-    uint8_t key[SEGMENT_KEY_BYTES], value[SEGMENT_BYTES];
+    uint8_t key[SEGMENT_KEY_BYTES], value[SEGMENT_FLAGGED_BYTES];
+    size_t size = segment->flags == 0 ? SEGMENT_BYTES : SEGMENT_FLAGGED_BYTES;
     segment_key(key, place, segment->base_offset);
     store_i64(value, segment->end_offset);
     store_i64(value + 8, segment->size_bytes);
     store_i64(value + 16, segment->max_timestamp_ms);
     store_i64(value + 24, segment->last_write_ms);
-    meta_put(batch, META_SEGMENTS, bytes_of(key, sizeof key), bytes_of(value, sizeof value));
+    store_be32(value + SEGMENT_BYTES, segment->flags);
+    meta_put(batch, META_SEGMENTS, bytes_of(key, sizeof key), bytes_of(value, size));
 }
 
 void meta_delete_segment(struct meta_batch *batch, const struct meta_place *place,
@@ -210,7 +218,8 @@ void meta_delete_segment(struct meta_batch *batch, const struct meta_place *plac
 int meta_read_segment(struct bytes key, struct bytes value, struct meta_place *place,
                       struct meta_segment *segment)
 {
-    if (key.size != SEGMENT_KEY_BYTES || value.size != SEGMENT_BYTES)
+    if (key.size != SEGMENT_KEY_BYTES ||
+        (value.size != SEGMENT_BYTES && value.size != SEGMENT_FLAGGED_BYTES))
         return ERR_CORRUPT;
     decode_place(key.data, place);
     segment->base_offset = load_i64(key.data + META_PLACE_BYTES);
@@ -218,6 +227,34 @@ int meta_read_segment(struct bytes key, struct bytes value, struct meta_place *p
     segment->size_bytes = load_i64(value.data + 8);
     segment->max_timestamp_ms = load_i64(value.data + 16);
     segment->last_write_ms = load_i64(value.data + 24);
+    segment->flags = value.size == SEGMENT_BYTES ? 0 : load_be32(value.data + SEGMENT_BYTES);
+    return (segment->flags & ~(uint32_t)META_SEGMENT_FLAGS) == 0 ? 0 : ERR_CORRUPT;
+}
+
+/* ---- compaction ---- */
+
+void meta_put_cleaned(struct meta_batch *batch, const struct meta_place *place,
+                      const struct meta_cleaned *cleaned)
+{
+    uint8_t key[META_PLACE_BYTES], value[CLEANED_BYTES];
+    meta_encode_place(key, place);
+    store_i64(value, cleaned->clean_end);
+    store_i64(value + 8, cleaned->tombstone_horizon);
+    store_i64(value + 16, cleaned->cleaned_ms);
+    store_i64(value + 24, cleaned->last_horizon_ms);
+    meta_put(batch, META_CLEANED, bytes_of(key, sizeof key), bytes_of(value, sizeof value));
+}
+
+int meta_read_cleaned(struct bytes key, struct bytes value, struct meta_place *place,
+                      struct meta_cleaned *cleaned)
+{
+    if (key.size != META_PLACE_BYTES || value.size != CLEANED_BYTES)
+        return ERR_CORRUPT;
+    decode_place(key.data, place);
+    cleaned->clean_end = load_i64(value.data);
+    cleaned->tombstone_horizon = load_i64(value.data + 8);
+    cleaned->cleaned_ms = load_i64(value.data + 16);
+    cleaned->last_horizon_ms = load_i64(value.data + 24);
     return 0;
 }
 

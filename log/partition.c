@@ -51,6 +51,7 @@ struct partition *partition_new(struct topic *topic, int32_t index)
     partition->topic = topic;
     partition->index = index;
     partition->flushed.segment_base = -1;
+    partition->cleaned.last_horizon_ms = -1;
     atomic_store(&partition->first_undecided, NO_OFFSET);
     pthread_mutex_init(&partition->purge_mutex, NULL);
     pthread_mutex_init(&partition->mutex, NULL);

@@ -6,6 +6,13 @@
  * a reader that goes on sequentially never searches an index. Only the first fetch, or a jump,
  * searches: index entry, then headers.
  *
+ * Compaction leaves segments whose offsets have gaps (segment.compacted), and replaces segments
+ * while they are read. In such a segment a fetch begins with the first batch that ends at or after
+ * the asked offset, and where nothing is left it goes on with the next segment: next_offset always
+ * moves past a gap. A reader that holds a replaced segment reads it to the end as it was; only one
+ * that has to open its file again, or whose list of aborted transactions may be newer than its
+ * bytes (partition.swaps), looks again from the start.
+ *
  * What is checked on every read, because the CRC leaves out a batch's base offset and length: the
  * batch is where its predecessor ended, its offset is the one expected, its CRC is right. Anything
  * else stops the partition, with file and position. Bytes at or above the bound (high watermark or
@@ -25,7 +32,8 @@ struct place {
     struct segment *segment; /* with a reference */
     int64_t position;        /* of a batch at or before the offset looked for */
     int64_t end_offset;      /* of the segment: INT64_MAX when it is the active one */
-    bool exact;              /* position is that of the batch that begins with the offset */
+    uint64_t swaps;          /* of the partition, when the segment was taken */
+    bool exact; /* position is that of the first batch that ends at or after the offset */
     bool has_tail;
     struct segment_index tail;
 };
@@ -67,6 +75,7 @@ static int locate(struct partition *partition, int64_t offset, struct place *pla
         place->position = 0;
         place->exact = offset == segment->base_offset;
         place->end_offset = segment->end_offset >= 0 ? segment->end_offset : INT64_MAX;
+        place->swaps = partition->swaps;
         place->has_tail = segment->index != NULL;
         segment->references++;
         if (place->exact || take_hint(partition, offset, place)) {
@@ -89,7 +98,10 @@ static void keep_hint(struct partition *partition, struct segment *segment, int6
                       int64_t position)
 {
     pthread_mutex_lock(&partition->list_mutex);
-    partition->hints[(uint64_t)offset % HINT_COUNT] = (struct read_hint){offset, position, segment};
+    /* One that was replaced meanwhile may be freed, and its address used again. */
+    if (!atomic_load(&segment->replaced))
+        partition->hints[(uint64_t)offset % HINT_COUNT] =
+            (struct read_hint){offset, position, segment};
     pthread_mutex_unlock(&partition->list_mutex);
 }
 
@@ -107,7 +119,8 @@ static int damaged(struct segment *segment, int64_t position, const char *why, s
     return ERR_CORRUPT;
 }
 
-/* Walks headers from place to the batch that contains offset. */
+/* Walks headers from place to the batch that contains offset; where offsets have gaps: to the first
+ * batch that ends at or after it, or to the segment's end. */
 static int walk_to(struct place *place, int64_t offset, struct diag *diag)
 {
     struct segment_scan scan;
@@ -118,10 +131,13 @@ static int walk_to(struct place *place, int64_t offset, struct diag *diag)
     int rc = segment_scan_open(&scan, place->segment, place->position, size, false, diag);
     while (rc == 0) {
         rc = segment_scan_next(&scan, &header, &batch, &position, &why);
-        if (rc == 1 && header.base_offset > offset)
+        if (rc == 1 && header.base_offset > offset && !place->segment->compacted)
             rc = damaged(place->segment, position, "offsets do not continue", diag);
         else if (rc == 1 && batch_last_offset(&header) >= offset) {
             place->position = position;
+            break;
+        } else if (rc == 0 && place->segment->compacted) {
+            place->position = size;
             break;
         } else if (rc == 0)
             rc = damaged(place->segment, size, "the segment ends before its last offset", diag);
@@ -157,6 +173,19 @@ static int read_at(struct place *place, size_t size, struct fetch *fetch, struct
     return 0;
 }
 
+/* Whether a batch may follow: at the fetch's first place (expected < 0) or after a batch that ended
+ * at expected. */
+static bool may_follow(const struct place *place, const struct batch_header *header, int64_t offset,
+                       int64_t expected)
+{
+    if (place->segment->compacted)
+        return batch_last_offset(header) < place->end_offset &&
+               (expected >= 0 ? header->base_offset >= expected
+                              : batch_last_offset(header) >= offset);
+    return expected >= 0 ? header->base_offset == expected
+                         : header->base_offset <= offset && batch_last_offset(header) >= offset;
+}
+
 /* Keeps the whole batches below bound. Returns 1 with *need when the first batch is larger than
  * what was read. */
 static int keep_whole(struct place *place, int64_t offset, int64_t bound, struct fetch *fetch,
@@ -178,11 +207,11 @@ static int keep_whole(struct place *place, int64_t offset, int64_t bound, struct
                 return 1;
             break;
         }
-        if (rc == 0 &&
-            (expected >= 0 ? header.base_offset != expected
-                           : header.base_offset > offset || batch_last_offset(&header) < offset))
-            rc = diag_set(&why, ERR_CORRUPT, "offset %" PRId64 " where %" PRId64 " was expected",
-                          header.base_offset, expected >= 0 ? expected : offset);
+        if (rc == 0 && !may_follow(place, &header, offset, expected))
+            rc = diag_set(&why, ERR_CORRUPT,
+                          "offsets %" PRId64 " to %" PRId64 " where %" PRId64 " was expected",
+                          header.base_offset, batch_last_offset(&header),
+                          expected >= 0 ? expected : offset);
         if (rc == 0 && batch_last_offset(&header) >= bound)
             break;
         struct bytes batch = bytes_of(rest.data, (size_t)header.size_bytes);
@@ -244,12 +273,26 @@ static int collect_aborted(struct partition *partition, int64_t from, int64_t to
     return rc;
 }
 
+/* Nothing is left in a compacted segment from here to its end, which may lie above the bound of
+ * another isolation. */
+static void pass_segment(const struct place *place, int64_t bound, struct fetch *fetch)
+{
+    buf_clear(&fetch->bytes);
+    fetch->next_offset = place->end_offset < bound ? place->end_offset : bound;
+}
+
+/* Brings batches of one segment; none when it is a compacted one and has none left from offset on.
+ */
 static int fetch_from(struct partition *partition, struct place *place, int64_t offset,
                       int64_t bound, size_t max_bytes, struct fetch *fetch, struct diag *diag)
 {
     if (!place->exact)
         TRY(walk_to(place, offset, diag));
     int64_t left = atomic_load(&place->segment->size_bytes) - place->position;
+    if (left == 0 && place->segment->compacted) {
+        pass_segment(place, bound, fetch);
+        return 0;
+    }
     if (left < BATCH_HEADER_BYTES)
         return damaged(place->segment, place->position, "the segment ends before its last offset",
                        diag);
@@ -267,18 +310,53 @@ static int fetch_from(struct partition *partition, struct place *place, int64_t 
             return damaged(place->segment, place->position, "a batch without end", diag);
         size = need;
     }
+    if (fetch->bytes.size == 0 && place->segment->compacted) {
+        fetch->next_offset = bound; /* a gap up to a batch that cannot be shown yet */
+        return 0;
+    }
     if (fetch->bytes.size == 0)
         return damaged(place->segment, place->position, "a batch reaches over the readable end",
                        diag);
+    if (place->segment->compacted && (int64_t)fetch->bytes.size == left)
+        fetch->next_offset = place->end_offset < bound ? place->end_offset : bound;
     keep_hint(partition, place->segment, fetch->next_offset,
               place->position + (int64_t)fetch->bytes.size);
     return 0;
 }
 
+/* Whether segments were swapped since the place was taken: then the list of aborted transactions
+ * may no longer have those whose records the old segment still holds. */
+static bool was_swapped(struct partition *partition, const struct place *place)
+{
+    pthread_mutex_lock(&partition->list_mutex);
+    bool swapped = partition->swaps != place->swaps;
+    pthread_mutex_unlock(&partition->list_mutex);
+    return swapped;
+}
+
+/* One segment's batches, with the aborted transactions among them. 1: look again. */
+static int fetch_once(struct partition *partition, int64_t offset, int64_t bound,
+                      enum isolation isolation, size_t max_bytes, struct fetch *fetch,
+                      struct diag *diag)
+{
+    struct place place;
+    TRY(locate(partition, offset, &place, diag));
+    int rc = fetch_from(partition, &place, offset, bound, max_bytes, fetch, diag);
+    bool replaced = atomic_load(&place.segment->replaced);
+    segment_release(place.segment);
+    if (rc == ERR_STATE && replaced)
+        return 1;
+    TRY(rc);
+    if (isolation != READ_COMMITTED)
+        return 0;
+    if (collect_aborted(partition, offset, fetch->next_offset, fetch) < 0)
+        return diag_set(diag, ERR_NOMEM, "no memory for aborted transactions");
+    return was_swapped(partition, &place) ? 1 : 0;
+}
+
 int partition_fetch(struct partition *partition, int64_t offset, enum isolation isolation,
                     size_t max_bytes, struct fetch *fetch, struct diag *diag)
 {
-    struct place place;
     buf_clear(&fetch->bytes);
     fetch->aborted_count = 0;
     fetch->next_offset = offset;
@@ -291,14 +369,14 @@ int partition_fetch(struct partition *partition, int64_t offset, enum isolation 
                         "offset %" PRId64 " of %s-%d: it has offsets %" PRId64 " to %" PRId64,
                         offset, partition->topic->name, partition->index, fetch->offsets.start,
                         fetch->offsets.end);
-    if (offset >= bound)
-        return 0;
-    TRY(locate(partition, offset, &place, diag));
-    int rc = fetch_from(partition, &place, offset, bound, max_bytes, fetch, diag);
-    segment_release(place.segment);
-    if (rc == 0 && isolation == READ_COMMITTED &&
-        (rc = collect_aborted(partition, offset, fetch->next_offset, fetch)) < 0)
-        diag_set(diag, rc, "no memory for aborted transactions");
+    int rc = 0;
+    for (int64_t at = offset; rc >= 0 && at < bound && fetch->bytes.size == 0;) {
+        rc = fetch_once(partition, at, bound, isolation, max_bytes, fetch, diag);
+        if (rc == 0)
+            at = fetch->next_offset;
+        else
+            buf_clear(&fetch->bytes);
+    }
     if (rc < 0) {
         buf_clear(&fetch->bytes);
         fetch->next_offset = offset;
@@ -318,6 +396,7 @@ int partition_fetch(struct partition *partition, int64_t offset, enum isolation 
 struct time_search {
     struct partition *partition;
     int64_t timestamp_ms, start, bound;
+    int64_t from;                       /* everything below was searched */
     int64_t offset, found_timestamp_ms; /* -1: not found yet */
     struct buf plain;
 };
@@ -367,27 +446,48 @@ static int search_segment(struct time_search *search, struct place *place, struc
     return rc < 0 ? rc : 0;
 }
 
-/* Takes the i-th segment when it may hold the timestamp: 1 with a reference, 0 to skip,
- * ERR_NOT_FOUND after the last. */
-static int take_segment(struct time_search *search, int32_t i, struct place *place)
+/* Takes the next segment that may hold the timestamp, with a reference. Goes by offsets: purge and
+ * compaction change the list meanwhile. False after the last. */
+static bool take_segment(struct time_search *search, struct place *place)
 {
     struct partition *partition = search->partition;
-    int rc = ERR_NOT_FOUND;
+    bool taken = false;
     pthread_mutex_lock(&partition->list_mutex);
-    if (i < partition->segment_count && partition->segments[i]->base_offset < search->bound) {
+    int32_t i = find_segment(partition, search->from);
+    for (i = i < 0 ? 0 : i; !taken && i < partition->segment_count; i++) {
         struct segment *segment = partition->segments[i];
-        bool passed = segment->end_offset >= 0 && segment->end_offset <= search->start;
-        rc = !passed && segment->max_timestamp_ms >= search->timestamp_ms;
-        if (rc == 1) {
-            segment->references++;
-            place->segment = segment;
-            place->has_tail = segment->index != NULL;
-            if (place->has_tail)
-                place->tail = *segment->index;
-        }
+        if (segment->base_offset >= search->bound)
+            break;
+        if (segment->max_timestamp_ms < search->timestamp_ms)
+            continue;
+        segment->references++;
+        place->segment = segment;
+        place->end_offset = segment->end_offset >= 0 ? segment->end_offset : INT64_MAX;
+        place->has_tail = segment->index != NULL;
+        if (place->has_tail)
+            place->tail = *segment->index;
+        taken = true;
     }
     pthread_mutex_unlock(&partition->list_mutex);
-    return rc;
+    return taken;
+}
+
+/* One segment; when compaction replaced it meanwhile the answer is not taken, and it is searched
+ * again. */
+static int search_place(struct time_search *search, struct place *place, struct diag *diag)
+{
+    const struct segment_index *tail = place->has_tail ? &place->tail : NULL;
+    int64_t from = index_find_time(place->segment, tail, search->timestamp_ms);
+    place->position = index_find_offset(place->segment, tail, from);
+    int rc = search_segment(search, place, diag);
+    bool replaced = atomic_load(&place->segment->replaced);
+    segment_release(place->segment);
+    if (!replaced || (rc < 0 && rc != ERR_STATE)) {
+        search->from = place->end_offset;
+        return rc;
+    }
+    search->offset = -1;
+    return 0;
 }
 
 int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64_t *offset,
@@ -401,19 +501,11 @@ int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64
                                  .found_timestamp_ms = -1};
     struct place place;
     int rc = partition_readable(partition, diag);
+    search.from = search.start;
     buf_init(&search.plain, 0);
-    for (int32_t i = 0; rc == 0 && search.offset < 0; i++) {
-        int taken = take_segment(&search, i, &place);
-        if (taken == ERR_NOT_FOUND)
-            break;
-        if (taken == 0)
-            continue;
-        const struct segment_index *tail = place.has_tail ? &place.tail : NULL;
-        int64_t from = index_find_time(place.segment, tail, timestamp_ms);
-        place.position = index_find_offset(place.segment, tail, from);
-        rc = search_segment(&search, &place, diag);
-        segment_release(place.segment);
-    }
+    while (rc == 0 && search.offset < 0 && search.from < search.bound &&
+           take_segment(&search, &place))
+        rc = search_place(&search, &place, diag);
     buf_deinit(&search.plain);
     *offset = search.offset;
     if (found_timestamp_ms != NULL)

@@ -459,37 +459,46 @@ static inline uint8_t *put_field(uint8_t *at, struct bytes field)
     return field.data != NULL ? put_bytes(at, field) : at;
 }
 
-int batch_builder_add(struct batch_builder *builder, int64_t timestamp_ms, struct bytes key,
-                      struct bytes value, struct bytes headers, int32_t header_count)
+int record_encode(struct buf *out, int64_t timestamp_delta, int32_t offset_delta, struct bytes key,
+                  struct bytes value, struct bytes headers, int32_t header_count)
 {
     must(header_count >= 0 && (header_count > 0 || headers.size == 0));
     if (key.size > BUILDER_LIMIT_BYTES || value.size > BUILDER_LIMIT_BYTES ||
-        headers.size > BUILDER_LIMIT_BYTES || builder->record_count == INT32_MAX)
+        headers.size > BUILDER_LIMIT_BYTES)
         return ERR_TOO_LARGE;
-    if (builder->record_count == 0)
-        builder->base_timestamp_ms = builder->max_timestamp_ms = timestamp_ms;
-    int64_t timestamp_delta =
-        (int64_t)((uint64_t)timestamp_ms - (uint64_t)builder->base_timestamp_ms);
-    size_t size = 1 + varint_bytes(timestamp_delta) + varint_bytes(builder->record_count) +
+    size_t size = 1 + varint_bytes(timestamp_delta) + varint_bytes(offset_delta) +
                   field_bytes(key) + field_bytes(value) + varint_bytes(header_count) + headers.size;
     size_t total = varint_bytes((int64_t)size) + size;
-    if (total > BUILDER_LIMIT_BYTES - builder->records.size)
+    if (out->size > BUILDER_LIMIT_BYTES || total > BUILDER_LIMIT_BYTES - out->size)
         return ERR_TOO_LARGE;
-    uint8_t *at = buf_reserve(&builder->records, total);
+    uint8_t *at = buf_reserve(out, total);
     if (at == NULL) {
-        builder->records.failed = false; /* what was added before is whole and stays usable */
+        out->failed = false; /* what was added before is whole and stays usable */
         return ERR_NOMEM;
     }
     at = put_varint(at, (int64_t)size);
     *at++ = 0;
     at = put_varint(at, timestamp_delta);
-    at = put_varint(at, builder->record_count);
+    at = put_varint(at, offset_delta);
     at = put_field(at, key);
     at = put_field(at, value);
     at = put_varint(at, header_count);
     at = put_bytes(at, headers);
-    builder->records.size += total;
-    must(at == builder->records.data + builder->records.size);
+    out->size += total;
+    must(at == out->data + out->size);
+    return 0;
+}
+
+int batch_builder_add(struct batch_builder *builder, int64_t timestamp_ms, struct bytes key,
+                      struct bytes value, struct bytes headers, int32_t header_count)
+{
+    if (builder->record_count == INT32_MAX)
+        return ERR_TOO_LARGE;
+    int64_t base = builder->record_count == 0 ? timestamp_ms : builder->base_timestamp_ms;
+    TRY(record_encode(&builder->records, (int64_t)((uint64_t)timestamp_ms - (uint64_t)base),
+                      builder->record_count, key, value, headers, header_count));
+    if (builder->record_count == 0)
+        builder->base_timestamp_ms = builder->max_timestamp_ms = timestamp_ms;
     builder->record_count++;
     if (timestamp_ms > builder->max_timestamp_ms)
         builder->max_timestamp_ms = timestamp_ms;
@@ -514,35 +523,46 @@ static void put_header(uint8_t *batch, const struct batch_header *h)
     store_be32(batch + AT_CRC, batch_crc(batch, (size_t)h->size_bytes));
 }
 
-/* Puts the records behind room for the header, compressed when that makes them smaller: the codec
- * used, or an error. */
-static int pack_records(struct batch_builder *builder)
+/* Appends the records, compressed when that makes them smaller: the codec used, or an error. */
+static int pack_records(enum codec codec, struct bytes records, struct buf *out)
 {
-    struct buf *batch = &builder->batch;
-    struct bytes plain = bytes_of(builder->records.data, builder->records.size);
-    buf_clear(batch);
-    if (buf_reserve(batch, BATCH_HEADER_BYTES) == NULL)
-        return ERR_NOMEM;
-    batch->size = BATCH_HEADER_BYTES;
-    if (builder->codec != CODEC_NONE) {
-        TRY(codec_compress(builder->codec, plain, batch));
-        if (batch->size - BATCH_HEADER_BYTES < plain.size)
-            return (int)builder->codec;
-        batch->size = BATCH_HEADER_BYTES;
+    size_t before = out->size;
+    if (codec != CODEC_NONE && records.size > 0) {
+        TRY(codec_compress(codec, records, out));
+        if (out->size - before < records.size)
+            return (int)codec;
+        out->size = before;
     }
-    buf_append_bytes(batch, plain);
-    return buf_ok(batch) ? CODEC_NONE : ERR_NOMEM;
+    buf_append_bytes(out, records);
+    return buf_ok(out) ? CODEC_NONE : ERR_NOMEM;
+}
+
+int batch_assemble(const struct batch_header *header, struct bytes records, struct buf *out)
+{
+    size_t begin = out->size;
+    if (buf_reserve(out, BATCH_HEADER_BYTES) == NULL)
+        return ERR_NOMEM;
+    out->size += BATCH_HEADER_BYTES;
+    int codec = pack_records(header->attributes & BATCH_ATTR_CODEC, records, out);
+    if (codec >= 0 && out->size - begin > INT32_MAX - BATCH_OVERHEAD_BYTES)
+        codec = ERR_TOO_LARGE;
+    if (codec < 0) {
+        out->size = begin;
+        return codec;
+    }
+    struct batch_header whole = *header;
+    whole.size_bytes = (int32_t)(out->size - begin);
+    whole.attributes = (uint16_t)((header->attributes & ~BATCH_ATTR_CODEC) | codec);
+    put_header(out->data + begin, &whole);
+    return 0;
 }
 
 int batch_builder_finish(struct batch_builder *builder, struct bytes *batch)
 {
     if (builder->record_count == 0)
         return ERR_STATE;
-    int codec = pack_records(builder);
-    TRY(codec);
     struct batch_header header = {
-        .size_bytes = (int32_t)builder->batch.size,
-        .attributes = (uint16_t)codec,
+        .attributes = (uint16_t)builder->codec,
         .last_offset_delta = builder->record_count - 1,
         .base_timestamp_ms = builder->base_timestamp_ms,
         .max_timestamp_ms = builder->max_timestamp_ms,
@@ -551,7 +571,9 @@ int batch_builder_finish(struct batch_builder *builder, struct bytes *batch)
         .base_sequence = -1,
         .record_count = builder->record_count,
     };
-    put_header(builder->batch.data, &header);
+    buf_clear(&builder->batch);
+    TRY(batch_assemble(&header, bytes_of(builder->records.data, builder->records.size),
+                       &builder->batch));
     *batch = bytes_of(builder->batch.data, builder->batch.size);
     return 0;
 }

@@ -84,6 +84,14 @@ int record_reader_open(struct record_reader *reader, struct bytes batch, size_t 
 /* 1 = a record, 0 = end, ERR_CORRUPT. */
 int record_reader_next(struct record_reader *reader, struct record *record);
 
+/* Appends one encoded record to out. ERR_NOMEM, ERR_TOO_LARGE (> 1 GiB in all): then nothing was appended, and out stays usable. */
+int record_encode(struct buf *out, int64_t timestamp_delta, int32_t offset_delta, struct bytes key, struct bytes value, struct bytes headers,
+                  int32_t header_count);
+/* Appends to out a whole batch with header's fields but for its size and CRC, and with records: encoded, header->record_count of them. They
+ * are compressed with the codec that the attributes name when that makes them smaller, else stored plain. ERR_NOMEM, ERR_TOO_LARGE,
+ * ERR_UNSUPPORTED. */
+int batch_assemble(const struct batch_header *header, struct bytes records, struct buf *out);
+
 /* Builds one batch. Records are added in order; finish compresses and returns the whole batch. */
 struct batch_builder {
     struct buf records;        /* encoded, plain */

@@ -95,11 +95,27 @@ static int load_segment(void *context, struct bytes key, struct bytes value, str
     free(segment->index);
     segment->index = NULL;
     segment->recorded = true;
+    segment->compacted = (record.flags & META_SEGMENT_COMPACTED) != 0;
+    segment->swapping = (record.flags & META_SEGMENT_SWAPPING) != 0;
     segment->end_offset = record.end_offset;
     segment->max_timestamp_ms = record.max_timestamp_ms;
     segment->last_write_ms = record.last_write_ms;
     atomic_store(&segment->size_bytes, record.size_bytes);
     atomic_store(&segment->flushed_bytes, record.size_bytes);
+    return 0;
+}
+
+static int load_cleaned(void *context, struct bytes key, struct bytes value, struct diag *diag)
+{
+    struct meta_place place;
+    struct meta_cleaned cleaned;
+    (void)diag;
+    TRY(meta_read_cleaned(key, value, &place, &cleaned));
+    struct partition *partition = find_partition(context, &place);
+    if (partition != NULL) {
+        partition->cleaned = cleaned;
+        atomic_store(&partition->tombstone_horizon, cleaned.tombstone_horizon);
+    }
     return 0;
 }
 
@@ -122,6 +138,7 @@ static int load_all(struct loader *loader, struct diag *diag)
     } steps[] = {{META_STARTS, load_start}, /* before the segments */
                  {META_PARTITIONS, load_partition},
                  {META_SEGMENTS, load_segment},
+                 {META_CLEANED, load_cleaned},
                  {META_ABORTED, load_aborted}};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         TRY(meta_scan(loader->log->meta, steps[i].table, bytes_of(NULL, 0), steps[i].fn, loader,
@@ -134,6 +151,7 @@ static int load_all(struct loader *loader, struct diag *diag)
 struct listing {
     int64_t *bases; /* of .log files, ascending */
     size_t count, capacity;
+    bool has_cleaned; /* a compaction left a file of its own */
 };
 
 static int compare_bases(const void *a, const void *b)
@@ -166,6 +184,7 @@ static int list_segments(const char *directory, struct listing *listing, struct 
     struct dirent *entry;
     while (rc == 0 && (entry = readdir(stream)) != NULL) {
         int64_t base;
+        listing->has_cleaned = listing->has_cleaned || swap_is_cleaned_name(entry->d_name);
         if (!parse_segment_name(entry->d_name, &base))
             continue;
         if (listing->count == listing->capacity) {
@@ -203,6 +222,66 @@ static int stop_at(struct partition *partition, int64_t base, const char *format
     diag_set(&diag, ERR_CORRUPT, "%s: %s", path, text);
     partition_stop(partition, ERR_CORRUPT, &diag);
     return 1;
+}
+
+/* ---- swaps that a crash interrupted ---- */
+
+static int finish_swap(struct partition *partition, struct listing *listing,
+                       struct segment *segment, struct diag *diag)
+{
+    struct diag why;
+    int rc = swap_recover(segment, &why);
+    if (rc == ERR_CORRUPT)
+        return stop_at(partition, segment->base_offset, "%s", why.text);
+    if (rc < 0) {
+        *diag = why;
+        return rc;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < listing->count; i++) {
+        struct segment named = {.partition = partition, .base_offset = listing->bases[i]};
+        if (listing->bases[i] <= segment->base_offset || listing->bases[i] >= segment->end_offset) {
+            listing->bases[kept++] = listing->bases[i];
+            continue;
+        }
+        TRY(segment_remove_files(&named, diag));
+        crash_point("recovery.swap");
+    }
+    listing->count = kept;
+    return 0;
+}
+
+/* Brings every swap that meta knows of to its end; other files of a compaction go. 1: stopped. */
+static int finish_swaps(struct partition *partition, struct listing *listing, struct diag *diag)
+{
+    char directory[LOG_PATH_BYTES];
+    bool swapped = false;
+    for (int32_t i = 0; i < partition->segment_count; i++) {
+        if (!partition->segments[i]->swapping)
+            continue;
+        int rc = finish_swap(partition, listing, partition->segments[i], diag);
+        if (rc != 0)
+            return rc;
+        swapped = true;
+    }
+    partition_directory(partition, directory);
+    if (listing->has_cleaned)
+        TRY(swap_remove_cleaned(directory, diag));
+    return swapped ? io_fsync_dir(directory, diag) : 0;
+}
+
+/* What was brought to its end needs no more mention. */
+static void put_swapped(struct partition *partition, struct meta_batch *batch)
+{
+    struct meta_place place = partition_place(partition);
+    for (int32_t i = 0; i < partition->segment_count; i++) {
+        struct segment *segment = partition->segments[i];
+        if (!segment->swapping || atomic_load(&partition->status) != 0)
+            continue;
+        segment->swapping = false;
+        struct meta_segment record = segment_record(segment);
+        meta_put_segment(batch, &place, &record);
+    }
 }
 
 /* ---- closed segments ---- */
@@ -557,7 +636,9 @@ static int recover_directory(struct partition *partition, struct listing *listin
     if (rc == ERR_NOT_FOUND)
         return stop_at(partition, partition->flushed.segment_base, "the directory is missing");
     TRY(rc);
-    rc = remove_purged(partition, listing, diag);
+    rc = finish_swaps(partition, listing, diag);
+    if (rc == 0)
+        rc = remove_purged(partition, listing, diag);
     if (rc == 0)
         rc = check_closed(partition, listing);
     if (rc != 0)
@@ -609,6 +690,9 @@ int recover_partitions(struct log *log, struct diag *diag)
     for (size_t t = 0; rc == 0 && t < log->topic_count; t++)
         for (int32_t i = 0; rc == 0 && i < log->topics[t]->partition_count; i++)
             rc = recover_partition(log->topics[t]->partitions[i], diag);
+    for (size_t t = 0; rc == 0 && t < log->topic_count; t++)
+        for (int32_t i = 0; i < log->topics[t]->partition_count; i++)
+            put_swapped(log->topics[t]->partitions[i], &loader.cleanup);
     if (rc == 0)
         rc = log_meta_apply(log, &loader.cleanup, diag);
     meta_batch_deinit(&loader.cleanup);

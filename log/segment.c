@@ -35,8 +35,8 @@ void segment_path(const struct segment *segment, const char *suffix, char path[L
 {
     char directory[LOG_PATH_BYTES];
     partition_directory(segment->partition, directory);
-    int length = snprintf(path, LOG_PATH_BYTES, "%s/%020" PRId64 ".%s", directory,
-                          segment->base_offset, suffix);
+    int length = snprintf(path, LOG_PATH_BYTES, "%s/%020" PRId64 ".%s%s", directory,
+                          segment->base_offset, suffix, segment->is_cleaned ? ".cleaned" : "");
     must(length > 0 && length < LOG_PATH_BYTES);
 }
 
@@ -59,6 +59,19 @@ struct segment *segment_new(struct partition *partition, int64_t base_offset)
     segment->references = 1;
     segment->fd = -1;
     return segment;
+}
+
+struct meta_segment segment_record(const struct segment *segment)
+{
+    return (struct meta_segment){
+        .base_offset = segment->base_offset,
+        .end_offset = segment->end_offset,
+        .size_bytes = atomic_load(&segment->size_bytes),
+        .max_timestamp_ms = segment->max_timestamp_ms,
+        .last_write_ms = segment->last_write_ms,
+        .flags = (segment->compacted ? META_SEGMENT_COMPACTED : 0u) |
+                 (segment->swapping ? META_SEGMENT_SWAPPING : 0u),
+    };
 }
 
 void segment_free(struct segment *segment)

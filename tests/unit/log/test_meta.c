@@ -63,7 +63,10 @@ static void test_layouts(void **state)
     struct meta_topic topic = {place.topic, META_TOPIC_DELETING,      3, 0x0102030405060708,
                                1,           bytes_of("\0\1k\0\1v", 6)};
     struct meta_partition partition = {9, 2, 300, 77};
-    struct meta_segment segment = {16, 32, 1000, -1, 5};
+    struct meta_segment segment = {16, 32, 1000, -1, 5, 0};
+    struct meta_segment swapped = {32, 48, 0,
+                                   -1, 6,  META_SEGMENT_COMPACTED | META_SEGMENT_SWAPPING};
+    struct meta_cleaned cleaned = {48, 40, 7, -1};
     struct aborted aborted = {4000, 101, 110};
     struct meta_producer producer = {4000, 2, 6};
     struct meta_participant participants[] = {{place, 12}};
@@ -76,6 +79,8 @@ static void test_layouts(void **state)
     meta_put_partition(&batch, &place, &partition);
     meta_put_start(&batch, &place, 8);
     meta_put_segment(&batch, &place, &segment);
+    meta_put_segment(&batch, &place, &swapped);
+    meta_put_cleaned(&batch, &place, &cleaned);
     meta_put_aborted(&batch, &place, &aborted);
     meta_put_producer(&batch, "tx", &producer);
     meta_put_participants(&batch, 4000, 2, participants, 1);
@@ -92,6 +97,10 @@ static void test_layouts(void **state)
     expect_stored(meta, META_STARTS, PLACE_HEX, "0000000000000008");
     expect_stored(meta, META_SEGMENTS, PLACE_HEX "0000000000000010",
                   "0000000000000020 00000000000003e8 ffffffffffffffff 0000000000000005");
+    expect_stored(meta, META_SEGMENTS, PLACE_HEX "0000000000000020",
+                  "0000000000000030 0000000000000000 ffffffffffffffff 0000000000000006 00000003");
+    expect_stored(meta, META_CLEANED, PLACE_HEX,
+                  "0000000000000030 0000000000000028 0000000000000007 ffffffffffffffff");
     expect_stored(meta, META_ABORTED, PLACE_HEX "0000000000000065 0000000000000fa0",
                   "000000000000006e");
     expect_stored(meta, META_PRODUCERS, "7478", "0000000000000fa0 0002 0000000000000006");
@@ -108,6 +117,27 @@ static void test_layouts(void **state)
     meta_batch_deinit(&batch);
     meta_close(meta);
     scratch_dir_remove(dir);
+}
+
+/* A record from before there were flags has none; a flag that nobody gave is damage. */
+static void test_segment_flags(void **state)
+{
+    (void)state;
+    uint8_t key_bytes[64], value_bytes[64];
+    struct bytes key = hex(PLACE_HEX "0000000000000010", key_bytes);
+    struct bytes value = hex("0000000000000020 00000000000003e8 ffffffffffffffff 0000000000000005"
+                             "00000001",
+                             value_bytes);
+    struct meta_place got;
+    struct meta_segment segment;
+    assert_int_equal(meta_read_segment(key, value, &got, &segment), 0);
+    assert_int_equal(segment.flags, META_SEGMENT_COMPACTED);
+    assert_int_equal(segment.end_offset, 32);
+    assert_int_equal(meta_read_segment(key, bytes_of(value.data, 32), &got, &segment), 0);
+    assert_int_equal(segment.flags, 0);
+    assert_int_equal(meta_read_segment(key, bytes_of(value.data, 34), &got, &segment), ERR_CORRUPT);
+    value_bytes[32] = 1;
+    assert_int_equal(meta_read_segment(key, value, &got, &segment), ERR_CORRUPT);
 }
 
 /* Decoders take every cut of a value as damage, and never read past it. */
@@ -268,8 +298,11 @@ static void test_flipped_value(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layouts),           cmocka_unit_test(test_decoders_refuse_cuts),
-        cmocka_unit_test(test_batches_and_scans), cmocka_unit_test(test_map_grows),
+        cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_segment_flags),
+        cmocka_unit_test(test_decoders_refuse_cuts),
+        cmocka_unit_test(test_batches_and_scans),
+        cmocka_unit_test(test_map_grows),
         cmocka_unit_test(test_flipped_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
