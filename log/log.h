@@ -159,10 +159,12 @@ struct partition_description {
 int partition_describe(struct partition *partition, struct partition_description *description, struct diag *diag);
 void partition_description_deinit(struct partition_description *description);
 
-/* Appends one whole finished batch (not transactional): offsets are assigned and patched in place. The batch must be well-formed
- * (batch_builder or batch_validate made sure); checked here: header, CRC, max.message.bytes (default 100 MiB for the embedded
- * producer; ERR_TOO_LARGE), timestamps ≤ now + message.timestamp.after.max.ms (1 h; ERR_INVALID). Returns once written; durable
- * when the high watermark passes it (partition_wait). base_offset may be NULL. */
+/* Appends one whole finished batch (not transactional): offsets are assigned and patched in place, as is the time of the append with
+ * message.timestamp.type=LogAppendTime. The batch must be well-formed (batch_builder or batch_validate made sure); checked here
+ * (admit.c): header and count (ERR_INVALID), CRC (ERR_CORRUPT), codec (ERR_UNSUPPORTED), max.message.bytes of what will be stored
+ * (ERR_TOO_LARGE), timestamps against message.timestamp.before.max.ms and .after.max.ms, keys where the topic is compacted
+ * (ERR_INVALID). With a compression.type that the batch does not have, a copy with that codec is stored. Returns once written;
+ * durable when the high watermark passes it (partition_wait). base_offset may be NULL. */
 int partition_append(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset, struct diag *diag);
 /* Blocks until the high watermark ≥ offset (asks the flusher for an early round), timeout_ms passed (ERR_TIMEOUT; -1: none)
  * or the writer stopped. */
@@ -242,7 +244,7 @@ int txn_begin(struct producer *producer, struct diag *diag);
  * them; naming them all at once costs one meta write for all, and a set that repeats from one transaction to the next costs none
  * (the decision of the last transaction renews it). */
 int txn_participate(struct producer *producer, struct partition *const *partitions, size_t count, struct diag *diag);
-/* Appends a finished batch as part of the open transaction (producer fields patched, CRC recomputed). ERR_FENCED, ERR_STATE. */
+/* Appends a finished batch as part of the open transaction, admitted as partition_append does (producer fields patched, CRC recomputed). ERR_FENCED, ERR_STATE. */
 int txn_append(struct producer *producer, struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset, struct diag *diag);
 struct group_offset {
     char topic[250];

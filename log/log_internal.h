@@ -142,6 +142,8 @@ int segment_remove_files(struct segment *segment, struct diag *diag);
 
 /* Notes a batch for the indexes, as Kafka does: an entry after each 4096 bytes. */
 void index_note(struct segment *segment, const struct batch_header *header, int64_t position);
+/* Whether another entry, and the time entry that closing adds, would take one of the files over limit_bytes. partition.mutex. */
+bool index_is_full(const struct segment *segment, int64_t limit_bytes);
 /* Writes what is pending. A failure marks the index broken, no more: it can be rebuilt. */
 void index_write_pending(struct segment *segment);
 /* On roll: the last time entry, then all pending; the index memory is freed. */
@@ -307,8 +309,6 @@ int partition_writable(struct partition *partition, struct diag *diag);
 int64_t partition_high_watermark(struct partition *partition);
 int64_t partition_stable(struct partition *partition);
 void partition_notify(struct partition *partition);    /* calls watchers; no locks held */
-/* Checks a batch as partition_append promises. */
-int partition_check_batch(struct partition *partition, const uint8_t *batch, size_t size, struct batch_header *header, struct diag *diag);
 /* Appends under partition.mutex. Markers never roll a segment for its size. */
 int partition_append_locked(struct partition *partition, uint8_t *batch, const struct batch_header *header, bool is_marker,
                             int64_t *base_offset, struct diag *diag);
@@ -331,6 +331,19 @@ int partition_purge_counted(struct partition *partition, int64_t offset, struct 
 
 /* retention.c: applies retention.ms and retention.bytes once, counted in report. The caller is the keeper's pass. */
 int retain_partition(struct partition *partition, int64_t now_ms, struct keeper_report *report, struct diag *diag);
+
+/* ---- admit.c: between a producer and the log ---- */
+struct admission {
+    struct batch_header header; /* of batch */
+    uint8_t *batch;             /* what to append: the producer's bytes, or the thread's own after compression.type */
+    bool log_append_time, uses_scratch;
+};
+/* Checks a batch as partition_append promises and brings it into the form that the topic stores. No locks needed. On success the
+ * caller appends admission->batch and then calls admit_done in the same thread, before it admits another. */
+int admit_batch(const struct partition *partition, uint8_t *batch, size_t size, struct admission *admission, struct diag *diag);
+/* The last touch before partition_append_locked, under partition.mutex and after the producer's fields were set: LogAppendTime. */
+void admit_stamp(struct admission *admission);
+void admit_done(struct admission *admission);
 
 /* group.c: resolves topics and adds the puts to batch. ERR_NOT_FOUND, ERR_INVALID. */
 int group_collect(struct log *log, const char *group, const struct group_offset *offsets, size_t count, struct meta_batch *batch,

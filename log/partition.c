@@ -218,6 +218,7 @@ static bool must_roll(const struct partition *partition, const struct segment *a
     if (is_marker)
         return false; /* its room is reserved in this file */
     return size + header->size_bytes > atomic_load(&partition->topic->segment_bytes) ||
+           index_is_full(active, atomic_load(&partition->topic->segment_index_bytes)) ||
            clock_wall_ms() - active->created_ms >= atomic_load(&partition->topic->segment_ms);
 }
 
@@ -277,39 +278,6 @@ int partition_roll(struct partition *partition, struct diag *diag)
 
 /* ---- appending ---- */
 
-int partition_check_batch(struct partition *partition, const uint8_t *batch, size_t size,
-                          struct batch_header *header, struct diag *diag)
-{
-    struct topic *topic = partition->topic;
-    int64_t limit = atomic_load(&topic->max_message_bytes);
-    if ((int64_t)size > limit)
-        return diag_set(diag, ERR_TOO_LARGE,
-                        "a batch of %zu bytes for %s-%d: max.message.bytes is %" PRId64, size,
-                        topic->name, partition->index, limit);
-    int rc = batch_parse_header(bytes_of(batch, size), header, diag);
-    if (rc == ERR_RANGE)
-        rc = diag_set(diag, ERR_CORRUPT, "a batch for %s-%d is cut: %zu bytes", topic->name,
-                      partition->index, size);
-    TRY(rc);
-    if ((size_t)header->size_bytes != size)
-        return diag_set(diag, ERR_INVALID, "%zu bytes for %s-%d are not exactly one batch", size,
-                        topic->name, partition->index);
-    if (header->record_count < 1 || header->record_count != header->last_offset_delta + 1)
-        return diag_set(diag, ERR_INVALID,
-                        "a batch for %s-%d has %d records but last offset delta %d", topic->name,
-                        partition->index, header->record_count, header->last_offset_delta);
-    if ((header->attributes & BATCH_ATTR_CONTROL) != 0)
-        return diag_set(diag, ERR_INVALID, "control batches are written by the log itself");
-    TRY(batch_check_crc(bytes_of(batch, size), diag));
-    int64_t after_max = atomic_load(&topic->timestamp_after_max_ms), now = clock_wall_ms();
-    if (header->max_timestamp_ms > now && header->max_timestamp_ms - now > after_max)
-        return diag_set(diag, ERR_INVALID,
-                        "a timestamp of %" PRId64 " for %s-%d is more than %" PRId64
-                        " ms ahead of the clock (message.timestamp.after.max.ms)",
-                        header->max_timestamp_ms, topic->name, partition->index, after_max);
-    return 0;
-}
-
 int partition_append_locked(struct partition *partition, uint8_t *batch,
                             const struct batch_header *header, bool is_marker, int64_t *base_offset,
                             struct diag *diag)
@@ -343,15 +311,22 @@ int partition_append_locked(struct partition *partition, uint8_t *batch,
 int partition_append(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset,
                      struct diag *diag)
 {
-    struct batch_header header;
-    TRY(partition_check_batch(partition, batch, size, &header, diag));
-    if ((header.attributes & BATCH_ATTR_TRANSACTIONAL) != 0)
-        return diag_set(diag, ERR_INVALID, "a transactional batch needs txn_append");
-    pthread_mutex_lock(&partition->mutex);
-    int rc = partition_writable(partition, diag);
-    if (rc == 0)
-        rc = partition_append_locked(partition, batch, &header, false, base_offset, diag);
-    pthread_mutex_unlock(&partition->mutex);
+    struct admission admission;
+    TRY(admit_batch(partition, batch, size, &admission, diag));
+    int rc = 0;
+    if ((admission.header.attributes & BATCH_ATTR_TRANSACTIONAL) != 0)
+        rc = diag_set(diag, ERR_INVALID, "a transactional batch needs txn_append");
+    if (rc == 0) {
+        pthread_mutex_lock(&partition->mutex);
+        rc = partition_writable(partition, diag);
+        if (rc == 0) {
+            admit_stamp(&admission);
+            rc = partition_append_locked(partition, admission.batch, &admission.header, false,
+                                         base_offset, diag);
+        }
+        pthread_mutex_unlock(&partition->mutex);
+    }
+    admit_done(&admission);
     if (rc == 0 && partition->log->options.durability == DURABILITY_OS)
         partition_notify(partition);
     if (rc == ERR_FULL)

@@ -450,20 +450,22 @@ int txn_participate(struct producer *producer, struct partition *const *partitio
 
 /* Appends with the producer's fields; the first append of a transaction holds the last stable
  * offset. */
-static int append_part(struct producer *producer, struct participant *part, uint8_t *batch,
-                       const struct batch_header *header, int64_t *base_offset, struct diag *diag)
+static int append_part(struct producer *producer, struct participant *part,
+                       struct admission *admission, int64_t *base_offset, struct diag *diag)
 {
     struct partition *partition = part->partition;
     bool first = part->first_offset < 0;
     int64_t base = -1;
-    batch_set_producer(batch, producer->id, producer->epoch, part->next_sequence, true);
+    const struct batch_header *header = &admission->header;
+    batch_set_producer(admission->batch, producer->id, producer->epoch, part->next_sequence, true);
     pthread_mutex_lock(&partition->mutex);
     int rc = partition_writable(partition, diag);
     if (rc == 0 && first &&
         partition_open_txn(partition, producer->id, atomic_load(&partition->end_offset)) < 0)
         rc = diag_set(diag, ERR_NOMEM, "no memory for a transaction");
     else if (rc == 0) {
-        rc = partition_append_locked(partition, batch, header, false, &base, diag);
+        admit_stamp(admission);
+        rc = partition_append_locked(partition, admission->batch, header, false, &base, diag);
         if (rc < 0 && first)
             partition_close_txn(partition, producer->id);
     }
@@ -482,8 +484,8 @@ static int append_part(struct producer *producer, struct participant *part, uint
 int txn_append(struct producer *producer, struct partition *partition, uint8_t *batch, size_t size,
                int64_t *base_offset, struct diag *diag)
 {
-    struct batch_header header;
-    TRY(partition_check_batch(partition, batch, size, &header, diag));
+    struct admission admission;
+    TRY(admit_batch(partition, batch, size, &admission, diag));
     pthread_mutex_lock(&producer->mutex);
     int rc = usable(producer, TXN_OPEN, diag);
     struct participant *part = rc == 0 ? find_participant(producer, partition) : NULL;
@@ -494,8 +496,9 @@ int txn_append(struct producer *producer, struct partition *partition, uint8_t *
         part = rc == 0 ? find_participant(producer, partition) : NULL;
     }
     if (rc == 0)
-        rc = append_part(producer, part, batch, &header, base_offset, diag);
+        rc = append_part(producer, part, &admission, base_offset, diag);
     pthread_mutex_unlock(&producer->mutex);
+    admit_done(&admission);
     if (rc == 0 && partition->log->options.durability == DURABILITY_OS)
         partition_notify(partition);
     return rc;

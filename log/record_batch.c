@@ -140,6 +140,34 @@ void batch_set_producer(uint8_t *batch, int64_t producer_id, int16_t epoch, int3
     store_be32(batch + AT_CRC, batch_crc(batch, batch_size(batch)));
 }
 
+void batch_set_time(uint8_t *batch, bool log_append_time, int64_t max_timestamp_ms)
+{
+    uint16_t attributes = load_be16(batch + AT_ATTRIBUTES);
+    attributes = (uint16_t)(log_append_time ? attributes | BATCH_ATTR_LOG_APPEND_TIME
+                                            : attributes & ~BATCH_ATTR_LOG_APPEND_TIME);
+    store_be16(batch + AT_ATTRIBUTES, attributes);
+    store_be64(batch + AT_MAX_TIMESTAMP, (uint64_t)max_timestamp_ms);
+    store_be32(batch + AT_CRC, batch_crc(batch, batch_size(batch)));
+}
+
+int batch_recode(struct bytes batch, struct bytes records, enum codec codec, struct buf *out)
+{
+    must(batch.size >= BATCH_HEADER_BYTES);
+    buf_clear(out);
+    buf_append(out, batch.data, BATCH_HEADER_BYTES);
+    if (!buf_ok(out))
+        return ERR_NOMEM;
+    TRY(codec_compress(codec, records, out));
+    if (out->size > INT32_MAX)
+        return ERR_TOO_LARGE;
+    uint16_t attributes = load_be16(out->data + AT_ATTRIBUTES);
+    attributes = (uint16_t)((attributes & ~BATCH_ATTR_CODEC) | (int)codec);
+    store_be16(out->data + AT_ATTRIBUTES, attributes);
+    store_be32(out->data + AT_BATCH_LENGTH, (uint32_t)out->size - BATCH_OVERHEAD_BYTES);
+    store_be32(out->data + AT_CRC, batch_crc(out->data, out->size));
+    return 0;
+}
+
 /* ---- reading records ---- */
 
 int record_reader_open(struct record_reader *reader, struct bytes batch, size_t limit_bytes,

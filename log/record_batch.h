@@ -57,6 +57,12 @@ int batch_validate(struct bytes batch, size_t limit_bytes, struct buf *scratch, 
 void batch_set_base(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
 /* Patches producer fields and the transactional bit of a finished batch in place and recomputes the CRC. */
 void batch_set_producer(uint8_t *batch, int64_t producer_id, int16_t epoch, int32_t base_sequence, bool transactional);
+/* Says in place whose times a finished batch has, CRC recomputed. log_append_time: every record has max_timestamp_ms (attribute bit 3);
+ * else each has its own, and max_timestamp_ms is their maximum. The records themselves stay untouched. */
+void batch_set_time(uint8_t *batch, bool log_append_time, int64_t max_timestamp_ms);
+/* The same batch with its records in another codec, into out (cleared first). records: the plain block of batch's records. Codec bits,
+ * length and CRC change, nothing else; also when the result is larger. ERR_NOMEM, ERR_TOO_LARGE. */
+int batch_recode(struct bytes batch, struct bytes records, enum codec codec, struct buf *out);
 
 /* One record, borrowed from the batch's plain bytes. key.data / value.data NULL = null. */
 struct record {

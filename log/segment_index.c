@@ -79,6 +79,15 @@ void index_note(struct segment *segment, const struct batch_header *header, int6
     index->bytes_since_entry += header->size_bytes;
 }
 
+/* Only the holder of partition.mutex changes the counts. */
+bool index_is_full(const struct segment *segment, int64_t limit_bytes)
+{
+    const struct segment_index *index = segment->index;
+    int64_t entries = (int64_t)index->entry_count + index->pending_count + 1;
+    int64_t times = (int64_t)index->time_count + index->time_pending_count + 2;
+    return entries * INDEX_ENTRY_BYTES > limit_bytes || times * TIME_ENTRY_BYTES > limit_bytes;
+}
+
 static int write_at(const struct segment *segment, const char *suffix, const uint8_t *data,
                     size_t size, int64_t position)
 {

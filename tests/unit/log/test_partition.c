@@ -174,6 +174,52 @@ static void test_rolls_by_size_and_time(void **state)
     end(&s);
 }
 
+static int64_t file_bytes(const struct setup *s, int64_t base, const char *suffix)
+{
+    char path[LOG_PATH_BYTES];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/topics/t-0/%020" PRId64 ".%s", s->dir, base, suffix);
+    return stat(path, &info) == 0 ? info.st_size : -1;
+}
+
+/* A segment ends when its offset index, or its time index, is full: neither file ever grows larger
+ * than it may, and none is made larger than its entries. */
+static void test_rolls_by_index(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct config_entry config[] = {{"segment.index.bytes", "80"}};
+    for (int rising = 0; rising <= 1; rising++) {
+        struct partition_files files;
+        begin(&s, NULL);
+        assert_int_equal(topic_alter(s.log, "t", config, 1, NULL), 0);
+        /* Each batch but a segment's first has an entry; with rising times a time entry as well. */
+        for (int i = 0; i < 40; i++) {
+            assert_int_equal(fixture_append_sized(s.p, i, 2, 3000, rising ? 1000 + i : 1000),
+                             i * 2);
+            if (i == 20)
+                reopen(&s); /* the count of entries survives */
+        }
+        /* 80 bytes: 10 entries of 8, or 6 of 12, of which closing may need one. */
+        int32_t batches = rising ? 6 : 11, segments = (40 + batches - 1) / batches;
+        partition_files(s.p, &files);
+        assert_int_equal(files.segments, segments);
+        for (int32_t i = 0; i < segments - 1; i++) {
+            int64_t base = (int64_t)i * batches * 2;
+            assert_int_equal(file_bytes(&s, base, "index"), (batches - 1) * 8);
+            assert_int_equal(file_bytes(&s, base, "timeindex"), rising ? 60 : 12);
+        }
+        /* The next append acts on what is altered. */
+        struct config_entry more[] = {{"segment.index.bytes", NULL}};
+        assert_int_equal(topic_alter(s.log, "t", more, 1, NULL), 0);
+        for (int i = 40; i < 80; i++)
+            assert_int_equal(fixture_append_sized(s.p, i, 2, 3000, 1000 + i), i * 2);
+        partition_files(s.p, &files);
+        assert_int_equal(files.segments, segments);
+        end(&s);
+    }
+}
+
 static void test_find_time(void **state)
 {
     (void)state;
@@ -431,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_fetch_edges),
         cmocka_unit_test(test_refused_batches),
         cmocka_unit_test(test_rolls_by_size_and_time),
+        cmocka_unit_test(test_rolls_by_index),
         cmocka_unit_test(test_find_time),
         cmocka_unit_test(test_purge),
         cmocka_unit_test(test_watch),
