@@ -4,7 +4,7 @@
 #   ./tests/run.sh           release build and all tests, in less than ten minutes
 #   ./tests/run.sh --setup   installs the packages of every kind of run, and nothing else
 #   ./tests/run.sh --ci      what takes longer: sanitizers, gcc and clang with warnings as errors, a build by hand from a fresh clone, fuzzing
-#                            for 20 s a target, long random tests
+#                            for 20 s a target, Apache Kafka's own tools over our files and ours over a broker's, long random tests
 #   ./tests/run.sh --full    all of it, with fuzzing for 5 minutes a target and random tests of the length one leaves alone overnight
 #
 # Logs and build trees lie in build/. TEST_JOBS sets how many tests run at once (the number of processors, at most 4).
@@ -98,6 +98,16 @@ fuzz() {
     done
 }
 
+# Apache Kafka's own tools read our files, and we read a broker's. Neither passed nor failed where there is no JDK or Maven Central cannot be reached; it says why.
+interop() {
+    local begin=$SECONDS rc=0
+    build_tree release -DWEIR_TESTS=ON -- interop_write interop_read || { count 1; return; }
+    tests/interop/interop.py build/release || rc=$?
+    [ $rc != 77 ] || return 0
+    count $rc
+    [ $rc = 0 ] && say "interop: ok, $((SECONDS - begin)) s" || say "interop: FAILED, $((SECONDS - begin)) s"
+}
+
 # The tests that draw at random again, at length.
 long_random() {
     say "long random tests"
@@ -112,6 +122,7 @@ ci() {
     step "gcc, warnings are errors" build_tree gcc
     step "clang, warnings are errors" build_tree clang
     step "a build by hand, from the documents' commands" env WEIR_BUILD_DIR=build/release tests/docs/test_docs.py --by-hand
+    interop
     fuzz "$fuzz_seconds"
     long_random "$length"
 }

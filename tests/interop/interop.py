@@ -1,0 +1,396 @@
+#!/usr/bin/env python3
+"""Apache Kafka's own code reads weir's files, and weir's decoders read files that an Apache Kafka broker wrote.
+
+    tests/interop/interop.py [BUILD_DIR]        build/release unless said otherwise
+
+1. interop_write fills a data directory and prints what it asked for. Kafka's dump tool (kafka.tools.DumpLogSegments; deep iteration, index
+   verification, index sanity checks) and Kafka's FileRecords (KafkaSide.java dump: headers and raw bytes, which the tool does not print) read the
+   .log, .index, .timeindex and .snapshot files; both must show exactly what was asked for.
+2. A broker (KRaft, one node, storage formatted by Kafka's own tool) runs; Kafka's producers and its console producer write to it: every codec, two
+   transactional producers that commit, abort and leave a transaction open, a compacted topic over which the broker's cleaner went. Kafka's consumer prints
+   what it sees, committed and not. interop_read then reads the segment files, once as they are while the broker runs (which is what a crash leaves:
+   indexes preallocated), once after a clean stop.
+
+Both with each of VERSIONS. The jars come from Maven Central through Maven and are kept in build/interop. Exit code: 0, 1, or 77 with the reason
+when there is no JDK, no Maven, or no way to get the jars. The last line on success is "interop: N checks passed".
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parent.parent
+CACHE = SOURCE / "build" / "interop"
+VERSIONS = {  # version → main class of the console producer: it moved
+    "3.9.1": "kafka.tools.ConsoleProducer",
+    "4.1.0": "org.apache.kafka.tools.ConsoleProducer",
+}
+DUMP_TOOL = "kafka.tools.DumpLogSegments"  # of both
+checks = 0
+
+
+class Failed(Exception):
+    pass
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def skip(reason):
+    say(f"interop: skipped: {reason}")
+    sys.exit(77)
+
+
+def check(condition, text):
+    global checks
+    if not condition:
+        raise Failed(text)
+    checks += 1
+
+
+def same(got, expected, what):
+    """Equal lists, or the first difference."""
+    for i, (left, right) in enumerate(zip(got, expected)):
+        if left != right:
+            raise Failed(f"{what}: entry {i} is\n  {left}\ninstead of\n  {right}")
+    check(len(got) == len(expected), f"{what}: {len(got)} entries instead of {len(expected)}")
+
+
+def run(command, **options):
+    result = subprocess.run([str(c) for c in command], capture_output=True, **options)
+    if result.returncode != 0:
+        text = (result.stderr + result.stdout).decode(errors="replace")[-3000:]
+        raise Failed(f"{command[0]} … {command[-1]} ended with {result.returncode}:\n{text}")
+    return result.stdout
+
+
+def lines_of(output):
+    return [json.loads(line) for line in output.splitlines()]
+
+
+# ---- Kafka's jars ----
+
+
+def fetch(version):
+    """The folder with the jars of a version and the compiled KafkaSide."""
+    jars = CACHE / f"kafka-{version}"
+    if not (jars / "complete").exists():
+        shutil.rmtree(jars, ignore_errors=True)
+        jars.mkdir(parents=True)
+        result = subprocess.run(
+            ["mvn", "-B", "-q", "-f", HERE / "pom.xml", f"-Dkafka.version={version}", "dependency:copy-dependencies", f"-DoutputDirectory={jars}"],
+            capture_output=True, timeout=600)
+        if result.returncode != 0:
+            shutil.rmtree(jars)
+            reason = (result.stdout + result.stderr).decode(errors="replace").strip().splitlines()
+            skip(f"Maven cannot get org.apache.kafka:kafka_2.13:{version}: {reason[0] if reason else '?'}")
+        (jars / "complete").touch()
+    return jars
+
+
+def compile_side(jars):
+    classes = jars / "classes"
+    source = HERE / "KafkaSide.java"
+    compiled = classes / "KafkaSide.class"
+    if not compiled.exists() or compiled.stat().st_mtime < source.stat().st_mtime:
+        run(["javac", "-cp", f"{jars}/*", "-d", classes, source])
+
+
+def java(jars, main_class, *arguments, **options):
+    command = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars}/classes:{jars}/*", main_class]
+    return run(command + [str(a) for a in arguments], **options)
+
+
+# ---- our files, their tools ----
+
+BATCH = re.compile(
+    r"baseOffset: (\d+) lastOffset: (\d+) count: (\d+) baseSequence: (-?\d+) lastSequence: -?\d+ producerId: (-?\d+) producerEpoch: (-?\d+) "
+    r"partitionLeaderEpoch: 0 isTransactional: (true|false) isControl: (true|false) deleteHorizonMs: \S+ position: (\d+) CreateTime: \d+ "
+    r"size: (\d+) magic: 2 compresscodec: (\w+) crc: \d+ isvalid: (true|false)$")
+RECORD = re.compile(
+    r"\| offset: (\d+) CreateTime: (\d+) keySize: (-?\d+) valueSize: (-?\d+) sequence: (-?\d+) headerKeys: \[(.*?)\](?: key: (\S*?))?(?: payload: (.*))?$")
+MARKER = re.compile(r"\| offset: (\d+) CreateTime: \d+ keySize: 4 valueSize: 6 sequence: -1 headerKeys: \[\] endTxnMarker: (COMMIT|ABORT) coordinatorEpoch: 0$")
+
+
+def partition_files(directory, suffix):
+    """{(topic, partition): [files in offset order]}"""
+    files = {}
+    for path in sorted(directory.glob(f"*/*{suffix}")):
+        topic, _, partition = path.parent.name.rpartition("-")
+        files.setdefault((topic, int(partition)), []).append(path)
+    return files
+
+
+def text_of(hexadecimal):
+    return None if hexadecimal is None else bytes.fromhex(hexadecimal).decode()
+
+
+def expected_events(expected):
+    """What was asked for, per partition, markers with the offset they must have."""
+    events = {}
+    for line in expected:
+        partition = events.setdefault((line["topic"], line["partition"]), [])
+        if line["kind"] == "marker":
+            line["offset"] = partition[-1]["offset"] + 1
+        partition.append(line)
+    return events
+
+
+def as_dumped(event):
+    """An event as the dump tool can show it."""
+    writer = (event["producer_id"], event["epoch"])
+    if event["kind"] == "marker":
+        return ("marker", event["offset"], "COMMIT" if event["commit"] else "ABORT", writer)
+    key, value = event["key"], event["value"]
+    return ("record", event["offset"], event["timestamp"], text_of(key), text_of(value), -1 if key is None else len(key) // 2,
+            -1 if value is None else len(value) // 2, [name for name, _ in event["headers"]], event["sequence"], event["codec"].lower(),
+            event["transactional"], writer)
+
+
+def parse_dump(output):
+    """The dump tool's text as {file: [events]}; unknown lines fail."""
+    files, batch, at = {}, None, 0
+    for line in output.decode().splitlines():
+        if line.startswith("Dumping "):
+            events, at = files.setdefault(line[len("Dumping "):], []), 0
+            continue
+        if line.startswith("Log starting offset: "):
+            continue
+        if found := BATCH.match(line):
+            base, last, count, sequence, producer, epoch, transactional, control, position, size, codec, valid = found.groups()
+            check(int(position) == at and valid == "true", f"not where the batch before ends, or invalid: {line}")
+            at += int(size)
+            batch = {"codec": codec, "writer": (int(producer), int(epoch)), "transactional": transactional == "true"}
+        elif found := MARKER.match(line):
+            events.append(("marker", int(found[1]), found[2], batch["writer"]))
+        elif found := RECORD.match(line):
+            offset, timestamp, key_size, value_size, sequence, headers, key, value = found.groups()
+            events.append(("record", int(offset), int(timestamp), key, value, int(key_size), int(value_size), headers.split(",") if headers else [],
+                           int(sequence), batch["codec"], batch["transactional"], batch["writer"]))
+        else:
+            raise Failed(f"the dump tool says: {line}")
+    return files
+
+
+def dump_with_tool(jars, directory, events):
+    logs = partition_files(directory, ".log")
+    names = ",".join(str(f) for files in logs.values() for f in files)
+    dumped = parse_dump(java(jars, DUMP_TOOL, "--deep-iteration", "--print-data-log", "--files", names))
+    for place, files in logs.items():
+        got = [event for f in files for event in dumped[str(f)]]
+        same(got, [as_dumped(event) for event in events.get(place, [])], f"{DUMP_TOOL} of {place[0]}-{place[1]}")
+    segments = sum(len(files) for files in logs.values())
+    say(f"  {DUMP_TOOL} --deep-iteration: {segments} segments of {len(logs)} partitions show what was written")
+
+
+def check_indexes(jars, directory):
+    names = [f for suffix in (".index", ".timeindex") for files in partition_files(directory, suffix).values() for f in files]
+    entries = sum(f.stat().st_size for f in names if f.suffix == ".index") // 8
+    check(entries > 100, f"only {entries} index entries to check")
+    joined = ",".join(str(f) for f in names)
+    verified = java(jars, DUMP_TOOL, "--verify-index-only", "--files", joined).decode().splitlines()
+    fine = {f"Dumping {f}" for f in names} | {f"{f} is empty." for f in names if f.stat().st_size == 0}
+    found = [line for line in verified if line not in fine]
+    check(found == [], f"--verify-index-only: {found[:10]}")
+    sane = java(jars, DUMP_TOOL, "--index-sanity-check", "--files", joined).decode().splitlines()
+    same([line for line in sane if not line.startswith("Dumping ")], [f"{f} passed sanity check." for f in names], "--index-sanity-check")
+    say(f"  --verify-index-only, --index-sanity-check: {len(names)} index files with {entries} entries are in order")
+
+
+def dump_with_records(jars, directory, events):
+    logs = partition_files(directory, ".log")
+    output = lines_of(java(jars, "KafkaSide", "dump", *[f for files in logs.values() for f in files]))
+    by_file = {}
+    for line in output:
+        if line["kind"] == "record":
+            by_file.setdefault(line["file"], []).append(line)
+    keys = ("offset", "timestamp", "key", "value", "headers", "sequence")
+    for place, files in logs.items():
+        got = [{k: line[k] for k in keys} for f in files for line in by_file.get(str(f), [])]
+        markers = {event["offset"] for event in events.get(place, []) if event["kind"] == "marker"}
+        expected = [{k: event[k] for k in keys} for event in events.get(place, []) if event["kind"] == "record"]
+        same([line for line in got if line["offset"] not in markers], expected, f"FileRecords of {place[0]}-{place[1]}")
+    say(f"  FileRecords: {sum(len(v) for v in by_file.values())} records with headers, byte for byte")
+
+
+def read_ours(jars, build, work):
+    directory = work / "weir"
+    events = expected_events(lines_of(run([build / "interop" / "interop_write", directory])))
+    topics = directory / "topics"
+    dump_with_tool(jars, topics, events)
+    check_indexes(jars, topics)
+    dump_with_records(jars, topics, events)
+    shutil.rmtree(directory)
+
+
+# ---- their files, our decoders ----
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+num.partitions=1
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+log.cleaner.backoff.ms=200
+log.cleaner.dedupe.buffer.size=8388608
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Broker:
+    def __init__(self, jars, work):
+        self.port, controller = free_port(), free_port()
+        self.data = work / "kafka"
+        properties = work / "server.properties"
+        properties.write_text(PROPERTIES.format(port=self.port, controller=controller, data=self.data))
+        java(jars, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", properties)
+        self.output = open(work / "broker.log", "wb")
+        self.process = subprocess.Popen(
+            ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars}/classes:{jars}/*", "kafka.Kafka", properties],
+            stdout=self.output, stderr=subprocess.STDOUT)
+
+    def wait(self):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise Failed("the broker ended: " + Path(self.output.name).read_text()[-3000:])
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise Failed("the broker did not listen within 60 s")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.output.close()
+
+
+SHOWN = ("offset", "timestamp", "key", "value", "headers")
+
+
+def shown(lines):
+    return [{k: line[k] for k in SHOWN} for line in lines]
+
+
+def read_theirs(build, directory, consumed, what):
+    """interop_read over a copy of the broker's directory against what Kafka's consumer saw."""
+    records = 0
+    for place, files in partition_files(directory, ".log").items():
+        if not place[0].startswith("kafka-"):
+            continue
+        lines = lines_of(run([build / "interop" / "interop_read", *files]))
+        records += len(lines)
+        name = f"{what}: {place[0]}-{place[1]}"
+        same(shown(lines), shown(consumed[("read_uncommitted", *place)]), f"{name}, uncommitted")
+        committed = [line for line in lines if line["fate"] in ("plain", "committed")]
+        same(shown(committed), shown(consumed[("read_committed", *place)]), f"{name}, committed")
+        fates = {line["fate"] for line in lines}
+        if place == ("kafka-transactions", 0):
+            check(fates == {"committed", "aborted", "open"}, f"{name}: {fates}")
+    check(records > 20000, f"{what}: only {records} records")
+    say(f"  interop_read, {what}: {records} records of every codec, transactional and compacted, are those that Kafka's consumer saw")
+
+
+def check_sent(sent, consumed):
+    """Kafka's consumer, which is the reference here, saw all that was sent, or the latest of each key."""
+    by_place = {}
+    for line in sent:
+        by_place.setdefault((line["topic"], line["partition"]), []).append(line)
+    for place, lines in by_place.items():
+        got = shown(consumed[("read_uncommitted", *place)])
+        if place[0] == "kafka-compacted":
+            check(len(got) < len(lines) // 2, f"the cleaner left {len(got)} of {len(lines)}")
+        else:
+            same(got, shown(sorted(lines, key=lambda line: line["offset"])), f"{place[0]}-{place[1]} as sent")
+
+
+def console_lines():
+    return "".join(f"key-{n}:value number {n}\n" for n in range(200)).encode()
+
+
+def with_broker(jars, build, work, console_producer):
+    broker = Broker(jars, work)
+    try:
+        broker.wait()
+        bootstrap = f"127.0.0.1:{broker.port}"
+        sent = lines_of(java(jars, "KafkaSide", "produce", bootstrap))
+        java(jars, console_producer, "--bootstrap-server", bootstrap, "--topic", "kafka-console", "--property", "parse.key=true",
+             "--property", "key.separator=:", input=console_lines())
+        java(jars, "KafkaSide", "wait-cleaned", broker.data)
+        consumed = {}
+        for line in lines_of(java(jars, "KafkaSide", "consume", bootstrap)):
+            consumed.setdefault((line["kind"], line["topic"], line["partition"]), []).append(line)
+        check_sent(sent, consumed)
+        same([(text_of(r["key"]), text_of(r["value"])) for r in consumed[("read_committed", "kafka-console", 0)]],
+             [tuple(line.split(":", 1)) for line in console_lines().decode().splitlines()], "kafka-console")
+        running = work / "running"
+        run(["cp", "-a", "--sparse=always", broker.data, running])
+    finally:
+        broker.stop()
+    read_theirs(build, running, consumed, "a running broker's files")
+    # A clean stop flushes and trims; the open transaction stays open.
+    read_theirs(build, broker.data, consumed, "a stopped broker's files")
+    check(any(f.stat().st_size == 10 << 20 for f in running.glob("*/*.index")), "the running broker's indexes are not preallocated")
+    shutil.rmtree(running)
+    shutil.rmtree(broker.data)
+
+
+def main():
+    build = Path(sys.argv[1] if len(sys.argv) > 1 else SOURCE / "build" / "release").resolve()
+    for program in ("java", "javac", "mvn"):
+        if shutil.which(program) is None:
+            skip(f"there is no {program} here (Debian: default-jdk-headless, maven)")
+    begin = time.monotonic()
+    work = Path(tempfile.mkdtemp(prefix="weir-interop-"))
+    try:
+        for version, console_producer in VERSIONS.items():
+            jars = fetch(version)
+            compile_side(jars)
+            say(f"Apache Kafka {version}")
+            read_ours(jars, build, work)
+            with_broker(jars, build, work, console_producer)
+    except Failed as failure:
+        say(f"interop: FAILED: {failure}")
+        return 1
+    finally:
+        if os.environ.get("WEIR_KEEP"):
+            say(f"kept {work}")
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+    say(f"interop: {checks} checks passed, {time.monotonic() - begin:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
