@@ -30,7 +30,7 @@ static const struct config_key keys[] = {
      .help = "What becomes of old records. delete: whole segments go by retention.ms and "
              "retention.bytes. compact: the last record of each key stays. Both, with a comma: "
              "compacted, and old segments go as well.",
-     .differs = "The empty list (Kafka 4.1) is refused: retention.ms=-1 keeps everything."},
+     .differs = "The empty list of newer Kafka is refused: retention.ms=-1 keeps everything."},
     {.name = "compression.type",
      .kind = KIND_CHOICE,
      .choices = "producer uncompressed gzip snappy lz4 zstd",
@@ -152,13 +152,13 @@ static const struct config_key keys[] = {
      .fallback = "false",
      .help = "The topic belongs to an app: jobs refuse to read or write it, and producing to it is "
              "refused.",
-     .differs = "weir's own."},
+     .differs = "Kafka has no such key."},
     {.name = "weir.partitioned.by",
      .kind = KIND_TEXT,
      .fallback = NULL,
      .help = "The field whose value decides a record's partition, when all records of the topic "
              "were produced so. A job that groups by it needs no repartitioning.",
-     .differs = "weir's own."},
+     .differs = "Kafka has no such key."},
 
     /* ---- Kafka's, with one value that is true here ---- */
     {.name = "compression.gzip.level",

@@ -268,7 +268,9 @@ static void config_json(void *context, const char *key, const char *value, bool 
 static void config_line(void *context, const char *key, const char *value, bool is_set)
 {
     (void)context;
-    buf_printf(&out, "  %s=%s%s\n", key, value, is_set ? "" : "  (default)");
+    /* What cannot be otherwise is no news. */
+    if (is_set || config_key_find(key)->role == KEY_ACTS)
+        buf_printf(&out, "  %s=%s%s\n", key, value, is_set ? "" : "  (default)");
 }
 
 static void set_key_json(void *context, const char *key, const char *value, bool is_set)

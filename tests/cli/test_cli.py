@@ -291,6 +291,63 @@ class Topics(Case):
         self.assertEqual(self.ok("topic", "list").stdout, b"")
         self.assertEqual([name for name in os.listdir(os.path.join(self.dir, "topics"))], [])
 
+    def configs(self, form="json"):
+        before = os.listdir(self.home)
+        done = weir("topic", "configs", "--format", form, cwd=self.home)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual(os.listdir(self.home), before)
+        return done.stdout
+
+    def test_configs(self):
+        """The keys, from the table that values are checked against; no data directory is looked for."""
+        keys = {line["key"]: line for line in map(json.loads, self.configs().splitlines())}
+        # Kafka's own defaults, where nothing else is said.
+        for key, value in {"cleanup.policy": "delete", "compression.type": "producer", "delete.retention.ms": "86400000",
+                           "max.compaction.lag.ms": "9223372036854775807", "message.timestamp.before.max.ms": "9223372036854775807",
+                           "message.timestamp.type": "CreateTime", "min.cleanable.dirty.ratio": "0.5", "min.compaction.lag.ms": "0",
+                           "retention.bytes": "-1", "retention.ms": "604800000", "segment.bytes": "1073741824",
+                           "segment.index.bytes": "10485760", "segment.ms": "604800000"}.items():
+            self.assertEqual((keys[key]["role"], keys[key]["default"]), ("acts", value), key)
+        self.assertIn("1048588", keys["max.message.bytes"]["differs"])
+        self.assertIn("last write", keys["retention.ms"]["differs"])
+        self.assertEqual([keys[k]["role"] for k in ("min.insync.replicas", "message.format.version")], ["fixed", "refused"])
+        # Each default can be set, and is what an untouched topic has.
+        self.ok("topic", "create", "plain")
+        config = self.describe("plain")["config"]
+        self.assertEqual(config, {k: line["default"] for k, line in keys.items() if line["default"] is not None})
+        setting = [word for k, line in keys.items() if line["default"] is not None for word in ("--config", f"{k}={line['default']}")]
+        self.ok("topic", "create", "set", *setting)
+        self.assertEqual(sorted(self.describe("set")["config_set"]), sorted(config))
+        text = self.ok("topic", "describe", "plain", "--format", "text").stdout.decode()
+        self.assertIn("retention.ms=604800000  (default)", text)
+        self.assertNotIn("min.insync.replicas", text)
+        text = self.configs("text").decode()
+        for key in keys:
+            self.assertIn(f"  {key}", text)
+        self.assertIn(b"text, json or markdown", weir("topic", "configs", "--format", "xml").stderr)
+
+    def test_document_of_the_keys(self):
+        with open(os.path.join(ROOT, "docs/configuration.md"), "rb") as file:
+            self.assertEqual(self.configs("markdown"), file.read(),
+                             "renew it: weir topic configs --format markdown >docs/configuration.md")
+
+    def test_refused_configuration(self):
+        self.ok("topic", "create", "a")
+        for entry, says in (("min.insync.replicas=2", ["only 1 is possible", "one copy"]), ("retenton.ms=5", ["retention.ms"]),
+                            ("preallocate=true", ["only false"]), ("message.format.version=3.0", ["version 2"]),
+                            ("min.cleanable.dirty.ratio=2", ["number from 0 to 1"]), ("compression.type=brotli", ["zstd"]),
+                            ("retention.ms=-2", ["whole number from -1", "ms"])):
+            self.refused(2, "topic", "create", "b", "--config", entry, says=says)
+            self.refused(2, "topic", "alter", "a", "--config", entry, says=says)
+        self.assertEqual(self.ok("topic", "list").stdout, b"a\n")
+        self.assertEqual(self.describe("a")["config_set"], [])
+
+    def test_compacted_topic_wants_keys(self):
+        self.ok("topic", "create", "users", "--config", "cleanup.policy=compact")
+        self.refused(1, "produce", "users", stdin=b'{"id":"1"}\n', says=["users-0", "no key"])
+        self.ok("produce", "users", "--key", "id", stdin=b'{"id":"1"}\n')
+        self.assertEqual(self.describe("users")["partitions"][0]["high_watermark"], 1)
+
     def test_refusals(self):
         self.ok("topic", "create", "a")
         self.refused(1, "topic", "create", "a", says="a")
