@@ -274,21 +274,55 @@ int group_describe(struct log *log, const char *group, struct group_offset **off
 int group_list(struct log *log, char ***groups, size_t *count);
 int group_delete(struct log *log, const char *group, struct diag *diag);
 
-/* ---- an embedded producer (not transactional) ---- */
+/* ---- an embedded producer ---- */
 /* Collects records per partition into lz4 batches; keyed records go to murmur2(key) mod partitions, null keys stick to one
- * partition per batch. One thread. */
+ * partition per batch. One thread at a time. */
 struct sender;
+/* A batch that left the sender, for who asked (appended). */
+struct sent_batch {
+    struct sent_batch *next;   /* the receiver's */
+    void *context;             /* of the sender's options */
+    struct partition *partition;
+    int32_t index;             /* of the partition */
+    int32_t record_count;
+    int64_t base_offset;       /* -1: dropped */
+    int code;                  /* 0, or why it was dropped */
+    uint64_t *tags;            /* of its records */
+};
+void sent_batch_free(struct sent_batch *sent);
 struct sender_options {
     enum codec codec;          /* lz4 unless set; set with codec_is_set */
     bool codec_is_set;
     size_t batch_bytes;        /* plain bytes per batch; 0: 256 KiB */
+    struct producer *producer; /* batches are appended to its open transaction; NULL: to none. It outlives the sender */
+    /* Called for each batch that left the sender: appended (reason NULL) or dropped. The callee owns sent and frees it with
+     * sent_batch_free. Must not use the sender. NULL: nobody asks. */
+    void (*appended)(void *context, struct sent_batch *sent, const struct diag *reason);
+    bool keep_tags;            /* sent->tags holds what sender_send_tagged was given; else it is NULL */
+    void *context;
 };
 int sender_open(struct log *log, const char *topic, const struct sender_options *options, struct sender **sender, struct diag *diag);
-/* partition -1: choose. timestamp_ms INT64_MIN: now. Copies what it is given. */
+/* partition -1: choose. timestamp_ms INT64_MIN: now. Copies what it is given. On failure the record was not taken; the failure may be that of
+ * the batch that had to make room. */
 int sender_send(struct sender *sender, int32_t partition, int64_t timestamp_ms, struct bytes key, struct bytes value,
                 struct bytes headers, int32_t header_count, struct diag *diag);
+/* The same with a number of the caller's, which comes back in a struct sent_batch. */
+int sender_send_tagged(struct sender *sender, int32_t partition, int64_t timestamp_ms, struct bytes key, struct bytes value,
+                       struct bytes headers, int32_t header_count, uint64_t tag, struct diag *diag);
+/* Plain bytes that wait to be appended. */
+size_t sender_collected_bytes(const struct sender *sender);
 /* Appends what is collected, and, with wait, blocks until all of it is acknowledged (high watermark). */
 int sender_flush(struct sender *sender, bool wait, struct diag *diag);
+/* Appends the batches whose first record came at before_ns (clock_mono_ns) or earlier. *oldest_ns: when the oldest of the others began,
+ * INT64_MAX when nothing is left. */
+int sender_append_older(struct sender *sender, int64_t before_ns, int64_t *oldest_ns, struct diag *diag);
+/* Waits until what was appended is acknowledged. ERR_TIMEOUT; -1: no limit. */
+int sender_wait(struct sender *sender, int32_t timeout_ms, struct diag *diag);
+/* Forgets what is collected and reports it as dropped for this reason. */
+void sender_discard(struct sender *sender, const struct diag *reason);
+/* Learns the topic's partitions anew, and the topic itself when it was deleted and made again. ERR_NOT_FOUND: it is gone, or became smaller
+ * than what is collected needs. */
+int sender_refresh(struct sender *sender, struct diag *diag);
 void sender_close(struct sender *sender);  /* does not flush */
 
 #endif
