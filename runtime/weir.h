@@ -1,4 +1,5 @@
-/* weir.h: the public interface of libweir, and the only public header.
+/* weir.h: the public interface of libweir, and the only public header. Two parts: jobs over topics (weir_app_…), and below them the
+ * partitioned log by itself (weir_log_…: topics, producers, transactions, consumers, groups).
  *
  * A job is an app: sources are read, streams are filtered, mapped, grouped and aggregated, results go to topics.
  *
@@ -53,11 +54,11 @@ enum {
     WEIR_EIO = -2,          /* a system call failed */
     WEIR_ECORRUPT = -3,     /* bytes on disk are not what they claim */
     WEIR_EINVALID = -4,     /* an argument, expression, name or configuration is wrong */
-    WEIR_ENOTFOUND = -5,    /* a topic is missing */
+    WEIR_ENOTFOUND = -5,    /* a topic, partition, group or directory is missing */
     WEIR_EEXISTS = -6,
-    WEIR_EBUSY = -7,        /* the directory is held by another process */
-    WEIR_EFENCED = -8,      /* a newer instance of this app took over */
-    WEIR_ERANGE = -9,
+    WEIR_EBUSY = -7,        /* the directory is held by another process or handle; a group has members; a log has open handles */
+    WEIR_EFENCED = -8,      /* a newer instance of this app, producer or member took over */
+    WEIR_ERANGE = -9,       /* an offset or number is outside what exists */
     WEIR_ETOOLARGE = -10,   /* over a named limit */
     WEIR_EUNSUPPORTED = -11,
     WEIR_ESTOPPED = -12,    /* an earlier failure stopped the writer */
@@ -153,6 +154,234 @@ WEIR_API int weir_app_run(weir_app *app);
 WEIR_API void weir_app_stop(weir_app *app);
 /* As of now or of the end of the last run. */
 WEIR_API void weir_app_progress(const weir_app *app, weir_progress *progress);
+
+/* ================ the log by itself ================
+ *
+ *     weir_log *log;
+ *     if (weir_log_open("weir-data", NULL, &log) < 0)
+ *         return fail(weir_log_error(NULL));
+ *     weir_topic_create(log, "orders", 4, NULL, 0);
+ *
+ *     weir_producer *producer;                                     weir_consumer *consumer;
+ *     weir_producer_open(log, NULL, &producer);                    weir_consumer_open(log, &(weir_consumer_options){
+ *     weir_send(producer, &(weir_record){                              .group = "billing", .topics = &topic, .topic_count = 1}, &consumer);
+ *         .topic = "orders", .key = "harbour", .key_size = 7,      while (weir_poll(consumer, 1000, &records, &count) == 0) {
+ *         .value = json, .value_size = strlen(json)});                 …
+ *     weir_flush(producer, -1);                                        weir_commit(consumer); }
+ *
+ * Threads. A weir_log is shared: all of its functions may be called from any thread at any time, but weir_log_close. A producer and a
+ * consumer belong to one thread at a time (weir_consumer_wake excepted). A log keeps threads of its own that flush and clean up.
+ * After fork() only the parent goes on using its handles; the child may exec or _exit.
+ *
+ * Errors. 0 or a negative WEIR_E code, unless it is said otherwise. weir_producer_error and weir_consumer_error have the sentence of that
+ * handle's last failure, weir_log_error that of this thread's last failure on the log. A NULL handle or a NULL where a text or a place for a
+ * result is needed is WEIR_EINVALID. What a failed call was to fill in is NULL, 0 or -1.
+ *
+ * Options and records. Zero-initialise them: a zero means the default in brackets. Structs grow in their reserved words only, which must be
+ * zero (else WEIR_EINVALID: written for a newer library), so that a program that was compiled against this header goes on working.
+ *
+ * Results. Arrays that a function gives out with ** are one block, with all that they point to; the caller frees it with weir_free.
+ *
+ * Offsets are 64 bits and start at 0. Timestamps are milliseconds since 1970-01-01 UTC. timeout_ms: 0 does not wait, -1 waits without limit. */
+
+typedef struct weir_log weir_log;
+typedef struct weir_producer weir_producer;
+typedef struct weir_consumer weir_consumer;
+
+WEIR_API void weir_free(void *results);
+
+/* ---- opening ---- */
+
+typedef struct weir_log_options {
+    bool must_exist;              /* [false: a missing directory is created] */
+    weir_durability durability;   /* [commit] records are acknowledged, and visible, once they are on stable storage; os: once they are written */
+    int64_t segment_bytes;        /* [1 GiB] default of topics that do not set segment.bytes */
+    int64_t segment_ms;           /* [7 days] likewise */
+    int32_t keeper_interval_ms;   /* [15 s] how often retention, compaction and expiry are looked at; -1: by weir_log_clean alone */
+    int64_t cleaner_memory_bytes; /* [64 MiB] of a compaction */
+    int64_t cleaner_bytes_per_s;  /* [64 MiB] a compaction reads and writes so much at most; -1: no limit */
+    int64_t offsets_retention_ms; /* [7 days] a group's offsets are kept so long after its last member left, or after the commit when it never had one */
+    int64_t producer_expiry_ms;   /* [24 h] an idle idempotent producer's sequence numbers are remembered so long */
+    uint64_t reserved[4];
+} weir_log_options;
+
+/* Opens a data directory, recovers what a crash left and takes it for this process: WEIR_EBUSY names the process that has it. One weir_log per
+ * directory; an app runs on the same one with weir_options.log. A damaged partition is no failure: it answers WEIR_ECORRUPT with file
+ * and byte (weir_partition_describe), and the others work. options may be NULL. */
+WEIR_API int weir_log_open(const char *dir, const weir_log_options *options, weir_log **log);
+/* Flushes what was appended and lets the directory go. WEIR_EBUSY, and nothing happens, while producers, consumers or apps that use the log are
+ * open; their number is in the text. NULL is allowed. */
+WEIR_API int weir_log_close(weir_log *log);
+/* The sentence of this thread's last failed call on the log, "" when there was none; log NULL: of its last failed weir_log_open. Valid until this
+ * thread's next failure. */
+WEIR_API const char *weir_log_error(const weir_log *log);
+/* 0: the log takes writes. WEIR_EREADONLY; or the code of the failed flush that stopped writing for good: close and open to go on. */
+WEIR_API int weir_log_status(weir_log *log);
+
+/* What cleaning did. */
+typedef struct weir_clean_report {
+    int64_t segments_deleted, bytes_deleted;                      /* by retention */
+    int64_t partitions_compacted, bytes_read, bytes_written;
+    int64_t records_kept, records_removed;                        /* by compaction; of those removed: */
+    int64_t tombstones_removed, markers_removed, keyless_removed;
+    int64_t duration_ns;
+    uint64_t reserved[4];
+} weir_clean_report;
+/* Does now, in this thread, what the log otherwise does each keeper_interval_ms: retention, compaction of what is due, expiry. With a topic only that one, and it is
+ * compacted whether it is due or not. report may be NULL. The first failure, after everything else was tried. */
+WEIR_API int weir_log_clean(weir_log *log, const char *topic, weir_clean_report *report);
+
+/* ---- topics ---- */
+
+typedef struct weir_config {
+    const char *key;              /* a topic configuration key of Kafka: `weir topic configs` prints all with their defaults */
+    const char *value;            /* NULL: back to the default */
+} weir_config;
+
+typedef struct weir_topic_info {
+    char name[256];
+    char id[24];                  /* Kafka's text form of the topic's UUID */
+    int32_t partitions;
+    bool internal;                /* made by an app for itself */
+    uint64_t reserved[4];
+} weir_topic_info;
+
+/* 1 to 10,000 partitions; a name has 1 to 249 characters of [A-Za-z0-9._-]. Durable on return, as all functions on topics are. WEIR_EEXISTS; WEIR_EINVALID for a
+ * name or a configuration that cannot be, with a hint. */
+WEIR_API int weir_topic_create(weir_log *log, const char *topic, int32_t partitions, const weir_config *config, size_t config_count);
+/* Changes configuration, all of it or nothing; in force at once. */
+WEIR_API int weir_topic_alter(weir_log *log, const char *topic, const weir_config *config, size_t config_count);
+/* More partitions. Records of a key that are sent from now on may go to another partition than those before. Fewer are WEIR_EINVALID. Producers
+ * notice within a second, consumers within their heartbeat interval. */
+WEIR_API int weir_topic_grow(weir_log *log, const char *topic, int32_t partitions);
+/* Removes the topic with its records and the offsets that groups committed for it. */
+WEIR_API int weir_topic_delete(weir_log *log, const char *topic);
+/* WEIR_ENOTFOUND names the most similar topic. info may be NULL. */
+WEIR_API int weir_topic_describe(weir_log *log, const char *topic, weir_topic_info *info);
+/* All topics by name. */
+WEIR_API int weir_topic_list(weir_log *log, weir_topic_info **topics, size_t *count);
+
+/* The value in force as text. WEIR_ENOTFOUND: unknown key or topic, or a key without a value; WEIR_ETOOLARGE: value_size (with the final 0) is too small. */
+WEIR_API int weir_topic_config(weir_log *log, const char *topic, const char *key, char *value, size_t value_size);
+typedef struct weir_config_value {
+    const char *key, *value;
+    bool is_set;                  /* for this topic; false: the default */
+} weir_config_value;
+/* Every key that has a value. */
+WEIR_API int weir_topic_configs(weir_log *log, const char *topic, weir_config_value **values, size_t *count);
+
+/* ---- partitions ---- */
+
+typedef struct weir_partition_info {
+    int32_t status;               /* 0, or the code that stopped this partition (WEIR_ECORRUPT …) */
+    int32_t segments;             /* files */
+    int64_t start_offset;         /* the first that exists */
+    int64_t stable_offset;        /* readers of committed records read up to here */
+    int64_t high_watermark;       /* acknowledged up to here */
+    int64_t end_offset;           /* the next to be assigned */
+    int64_t bytes;                /* of records, on disk */
+    char reason[512];             /* of status: file, byte and what to do; "" for 0 */
+    uint64_t reserved[4];
+} weir_partition_info;
+WEIR_API int weir_partition_describe(weir_log *log, const char *topic, int32_t partition, weir_partition_info *info);
+/* *offset: of the first record with a timestamp at or after timestamp_ms, -1 when there is none. */
+WEIR_API int weir_offset_at(weir_log *log, const char *topic, int32_t partition, int64_t timestamp_ms, int64_t *offset);
+/* Records before the offset exist no more (-1: all up to the stable offset); files that hold nothing else are removed. WEIR_ERANGE above the stable offset. */
+WEIR_API int weir_delete_records(weir_log *log, const char *topic, int32_t partition, int64_t before_offset);
+
+/* ---- records ---- */
+
+typedef struct weir_header {
+    const char *key;
+    size_t key_size;              /* sending: 0 takes strlen(key); polled keys end in a 0 that is not counted */
+    const void *value;            /* NULL: null */
+    size_t value_size;
+} weir_header;
+
+enum { WEIR_HAS_TIMESTAMP = 1 };  /* weir_record.flags: timestamp_ms is meant even if it is 0. Polled records have it, so that they can be sent on. */
+
+typedef struct weir_record {
+    const char *topic;
+    const void *key;              /* NULL: none; an empty one is not NULL */
+    size_t key_size;
+    const void *value;            /* NULL: null, which deletes the key in a compacted topic */
+    size_t value_size;
+    const weir_header *headers;
+    size_t header_count;
+    int64_t timestamp_ms;         /* sending: [now], unless flags say otherwise */
+    uint32_t flags;
+    int32_t partition;            /* polled; weir_send does not look at it */
+    int64_t offset;               /* polled */
+    uint64_t tag;                 /* sending: comes back in weir_delivery */
+    uint64_t reserved[4];
+} weir_record;
+
+/* ---- producers ---- */
+
+typedef enum {
+    WEIR_CODEC_DEFAULT = 0, WEIR_CODEC_NONE = 1, WEIR_CODEC_GZIP = 2, WEIR_CODEC_SNAPPY = 3, WEIR_CODEC_LZ4 = 4, WEIR_CODEC_ZSTD = 5
+} weir_codec;
+
+/* What became of a record. */
+typedef struct weir_delivery {
+    uint64_t tag;
+    const char *topic;
+    int32_t partition;
+    int32_t code;                 /* 0: acknowledged (in a transaction: committed); negative: lost, and weir_flush or weir_txn_commit says why */
+    int64_t offset;               /* -1 when lost */
+} weir_delivery;
+
+typedef struct weir_producer_options {
+    const char *transactional_id; /* [none] at most 400 bytes: every record belongs to a transaction */
+    weir_codec codec;             /* [lz4] of batches; a topic's compression.type overrides it */
+    int32_t linger_ms;            /* [5] a batch that is not full is written so long after its first record; -1: by weir_flush alone. No part in transactions. */
+    size_t batch_bytes;           /* [256 KiB] of records, before compression; a larger record is a batch of its own */
+    size_t memory_bytes;          /* [32 MiB] of records that wait to be written; then all are */
+    int32_t transaction_timeout_ms; /* [none] a transaction that is open for longer is aborted, and its producer WEIR_EFENCED */
+    /* Each record's outcome, in offset order per partition; called inside weir_send, weir_flush, weir_txn_commit, weir_txn_abort and
+     * weir_producer_close, in their thread; it must not use the producer. [none] */
+    void (*delivered)(void *context, const weir_delivery *delivery);
+    void *context;
+    uint64_t reserved[4];
+} weir_producer_options;
+
+/* With a transactional_id: fences every older producer of that id, whose open transaction is aborted. No record is ever written twice. options may be NULL.
+ * Failures: weir_log_error. */
+WEIR_API int weir_producer_open(weir_log *log, const weir_producer_options *options, weir_producer **producer);
+/* Writes and waits as weir_flush(-1) does and returns what that returns; an open transaction is aborted, which is no error. The handle is gone in any
+ * case, and the text of a failure is then weir_log_error's. NULL is allowed. */
+WEIR_API int weir_producer_close(weir_producer *producer);
+WEIR_API const char *weir_producer_error(const weir_producer *producer);
+
+/* Takes a copy of the record. Its partition: murmur2 of the key, as Kafka's clients choose; without a key one that changes from batch to batch. The
+ * record is written when its batch is full, after linger_ms, or by weir_flush; it is acknowledged a little later (delivered, weir_flush).
+ * A negative code says that this record was not taken. It may be the failure of earlier ones, whose batch had to be written first or was written in the
+ * background: those that cannot be written as they are (WEIR_ETOOLARGE, WEIR_EINVALID) are lost, and weir_flush says so once more; after any other
+ * failure they are kept and the next call tries again. WEIR_ESTATE: a transactional producer without an open transaction. */
+WEIR_API int weir_send(weir_producer *producer, const weir_record *record);
+/* The same, to a partition of the caller's choice. */
+WEIR_API int weir_send_to(weir_producer *producer, int32_t partition, const weir_record *record);
+/* Writes what was sent and waits until it is acknowledged. 0: every record that weir_send took since the last weir_flush is on stable storage (durability os:
+ * written). Else the first failure, with the number of records lost and for each partition the reason; what is not lost is kept, and weir_flush may be called
+ * again. WEIR_ETIMEOUT: written, but not acknowledged in time. In a transaction the records stay invisible until its commit. */
+WEIR_API int weir_flush(weir_producer *producer, int32_t timeout_ms);
+
+/* One transaction at a time: weir_txn_begin, then sends and offsets in any order, then weir_txn_commit or weir_txn_abort. */
+WEIR_API int weir_txn_begin(weir_producer *producer);
+typedef struct weir_offset {
+    const char *topic;
+    int32_t partition;
+    int64_t offset;               /* the next to read */
+    const char *metadata;         /* at most 4096 bytes; NULL: "" */
+} weir_offset;
+/* Offsets of a group without members are committed by and with this transaction: results and input positions move together. */
+WEIR_API int weir_txn_group_offsets(weir_producer *producer, const char *group, const weir_offset *offsets, size_t count);
+/* Writes what was sent, then makes all of the transaction visible and durable at once. 0: it is. A negative code: none of it is, and the transaction is over; begin
+ * another one (WEIR_EFENCED: a newer producer has this transactional id; close). Only if weir_log_status is negative afterwards can it be either: the next
+ * weir_log_open finds out. */
+WEIR_API int weir_txn_commit(weir_producer *producer);
+/* Nothing that was sent will ever be seen by readers of committed records. weir_consumer_rewind takes the consumer back as well. */
+WEIR_API int weir_txn_abort(weir_producer *producer);
 
 #ifdef __cplusplus
 }

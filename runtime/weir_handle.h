@@ -1,0 +1,34 @@
+/* weir_handle.h: what the files behind weir_log_… in weir.h share: the log's handle, and how failures reach their texts.
+ *
+ * A weir_log is used by many threads, so the text of a failure on it belongs to the thread that failed, as errno does. Producers and
+ * consumers have one owner and carry their own. */
+#ifndef WEIR_RUNTIME_WEIR_HANDLE_H
+#define WEIR_RUNTIME_WEIR_HANDLE_H
+
+#include <stdatomic.h>
+
+#include "log/log.h"
+#include "runtime/weir.h"
+
+struct weir_log {
+    struct log *log;
+    uint64_t serial;                           /* of this handle in this process; an address may come back, this does not */
+    atomic_int producers, consumers, apps;     /* that are open on it */
+};
+
+/* Keeps a failure for weir_log_error in this thread and returns rc; 0 and more pass through. log NULL: the text of failed openings. */
+int handle_result(const weir_log *log, int rc, const struct diag *diag);
+/* WEIR_EINVALID with a text when the log, or an argument of this name, is NULL. */
+int handle_need(const weir_log *log, const char *name, const void *argument);
+/* The same for a log alone. */
+int handle_need_log(const weir_log *log);
+/* ERR_INVALID when a reserved word is not zero. */
+int reserved_check(const uint64_t reserved[4], const char *what, struct diag *diag);
+
+/* The caller's offsets as the log wants them; *translated is malloc'ed and borrows the metadata. */
+int offsets_translate(const weir_offset *offsets, size_t count, struct group_offset **translated, struct diag *diag);
+
+/* Copies text to *cursor, moves the cursor behind it and returns the copy: for results that are one block. */
+const char *block_text(char **cursor, const char *text);
+
+#endif

@@ -1,0 +1,181 @@
+/* weir_log.c: opening and closing a log through weir.h, and the texts of what went wrong on it.
+ *
+ * A weir_log is a struct log with a count of what is open on it, so that closing it under a
+ * producer's feet is refused and not a crash. All else is log/'s.
+ *
+ * Texts. Any thread may use the handle, so a text that lay in the handle would be some other
+ * thread's. It lies in the thread instead, with the serial number of the log it speaks of: threads
+ * that use two logs read the right one, or "". */
+#include "runtime/weir_handle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static _Thread_local struct {
+    uint64_t serial; /* 0: a failed opening */
+    char text[sizeof((struct diag *)NULL)->text];
+} last;
+
+int handle_result(const weir_log *log, int rc, const struct diag *diag)
+{
+    if (rc >= 0)
+        return rc;
+    const char *text = diag != NULL && diag->text[0] != '\0' ? diag->text : error_text(rc);
+    last.serial = log != NULL ? log->serial : 0;
+    memcpy(last.text, text, strnlen(text, sizeof last.text - 1) + 1);
+    last.text[sizeof last.text - 1] = '\0';
+    return rc;
+}
+
+int handle_need(const weir_log *log, const char *name, const void *argument)
+{
+    struct diag diag;
+    if (log != NULL && argument != NULL)
+        return 0;
+    return handle_result(
+        log, diag_set(&diag, ERR_INVALID, "%s is NULL", log == NULL ? "log" : name), &diag);
+}
+
+int handle_need_log(const weir_log *log)
+{
+    return handle_need(log, "log", log);
+}
+
+int reserved_check(const uint64_t reserved[4], const char *what, struct diag *diag)
+{
+    for (int i = 0; i < 4; i++)
+        if (reserved[i] != 0)
+            return diag_set(diag, ERR_INVALID,
+                            "%s: reserved words are not zero: zero-initialise the struct; a value "
+                            "in them needs a newer library than this %s",
+                            what, weir_version());
+    return 0;
+}
+
+const char *block_text(char **cursor, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = memcpy(*cursor, text, size);
+    *cursor += size;
+    return copy;
+}
+
+void weir_free(void *results)
+{
+    free(results);
+}
+
+const char *weir_log_error(const weir_log *log)
+{
+    return last.serial == (log != NULL ? log->serial : 0) ? last.text : "";
+}
+
+/* ---- opening and closing ---- */
+
+static int translate_options(const weir_log_options *from, struct log_options *to,
+                             struct diag *diag)
+{
+    *to = (struct log_options){0};
+    if (from == NULL)
+        return 0;
+    TRY(reserved_check(from->reserved, "weir_log_options", diag));
+    if (from->durability != WEIR_DURABILITY_COMMIT && from->durability != WEIR_DURABILITY_OS)
+        return diag_set(diag, ERR_INVALID,
+                        "durability must be WEIR_DURABILITY_COMMIT or WEIR_DURABILITY_OS, not %d",
+                        (int)from->durability);
+    if (from->segment_bytes < 0 || from->segment_bytes > INT32_MAX || from->segment_ms < 0 ||
+        from->keeper_interval_ms < -1 || from->cleaner_memory_bytes < 0 ||
+        from->cleaner_bytes_per_s < -1 || from->offsets_retention_ms < 0 ||
+        from->producer_expiry_ms < 0)
+        return diag_set(diag, ERR_INVALID,
+                        "weir_log_options: a number is negative, or segment_bytes over 2147483647");
+    *to = (struct log_options){
+        .must_exist = from->must_exist,
+        .durability = from->durability == WEIR_DURABILITY_OS ? DURABILITY_OS : DURABILITY_COMMIT,
+        .segment_bytes = from->segment_bytes,
+        .segment_ms = from->segment_ms,
+        .keeper_interval_ms = from->keeper_interval_ms,
+        .cleaner_memory_bytes = from->cleaner_memory_bytes,
+        .cleaner_bytes_per_s = from->cleaner_bytes_per_s,
+        .offsets_retention_ms = from->offsets_retention_ms,
+        .producer_expiry_ms = from->producer_expiry_ms,
+    };
+    return 0;
+}
+
+int weir_log_open(const char *dir, const weir_log_options *options, weir_log **log)
+{
+    static _Atomic uint64_t next_serial = 1;
+    struct log_options translated;
+    struct diag diag = {.code = 0};
+    if (log == NULL)
+        return handle_result(NULL, diag_set(&diag, ERR_INVALID, "log is NULL"), &diag);
+    *log = NULL;
+    int rc = translate_options(options, &translated, &diag);
+    if (rc < 0)
+        return handle_result(NULL, rc, &diag);
+    weir_log *opened = calloc(1, sizeof *opened);
+    if (opened == NULL)
+        return handle_result(NULL, ERR_NOMEM, NULL);
+    opened->serial = atomic_fetch_add(&next_serial, 1);
+    rc = log_open(dir, &translated, &opened->log, &diag);
+    if (rc < 0) {
+        free(opened);
+        return handle_result(NULL, rc, &diag);
+    }
+    *log = opened;
+    return 0;
+}
+
+int weir_log_close(weir_log *log)
+{
+    struct diag diag;
+    if (log == NULL)
+        return 0;
+    int producers = atomic_load(&log->producers), consumers = atomic_load(&log->consumers);
+    int apps = atomic_load(&log->apps);
+    if (producers + consumers + apps > 0)
+        return handle_result(
+            log,
+            diag_set(&diag, ERR_BUSY,
+                     "%s is in use by %d producers, %d consumers and %d apps of this process: "
+                     "close them first",
+                     log_dir(log->log), producers, consumers, apps),
+            &diag);
+    log_close(log->log);
+    free(log);
+    return 0;
+}
+
+int weir_log_status(weir_log *log)
+{
+    struct diag diag = {.code = 0};
+    TRY(handle_need_log(log));
+    return handle_result(log, log_status(log->log, &diag), &diag);
+}
+
+int weir_log_clean(weir_log *log, const char *topic, weir_clean_report *report)
+{
+    struct diag diag = {.code = 0};
+    struct keeper_report done = {.segments_deleted = 0};
+    if (report != NULL)
+        *report = (weir_clean_report){.segments_deleted = 0};
+    TRY(handle_need_log(log));
+    int rc = topic != NULL ? topic_clean(log->log, topic, 0, &done, &diag)
+                           : log_keep_house(log->log, 0, &done, &diag);
+    if (report != NULL)
+        *report = (weir_clean_report){
+            .segments_deleted = done.segments_deleted,
+            .bytes_deleted = done.bytes_deleted,
+            .partitions_compacted = done.partitions_compacted,
+            .bytes_read = done.bytes_read,
+            .bytes_written = done.bytes_written,
+            .records_kept = done.records_kept,
+            .records_removed = done.records_removed,
+            .tombstones_removed = done.tombstones_removed,
+            .markers_removed = done.markers_removed,
+            .keyless_removed = done.keyless_removed,
+            .duration_ns = done.duration_ns,
+        };
+    return handle_result(log, rc, &diag);
+}
