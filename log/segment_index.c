@@ -173,7 +173,8 @@ static bool file_entry(const struct index_file *file, int32_t i, uint8_t *out)
            got == file->entry_bytes;
 }
 
-/* The number of leading entries for which below() holds; they ascend. */
+/* The number of leading entries for which below() holds; they ascend. Zeros after them (of a file
+ * that was preallocated) are no entries: below() never holds there. */
 static int32_t file_search(const struct index_file *file, bool (*below)(const uint8_t *, int64_t),
                            int64_t bound)
 {
@@ -189,24 +190,41 @@ static int32_t file_search(const struct index_file *file, bool (*below)(const ui
     return low;
 }
 
-static bool offset_at_most(const uint8_t *entry, int64_t bound)
+/* The first batch of a file has no entry. */
+static bool is_entry(struct index_entry entry)
 {
-    return decode_entry(entry).relative_offset <= bound;
+    return entry.position > 0;
 }
 
-static bool position_at_most(const uint8_t *entry, int64_t bound)
+/* A true entry of the first record at the start of 1970 looks the same, and points where a search
+ * without entries begins anyway. */
+static bool is_time_entry(struct time_entry entry)
 {
-    return decode_entry(entry).position <= bound;
+    return entry.timestamp_ms != 0 || entry.relative_offset != 0;
 }
 
-static bool time_before(const uint8_t *entry, int64_t bound)
+static bool offset_at_most(const uint8_t *in, int64_t bound)
 {
-    return decode_time(entry).timestamp_ms < bound;
+    struct index_entry entry = decode_entry(in);
+    return is_entry(entry) && entry.relative_offset <= bound;
 }
 
-static bool time_offset_at_most(const uint8_t *entry, int64_t bound)
+static bool position_at_most(const uint8_t *in, int64_t bound)
 {
-    return decode_time(entry).relative_offset <= bound;
+    struct index_entry entry = decode_entry(in);
+    return is_entry(entry) && entry.position <= bound;
+}
+
+static bool time_before(const uint8_t *in, int64_t bound)
+{
+    struct time_entry entry = decode_time(in);
+    return is_time_entry(entry) && entry.timestamp_ms < bound;
+}
+
+static bool time_offset_at_most(const uint8_t *in, int64_t bound)
+{
+    struct time_entry entry = decode_time(in);
+    return is_time_entry(entry) && entry.relative_offset <= bound;
 }
 
 /* Whether a batch that ends with the entry's offset begins at its position. */
