@@ -38,25 +38,48 @@ static int describe_source(struct place *place, const struct view *view, struct 
                     place->plan->app->data);
 }
 
-/* Makes a topic unless it is there. internal: its partition count must then be `partitions`; the
- * others must not be internal, since rows in, say, another app's progress would be the end of that
- * app. */
-static int ensure_topic(struct place *place, const char *topic, int32_t partitions, bool internal,
-                        bool compact, const char *segment_bytes, struct port_topic *info)
+/* What the app's own topics are for, and so how long they keep what is in them. Nothing goes before
+ * its reader has it, and rows that were put aside are never dropped: who looks at them decides. */
+enum topic_use {
+    USE_STREAM, /* final results and mapped rows: kept as the log's defaults say, as any topic */
+    USE_TABLE,  /* results that are upserts: the last row of each key stays */
+    USE_ASIDE,  /* late rows and dead letters: kept for ever */
+    USE_REPARTITION, /* between two stages: the engine removes what the second one has committed */
+    USE_CHANGELOG,   /* of a store */
+    USE_PROGRESS     /* small records, one a task and commit, and read whole at each start */
+};
+static const struct use {
+    bool internal;
+    struct port_setting settings[3];
+    size_t setting_count;
+} uses[] = {
+    [USE_STREAM] = {.internal = false},
+    [USE_TABLE] = {false, {{"cleanup.policy", "compact"}}, 1},
+    [USE_ASIDE] = {false, {{"retention.ms", "-1"}}, 1},
+    [USE_REPARTITION] = {true, {{"retention.ms", "-1"}, {"segment.bytes", "67108864"}}, 2},
+    [USE_CHANGELOG] = {true, {{"cleanup.policy", "compact"}, {"segment.bytes", "67108864"}}, 2},
+    [USE_PROGRESS] = {true, {{"cleanup.policy", "compact"}, {"segment.bytes", "4194304"}}, 2},
+};
+
+/* Makes a topic unless it is there. An internal one's partition count must then be `partitions`;
+ * the others must not be internal, since rows in, say, another app's progress would be the end of
+ * that app. */
+static int ensure_topic(struct place *place, const char *topic, int32_t partitions,
+                        enum topic_use topic_use, struct port_topic *info)
 {
     const struct port_ops *ops = place->port->ops;
+    const struct use *use = &uses[topic_use];
+    bool internal = use->internal;
     int rc = ops->topic_describe(place->port, topic, info, NULL);
     if (rc == ERR_NOT_FOUND) {
         /* What the engine adds to a record (headers of dead letters, new columns) must not make it
          * too large for its topic. */
-        struct port_setting settings[4] = {{"max.message.bytes", "1073741824"}};
+        struct port_setting settings[5] = {{"max.message.bytes", "1073741824"}};
         size_t count = 1;
         if (internal)
             settings[count++] = (struct port_setting){"weir.internal", "true"};
-        if (compact)
-            settings[count++] = (struct port_setting){"cleanup.policy", "compact"};
-        if (segment_bytes != NULL)
-            settings[count++] = (struct port_setting){"segment.bytes", segment_bytes};
+        for (size_t i = 0; i < use->setting_count; i++)
+            settings[count++] = use->settings[i];
         TRY(ops->topic_create(place->port, topic, partitions, settings, count, place->diag));
         rc = ops->topic_describe(place->port, topic, info, place->diag);
     }
@@ -106,7 +129,7 @@ static int set_late(struct place *place, struct stage *stage)
     if (!stage->view->is_windowed)
         return 0;
     set_name(stage->late_topic, "%s.late", stage->view->sink->topic, NULL, NULL);
-    return ensure_topic(place, stage->late_topic, stage->partitions, false, false, NULL, &info);
+    return ensure_topic(place, stage->late_topic, stage->partitions, USE_ASIDE, &info);
 }
 
 static int set_output(struct place *place, struct stage *stage)
@@ -115,7 +138,8 @@ static int set_output(struct place *place, struct stage *stage)
     struct port_topic info;
     bool is_table = view->group != NULL && !view->group->emit_final;
     set_name(stage->output_topic, "%s", view->sink->topic, NULL, NULL);
-    TRY(ensure_topic(place, stage->output_topic, stage->partitions, false, is_table, NULL, &info));
+    TRY(ensure_topic(place, stage->output_topic, stage->partitions,
+                     is_table ? USE_TABLE : USE_STREAM, &info));
     stage->output_partitions = info.partitions;
     place->stage_of_view[view - place->plan->views] = (int)(stage - place->plan->stages);
     return 0;
@@ -126,7 +150,7 @@ static int set_store(struct place *place, struct stage *stage)
     struct port_topic info;
     set_name(stage->changelog_topic, "%s-%s-changelog", place->plan->app->name,
              stage->view->sink->topic, NULL);
-    TRY(ensure_topic(place, stage->changelog_topic, stage->partitions, true, true, NULL, &info));
+    TRY(ensure_topic(place, stage->changelog_topic, stage->partitions, USE_CHANGELOG, &info));
     memcpy(stage->changelog_id, info.id, sizeof stage->changelog_id);
     return 0;
 }
@@ -148,8 +172,7 @@ static int place_rekeyed(struct place *place, const struct view *view,
              NULL);
     first->output = OUTPUT_PARTIALS;
     add_group_op(first, "preaggregate");
-    TRY(ensure_topic(place, first->output_topic, source->partitions, true, false, "67108864",
-                     &info));
+    TRY(ensure_topic(place, first->output_topic, source->partitions, USE_REPARTITION, &info));
     first->output_partitions = info.partitions;
     TRY(set_late(place, first));
 
@@ -221,9 +244,9 @@ int plan_place(struct plan *plan, struct port *port, struct diag *diag)
     if (rc == 0)
         rc = place_all(&place);
     if (rc == 0)
-        rc = ensure_topic(&place, plan->progress_topic, 1, true, true, NULL, &info);
+        rc = ensure_topic(&place, plan->progress_topic, 1, USE_PROGRESS, &info);
     if (rc == 0)
-        rc = ensure_topic(&place, plan->dlq_topic, plan->dlq_partitions, false, false, NULL, &info);
+        rc = ensure_topic(&place, plan->dlq_topic, plan->dlq_partitions, USE_ASIDE, &info);
     if (rc == 0)
         plan->dlq_partitions = info.partitions;
     free(place.stage_of_view);

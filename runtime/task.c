@@ -44,6 +44,21 @@ static int check_progress(const struct task *task, const struct progress *progre
     return 0;
 }
 
+int task_lost_records(const struct task *task, struct diag *diag)
+{
+    struct port_range range = {0};
+    const struct stage *stage = task->stage;
+    TRY(task->port->ops->range(task->port, stage->input_topic, task->partition, &range, diag));
+    return diag_set(
+        diag, ERR_RANGE,
+        "%s-%d starts at offset %lld: the records from %lld to %lld were removed (retention.ms, "
+        "retention.bytes or delete-records) before stage %s read them. Start it anew with "
+        "from_beginning to go on without them, and give the topic a longer retention: weir topic "
+        "alter %s --config retention.ms=…",
+        stage->input_topic, (int)task->partition, (long long)range.start, (long long)task->position,
+        (long long)range.start - 1, stage->name, stage->input_topic);
+}
+
 static int check_range(const struct task *task, struct diag *diag)
 {
     struct port_range range;
@@ -55,13 +70,7 @@ static int check_range(const struct task *task, struct diag *diag)
                         "%s: the log lost records that were acknowledged",
                         stage->input_topic, (int)task->partition, (long long)range.stable,
                         (long long)task->position, stage->name);
-    if (task->position < range.start)
-        return diag_set(diag, ERR_RANGE,
-                        "%s-%d starts at offset %lld: records from %lld on were removed before "
-                        "stage %s read them. Start it anew with from_beginning to accept that",
-                        stage->input_topic, (int)task->partition, (long long)range.start,
-                        (long long)task->position, stage->name);
-    return 0;
+    return task->position < range.start ? task_lost_records(task, diag) : 0;
 }
 
 static int restore_position(struct task *task, const struct progress *progress, struct diag *diag)

@@ -86,6 +86,8 @@ size_t task_outs(struct task *task, struct port_out **outs);
 /* Reads and processes up to batch_rows rows. 1: there was something; 0: nothing there now. */
 int task_poll(struct task *task, struct diag *diag);
 bool task_at_end(const struct task *task);
+/* ERR_RANGE, with a text that says which records were removed before the task read them, and what to do. */
+int task_lost_records(const struct task *task, struct diag *diag);
 /* Remembers an upstream task's watermark, to be applied when the position reaches end. */
 int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms, struct diag *diag);
 void task_apply_marks(struct task *task);

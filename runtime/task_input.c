@@ -249,13 +249,16 @@ int task_poll(struct task *task, struct diag *diag)
         return 0;
     task->diag = diag;
     task->now_ms = clock_wall_ms();
-    TRY(task->port->ops->reader_read(task->reader, task->rows, task->batch_rows, &count, &next,
-                                     diag));
+    int rc = task->port->ops->reader_read(task->reader, task->rows, task->batch_rows, &count, &next,
+                                          diag);
+    if (rc == ERR_RANGE)
+        return task_lost_records(task,
+                                 diag); /* retention overtook us: nothing is skipped in silence */
+    TRY(rc);
     if (next == task->position)
         return 0;
     while (count > 0 && task->rows[count - 1].offset >= target)
         count--;
-    int rc = 0;
     if (count > 0) {
         rc = task->stage->input == INPUT_ROWS ? process_rows(task, count)
                                               : process_partials(task, count);

@@ -381,6 +381,11 @@ static void test_one_partition_is_direct(void **state)
     assert_config(*state, "sums", "cleanup.policy", "compact"); /* changes: an upsert table */
     assert_config(*state, "sums.late", "cleanup.policy", "delete");
     assert_config(*state, "shop.dlq", "cleanup.policy", "delete");
+    /* Nothing that the app needs, and nothing that was put aside, goes because it is old. */
+    assert_config(*state, "sums.late", "retention.ms", "-1");
+    assert_config(*state, "shop.dlq", "retention.ms", "-1");
+    assert_config(*state, "shop-progress", "segment.bytes", "4194304");
+    assert_config(*state, "shop-sums-changelog", "segment.bytes", "67108864");
     assert_direct(*state, 1, false); /* what is there already is used */
 }
 
@@ -421,6 +426,7 @@ static void test_several_partitions_are_rekeyed(void **state)
                        "shop.dlq/3 sums/3 sums.late/3");
     assert_config(dir, "shop-sums-repartition", "segment.bytes", "67108864");
     assert_config(dir, "shop-sums-repartition", "cleanup.policy", "delete");
+    assert_config(dir, "shop-sums-repartition", "retention.ms", "-1");
     assert_config(dir, "sums", "cleanup.policy", "delete"); /* final: a stream */
 }
 

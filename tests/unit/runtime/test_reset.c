@@ -1,7 +1,7 @@
 /* test_reset.c: from_beginning, and crashes inside it.
  *
- * Orders of a shop are copied and summed again and again; the numbers expected are written by hand. A
- * reset that was begun (its progress records are committed) must be finished by the next start,
+ * Orders of a shop are copied and summed again and again; the numbers expected are written by hand.
+ * A reset that was begun (its progress records are committed) must be finished by the next start,
  * wherever the crash was; one that was finished must never be done again. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +22,7 @@ struct fixture {
     char *dir;
     bool from_beginning, close_windows;
     weir_progress progress;
+    char error[1024];
 };
 
 static int set_up(void **state)
@@ -88,6 +89,7 @@ static int run(void *context)
     int rc = job_run(&job, &options, &f->progress, error, sizeof error);
     if (rc < 0)
         print_error("%s\n", error);
+    snprintf(f->error, sizeof f->error, "%s", rc < 0 ? error : "");
     return rc == 0 ? 0 : 1;
 }
 static void run_well(struct fixture *f, bool from_beginning)
@@ -99,7 +101,7 @@ static void run_well(struct fixture *f, bool from_beginning)
 #define KEY(region) "{\"region\":\"" region "\",\"window_start\":\"1970-01-01T00:00:00.000Z\"}"
 #define ROW(region, total, n)                                                                      \
     "{\"region\":\"" region "\",\"window_start\":\"1970-01-01T00:00:00.000Z\",\"window_end\":"     \
-                            "\"1970-01-01T00:16:40.000Z\",\"total\":" total ",\"n\":" n "}"
+    "\"1970-01-01T00:16:40.000Z\",\"total\":" total ",\"n\":" n "}"
 
 static void assert_sums(const struct fixture *f, const char *north, const char *south)
 {
@@ -304,6 +306,27 @@ static void test_a_crash_after_the_first_commit_is_no_reset(void **state)
     assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
 }
 
+/* Retention, or somebody, removes records that a stage has not read: it stops and says which,
+ * instead of going on without them. */
+static void test_removed_records_are_not_skipped(void **state)
+{
+    struct fixture *f = *state;
+    append(f, 0, "north", 1, 10);
+    run_well(f, false);
+    append(f, 0, "north", 11, 5); /* offsets 10 to 14 */
+    struct log *log = topic_log_open(f->dir);
+    assert_int_equal(partition_purge(fixture_partition(log, "orders", 0), 13, NULL), 0);
+    log_close(log);
+    f->from_beginning = false;
+    assert_int_equal(run(f), 1);
+    assert_non_null(
+        strstr(f->error, "orders-0 starts at offset 13: the records from 10 to 12 were removed"));
+    assert_non_null(strstr(f->error, "from_beginning"));
+    assert_sums(f, ROW("north", "55", "10"), NULL); /* nothing was written */
+    run_well(f, true);                              /* accepted: what is left counts */
+    assert_sums(f, ROW("north", "29", "2"), NULL);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
@@ -322,6 +345,7 @@ int main(void)
         TEST(test_crash_before_the_decision),
         TEST(test_an_idle_task_does_not_reset_again),
         TEST(test_a_crash_after_the_first_commit_is_no_reset),
+        TEST(test_removed_records_are_not_skipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
