@@ -375,6 +375,8 @@ enum file_kind { /* in the order in which a listing has files of the same base o
     FILE_METADATA,  /* partition.metadata, which Kafka keeps */
     FILE_FOREIGN
 };
+/* By name alone; *base_offset: -1 when the name has none. */
+enum file_kind partition_file_kind(const char *name, int64_t *base_offset);
 struct partition_file {
     enum file_kind kind;
     int64_t base_offset;           /* -1: the name has none */
@@ -398,6 +400,16 @@ bool swap_is_cleaned_name(const char *name);
 int swap_recover(struct segment *segment, struct diag *diag);
 /* Recovery: removes the files of compactions that came to nothing. */
 int swap_remove_cleaned(const char *directory, struct diag *diag);
+
+/* ---- recovery_files.c ---- */
+struct segment_listing {
+    int64_t *bases;   /* of .log files, ascending; the caller frees it */
+    size_t count, capacity;
+    bool has_cleaned; /* a compaction left a file of its own */
+};
+/* Lists a partition's directory, removes what an interrupted removal left, names what is foreign. ERR_NOT_FOUND: there is none. */
+int recovery_list(struct partition *partition, const char *directory, struct segment_listing *listing, struct diag *diag);
+bool listing_holds(const struct segment_listing *listing, int64_t base_offset);
 
 /* ---- recovery.c, recovery_txn.c ---- */
 /* Loads what meta knows of all partitions, checks their files and tails. Damage stops a partition and is no error here. */
@@ -577,6 +589,7 @@ bool reserve_release(struct log *log);
 struct log {
     char *dir;
     struct log_options options;
+    bool read_only;        /* set while it is opened: nothing in the directory may change */
     int lock_fd;
     struct meta *meta;
     struct fd_cache fds;

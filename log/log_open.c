@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,19 +224,32 @@ int log_open(const char *dir, const struct log_options *options, struct log **ou
 
 /* ---- closing ---- */
 
+/* Cutting counts as writing to the file; but a segment's age counts from its last record. */
+static void cut_quietly(struct segment *active)
+{
+    char path[LOG_PATH_BYTES];
+    struct diag diag;
+    struct timespec times[2] = {
+        {0, UTIME_OMIT}, {active->last_write_ms / 1000, active->last_write_ms % 1000 * 1000000}};
+    if (segment_cut(active, &diag) < 0) {
+        log_line('W', "%s", diag.text);
+        return;
+    }
+    segment_path(active, "log", path);
+    (void)utimensat(AT_FDCWD, path, times, 0);
+}
+
 /* What a clean stop leaves behind: whole indexes and no spare room. None of it is needed to open
  * again. */
 static void tidy_partition(struct partition *partition)
 {
     struct segment *active = partition->active;
-    struct diag diag;
     if (active == NULL || partition_readable(partition, NULL) < 0)
         return;
     if (active->index->pending_count > 0 || active->index->time_pending_count > 0)
         index_write_pending(active);
-    if ((active->reserved_bytes > atomic_load(&active->size_bytes) || active->cut_needed) &&
-        segment_cut(active, &diag) < 0)
-        log_line('W', "%s", diag.text);
+    if (active->reserved_bytes > atomic_load(&active->size_bytes) || active->cut_needed)
+        cut_quietly(active);
 }
 
 void log_close(struct log *log)

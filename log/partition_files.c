@@ -40,7 +40,7 @@ static bool parse_base(const char *name, int64_t *base)
     return name[NAME_DIGITS] == '.' && value <= (uint64_t)INT64_MAX;
 }
 
-static enum file_kind kind_of(const char *name, int64_t *base)
+enum file_kind partition_file_kind(const char *name, int64_t *base)
 {
     static const struct {
         const char *suffix;
@@ -111,7 +111,7 @@ int partition_listing_read(const char *directory, struct partition_listing *list
             rc = diag_set(diag, ERR_NOMEM, "no memory to list %s", directory);
             break;
         }
-        file->kind = kind_of(entry->d_name, &file->base_offset);
+        file->kind = partition_file_kind(entry->d_name, &file->base_offset);
         file->size_bytes = (int64_t)info.st_size;
         file->regular = S_ISREG(info.st_mode);
         memcpy(file->name, entry->d_name, strlen(entry->d_name) + 1);

@@ -20,7 +20,6 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -146,65 +145,6 @@ static int load_all(struct loader *loader, struct diag *diag)
     return 0;
 }
 
-/* ---- a partition's directory ---- */
-
-struct listing {
-    int64_t *bases; /* of .log files, ascending */
-    size_t count, capacity;
-    bool has_cleaned; /* a compaction left a file of its own */
-};
-
-static int compare_bases(const void *a, const void *b)
-{
-    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
-    return (left > right) - (left < right);
-}
-
-/* 20 digits and ".log". */
-static bool parse_segment_name(const char *name, int64_t *base)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 20; i++) {
-        if (name[i] < '0' || name[i] > '9')
-            return false;
-        if (value > (uint64_t)INT64_MAX / 10)
-            return false;
-        value = value * 10 + (uint64_t)(name[i] - '0');
-    }
-    *base = (int64_t)value;
-    return strcmp(name + 20, ".log") == 0 && value <= (uint64_t)INT64_MAX;
-}
-
-static int list_segments(const char *directory, struct listing *listing, struct diag *diag)
-{
-    DIR *stream = opendir(directory);
-    if (stream == NULL)
-        return errno == ENOENT ? ERR_NOT_FOUND : diag_errno(diag, "cannot read %s", directory);
-    int rc = 0;
-    struct dirent *entry;
-    while (rc == 0 && (entry = readdir(stream)) != NULL) {
-        int64_t base;
-        listing->has_cleaned = listing->has_cleaned || swap_is_cleaned_name(entry->d_name);
-        if (!parse_segment_name(entry->d_name, &base))
-            continue;
-        if (listing->count == listing->capacity) {
-            size_t capacity = listing->capacity == 0 ? 8 : listing->capacity * 2;
-            int64_t *bases = realloc(listing->bases, capacity * sizeof *bases);
-            if (bases == NULL) {
-                rc = diag_set(diag, ERR_NOMEM, "no memory to list %s", directory);
-                break;
-            }
-            listing->bases = bases;
-            listing->capacity = capacity;
-        }
-        listing->bases[listing->count++] = base;
-    }
-    closedir(stream);
-    if (listing->count > 1)
-        qsort(listing->bases, listing->count, sizeof *listing->bases, compare_bases);
-    return rc;
-}
-
 static int stop_at(struct partition *partition, int64_t base, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -226,7 +166,7 @@ static int stop_at(struct partition *partition, int64_t base, const char *format
 
 /* ---- swaps that a crash interrupted ---- */
 
-static int finish_swap(struct partition *partition, struct listing *listing,
+static int finish_swap(struct partition *partition, struct segment_listing *listing,
                        struct segment *segment, struct diag *diag)
 {
     struct diag why;
@@ -252,7 +192,8 @@ static int finish_swap(struct partition *partition, struct listing *listing,
 }
 
 /* Brings every swap that meta knows of to its end; other files of a compaction go. 1: stopped. */
-static int finish_swaps(struct partition *partition, struct listing *listing, struct diag *diag)
+static int finish_swaps(struct partition *partition, struct segment_listing *listing,
+                        struct diag *diag)
 {
     char directory[LOG_PATH_BYTES];
     bool swapped = false;
@@ -286,15 +227,14 @@ static void put_swapped(struct partition *partition, struct meta_batch *batch)
 
 /* ---- closed segments ---- */
 
-static int check_closed(struct partition *partition, const struct listing *listing)
+static int check_closed(struct partition *partition, const struct segment_listing *listing)
 {
     for (int32_t i = 0; i < partition->segment_count; i++) {
         struct segment *segment = partition->segments[i];
         char path[LOG_PATH_BYTES];
         struct stat info;
         int64_t size = atomic_load(&segment->size_bytes);
-        if (bsearch(&segment->base_offset, listing->bases, listing->count, sizeof *listing->bases,
-                    compare_bases) == NULL)
+        if (!listing_holds(listing, segment->base_offset))
             return stop_at(partition, segment->base_offset,
                            "the file is missing; it held offsets %" PRId64 " to %" PRId64,
                            segment->base_offset, segment->end_offset - 1);
@@ -317,7 +257,8 @@ static int check_closed(struct partition *partition, const struct listing *listi
 }
 
 /* Files wholly below the start offset are left-overs of a purge. */
-static int remove_purged(struct partition *partition, struct listing *listing, struct diag *diag)
+static int remove_purged(struct partition *partition, struct segment_listing *listing,
+                         struct diag *diag)
 {
     int64_t start = atomic_load(&partition->start_offset);
     size_t gone = 0;
@@ -502,20 +443,27 @@ static int recover_segment(struct partition *partition, struct segment *segment,
     return judge_tail(tail, diag);
 }
 
+/* When the file was written last: what its age counts from until its record says. */
+static int64_t written_ms(const struct segment *segment)
+{
+    char path[LOG_PATH_BYTES];
+    struct stat info;
+    segment_path(segment, "log", path);
+    return stat(path, &info) == 0
+               ? (int64_t)info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000
+               : clock_wall_ms();
+}
+
 static int finish_active(struct partition *partition, struct tail *tail, struct diag *diag)
 {
     struct segment *segment = tail->segment;
-    struct stat info;
-    char path[LOG_PATH_BYTES];
+    segment->last_write_ms = written_ms(segment); /* before anything is cut */
     if (tail->position < tail->size)
         TRY(cut_tail(tail, diag));
     TRY(index_settle(segment, diag));
-    segment_path(segment, "log", path);
-    int64_t now = clock_wall_ms();
-    segment->last_write_ms = stat(path, &info) == 0 ? (int64_t)info.st_mtim.tv_sec * 1000 : now;
     segment->created_ms = segment->base_offset == partition->flushed.segment_base
                               ? partition->flushed.segment_created_ms
-                              : now;
+                              : clock_wall_ms();
     atomic_store(&segment->flushed_bytes,
                  tail->flushed_bytes < tail->position ? tail->flushed_bytes : tail->position);
     partition->active = segment;
@@ -532,7 +480,7 @@ static void finish_closed(struct tail *tail)
 {
     struct segment *segment = tail->segment;
     atomic_store(&segment->flushed_bytes, 0); /* flushed again: the record of it was lost */
-    segment->last_write_ms = clock_wall_ms();
+    segment->last_write_ms = written_ms(segment);
     index_close(segment);
     segment->end_offset = tail->offset;
 }
@@ -561,8 +509,8 @@ static int holds_batches(struct partition *partition, int64_t base, int64_t offs
  * cut may also take the unflushed end of the segment before and leave a new file without a valid
  * batch. Such files, above the flushed end, hold nothing: they go, and the segment before is the
  * active one again. */
-static int drop_empty_rolls(struct partition *partition, struct listing *listing, size_t from,
-                            const struct tail *tail, struct diag *diag)
+static int drop_empty_rolls(struct partition *partition, struct segment_listing *listing,
+                            size_t from, const struct tail *tail, struct diag *diag)
 {
     bool is_torn = tail->position < tail->size;
     while (listing->count > from) {
@@ -584,8 +532,8 @@ static int drop_empty_rolls(struct partition *partition, struct listing *listing
 }
 
 /* The segments after the closed ones, in order. 1: stopped. */
-static int recover_open_segments(struct partition *partition, struct listing *listing, size_t first,
-                                 struct diag *diag)
+static int recover_open_segments(struct partition *partition, struct segment_listing *listing,
+                                 size_t first, struct diag *diag)
 {
     int32_t closed = partition->segment_count;
     int64_t start = atomic_load(&partition->start_offset);
@@ -624,13 +572,13 @@ static int recover_open_segments(struct partition *partition, struct listing *li
 }
 
 /* 0, 1 when the partition was stopped, or an error that concerns the whole log. */
-static int recover_directory(struct partition *partition, struct listing *listing,
+static int recover_directory(struct partition *partition, struct segment_listing *listing,
                              struct diag *diag)
 {
     char directory[LOG_PATH_BYTES];
     partition_directory(partition, directory);
     int64_t flushed_end = partition->flushed.flushed_end;
-    int rc = list_segments(directory, listing, diag);
+    int rc = recovery_list(partition, directory, listing, diag);
     if (rc == ERR_NOT_FOUND && flushed_end == 0)
         return io_mkdir(directory, diag);
     if (rc == ERR_NOT_FOUND)
@@ -663,7 +611,7 @@ static int recover_directory(struct partition *partition, struct listing *listin
 
 static int recover_partition(struct partition *partition, struct diag *diag)
 {
-    struct listing listing = {0};
+    struct segment_listing listing = {0};
     struct diag why = {0};
     int rc = recover_directory(partition, &listing, &why);
     free(listing.bases);
