@@ -1,10 +1,11 @@
 /* keeper.c: the house-keeper: what a log does for itself, in the background, without being asked.
  *
  * A pass looks at every partition once: retention, then compaction, then what expires (groups'
- * offsets, producers). The first one runs a second after the log was opened, so that a program that
- * opens a log for a moment pays nothing, then one each keeper_interval_ms, and earlier when
- * somebody wakes the keeper: a disk that is full, an altered configuration, deleted records. Woken
- * passes keep a distance from each other: on a full disk every refused append wakes it.
+ * offsets, producers). The first one runs a second (at most the interval) after the log was opened,
+ * so that a program that opens a log for a moment pays nothing, then one each keeper_interval_ms,
+ * and earlier when somebody wakes the keeper: a disk that is full, an altered configuration,
+ * deleted records. Woken passes keep a distance from each other: on a full disk every refused
+ * append wakes it.
  *
  * Between passes the thread ticks once a second for what has deadlines of that size.
  *
@@ -172,7 +173,8 @@ static void *keeper_main(void *context)
     struct keeper *keeper = context;
     struct log *log = keeper->log;
     int64_t interval = log->options.keeper_interval_ms;
-    int64_t now = clock_mono_ms(), next_tick = now + TICK_MS, next_pass = now + FIRST_PASS_MS;
+    int64_t now = clock_mono_ms(), next_tick = now + TICK_MS;
+    int64_t next_pass = now + (interval < FIRST_PASS_MS ? interval : FIRST_PASS_MS);
     int64_t last_pass = now - WOKEN_DISTANCE_MS;
     while (!atomic_load(&keeper->stopping)) {
         wait_for_work(keeper, next_tick < next_pass ? next_tick : next_pass);

@@ -230,6 +230,13 @@ int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64
  * full disk. */
 int partition_purge(struct partition *partition, int64_t offset, struct diag *diag);
 
+/* Compaction forgets deletions: a tombstone goes delete.retention.ms after it was compacted. Who follows a compacted partition as a table, and
+ * resumes from an offset above start and below this, may have missed one: it has to begin at the start. */
+int64_t partition_tombstone_horizon(struct partition *partition);
+/* While somebody follows the partition as a table: tombstones at or above from_offset stay. INT64_MAX: nobody does (as after log_open). Waits for
+ * a write to meta that may be under way; from its return on the horizon does not pass from_offset. */
+void partition_keep_tombstones(struct partition *partition, int64_t from_offset);
+
 /* ---- transactions ---- */
 /* Opens the producer of a transactional id: a new epoch is made durable, which fences every older handle; an open transaction
  * of the older epoch is aborted. transactional_id NULL: an id of its own, never transactional. */

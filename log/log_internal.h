@@ -272,6 +272,7 @@ struct partition {
     struct diag stop_reason;
 
     struct meta_cleaned cleaned;   /* purge_mutex */
+    int64_t tombstones_needed;     /* from this offset on; INT64_MAX: none. purge_mutex */
     _Atomic int64_t tombstone_horizon;
 
     _Atomic int64_t start_offset, end_offset, flushed_end, first_undecided;

@@ -51,6 +51,7 @@ struct partition *partition_new(struct topic *topic, int32_t index)
     partition->topic = topic;
     partition->index = index;
     partition->flushed.segment_base = -1;
+    partition->tombstones_needed = INT64_MAX;
     partition->cleaned.last_horizon_ms = -1;
     atomic_store(&partition->first_undecided, NO_OFFSET);
     pthread_mutex_init(&partition->purge_mutex, NULL);
@@ -99,6 +100,18 @@ int partition_get(struct log *log, const char *name, int32_t index, struct parti
 }
 
 /* ---- state ---- */
+
+int64_t partition_tombstone_horizon(struct partition *partition)
+{
+    return atomic_load(&partition->tombstone_horizon);
+}
+
+void partition_keep_tombstones(struct partition *partition, int64_t from_offset)
+{
+    pthread_mutex_lock(&partition->purge_mutex);
+    partition->tombstones_needed = from_offset;
+    pthread_mutex_unlock(&partition->purge_mutex);
+}
 
 int64_t partition_high_watermark(struct partition *partition)
 {

@@ -25,9 +25,10 @@ struct port_position {
     int32_t partition;
     int64_t offset;
 };
-/* What is in one partition: start and end of the committed records. */
+/* What is in one partition: start and end of the committed records. Of a compacted one: who holds it as a table up to an offset above
+ * start and below complete_from may have missed deletions, and has to begin at the start. */
 struct port_range {
-    int64_t start, stable;
+    int64_t start, stable, complete_from;
 };
 
 struct port_reader;
@@ -51,6 +52,9 @@ struct port_ops {
     void (*unwatch)(struct port *port, const char *topic, int32_t partition, int watch_id);
     /* Forgets records below offset (of an internal topic that has been consumed). */
     int (*purge)(struct port *port, const char *topic, int32_t partition, int64_t offset, struct diag *diag);
+    /* Deletions at or above offset are still needed by this table of a compacted topic; INT64_MAX: the table is no longer followed. After the
+     * call complete_from of range does not pass offset. */
+    void (*keep_deletions)(struct port *port, const char *topic, int32_t partition, int64_t offset);
     /* The committed position of a consumer group; -1: none. */
     int (*position)(struct port *port, const char *group, const char *topic, int32_t partition, int64_t *offset, struct diag *diag);
 

@@ -67,7 +67,16 @@ static int port_range(struct port *port, const char *topic, int32_t partition,
     partition_offsets(handle, &offsets);
     range->start = offsets.start;
     range->stable = offsets.stable;
+    range->complete_from = partition_tombstone_horizon(handle);
     return 0;
+}
+
+static void port_keep_deletions(struct port *port, const char *topic, int32_t partition,
+                                int64_t offset)
+{
+    struct partition *handle;
+    if (partition_get(log_of(port), topic, partition, &handle, NULL) == 0)
+        partition_keep_tombstones(handle, offset);
 }
 
 static int port_settled_range(struct port *port, const char *topic, int32_t partition,
@@ -448,6 +457,7 @@ static const struct port_ops port_log_ops = {
     .watch = port_watch,
     .unwatch = port_unwatch,
     .purge = port_purge,
+    .keep_deletions = port_keep_deletions,
     .position = port_position,
     .reader_open = port_reader_open,
     .reader_read = port_reader_read,

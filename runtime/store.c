@@ -55,14 +55,16 @@ static int open_state(struct store *store, const char *path, uint64_t plan_hash,
     return state_open(path, plan_hash, &options, &store->state, diag);
 }
 
-/* 1: fine; 0: the store belongs to another changelog, or starts before what is left of it: rebuild;
- * negative: refuse. */
+/* 1: fine; 0: the store belongs to another changelog, or starts before what is left of it, or may
+ * have missed deletions: rebuild; negative: refuse. */
 static int check_position(struct store *store, const char *path, struct diag *diag)
 {
     static const uint8_t none[16];
     struct state_position position;
     struct port_range range;
     state_position(store->state, &position);
+    /* First: what is there after this stays there. */
+    store->port->ops->keep_deletions(store->port, store->topic, store->partition, position.offset);
     TRY(store->port->ops->range(store->port, store->topic, store->partition, &range, diag));
     if (memcmp(position.topic_id, none, 16) == 0)
         return 1;
@@ -70,6 +72,14 @@ static int check_position(struct store *store, const char *path, struct diag *di
     if (memcmp(position.topic_id, store->topic_id, 16) != 0 || position.offset < range.start) {
         log_line('W', "store %s follows another changelog than the present %s-%d: it is rebuilt",
                  path, store->topic, (int)store->partition);
+        return 0;
+    }
+    if (position.offset > range.start && position.offset < range.complete_from) {
+        log_line('W',
+                 "store %s holds %s-%d up to offset %lld, and compaction has removed deletions up "
+                 "to %lld since: it is rebuilt",
+                 path, store->topic, (int)store->partition, (long long)position.offset,
+                 (long long)range.complete_from);
         return 0;
     }
     if (position.offset > range.stable)
@@ -106,6 +116,7 @@ int store_open(struct store *store, struct port *port, const struct plan *plan,
         state_close(store->state);
         store->state = NULL;
         store->applied_offset = 0;
+        port->ops->keep_deletions(port, store->topic, partition, 0);
         TRY(remove_directory(path, diag));
         TRY(open_state(store, path, stage->plan_hash, diag));
     }
@@ -186,6 +197,7 @@ int store_follow(struct store *store, bool durable, struct diag *diag)
         rc = apply_changelog(store, reader, from, durable, diag);
     if (reader != NULL)
         ops->reader_close(reader);
+    ops->keep_deletions(store->port, store->topic, store->partition, store->applied_offset);
     pthread_mutex_unlock(&store->following);
     return rc;
 }
@@ -195,6 +207,8 @@ void store_close(struct store *store)
     if (store->state != NULL)
         state_close(store->state);
     store->state = NULL;
-    if (store->port != NULL)
-        pthread_mutex_destroy(&store->following);
+    if (store->port == NULL)
+        return;
+    store->port->ops->keep_deletions(store->port, store->topic, store->partition, INT64_MAX);
+    pthread_mutex_destroy(&store->following);
 }

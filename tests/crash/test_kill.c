@@ -706,8 +706,8 @@ static void trial_open(struct trial *trial, uint64_t seed)
             topic_rows_init(&trial->seen[t].rows[p]);
     struct log *log = topic_log_open(trial->dir);
     kill_input_create(log, &trial->input);
-    /* Small segments and eager compaction, so that rolls, indexes, purges and compactions take part;
-     * tombstones that go soon, so that a store may be too old to follow its changelog. */
+    /* Small segments and eager compaction, so that rolls, indexes, purges and compactions take
+     * part; tombstones that go soon, so that a store may be too old to follow its changelog. */
     for (size_t t = 0; t < sizeof small_topics / sizeof small_topics[0]; t++) {
         struct config_entry config[] = {{"segment.bytes", "65536"},
                                         {"cleanup.policy", "compact"},
