@@ -226,6 +226,33 @@ int fetch_reader_next(struct fetch_reader *reader, struct record *record);
 /* First record with timestamp ≥ timestamp_ms below the high watermark: its offset and timestamp; none: offset -1. */
 int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64_t *offset, int64_t *found_timestamp_ms, struct diag *diag);
 
+/* ---- verifying ---- */
+enum verify_kind {
+    VERIFY_RECORDS, /* batches, records, offsets: data is wrong or gone */
+    VERIFY_INDEX,   /* .index, .timeindex: searches take longer until they are built again */
+    VERIFY_FILES,   /* a file is missing, or is nobody's */
+    VERIFY_META     /* what is recorded about the partition and its files disagree */
+};
+struct verify_finding { /* borrowed while the function runs */
+    enum verify_kind kind;
+    const char *topic;
+    int32_t partition;
+    const char *file;       /* its path, or "meta" */
+    int64_t position;       /* byte in it; -1: none */
+    int64_t offset;         /* of the record or batch; -1: none */
+    const char *text;
+};
+typedef void (*verify_finding_fn)(void *context, const struct verify_finding *finding);
+struct verify_report { /* everything is added to what stands there */
+    int64_t segments, batches, records, bytes; /* what was read and right */
+    int64_t findings;
+};
+/* Reads every byte of a partition's files, past all caches, and compares it with what Kafka's formats, the indexes, the offsets around
+ * it and meta say. Works beside appends, reads, purges and compaction, and on stopped partitions; changes nothing. fn gets what is
+ * wrong (the first 1000 findings, and how many more), in this thread. 0, also with findings; ERR_NOT_FOUND: deleted meanwhile;
+ * ERR_IO, ERR_NOMEM: not all could be read. report and fn may be NULL. */
+int partition_verify(struct partition *partition, verify_finding_fn fn, void *context, struct verify_report *report, struct diag *diag);
+
 /* Moves the start offset up to offset (≤ last stable offset, else ERR_RANGE), durably, and removes whole segments below it. Works on a
  * full disk. */
 int partition_purge(struct partition *partition, int64_t offset, struct diag *diag);

@@ -412,6 +412,44 @@ struct segment_listing {
 int recovery_list(struct partition *partition, const char *directory, struct segment_listing *listing, struct diag *diag);
 bool listing_holds(const struct segment_listing *listing, int64_t base_offset);
 
+/* ---- file_walk.c: the batches of a .log file, for who trusts nothing ---- */
+struct file_walk {
+    int fd;
+    int64_t position, limit, file_size;
+    struct buf chunk;
+    int64_t chunk_position;
+    size_t chunk_size;
+};
+/* limit -1: the file's size. The caller calls file_walk_close, also after an error. */
+int file_walk_open(struct file_walk *walk, const char *path, int64_t limit, struct diag *diag);
+void file_walk_close(struct file_walk *walk);
+/* 1: a whole batch (borrowed until the next call) with a right CRC; 0: the limit; ERR_CORRUPT with the reason: there is none at
+ * walk->position, which stays; ERR_IO, ERR_NOMEM. */
+int file_walk_next(struct file_walk *walk, struct batch_header *header, struct bytes *batch, int64_t *position, struct diag *diag);
+/* Moves on to the next place where a whole valid batch begins, of an offset at or above least_offset; to the limit when there is none. */
+int file_walk_resync(struct file_walk *walk, int64_t least_offset, struct diag *diag);
+
+/* ---- leader_epoch.c ---- */
+struct leader_epoch {
+    int32_t epoch;
+    int64_t start_offset;
+};
+struct leader_epochs { /* ascending; none: epoch 0 from the first offset on */
+    struct leader_epoch *entries;
+    size_t count, capacity;
+};
+void leader_epochs_deinit(struct leader_epochs *epochs);
+int leader_epochs_add(struct leader_epochs *epochs, int32_t epoch, int64_t start_offset);
+/* No file: no entries. ERR_CORRUPT. */
+int leader_epochs_read(const char *directory, struct leader_epochs *epochs, struct diag *diag);
+int leader_epochs_write(const char *directory, const struct leader_epochs *epochs, struct diag *diag); /* durable */
+int32_t leader_epoch_latest(const struct leader_epochs *epochs);
+int32_t leader_epoch_at(const struct leader_epochs *epochs, int64_t offset);
+/* The partition ends at offset from now on, and what follows has a new epoch. */
+int leader_epochs_cut(struct leader_epochs *epochs, int64_t offset);
+/* As Kafka's OffsetForLeaderEpoch: the largest epoch at or below the one asked for and where it ended; -1, -1 for one that never was. */
+int32_t leader_epoch_end(const struct leader_epochs *epochs, int32_t epoch, int64_t log_end, int64_t *end_offset);
+
 /* ---- recovery.c, recovery_txn.c ---- */
 /* Loads what meta knows of all partitions, checks their files and tails. Damage stops a partition and is no error here. */
 int recover_partitions(struct log *log, struct diag *diag);

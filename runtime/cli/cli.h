@@ -15,6 +15,7 @@ enum {
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,       /* usage or configuration */
     EXIT_UNREACHABLE = 3, /* unreachable or timed out */
+    EXIT_FOUND = 4,       /* verify found something */
     EXIT_INTERRUPTED = 130,
 };
 

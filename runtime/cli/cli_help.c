@@ -52,7 +52,7 @@ void help_overview(void)
                "Data is in ./weir-data, or where --data DIR or WEIR_DATA says. Every flag has a "
                "variable: --until-end is\n"
                "WEIR_UNTIL_END. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 "
-               "unreachable or timed out, 130 interrupted.\n"
+               "unreachable or timed out, 4 verify found something, 130 interrupted.\n"
                "'weir help COMMAND' says more.\n",
                "help [COMMAND]", "examples and flags of a command");
 }

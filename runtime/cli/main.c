@@ -23,6 +23,8 @@ const struct command *const commands[] = {
     &command_topic_delete,
     &command_topic_delete_records,
     &command_topic_configs,
+
+    &command_topic_verify,
     &command_log_describe,
     &command_group_list,
     &command_group_describe,

@@ -66,6 +66,48 @@ class Describe(Admin):
         self.refused(2, "log", "describe", "--format", "xml")
 
 
+class Verify(Admin):
+    LOG = "0" * 20 + ".log"
+
+    def verify(self, code, *arguments):
+        done = self.weir("topic", "verify", *arguments, "--format", "json")
+        self.assertEqual(done.returncode, code, done.stderr)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        return rows[:-1], rows[-1]["totals"]
+
+    def test_all_is_well(self):
+        self.produce("a", ndjson({"k": f"k{i}"} for i in range(1000)), "--key", "k", "--partitions", "3")
+        self.produce("b", b"x\n")
+        findings, totals = self.verify(0, "--all")
+        size = sum(os.path.getsize(self.path(f"{name}/{self.LOG}")) for name in ("a-0", "a-1", "a-2", "b-0"))
+        self.assertEqual((findings, totals["partitions"], totals["records"], totals["bytes"]), ([], 4, 1001, size))
+        self.assertRegex(self.ok("topic", "verify", "a").stdout.decode(),
+                         r"^partitions 3, segments 3, batches \d+, records 1000, bytes \d+: findings 0  \([\d.]+ s, \d+ MB/s\)\n$")
+
+    def test_damage(self):
+        self.produce("a", b"".join(b"line %d\n" % i for i in range(50)), "--compression", "none")
+        self.produce("b", b"x\n")
+        self.damage("a-0/" + self.LOG, 100)
+        open(self.path("b-0/core"), "w").close()
+        [bad], totals = self.verify(4, "a")
+        self.assertEqual((bad["topic"], bad["partition"], bad["kind"], bad["byte"], bad["offset"]), ("a", 0, "records", 0, 0))
+        self.assertEqual(bad["file"], os.path.join(self.dir, "topics/a-0", self.LOG))
+        self.assertIn("CRC", bad["text"])
+        findings, totals = self.verify(4, "--all")
+        self.assertEqual([f["kind"] for f in findings], ["records", "files"])
+        self.assertEqual(totals["findings"], 2)
+        done = self.weir("topic", "verify", "b")
+        self.assertEqual(done.returncode, 4)
+        self.assertIn(f"b-0  files  {self.path('b-0/core')}: ", done.stdout.decode())
+        self.assertEqual(self.values("b"), b"x\n")
+
+    def test_refusals(self):
+        self.produce("a", b"x\n")
+        self.refused(2, "topic", "verify", says="--all")
+        self.refused(2, "topic", "verify", "a", "--all", says="--all")
+        self.refused(1, "topic", "verify", "a", "nothing")
+
+
 class Grow(Admin):
     def test_grows_and_warns(self):
         rows = [{"user": f"u{i}"} for i in range(40)]
