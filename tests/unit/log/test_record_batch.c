@@ -127,7 +127,15 @@ static bool naive_record(struct naive *in, const struct batch_header *h, struct 
     int64_t count = naive_varint(&fields);
     size_t rest = fields.size - fields.at;
     if (fields.failed || offset_delta < 0 || offset_delta > h->last_offset_delta || count < 0 ||
-        (count == 0 && rest != 0) || (uint64_t)count > rest / 2)
+        (uint64_t)count > rest / 2)
+        return false;
+    struct naive headers = {.bytes = body.data + fields.at, .size = rest};
+    for (int64_t i = 0; i < count; i++) {
+        if (naive_field(&headers).data == NULL)
+            headers.failed = true; /* a header's key is never null */
+        (void)naive_field(&headers);
+    }
+    if (headers.failed || headers.at != headers.size)
         return false;
     record->offset = h->base_offset + offset_delta;
     record->timestamp_ms = (h->attributes & BATCH_ATTR_LOG_APPEND_TIME) != 0
