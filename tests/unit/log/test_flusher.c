@@ -356,11 +356,168 @@ static void test_few_descriptors(void **state)
     scratch_dir_remove(dir);
 }
 
+/* ---- acknowledged before durable ---- */
+
+/* Holds flushes back until they are let through, so that the time between a write and its flush can
+ * be looked at. */
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t moved;
+    bool closed[IO_UNLINK + 1];
+    int held[IO_UNLINK + 1]; /* calls that wait now */
+} gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, {false}, {0}};
+
+static int gate_hook(void *context, enum io_call call, const char *path, int fd, size_t *size)
+{
+    (void)context;
+    (void)path;
+    (void)fd;
+    (void)size;
+    pthread_mutex_lock(&gate.mutex);
+    gate.held[call]++;
+    pthread_cond_broadcast(&gate.moved);
+    while (gate.closed[call])
+        pthread_cond_wait(&gate.moved, &gate.mutex);
+    gate.held[call]--;
+    pthread_mutex_unlock(&gate.mutex);
+    return 0;
+}
+
+static void gate_set(enum io_call call, bool closed)
+{
+    pthread_mutex_lock(&gate.mutex);
+    gate.closed[call] = closed;
+    pthread_cond_broadcast(&gate.moved);
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+static void gate_wait_held(enum io_call call)
+{
+    pthread_mutex_lock(&gate.mutex);
+    while (gate.held[call] == 0)
+        pthread_cond_wait(&gate.moved, &gate.mutex);
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+struct acknowledged {
+    struct partition *partition;
+    int64_t offset;
+    atomic_int waits, watched, commits;
+};
+
+static void *wait_for_offset(void *context)
+{
+    struct acknowledged *acknowledged = context;
+    assert_int_equal(partition_wait(acknowledged->partition, acknowledged->offset, -1), 0);
+    atomic_fetch_add(&acknowledged->waits, 1);
+    return NULL;
+}
+
+static void note_watch(void *context)
+{
+    atomic_fetch_add(&((struct acknowledged *)context)->watched, 1);
+}
+
+static void note_commit(void *context, int code)
+{
+    struct acknowledged *acknowledged = context;
+    assert_int_equal(code, 0);
+    pthread_mutex_lock(&gate.mutex);
+    atomic_fetch_add(&acknowledged->commits, 1);
+    pthread_cond_broadcast(&gate.moved);
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+/* Written, and neither acknowledged to whoever waits nor shown to whoever reads. */
+static void expect_silence(struct acknowledged *acknowledged, struct partition *partition,
+                           int64_t from)
+{
+    struct partition_offsets offsets;
+    struct fetch fetch;
+    assert_int_equal(partition_wait(partition, from + 1, 0), ERR_TIMEOUT);
+    assert_int_equal(partition_wait(partition, from + 1, 5), ERR_TIMEOUT);
+    partition_offsets(partition, &offsets);
+    assert_int_equal(offsets.high_watermark, from);
+    assert_int_equal(offsets.stable, from);
+    fetch_init(&fetch);
+    for (int isolation = READ_COMMITTED; isolation <= READ_UNCOMMITTED; isolation++) {
+        assert_int_equal(
+            partition_fetch(partition, from, (enum isolation)isolation, 1, &fetch, NULL), 0);
+        assert_int_equal(fetch.bytes.size, 0);
+    }
+    fetch_deinit(&fetch);
+    assert_int_equal(atomic_load(&acknowledged->waits), 0);
+    assert_int_equal(atomic_load(&acknowledged->watched), 0);
+    assert_int_equal(atomic_load(&acknowledged->commits), 0);
+}
+
+/* first: the flush that is let through first; the file's own, or that of the directory that names
+ * it. Only both together make the record durable. */
+static void hold_flushes(enum io_call first, enum io_call last)
+{
+    enum { WAITERS = 4 };
+    char *dir = scratch_dir_create();
+    struct log_options options = {.keeper_interval_ms = -1};
+    struct log *log = fixture_open_options(dir, &options);
+    struct diag diag = {0};
+    pthread_t waiters[WAITERS];
+    struct producer *producer;
+    fixture_topic(log, "t", 2, NULL);
+    struct partition *plain = fixture_partition(log, "t", 0),
+                     *transactional = fixture_partition(log, "t", 1);
+    struct acknowledged acknowledged = {.partition = plain, .offset = 1};
+    assert_int_equal(producer_open(log, "tx", &producer, &diag), 0);
+    assert_int_equal(txn_begin(producer, &diag), 0);
+    assert_int_equal(txn_participate(producer, &transactional, 1, &diag), 0);
+    io_set_fault(gate_hook, NULL);
+    gate_set(first, true);
+    gate_set(last, true);
+    int watch = partition_watch(plain, note_watch, &acknowledged);
+    assert_int_equal(fixture_append(plain, 1, 1), 0);
+    assert_int_equal(fixture_txn_append(producer, transactional, 2, 1), 0);
+    assert_int_equal(txn_commit_start(producer, note_commit, &acknowledged, &diag), 0);
+    for (int i = 0; i < WAITERS; i++)
+        assert_int_equal(pthread_create(&waiters[i], NULL, wait_for_offset, &acknowledged), 0);
+    gate_wait_held(first);
+    expect_silence(&acknowledged, plain, 0);
+    expect_silence(&acknowledged, transactional, 0);
+    gate_set(first, false);
+    gate_wait_held(last);
+    expect_silence(&acknowledged, plain, 0);
+    expect_silence(&acknowledged, transactional, 0);
+    gate_set(last, false);
+    for (int i = 0; i < WAITERS; i++)
+        pthread_join(waiters[i], NULL);
+    pthread_mutex_lock(&gate.mutex);
+    while (atomic_load(&acknowledged.commits) == 0)
+        pthread_cond_wait(&gate.moved, &gate.mutex);
+    pthread_mutex_unlock(&gate.mutex);
+    io_set_fault(NULL, NULL);
+    assert_int_equal(atomic_load(&acknowledged.waits), WAITERS);
+    assert_true(atomic_load(&acknowledged.watched) > 0);
+    assert_string_equal(fixture_values(plain, READ_UNCOMMITTED), "1");
+    assert_string_equal(fixture_values(transactional, READ_COMMITTED), "2");
+    partition_unwatch(plain, watch);
+    producer_close(producer);
+    log_close(log);
+    scratch_dir_remove(dir);
+}
+
+static void bug_08_nothing_is_acknowledged_before_its_flush(void **state)
+{
+    (void)state;
+    hold_flushes(IO_FDATASYNC, IO_FSYNC_DIR);
+    hold_flushes(IO_FSYNC_DIR, IO_FDATASYNC);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_at_once),     cmocka_unit_test(test_tails_nobody_waits_for),
-        cmocka_unit_test(test_what_meta_gets),  cmocka_unit_test(test_many_files),
+        cmocka_unit_test(bug_08_nothing_is_acknowledged_before_its_flush),
+        cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_tails_nobody_waits_for),
+        cmocka_unit_test(test_what_meta_gets),
+        cmocka_unit_test(test_many_files),
         cmocka_unit_test(test_few_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -316,7 +316,8 @@ static void test_empty_rolls(void **state)
     free(batch);
 }
 
-/* Without meta/ nothing is known of the topics: an empty log in its place would invite to fill it. */
+/* Without meta/ nothing is known of the topics: an empty log in its place would invite to fill it.
+ */
 static void test_missing_meta(void **state)
 {
     (void)state;
@@ -555,6 +556,117 @@ static void test_many_partitions(void **state)
     scratch_dir_remove(dir);
 }
 
+/* ---- closed segments are not read ---- */
+
+enum { CLOSED_PARTITIONS = 10000, CLOSED_BYTES = 10 << 20 };
+
+struct lengthening {
+    struct meta_batch batch;
+    int32_t count;
+};
+
+static int lengthen_record(void *context, struct bytes key, struct bytes value, struct diag *diag)
+{
+    struct lengthening *lengthening = context;
+    struct meta_place place;
+    struct meta_segment segment;
+    (void)diag;
+    TRY(meta_read_segment(key, value, &place, &segment));
+    segment.size_bytes = CLOSED_BYTES;
+    meta_put_segment(&lengthening->batch, &place, &segment);
+    lengthening->count++;
+    return 0;
+}
+
+/* Every closed segment becomes 10 MB of zeros, which take no room, and meta says so. */
+static void make_closed_segments_hollow(const char *dir)
+{
+    struct lengthening lengthening = {.count = 0};
+    struct meta *meta;
+    char *path = scratch_path(dir, "meta");
+    assert_int_equal(meta_open(path, 0, &meta, NULL), 0);
+    free(path);
+    meta_batch_init(&lengthening.batch);
+    assert_int_equal(
+        meta_scan(meta, META_SEGMENTS, bytes_of(NULL, 0), lengthen_record, &lengthening, NULL), 0);
+    assert_int_equal(lengthening.count, CLOSED_PARTITIONS);
+    assert_int_equal(meta_apply(meta, &lengthening.batch, NULL), 0);
+    meta_batch_deinit(&lengthening.batch);
+    meta_close(meta);
+    for (int32_t i = 0; i < CLOSED_PARTITIONS; i++) {
+        path = scratch_path(dir, "topics/many-%d/%020d.log", i, 0);
+        assert_int_equal(truncate(path, 0), 0);
+        assert_int_equal(truncate(path, CLOSED_BYTES), 0);
+        free(path);
+    }
+}
+
+/* What this process read through read calls so far. */
+static int64_t bytes_read(void)
+{
+    FILE *file = fopen("/proc/self/io", "r");
+    long long bytes = 0;
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "rchar: %lld", &bytes), 1);
+    fclose(file);
+    return bytes;
+}
+
+static int append_in_child(void *context)
+{
+    struct log *log = fixture_open(context);
+    for (int32_t i = 0; i < CLOSED_PARTITIONS; i++)
+        if (fixture_append(fixture_partition(log, "many", i), 7, 1) < 0)
+            return 1;
+    return 0; /* no clean close */
+}
+
+/* 10,000 partitions with 105 GB of closed segments that hold nothing valid: whoever looked inside
+ * one would stop its partition. After a clean stop and after a crash, opening reads a few hundred
+ * bytes a partition. Reading a record does find the damage. */
+static void bug_10_closed_segments_are_not_read_at_opening(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir_create();
+    struct log *log = fixture_open(dir);
+    struct diag diag;
+    fixture_topic(log, "many", CLOSED_PARTITIONS, "256");
+    for (int32_t i = 0; i < 2 * CLOSED_PARTITIONS; i++) {
+        struct partition *partition = fixture_partition(log, "many", i % CLOSED_PARTITIONS);
+        assert_true(fixture_append_sized(partition, i, 1, 60, clock_wall_ms()) >= 0);
+    }
+    log_close(log);
+    make_closed_segments_hollow(dir);
+    for (int crashed = 0; crashed < 2; crashed++) {
+        if (crashed)
+            assert_int_equal(fixture_child(append_in_child, dir, NULL), 0);
+        int64_t before = bytes_read(), began = clock_mono_ns();
+        log = fixture_open(dir);
+        int64_t read = bytes_read() - before, ms = (clock_mono_ns() - began) / 1000000;
+        print_message("10,000 partitions, 105 GB closed, %s: opened in %" PRId64 " ms, %" PRId64
+                      " bytes read\n",
+                      crashed ? "crashed" : "clean", ms, read);
+        assert_true(read < CLOSED_PARTITIONS * INT64_C(1024));
+        for (int32_t i = 0; i < CLOSED_PARTITIONS; i++) {
+            struct partition *partition = fixture_partition(log, "many", i);
+            struct partition_offsets offsets;
+            partition_offsets(partition, &offsets);
+            assert_int_equal(partition_status(partition, NULL), 0);
+            assert_int_equal(offsets.end, 2 + crashed);
+        }
+        log_close(log);
+    }
+    log = fixture_open(dir);
+    struct fetch fetch;
+    fetch_init(&fetch);
+    assert_int_equal(
+        partition_fetch(fixture_partition(log, "many", 77), 0, READ_UNCOMMITTED, 1, &fetch, &diag),
+        ERR_CORRUPT);
+    fetch_deinit(&fetch);
+    log_close(log);
+    scratch_dir_remove(dir);
+}
+
 int main(void)
 {
     if (access("/dev/shm", W_OK) == 0)
@@ -578,6 +690,7 @@ int main(void)
         cmocka_unit_test(test_crash_in_a_transaction),
         cmocka_unit_test(test_lost_committed_tail),
         cmocka_unit_test(test_many_partitions),
+        cmocka_unit_test(bug_10_closed_segments_are_not_read_at_opening),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
