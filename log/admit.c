@@ -181,6 +181,33 @@ static int check_header(const struct rules *rules, struct bytes batch, struct ba
     return 0;
 }
 
+/* ---- times ---- */
+
+static int check_past(const struct rules *rules, int64_t timestamp_ms, struct diag *diag)
+{
+    /* A clock so early that the smallest time allowed does not exist allows all. */
+    if (!limits_the_past(rules) || timestamp_ms == NO_TIMESTAMP ||
+        rules->now_ms < INT64_MIN + rules->before_max_ms ||
+        timestamp_ms >= rules->now_ms - rules->before_max_ms)
+        return 0;
+    return diag_set(diag, ERR_INVALID,
+                    "a timestamp of %" PRId64 " for %s-%d is more than %" PRId64
+                    " ms behind the clock (message.timestamp.before.max.ms)",
+                    timestamp_ms, rules->topic->name, rules->partition, rules->before_max_ms);
+}
+
+static int check_future(const struct rules *rules, int64_t timestamp_ms, struct diag *diag)
+{
+    if (rules->log_append_time || timestamp_ms <= rules->now_ms ||
+        rules->after_max_ms > INT64_MAX - rules->now_ms ||
+        timestamp_ms <= rules->now_ms + rules->after_max_ms)
+        return 0;
+    return diag_set(diag, ERR_INVALID,
+                    "a timestamp of %" PRId64 " for %s-%d is more than %" PRId64
+                    " ms ahead of the clock (message.timestamp.after.max.ms)",
+                    timestamp_ms, rules->topic->name, rules->partition, rules->after_max_ms);
+}
+
 /* ---- the records ---- */
 
 static inline int check_record(const struct rules *rules, const struct record_reader *reader,
@@ -196,16 +223,7 @@ static inline int check_record(const struct rules *rules, const struct record_re
                         "record %d of a batch for %s-%d has no key: in a compacted topic "
                         "(cleanup.policy) every record needs one",
                         index, rules->topic->name, rules->partition);
-    /* The smallest time that is allowed; a clock so early that it does not exist allows all. */
-    if (limits_the_past(rules) && record->timestamp_ms != NO_TIMESTAMP &&
-        rules->now_ms >= INT64_MIN + rules->before_max_ms &&
-        record->timestamp_ms < rules->now_ms - rules->before_max_ms)
-        return diag_set(diag, ERR_INVALID,
-                        "a timestamp of %" PRId64 " for %s-%d is more than %" PRId64
-                        " ms behind the clock (message.timestamp.before.max.ms)",
-                        record->timestamp_ms, rules->topic->name, rules->partition,
-                        rules->before_max_ms);
-    return 0;
+    return check_past(rules, record->timestamp_ms, diag);
 }
 
 /* Reads the records through. *block: all of them, plain; in plain or in the batch itself.
@@ -269,19 +287,6 @@ static int admit_records(const struct rules *rules, struct bytes batch, struct a
 
 /* ---- all of it ---- */
 
-static int check_future(const struct rules *rules, const struct batch_header *header,
-                        struct diag *diag)
-{
-    if (rules->log_append_time || header->max_timestamp_ms <= rules->now_ms ||
-        header->max_timestamp_ms - rules->now_ms <= rules->after_max_ms)
-        return 0;
-    return diag_set(diag, ERR_INVALID,
-                    "a timestamp of %" PRId64 " for %s-%d is more than %" PRId64
-                    " ms ahead of the clock (message.timestamp.after.max.ms)",
-                    header->max_timestamp_ms, rules->topic->name, rules->partition,
-                    rules->after_max_ms);
-}
-
 int admit_batch(const struct partition *partition, uint8_t *batch, size_t size,
                 struct admission *admission, struct diag *diag)
 {
@@ -300,7 +305,7 @@ int admit_batch(const struct partition *partition, uint8_t *batch, size_t size,
     if (changes || rules.needs_keys || limits_the_past(&rules) || loses_its_stamp(&rules, header))
         rc = admit_records(&rules, bytes, admission, diag);
     if (rc == 0)
-        rc = check_future(&rules, header, diag);
+        rc = check_future(&rules, header->max_timestamp_ms, diag);
     if (rc < 0)
         admit_done(admission);
     return rc;
@@ -314,4 +319,27 @@ void admit_stamp(struct admission *admission)
     batch_set_time(admission->batch, true, now_ms);
     admission->header.max_timestamp_ms = now_ms;
     admission->header.attributes |= BATCH_ATTR_LOG_APPEND_TIME;
+}
+
+/* ---- for who collects records ---- */
+
+int partition_admits_record(const struct partition *partition, int64_t timestamp_ms,
+                            struct bytes key, struct diag *diag)
+{
+    struct rules rules = rules_of(partition);
+    if (rules.needs_keys && key.data == NULL)
+        return diag_set(diag, ERR_INVALID,
+                        "a record for %s-%d has no key: in a compacted topic (cleanup.policy) "
+                        "every record needs one",
+                        rules.topic->name, rules.partition);
+    if (timestamp_ms == INT64_MIN)
+        return 0;
+    TRY(check_past(&rules, timestamp_ms, diag));
+    return check_future(&rules, timestamp_ms, diag);
+}
+
+enum codec partition_codec(const struct partition *partition, enum codec codec)
+{
+    int compression = atomic_load(&partition->topic->compression);
+    return compression == COMPRESSION_PRODUCER ? codec : (enum codec)compression;
 }

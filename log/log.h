@@ -166,6 +166,11 @@ void partition_description_deinit(struct partition_description *description);
  * (ERR_INVALID). With a compression.type that the batch does not have, a copy with that codec is stored. Returns once written;
  * durable when the high watermark passes it (partition_wait). base_offset may be NULL. */
 int partition_append(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset, struct diag *diag);
+/* Whether a record with this key and time (INT64_MIN: the time of the append) would be admitted at this moment: for who collects records, so that one of
+ * them does not take its batch with it. 0, or ERR_INVALID with the reason. Cheap. */
+int partition_admits_record(const struct partition *partition, int64_t timestamp_ms, struct bytes key, struct diag *diag);
+/* The codec in which a batch would be stored that comes with codec: compression.type. */
+enum codec partition_codec(const struct partition *partition, enum codec codec);
 /* Blocks until the high watermark ≥ offset (asks the flusher for an early round), timeout_ms passed (ERR_TIMEOUT; -1: none)
  * or the writer stopped. */
 int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_ms);
@@ -325,7 +330,7 @@ struct sent_batch {
 };
 void sent_batch_free(struct sent_batch *sent);
 struct sender_options {
-    enum codec codec;          /* lz4 unless set; set with codec_is_set */
+    enum codec codec;          /* lz4 unless set; set with codec_is_set. A topic whose compression.type names a codec wins */
     bool codec_is_set;
     size_t batch_bytes;        /* plain bytes per batch; 0: 256 KiB */
     struct producer *producer; /* batches are appended to its open transaction; NULL: to none. It outlives the sender */
@@ -337,7 +342,7 @@ struct sender_options {
 };
 int sender_open(struct log *log, const char *topic, const struct sender_options *options, struct sender **sender, struct diag *diag);
 /* partition -1: choose. timestamp_ms INT64_MIN: now. Copies what it is given. On failure the record was not taken; the failure may be that of
- * the batch that had to make room. */
+ * the batch that had to make room. ERR_INVALID: partition_admits_record says no, and nothing else is lost. */
 int sender_send(struct sender *sender, int32_t partition, int64_t timestamp_ms, struct bytes key, struct bytes value,
                 struct bytes headers, int32_t header_count, struct diag *diag);
 /* The same with a number of the caller's, which comes back in a struct sent_batch. */

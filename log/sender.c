@@ -23,6 +23,10 @@
  * until sender_refresh; records that are collected stay where they are, since partitions are only
  * ever added.
  *
+ * What the topic would refuse for one record's sake (no key in a compacted topic, a time out of its
+ * bounds) is refused when the record is sent, so that the others of its batch do not go with it.
+ * Batches are compressed with the topic's compression.type to begin with, where it names a codec.
+ *
  * What happens on failure: a batch that the log refuses for what it is (ERR_TOO_LARGE, ERR_INVALID)
  * would be refused again, so it is dropped and the error says how many records went with it. After
  * any other failure the batch stays collected and the next flush tries it again. */
@@ -221,6 +225,7 @@ static int slot_append(struct sender *sender, struct slot *slot, struct diag *di
     struct batch_builder *builder = slot->builder;
     int32_t index = (int32_t)(slot - sender->slots), count = builder->record_count;
     struct bytes batch;
+    builder->codec = partition_codec(slot->partition, sender->options.codec);
     int rc = batch_builder_finish(builder, &batch);
     if (rc < 0)
         return diag_set(diag, rc, "cannot build a batch of %d records for %s-%d: %s", count,
@@ -276,6 +281,7 @@ int sender_send_tagged(struct sender *sender, int32_t partition, int64_t timesta
         int32_t index = choose_partition(sender, partition, key, diag);
         TRY(index);
         slot = &sender->slots[index];
+        TRY(partition_admits_record(slot->partition, timestamp_ms, key, diag));
         TRY(slot_builder(sender, slot, diag));
         if (has_room(sender, slot, size))
             break;

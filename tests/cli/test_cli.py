@@ -344,9 +344,19 @@ class Topics(Case):
 
     def test_compacted_topic_wants_keys(self):
         self.ok("topic", "create", "users", "--config", "cleanup.policy=compact")
-        self.refused(1, "produce", "users", stdin=b'{"id":"1"}\n', says=["users-0", "no key"])
-        self.ok("produce", "users", "--key", "id", stdin=b'{"id":"1"}\n')
-        self.assertEqual(self.describe("users")["partitions"][0]["high_watermark"], 1)
+        self.refused(1, "produce", "users", stdin=b'{"id":"1"}\n', says=["line 1", "no key"])
+        # The lines before a bad one are stored.
+        lines = b'{"id":"1"}\n{"id":"2"}\n{"id":null}\n{"id":"4"}\n'
+        self.refused(1, "produce", "users", "--key", "id", stdin=lines, says=["line 3", "no key"])
+        self.assertEqual(self.describe("users")["partitions"][0]["high_watermark"], 2)
+
+    def test_records_from_long_ago(self):
+        self.ok("topic", "create", "fresh", "--config", "message.timestamp.before.max.ms=3600000")
+        lines = b'{"ts":%d}\n{"ts":1000}\n' % int(time.time() * 1000)
+        self.refused(1, "produce", "fresh", "--timestamp", "ts", stdin=lines, says=["line 2", "message.timestamp.before.max.ms"])
+        self.assertEqual(self.describe("fresh")["partitions"][0]["high_watermark"], 1)
+        self.ok("topic", "alter", "fresh", "--config", "message.timestamp.type=LogAppendTime")
+        self.ok("produce", "fresh", "--timestamp", "ts", stdin=lines)
 
     def test_refusals(self):
         self.ok("topic", "create", "a")

@@ -341,6 +341,38 @@ static void test_time_limits(void **state)
     }
 }
 
+static int64_t noon(void)
+{
+    return 1700000000000;
+}
+
+/* With a clock that stands still the limits hold to the millisecond, and the stamp is its time. */
+static void test_time_limits_to_the_millisecond(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct diag diag;
+    struct config_entry config[] = {{"message.timestamp.after.max.ms", "5"},
+                                    {"message.timestamp.before.max.ms", "3"}};
+    begin(&s, false, config, 2);
+    clock_wall_replace(noon);
+    int64_t now = noon();
+    assert_int_equal(append_times(&s, (int64_t[]){now, now - 3, now + 5}, 3, &diag), 0);
+    assert_int_equal(append_times(&s, (int64_t[]){now, now + 6}, 2, &diag), ERR_INVALID);
+    assert_int_equal(append_times(&s, (int64_t[]){now, now - 4}, 2, &diag), ERR_INVALID);
+    set(&s, "message.timestamp.after.max.ms", "0");
+    set(&s, "message.timestamp.before.max.ms", "0");
+    assert_int_equal(append_times(&s, (int64_t[]){now, now}, 2, &diag), 0);
+    assert_int_equal(append_times(&s, &(int64_t){now + 1}, 1, &diag), ERR_INVALID);
+    assert_int_equal(append_times(&s, &(int64_t){now - 1}, 1, &diag), ERR_INVALID);
+    set(&s, "message.timestamp.type", "LogAppendTime");
+    assert_int_equal(append_times(&s, (int64_t[]){5, 6}, 2, &diag), 0);
+    const struct expected stamped[] = {{"k", "v", 5, 0}, {"k", "v", 6, 0}};
+    assert_int_equal(check_stored(&s, 5, stamped, 2, true).max_timestamp_ms, now);
+    clock_wall_replace(NULL);
+    end(&s);
+}
+
 static void test_log_append_time(void **state)
 {
     (void)state;
@@ -611,6 +643,7 @@ int main(void)
         cmocka_unit_test(test_codec_that_does_not_shrink),
         cmocka_unit_test(test_size_limit),
         cmocka_unit_test(test_time_limits),
+        cmocka_unit_test(test_time_limits_to_the_millisecond),
         cmocka_unit_test(test_log_append_time),
         cmocka_unit_test(test_a_stamp_is_taken_back),
         cmocka_unit_test(test_compacted_topics_want_keys),

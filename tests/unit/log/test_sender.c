@@ -363,11 +363,15 @@ static void a_refused_batch_is_dropped_aloud_and_the_others_go_on(void **state)
     struct bytes none = bytes_of(NULL, 0);
     struct diag diag = {0};
     int64_t tomorrow = clock_wall_ms() + 86400000;
+    struct config_entry any = {"message.timestamp.after.max.ms", "9223372036854775807"};
+    struct config_entry usual = {"message.timestamp.after.max.ms", NULL};
+    assert_int_equal(topic_alter(opened, "events", &any, 1, &diag), 0);
     send_text(sender, 0, NULL, "good");
     for (int i = 0; i < 3; i++)
         assert_int_equal(sender_send(sender, 1, tomorrow, none, bytes_text("bad"), none, 0, NULL),
                          0);
     send_text(sender, 2, NULL, "good");
+    assert_int_equal(topic_alter(opened, "events", &usual, 1, &diag), 0);
     assert_int_equal(sender_flush(sender, true, &diag), ERR_INVALID);
     assert_non_null(strstr(diag.text, "3 records for events-1 dropped"));
     assert_true(end_offset(0) == 1 && end_offset(1) == 0 && end_offset(2) == 1);
@@ -396,6 +400,64 @@ static void a_batch_over_the_topics_limit_is_dropped(void **state)
     sender_close(sender);
 }
 
+static void a_record_that_the_topic_refuses_takes_no_other_with_it(void **state)
+{
+    (void)state;
+    struct config_entry config[] = {{"cleanup.policy", "compact"},
+                                    {"message.timestamp.before.max.ms", "60000"}};
+    struct diag diag = {0};
+    struct bytes none = bytes_of(NULL, 0), key = bytes_text("k"), value = bytes_text("v");
+    struct sender *sender = open_sender(NULL);
+    assert_int_equal(topic_alter(opened, "events", config, 2, &diag), 0); /* seen at once */
+    assert_int_equal(sender_send(sender, 0, INT64_MIN, key, value, none, 0, &diag), 0);
+    assert_int_equal(sender_send(sender, 0, INT64_MIN, none, value, none, 0, &diag), ERR_INVALID);
+    assert_non_null(strstr(diag.text, "no key"));
+    assert_int_equal(sender_send(sender, 0, 1000, key, value, none, 0, &diag), ERR_INVALID);
+    assert_non_null(strstr(diag.text, "message.timestamp.before.max.ms"));
+    assert_int_equal(sender_send(sender, 0, clock_wall_ms() + 86400000, key, value, none, 0, &diag),
+                     ERR_INVALID);
+    assert_non_null(strstr(diag.text, "message.timestamp.after.max.ms"));
+    assert_int_equal(sender_send(sender, 0, -1, key, value, none, 0, &diag), 0);
+    flush(sender);
+    assert_int_equal(end_offset(0), 2);
+    sender_close(sender);
+}
+
+static int stored_codec(int32_t index)
+{
+    struct partition *partition;
+    struct fetch fetch;
+    struct batch_header header = {0};
+    struct diag diag = {0};
+    assert_int_equal(partition_get(opened, "events", index, &partition, &diag), 0);
+    fetch_init(&fetch);
+    assert_int_equal(partition_fetch(partition, 0, READ_COMMITTED, 1, &fetch, &diag), 0);
+    assert_int_equal(
+        batch_parse_header(bytes_of(fetch.bytes.data, fetch.bytes.size), &header, &diag), 0);
+    fetch_deinit(&fetch);
+    return header.attributes & BATCH_ATTR_CODEC;
+}
+
+static void batches_have_the_topics_codec(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"uncompressed", "gzip", "snappy", "lz4", "zstd", NULL};
+    static const int expected[] = {CODEC_NONE, CODEC_GZIP, CODEC_SNAPPY,
+                                   CODEC_LZ4,  CODEC_ZSTD, CODEC_LZ4};
+    char value[1000];
+    memset(value, 'x', sizeof value);
+    value[sizeof value - 1] = '\0';
+    for (int32_t i = 0; i < 6; i++) {
+        struct config_entry config = {"compression.type", types[i]};
+        assert_int_equal(topic_alter(opened, "events", &config, 1, NULL), 0);
+        struct sender *sender = open_sender(NULL);
+        send_text(sender, i, NULL, value);
+        flush(sender);
+        assert_int_equal(stored_codec(i), expected[i]);
+        sender_close(sender);
+    }
+}
+
 int main(void)
 {
 #define ON_A_NEW_LOG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -411,6 +473,8 @@ int main(void)
         ON_A_NEW_LOG(a_missing_topic_is_named),
         ON_A_NEW_LOG(a_refused_batch_is_dropped_aloud_and_the_others_go_on),
         ON_A_NEW_LOG(a_batch_over_the_topics_limit_is_dropped),
+        ON_A_NEW_LOG(a_record_that_the_topic_refuses_takes_no_other_with_it),
+        ON_A_NEW_LOG(batches_have_the_topics_codec),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
