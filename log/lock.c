@@ -42,7 +42,9 @@ static int report_holder(const char *dir, const char *path, struct diag *diag)
     free(text);
     if (pid == getpid())
         return diag_set(diag, ERR_BUSY,
-                        "%s is in use by this process (%ld): one app or log at a time", dir, pid);
+                        "%s is in use by this process (%ld): one weir_log or app at a time; apps "
+                        "can share an open weir_log (weir_options.log)",
+                        dir, pid);
     if (pid > 0)
         return diag_set(diag, ERR_BUSY, "%s is in use by process %ld", dir, pid);
     return diag_set(diag, ERR_BUSY, "%s is in use by another process", dir);

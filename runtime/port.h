@@ -98,6 +98,7 @@ struct port {
 /* Appends one header to an encoded list of headers (the form in which rows carry them and out_add takes them). */
 void port_header_add(struct buf *headers, const char *key, struct bytes value);
 
+struct weir_log;
 /* The embedded log in a directory. */
 struct port_log_options {
     bool os_durability;              /* acknowledge after the write */
@@ -105,5 +106,10 @@ struct port_log_options {
 };
 /* options may be NULL. */
 int port_log_open(const char *dir, const struct port_log_options *options, struct port **port, struct diag *diag);
+/* An app that may run on the log keeps it from being closed. NULL is allowed. */
+void port_log_hold(struct weir_log *log);
+void port_log_release(struct weir_log *log);
+/* A log that is open already, for one running app of this name (else ERR_BUSY); closing the port leaves the log open. name outlives the port. */
+int port_log_share(struct weir_log *log, const char *name, struct port **port, struct diag *diag);
 
 #endif

@@ -13,12 +13,15 @@
 
 #include "log/log.h"
 #include "runtime/port.h"
+#include "runtime/weir_handle.h"
 
 enum { FETCH_BYTES = 1 << 20, BATCH_PLAIN_BYTES = 256 << 10, POOL_BUFFERS = 64, SETTLE_MS = 30000 };
 
 struct port_log {
     struct port port;
     struct log *log;
+    struct weir_log *shared; /* whose log it is; NULL: ours */
+    const char *app;
 };
 static struct log *log_of(struct port *port)
 {
@@ -444,8 +447,12 @@ static void port_txn_close(struct port_txn *txn)
 
 static void port_log_close(struct port *port)
 {
-    log_close(log_of(port));
-    free(port);
+    struct port_log *closed = (struct port_log *)port;
+    if (closed->shared != NULL)
+        handle_app_end(closed->shared, closed->app);
+    else
+        log_close(closed->log);
+    free(closed);
 }
 
 static const struct port_ops port_log_ops = {
@@ -495,6 +502,35 @@ int port_log_open(const char *dir, const struct port_log_options *options, struc
         free(opened);
         return rc;
     }
+    *port = &opened->port;
+    return 0;
+}
+
+/* ---- a log that is open already ---- */
+
+void port_log_hold(struct weir_log *log)
+{
+    if (log != NULL)
+        atomic_fetch_add(&log->apps, 1);
+}
+
+void port_log_release(struct weir_log *log)
+{
+    if (log != NULL)
+        atomic_fetch_sub(&log->apps, 1);
+}
+
+int port_log_share(struct weir_log *log, const char *name, struct port **port, struct diag *diag)
+{
+    struct port_log *opened = calloc(1, sizeof *opened);
+    if (opened == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory to run app %s", name);
+    int rc = handle_app_begin(log, name, diag);
+    if (rc < 0) {
+        free(opened);
+        return rc;
+    }
+    *opened = (struct port_log){{&port_log_ops}, log->log, log, name};
     *port = &opened->port;
     return 0;
 }

@@ -247,7 +247,10 @@ static int prepare(struct run *run)
     const weir_options *options = &run->app->options;
     struct port_log_options log = {.os_durability = options->durability == WEIR_DURABILITY_OS,
                                    .keeper_interval_ms = options->keeper_interval_ms};
-    TRY(port_log_open(run->app->data, &log, &run->port, &run->diag));
+    if (options->log != NULL)
+        TRY(port_log_share(options->log, run->app->name, &run->port, &run->diag));
+    else
+        TRY(port_log_open(run->app->data, &log, &run->port, &run->diag));
     TRY(run_read_progress(run, &run->diag));
     TRY(run_reset(run, &run->diag));
     TRY(plan_place(run->plan, run->port, &run->diag));

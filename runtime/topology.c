@@ -10,6 +10,7 @@
 
 #include "operators/column.h"
 #include "runtime/app.h"
+#include "runtime/port.h"
 
 enum { APP_NAME_MAX = 100, CLASS_MAX = 60, THREADS_MAX = 1024, INTERVAL_MAX_MS = 24 * 3600 * 1000 };
 
@@ -117,9 +118,13 @@ weir_app *weir_app_open(const char *name, const weir_options *options)
     app->sinks_end = &app->sinks;
     if (options != NULL)
         app->options = *options;
+    port_log_hold(app->options.log);
     fill_defaults(&app->options);
     app->name = strdup(name != NULL ? name : "");
-    app->data = strdup(app->options.data != NULL ? app->options.data : "./weir-data");
+    bool has_both = app->options.data != NULL && app->options.log != NULL;
+    const char *data =
+        app->options.log != NULL ? weir_log_dir(app->options.log) : app->options.data;
+    app->data = strdup(data != NULL ? data : "./weir-data");
     if (app->name == NULL || app->data == NULL) {
         weir_app_close(app);
         return NULL;
@@ -129,6 +134,8 @@ weir_app *weir_app_open(const char *name, const weir_options *options)
         fail(app, ERR_INVALID, "'%s' cannot name an app: 1 to %d characters of [A-Za-z0-9._-]",
              app->name, APP_NAME_MAX);
     check_options(app);
+    if (has_both)
+        fail(app, ERR_INVALID, "an app runs on data or on an open log: name one of them");
     return app;
 }
 
@@ -136,6 +143,7 @@ void weir_app_close(weir_app *app)
 {
     if (app == NULL)
         return;
+    port_log_release(app->options.log);
     while (app->nodes != NULL) {
         struct weir_stream *node = app->nodes;
         app->nodes = node->next_owned;

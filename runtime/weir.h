@@ -80,6 +80,7 @@ WEIR_API const char *weir_strerror(int code);
 
 typedef struct weir_app weir_app;
 typedef struct weir_stream weir_stream;
+typedef struct weir_log weir_log;
 struct weir_progress;
 
 typedef enum { WEIR_JSON = 1 } weir_format;
@@ -101,6 +102,7 @@ typedef struct weir_options {
     int32_t batch_rows;           /* [4096] rows a batch; results never depend on it (tests use 1 and 7) */
     void (*progress)(void *context, const struct weir_progress *progress); /* called about twice a second and at the end, from one thread */
     void *progress_context;
+    weir_log *log;                /* run on this open log, beside its producers and consumers, and not on data, which must then be NULL; its durability holds */
 } weir_options;
 
 /* Sums over all stages of the app since it was started (not since its first run). */
@@ -184,7 +186,6 @@ WEIR_API void weir_app_progress(const weir_app *app, weir_progress *progress);
  *
  * Offsets are 64 bits and start at 0. Timestamps are milliseconds since 1970-01-01 UTC. timeout_ms: 0 does not wait, -1 waits without limit. */
 
-typedef struct weir_log weir_log;
 typedef struct weir_producer weir_producer;
 typedef struct weir_consumer weir_consumer;
 
@@ -215,6 +216,8 @@ WEIR_API int weir_log_close(weir_log *log);
 /* The sentence of this thread's last failed call on the log, "" when there was none; log NULL: of its last failed weir_log_open. Valid until this
  * thread's next failure. */
 WEIR_API const char *weir_log_error(const weir_log *log);
+/* The directory as it was given to weir_log_open, without a slash at its end. */
+WEIR_API const char *weir_log_dir(const weir_log *log);
 /* 0: the log takes writes. WEIR_EREADONLY; or the code of the failed flush that stopped writing for good: close and open to go on. */
 WEIR_API int weir_log_status(weir_log *log);
 

@@ -5,6 +5,7 @@
 #ifndef WEIR_RUNTIME_WEIR_HANDLE_H
 #define WEIR_RUNTIME_WEIR_HANDLE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "log/log.h"
@@ -14,7 +15,14 @@ struct weir_log {
     struct log *log;
     uint64_t serial;                           /* of this handle in this process; an address may come back, this does not */
     atomic_int producers, consumers, apps;     /* that are open on it */
+    pthread_mutex_t mutex;                     /* of the list; taken alone */
+    struct running_app *running;
 };
+
+/* An app runs: its name is taken on this log until the matching end. ERR_BUSY when it is. Stores are open once in a process, so that fencing
+ * comes too late here. */
+int handle_app_begin(weir_log *log, const char *name, struct diag *diag);
+void handle_app_end(weir_log *log, const char *name);
 
 /* Keeps a failure for weir_log_error in this thread and returns rc; 0 and more pass through. log NULL: the text of failed openings. */
 int handle_result(const weir_log *log, int rc, const struct diag *diag);

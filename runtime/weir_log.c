@@ -123,6 +123,7 @@ int weir_log_open(const char *dir, const weir_log_options *options, weir_log **l
         free(opened);
         return handle_result(NULL, rc, &diag);
     }
+    pthread_mutex_init(&opened->mutex, NULL);
     *log = opened;
     return 0;
 }
@@ -143,8 +144,14 @@ int weir_log_close(weir_log *log)
                      log_dir(log->log), producers, consumers, apps),
             &diag);
     log_close(log->log);
+    pthread_mutex_destroy(&log->mutex);
     free(log);
     return 0;
+}
+
+const char *weir_log_dir(const weir_log *log)
+{
+    return log != NULL ? log_dir(log->log) : "";
 }
 
 int weir_log_status(weir_log *log)
@@ -178,4 +185,50 @@ int weir_log_clean(weir_log *log, const char *topic, weir_clean_report *report)
             .duration_ns = done.duration_ns,
         };
     return handle_result(log, rc, &diag);
+}
+
+/* ---- apps that run on it ---- */
+
+struct running_app {
+    struct running_app *next;
+    char name[];
+};
+
+static struct running_app **find_app(weir_log *log, const char *name)
+{
+    struct running_app **link = &log->running;
+    while (*link != NULL && strcmp((*link)->name, name) != 0)
+        link = &(*link)->next;
+    return link;
+}
+
+int handle_app_begin(weir_log *log, const char *name, struct diag *diag)
+{
+    size_t size = strlen(name) + 1;
+    struct running_app *app = malloc(sizeof *app + size);
+    if (app == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory to run app %s", name);
+    memcpy(app->name, name, size);
+    pthread_mutex_lock(&log->mutex);
+    bool is_taken = *find_app(log, name) != NULL;
+    if (!is_taken) {
+        app->next = log->running;
+        log->running = app;
+    }
+    pthread_mutex_unlock(&log->mutex);
+    if (!is_taken)
+        return 0;
+    free(app);
+    return diag_set(diag, ERR_BUSY, "app %s runs on this log already", name);
+}
+
+void handle_app_end(weir_log *log, const char *name)
+{
+    pthread_mutex_lock(&log->mutex);
+    struct running_app **link = find_app(log, name);
+    struct running_app *app = *link;
+    if (app != NULL)
+        *link = app->next;
+    pthread_mutex_unlock(&log->mutex);
+    free(app);
 }

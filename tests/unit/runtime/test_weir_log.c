@@ -184,6 +184,74 @@ static void null_is_an_answer_and_no_crash(void **state)
     weir_free(NULL);
 }
 
+/* ---- apps on an open log ---- */
+
+static weir_app *counting_app(weir_log *log)
+{
+    weir_app *app = weir_app_open("counter", &(weir_options){.log = log, .until_end = true});
+    weir_stream *rows = weir_group_by(weir_source(app, "events", WEIR_JSON, NULL), "k");
+    weir_to(weir_aggregate(rows, "count(*) AS n"), "counts");
+    return app;
+}
+
+struct in_run {
+    int inner_rc, progress_calls;
+};
+
+/* Called from inside a run: the same app once more would open the same stores twice. */
+static void run_again(void *context, const struct weir_progress *progress)
+{
+    struct in_run *in_run = context;
+    (void)progress;
+    if (in_run->progress_calls++ > 0)
+        return;
+    weir_app *twin = counting_app(opened);
+    in_run->inner_rc = weir_app_run(twin);
+    weir_app_close(twin);
+}
+
+static void an_app_runs_on_an_open_log(void **state)
+{
+    (void)state;
+    weir_producer *producer = open_producer(NULL);
+    for (int i = 0; i < 30; i++)
+        assert_int_equal(send_text(producer, "events", NULL, "{\"k\":1}"), 0);
+    assert_int_equal(weir_flush(producer, -1), 0);
+
+    struct in_run in_run = {0};
+    weir_app *app = weir_app_open("counter", &(weir_options){.log = opened,
+                                                             .until_end = true,
+                                                             .progress = run_again,
+                                                             .progress_context = &in_run});
+    weir_stream *rows = weir_group_by(weir_source(app, "events", WEIR_JSON, NULL), "k");
+    weir_to(weir_aggregate(rows, "count(*) AS n"), "counts");
+    if (weir_app_run(app) < 0)
+        fail_msg("%s", weir_app_error(app));
+    assert_int_equal(in_run.inner_rc, WEIR_EBUSY);
+    assert_true(records_in("counts", 3) > 0);
+
+    assert_int_equal(send_text(producer, "events", NULL, "{\"k\":1}"),
+                     0); /* the log is still open */
+    assert_int_equal(weir_flush(producer, -1), 0);
+    weir_progress progress;
+    assert_int_equal(weir_app_run(app), 0);
+    weir_app_progress(app, &progress);
+    assert_int_equal(progress.rows_in, 1);
+    assert_int_equal(weir_producer_close(producer), 0);
+    assert_int_equal(weir_log_close(opened), WEIR_EBUSY);
+    assert_says(weir_log_error(opened), "1 apps");
+    weir_app_close(app);
+
+    app = weir_app_open("counter", &(weir_options){.log = opened, .data = directory});
+    assert_int_equal(weir_app_run(app), WEIR_EINVALID);
+    weir_app_close(app);
+    app = weir_app_open("counter", &(weir_options){.data = directory, .until_end = true});
+    weir_to(weir_source(app, "events", WEIR_JSON, NULL), "copies");
+    assert_int_equal(weir_app_run(app), WEIR_EBUSY);
+    assert_says(weir_app_error(app), "weir_options.log");
+    weir_app_close(app);
+}
+
 /* ---- texts ---- */
 
 static void *fail_in_a_thread(void *context)
@@ -584,6 +652,7 @@ int main(void)
         CASE(a_log_with_open_handles_is_not_closed),
         CASE(what_cannot_be_opened),
         CASE(null_is_an_answer_and_no_crash),
+        CASE(an_app_runs_on_an_open_log),
         CASE(a_text_belongs_to_its_thread_and_log),
         CASE(topics_are_made_described_altered_grown_and_deleted),
         CASE(configuration_as_text),
