@@ -88,6 +88,8 @@ static void keep_partition(struct pass *pass, struct partition *partition)
     struct diag why = {0};
     if (partition_writable(partition, NULL) < 0)
         return; /* deleted, or stopped: that was said when it happened */
+    producer_state_expire(partition, pass->now_ms, pass->log->options.producer_expiry_ms);
+    note_failure(pass, partition, snapshot_take(partition, SNAPSHOT_BYTES, &why), &why);
     note_failure(pass, partition, retain_partition(partition, pass->now_ms, pass->report, &why),
                  &why);
 }

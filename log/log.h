@@ -164,7 +164,13 @@ void partition_description_deinit(struct partition_description *description);
  * (admit.c): header and count (ERR_INVALID), CRC (ERR_CORRUPT), codec (ERR_UNSUPPORTED), max.message.bytes of what will be stored
  * (ERR_TOO_LARGE), timestamps against message.timestamp.before.max.ms and .after.max.ms, keys where the topic is compacted
  * (ERR_INVALID). With a compression.type that the batch does not have, a copy with that codec is stored. Returns once written;
- * durable when the high watermark passes it (partition_wait). base_offset may be NULL. */
+ * durable when the high watermark passes it (partition_wait). base_offset may be NULL.
+ *
+ * A batch with a producer id (batch_set_producer, not transactional) is written once, however often it is sent: what this partition wrote among the
+ * last five batches of that producer id and epoch answers 0 with the offset of the first time and appends nothing; wait for that offset + the
+ * number of records as after the first append. ERR_SEQUENCE: it does not continue where the producer's last batch ended (the first of a newer epoch
+ * has sequence 0; a producer that is not known, or not any more, may begin anywhere). ERR_FENCED: a newer epoch wrote here. An id and epoch of one's
+ * own: producer_open(NULL). Sequences go from 0 to 2147483647 and on with 0. Retries are recognised across restarts and crashes. */
 int partition_append(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset, struct diag *diag);
 /* Whether a record with this key and time (INT64_MIN: the time of the append) would be admitted at this moment: for who collects records, so that one of
  * them does not take its batch with it. 0, or ERR_INVALID with the reason. Cheap. */

@@ -1,9 +1,9 @@
 /* log_internal.h: what the files of log/ share with each other, and nobody else sees.
  *
  * Lock order (take from top to bottom, never upwards; README.md says what each protects):
- *   keeper.pass_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.mutex → partition.list_mutex → flusher.mutex
- *   → fd_cache.mutex; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
- * No partition lock but purge_mutex (and the keeper's pass_mutex) is held over an fdatasync or over a write to meta. */
+ *   keeper.pass_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.snapshot_mutex → partition.mutex
+ *   → partition.list_mutex → flusher.mutex → fd_cache.mutex; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
+ * No partition lock but purge_mutex and snapshot_mutex (and the keeper's pass_mutex) is held over an fdatasync or over a write to meta. */
 #ifndef WEIR_LOG_LOG_INTERNAL_H
 #define WEIR_LOG_LOG_INTERNAL_H
 
@@ -200,6 +200,8 @@ struct producer_table {                  /* all under partition.mutex; zero: emp
 };
 struct partition;
 void producer_table_deinit(struct producer_table *table);
+/* NULL: not known. */
+struct producer_entry *producer_table_find(const struct producer_table *table, int64_t producer_id);
 /* Judges a batch of a producer (id ≥ 0); partition.mutex held. 0: it goes on; 1: it was written already, its records begin at *base_offset;
  * ERR_FENCED, ERR_SEQUENCE, ERR_INVALID. */
 int producer_state_check(struct partition *partition, const struct batch_header *header, int64_t *base_offset, struct diag *diag);
@@ -215,6 +217,24 @@ int32_t producer_state_expire(struct partition *partition, int64_t now_ms, int64
 const struct producer_entry *producer_state_each(const struct partition *partition, const struct producer_entry *after);
 /* Adds an entry of a snapshot (links apart). ERR_CORRUPT: its id is there already; ERR_NOMEM. Before other threads exist, or partition.mutex held. */
 int producer_state_load(struct partition *partition, const struct producer_entry *loaded);
+
+/* ---- snapshot.c ---- */
+enum {
+    SNAPSHOT_BYTES = 16 << 20,           /* appended since the last one: the keeper makes the next */
+    SNAPSHOT_CLOSE_BYTES = 256 << 10     /* so much less is read again faster than a snapshot is flushed at a clean close */
+};
+/* The state of a partition's producers as a file's content, and back (into an empty table); partition.mutex held, or no other thread.
+ * next_offset: the one in the file's name. ERR_CORRUPT with the reason. */
+int snapshot_encode(const struct partition *partition, struct buf *out);
+int snapshot_decode(struct partition *partition, struct bytes in, int64_t next_offset, struct diag *diag);
+/* Before the first numbered batch: an empty one. From then on the partition tracks its producers. */
+int snapshot_begin(struct partition *partition, struct diag *diag);
+/* Makes one when after_bytes were appended since the last, or a segment was rolled; older ones are removed. Flushes: no partition locks held. */
+int snapshot_take(struct partition *partition, int64_t after_bytes, struct diag *diag);
+/* Makes one when the newest lies below offset. */
+int snapshot_before_purge(struct partition *partition, int64_t offset, struct diag *diag);
+/* Opening: loads the newest snapshot and reads the headers that follow. Also after the end of a partition was cut off, while nobody appends. */
+int recover_producers(struct partition *partition, struct diag *diag);
 
 /* ---- topics and partitions ---- */
 struct topic {
@@ -261,6 +281,13 @@ struct partition {
     int32_t open_count, open_capacity;
     struct segment *active;        /* the last of segments; NULL: no file yet */
     struct producer_table producers;
+    int64_t snapshot_bytes;        /* appended since the last snapshot */
+    bool snapshot_rolled;          /* a segment was closed since then */
+    atomic_bool tracks_producers;  /* there is a snapshot; never false again */
+
+    pthread_mutex_t snapshot_mutex; /* one snapshot at a time; held over its flush */
+    int64_t *snapshots;            /* next offsets in the names of the files, ascending */
+    int32_t snapshot_count, snapshot_capacity;
 
     pthread_mutex_t list_mutex;    /* segments, aborted, hints, stop reason */
     struct segment **segments;
@@ -345,6 +372,9 @@ int admit_batch(const struct partition *partition, uint8_t *batch, size_t size, 
 /* The last touch before partition_append_locked, under partition.mutex and after the producer's fields were set: LogAppendTime. */
 void admit_stamp(struct admission *admission);
 void admit_done(struct admission *admission);
+/* Judges the sequence of a batch with a producer id (snapshot_begin came before), stamps and appends; partition.mutex held. 1: it was there already, from
+ * *base_offset on. */
+int partition_append_admitted(struct partition *partition, struct admission *admission, int64_t *base_offset, struct diag *diag);
 
 /* group.c: resolves topics and adds the puts to batch. ERR_NOT_FOUND, ERR_INVALID. */
 int group_collect(struct log *log, const char *group, const struct group_offset *offsets, size_t count, struct meta_batch *batch,

@@ -24,8 +24,9 @@ enum {
     FLUSH_INTERVAL_MS = 5,
     FLUSH_INTERVAL_OS_MS = 1000
 };
-#define SEGMENT_BYTES_DEFAULT (INT64_C(1) << 30)
-#define SEGMENT_MS_DEFAULT    (INT64_C(7) * 24 * 3600 * 1000)
+#define SEGMENT_BYTES_DEFAULT      (INT64_C(1) << 30)
+#define SEGMENT_MS_DEFAULT         (INT64_C(7) * 24 * 3600 * 1000)
+#define PRODUCER_EXPIRY_MS_DEFAULT (INT64_C(24) * 3600 * 1000)
 
 const char *log_dir(const struct log *log)
 {
@@ -99,6 +100,8 @@ static struct log *log_new(const char *dir, const struct log_options *options)
         set->segment_bytes = SEGMENT_BYTES_DEFAULT;
     if (set->segment_ms <= 0)
         set->segment_ms = SEGMENT_MS_DEFAULT;
+    if (set->producer_expiry_ms <= 0)
+        set->producer_expiry_ms = PRODUCER_EXPIRY_MS_DEFAULT;
     if (set->flush_interval_ms <= 0)
         set->flush_interval_ms =
             set->durability == DURABILITY_OS ? FLUSH_INTERVAL_OS_MS : FLUSH_INTERVAL_MS;
@@ -246,6 +249,9 @@ static void tidy_partition(struct partition *partition)
     struct segment *active = partition->active;
     if (active == NULL || partition_readable(partition, NULL) < 0)
         return;
+    if (log_status(partition->log, NULL) == 0 &&
+        snapshot_take(partition, SNAPSHOT_CLOSE_BYTES, &diag) < 0)
+        log_line('W', "%s", diag.text);
     if (active->index->pending_count > 0 || active->index->time_pending_count > 0)
         index_write_pending(active);
     if (active->reserved_bytes > atomic_load(&active->size_bytes) || active->cut_needed)

@@ -56,6 +56,7 @@ struct partition *partition_new(struct topic *topic, int32_t index)
     atomic_store(&partition->first_undecided, NO_OFFSET);
     pthread_mutex_init(&partition->purge_mutex, NULL);
     pthread_mutex_init(&partition->mutex, NULL);
+    pthread_mutex_init(&partition->snapshot_mutex, NULL);
     pthread_mutex_init(&partition->list_mutex, NULL);
     pthread_mutex_init(&partition->watch_mutex, NULL);
     pthread_cond_init(&partition->watch_quiet, NULL);
@@ -71,10 +72,12 @@ void partition_free(struct partition *partition)
     free(partition->segments);
     free(partition->open_txns);
     producer_table_deinit(&partition->producers);
+    free(partition->snapshots);
     free(partition->aborted);
     free(partition->watchers);
     pthread_mutex_destroy(&partition->purge_mutex);
     pthread_mutex_destroy(&partition->mutex);
+    pthread_mutex_destroy(&partition->snapshot_mutex);
     pthread_mutex_destroy(&partition->list_mutex);
     pthread_mutex_destroy(&partition->watch_mutex);
     pthread_cond_destroy(&partition->watch_quiet);
@@ -269,6 +272,7 @@ static int roll(struct partition *partition, struct diag *diag)
     }
     partition->active = segment;
     partition->directory_dirty = true;
+    partition->snapshot_rolled = partition->snapshot_rolled || old != NULL;
     crash_point("roll.done");
     return 0;
 }
@@ -296,6 +300,10 @@ int partition_append_locked(struct partition *partition, uint8_t *batch,
                             struct diag *diag)
 {
     struct segment *active = partition->active;
+    bool is_tracked = header->producer_id >= 0 && atomic_load(&partition->tracks_producers);
+    if (is_tracked && producer_state_reserve(partition) < 0)
+        return diag_set(diag, ERR_NOMEM, "no memory for a producer of %s-%d",
+                        partition->topic->name, partition->index);
     if (active == NULL || must_roll(partition, active, header, is_marker)) {
         TRY(roll(partition, diag));
         active = partition->active;
@@ -313,12 +321,35 @@ int partition_append_locked(struct partition *partition, uint8_t *batch,
     segment_publish(active, &placed, position);
     pthread_mutex_unlock(&partition->list_mutex);
     atomic_store(&partition->end_offset, batch_last_offset(&placed) + 1);
+    partition->snapshot_bytes += placed.size_bytes;
+    if (is_tracked)
+        producer_state_note(partition, &placed, active->last_write_ms);
     if (!atomic_load(&partition->dirty))
         flusher_mark_dirty(partition);
     if (base_offset != NULL)
         *base_offset = base;
     crash_point("append.written");
     return 0;
+}
+
+int partition_append_admitted(struct partition *partition, struct admission *admission,
+                              int64_t *base_offset, struct diag *diag)
+{
+    int64_t original;
+    int rc = admission->header.producer_id < 0
+                 ? 0
+                 : producer_state_check(partition, &admission->header, &original, diag);
+    if (rc == 0) {
+        admit_stamp(admission);
+        return partition_append_locked(partition, admission->batch, &admission->header, false,
+                                       base_offset, diag);
+    }
+    if (rc < 0)
+        return rc;
+    batch_set_base(admission->batch, original, 0);
+    if (base_offset != NULL)
+        *base_offset = original;
+    return 1;
 }
 
 int partition_append(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset,
@@ -329,14 +360,13 @@ int partition_append(struct partition *partition, uint8_t *batch, size_t size, i
     int rc = 0;
     if ((admission.header.attributes & BATCH_ATTR_TRANSACTIONAL) != 0)
         rc = diag_set(diag, ERR_INVALID, "a transactional batch needs txn_append");
+    else if (admission.header.producer_id >= 0 && !atomic_load(&partition->tracks_producers))
+        rc = snapshot_begin(partition, diag);
     if (rc == 0) {
         pthread_mutex_lock(&partition->mutex);
         rc = partition_writable(partition, diag);
-        if (rc == 0) {
-            admit_stamp(&admission);
-            rc = partition_append_locked(partition, admission.batch, &admission.header, false,
-                                         base_offset, diag);
-        }
+        if (rc == 0)
+            rc = partition_append_admitted(partition, &admission, base_offset, diag);
         pthread_mutex_unlock(&partition->mutex);
     }
     admit_done(&admission);
@@ -344,7 +374,7 @@ int partition_append(struct partition *partition, uint8_t *batch, size_t size, i
         partition_notify(partition);
     if (rc == ERR_FULL)
         keeper_wake(partition->log);
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 int partition_append_marker(struct partition *partition, bool commit, int64_t producer_id,

@@ -456,8 +456,12 @@ static int append_part(struct producer *producer, struct participant *part,
     struct partition *partition = part->partition;
     bool first = part->first_offset < 0;
     int64_t base = -1;
-    const struct batch_header *header = &admission->header;
+    struct batch_header *header = &admission->header;
     batch_set_producer(admission->batch, producer->id, producer->epoch, part->next_sequence, true);
+    header->producer_id = producer->id;
+    header->producer_epoch = producer->epoch;
+    header->base_sequence = part->next_sequence;
+    header->attributes |= BATCH_ATTR_TRANSACTIONAL;
     pthread_mutex_lock(&partition->mutex);
     int rc = partition_writable(partition, diag);
     if (rc == 0 && first &&

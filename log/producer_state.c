@@ -40,7 +40,7 @@ static uint32_t slot_of(const struct producer_table *table, int64_t producer_id)
     return (uint32_t)(mixed >> 32) & (uint32_t)(table->capacity - 1);
 }
 
-static struct producer_entry *find(const struct producer_table *table, int64_t producer_id)
+struct producer_entry *producer_table_find(const struct producer_table *table, int64_t producer_id)
 {
     if (table->count == 0)
         return NULL;
@@ -201,7 +201,8 @@ int producer_state_check(struct partition *partition, const struct batch_header 
                         " for %s-%d has epoch %d and sequence %" PRId32,
                         header->producer_id, partition->topic->name, partition->index,
                         header->producer_epoch, header->base_sequence);
-    const struct producer_entry *entry = find(&partition->producers, header->producer_id);
+    const struct producer_entry *entry =
+        producer_table_find(&partition->producers, header->producer_id);
     if (entry == NULL)
         return 0;
     if (header->producer_epoch < entry->epoch)
@@ -244,7 +245,7 @@ void producer_state_note(struct partition *partition, const struct batch_header 
                          int64_t now_ms)
 {
     struct producer_table *table = &partition->producers;
-    struct producer_entry *entry = find(table, header->producer_id);
+    struct producer_entry *entry = producer_table_find(table, header->producer_id);
     if (entry == NULL) {
         entry = add(table, header->producer_id);
     } else {
@@ -272,7 +273,7 @@ void producer_state_note(struct partition *partition, const struct batch_header 
 bool producer_state_is_last(struct partition *partition, int64_t producer_id, int64_t last_offset)
 {
     pthread_mutex_lock(&partition->mutex);
-    const struct producer_entry *entry = find(&partition->producers, producer_id);
+    const struct producer_entry *entry = producer_table_find(&partition->producers, producer_id);
     const struct producer_batch *batch = entry == NULL ? NULL : newest_batch(entry);
     bool is_last = batch != NULL && batch->last_offset == last_offset;
     pthread_mutex_unlock(&partition->mutex);
@@ -312,7 +313,7 @@ const struct producer_entry *producer_state_each(const struct partition *partiti
 int producer_state_load(struct partition *partition, const struct producer_entry *loaded)
 {
     struct producer_table *table = &partition->producers;
-    if (find(table, loaded->producer_id) != NULL)
+    if (producer_table_find(table, loaded->producer_id) != NULL)
         return ERR_CORRUPT;
     if (producer_state_reserve(partition) < 0)
         return ERR_NOMEM;

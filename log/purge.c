@@ -108,6 +108,11 @@ static int purge_locked(struct partition *partition, int64_t offset, struct purg
         return 0;
     meta_batch_init(&batch);
     plan_purge(partition, offset, &batch);
+    /* What is known of producers comes from batches that go now. A full disk is no reason to keep
+     * them. */
+    struct diag why = {0};
+    if (snapshot_before_purge(partition, offset, &why) < 0)
+        log_line('W', "%s", why.text);
     crash_point("purge.begin");
     int rc = log_meta_apply_cleanup(partition->log, &batch, diag);
     meta_batch_deinit(&batch);

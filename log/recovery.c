@@ -625,8 +625,9 @@ static int recover_partition(struct partition *partition, struct diag *diag)
         return rc;
     }
     atomic_store(&partition->flushed_end, partition->flushed.flushed_end);
-    if (rc == 1)
-        atomic_store(&partition->end_offset, partition->flushed.flushed_end);
+    if (rc == 0)
+        return recover_producers(partition, diag);
+    atomic_store(&partition->end_offset, partition->flushed.flushed_end);
     return 0;
 }
 

@@ -362,10 +362,12 @@ static void mark_deleted(struct topic *topic)
 {
     for (int32_t i = 0; i < topic->partition_count; i++) {
         struct partition *partition = topic->partitions[i];
+        pthread_mutex_lock(&partition->snapshot_mutex); /* none is being written after this */
         pthread_mutex_lock(&partition->mutex);
         atomic_store(&partition->deleted, true);
         partition->active = NULL;
         pthread_mutex_unlock(&partition->mutex);
+        pthread_mutex_unlock(&partition->snapshot_mutex);
     }
 }
 
