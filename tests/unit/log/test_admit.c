@@ -188,13 +188,14 @@ static void codecs(bool transactional)
     begin(&s, transactional, NULL, 0);
     const struct expected *records = mixed();
     int64_t offset = 0;
+    int64_t sender = 4000; /* another for each batch: from one it would be a retry */
     for (int from = CODEC_NONE; from <= CODEC_ZSTD; from++)
         for (int to = COMPRESSION_PRODUCER; to <= CODEC_ZSTD; to++) {
             set(&s, "compression.type", to < 0 ? "producer" : type_names[to]);
             size_t size;
             uint8_t *batch = build(records, MIXED_COUNT, (enum codec)from, &size);
             if (!transactional)
-                batch_set_producer(batch, 4000, 2, 77, false);
+                batch_set_producer(batch, ++sender, 2, 77, false);
             if (append(&s, batch, size, &diag) < 0)
                 fail_msg("%s", diag.text);
             free(batch);
@@ -202,7 +203,7 @@ static void codecs(bool transactional)
             assert_int_equal(header.attributes & BATCH_ATTR_CODEC, to < 0 ? from : to);
             assert_int_equal(header.max_timestamp_ms, largest_time(records, MIXED_COUNT));
             assert_int_equal((header.attributes & BATCH_ATTR_TRANSACTIONAL) != 0, transactional);
-            assert_int_equal(header.producer_id, transactional ? producer_id(s.producer) : 4000);
+            assert_int_equal(header.producer_id, transactional ? producer_id(s.producer) : sender);
             assert_int_equal(header.producer_epoch, transactional ? 0 : 2);
             if (!transactional)
                 assert_int_equal(header.base_sequence, 77);
