@@ -81,7 +81,8 @@ static bool put_value(struct buf *out, struct bytes value)
     return false;
 }
 
-static void put_header_value(struct buf *out, struct bytes value)
+/* A string, null, or an object with base64 for what is not UTF-8. */
+static void put_any(struct buf *out, struct bytes value)
 {
     if (value.data != NULL && !utf8_check(value)) {
         put_text(out, "{\"base64\":");
@@ -120,16 +121,16 @@ static void put_header(struct buf *out, const struct record *record, int32_t ind
     put_string(out, first->key);
     put_text(out, ":");
     if (headers_named(record, index + 1, record->header_count, first->key) == 0) {
-        put_header_value(out, first->value);
+        put_any(out, first->value);
         return;
     }
     put_text(out, "[");
-    put_header_value(out, first->value);
+    put_any(out, first->value);
     struct header header;
     for (int32_t i = index + 1; i < record->header_count && header_at(record, i, &header); i++)
         if (bytes_equal(header.key, first->key)) {
             put_text(out, ",");
-            put_header_value(out, header.value);
+            put_any(out, header.value);
         }
     put_text(out, "]");
 }
@@ -171,6 +172,38 @@ static void put_json(struct buf *out, const char *topic_json, int32_t partition,
         put_text(out, ",\"encoding\":\"base64\"");
     if (key_encoded)
         put_text(out, ",\"key_encoding\":\"base64\"");
+    put_text(out, "}\n");
+}
+
+static void put_lossless_headers(struct buf *out, const struct record *record)
+{
+    struct bytes rest = record->headers;
+    struct header header;
+    put_text(out, ",\"headers\":[");
+    for (int32_t i = 0; i < record->header_count && header_take(&rest, &header) == 0; i++) {
+        put_text(out, i > 0 ? ",[" : "[");
+        put_any(out, header.key);
+        put_text(out, ",");
+        put_any(out, header.value);
+        put_text(out, "]");
+    }
+    put_text(out, "]");
+}
+
+void consume_put_lossless(struct buf *out, int32_t partition, const struct record *record)
+{
+    put_text(out, "{\"partition\":");
+    put_number(out, partition);
+    put_text(out, ",\"offset\":");
+    put_number(out, record->offset);
+    put_text(out, ",\"timestamp\":");
+    put_number(out, record->timestamp_ms);
+    put_text(out, ",\"key\":");
+    put_any(out, record->key);
+    put_text(out, ",\"value\":");
+    put_any(out, record->value);
+    if (record->header_count > 0)
+        put_lossless_headers(out, record);
     put_text(out, "}\n");
 }
 

@@ -14,27 +14,17 @@
 #include <stdlib.h>
 
 const struct command *const commands[] = {
-    &command_produce,
-    &command_consume,
-    &command_topic_create,
-    &command_topic_list,
-    &command_topic_describe,
-    &command_topic_alter,
-    &command_topic_delete,
-    &command_topic_delete_records,
-    &command_topic_configs,
-
-    &command_topic_verify,
-    &command_log_describe,
-    &command_group_list,
-    &command_group_describe,
-    &command_group_reset,
-    &command_group_delete,
-    &command_state_list,
-    &command_state_get,
-    &command_state_scan,
-    &command_version,
-    NULL,
+    &command_produce,        &command_consume,
+    &command_topic_create,   &command_topic_list,
+    &command_topic_describe, &command_topic_alter,
+    &command_topic_delete,   &command_topic_delete_records,
+    &command_topic_configs,  &command_topic_verify,
+    &command_topic_export,   &command_topic_import,
+    &command_log_describe,   &command_group_list,
+    &command_group_describe, &command_group_reset,
+    &command_group_delete,   &command_state_list,
+    &command_state_get,      &command_state_scan,
+    &command_version,        NULL,
 };
 
 /* True when word is a flag that may stand before the noun and takes the next word as its value. */

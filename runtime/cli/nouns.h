@@ -14,6 +14,8 @@ extern const struct command command_topic_delete;
 extern const struct command command_topic_configs;  /* cli_topic_configs.c */
 extern const struct command command_topic_delete_records; /* cli_topic_records.c */
 extern const struct command command_topic_verify;   /* cli_topic_verify.c */
+extern const struct command command_topic_export;   /* cli_topic_export.c */
+extern const struct command command_topic_import;   /* cli_topic_import.c */
 extern const struct command command_group_list;     /* cli_group.c */
 extern const struct command command_group_describe;
 extern const struct command command_group_reset;

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Looking after a log with the weir command: describe, grow, delete records. What is expected is computed here, or read from the files."""
+import base64
 import json
 import os
+import random
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_cli import Case, ndjson, partition_of
+from test_cli import WEIR, Case, environment, ndjson, partition_of
 
 
 class Admin(Case):
@@ -178,6 +181,140 @@ class DeleteRecords(Admin):
         self.refused(1, "topic", "delete-records", "u", "--before", "1")
         self.refused(2, "topic", "delete-records", "table", "--before", "end", says="cleanup.policy=compact")
         self.assertEqual(len(self.records("t")), 2)
+
+
+def text_of(data):
+    """Bytes as weir topic export writes them."""
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+class Transfer(Admin):
+    def export(self, topic, *flags):
+        done = self.ok("topic", "export", topic, "--to", "-", *flags)
+        return [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
+
+    def imports(self, topic, rows, *flags):
+        data = "".join(json.dumps(row) + "\n" for row in rows)
+        return self.ok("topic", "import", topic, "--from", "-", *flags, stdin=data).stderr.decode()
+
+    def random_rows(self, count, partitions):
+        """Records with everything that could get lost on the way."""
+        rng = random.Random(7)
+
+        def some_bytes():
+            kind = rng.randrange(7)
+            if kind == 0:
+                return None
+            if kind == 1:
+                return b""
+            if kind == 2:
+                return bytes(rng.randrange(256) for _ in range(rng.randrange(1, 40)))
+            return rng.choice([b"plain", "\u00e4\U0001f600".encode(), b'{"a": [1,\n 2]}', b"\x00\x01\x7f\n\r\t\"\\", b'"text"', b"null",
+                               b"\xed\xa0\x80", b"\xff", b"\xc0\x80"])
+
+        rows = []
+        for _ in range(count):
+            row = {"partition": rng.randrange(partitions), "timestamp": rng.choice([-1, -12345, 0, 1, 1291191960000]),
+                   "key": text_of(some_bytes()), "value": text_of(some_bytes())}
+            if headers := [[text_of(some_bytes() or b"h"), text_of(some_bytes())] for _ in range(rng.randrange(4))]:
+                row["headers"] = headers
+            rows.append(row)
+        return rows
+
+    def test_nothing_gets_lost(self):
+        rows = self.random_rows(500, 3)
+        self.assertEqual(self.imports("a", rows, "--partitions", "3"), "a: 500 records imported\n")
+        exported, message = self.export("a")
+        self.assertEqual(message, "a: 500 records exported\n")
+        expected, next_offset = [], [0, 0, 0]
+        for row in sorted(rows, key=lambda r: r["partition"]):  # stable: offset order within a partition
+            expected.append({"partition": row["partition"], "offset": next_offset[row["partition"]],
+                             **{k: v for k, v in row.items() if k != "partition"}})
+            next_offset[row["partition"]] += 1
+        self.assertEqual(exported, expected)
+        one = self.ok("topic", "export", "a", "--to", "-").stdout
+        self.ok("topic", "import", "b", "--from", "-", "--partitions", "3", stdin=one)
+        self.assertEqual(self.ok("topic", "export", "b", "--to", "-").stdout, one)
+        self.assertEqual(self.export("a", "--partition", "1")[0], [r for r in expected if r["partition"] == 1])
+        self.assertEqual(self.weir("topic", "verify", "--all").returncode, 0)
+
+    def test_what_consume_sees(self):
+        rows = [{"value": "x\u0000y", "key": "k", "headers": [["h", "1"], ["h", None], ["g", ""]], "timestamp": 5},
+                {"value": None}, {"value": ""}, {"value": {"base64": "/w=="}, "key": ""}]
+        self.imports("t", rows)
+        seen = self.records("t")
+        self.assertEqual([(r["key"], r["value"]) for r in seen], [("k", "x\0y"), (None, None), (None, ""), ("", "/w==")])
+        self.assertEqual(seen[0]["headers"], {"h": ["1", None], "g": ""})
+        self.assertEqual(seen[0]["timestamp"], 5)
+
+    def test_files(self):
+        self.produce("t", b"1\n2\n")
+        path = os.path.join(self.home, "out.ndjson")
+        self.ok("topic", "export", "t", "--to", path)
+        self.assertEqual(os.listdir(self.home).count("out.ndjson.partial"), 0)
+        self.refused(1, "topic", "export", "t", "--to", path, says="exists already")
+        self.ok("topic", "import", "u", "--from", path)
+        self.assertEqual(self.values("u"), b"1\n2\n")
+        self.refused(1, "topic", "export", "t", "--to", os.path.join(self.home, "no/where"))
+        self.refused(1, "topic", "import", "u", "--from", os.path.join(self.home, "no/where"), says="No such file")
+        self.damage("t-0/" + "0" * 20 + ".log", 70)
+        broken = os.path.join(self.home, "broken.ndjson")
+        self.refused(1, "topic", "export", "t", "--to", broken, says="damaged")
+        self.assertEqual([name for name in os.listdir(self.home) if name.startswith("broken")], [])
+
+    def test_a_full_disk(self):
+        self.produce("t", b"x" * 1000 + b"\n")
+        done = self.weir("topic", "export", "t", "--to", "-")
+        self.assertEqual(done.returncode, 0)
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([WEIR, "topic", "export", "t", "--to", "-", "--data", self.dir], stdout=full,
+                                  stderr=subprocess.PIPE, env=environment())
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"No space left", done.stderr)
+
+    def test_by_key(self):
+        rows = [{"partition": 9, "key": f"k{i}", "value": str(i)} for i in range(50)]
+        self.imports("t", rows, "--repartition", "--partitions", "4")
+        self.assertEqual(sorted((r["partition"], r["key"]) for r in self.export("t")[0]),
+                         sorted((partition_of(r["key"].encode(), 4), r["key"]) for r in rows))
+
+    def test_the_promise_of_keys_ends(self):
+        self.produce("t", ndjson([{"user": "u1"}]), "--key", "user", "--partitions", "2")
+        self.imports("t", [{"partition": 0, "key": "zzz", "value": "1"}])
+        self.assertNotIn("weir.partitioned.by", self.describe("t")["config_set"])
+
+    def test_bad_lines(self):
+        good = '{"value":"1"}'
+        bad = {"{": "no JSON", "[]": "no JSON object", "{}": "there is no value", '{"value":1}': "value is neither", '{"value":"1","key":{}}': "key is",
+               '{"value":"1","keys":"k"}': '"keys"', '{"value":"1","value":"2"}': "no JSON", '{"value":"1","partition":-1}': "partition is no integer",
+               '{"value":"1","partition":1.0}': "partition is no integer", '{"value":"1","timestamp":"now"}': "timestamp is no integer",
+               '{"value":{"base64":"="}}': "no base64", '{"value":{"base64":"/x=="}}': "no base64", '{"value":{"base64":"AA==AA=="}}': "no base64",
+               '{"value":{"base64":"A A="}}': "no base64", '{"value":"1","headers":{}}': "headers is no array",
+               '{"value":"1","headers":[["a"]]}': "[name, value]", '{"value":"1","headers":[[null,"a"]]}': "name is null",
+               '{"value":"1","partition":1}': "--repartition", '{"value":"\\ud800"}': "no JSON"}
+        for line, says in bad.items():
+            text = self.refused(1, "topic", "import", "new", "--from", "-", stdin=f"{good}\n\n{line}\n{good}\n", says=["line 3: ", says])
+            self.assertIn("the topic was not made", text)
+        self.assertEqual(self.ok("topic", "list").stdout, b"")
+        self.imports("old", [{"value": "0"}])
+        text = self.refused(1, "topic", "import", "old", "--from", "-", stdin=f"{good}\n{{\n{good}\n")
+        self.assertIn("line 2: no JSON", text)
+        self.assertIn("keeps the records of the lines before", text)
+        self.assertEqual(self.values("old"), b"0\n1\n")
+
+    def test_refusals(self):
+        self.produce("t", b"1\n")
+        self.refused(2, "topic", "export", "t", says="--to is missing")
+        self.refused(2, "topic", "import", "t", says="--from is missing")
+        self.refused(1, "topic", "export", "u", "--to", "-", says="there is no topic u")
+        self.refused(1, "topic", "export", "t", "--to", "-", "--partition", "1", says="0 to 0")
+        self.refused(2, "topic", "import", "a/b", "--from", "-")
+        self.refused(1, "topic", "import", "t", "--from", "-", "--partitions", "2", says="has 1 partition")
 
 
 if __name__ == "__main__":

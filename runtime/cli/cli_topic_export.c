@@ -1,0 +1,204 @@
+/* cli_topic_export.c: weir topic export: a topic's records as NDJSON, or its segments as files.
+ *
+ * NDJSON: what a reader of committed records sees, partition by partition in offset order, each as
+ * a line from which the very same record can be made (consume_format.h). It ends where each
+ * partition ended when the command began. A file is written beside its name and takes the name when
+ * it is complete and on the disk; so a failed export leaves nothing.
+ *
+ * Segments: log/transfer.c. */
+#include "runtime/base/io.h"
+#include "runtime/cli/consume_format.h"
+#include "runtime/cli/nouns.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FETCH_BYTES = 4 << 20, WRITE_BYTES = 1 << 20 };
+
+struct export
+{
+    struct log *log;
+    const char *topic;
+    const char *path; /* NULL: stdout */
+    char *partial;    /* path.partial */
+    int fd;
+    int64_t position; /* in the file */
+    int64_t records;
+    bool stopped; /* nobody reads the output any more */
+    int64_t only; /* partition; -1: all */
+};
+
+static int write_out(struct export *e, struct diag *diag)
+{
+    if (e->path == NULL) {
+        int code = out_flush();
+        e->stopped = code == ERR_STOPPED;
+        return code == ERR_IO ? diag_set(diag, ERR_IO, "the output could not be written") : 0;
+    }
+    if (!buf_ok(&out))
+        return diag_set(diag, ERR_NOMEM, "no memory for the output");
+    int code = io_pwrite(e->fd, out.data, out.size, e->position, diag);
+    e->position += (int64_t)out.size;
+    buf_clear(&out);
+    return code;
+}
+
+static int put_fetch(struct export *e, struct fetch_reader *reader, int32_t index, int64_t end,
+                     struct diag *diag)
+{
+    struct record record;
+    int code;
+    while ((code = fetch_reader_next(reader, &record)) == 1 && record.offset < end) {
+        consume_put_lossless(&out, index, &record);
+        e->records++;
+        if (out.size >= WRITE_BYTES || !buf_ok(&out))
+            TRY(write_out(e, diag));
+        if (e->stopped)
+            return 0;
+    }
+    return code < 0 ? diag_set(diag, code,
+                               "%s-%d: a batch cannot be decoded; 'weir topic verify' says more",
+                               e->topic, index)
+                    : 0;
+}
+
+static int export_partition(struct export *e, int32_t index, struct diag *diag)
+{
+    struct partition *partition;
+    struct partition_offsets offsets;
+    struct fetch fetch;
+    struct fetch_reader reader;
+    TRY(partition_get(e->log, e->topic, index, &partition, diag));
+    partition_offsets(partition, &offsets);
+    fetch_init(&fetch);
+    fetch_reader_init(&reader);
+    int code = partition_status(partition, diag);
+    for (int64_t at = offsets.start; code == 0 && at < offsets.stable && !e->stopped;) {
+        code = interrupted() ? diag_set(diag, ERR_STOPPED, "interrupted") : 0;
+        if (code == 0)
+            code = partition_fetch(partition, at, READ_COMMITTED, FETCH_BYTES, &fetch, diag);
+        if (code < 0 || fetch.next_offset == at)
+            break;
+        fetch_reader_start(&reader, &fetch, at);
+        code = put_fetch(e, &reader, index, offsets.stable, diag);
+        at = fetch.next_offset;
+    }
+    fetch_reader_deinit(&reader);
+    fetch_deinit(&fetch);
+    return code;
+}
+
+static int export_topic(struct export *e, struct diag *diag)
+{
+    struct topic_info info;
+    TRY(topic_describe(e->log, e->topic, &info, diag));
+    if (e->only >= info.partitions)
+        return diag_set(diag, ERR_NOT_FOUND, "topic %s has partitions 0 to %d, not %" PRId64,
+                        e->topic, info.partitions - 1, e->only);
+    for (int32_t i = 0; i < info.partitions && !e->stopped; i++)
+        if (e->only < 0 || i == e->only)
+            TRY(export_partition(e, i, diag));
+    return write_out(e, diag);
+}
+
+/* ---- the file ---- */
+
+static int file_begin(struct export *e, struct diag *diag)
+{
+    if (e->path == NULL)
+        return 0;
+    if (access(e->path, F_OK) == 0)
+        return diag_set(diag, ERR_EXISTS, "%s exists already: name another file, or remove it",
+                        e->path);
+    if (asprintf(&e->partial, "%s.partial", e->path) < 0) {
+        e->partial = NULL;
+        return diag_set(diag, ERR_NOMEM, "no memory for a file's name");
+    }
+    return io_open(e->partial, O_WRONLY | O_CREAT | O_TRUNC, 0644, &e->fd, diag);
+}
+
+/* The name is taken without replacing a file that appeared meanwhile. */
+static int file_end(struct export *e, struct diag *diag)
+{
+    if (e->path == NULL)
+        return 0;
+    TRY(io_fdatasync(e->fd, diag));
+    if (link(e->partial, e->path) != 0)
+        return diag_errno(diag, "cannot name the export %s", e->path);
+    (void)unlink(e->partial);
+    return 0;
+}
+
+static int export_ndjson(struct export *e, struct diag *diag)
+{
+    int code = file_begin(e, diag);
+    if (code == 0)
+        code = export_topic(e, diag);
+    if (code == 0)
+        code = file_end(e, diag);
+    if (code < 0 && e->fd >= 0)
+        (void)unlink(e->partial);
+    if (e->fd >= 0)
+        io_close(e->fd);
+    free(e->partial);
+    return code;
+}
+
+static int run_export(struct cli *cli)
+{
+    struct export e = {.topic = cli->arguments[0], .fd = -1};
+    const char *to = flag_text(cli, "to");
+    int exit_code = flag_number(cli, "partition", 0, 9999, -1, &e.only);
+    if (exit_code != 0)
+        return exit_code;
+    if (to == NULL || to[0] == '\0')
+        return usage_error(cli, "--to is missing: a FILE, or - for the standard output");
+    e.path = strcmp(to, "-") == 0 ? NULL : to;
+    exit_code = data_open(cli, DATA_MUST_EXIST, &e.log);
+    if (exit_code != 0)
+        return exit_code;
+    struct diag diag = {0};
+    interrupt_install();
+    int code = export_ndjson(&e, &diag);
+    if (code < 0)
+        buf_clear(&out);
+    log_close(e.log);
+    if (code < 0 && interrupted())
+        return EXIT_INTERRUPTED;
+    if (code < 0)
+        return failed(code, &diag);
+    if (!e.stopped)
+        fprintf(stderr, "%s: %" PRId64 " records exported\n", e.topic, e.records);
+    return EXIT_OK;
+}
+
+/* ---- the table ---- */
+static const struct flag export_flags[] = {
+    {"to", "FILE", "a new file, or - for the standard output", false, 0},
+    {"partition", "N", "only this partition", false, 0},
+    {NULL, NULL, NULL, false, 0},
+};
+
+const struct command command_topic_export = {
+    .noun = "topic",
+    .verb = "export",
+    .arguments = "NAME",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "write a topic's records to a file",
+    .examples = "  weir topic export orders --to orders.ndjson\n"
+                "  weir topic export orders --to - | gzip > orders.ndjson.gz\n",
+    .details =
+        "A line per committed record: "
+        "{\"partition\",\"offset\",\"timestamp\",\"key\",\"value\",\"headers\"}. "
+        "Keys, values and headers are strings\nof their bytes, null, or {\"base64\":\"…\"} when "
+        "they are not UTF-8; headers are [name, value] pairs. 'weir topic import' makes the\n"
+        "very same records of them. Nothing is left of an export that fails.\n",
+    .flags = export_flags,
+    .run = run_export,
+};
