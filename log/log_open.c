@@ -247,6 +247,7 @@ static void cut_quietly(struct segment *active)
 static void tidy_partition(struct partition *partition)
 {
     struct segment *active = partition->active;
+    struct diag diag;
     if (active == NULL || partition_readable(partition, NULL) < 0)
         return;
     if (log_status(partition->log, NULL) == 0 &&
