@@ -161,7 +161,7 @@ WEIR_API void weir_app_progress(const weir_app *app, weir_progress *progress);
  *
  *     weir_log *log;
  *     if (weir_log_open("weir-data", NULL, &log) < 0)
- *         return fail(weir_log_error(NULL));
+ *         return fail(weir_log_error());
  *     weir_topic_create(log, "orders", 4, NULL, 0);
  *
  *     weir_producer *producer;                                     weir_consumer *consumer;
@@ -176,7 +176,7 @@ WEIR_API void weir_app_progress(const weir_app *app, weir_progress *progress);
  * After fork() only the parent goes on using its handles; the child may exec or _exit.
  *
  * Errors. 0 or a negative WEIR_E code, unless it is said otherwise. weir_producer_error and weir_consumer_error have the sentence of that
- * handle's last failure, weir_log_error that of this thread's last failure on the log. A NULL handle or a NULL where a text or a place for a
+ * handle's last failure, weir_log_error that of this thread's last failure on a log. A NULL handle or a NULL where a text or a place for a
  * result is needed is WEIR_EINVALID. What a failed call was to fill in is NULL, 0 or -1.
  *
  * Options and records. Zero-initialise them: a zero means the default in brackets. Structs grow in their reserved words only, which must be
@@ -213,9 +213,9 @@ WEIR_API int weir_log_open(const char *dir, const weir_log_options *options, wei
 /* Flushes what was appended and lets the directory go. WEIR_EBUSY, and nothing happens, while producers, consumers or apps that use the log are
  * open; their number is in the text. NULL is allowed. */
 WEIR_API int weir_log_close(weir_log *log);
-/* The sentence of this thread's last failed call on the log, "" when there was none; log NULL: of its last failed weir_log_open. Valid until this
- * thread's next failure. */
-WEIR_API const char *weir_log_error(const weir_log *log);
+/* The sentence of this thread's last failed call on a weir_log, weir_log_open included; "" when there was none. A log is used by many threads, so that its texts
+ * are the threads', as errno is. Valid until this thread's next failure. */
+WEIR_API const char *weir_log_error(void);
 /* The directory as it was given to weir_log_open, without a slash at its end. */
 WEIR_API const char *weir_log_dir(const weir_log *log);
 /* 0: the log takes writes. WEIR_EREADONLY; or the code of the failed flush that stopped writing for good: close and open to go on. */

@@ -13,7 +13,6 @@
 
 struct weir_log {
     struct log *log;
-    uint64_t serial;                           /* of this handle in this process; an address may come back, this does not */
     atomic_int producers, consumers, apps;     /* that are open on it */
     pthread_mutex_t mutex;                     /* of the list; taken alone */
     struct running_app *running;
@@ -24,8 +23,8 @@ struct weir_log {
 int handle_app_begin(weir_log *log, const char *name, struct diag *diag);
 void handle_app_end(weir_log *log, const char *name);
 
-/* Keeps a failure for weir_log_error in this thread and returns rc; 0 and more pass through. log NULL: the text of failed openings. */
-int handle_result(const weir_log *log, int rc, const struct diag *diag);
+/* Keeps a failure for weir_log_error in this thread and returns rc; 0 and more pass through. */
+int handle_result(int rc, const struct diag *diag);
 /* WEIR_EINVALID with a text when the log, or an argument of this name, is NULL. */
 int handle_need(const weir_log *log, const char *name, const void *argument);
 /* The same for a log alone. */

@@ -4,26 +4,22 @@
  * producer's feet is refused and not a crash. All else is log/'s.
  *
  * Texts. Any thread may use the handle, so a text that lay in the handle would be some other
- * thread's. It lies in the thread instead, with the serial number of the log it speaks of: threads
- * that use two logs read the right one, or "". */
+ * thread's. It lies in the thread instead, as errno does, always at the same place: in
+ * check(weir_flush(…), weir_log_error()) it does not matter which is evaluated first. */
 #include "runtime/weir_handle.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static _Thread_local struct {
-    uint64_t serial; /* 0: a failed opening */
-    char text[sizeof((struct diag *)NULL)->text];
-} last;
+static _Thread_local char last_error[sizeof((struct diag *)NULL)->text];
 
-int handle_result(const weir_log *log, int rc, const struct diag *diag)
+int handle_result(int rc, const struct diag *diag)
 {
     if (rc >= 0)
         return rc;
     const char *text = diag != NULL && diag->text[0] != '\0' ? diag->text : error_text(rc);
-    last.serial = log != NULL ? log->serial : 0;
-    memcpy(last.text, text, strnlen(text, sizeof last.text - 1) + 1);
-    last.text[sizeof last.text - 1] = '\0';
+    snprintf(last_error, sizeof last_error, "%s", text);
     return rc;
 }
 
@@ -32,8 +28,8 @@ int handle_need(const weir_log *log, const char *name, const void *argument)
     struct diag diag;
     if (log != NULL && argument != NULL)
         return 0;
-    return handle_result(
-        log, diag_set(&diag, ERR_INVALID, "%s is NULL", log == NULL ? "log" : name), &diag);
+    return handle_result(diag_set(&diag, ERR_INVALID, "%s is NULL", log == NULL ? "log" : name),
+                         &diag);
 }
 
 int handle_need_log(const weir_log *log)
@@ -65,9 +61,9 @@ void weir_free(void *results)
     free(results);
 }
 
-const char *weir_log_error(const weir_log *log)
+const char *weir_log_error(void)
 {
-    return last.serial == (log != NULL ? log->serial : 0) ? last.text : "";
+    return last_error;
 }
 
 /* ---- opening and closing ---- */
@@ -105,23 +101,21 @@ static int translate_options(const weir_log_options *from, struct log_options *t
 
 int weir_log_open(const char *dir, const weir_log_options *options, weir_log **log)
 {
-    static _Atomic uint64_t next_serial = 1;
     struct log_options translated;
     struct diag diag = {.code = 0};
     if (log == NULL)
-        return handle_result(NULL, diag_set(&diag, ERR_INVALID, "log is NULL"), &diag);
+        return handle_result(diag_set(&diag, ERR_INVALID, "log is NULL"), &diag);
     *log = NULL;
     int rc = translate_options(options, &translated, &diag);
     if (rc < 0)
-        return handle_result(NULL, rc, &diag);
+        return handle_result(rc, &diag);
     weir_log *opened = calloc(1, sizeof *opened);
     if (opened == NULL)
-        return handle_result(NULL, ERR_NOMEM, NULL);
-    opened->serial = atomic_fetch_add(&next_serial, 1);
+        return handle_result(ERR_NOMEM, NULL);
     rc = log_open(dir, &translated, &opened->log, &diag);
     if (rc < 0) {
         free(opened);
-        return handle_result(NULL, rc, &diag);
+        return handle_result(rc, &diag);
     }
     pthread_mutex_init(&opened->mutex, NULL);
     *log = opened;
@@ -137,7 +131,6 @@ int weir_log_close(weir_log *log)
     int apps = atomic_load(&log->apps);
     if (producers + consumers + apps > 0)
         return handle_result(
-            log,
             diag_set(&diag, ERR_BUSY,
                      "%s is in use by %d producers, %d consumers and %d apps of this process: "
                      "close them first",
@@ -158,7 +151,7 @@ int weir_log_status(weir_log *log)
 {
     struct diag diag = {.code = 0};
     TRY(handle_need_log(log));
-    return handle_result(log, log_status(log->log, &diag), &diag);
+    return handle_result(log_status(log->log, &diag), &diag);
 }
 
 int weir_log_clean(weir_log *log, const char *topic, weir_clean_report *report)
@@ -184,7 +177,7 @@ int weir_log_clean(weir_log *log, const char *topic, weir_clean_report *report)
             .keyless_removed = done.keyless_removed,
             .duration_ns = done.duration_ns,
         };
-    return handle_result(log, rc, &diag);
+    return handle_result(rc, &diag);
 }
 
 /* ---- apps that run on it ---- */

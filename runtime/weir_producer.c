@@ -499,7 +499,7 @@ int weir_producer_open(weir_log *log, const weir_producer_options *options,
     if (rc < 0) {
         if (opened != NULL)
             producer_destroy(opened);
-        return handle_result(log, rc, &diag);
+        return handle_result(rc, &diag);
     }
     atomic_fetch_add(&log->producers, 1);
     *producer = opened;
@@ -528,5 +528,5 @@ int weir_producer_close(weir_producer *producer)
     weir_log *log = producer->log;
     producer_destroy(producer);
     atomic_fetch_sub(&log->producers, 1);
-    return handle_result(log, rc, &diag);
+    return handle_result(rc, &diag);
 }

@@ -34,7 +34,7 @@ int weir_topic_create(weir_log *log, const char *topic, int32_t partitions,
     if (rc == 0)
         rc = topic_create(log->log, topic, partitions, entries, config_count, &diag);
     free(entries);
-    return handle_result(log, rc, &diag);
+    return handle_result(rc, &diag);
 }
 
 int weir_topic_alter(weir_log *log, const char *topic, const weir_config *config,
@@ -47,21 +47,21 @@ int weir_topic_alter(weir_log *log, const char *topic, const weir_config *config
     if (rc == 0)
         rc = topic_alter(log->log, topic, entries, config_count, &diag);
     free(entries);
-    return handle_result(log, rc, &diag);
+    return handle_result(rc, &diag);
 }
 
 int weir_topic_grow(weir_log *log, const char *topic, int32_t partitions)
 {
     struct diag diag = {.code = 0};
     TRY(handle_need(log, "topic", topic));
-    return handle_result(log, topic_grow(log->log, topic, partitions, &diag), &diag);
+    return handle_result(topic_grow(log->log, topic, partitions, &diag), &diag);
 }
 
 int weir_topic_delete(weir_log *log, const char *topic)
 {
     struct diag diag = {.code = 0};
     TRY(handle_need(log, "topic", topic));
-    return handle_result(log, topic_delete(log->log, topic, &diag), &diag);
+    return handle_result(topic_delete(log->log, topic, &diag), &diag);
 }
 
 static void fill_topic(const struct topic_info *from, weir_topic_info *to)
@@ -81,7 +81,7 @@ int weir_topic_describe(weir_log *log, const char *topic, weir_topic_info *info)
     int rc = topic_describe(log->log, topic, &found, &diag);
     if (rc == 0 && info != NULL)
         fill_topic(&found, info);
-    return handle_result(log, rc, &diag);
+    return handle_result(rc, &diag);
 }
 
 int weir_topic_list(weir_log *log, weir_topic_info **topics, size_t *count)
@@ -103,7 +103,7 @@ int weir_topic_list(weir_log *log, weir_topic_info **topics, size_t *count)
         *topics = list;
         *count = found_count;
     }
-    return handle_result(log, rc, NULL);
+    return handle_result(rc, NULL);
 }
 
 /* ---- configuration ---- */
@@ -126,7 +126,7 @@ int weir_topic_config(weir_log *log, const char *topic, const char *key, char *v
             diag_set(&diag, rc, "the value of %s of topic %s does not fit into %zu bytes", key,
                      topic, value_size);
     }
-    return handle_result(log, rc, &diag);
+    return handle_result(rc, &diag);
 }
 
 struct config_gather {
@@ -180,7 +180,7 @@ int weir_topic_configs(weir_log *log, const char *topic, weir_config_value **val
         *count = rc == 0 ? gather.count : 0;
     }
     buf_deinit(&gather.texts);
-    return handle_result(log, rc, &diag);
+    return handle_result(rc, &diag);
 }
 
 /* ---- partitions ---- */
@@ -193,7 +193,7 @@ int weir_partition_describe(weir_log *log, const char *topic, int32_t partition,
     TRY(handle_need(log, "topic", topic));
     TRY(handle_need(log, "info", info));
     *info = (weir_partition_info){.status = 0};
-    TRY(handle_result(log, partition_get(log->log, topic, partition, &found, &diag), &diag));
+    TRY(handle_result(partition_get(log->log, topic, partition, &found, &diag), &diag));
     struct partition_offsets offsets;
     struct partition_files files;
     partition_offsets(found, &offsets);
@@ -222,7 +222,7 @@ int weir_offset_at(weir_log *log, const char *topic, int32_t partition, int64_t 
     int rc = partition_get(log->log, topic, partition, &found, &diag);
     if (rc == 0)
         rc = partition_find_time(found, timestamp_ms, offset, &found_timestamp_ms, &diag);
-    return handle_result(log, rc, &diag);
+    return handle_result(rc, &diag);
 }
 
 int weir_delete_records(weir_log *log, const char *topic, int32_t partition, int64_t before_offset)
@@ -239,5 +239,5 @@ int weir_delete_records(weir_log *log, const char *topic, int32_t partition, int
         partition_offsets(found, &offsets);
         rc = partition_purge(found, before_offset == -1 ? offsets.stable : before_offset, &diag);
     }
-    return handle_result(log, rc, &diag);
+    return handle_result(rc, &diag);
 }
