@@ -2,11 +2,12 @@
  *
  *   gzip    zlib; several members in a row are one stream, as Java reads them
  *   snappy  xerial framing (what Java, kafka-python and aiokafka write) or one raw block
- * (librdkafka, franz-go, sarama): 0  8  magic 82 53 4E 41 50 50 59 00      8  4  version      12  4
- * oldest compatible version 16 …  blocks: i32 big-endian length, raw snappy block No raw block
- * begins with the magic: it would open with a copy from before its first byte. lz4     the frame
- * format; written with independent blocks of 256 KiB (Kafka's reader refuses linked ones) and the
- *           content size in the header
+ *           (librdkafka, franz-go, sarama):
+ *             0  8  magic 82 53 4E 41 50 50 59 00     8  4  version     12  4  oldest compatible version
+ *             16 …  blocks: i32 big-endian length, raw snappy block
+ *           No raw block begins with the magic: it would open with a copy from before its first byte.
+ *   lz4     the frame format; written with independent blocks of 256 KiB (Kafka's reader refuses
+ *           linked ones) and the content size in the header
  *   zstd    frames with or without a content size (streaming writers leave it out)
  *
  * A declared size is a hint from whoever sent the bytes. Memory is taken in steps that the input's

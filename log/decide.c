@@ -1,11 +1,12 @@
 /* decide.c: how transactions end. All of it runs on the flusher's thread, in three steps of a
  * round.
  *
- *                 before the flush (prepare)    after the flush (collect → meta)      after that
- * (finish) commit        room for markers reserved     decision, group offsets,              last
- * stable offset moves, participants of the next one          markers are appended, done(0) abort
- * abort markers appended        aborted ranges, participants          aborted list, then last
- * stable offset moves, done
+ *            before the flush    after the flush             after that
+ *            (prepare)           (collect → meta)            (finish)
+ *   commit   room for markers    decision, group offsets,    last stable offset moves, markers
+ *            reserved            participants of the next    are appended, done(0)
+ *   abort    abort markers       aborted ranges,             aborted list, then last stable
+ *            appended            participants                offset moves, done
  *
  * A commit is decided by the write to meta: from then on it is complete, whatever happens to its
  * markers; recovery appends the missing ones. Its decision stays in meta until all markers lie

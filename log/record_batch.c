@@ -1,10 +1,10 @@
 /* record_batch.c: record batches v2, decoder and encoder side by side. The batch's byte table is in
  * the header; a record is
  *
- *   varint  length of what follows               varint  key length, -1 null; key
- *   i8      attributes, unused                   varint  value length, -1 null; value
- *   varlong timestamp - base_timestamp           varint  header count; each: varint key length,
- * key, varint  offset - base_offset                         varint value length (-1 null), value
+ *   varint  length of what follows          varint  key length, -1 null; key
+ *   i8      attributes, unused              varint  value length, -1 null; value
+ *   varlong timestamp - base_timestamp      varint  header count; of each: varint key length, key,
+ *   varint  offset - base_offset                    varint value length, -1 null; value
  *
  * Varints are zigzag LEB128. Every batch may come from a stranger, so lengths are checked against
  * the bytes that are there before anything is believed; a count is believed only up to one record

@@ -2,13 +2,15 @@
  *
  * Three kinds of bytes:
  *
- *   closed segments     meta has a record of each, written after it was flushed: base, end, size.
- * They are only looked at by name and size; their bytes are checked by whoever reads them. below
- * the recorded  must be there and be right. The last RECHECK_BYTES of them are read again and
- * checked (CRC, flushed end         offsets that continue, a batch boundary exactly at the flushed
- * end). above it            may have been acknowledged (the record is up to a second old) or not.
- * Whole valid batches that continue are kept. What follows them is cut off and reported, unless a
- * later valid batch shows that it is damage and not an end.
+ *   closed segments      meta has a record of each, written after it was flushed: base, end, size.
+ *                        They are only looked at by name and size; their bytes are checked by
+ *                        whoever reads them.
+ *   below the recorded   must be there and be right. The last RECHECK_BYTES of them are read again
+ *   flushed end          and checked: CRC, offsets that continue, a batch boundary exactly at the
+ *                        flushed end.
+ *   above it             may have been acknowledged (the record is up to a second old) or not. Whole
+ *                        valid batches that continue are kept. What follows them is cut off and
+ *                        reported, unless a later valid batch shows that it is damage and not an end.
  *
  * Anything else is damage: the partition is stopped with file and position, and nothing in it is
  * changed (P9). The other partitions go on.

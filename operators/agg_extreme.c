@@ -7,8 +7,8 @@
  *
  *   text     memcmp over UTF-8 (PostgreSQL's collation "C"), kept in a heap block that grows
  *   json     by kind (false, true, numbers, text, objects and arrays), then by value: numbers by
- * value together whatever their token looks like, text and raw JSON by bytes. Numbers keep their
- * token, so that they print as they came.
+ *            value together whatever their token looks like, text and raw JSON by bytes. Numbers
+ *            keep their token, so that they print as they came.
  *
  * Infinities and NaN are not let in (agg_sum.c says why). */
 #include "operators/agg_kind.h"

@@ -6,13 +6,15 @@
  *
  *   bigint    128 bits. 2^63 addends of 64 bits fit, and the row count cannot exceed that.
  *   numeric   two 256-bit sums by the addend's scale: coarse (0 … 19 digits) and fine (20 … 38, on
- * the heap since hardly anybody has such numbers). One sum alone could overflow: 10^37 at scale 38
- * needs 250 bits, six of them too many. Apart, each addend is below 10^57, and 2^63 of them need
- * 253 bits. The two meet in the result, where an overflow of 256 bits means more than 38 digits
- * anyway. double    one double, like PostgreSQL's float8 but range-checked in the result: a sum
- * that became infinite is ERR_RANGE. Infinities and NaN are not let in, since they could never be
- * taken out of a group again. json      by the value of each row: integer tokens take the short
- * way, others are parsed exactly. Text and the rest are rejected by agg_check.
+ *             the heap since hardly anybody has such numbers). One sum alone could overflow: 10^37
+ *             at scale 38 needs 250 bits, six of them too many. Apart, each addend is below 10^57,
+ *             and 2^63 of them need 253 bits. The two meet in the result, where an overflow of 256
+ *             bits means more than 38 digits anyway.
+ *   double    one double, like PostgreSQL's float8 but range-checked in the result: a sum that
+ *             became infinite is ERR_RANGE. Infinities and NaN are not let in, since they could
+ *             never be taken out of a group again.
+ *   json      by the value of each row: integer tokens take the short way, others are parsed
+ *             exactly. Text and the rest are rejected by agg_check.
  *
  * Each keeps the count of its values: sum of none is NULL, and avg needs it. */
 #include "operators/agg_kind.h"

@@ -1,13 +1,16 @@
 /* group_key.c: the binary form of a group.
  *
- *     kind  value behind it                                    written for
- *     0     –                                                  NULL
- *     1, 2  –                                                  false, true
- *     3     8 bytes: int64 + 2^63, big-endian                  bigint, interval, integral numerics
- * that fit int64 4     uvarint scale, 16 bytes: coefficient, big-endian   numeric without trailing
- * zeros 5     uvarint length, bytes                              text 6     8 bytes: IEEE 754,
- * big-endian                      double; −0 as 0, one NaN 7     8 bytes as kind 3 timestamptz 8
- * uvarint length, bytes                              raw JSON: object, array, number over 38 digits
+ *     kind  value behind it                                     written for
+ *     0     –                                                   NULL
+ *     1, 2  –                                                   false, true
+ *     3     8 bytes: int64 + 2^63, big-endian                   bigint, interval, integral numerics
+ *                                                               that fit int64
+ *     4     uvarint scale, 16 bytes: coefficient, big-endian    numeric without trailing zeros
+ *     5     uvarint length, bytes                               text
+ *     6     8 bytes: IEEE 754, big-endian                       double; −0 as 0, one NaN
+ *     7     8 bytes as kind 3                                   timestamptz
+ *     8     uvarint length, bytes                               raw JSON: object, array, number over
+ *                                                               38 digits
  *
  * Columns follow each other without separators; every value knows its length. Equal groups have
  * equal bytes, because each value has one form: numbers that are equal in SQL (1, 1.0, 1e0) are

@@ -6,10 +6,10 @@
  * one LMDB transaction. Neighbouring keys hit the same leaf, which LMDB copies once per
  * transaction.
  *
- *   append   Keys above the store's last key are written with MDB_APPEND: no search, full pages.
- * For an empty store that is the whole batch.
- *   full     Before the transaction the map is enlarged when the batch would not fit; should LMDB
- * run out of map nevertheless, the transaction is aborted, the map doubled, the walk repeated.
+ *   append   Keys above the store's last key are written with MDB_APPEND: no search, full pages. For
+ *            an empty store that is the whole batch.
+ *   full     Before the transaction the map is enlarged when the batch would not fit; should LMDB run
+ *            out of map nevertheless, the transaction is aborted, the map doubled, the walk repeated.
  *
  * The position is read and checked inside the write transaction: it may not go back in the same
  * topic. Position and data change together or not at all (promise P3). */

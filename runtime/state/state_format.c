@@ -7,9 +7,9 @@
  *            begin with something larger. Other keys cost nothing.
  *   long     an escaped key over 480 bytes is stored as its first 480 bytes and the XXH3-128 of the
  *            whole key, 496 bytes; the whole key stands in the value. The sizes alone tell long
- * from short, so no short key can look like a long one. The order between a long and a short key is
- * exact (they differ within 480 bytes, or the short one is a prefix); only long keys that share
- * their first 480 bytes are ordered by hash.
+ *            from short, so no short key can look like a long one. The order between a long and a
+ *            short key is exact (they differ within 480 bytes, or the short one is a prefix); only
+ *            long keys that share their first 480 bytes are ordered by hash.
  *
  * Values carry a 32-bit checksum over key and value: LMDB's pages have none. The key takes part, so
  * that a value that ended up under another key is found too.

@@ -2,10 +2,13 @@
  * for another's memory or caches:
  *
  *   generate   creates the topic (one partition per thread) and fills it with lz4 batches through
- * the log's own sender limit      the fastest that simdjson alone gets the job's fields out of the
- * same documents, one thread, best of 3 passes run        the job, from weir_app_run's start to its
- * return: until_end, so the last commit covers the last event check      every committed output
- * record is read back and compared with the generator's arithmetic
+ *              the log's own sender
+ *   limit      the fastest that simdjson alone gets the job's fields out of the same documents, one
+ *              thread, best of 3 passes
+ *   run        the job, from weir_app_run's start to its return: until_end, so the last commit
+ *              covers the last event
+ *   check      every committed output record is read back and compared with the generator's
+ *              arithmetic
  *
  * The limit is taken immediately before the run, so that both see the same machine. It walks a
  * block of documents that fits in the second-level cache, over and over, because that is where the
