@@ -102,7 +102,8 @@ int segment_pin(struct segment *segment, int *fd, struct diag *diag)
         char path[LOG_PATH_BYTES];
         make_room(cache);
         segment_path(segment, "log", path);
-        rc = io_open(path, O_RDWR, 0, &segment->fd, diag);
+        rc = io_open(path, segment->partition->log->read_only ? O_RDONLY : O_RDWR, 0, &segment->fd,
+                     diag);
         if (rc == 0) {
             cache->open_count++;
             link_newest(cache, segment);

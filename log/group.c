@@ -313,7 +313,7 @@ int group_delete(struct log *log, const char *group, struct diag *diag)
     if (rc == 0 && batch.count == 0)
         rc = diag_set(diag, ERR_NOT_FOUND, "there is no group %s", group);
     if (rc == 0)
-        rc = log_meta_apply(log, &batch, diag);
+        rc = log_meta_apply_cleanup(log, &batch, diag);
     meta_batch_deinit(&batch);
     return rc;
 }

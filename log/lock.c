@@ -3,8 +3,9 @@
  * DIR/LOCK is held with flock for as long as the log is open: the kernel drops it when the process
  * dies, however it dies, so that a crash leaves nothing to clean up. flock belongs to the open
  * file, so a second log_open in the same process is refused as well (LMDB must not be opened twice
- * in one process either). The text in it is for people and for the command: "pid N", one line;
- * later lines name the addresses where the process can be reached.
+ * in one process either). Who opens a directory for reading only holds it shared. The text in it is
+ * for people and for the command: "pid N", one line; later lines name the addresses where the
+ * process can be reached.
  *
  * DIR/FORMAT is text, two lines:
  *
@@ -72,6 +73,23 @@ int lock_take(const char *dir, int *fd, struct diag *diag)
         io_close(*fd);
         *fd = -1;
     }
+    return rc;
+}
+
+int lock_take_shared(const char *dir, int *fd, struct diag *diag)
+{
+    char path[LOG_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/LOCK", dir);
+    int rc = io_open(path, O_RDONLY, 0, fd, diag);
+    if (rc == ERR_IO && errno == ENOENT)
+        return 0; /* a copy without it: nobody ever opened it to write */
+    TRY(rc);
+    if (flock(*fd, LOCK_SH | LOCK_NB) == 0)
+        return 0;
+    rc = errno == EWOULDBLOCK ? report_holder(dir, path, diag)
+                              : diag_errno(diag, "cannot lock %s", path);
+    io_close(*fd);
+    *fd = -1;
     return rc;
 }
 

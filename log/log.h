@@ -28,6 +28,7 @@ enum isolation { READ_COMMITTED = 0, READ_UNCOMMITTED = 1 };
 
 struct log_options {
     bool must_exist;              /* false: a missing directory is created */
+    bool read_only;               /* changes no file of the directory, which must exist; see log_open */
     enum durability durability;
     int64_t segment_bytes;        /* default of topics; 0: 1 GiB */
     int64_t segment_ms;           /* default of topics; 0: 7 days */
@@ -41,12 +42,17 @@ struct log_options {
 
 /* Opens DIR: lock (ERR_BUSY names the pid), FORMAT (ERR_UNSUPPORTED for unknown bits), meta, tails, decided transactions
  * completed, undecided ones fenced and aborted, flush. A damaged partition is stopped (P9), reported by log_line and by
- * partition_status; the others work. */
+ * partition_status; the others work.
+ *
+ * Read-only: asked for, or because the directory cannot be written, or because the disk is so full that recovery fails (log_line
+ * says so). Nothing in the directory changes. What recovery would do is done in memory: a torn tail is not shown, an undecided
+ * transaction holds the last stable offset, a decided one counts. log_status is ERR_READ_ONLY with the reason, and so is every
+ * call that writes; reading and describing work. Readers may share a directory; a writer and readers exclude each other. */
 int log_open(const char *dir, const struct log_options *options, struct log **log, struct diag *diag);
 /* Clean stop: flushes, persists flushed ends, joins the flusher, frees everything. */
 void log_close(struct log *log);
 const char *log_dir(const struct log *log);
-/* 0, or the code of the failure that stopped the writer (a failed flush), with its text in diag. */
+/* 0, or the code of the failure that stopped the writer (a failed flush), or ERR_READ_ONLY; with its text in diag. */
 int log_status(struct log *log, struct diag *diag);
 
 /* ---- house-keeping ---- */

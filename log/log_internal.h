@@ -60,6 +60,8 @@ size_t edit_distance(const char *a, const char *b);
 /* Takes DIR/LOCK for this process. ERR_BUSY names the holder. */
 int lock_take(const char *dir, int *fd, struct diag *diag);
 void lock_release(int fd);
+/* For reading: shared with other readers, without writing to DIR. *fd is -1 when there is no LOCK to take. */
+int lock_take_shared(const char *dir, int *fd, struct diag *diag);
 /* Whether DIR is, or may become, a data directory: before anything is written into it. */
 int format_precheck(const char *dir, bool may_create, struct diag *diag);
 /* Reads or (may_create) writes DIR/FORMAT. */

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     DIR_LIMIT_BYTES = 3000, /* leaves room for the longest topic's files */
@@ -173,6 +174,47 @@ static int check_meta(const char *dir, const char *topics, struct diag *diag)
                              path, topics);
 }
 
+/* Whether everything that a writer touches first could be written; false with the reason. What is
+ * not there does not count. */
+static bool can_write(const char *dir, struct diag *why)
+{
+    static const char *const names[] = {"",      "/LOCK",          "/topics",
+                                        "/meta", "/meta/data.mdb", "/meta/lock.mdb"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[LOG_PATH_BYTES];
+        snprintf(path, sizeof path, "%s%s", dir, names[i]);
+        if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0 &&
+            (errno == EACCES || errno == EROFS || errno == EPERM)) {
+            diag_errno(why, "%s cannot be written", path);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* From here on nothing is written, and everybody who asks learns why. */
+static void set_read_only(struct log *log, const char *why)
+{
+    log->read_only = true;
+    diag_set(&log->stop_reason, ERR_READ_ONLY, "%s is open for reading only: %s", log->dir, why);
+    atomic_store(&log->status, ERR_READ_ONLY);
+}
+
+static int prepare_reading(struct log *log, struct diag *diag)
+{
+    char path[LOG_PATH_BYTES];
+    TRY(format_precheck(log->dir, false, diag));
+    TRY(lock_take_shared(log->dir, &log->lock_fd, diag));
+    TRY(format_check(log->dir, false, diag));
+    snprintf(path, sizeof path, "%s/topics", log->dir);
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return diag_set(diag, ERR_NOT_FOUND, "%s has no topics yet, and is open for reading only",
+                        log->dir);
+    TRY(check_meta(log->dir, path, diag));
+    snprintf(path, sizeof path, "%s/meta", log->dir);
+    return meta_open_read_only(path, &log->meta, diag);
+}
+
 static int prepare_directory(struct log *log, struct diag *diag)
 {
     char path[LOG_PATH_BYTES];
@@ -194,35 +236,62 @@ static int prepare_directory(struct log *log, struct diag *diag)
 
 static int open_all(struct log *log, struct diag *diag)
 {
-    TRY(prepare_directory(log, diag));
+    TRY(log->read_only ? prepare_reading(log, diag) : prepare_directory(log, diag));
     TRY(topics_load(log, diag));
     TRY(recover_partitions(log, diag));
     TRY(recover_transactions(log, diag));
+    if (log->read_only)
+        return 0;
     reserve_take(log);
     TRY(flusher_start(log, diag));
     return keeper_start(log, diag);
 }
 
-int log_open(const char *dir, const struct log_options *options, struct log **out,
-             struct diag *diag)
+static int open_as(const char *dir, const struct log_options *options, const char *read_only,
+                   struct log **out, struct diag *diag)
 {
-    *out = NULL;
-    if (dir == NULL || dir[0] == '\0' || strlen(dir) > DIR_LIMIT_BYTES)
-        return diag_set(diag, ERR_INVALID, "a data directory's path has 1 to %d bytes",
-                        DIR_LIMIT_BYTES);
     struct log *log = log_new(dir, options);
     if (log == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory to open %s", dir);
+    if (read_only != NULL)
+        set_read_only(log, read_only);
     int rc = flusher_init(log, diag);
     if (rc == 0)
         rc = open_all(log, diag);
     if (rc < 0) {
+        keeper_stop(log);
         flusher_stop(log);
         log_free(log);
         return rc;
     }
     *out = log;
     return 0;
+}
+
+int log_open(const char *dir, const struct log_options *options, struct log **out,
+             struct diag *diag)
+{
+    struct diag why = {0};
+    char format[LOG_PATH_BYTES];
+    *out = NULL;
+    if (dir == NULL || dir[0] == '\0' || strlen(dir) > DIR_LIMIT_BYTES)
+        return diag_set(diag, ERR_INVALID, "a data directory's path has 1 to %d bytes",
+                        DIR_LIMIT_BYTES);
+    if (options != NULL && options->read_only)
+        return open_as(dir, options, "asked for", out, diag);
+    snprintf(format, sizeof format, "%s/FORMAT", dir);
+    if (access(format, F_OK) == 0 && !can_write(dir, &why)) {
+        log_line('W', "%s; it is opened for reading only", why.text);
+        return open_as(dir, options, why.text, out, diag);
+    }
+    int rc = open_as(dir, options, NULL, out, &why);
+    if (rc == ERR_FULL) {
+        log_line('W', "%s; %s is opened for reading only", why.text, dir);
+        return open_as(dir, options, why.text, out, diag);
+    }
+    if (rc < 0 && diag != NULL)
+        *diag = why;
+    return rc;
 }
 
 /* ---- closing ---- */
@@ -248,7 +317,7 @@ static void tidy_partition(struct partition *partition)
 {
     struct segment *active = partition->active;
     struct diag diag;
-    if (active == NULL || partition_readable(partition, NULL) < 0)
+    if (active == NULL || partition->log->read_only || partition_readable(partition, NULL) < 0)
         return;
     if (log_status(partition->log, NULL) == 0 &&
         snapshot_take(partition, SNAPSHOT_CLOSE_BYTES, &diag) < 0)

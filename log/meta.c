@@ -53,6 +53,9 @@ static const char *const table_names[META_TABLE_COUNT] = {
 struct meta {
     MDB_env *env;
     MDB_dbi tables[META_TABLE_COUNT];
+    bool is_there[META_TABLE_COUNT]; /* a directory of an older version may lack some, and take none
+                                      */
+    bool read_only;
     pthread_rwlock_t resize_lock; /* shared: a transaction lives; exclusive: the map changes */
     char path[4096];
 };
@@ -71,11 +74,16 @@ static int report(const struct meta *meta, int lmdb_code, const char *what, stru
 static int open_tables(struct meta *meta, struct diag *diag)
 {
     MDB_txn *txn;
-    int code = mdb_txn_begin(meta->env, NULL, 0, &txn);
+    int code = mdb_txn_begin(meta->env, NULL, meta->read_only ? MDB_RDONLY : 0, &txn);
     if (code != 0)
         return report(meta, code, "open", diag);
-    for (int i = 0; code == 0 && i < META_TABLE_COUNT; i++)
-        code = mdb_dbi_open(txn, table_names[i], MDB_CREATE, &meta->tables[i]);
+    for (int i = 0; code == 0 && i < META_TABLE_COUNT; i++) {
+        code =
+            mdb_dbi_open(txn, table_names[i], meta->read_only ? 0 : MDB_CREATE, &meta->tables[i]);
+        meta->is_there[i] = code == 0;
+        if (meta->read_only && code == MDB_NOTFOUND)
+            code = 0;
+    }
     if (code == 0)
         code = mdb_txn_commit(txn);
     else
@@ -97,7 +105,8 @@ static int open_environment(struct meta *meta, size_t map_bytes, struct diag *di
     if (code == 0)
         code = mdb_env_set_mapsize(meta->env, map_bytes != 0 ? map_bytes : MAP_FIRST_BYTES);
     if (code == 0)
-        code = mdb_env_open(meta->env, meta->path, MDB_NOTLS, 0644);
+        code = mdb_env_open(meta->env, meta->path,
+                            MDB_NOTLS | (meta->read_only ? MDB_RDONLY | MDB_NOLOCK : 0), 0644);
     if (code == 0) {
         /* The map as stored may be larger than asked for: take over its size. */
         code = mdb_env_set_mapsize(meta->env, 0);
@@ -105,18 +114,20 @@ static int open_environment(struct meta *meta, size_t map_bytes, struct diag *di
     if (code != 0)
         return report(meta, code, "open", diag);
     int dead;
-    mdb_reader_check(meta->env, &dead); /* slots of processes that were killed */
+    if (!meta->read_only)
+        mdb_reader_check(meta->env, &dead); /* slots of processes that were killed */
     return open_tables(meta, diag);
 }
 
-int meta_open(const char *dir, size_t map_bytes, struct meta **out, struct diag *diag)
+static int open_meta(const char *dir, size_t map_bytes, bool read_only, struct meta **out,
+                     struct diag *diag)
 {
     *out = NULL;
-    TRY(io_mkdir(dir, diag));
     struct meta *meta = calloc(1, sizeof *meta);
     if (meta == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory to open %s", dir);
     pthread_rwlock_init(&meta->resize_lock, NULL);
+    meta->read_only = read_only;
     int rc = 0;
     if (strlen(dir) >= sizeof meta->path)
         rc = diag_set(diag, ERR_INVALID, "path too long: %s", dir);
@@ -124,7 +135,7 @@ int meta_open(const char *dir, size_t map_bytes, struct meta **out, struct diag 
         memcpy(meta->path, dir, strlen(dir) + 1);
     if (rc == 0)
         rc = open_environment(meta, map_bytes, diag);
-    if (rc == 0)
+    if (rc == 0 && !read_only)
         rc = io_fsync_dir(dir, diag); /* data.mdb itself must survive */
     if (rc < 0) {
         meta_close(meta);
@@ -132,6 +143,18 @@ int meta_open(const char *dir, size_t map_bytes, struct meta **out, struct diag 
     }
     *out = meta;
     return 0;
+}
+
+int meta_open(const char *dir, size_t map_bytes, struct meta **meta, struct diag *diag)
+{
+    *meta = NULL;
+    TRY(io_mkdir(dir, diag));
+    return open_meta(dir, map_bytes, false, meta, diag);
+}
+
+int meta_open_read_only(const char *dir, struct meta **meta, struct diag *diag)
+{
+    return open_meta(dir, 0, true, meta, diag);
 }
 
 void meta_close(struct meta *meta)
@@ -259,6 +282,8 @@ int meta_apply(struct meta *meta, const struct meta_batch *batch, struct diag *d
         return diag_set(diag, ERR_NOMEM, "no memory for a write to %s", meta->path);
     if (batch->count == 0)
         return 0;
+    if (meta->read_only)
+        return diag_set(diag, ERR_READ_ONLY, "%s is open for reading only", meta->path);
     for (;;) {
         pthread_rwlock_rdlock(&meta->resize_lock);
         int code = apply_all(meta, batch);
@@ -300,7 +325,7 @@ int meta_get(struct meta *meta, enum meta_table table, struct bytes key, struct 
              struct diag *diag)
 {
     buf_clear(value);
-    if (key.size == 0 || key.size > KEY_LIMIT_BYTES)
+    if (key.size == 0 || key.size > KEY_LIMIT_BYTES || !meta->is_there[table])
         return diag_set(diag, ERR_NOT_FOUND, "no such entry in table %s", table_names[table]);
     pthread_rwlock_rdlock(&meta->resize_lock);
     MDB_txn *txn = NULL;
@@ -355,6 +380,8 @@ static int scan_cursor(struct meta *meta, MDB_cursor *cursor, enum meta_table ta
 int meta_scan(struct meta *meta, enum meta_table table, struct bytes prefix, meta_scan_fn fn,
               void *context, struct diag *diag)
 {
+    if (!meta->is_there[table])
+        return 0;
     pthread_rwlock_rdlock(&meta->resize_lock);
     MDB_txn *txn = NULL;
     MDB_cursor *cursor = NULL;

@@ -36,6 +36,8 @@ struct meta;
 
 /* map_bytes 0: 64 MiB at first; the map doubles when it is full. */
 int meta_open(const char *dir, size_t map_bytes, struct meta **meta, struct diag *diag);
+/* For reading alone: changes no file, not even LMDB's own lock, so that the caller must keep writers out. meta_apply fails. */
+int meta_open_read_only(const char *dir, struct meta **meta, struct diag *diag);
 void meta_close(struct meta *meta);
 
 /* ---- writing ---- */

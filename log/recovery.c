@@ -186,7 +186,8 @@ static int finish_swap(struct partition *partition, struct segment_listing *list
             listing->bases[kept++] = listing->bases[i];
             continue;
         }
-        TRY(segment_remove_files(&named, diag));
+        if (!partition->log->read_only)
+            TRY(segment_remove_files(&named, diag));
         crash_point("recovery.swap");
     }
     listing->count = kept;
@@ -208,6 +209,8 @@ static int finish_swaps(struct partition *partition, struct segment_listing *lis
         swapped = true;
     }
     partition_directory(partition, directory);
+    if (partition->log->read_only)
+        return 0;
     if (listing->has_cleaned)
         TRY(swap_remove_cleaned(directory, diag));
     return swapped ? io_fsync_dir(directory, diag) : 0;
@@ -266,7 +269,8 @@ static int remove_purged(struct partition *partition, struct segment_listing *li
     size_t gone = 0;
     while (gone + 1 < listing->count && listing->bases[gone + 1] <= start) {
         struct segment named = {.partition = partition, .base_offset = listing->bases[gone]};
-        TRY(segment_remove_files(&named, diag));
+        if (!partition->log->read_only)
+            TRY(segment_remove_files(&named, diag));
         gone++;
     }
     if (gone > 0) {
@@ -402,14 +406,16 @@ static int judge_tail(struct tail *tail, struct diag *diag)
 static int cut_tail(struct tail *tail, struct diag *diag)
 {
     struct segment *segment = tail->segment;
+    bool read_only = segment->partition->log->read_only;
     char path[LOG_PATH_BYTES];
     segment_path(segment, "log", path);
     log_line('W',
              "%s: %" PRId64 " bytes after offset %" PRId64 " (byte %" PRId64
-             ") are no whole batch and are cut off: %s",
-             path, tail->size - tail->position, tail->offset - 1, tail->position, tail->why.text);
+             ") are no whole batch and are %s: %s",
+             path, tail->size - tail->position, tail->offset - 1, tail->position,
+             read_only ? "not shown" : "cut off", tail->why.text);
     atomic_store(&segment->size_bytes, tail->position);
-    return segment_cut(segment, diag);
+    return read_only ? 0 : segment_cut(segment, diag);
 }
 
 /* Walks one segment that meta has no closing record of. 1: stopped. */
@@ -462,13 +468,16 @@ static int finish_active(struct partition *partition, struct tail *tail, struct 
     segment->last_write_ms = written_ms(segment); /* before anything is cut */
     if (tail->position < tail->size)
         TRY(cut_tail(tail, diag));
-    TRY(index_settle(segment, diag));
+    if (!partition->log->read_only)
+        TRY(index_settle(segment, diag));
     segment->created_ms = segment->base_offset == partition->flushed.segment_base
                               ? partition->flushed.segment_created_ms
                               : clock_wall_ms();
     atomic_store(&segment->flushed_bytes,
                  tail->flushed_bytes < tail->position ? tail->flushed_bytes : tail->position);
     partition->active = segment;
+    if (partition->log->read_only)
+        return 0;
     if (tail->position != tail->flushed_bytes || tail->size != tail->position ||
         segment->base_offset != partition->flushed.segment_base) {
         partition->directory_dirty = true;
@@ -525,8 +534,10 @@ static int drop_empty_rolls(struct partition *partition, struct segment_listing 
         char path[LOG_PATH_BYTES];
         struct segment named = {.partition = partition, .base_offset = base};
         segment_path(&named, "log", path);
-        log_line('W', "%s: holds no batch, and no segment ends before it; removed", path);
-        TRY(segment_remove_files(&named, diag));
+        if (!partition->log->read_only) {
+            log_line('W', "%s: holds no batch, and no segment ends before it; removed", path);
+            TRY(segment_remove_files(&named, diag));
+        }
         partition->directory_dirty = true;
         listing->count--;
     }
@@ -582,7 +593,7 @@ static int recover_directory(struct partition *partition, struct segment_listing
     int64_t flushed_end = partition->flushed.flushed_end;
     int rc = recovery_list(partition, directory, listing, diag);
     if (rc == ERR_NOT_FOUND && flushed_end == 0)
-        return io_mkdir(directory, diag);
+        return partition->log->read_only ? 0 : io_mkdir(directory, diag);
     if (rc == ERR_NOT_FOUND)
         return stop_at(partition, partition->flushed.segment_base, "the directory is missing");
     TRY(rc);
@@ -626,9 +637,14 @@ static int recover_partition(struct partition *partition, struct diag *diag)
             *diag = why;
         return rc;
     }
+    if (rc == 0) {
+        /* Who may not flush shows what is whole, as the next writer would after its flush. */
+        atomic_store(&partition->flushed_end, partition->log->read_only
+                                                  ? atomic_load(&partition->end_offset)
+                                                  : partition->flushed.flushed_end);
+        return partition->log->read_only ? 0 : recover_producers(partition, diag);
+    }
     atomic_store(&partition->flushed_end, partition->flushed.flushed_end);
-    if (rc == 0)
-        return recover_producers(partition, diag);
     atomic_store(&partition->end_offset, partition->flushed.flushed_end);
     return 0;
 }
@@ -644,8 +660,8 @@ int recover_partitions(struct log *log, struct diag *diag)
     for (size_t t = 0; rc == 0 && t < log->topic_count; t++)
         for (int32_t i = 0; i < log->topics[t]->partition_count; i++)
             put_swapped(log->topics[t]->partitions[i], &loader.cleanup);
-    if (rc == 0)
-        rc = log_meta_apply(log, &loader.cleanup, diag);
+    if (rc == 0 && !log->read_only)
+        rc = log_meta_apply_cleanup(log, &loader.cleanup, diag);
     meta_batch_deinit(&loader.cleanup);
     return rc;
 }

@@ -13,6 +13,9 @@
  * A crash anywhere in between leaves meta as it was, and the markers written so far are found by
  * the next attempt.
  *
+ * A log that is open for reading only does steps 1 and 2 in memory: nothing is appended, undecided
+ * transactions stay open and hold the last stable offset.
+ *
  * A stopped partition is left out, and what meta says about it stays there: the decision is not
  * forgotten while its partition waits for repair. Runs before any other thread exists. */
 #include "log/log_internal.h"
@@ -134,6 +137,26 @@ static int look_for_marker(void *context, const struct batch_header *header)
     return search->found ? 1 : 0;
 }
 
+/* The reserve is for this: what was decided must be carried out, on a full disk too. */
+static int append_marker(struct partition *partition, bool commit, int64_t producer_id,
+                         int16_t epoch, int64_t *offset, struct diag *diag)
+{
+    int rc = partition_append_marker(partition, commit, producer_id, epoch, offset, diag);
+    if (rc == ERR_FULL && reserve_release(partition->log))
+        rc = partition_append_marker(partition, commit, producer_id, epoch, offset, diag);
+    return rc;
+}
+
+/* Read-only: a commit counts without its marker; what was aborted is left out from memory. */
+static int hide_aborted(struct partition *partition, const struct meta_decision *decision,
+                        const struct meta_decision_part *part, struct diag *diag)
+{
+    struct aborted aborted = {decision->producer_id, part->first_offset, part->end_offset - 1};
+    if (!decision->commit && partition_add_aborted(partition, &aborted) < 0)
+        return diag_set(diag, ERR_NOMEM, "no memory for an aborted transaction");
+    return 1;
+}
+
 /* 1: done; 0: the decision must stay. */
 static int complete_part(struct recovery *recovery, const struct meta_decision *decision,
                          const struct meta_decision_part *part, struct diag *diag)
@@ -162,9 +185,11 @@ static int complete_part(struct recovery *recovery, const struct meta_decision *
     TRY(rc);
     if (search.found)
         return 1;
+    if (recovery->log->read_only)
+        return hide_aborted(partition, decision, part, diag);
     int64_t offset;
-    TRY(partition_append_marker(partition, decision->commit, decision->producer_id, decision->epoch,
-                                &offset, diag));
+    TRY(append_marker(partition, decision->commit, decision->producer_id, decision->epoch, &offset,
+                      diag));
     recovery->completed++;
     crash_point("recovery.marker");
     return 1;
@@ -280,10 +305,14 @@ static int abort_part(struct recovery *recovery, const struct meta_participants 
     if (rc == ERR_CORRUPT)
         return 2;
     TRY(rc);
+    if (search.first_offset >= 0 && recovery->log->read_only) {
+        if (partition_open_txn(partition, search.producer_id, search.first_offset) < 0)
+            return diag_set(diag, ERR_NOMEM, "no memory for a transaction");
+        return 1;
+    }
     if (search.first_offset >= 0) {
         int64_t marker;
-        TRY(partition_append_marker(partition, false, search.producer_id, search.epoch, &marker,
-                                    diag));
+        TRY(append_marker(partition, false, search.producer_id, search.epoch, &marker, diag));
         put_range(&search, marker);
         recovery->aborted++;
         crash_point("recovery.abort");
@@ -359,12 +388,14 @@ static int recover(struct recovery *recovery, struct diag *diag)
     crash_point("recovery.begin");
     TRY(complete_decisions(recovery, diag));
     TRY(abort_undecided(recovery, diag));
+    if (log->read_only)
+        return 0;
     TRY(flusher_flush_all(log, diag));
     crash_point("recovery.flushed");
     if (recovery->fenced.size > 0)
         TRY(meta_scan(log->meta, META_PRODUCERS, bytes_of(NULL, 0), fence_one, recovery, diag));
     put_flushed_ends(recovery);
-    TRY(log_meta_apply(log, &recovery->batch, diag));
+    TRY(log_meta_apply_cleanup(log, &recovery->batch, diag));
     crash_point("recovery.done");
     log->flusher.next_sequence = recovery->last_sequence + 1;
     if (recovery->completed > 0 || recovery->aborted > 0)

@@ -51,6 +51,8 @@ struct segment *segment_new(struct partition *partition, int64_t base_offset)
         return NULL;
     }
     segment->index->last_time_ms = INT64_MIN;
+    segment->index->broken =
+        partition->log->read_only; /* entries that cannot be written are left out */
     segment->partition = partition;
     segment->base_offset = base_offset;
     segment->end_offset = -1;

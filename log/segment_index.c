@@ -342,7 +342,7 @@ int64_t index_find_offset(struct segment *segment, const struct segment_index *t
         bool found = search_entries(segment, tail, offset - segment->base_offset, &entry);
         if (found && entry_holds(segment, &entry, limit, &header))
             return entry.position;
-        if (atomic_load(&segment->replaced))
+        if (atomic_load(&segment->replaced) || segment->partition->log->read_only)
             break; /* the files belong to the segment that took its place */
         bool is_small = limit < 4 * INDEX_INTERVAL_BYTES;
         if (tail != NULL || attempt == 1 || (!found && (is_small || !is_missing(segment))) ||

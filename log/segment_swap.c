@@ -113,6 +113,11 @@ int swap_recover(struct segment *segment, struct diag *diag)
     } else if (errno != ENOENT) {
         return diag_errno(diag, "cannot stat %s", path);
     }
+    if (segment->partition->log->read_only) {
+        cleaned_path(segment, "log", path);
+        segment->is_cleaned = stat(path, &info) == 0; /* it is read under that name */
+        return 0;
+    }
     for (int i = 0; i < SUFFIX_COUNT; i++) {
         cleaned_path(segment, suffixes[i], path);
         if (stat(path, &info) == 0)

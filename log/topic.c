@@ -232,7 +232,8 @@ int topic_write_record(struct topic *topic, enum meta_topic_state state, struct 
     meta_batch_init(&batch);
     int rc = put_record(topic, state, &batch, diag);
     if (rc == 0)
-        rc = log_meta_apply(topic->log, &batch, diag);
+        rc = state == META_TOPIC_DELETING ? log_meta_apply_cleanup(topic->log, &batch, diag)
+                                          : log_meta_apply(topic->log, &batch, diag);
     meta_batch_deinit(&batch);
     return rc;
 }
@@ -396,7 +397,10 @@ static int rename_directories(struct topic *topic, struct diag *diag)
         struct stat info;
         if (stat(from, &info) != 0 && errno == ENOENT)
             continue; /* a deletion that a crash interrupted got this far */
-        TRY(io_rename(from, to, diag));
+        int rc = io_rename(from, to, diag);
+        if (rc == ERR_FULL && reserve_release(topic->log)) /* a longer name in a full directory */
+            rc = io_rename(from, to, diag);
+        TRY(rc);
         crash_point("topic.delete.renamed");
     }
     topics_directory(topic->log, from);
@@ -435,7 +439,7 @@ static int remove_records(struct topic *topic, struct diag *diag)
         rc = group_collect_topic_deletes(log, &topic->id, &batch, diag);
     if (rc == 0) {
         meta_delete_topic(&batch, topic->name);
-        rc = log_meta_apply(log, &batch, diag);
+        rc = log_meta_apply_cleanup(log, &batch, diag);
     }
     meta_batch_deinit(&batch);
     return rc;
@@ -593,6 +597,8 @@ static int load_one(void *context, struct bytes key, struct bytes value, struct 
 
 static int finish_deletions(struct log *log, struct diag *diag)
 {
+    if (log->read_only)
+        return 0; /* they are in no list */
     while (log->deleted_topics != NULL) {
         struct topic *topic = log->deleted_topics;
         int rc = rename_directories(topic, diag);
@@ -638,7 +644,7 @@ static int sweep_directory(struct log *log, struct diag *diag)
         if (snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) >= (int)sizeof path)
             continue;
         if (length > suffix && strcmp(entry->d_name + length - suffix, DELETED_SUFFIX) == 0)
-            rc = io_remove_tree(path, diag);
+            rc = log->read_only ? 0 : io_remove_tree(path, diag);
         else
             log_line('W', "%s belongs to no topic; it is left alone", path);
     }
