@@ -1,12 +1,13 @@
 /* log_internal.h: what the files of log/ share with each other, and nobody else sees.
  *
  * Lock order (take from top to bottom, never upwards; README.md says what each protects):
- *   keeper.pass_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.snapshot_mutex → partition.mutex
- *   → partition.list_mutex → flusher.mutex → fd_cache.mutex; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
- * No partition lock but purge_mutex and snapshot_mutex (and the keeper's pass_mutex) is held over an fdatasync or over a write to meta. */
+ *   keeper.pass_mutex → log.groups_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.snapshot_mutex → partition.mutex
+ *   → partition.list_mutex → flusher.mutex → fd_cache.mutex → the coordinator's; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
+ * No partition lock but purge_mutex and snapshot_mutex (and the keeper's pass_mutex, groups_mutex) is held over an fdatasync or over a write to meta. */
 #ifndef WEIR_LOG_LOG_INTERNAL_H
 #define WEIR_LOG_LOG_INTERNAL_H
 
+#include "log/coordinator.h"
 #include "log/log.h"
 #include "log/meta.h"
 
@@ -378,6 +379,14 @@ void admit_done(struct admission *admission);
  * *base_offset on. */
 int partition_append_admitted(struct partition *partition, struct admission *admission, int64_t *base_offset, struct diag *diag);
 
+/* group.c */
+int group_name_check(const char *group, struct diag *diag);
+/* coordinator_options.load: what is stored of a group. */
+int groups_load(void *log, const char *group, struct group_stored *stored);
+/* Stores generations and emptiness that changed. Nobody waits for it: a failure is tried again with the next change or pass of the keeper. */
+int groups_store(struct log *log, struct diag *diag);
+/* Runs fn between the start and the end of a standalone write of the group's offsets: ERR_MEMBER while it has members. groups_mutex is held. */
+int group_standalone(struct log *log, const char *group, int (*fn)(void *context, struct diag *diag), void *context, struct diag *diag);
 /* group.c: resolves topics and adds the puts to batch. ERR_NOT_FOUND, ERR_INVALID. */
 int group_collect(struct log *log, const char *group, const struct group_offset *offsets, size_t count, struct meta_batch *batch,
                   struct diag *diag);
@@ -673,6 +682,8 @@ struct log {
     size_t topic_count, topic_capacity;
     struct topic *deleted_topics;
 
+    struct coordinator *coordinator; /* members of groups; locks itself, after every lock but those of LMDB */
+    pthread_mutex_t groups_mutex; /* writers of offsets and groups' records; held over a meta write */
     pthread_mutex_t open_mutex;   /* one producer_open at a time; taken before all others */
     pthread_mutex_t producers_mutex;
     struct producer *producers;
