@@ -256,6 +256,7 @@ struct topic {
     _Atomic double min_cleanable_dirty_ratio;
     atomic_int compression;
     atomic_bool log_append_time, deletes, compacted, internal;
+    _Atomic int64_t seen_ms;       /* the clock when a batch was admitted last; 0: none yet */
     struct partition **partitions; /* like partition_count: log.topics_mutex, since growth replaces the array */
     struct partition ***outgrown;  /* arrays of before; kept until the topic is freed, for whoever still walks one */
     int32_t outgrown_count;
