@@ -67,6 +67,7 @@ void partition_free(struct partition *partition)
 {
     if (partition == NULL)
         return;
+    swap_forget(partition);
     for (int32_t i = 0; i < partition->segment_count; i++)
         segment_free(partition->segments[i]);
     free(partition->segments);
