@@ -88,6 +88,14 @@ static int64_t topic_number(struct produce *p, const char *key, int64_t fallback
     return number;
 }
 
+/* Whether the log gives records their time, so that nobody minds what the lines say. */
+static bool topic_stamps(struct produce *p)
+{
+    char text[64];
+    return topic_config_get(p->log, p->topic, "message.timestamp.type", text, sizeof text) == 0 &&
+           strcmp(text, "LogAppendTime") == 0;
+}
+
 /* Creates the topic or adjusts what its configuration says about its keys. asked: 0 when
  * --partitions was not given. */
 static int prepare_topic(struct produce *p, int32_t asked, struct diag *diag)
@@ -226,6 +234,12 @@ static int send_line(struct produce *p, uint32_t index, const struct line_fields
     return 0;
 }
 
+static int64_t latest_timestamp(const struct produce *p)
+{
+    int64_t now = clock_wall_ms();
+    return p->future_ms > INT64_MAX - now ? INT64_MAX : now + p->future_ms;
+}
+
 /* How far the batch's lines can be taken: keys split, fields read. The number of good lines; diag
  * is about the next. */
 static int read_lines(struct produce *p, struct diag *diag)
@@ -240,8 +254,8 @@ static int read_lines(struct produce *p, struct diag *diag)
             p->read[i] = (struct line_fields){.timestamp_ms = INT64_MIN};
     } else {
         struct diag field_diag = {0};
-        int code = field_reader_read(p->fields, p->lines, good, clock_wall_ms() + p->future_ms,
-                                     p->read, &field_diag);
+        int code =
+            field_reader_read(p->fields, p->lines, good, latest_timestamp(p), p->read, &field_diag);
         if (code < (int)good && diag != NULL)
             *diag = field_diag;
         TRY(code);
@@ -399,7 +413,8 @@ static int produce_open(struct produce *p, const struct cli *cli, int32_t partit
     if (code < 0)
         return failed(code, &diag);
     int64_t max_message = topic_number(p, "max.message.bytes", 100 << 20);
-    p->future_ms = topic_number(p, "message.timestamp.after.max.ms", 3600 * 1000);
+    p->future_ms = topic_stamps(p) ? INT64_MAX
+                                   : topic_number(p, "message.timestamp.after.max.ms", 3600 * 1000);
     p->max_record_bytes =
         max_message > RECORD_OVERHEAD_BYTES ? max_message - RECORD_OVERHEAD_BYTES : 0;
     /* A whole batch must fit into max.message.bytes too: the log would refuse it with all its
