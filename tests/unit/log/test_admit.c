@@ -247,6 +247,32 @@ static void test_codec_that_does_not_shrink(void **state)
     end(&s);
 }
 
+/* Batches far larger and far smaller than those before them, through the memory of one thread. */
+static void test_large_and_small_in_turn(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct diag diag;
+    size_t size;
+    enum { LARGE_BYTES = 9 << 20 };
+    struct config_entry config = {"compression.type", "gzip"};
+    char *text = malloc(LARGE_BYTES + 1);
+    assert_non_null(text);
+    memset(text, 'x', LARGE_BYTES);
+    text[LARGE_BYTES] = '\0';
+    begin(&s, false, &config, 1);
+    for (int i = 0; i < 4; i++) {
+        const struct expected record = {"k", i % 2 == 0 ? text : "v", clock_wall_ms(), 1};
+        uint8_t *batch = build(&record, 1, i < 2 ? CODEC_NONE : CODEC_LZ4, &size);
+        assert_int_equal(append(&s, batch, size, &diag), 0);
+        struct batch_header header = check_stored(&s, i, &record, 1, false);
+        assert_true(header.size_bytes < 100000);
+        free(batch);
+    }
+    free(text);
+    end(&s);
+}
+
 /* max.message.bytes counts what is stored. */
 static void test_size_limit(void **state)
 {
@@ -644,6 +670,7 @@ int main(void)
         cmocka_unit_test(test_codecs),
         cmocka_unit_test(test_codecs_in_a_transaction),
         cmocka_unit_test(test_codec_that_does_not_shrink),
+        cmocka_unit_test(test_large_and_small_in_turn),
         cmocka_unit_test(test_size_limit),
         cmocka_unit_test(test_time_limits),
         cmocka_unit_test(test_time_limits_to_the_millisecond),
