@@ -68,8 +68,8 @@ static int append_markers(struct producer *producer, bool commit)
             part->marker_offset = NO_MARKER_EVER;
             continue;
         }
-        int rc = partition_append_marker(part->partition, commit, producer->id, producer->epoch,
-                                         &part->marker_offset, &diag);
+        int rc = partition_append_marker(part->partition, commit, producer->id,
+                                         producer->marker_epoch, &part->marker_offset, &diag);
         crash_point(commit ? "marker.commit" : "marker.abort");
         if (rc < 0) {
             part->marker_offset = NO_MARKER_YET;
@@ -159,6 +159,19 @@ static void renew_participants(struct producer *producer, struct meta_batch *bat
     free(list);
 }
 
+/* How it ends, for producers that may ask after a crash; unless a newer epoch has the record now.
+ */
+static void collect_outcome(struct round *round, struct producer *producer,
+                            enum txn_outcome outcome)
+{
+    pthread_mutex_lock(&producer->mutex);
+    if (producer->keeps_outcome && !producer->fenced) {
+        producer_put_outcome(producer, outcome, &round->batch);
+        round->decides = true;
+    }
+    pthread_mutex_unlock(&producer->mutex);
+}
+
 static void collect_commit(struct round *round, struct producer *producer)
 {
     struct meta_decision_part *parts =
@@ -221,8 +234,10 @@ void decide_collect(struct round *round)
             p->failure = ERR_FENCED; /* its abort is the next round's */
         } else if (p->wants_commit) {
             collect_commit(round, p);
+            collect_outcome(round, p, TXN_OUTCOME_COMMITTED);
         } else {
             collect_abort(round, p);
+            collect_outcome(round, p, TXN_OUTCOME_ABORTED);
         }
     }
 }
@@ -238,7 +253,10 @@ static void release_request(struct producer *producer, int code)
     for (uint32_t i = 0; i < producer->participant_count; i++) {
         producer->participants[i].first_offset = -1;
         producer->participants[i].marker_offset = NO_MARKER_YET;
+        producer->participants[i].is_named = false;
     }
+    producer->outcome =
+        producer->wants_commit && code == 0 ? TXN_OUTCOME_COMMITTED : TXN_OUTCOME_ABORTED;
     meta_batch_clear(&producer->offsets);
     producer->decided = false;
     producer->state = TXN_NONE;

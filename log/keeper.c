@@ -92,9 +92,22 @@ static void keep_partition(struct pass *pass, struct partition *partition)
     note_failure(pass, partition, snapshot_take(partition, SNAPSHOT_BYTES, &why), &why);
     note_failure(pass, partition, retain_partition(partition, pass->now_ms, pass->report, &why),
                  &why);
-    note_failure(pass, partition,
-                 compact_partition(partition, pass->now_ms, pass->forced, pass->report, &why),
-                 &why);
+}
+
+/* Failures are told, and keep nothing else from being done. */
+static int keep_producers(struct pass *pass)
+{
+    struct diag why = {0};
+    int rc = producers_check_timeouts(pass->log, pass->now_ms, &why);
+    if (rc == 0)
+        rc = producers_forget_idle(pass->log, pass->now_ms, &why);
+    if (rc == 0)
+        return 0;
+    log_line('W', "keeping producers in order: %s", why.text);
+    pass->failure = rc;
+    if (pass->diag != NULL)
+        *pass->diag = why;
+    return log_status(pass->log, NULL);
 }
 
 static int run_pass(struct pass *pass, const char *topic)
@@ -108,8 +121,10 @@ static int run_pass(struct pass *pass, const char *topic)
         pass->report = &ignored;
     if (pass->now_ms == 0)
         pass->now_ms = clock_wall_ms();
-    pthread_mutex_lock(&log->keeper.pass_mutex);
     int rc = log_status(log, pass->diag);
+    if (rc == 0 && topic == NULL)
+        rc = keep_producers(pass);
+    pthread_mutex_lock(&log->keeper.pass_mutex);
     if (rc == 0)
         rc = log_partitions(log, topic, &partitions, &count, pass->diag);
     if (rc == 0) {
@@ -142,7 +157,9 @@ int topic_clean(struct log *log, const char *name, int64_t now_ms, struct keeper
 /* What has deadlines of a second; the clock is the wall's. */
 static void tick(struct log *log)
 {
-    (void)log;
+    struct diag diag;
+    if (producers_check_timeouts(log, clock_wall_ms(), &diag) < 0 && log_status(log, NULL) == 0)
+        log_line('W', "a transaction's timeout: %s", diag.text);
 }
 
 /* Until the next tick, or until somebody wakes it. */

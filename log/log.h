@@ -286,6 +286,29 @@ void partition_keep_tombstones(struct partition *partition, int64_t from_offset)
  * of the older epoch is aborted. transactional_id NULL: an id of its own, never transactional. */
 int producer_open(struct log *log, const char *transactional_id, struct producer **producer, struct diag *diag);
 void producer_close(struct producer *producer);   /* aborts an open transaction */
+/* A transaction that is open longer than timeout_ms (0: no limit, the default) is aborted by the log within about a second, by the clock of this
+ * machine, and the epoch goes up durably: the handle answers ERR_FENCED from then on. Needs the keeper, or log_keep_house. ERR_INVALID. */
+int producer_set_timeout(struct producer *producer, int32_t timeout_ms, struct diag *diag);
+
+/* For producers that outlive this process, on the other end of a connection. From producer_keep_outcome on (between transactions: else ERR_STATE) it is
+ * durable whether a transaction of this epoch is open, and how the last one ended: one more write to meta when a transaction begins. Then a
+ * commit whose answer was lost can be answered (producer_outcome, or producer_lookup without a handle), and after a restart the
+ * producer goes on with its epoch: producer_resume. A transaction that a crash, or log_close, finds open is aborted and raises the epoch. */
+enum txn_outcome { TXN_OUTCOME_NONE, TXN_OUTCOME_OPEN, TXN_OUTCOME_COMMITTED, TXN_OUTCOME_ABORTED };
+struct producer_record {
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t timeout_ms;
+    enum txn_outcome outcome;  /* NONE: no transaction in this epoch yet, or the producer did not ask for it to be kept */
+    int64_t updated_ms;
+};
+int producer_keep_outcome(struct producer *producer, struct diag *diag);
+enum txn_outcome producer_outcome(struct producer *producer);
+/* What is durable. ERR_NOT_FOUND: the id is not known; ids are forgotten when they had no handle and wrote nothing for 7 days. */
+int producer_lookup(struct log *log, const char *transactional_id, struct producer_record *record, struct diag *diag);
+/* A handle with the id and epoch that meta has, and the timeout; no new epoch. ERR_FENCED when meta has others, ERR_BUSY when there is a handle. */
+int producer_resume(struct log *log, const char *transactional_id, int64_t producer_id, int16_t epoch, struct producer **producer,
+                    struct diag *diag);
 int64_t producer_id(const struct producer *producer);
 int16_t producer_epoch(const struct producer *producer);
 
@@ -297,6 +320,12 @@ int txn_begin(struct producer *producer, struct diag *diag);
 int txn_participate(struct producer *producer, struct partition *const *partitions, size_t count, struct diag *diag);
 /* Appends a finished batch as part of the open transaction, admitted as partition_append does (producer fields patched, CRC recomputed). ERR_FENCED, ERR_STATE. */
 int txn_append(struct producer *producer, struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset, struct diag *diag);
+/* Appends a batch that a producer elsewhere made for the open transaction, as it is: transactional, with its own producer id, epoch and sequence.
+ * ERR_FENCED: not the id and epoch of this handle. ERR_STATE: no transaction is open, or txn_participate did not name the partition since it was
+ * begun: so a batch of an ended transaction that comes late is not taken for one of the next. ERR_SEQUENCE, and 0 with the first offset for a
+ * batch that is sent again: as partition_append. */
+int txn_append_numbered(struct producer *producer, struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset,
+                        struct diag *diag);
 struct group_offset {
     char topic[250];
     int32_t partition;

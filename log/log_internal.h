@@ -1,13 +1,12 @@
 /* log_internal.h: what the files of log/ share with each other, and nobody else sees.
  *
  * Lock order (take from top to bottom, never upwards; README.md says what each protects):
- *   keeper.pass_mutex → log.groups_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.snapshot_mutex → partition.mutex
- *   → partition.list_mutex → flusher.mutex → fd_cache.mutex → the coordinator's; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
- * No partition lock but purge_mutex and snapshot_mutex (and the keeper's pass_mutex, groups_mutex) is held over an fdatasync or over a write to meta. */
+ *   keeper.pass_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.snapshot_mutex → partition.mutex
+ *   → partition.list_mutex → flusher.mutex → fd_cache.mutex; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
+ * No partition lock but purge_mutex and snapshot_mutex (and the keeper's pass_mutex) is held over an fdatasync or over a write to meta. */
 #ifndef WEIR_LOG_LOG_INTERNAL_H
 #define WEIR_LOG_LOG_INTERNAL_H
 
-#include "log/coordinator.h"
 #include "log/log.h"
 #include "log/meta.h"
 
@@ -156,16 +155,6 @@ void index_close(struct segment *segment);
 int64_t index_find_offset(struct segment *segment, const struct segment_index *tail, int64_t offset);
 /* An offset such that no record before it has a timestamp ≥ timestamp_ms. */
 int64_t index_find_time(struct segment *segment, const struct segment_index *tail, int64_t timestamp_ms);
-/* Both indexes of a segment that is written or read from its first batch to its last. */
-struct index_builder {
-    struct buf entries, times;           /* what the files hold; taken out by whoever writes them */
-    int64_t base_offset, since, largest_ms, largest_offset, last_time_ms;
-};
-void index_builder_init(struct index_builder *builder, int64_t base_offset);
-void index_builder_deinit(struct index_builder *builder);
-void index_builder_note(struct index_builder *builder, const struct batch_header *header, int64_t position);
-/* After the last batch: the last time entry. ERR_NOMEM when any entry was lost. */
-int index_builder_end(struct index_builder *builder);
 /* Recovery: loads the index files of the active segment and keeps the entries that agree with the file up to limit_bytes; gives
  * a batch position at or before limit_bytes - RECHECK_BYTES to start checking from, with the offset expected there. The index
  * memory is then as it was when that batch was noted last, and entries after it are forgotten (but see index_settle). */
@@ -246,7 +235,8 @@ int snapshot_begin(struct partition *partition, struct diag *diag);
 int snapshot_take(struct partition *partition, int64_t after_bytes, struct diag *diag);
 /* Makes one when the newest lies below offset. */
 int snapshot_before_purge(struct partition *partition, int64_t offset, struct diag *diag);
-/* Opening: loads the newest snapshot and reads the headers that follow. Also after the end of a partition was cut off, while nobody appends. */
+/* Opening: loads the newest snapshot and reads the headers that follow. Also after the end of a partition was cut off, while nobody appends. A log that
+ * is read only keeps the snapshots that cannot be used. */
 int recover_producers(struct partition *partition, struct diag *diag);
 
 /* ---- topics and partitions ---- */
@@ -266,7 +256,6 @@ struct topic {
     _Atomic double min_cleanable_dirty_ratio;
     atomic_int compression;
     atomic_bool log_append_time, deletes, compacted, internal;
-    _Atomic int64_t seen_ms;       /* the clock when a batch was admitted last; 0: none yet */
     struct partition **partitions; /* like partition_count: log.topics_mutex, since growth replaces the array */
     struct partition ***outgrown;  /* arrays of before; kept until the topic is freed, for whoever still walks one */
     int32_t outgrown_count;
@@ -314,8 +303,6 @@ struct partition {
 
     struct meta_cleaned cleaned;   /* purge_mutex */
     int64_t tombstones_needed;     /* from this offset on; INT64_MAX: none. purge_mutex */
-    struct segment_swap *pending_swap; /* recorded in meta, and not in the directory yet; purge_mutex */
-    bool swap_stuck;               /* what a swap did is not known to be durable: no more of them; purge_mutex */
     _Atomic int64_t tombstone_horizon;
 
     _Atomic int64_t start_offset, end_offset, flushed_end, first_undecided;
@@ -358,10 +345,6 @@ int partition_append_locked(struct partition *partition, uint8_t *batch, const s
                             int64_t *base_offset, struct diag *diag);
 int partition_append_marker(struct partition *partition, bool commit, int64_t producer_id, int16_t epoch, int64_t *offset,
                             struct diag *diag); /* takes the mutex */
-/* Says where a segment is damaged, stops its partition, returns ERR_CORRUPT (a deleted topic's: ERR_NOT_FOUND). */
-int segment_damaged(struct segment *segment, int64_t position, const char *why, struct diag *diag);
-/* Those that overlap [from, to), sorted by first offset, into fetch. ERR_NOMEM. */
-int partition_collect_aborted(struct partition *partition, int64_t from, int64_t to, struct fetch *fetch);
 int partition_open_txn(struct partition *partition, int64_t producer_id, int64_t first_offset);  /* mutex held */
 void partition_close_txn(struct partition *partition, int64_t producer_id);                      /* mutex held */
 int partition_add_aborted(struct partition *partition, const struct aborted *aborted);           /* list_mutex held */
@@ -396,14 +379,6 @@ void admit_done(struct admission *admission);
  * *base_offset on. */
 int partition_append_admitted(struct partition *partition, struct admission *admission, int64_t *base_offset, struct diag *diag);
 
-/* group.c */
-int group_name_check(const char *group, struct diag *diag);
-/* coordinator_options.load: what is stored of a group. */
-int groups_load(void *log, const char *group, struct group_stored *stored);
-/* Stores generations and emptiness that changed. Nobody waits for it: a failure is tried again with the next change or pass of the keeper. */
-int groups_store(struct log *log, struct diag *diag);
-/* Runs fn between the start and the end of a standalone write of the group's offsets: ERR_MEMBER while it has members. groups_mutex is held. */
-int group_standalone(struct log *log, const char *group, int (*fn)(void *context, struct diag *diag), void *context, struct diag *diag);
 /* group.c: resolves topics and adds the puts to batch. ERR_NOT_FOUND, ERR_INVALID. */
 int group_collect(struct log *log, const char *group, const struct group_offset *offsets, size_t count, struct meta_batch *batch,
                   struct diag *diag);
@@ -451,18 +426,7 @@ struct partition_listing {
 int partition_listing_read(const char *directory, struct partition_listing *listing, struct diag *diag);
 void partition_listing_deinit(struct partition_listing *listing);
 
-/* ---- compact.c ---- */
-/* Compacts a partition when that is due (forced: whatever there is to do). 0, also when there is nothing to do or the partition changed
- * meanwhile; ERR_STOPPED: the log is being closed. */
-int compact_partition(struct partition *partition, int64_t now_ms, bool forced, struct keeper_report *report, struct diag *diag);
-
 /* ---- segment_swap.c ---- */
-struct segment_swap;
-/* Finishes a swap that could not be finished when it was made; purge_mutex held. Who changes the list of closed segments calls this first: as
- * long as it fails, meta and the directory disagree. */
-int swap_settle(struct partition *partition, struct diag *diag);
-/* At log_close: a swap that is still pending is recovery's. */
-void swap_forget(struct partition *partition);
 /* Whether a file is one that a compaction was writing. */
 bool swap_is_cleaned_name(const char *name);
 /* Recovery: finishes the renames of a segment whose record says META_SEGMENT_SWAPPING. ERR_CORRUPT: its file is not what was
@@ -476,6 +440,7 @@ struct segment_listing {
     int64_t *bases;   /* of .log files, ascending; the caller frees it */
     size_t count, capacity;
     bool has_cleaned; /* a compaction left a file of its own */
+    bool has_snapshot;
 };
 /* Lists a partition's directory, removes what an interrupted removal left, names what is foreign. ERR_NOT_FOUND: there is none. */
 int recovery_list(struct partition *partition, const char *directory, struct segment_listing *listing, struct diag *diag);
@@ -541,6 +506,7 @@ struct participant {
     int64_t marker_offset; /* -1: not appended yet; -2: cannot be (partition deleted or stopped) */
     int64_t lower_bound;
     int32_t next_sequence;
+    bool is_named;         /* by txn_participate, since the transaction began */
 };
 struct producer {
     struct log *log;
@@ -550,6 +516,11 @@ struct producer {
     pthread_mutex_t mutex;
     pthread_cond_t quiet;   /* state left TXN_DECIDING, or the request was answered */
     enum txn_state state;
+    int16_t marker_epoch;   /* of its markers: higher than epoch when the log aborted in its stead */
+    bool keeps_outcome;     /* mutex, as the next four */
+    enum txn_outcome outcome; /* of the last transaction */
+    int32_t timeout_ms, timed_out_ms; /* 0: none; it was not */
+    int64_t began_ms;       /* the open transaction; wall clock */
     atomic_bool fenced, closed;
     _Atomic int32_t references; /* the handle, the flusher, openers that fence it; reaches 0 under log.producers_mutex */
     struct participant *participants;
@@ -568,7 +539,19 @@ struct producer {
     struct producer *next_request;
 };
 void producer_release(struct producer *producer);
+void producer_free(struct producer *producer); /* one that nobody else knows of */
+/* Hands the open transaction to the flusher; mutex held, state TXN_OPEN. */
+void producer_submit(struct producer *producer, bool commit, void (*done)(void *, int), void *context);
+/* Waits for the flusher's answer and returns it; mutex held, state TXN_DECIDING. */
+int producer_wait(struct producer *producer);
+/* The record of a transactional id with this outcome, into a batch, or durably; mutex held. */
+void producer_put_outcome(const struct producer *producer, enum txn_outcome outcome, struct meta_batch *batch);
+int producer_write_outcome(struct producer *producer, enum txn_outcome outcome, struct diag *diag);
 void producers_abort_all(struct log *log); /* at log_close */
+/* Aborts and fences the transactions that are over their timeout at now_ms; returns when they are aborted. Each second. */
+int producers_check_timeouts(struct log *log, int64_t now_ms, struct diag *diag);
+/* Forgets transactional ids without a handle that were not used for 7 days; looks once an hour. */
+int producers_forget_idle(struct log *log, int64_t now_ms, struct diag *diag);
 
 struct flusher;
 /* decide.c: the flusher's part of a transaction. */
@@ -710,12 +693,11 @@ struct log {
     size_t topic_count, topic_capacity;
     struct topic *deleted_topics;
 
-    struct coordinator *coordinator; /* members of groups; locks itself, after every lock but those of LMDB */
-    pthread_mutex_t groups_mutex; /* writers of offsets and groups' records; held over a meta write */
     pthread_mutex_t open_mutex;   /* one producer_open at a time; taken before all others */
     pthread_mutex_t producers_mutex;
     struct producer *producers;
     int64_t next_producer_id, producer_id_limit;
+    _Atomic int64_t next_id_check_ms; /* producers_forget_idle */
 
     atomic_int status;
     pthread_mutex_t status_mutex;

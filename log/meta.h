@@ -121,7 +121,6 @@ struct meta_cleaned {
     int64_t last_horizon_ms;   /* after it, a pass finds tombstones or markers to remove; -1: there are none */
 };
 void meta_put_cleaned(struct meta_batch *batch, const struct meta_place *place, const struct meta_cleaned *cleaned);
-void meta_delete_cleaned(struct meta_batch *batch, const struct meta_place *place);
 int meta_read_cleaned(struct bytes key, struct bytes value, struct meta_place *place, struct meta_cleaned *cleaned);
 
 void meta_put_aborted(struct meta_batch *batch, const struct meta_place *place, const struct aborted *aborted);
@@ -132,6 +131,8 @@ struct meta_producer {
     int64_t producer_id;
     int16_t epoch;
     int64_t updated_ms;
+    enum txn_outcome outcome; /* of the epoch's transactions; kept for those that asked for it */
+    int32_t timeout_ms;
 };
 void meta_put_producer(struct meta_batch *batch, const char *transactional_id, const struct meta_producer *producer);
 int meta_read_producer(struct bytes value, struct meta_producer *producer);

@@ -25,7 +25,8 @@
  *   aborted: place, 20 8 first offset, 28 8 producer id
  *     0 8 offset of the abort marker
  *   producers: transactional id (text)
- *     0 8 producer id   8 2 epoch   10 8 updated, epoch ms
+ *     0 8 producer id   8 2 epoch   10 8 updated, epoch ms   18 1 outcome   19 4 timeout, ms
+ *     (directories of older versions end at 18)
  *   participants: 0 8 producer id
  *     0 2 epoch   2 4 count   6 … each: place, 20 8 lower bound
  *   decisions: 0 8 sequence number
@@ -54,7 +55,8 @@ enum {
     SEGMENT_FLAGGED_BYTES = 36,
     CLEANED_BYTES = 32,
     ABORTED_KEY_BYTES = META_PLACE_BYTES + 16,
-    PRODUCER_BYTES = 18,
+    PRODUCER_BYTES = 23,
+    PRODUCER_SHORT_BYTES = 18,
     PARTICIPANT_BYTES = META_PLACE_BYTES + 8,
     DECISION_PART_BYTES = META_PLACE_BYTES + 16,
     DECISION_FIXED_BYTES = 15,
@@ -245,13 +247,6 @@ void meta_put_cleaned(struct meta_batch *batch, const struct meta_place *place,
     meta_put(batch, META_CLEANED, bytes_of(key, sizeof key), bytes_of(value, sizeof value));
 }
 
-void meta_delete_cleaned(struct meta_batch *batch, const struct meta_place *place)
-{
-    uint8_t key[META_PLACE_BYTES];
-    meta_encode_place(key, place);
-    meta_delete(batch, META_CLEANED, bytes_of(key, sizeof key));
-}
-
 int meta_read_cleaned(struct bytes key, struct bytes value, struct meta_place *place,
                       struct meta_cleaned *cleaned)
 {
@@ -313,13 +308,18 @@ void meta_put_producer(struct meta_batch *batch, const char *transactional_id,
     store_i64(value, producer->producer_id);
     store_be16(value + 8, (uint16_t)producer->epoch);
     store_i64(value + 10, producer->updated_ms);
+    value[18] = (uint8_t)producer->outcome;
+    store_be32(value + 19, (uint32_t)producer->timeout_ms);
     meta_put(batch, META_PRODUCERS, bytes_text(transactional_id), bytes_of(value, sizeof value));
 }
 
 int meta_read_producer(struct bytes value, struct meta_producer *producer)
 {
-    if (value.size != PRODUCER_BYTES)
+    bool is_short = value.size == PRODUCER_SHORT_BYTES;
+    if (!is_short && (value.size != PRODUCER_BYTES || value.data[18] > TXN_OUTCOME_ABORTED))
         return ERR_CORRUPT;
+    producer->outcome = is_short ? TXN_OUTCOME_NONE : (enum txn_outcome)value.data[18];
+    producer->timeout_ms = is_short ? 0 : (int32_t)load_be32(value.data + 19);
     producer->producer_id = load_i64(value.data);
     producer->epoch = (int16_t)load_be16(value.data + 8);
     producer->updated_ms = load_i64(value.data + 10);

@@ -1,11 +1,12 @@
 /* partition_files.c: the files of a partition's directory, by name.
  *
  *   <20 digits>.log|.index|.timeindex    a segment; the digits are its base offset
- *   <20 digits>.snapshot                 producers as of that offset
- *   <20 digits>.txnindex                 aborted transactions of a segment; Kafka writes it, we do
- * not <…>.cleaned                          of a compaction that has not ended <…>.deleted renamed,
- * waits for its removal leader-epoch-checkpoint              leader epochs partition.metadata
- * Kafka's topic id
+ *   <20 digits>.snapshot                 producers as of that offset; ….tmp: being written
+ *   <20 digits>.txnindex                 aborted transactions of a segment; Kafka's, not ours
+ *   <…>.cleaned                          of a compaction that has not ended
+ *   <…>.deleted                          renamed, waits for its removal
+ *   leader-epoch-checkpoint              leader epochs
+ *   partition.metadata                   Kafka's topic id
  *
  * Anything else is foreign: named by who looks, never touched. Names are all that is looked at
  * here, and sizes; used by those who report on a directory or bring one in, not on the way of a
@@ -49,7 +50,8 @@ enum file_kind partition_file_kind(const char *name, int64_t *base)
                     {".index", FILE_INDEX},
                     {".timeindex", FILE_TIMEINDEX},
                     {".txnindex", FILE_TXNINDEX},
-                    {".snapshot", FILE_SNAPSHOT}};
+                    {".snapshot", FILE_SNAPSHOT},
+                    {".snapshot.tmp", FILE_SNAPSHOT}};
     bool has_base = parse_base(name, base);
     if (!has_base)
         *base = -1;

@@ -1,15 +1,18 @@
 /* producer.c: producers and the transactions they write.
  *
- * A producer is a transactional id with a producer id and an epoch. Opening one makes epoch + 1
- * durable; handles of older epochs are fenced: what they append or commit from now on is refused,
- * and what they had open is aborted before producer_open returns. An epoch that is used up (32766)
- * gives way to a new producer id.
+ * A producer is a transactional id with a producer id and an epoch (producer_open.c). A handle
+ * whose epoch is not the newest is fenced: what it appends or commits from then on is refused.
  *
  * A transaction is begin, appends and offsets in any order, commit or abort. What recovery needs to
  * know is on disk before the first append to a partition: the participant, with the partition's end
  * as the lower bound of a search for the transaction's records. Each decision renews the whole set
  * for the next transaction, so that a producer that writes the same partitions again pays one
  * synced write per commit and none in between.
+ *
+ * Batches that a producer elsewhere made (txn_append_numbered) carry id, epoch and sequence
+ * themselves, and may come late: they are written only into a transaction that is open, of their
+ * own epoch, and whose partitions were named since it began. The set that is carried over for
+ * recovery's sake does not count as named.
  *
  * Ending a transaction is handed to the flusher (decide.c). While it has it (TXN_DECIDING) every
  * other call answers ERR_STATE; fields of the transaction belong to the flusher then, and to the
@@ -22,8 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EPOCH_LAST = 32766, ID_BLOCK = 1000 };
-
 int64_t producer_id(const struct producer *producer)
 {
     return producer->id;
@@ -34,47 +35,9 @@ int16_t producer_epoch(const struct producer *producer)
     return producer->epoch;
 }
 
-/* ---- opening ---- */
+/* ---- the handle ---- */
 
-/* Ids come in blocks, so that most cost no write; the rest of a block is lost when the log closes.
- * producers_mutex held. */
-static int new_producer_id(struct log *log, int64_t *id, struct diag *diag)
-{
-    if (log->next_producer_id == log->producer_id_limit) {
-        int64_t next;
-        struct meta_batch batch;
-        TRY(meta_get_counter(log->meta, "next_producer_id", &next, diag));
-        meta_batch_init(&batch);
-        meta_put_counter(&batch, "next_producer_id", next + ID_BLOCK);
-        int rc = log_meta_apply(log, &batch, diag);
-        meta_batch_deinit(&batch);
-        TRY(rc);
-        log->next_producer_id = next;
-        log->producer_id_limit = next + ID_BLOCK;
-    }
-    *id = log->next_producer_id++;
-    return 0;
-}
-
-static struct producer *producer_new(struct log *log, const char *transactional_id)
-{
-    struct producer *producer = calloc(1, sizeof *producer);
-    if (producer == NULL)
-        return NULL;
-    producer->transactional_id = transactional_id != NULL ? strdup(transactional_id) : NULL;
-    if (transactional_id != NULL && producer->transactional_id == NULL) {
-        free(producer);
-        return NULL;
-    }
-    producer->log = log;
-    atomic_store(&producer->references, 1);
-    pthread_mutex_init(&producer->mutex, NULL);
-    pthread_cond_init(&producer->quiet, NULL);
-    meta_batch_init(&producer->offsets);
-    return producer;
-}
-
-static void producer_free(struct producer *producer)
+void producer_free(struct producer *producer)
 {
     pthread_mutex_destroy(&producer->mutex);
     pthread_cond_destroy(&producer->quiet);
@@ -103,7 +66,8 @@ void producer_release(struct producer *producer)
 }
 
 /* Hands the open transaction to the flusher; mutex held, state TXN_OPEN. */
-static void submit(struct producer *producer, bool commit, void (*done)(void *, int), void *context)
+void producer_submit(struct producer *producer, bool commit, void (*done)(void *, int),
+                     void *context)
 {
     producer->state = TXN_DECIDING;
     producer->wants_commit = commit;
@@ -115,149 +79,11 @@ static void submit(struct producer *producer, bool commit, void (*done)(void *, 
     flusher_submit(producer);
 }
 
-static int wait_answer(struct producer *producer)
+int producer_wait(struct producer *producer)
 {
     while (!producer->answered)
         pthread_cond_wait(&producer->quiet, &producer->mutex);
     return producer->answer;
-}
-
-/* Fences a handle of the same transactional id and waits until its transaction is out of the way.
- */
-static int fence(struct producer *old, struct diag *diag)
-{
-    int rc = 0;
-    pthread_mutex_lock(&old->mutex);
-    atomic_store(&old->fenced, true);
-    if (old->state == TXN_OPEN)
-        submit(old, false, NULL, NULL);
-    if (old->state == TXN_DECIDING) {
-        rc = wait_answer(old);
-        rc =
-            old->state == TXN_DECIDING ? rc : 0; /* deferred; else it ended, one way or the other */
-        if (old->state == TXN_DECIDING && rc == 0)
-            rc = ERR_FULL; /* committed, markers missing */
-    }
-    pthread_mutex_unlock(&old->mutex);
-    if (rc < 0)
-        diag_set(diag, rc, "the last transaction of %s cannot be finished yet: %s",
-                 old->transactional_id, error_text(rc));
-    return rc;
-}
-
-static int fence_older(struct log *log, const char *transactional_id, struct diag *diag)
-{
-    for (;;) {
-        pthread_mutex_lock(&log->producers_mutex);
-        struct producer *old = log->producers;
-        while (old != NULL && (old->transactional_id == NULL || atomic_load(&old->fenced) ||
-                               strcmp(old->transactional_id, transactional_id) != 0))
-            old = old->next;
-        if (old != NULL)
-            atomic_fetch_add(&old->references, 1);
-        pthread_mutex_unlock(&log->producers_mutex);
-        if (old == NULL)
-            return 0;
-        int rc = fence(old, diag);
-        if (rc < 0)
-            atomic_store(&old->fenced,
-                         false); /* the opener failed: the next one has to wait as well */
-        producer_release(old);
-        TRY(rc);
-    }
-}
-
-/* The durable epoch of a transactional id goes up by one. */
-static int bump_epoch(struct producer *producer, struct diag *diag)
-{
-    struct log *log = producer->log;
-    struct meta_producer record = {.producer_id = -1};
-    struct meta_batch batch;
-    struct buf value;
-    buf_init(&value, 0);
-    int rc =
-        meta_get(log->meta, META_PRODUCERS, bytes_text(producer->transactional_id), &value, diag);
-    if (rc == 0 && meta_read_producer(bytes_of(value.data, value.size), &record) < 0)
-        rc = diag_set(diag, ERR_CORRUPT, "meta: the entry of producer %s is damaged",
-                      producer->transactional_id);
-    buf_deinit(&value);
-    if (rc < 0 && rc != ERR_NOT_FOUND)
-        return rc;
-    meta_batch_init(&batch);
-    rc = 0;
-    if (record.producer_id >= 0)
-        meta_delete_participants(&batch, record.producer_id);
-    if (record.producer_id < 0 || record.epoch >= EPOCH_LAST) {
-        pthread_mutex_lock(&log->producers_mutex);
-        rc = new_producer_id(log, &record.producer_id, diag);
-        pthread_mutex_unlock(&log->producers_mutex);
-        record.epoch = -1;
-    }
-    record.epoch++;
-    record.updated_ms = clock_wall_ms();
-    if (rc == 0) {
-        meta_put_producer(&batch, producer->transactional_id, &record);
-        rc = log_meta_apply(log, &batch, diag);
-    }
-    meta_batch_deinit(&batch);
-    producer->id = record.producer_id;
-    producer->epoch = record.epoch;
-    return rc;
-}
-
-static int open_transactional(struct producer *producer, struct diag *diag)
-{
-    struct log *log = producer->log;
-    pthread_mutex_lock(&log->open_mutex);
-    crash_point("producer.open.before");
-    int rc = fence_older(log, producer->transactional_id, diag);
-    crash_point("producer.open.fenced");
-    if (rc == 0)
-        rc = bump_epoch(producer, diag);
-    crash_point("producer.open.after");
-    if (rc == 0) {
-        pthread_mutex_lock(&log->producers_mutex);
-        producer->next = log->producers;
-        log->producers = producer;
-        pthread_mutex_unlock(&log->producers_mutex);
-    }
-    pthread_mutex_unlock(&log->open_mutex);
-    return rc;
-}
-
-static int open_plain(struct producer *producer, struct diag *diag)
-{
-    struct log *log = producer->log;
-    pthread_mutex_lock(&log->producers_mutex);
-    int rc = new_producer_id(log, &producer->id, diag);
-    if (rc == 0) {
-        producer->next = log->producers;
-        log->producers = producer;
-    }
-    pthread_mutex_unlock(&log->producers_mutex);
-    return rc;
-}
-
-int producer_open(struct log *log, const char *transactional_id, struct producer **out,
-                  struct diag *diag)
-{
-    *out = NULL;
-    TRY(log_status(log, diag));
-    if (transactional_id != NULL &&
-        (transactional_id[0] == '\0' || strlen(transactional_id) > META_TRANSACTIONAL_ID_BYTES))
-        return diag_set(diag, ERR_INVALID, "a transactional id has 1 to %d bytes",
-                        META_TRANSACTIONAL_ID_BYTES);
-    struct producer *producer = producer_new(log, transactional_id);
-    if (producer == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory for a producer");
-    int rc =
-        transactional_id != NULL ? open_transactional(producer, diag) : open_plain(producer, diag);
-    if (rc < 0) {
-        producer_free(producer);
-        return rc;
-    }
-    *out = producer;
-    return 0;
 }
 
 /* ---- closing ---- */
@@ -269,6 +95,7 @@ static void delete_participants(struct producer *producer)
     struct diag diag;
     meta_batch_init(&batch);
     meta_delete_participants(&batch, producer->id);
+    producer_put_outcome(producer, producer->outcome, &batch); /* heard of until now */
     if (log_meta_apply(producer->log, &batch, &diag) < 0)
         log_line('W', "%s", diag.text); /* recovery's search is longer, nothing else */
     meta_batch_deinit(&batch);
@@ -281,9 +108,9 @@ void producer_close(struct producer *producer)
     pthread_mutex_lock(&producer->mutex);
     atomic_store(&producer->closed, true);
     if (producer->state == TXN_OPEN)
-        submit(producer, false, NULL, NULL);
+        producer_submit(producer, false, NULL, NULL);
     if (producer->state == TXN_DECIDING)
-        wait_answer(producer);
+        producer_wait(producer);
     bool lone = producer->state == TXN_NONE && producer->participant_count > 0 &&
                 !atomic_load(&producer->fenced) && log_status(producer->log, NULL) == 0;
     pthread_mutex_unlock(&producer->mutex);
@@ -297,38 +124,6 @@ void producer_close(struct producer *producer)
     producer_release(producer);
 }
 
-static struct producer *next_open(struct log *log)
-{
-    pthread_mutex_lock(&log->producers_mutex);
-    struct producer *producer = log->producers;
-    for (; producer != NULL; producer = producer->next) {
-        pthread_mutex_lock(&producer->mutex);
-        bool busy =
-            producer->state == TXN_OPEN || (producer->state == TXN_DECIDING && !producer->answered);
-        pthread_mutex_unlock(&producer->mutex);
-        if (busy) {
-            atomic_fetch_add(&producer->references, 1);
-            break;
-        }
-    }
-    pthread_mutex_unlock(&log->producers_mutex);
-    return producer;
-}
-
-void producers_abort_all(struct log *log)
-{
-    struct producer *producer;
-    while ((producer = next_open(log)) != NULL) {
-        pthread_mutex_lock(&producer->mutex);
-        if (producer->state == TXN_OPEN)
-            submit(producer, false, NULL, NULL);
-        if (producer->state == TXN_DECIDING)
-            wait_answer(producer);
-        pthread_mutex_unlock(&producer->mutex);
-        producer_release(producer);
-    }
-}
-
 /* ---- the transaction ---- */
 
 /* 0 when the producer may be used in this state; mutex held. */
@@ -336,9 +131,15 @@ static int usable(struct producer *producer, enum txn_state state, struct diag *
 {
     TRY(log_status(producer->log, diag));
     if (atomic_load(&producer->fenced))
-        return diag_set(diag, ERR_FENCED,
-                        "producer %s with epoch %d is fenced: a newer one was opened",
-                        producer->transactional_id, producer->epoch);
+        return producer->timed_out_ms > 0
+                   ? diag_set(
+                         diag, ERR_FENCED,
+                         "the transaction of producer %s with epoch %d was aborted: it was open "
+                         "longer than its timeout of %d ms",
+                         producer->transactional_id, producer->epoch, producer->timed_out_ms)
+                   : diag_set(diag, ERR_FENCED,
+                              "producer %s with epoch %d is fenced: a newer one was opened",
+                              producer->transactional_id, producer->epoch);
     if (producer->state == state)
         return 0;
     if (producer->state == TXN_DECIDING && producer->answered)
@@ -355,8 +156,13 @@ int txn_begin(struct producer *producer, struct diag *diag)
         return diag_set(diag, ERR_STATE, "a producer without transactional id has no transactions");
     pthread_mutex_lock(&producer->mutex);
     int rc = usable(producer, TXN_NONE, diag);
-    if (rc == 0)
+    if (rc == 0 && producer->keeps_outcome)
+        rc = producer_write_outcome(producer, TXN_OUTCOME_OPEN, diag);
+    if (rc == 0) {
         producer->state = TXN_OPEN;
+        if (producer->timeout_ms > 0)
+            producer->began_ms = clock_wall_ms();
+    }
     pthread_mutex_unlock(&producer->mutex);
     return rc;
 }
@@ -432,6 +238,8 @@ static int participate(struct producer *producer, struct partition *const *parti
     int rc = producer->participant_count > before ? persist_participants(producer, diag) : 0;
     if (rc < 0)
         producer->participant_count = before;
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        find_participant(producer, partitions[i])->is_named = true;
     return rc;
 }
 
@@ -508,6 +316,83 @@ int txn_append(struct producer *producer, struct partition *partition, uint8_t *
     return rc;
 }
 
+/* 0 when the batch is the producer's own, of its epoch, for a partition that the open transaction
+ * has named; mutex held. */
+static int admit_numbered(struct producer *producer, const struct participant *part,
+                          const struct batch_header *header, struct diag *diag)
+{
+    if (header->producer_id != producer->id || header->producer_epoch != producer->epoch)
+        return diag_set(diag, ERR_FENCED,
+                        "a batch of producer id %" PRId64 " with epoch %d: %s has id %" PRId64
+                        " and epoch %d",
+                        header->producer_id, header->producer_epoch, producer->transactional_id,
+                        producer->id, producer->epoch);
+    TRY(usable(producer, TXN_OPEN, diag));
+    if (part == NULL || !part->is_named)
+        return diag_set(diag, ERR_STATE,
+                        "the partition was not added to the open transaction of producer %s",
+                        producer->transactional_id);
+    return 0;
+}
+
+/* Under producer.mutex. 1: it was there already. */
+static int append_numbered(struct participant *part, struct admission *admission,
+                           int64_t *base_offset, struct diag *diag)
+{
+    struct partition *partition = part->partition;
+    const struct batch_header *header = &admission->header;
+    bool first = part->first_offset < 0;
+    pthread_mutex_lock(&partition->mutex);
+    int rc = partition_writable(partition, diag);
+    if (rc == 0 && first &&
+        partition_open_txn(partition, header->producer_id, atomic_load(&partition->end_offset)) < 0)
+        rc = diag_set(diag, ERR_NOMEM, "no memory for a transaction");
+    else if (rc == 0) {
+        rc = partition_append_admitted(partition, admission, base_offset, diag);
+        if (rc != 0 && first)
+            partition_close_txn(partition, header->producer_id);
+    }
+    pthread_mutex_unlock(&partition->mutex);
+    if (rc != 0)
+        return rc;
+    if (first)
+        part->first_offset = *base_offset;
+    part->end_offset = *base_offset + header->record_count;
+    part->next_sequence =
+        (int32_t)(((uint32_t)header->base_sequence + (uint32_t)header->record_count) & INT32_MAX);
+    return 0;
+}
+
+int txn_append_numbered(struct producer *producer, struct partition *partition, uint8_t *batch,
+                        size_t size, int64_t *base_offset, struct diag *diag)
+{
+    struct admission admission;
+    int64_t base = -1;
+    TRY(admit_batch(partition, batch, size, &admission, diag));
+    int rc = 0;
+    if ((admission.header.attributes & BATCH_ATTR_TRANSACTIONAL) == 0 ||
+        admission.header.producer_id < 0)
+        rc = diag_set(diag, ERR_INVALID, "a batch that is not transactional, or has no producer");
+    else if (!atomic_load(&partition->tracks_producers))
+        rc = snapshot_begin(partition, diag);
+    if (rc == 0) {
+        pthread_mutex_lock(&producer->mutex);
+        struct participant *part = find_participant(producer, partition);
+        rc = admit_numbered(producer, part, &admission.header, diag);
+        if (rc == 0)
+            rc = append_numbered(part, &admission, &base, diag);
+        pthread_mutex_unlock(&producer->mutex);
+    }
+    admit_done(&admission);
+    if (rc >= 0 && base_offset != NULL)
+        *base_offset = base;
+    if (rc == 0 && partition->log->options.durability == DURABILITY_OS)
+        partition_notify(partition);
+    if (rc == ERR_FULL)
+        keeper_wake(partition->log);
+    return rc < 0 ? rc : 0;
+}
+
 int txn_add_offsets(struct producer *producer, const char *group,
                     const struct group_offset *offsets, size_t count, struct diag *diag)
 {
@@ -536,7 +421,7 @@ int txn_commit_start(struct producer *producer, void (*done)(void *context, int 
     pthread_mutex_lock(&producer->mutex);
     int rc = usable(producer, TXN_OPEN, diag);
     if (rc == 0)
-        submit(producer, true, done, context);
+        producer_submit(producer, true, done, context);
     pthread_mutex_unlock(&producer->mutex);
     return rc;
 }
@@ -546,8 +431,8 @@ static int end_and_wait(struct producer *producer, bool commit, struct diag *dia
     pthread_mutex_lock(&producer->mutex);
     int rc = usable(producer, TXN_OPEN, diag);
     if (rc == 0) {
-        submit(producer, commit, NULL, NULL);
-        rc = wait_answer(producer);
+        producer_submit(producer, commit, NULL, NULL);
+        rc = producer_wait(producer);
         if (rc < 0 && log_status(producer->log, diag) == 0)
             diag_set(diag, rc, "the transaction of %s was %s: %s", producer->transactional_id,
                      commit ? "not committed but aborted" : "not aborted yet", error_text(rc));

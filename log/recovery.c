@@ -642,7 +642,7 @@ static int recover_partition(struct partition *partition, struct diag *diag)
         atomic_store(&partition->flushed_end, partition->log->read_only
                                                   ? atomic_load(&partition->end_offset)
                                                   : partition->flushed.flushed_end);
-        return partition->log->read_only ? 0 : recover_producers(partition, diag);
+        return listing.has_snapshot ? recover_producers(partition, diag) : 0;
     }
     atomic_store(&partition->flushed_end, partition->flushed.flushed_end);
     atomic_store(&partition->end_offset, partition->flushed.flushed_end);

@@ -7,6 +7,7 @@
  *   .index, .timeindex    without their .log and below the start offset: the same removal, removed;
  *                         above it they say that a .log is missing: named, left alone;
  *   ….cleaned             a compaction's: segment_swap.c decides;
+ *   .snapshot, ….tmp      producers: snapshot.c;
  *   a foreign name        named, one line per partition and opening, and left alone. Somebody put
  * it there, and may look for it.
  *
@@ -90,8 +91,10 @@ static int sort_name(struct partition *partition, const char *name, struct segme
     case FILE_FOREIGN:
         note_foreign(found, name);
         return 0;
-    case FILE_TXNINDEX:
     case FILE_SNAPSHOT:
+        listing->has_snapshot = true;
+        return 0;
+    case FILE_TXNINDEX:
     case FILE_EPOCHS:
     case FILE_METADATA:
         break;

@@ -347,6 +347,16 @@ static int abort_undecided(struct recovery *recovery, struct diag *diag)
 
 /* ---- fencing ---- */
 
+static bool is_fenced(const struct recovery *recovery, const struct meta_producer *producer)
+{
+    /* Of what was open before the crash the markers may be there and the records of offsets gone.
+     */
+    bool found = producer->outcome == TXN_OUTCOME_OPEN;
+    for (size_t i = 0; !found && i < recovery->fenced.size; i += sizeof(int64_t))
+        found = memcmp(recovery->fenced.data + i, &producer->producer_id, sizeof(int64_t)) == 0;
+    return found && producer->epoch < INT16_MAX;
+}
+
 static int fence_one(void *context, struct bytes key, struct bytes value, struct diag *diag)
 {
     struct recovery *recovery = context;
@@ -355,19 +365,15 @@ static int fence_one(void *context, struct bytes key, struct bytes value, struct
     TRY(meta_read_producer(value, &producer));
     if (key.size > META_TRANSACTIONAL_ID_BYTES)
         return ERR_CORRUPT;
-    for (size_t i = 0; i < recovery->fenced.size; i += sizeof(int64_t)) {
-        int64_t id;
-        memcpy(&id, recovery->fenced.data + i, sizeof id);
-        if (id != producer.producer_id || producer.epoch == INT16_MAX)
-            continue;
-        char name[META_TRANSACTIONAL_ID_BYTES + 1];
-        memcpy(name, key.data, key.size);
-        name[key.size] = '\0';
-        producer.epoch++;
-        producer.updated_ms = clock_wall_ms();
-        meta_put_producer(&recovery->batch, name, &producer);
-        break;
-    }
+    if (!is_fenced(recovery, &producer))
+        return 0;
+    char name[META_TRANSACTIONAL_ID_BYTES + 1];
+    memcpy(name, key.data, key.size);
+    name[key.size] = '\0';
+    producer.epoch++;
+    producer.outcome = TXN_OUTCOME_NONE;
+    producer.updated_ms = clock_wall_ms();
+    meta_put_producer(&recovery->batch, name, &producer);
     return 0;
 }
 
@@ -392,8 +398,7 @@ static int recover(struct recovery *recovery, struct diag *diag)
         return 0;
     TRY(flusher_flush_all(log, diag));
     crash_point("recovery.flushed");
-    if (recovery->fenced.size > 0)
-        TRY(meta_scan(log->meta, META_PRODUCERS, bytes_of(NULL, 0), fence_one, recovery, diag));
+    TRY(meta_scan(log->meta, META_PRODUCERS, bytes_of(NULL, 0), fence_one, recovery, diag));
     put_flushed_ends(recovery);
     TRY(log_meta_apply_cleanup(log, &recovery->batch, diag));
     crash_point("recovery.done");

@@ -373,6 +373,8 @@ static void remove_snapshot(struct partition *partition, int64_t next_offset, co
 {
     char path[LOG_PATH_BYTES];
     struct diag diag;
+    if (partition->log->read_only)
+        return;
     snapshot_path(partition, next_offset, suffix, path);
     if (io_unlink(path, &diag) < 0)
         log_line('W', "%s", diag.text);
@@ -446,7 +448,8 @@ static int load_newest(struct partition *partition, int64_t *next_offset, struct
         if (rc == 0)
             return 0;
         snapshot_path(partition, *next_offset, "", path);
-        log_line('W', "%s cannot be used and is removed: %s", path, why.text);
+        log_line('W', "%s cannot be used%s: %s", path,
+                 partition->log->read_only ? "" : " and is removed", why.text);
         remove_snapshot(partition, *next_offset, "");
         forget_offset(partition, partition->snapshot_count - 1);
     }

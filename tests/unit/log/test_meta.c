@@ -68,7 +68,7 @@ static void test_layouts(void **state)
                                    -1, 6,  META_SEGMENT_COMPACTED | META_SEGMENT_SWAPPING};
     struct meta_cleaned cleaned = {48, 40, 7, -1};
     struct aborted aborted = {4000, 101, 110};
-    struct meta_producer producer = {4000, 2, 6};
+    struct meta_producer producer = {4000, 2, 6, TXN_OUTCOME_ABORTED, 60000};
     struct meta_participant participants[] = {{place, 12}};
     struct meta_decision decision = {
         .sequence = 5, .producer_id = 4000, .epoch = 2, .commit = true, .count = 1};
@@ -103,7 +103,8 @@ static void test_layouts(void **state)
                   "0000000000000030 0000000000000028 0000000000000007 ffffffffffffffff");
     expect_stored(meta, META_ABORTED, PLACE_HEX "0000000000000065 0000000000000fa0",
                   "000000000000006e");
-    expect_stored(meta, META_PRODUCERS, "7478", "0000000000000fa0 0002 0000000000000006");
+    expect_stored(meta, META_PRODUCERS, "7478",
+                  "0000000000000fa0 0002 0000000000000006 03 0000ea60");
     expect_stored(meta, META_PARTICIPANTS, "0000000000000fa0",
                   "0002 00000001" PLACE_HEX "000000000000000c");
     expect_stored(meta, META_DECISIONS, "0000000000000005",

@@ -222,7 +222,8 @@ static void test_fencing_races_a_commit(void **state)
         for (volatile int spin = (i * 7919) % 200000; spin > 0; spin--)
             ;
         assert_int_equal(producer_open(s.log, "a", &newer, NULL), 0);
-        while (!atomic_load(&race.answered)) /* the transaction is over; its owner hears of it any moment */
+        while (!atomic_load(
+            &race.answered)) /* the transaction is over; its owner hears of it any moment */
             sched_yield();
         int answer = atomic_load(&race.answer);
         assert_true(answer == 0 || answer == ERR_FENCED);
@@ -250,7 +251,7 @@ static void test_epoch_runs_out(void **state)
     int64_t id = producer_id(s.a);
     producer_close(s.a);
     meta_batch_init(&batch);
-    struct meta_producer record = {id, 32765, 0};
+    struct meta_producer record = {.producer_id = id, .epoch = 32765};
     meta_put_producer(&batch, "a", &record);
     assert_int_equal(meta_apply(s.log->meta, &batch, NULL), 0);
     meta_batch_deinit(&batch);
