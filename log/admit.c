@@ -292,6 +292,7 @@ int admit_batch(const struct partition *partition, uint8_t *batch, size_t size,
 {
     struct rules rules = rules_of(partition);
     struct bytes bytes = bytes_of(batch, size);
+    atomic_store_explicit(&partition->topic->seen_ms, rules.now_ms, memory_order_relaxed);
     *admission = (struct admission){.batch = batch, .log_append_time = rules.log_append_time};
     if (rules.compression == COMPRESSION_PRODUCER)
         TRY(check_size(&rules, size, diag));
@@ -323,18 +324,29 @@ void admit_stamp(struct admission *admission)
 
 /* ---- for who collects records ---- */
 
+/* Most records: the time is near that of the last admission, and the clock need not be asked. */
+static bool is_plainly_in_time(const struct topic *topic, int64_t timestamp_ms)
+{
+    int64_t seen_ms = atomic_load_explicit(&topic->seen_ms, memory_order_relaxed);
+    return atomic_load(&topic->timestamp_before_max_ms) == INT64_MAX &&
+           (timestamp_ms <= seen_ms ||
+            timestamp_ms - seen_ms <= atomic_load(&topic->timestamp_after_max_ms));
+}
+
 int partition_admits_record(const struct partition *partition, int64_t timestamp_ms,
                             struct bytes key, struct diag *diag)
 {
-    if (key.data != NULL && timestamp_ms == INT64_MIN)
-        return 0; /* whatever the topic says; without a look at the clock */
+    const struct topic *topic = partition->topic;
+    bool in_time = timestamp_ms == INT64_MIN || is_plainly_in_time(topic, timestamp_ms);
+    if (in_time && (key.data != NULL || !atomic_load(&topic->compacted)))
+        return 0;
     struct rules rules = rules_of(partition);
     if (rules.needs_keys && key.data == NULL)
         return diag_set(diag, ERR_INVALID,
                         "a record for %s-%d has no key: in a compacted topic (cleanup.policy) "
                         "every record needs one",
-                        rules.topic->name, rules.partition);
-    if (timestamp_ms == INT64_MIN)
+                        topic->name, partition->index);
+    if (in_time)
         return 0;
     TRY(check_past(&rules, timestamp_ms, diag));
     return check_future(&rules, timestamp_ms, diag);

@@ -235,7 +235,9 @@ int config_set_merge(struct config_set *set, const struct config_entry *entries,
     for (size_t i = 0; i < count; i++) {
         const struct config_key *key =
             entries[i].key != NULL ? config_key_find(entries[i].key) : NULL;
-        if (key == NULL)
+        bool goes = entries[i].key != NULL && entries[i].value == NULL &&
+                    find_pair(set, entries[i].key) != NULL; /* a newer version's may be unset */
+        if (key == NULL && !goes)
             return unknown_key(entries[i].key != NULL ? entries[i].key : "(null)", diag);
         if (entries[i].value != NULL)
             TRY(check_value(key, entries[i].value, diag));
@@ -302,16 +304,21 @@ int config_set_decode(struct bytes in, uint16_t count, struct config_set *set)
 
 /* ---- effective values ---- */
 
+/* What was set, NULL: nothing. A value that this version would refuse, because another one set it or
+ * because it is damaged, does not count. */
+static const char *set_text(const struct config_set *set, const char *key)
+{
+    const struct config_pair *pair = find_pair(set, key);
+    const struct config_key *known = config_key_find(key);
+    return pair != NULL && known != NULL && check_value(known, pair->value, NULL) == 0 ? pair->value
+                                                                                       : NULL;
+}
+
 /* The text in force: what was set, else the default. */
 static const char *text_of(const struct config_set *set, const char *key)
 {
-    const struct config_key *known = config_key_find(key);
-    const struct config_pair *pair = find_pair(set, key);
-    must(known != NULL);
-    /* A value that this version would refuse was set by another one, or is damage. */
-    if (pair != NULL && check_value(known, pair->value, NULL) == 0)
-        return pair->value;
-    return known->fallback;
+    const char *text = set_text(set, key);
+    return text != NULL ? text : config_key_find(key)->fallback;
 }
 
 static int64_t number_of(const struct config_set *set, const char *key)
@@ -340,10 +347,10 @@ void config_effective(const struct config_set *set, const struct log_options *op
 {
     const char *policy = text_of(set, "cleanup.policy");
     *config = (struct topic_config){
-        .segment_bytes = find_pair(set, "segment.bytes") != NULL ? number_of(set, "segment.bytes")
-                                                                 : options->segment_bytes,
-        .segment_ms = find_pair(set, "segment.ms") != NULL ? number_of(set, "segment.ms")
-                                                           : options->segment_ms,
+        .segment_bytes = set_text(set, "segment.bytes") != NULL ? number_of(set, "segment.bytes")
+                                                                : options->segment_bytes,
+        .segment_ms = set_text(set, "segment.ms") != NULL ? number_of(set, "segment.ms")
+                                                          : options->segment_ms,
         .segment_index_bytes = number_of(set, "segment.index.bytes"),
         .max_message_bytes = number_of(set, "max.message.bytes"),
         .timestamp_before_max_ms = number_of(set, "message.timestamp.before.max.ms"),
@@ -366,18 +373,18 @@ int config_text(const struct config_set *set, const struct log_options *options,
                 char *value, size_t value_size, bool *is_set)
 {
     const struct config_key *known = config_key_find(key);
-    const struct config_pair *pair = find_pair(set, key);
-    *is_set = pair != NULL;
+    const char *text = set_text(set, key);
+    *is_set = text != NULL;
     if (value_size > 0)
         value[0] = '\0';
-    if (known == NULL || (pair == NULL && known->fallback == NULL))
+    if (known == NULL || (text == NULL && known->fallback == NULL))
         return ERR_NOT_FOUND;
     int length;
-    if (pair == NULL && strcmp(key, "segment.bytes") == 0)
+    if (text == NULL && strcmp(key, "segment.bytes") == 0)
         length = snprintf(value, value_size, "%lld", (long long)options->segment_bytes);
-    else if (pair == NULL && strcmp(key, "segment.ms") == 0)
+    else if (text == NULL && strcmp(key, "segment.ms") == 0)
         length = snprintf(value, value_size, "%lld", (long long)options->segment_ms);
     else
-        length = snprintf(value, value_size, "%s", pair != NULL ? pair->value : known->fallback);
+        length = snprintf(value, value_size, "%s", text != NULL ? text : known->fallback);
     return length >= 0 && (size_t)length < value_size ? 0 : ERR_TOO_LARGE;
 }

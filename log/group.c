@@ -1,20 +1,27 @@
-/* group.c: the committed offsets of consumer groups.
+/* group.c: the committed offsets of consumer groups, and who may commit them.
  *
  * An offset is stored under group, topic id and partition, durably, in meta. It refers to the
  * topic's id: when a topic is deleted its offsets go with it, and a new topic of the same name
  * starts without any. group_commit writes at once; txn_add_offsets adds the same puts to the
  * decision of a transaction.
  *
- * Offsets are not checked against the partition: a group may commit what it likes, as in Kafka. Lag
- * is the caller's subtraction. Membership, generations and expiry come with the wire protocol. */
+ * Offsets are not checked against the partition: a group may commit what it likes, as in Kafka. Who
+ * commits is checked: a member of the group's current generation, or anybody while the group has no
+ * members. coordinator_commit_begin and _end around the write keep the next generation from
+ * beginning in between. Writers stand one behind the other (groups_mutex), as they would before
+ * LMDB, so that what expires is not what is being committed.
+ *
+ * Beside its offsets a group has a record: its generation and since when it is empty. The
+ * coordinator says when it changed, groups_store writes it, groups_load brings it back. */
 #include "log/group.h"
 #include "log/log_internal.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/io.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int check_group(const char *group, struct diag *diag)
+int group_name_check(const char *group, struct diag *diag)
 {
     size_t length = group != NULL ? strlen(group) : 0;
     if (length == 0 || length > META_GROUP_BYTES)
@@ -43,7 +50,7 @@ static int find_place(struct log *log, const char *name, int32_t partition,
 int group_collect(struct log *log, const char *group, const struct group_offset *offsets,
                   size_t count, struct meta_batch *batch, struct diag *diag)
 {
-    TRY(check_group(group, diag));
+    TRY(group_name_check(group, diag));
     for (size_t i = 0; i < count; i++) {
         struct meta_place place;
         TRY(find_place(log, offsets[i].topic, offsets[i].partition, &place, diag));
@@ -65,18 +72,147 @@ int group_collect(struct log *log, const char *group, const struct group_offset 
                                       : diag_set(diag, ERR_NOMEM, "no memory for group offsets");
 }
 
-int group_commit(struct log *log, const char *group, const struct group_offset *offsets,
-                 size_t count, struct diag *diag)
+static int refused(const char *group, enum group_error error, struct diag *diag)
+{
+    int code = group_error_code(error);
+    if (code == 0)
+        return 0;
+    return diag_set(
+        diag, code, "group %s refuses the offsets: %s", group,
+        error == GROUP_UNKNOWN_MEMBER_ID
+            ? "the committer is no member of it (a group with members takes only theirs)"
+            : group_error_text(error));
+}
+
+int group_commit_member(struct log *log, const char *group, const struct group_member *member,
+                        const struct group_offset *offsets, size_t count, struct diag *diag)
 {
     struct meta_batch batch;
     TRY(log_status(log, diag));
     meta_batch_init(&batch);
     int rc = group_collect(log, group, offsets, count, &batch, diag);
     if (rc == 0)
+        rc = refused(group, coordinator_commit_begin(log->coordinator, group, member), diag);
+    if (rc == 0) {
+        crash_point("group.commit.before");
+        pthread_mutex_lock(&log->groups_mutex);
         rc = log_meta_apply(log, &batch, diag);
+        pthread_mutex_unlock(&log->groups_mutex);
+        crash_point("group.commit.done");
+        coordinator_commit_end(log->coordinator, group);
+    }
     meta_batch_deinit(&batch);
     return rc;
 }
+
+int group_commit(struct log *log, const char *group, const struct group_offset *offsets,
+                 size_t count, struct diag *diag)
+{
+    return group_commit_member(log, group, NULL, offsets, count, diag);
+}
+
+int txn_add_offsets_member(struct producer *producer, const char *group,
+                           const struct group_member *member, const struct group_offset *offsets,
+                           size_t count, struct diag *diag)
+{
+    TRY(group_name_check(group, diag));
+    TRY(refused(group, coordinator_check_member(producer->log->coordinator, group, member), diag));
+    return txn_add_offsets(producer, group, offsets, count, diag);
+}
+
+int group_standalone(struct log *log, const char *group,
+                     int (*fn)(void *context, struct diag *diag), void *context, struct diag *diag)
+{
+    TRY(log_status(log, diag));
+    TRY(group_name_check(group, diag));
+    enum group_error error = coordinator_commit_begin(log->coordinator, group, NULL);
+    if (error != GROUP_OK)
+        return diag_set(diag, error == GROUP_UNKNOWN_MEMBER_ID ? ERR_BUSY : group_error_code(error),
+                        "group %s has members: stop them first", group);
+    pthread_mutex_lock(&log->groups_mutex);
+    int rc = fn(context, diag);
+    pthread_mutex_unlock(&log->groups_mutex);
+    coordinator_commit_end(log->coordinator, group);
+    return rc;
+}
+
+/* ---- the group's record ---- */
+
+static void copy_text(char out[256], struct bytes text)
+{
+    size_t size = text.size < 255 ? text.size : 255;
+    memcpy(out, text.data, size);
+    out[size] = '\0';
+}
+
+int groups_load(void *context, const char *group, struct group_stored *stored)
+{
+    struct log *log = context;
+    struct meta_group record;
+    struct buf value = {0};
+    int rc = group_name_check(group, NULL) < 0
+                 ? ERR_NOT_FOUND
+                 : meta_get(log->meta, META_GROUPS, bytes_text(group), &value, NULL);
+    if (rc == 0)
+        rc = meta_read_group(bytes_of(value.data, value.size), &record);
+    if (rc == 0) {
+        stored->generation = record.generation;
+        stored->empty_since_ms = record.empty_since_ms;
+        copy_text(stored->protocol_type, record.protocol_type);
+        copy_text(stored->protocol, record.assignor);
+    }
+    buf_deinit(&value);
+    return rc;
+}
+
+struct changes {
+    struct meta_batch batch;
+    struct buf names; /* each with its zero byte */
+};
+
+static struct bytes at_most_255(const char *text)
+{
+    return bytes_of(text, strnlen(text, 255));
+}
+
+static int put_change(void *context, const struct group_view *view)
+{
+    struct changes *changes = context;
+    struct meta_group record = {view->generation, view->empty_since_ms,
+                                at_most_255(view->protocol_type), at_most_255(view->protocol)};
+    if (group_name_check(view->name, NULL) < 0)
+        return 0; /* no offset can be committed under such a name either */
+    meta_put_group(&changes->batch, view->name, &record);
+    buf_append(&changes->names, view->name, strlen(view->name) + 1);
+    return buf_ok(&changes->names) && buf_ok(&changes->batch.operations) ? 0 : ERR_NOMEM;
+}
+
+int groups_store(struct log *log, struct diag *diag)
+{
+    struct changes changes = {0};
+    if (!coordinator_has_changes(log->coordinator))
+        return 0;
+    pthread_mutex_lock(&log->groups_mutex);
+    meta_batch_init(&changes.batch);
+    int rc = coordinator_take_changes(log->coordinator, put_change, &changes);
+    if (changes.batch.count > 0) {
+        int applied = log_meta_apply(log, &changes.batch, diag);
+        const char *name = (const char *)changes.names.data;
+        for (size_t left = changes.names.size; left > 0;) {
+            size_t size = strlen(name) + 1;
+            coordinator_settle(log->coordinator, name, applied == 0);
+            name += size;
+            left -= size;
+        }
+        rc = applied < 0 ? applied : rc;
+    }
+    pthread_mutex_unlock(&log->groups_mutex);
+    meta_batch_deinit(&changes.batch);
+    buf_deinit(&changes.names);
+    return rc;
+}
+
+/* ---- reading ---- */
 
 static void fill_offset(struct group_offset *out, const char *topic, int32_t partition,
                         const struct meta_offset *offset)
@@ -98,7 +234,7 @@ int group_fetch_metadata(struct log *log, const char *group, const char *topic, 
     struct buf key, value;
     buf_clear(metadata);
     fill_offset(out, topic, partition, &offset);
-    TRY(check_group(group, NULL));
+    TRY(group_name_check(group, NULL));
     TRY(find_place(log, topic, partition, &place, NULL));
     buf_init(&key, 0);
     buf_init(&value, 0);
@@ -197,7 +333,7 @@ int group_describe(struct log *log, const char *group, struct group_offset **off
     struct describe describe = {0};
     *offsets = NULL;
     *count = 0;
-    TRY(check_group(group, NULL));
+    TRY(group_name_check(group, NULL));
     int rc = meta_scan(log->meta, META_OFFSETS, group_prefix(group), describe_one, &describe, NULL);
     size_t stored_count = describe.entries.size / sizeof(struct stored_offset);
     if (rc == 0 && stored_count > 0) {
@@ -231,14 +367,8 @@ struct name_list {
     size_t last; /* where the last name begins */
 };
 
-static int list_one(void *context, struct bytes key, struct bytes value, struct diag *diag)
+static int list_name(struct name_list *list, struct bytes group)
 {
-    struct name_list *list = context;
-    struct meta_place place;
-    struct bytes group;
-    (void)value;
-    (void)diag;
-    TRY(meta_read_offset_key(key, &group, &place));
     if (list->count > 0 && strlen((const char *)list->texts.data + list->last) == group.size &&
         memcmp(list->texts.data + list->last, group.data, group.size) == 0)
         return 0;
@@ -249,13 +379,49 @@ static int list_one(void *context, struct bytes key, struct bytes value, struct 
     return buf_ok(&list->texts) ? 0 : ERR_NOMEM;
 }
 
+static int list_offset(void *context, struct bytes key, struct bytes value, struct diag *diag)
+{
+    struct meta_place place;
+    struct bytes group;
+    (void)value;
+    (void)diag;
+    TRY(meta_read_offset_key(key, &group, &place));
+    return list_name(context, group);
+}
+
+static int list_record(void *context, struct bytes key, struct bytes value, struct diag *diag)
+{
+    (void)value;
+    (void)diag;
+    return list_name(context, key);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Sorted, each once. */
+static size_t sort_names(char **names, size_t count)
+{
+    size_t kept = 0;
+    qsort(names, count, sizeof *names, compare_names);
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || strcmp(names[kept - 1], names[i]) != 0)
+            names[kept++] = names[i];
+    names[kept] = NULL;
+    return kept;
+}
+
 int group_list(struct log *log, char ***groups, size_t *count)
 {
     struct name_list list = {0};
     *groups = NULL;
     *count = 0;
-    buf_init(&list.texts, 0);
-    int rc = meta_scan(log->meta, META_OFFSETS, bytes_of(NULL, 0), list_one, &list, NULL);
+    groups_store(log, NULL); /* who has just come is listed too */
+    int rc = meta_scan(log->meta, META_OFFSETS, bytes_of(NULL, 0), list_offset, &list, NULL);
+    if (rc == 0)
+        rc = meta_scan(log->meta, META_GROUPS, bytes_of(NULL, 0), list_record, &list, NULL);
     if (rc == 0) {
         char **pointers = malloc((list.count + 1) * sizeof *pointers + list.texts.size);
         if (pointers == NULL)
@@ -266,9 +432,8 @@ int group_list(struct log *log, char ***groups, size_t *count)
                 memcpy(text, list.texts.data, list.texts.size);
             for (size_t i = 0; i < list.count; i++, text += strlen(text) + 1)
                 pointers[i] = text;
-            pointers[list.count] = NULL;
+            *count = sort_names(pointers, list.count);
             *groups = pointers;
-            *count = list.count;
         }
     }
     buf_deinit(&list.texts);
@@ -302,18 +467,37 @@ int group_collect_topic_deletes(struct log *log, const struct uuid *topic, struc
     return meta_scan(log->meta, META_OFFSETS, bytes_of(NULL, 0), delete_one, &scan, diag);
 }
 
-int group_delete(struct log *log, const char *group, struct diag *diag)
+struct deletion {
+    struct log *log;
+    const char *group;
+};
+
+static int delete_group(void *context, struct diag *diag)
 {
+    const struct deletion *deletion = context;
+    struct log *log = deletion->log;
     struct meta_batch batch;
     struct delete_scan scan = {&batch, NULL};
-    TRY(log_status(log, diag));
-    TRY(check_group(group, diag));
+    struct group_stored stored;
     meta_batch_init(&batch);
-    int rc = meta_scan(log->meta, META_OFFSETS, group_prefix(group), delete_one, &scan, diag);
-    if (rc == 0 && batch.count == 0)
-        rc = diag_set(diag, ERR_NOT_FOUND, "there is no group %s", group);
-    if (rc == 0)
+    int rc =
+        meta_scan(log->meta, META_OFFSETS, group_prefix(deletion->group), delete_one, &scan, diag);
+    bool known = batch.count > 0 || groups_load(log, deletion->group, &stored) == 0;
+    if (rc == 0 && !known)
+        rc = diag_set(diag, ERR_NOT_FOUND, "there is no group %s", deletion->group);
+    if (rc == 0) {
+        meta_delete_group(&batch, deletion->group);
         rc = log_meta_apply_cleanup(log, &batch, diag);
+    }
     meta_batch_deinit(&batch);
     return rc;
+}
+
+int group_delete(struct log *log, const char *group, struct diag *diag)
+{
+    struct deletion deletion = {log, group};
+    groups_store(log, NULL);
+    TRY(group_standalone(log, group, delete_group, &deletion, diag));
+    coordinator_delete(log->coordinator, group); /* unless somebody has joined it since */
+    return 0;
 }

@@ -92,6 +92,9 @@ static void keep_partition(struct pass *pass, struct partition *partition)
     note_failure(pass, partition, snapshot_take(partition, SNAPSHOT_BYTES, &why), &why);
     note_failure(pass, partition, retain_partition(partition, pass->now_ms, pass->report, &why),
                  &why);
+    note_failure(pass, partition,
+                 compact_partition(partition, pass->now_ms, pass->forced, pass->report, &why),
+                 &why);
 }
 
 /* Failures are told, and keep nothing else from being done. */

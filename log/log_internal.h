@@ -1,12 +1,13 @@
 /* log_internal.h: what the files of log/ share with each other, and nobody else sees.
  *
  * Lock order (take from top to bottom, never upwards; README.md says what each protects):
- *   keeper.pass_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.snapshot_mutex → partition.mutex
- *   → partition.list_mutex → flusher.mutex → fd_cache.mutex; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
- * No partition lock but purge_mutex and snapshot_mutex (and the keeper's pass_mutex) is held over an fdatasync or over a write to meta. */
+ *   keeper.pass_mutex → log.groups_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.snapshot_mutex → partition.mutex
+ *   → partition.list_mutex → flusher.mutex → fd_cache.mutex → the coordinator's; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
+ * No partition lock but purge_mutex and snapshot_mutex (and the keeper's pass_mutex, groups_mutex) is held over an fdatasync or over a write to meta. */
 #ifndef WEIR_LOG_LOG_INTERNAL_H
 #define WEIR_LOG_LOG_INTERNAL_H
 
+#include "log/coordinator.h"
 #include "log/log.h"
 #include "log/meta.h"
 
@@ -155,6 +156,16 @@ void index_close(struct segment *segment);
 int64_t index_find_offset(struct segment *segment, const struct segment_index *tail, int64_t offset);
 /* An offset such that no record before it has a timestamp ≥ timestamp_ms. */
 int64_t index_find_time(struct segment *segment, const struct segment_index *tail, int64_t timestamp_ms);
+/* Both indexes of a segment that is written or read from its first batch to its last. */
+struct index_builder {
+    struct buf entries, times;           /* what the files hold; taken out by whoever writes them */
+    int64_t base_offset, since, largest_ms, largest_offset, last_time_ms;
+};
+void index_builder_init(struct index_builder *builder, int64_t base_offset);
+void index_builder_deinit(struct index_builder *builder);
+void index_builder_note(struct index_builder *builder, const struct batch_header *header, int64_t position);
+/* After the last batch: the last time entry. ERR_NOMEM when any entry was lost. */
+int index_builder_end(struct index_builder *builder);
 /* Recovery: loads the index files of the active segment and keeps the entries that agree with the file up to limit_bytes; gives
  * a batch position at or before limit_bytes - RECHECK_BYTES to start checking from, with the offset expected there. The index
  * memory is then as it was when that batch was noted last, and entries after it are forgotten (but see index_settle). */
@@ -256,6 +267,7 @@ struct topic {
     _Atomic double min_cleanable_dirty_ratio;
     atomic_int compression;
     atomic_bool log_append_time, deletes, compacted, internal;
+    _Atomic int64_t seen_ms;       /* the clock when a batch was admitted last; 0: none yet */
     struct partition **partitions; /* like partition_count: log.topics_mutex, since growth replaces the array */
     struct partition ***outgrown;  /* arrays of before; kept until the topic is freed, for whoever still walks one */
     int32_t outgrown_count;
@@ -303,6 +315,8 @@ struct partition {
 
     struct meta_cleaned cleaned;   /* purge_mutex */
     int64_t tombstones_needed;     /* from this offset on; INT64_MAX: none. purge_mutex */
+    struct segment_swap *pending_swap; /* recorded in meta, and not in the directory yet; purge_mutex */
+    bool swap_stuck;               /* what a swap did is not known to be durable: no more of them; purge_mutex */
     _Atomic int64_t tombstone_horizon;
 
     _Atomic int64_t start_offset, end_offset, flushed_end, first_undecided;
@@ -345,6 +359,10 @@ int partition_append_locked(struct partition *partition, uint8_t *batch, const s
                             int64_t *base_offset, struct diag *diag);
 int partition_append_marker(struct partition *partition, bool commit, int64_t producer_id, int16_t epoch, int64_t *offset,
                             struct diag *diag); /* takes the mutex */
+/* Says where a segment is damaged, stops its partition, returns ERR_CORRUPT (a deleted topic's: ERR_NOT_FOUND). */
+int segment_damaged(struct segment *segment, int64_t position, const char *why, struct diag *diag);
+/* Those that overlap [from, to), sorted by first offset, into fetch. ERR_NOMEM. */
+int partition_collect_aborted(struct partition *partition, int64_t from, int64_t to, struct fetch *fetch);
 int partition_open_txn(struct partition *partition, int64_t producer_id, int64_t first_offset);  /* mutex held */
 void partition_close_txn(struct partition *partition, int64_t producer_id);                      /* mutex held */
 int partition_add_aborted(struct partition *partition, const struct aborted *aborted);           /* list_mutex held */
@@ -379,6 +397,14 @@ void admit_done(struct admission *admission);
  * *base_offset on. */
 int partition_append_admitted(struct partition *partition, struct admission *admission, int64_t *base_offset, struct diag *diag);
 
+/* group.c */
+int group_name_check(const char *group, struct diag *diag);
+/* coordinator_options.load: what is stored of a group. */
+int groups_load(void *log, const char *group, struct group_stored *stored);
+/* Stores generations and emptiness that changed. Nobody waits for it: a failure is tried again with the next change or pass of the keeper. */
+int groups_store(struct log *log, struct diag *diag);
+/* Runs fn between the start and the end of a standalone write of the group's offsets: ERR_MEMBER while it has members. groups_mutex is held. */
+int group_standalone(struct log *log, const char *group, int (*fn)(void *context, struct diag *diag), void *context, struct diag *diag);
 /* group.c: resolves topics and adds the puts to batch. ERR_NOT_FOUND, ERR_INVALID. */
 int group_collect(struct log *log, const char *group, const struct group_offset *offsets, size_t count, struct meta_batch *batch,
                   struct diag *diag);
@@ -426,7 +452,18 @@ struct partition_listing {
 int partition_listing_read(const char *directory, struct partition_listing *listing, struct diag *diag);
 void partition_listing_deinit(struct partition_listing *listing);
 
+/* ---- compact.c ---- */
+/* Compacts a partition when that is due (forced: whatever there is to do). 0, also when there is nothing to do or the partition changed
+ * meanwhile; ERR_STOPPED: the log is being closed. */
+int compact_partition(struct partition *partition, int64_t now_ms, bool forced, struct keeper_report *report, struct diag *diag);
+
 /* ---- segment_swap.c ---- */
+struct segment_swap;
+/* Finishes a swap that could not be finished when it was made; purge_mutex held. Who changes the list of closed segments calls this first: as
+ * long as it fails, meta and the directory disagree. */
+int swap_settle(struct partition *partition, struct diag *diag);
+/* At log_close: a swap that is still pending is recovery's. */
+void swap_forget(struct partition *partition);
 /* Whether a file is one that a compaction was writing. */
 bool swap_is_cleaned_name(const char *name);
 /* Recovery: finishes the renames of a segment whose record says META_SEGMENT_SWAPPING. ERR_CORRUPT: its file is not what was
@@ -693,6 +730,8 @@ struct log {
     size_t topic_count, topic_capacity;
     struct topic *deleted_topics;
 
+    struct coordinator *coordinator; /* members of groups; locks itself, after every lock but those of LMDB */
+    pthread_mutex_t groups_mutex; /* writers of offsets and groups' records; held over a meta write */
     pthread_mutex_t open_mutex;   /* one producer_open at a time; taken before all others */
     pthread_mutex_t producers_mutex;
     struct producer *producers;

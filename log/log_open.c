@@ -25,9 +25,10 @@ enum {
     FLUSH_INTERVAL_MS = 5,
     FLUSH_INTERVAL_OS_MS = 1000
 };
-#define SEGMENT_BYTES_DEFAULT      (INT64_C(1) << 30)
-#define SEGMENT_MS_DEFAULT         (INT64_C(7) * 24 * 3600 * 1000)
-#define PRODUCER_EXPIRY_MS_DEFAULT (INT64_C(24) * 3600 * 1000)
+#define SEGMENT_BYTES_DEFAULT        (INT64_C(1) << 30)
+#define SEGMENT_MS_DEFAULT           (INT64_C(7) * 24 * 3600 * 1000)
+#define PRODUCER_EXPIRY_MS_DEFAULT   (INT64_C(24) * 3600 * 1000)
+#define OFFSETS_RETENTION_MS_DEFAULT (INT64_C(7) * 24 * 3600 * 1000)
 
 const char *log_dir(const struct log *log)
 {
@@ -103,15 +104,20 @@ static struct log *log_new(const char *dir, const struct log_options *options)
         set->segment_ms = SEGMENT_MS_DEFAULT;
     if (set->producer_expiry_ms <= 0)
         set->producer_expiry_ms = PRODUCER_EXPIRY_MS_DEFAULT;
+    if (set->offsets_retention_ms <= 0)
+        set->offsets_retention_ms = OFFSETS_RETENTION_MS_DEFAULT;
     if (set->flush_interval_ms <= 0)
         set->flush_interval_ms =
             set->durability == DURABILITY_OS ? FLUSH_INTERVAL_OS_MS : FLUSH_INTERVAL_MS;
     log->lock_fd = -1;
     pthread_mutex_init(&log->topics_mutex, NULL);
     pthread_mutex_init(&log->open_mutex, NULL);
+    pthread_mutex_init(&log->groups_mutex, NULL);
     pthread_mutex_init(&log->producers_mutex, NULL);
     pthread_mutex_init(&log->status_mutex, NULL);
     fd_cache_init(&log->fds);
+    log->coordinator =
+        coordinator_create(&(struct coordinator_options){.load = groups_load, .context = log});
     keeper_init(log);
     reserve_init(log);
     return log;
@@ -141,6 +147,8 @@ static void log_free(struct log *log)
     lock_release(log->lock_fd);
     pthread_mutex_destroy(&log->topics_mutex);
     pthread_mutex_destroy(&log->open_mutex);
+    pthread_mutex_destroy(&log->groups_mutex);
+    coordinator_destroy(log->coordinator);
     pthread_mutex_destroy(&log->producers_mutex);
     pthread_mutex_destroy(&log->status_mutex);
     keeper_deinit(log);
@@ -255,7 +263,8 @@ static int open_as(const char *dir, const struct log_options *options, const cha
         return diag_set(diag, ERR_NOMEM, "no memory to open %s", dir);
     if (read_only != NULL)
         set_read_only(log, read_only);
-    int rc = flusher_init(log, diag);
+    int rc = log->coordinator == NULL ? diag_set(diag, ERR_NOMEM, "no memory for groups")
+                                      : flusher_init(log, diag);
     if (rc == 0)
         rc = open_all(log, diag);
     if (rc < 0) {
@@ -334,6 +343,8 @@ void log_close(struct log *log)
         return;
     keeper_stop(log);
     producers_abort_all(log);
+    if (log_status(log, NULL) == 0)
+        groups_store(log, NULL);
     flusher_stop(log);
     for (size_t t = 0; t < log->topic_count; t++)
         for (int32_t i = 0; i < log->topics[t]->partition_count; i++)

@@ -11,8 +11,10 @@
  * applied again. That is why writes are lists of operations and not callbacks with side effects.
  *   - After a failed sync the environment still works, and would acknowledge later commits on top
  * of pages that never reached the disk. We report ERR_IO and the log stops its writer.
- *   - ENOSPC comes from writing pages before the meta page is touched: the transaction has not
- * happened. ERR_FULL.
+ *   - On a full disk a write may be cut short, and LMDB reports that as EIO, which is what a failed sync is
+ * reported as too. So room is made sure of before: the file has blocks for more pages than the transaction can
+ * touch, holes included (reserve_pages). What finds no room is ERR_FULL, and nothing has happened; that also
+ * holds for an ENOSPC from LMDB, which comes before the meta page is touched.
  *   - NOTLS, because read transactions are opened by threads we do not own; readers are as short as
  * one scan.
  *
@@ -31,7 +33,10 @@ enum {
     CHECKSUM_BYTES = 8,
     OPERATION_HEADER_BYTES = 8, /* table, is delete, u16 key size, u32 value size */
     KEY_LIMIT_BYTES = 511,
-    READER_COUNT = 126
+    READER_COUNT = 126,
+    PAGES_PER_OPERATION = 8, /* a path to a leaf, and splits on the way */
+    PAGES_BESIDE = 64,       /* the list of free pages, the trees' roots */
+    RESERVE_STEP_BYTES = 256 << 10
 };
 #define MAP_FIRST_BYTES ((size_t)64 << 20)
 
@@ -56,6 +61,7 @@ struct meta {
     bool is_there[META_TABLE_COUNT]; /* a directory of an older version may lack some, and take none
                                       */
     bool read_only;
+    int64_t reserved_bytes;       /* the file has blocks up to here; LMDB's writer lock guards it */
     pthread_rwlock_t resize_lock; /* shared: a transaction lives; exclusive: the map changes */
     char path[4096];
 };
@@ -250,12 +256,44 @@ static int apply_one(struct meta *meta, MDB_txn *txn, struct bytes *rest)
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
+/* Blocks for every page that batch may write: copies of old ones, and new ones. Inside a write transaction. */
+static int reserve_pages(struct meta *meta, const struct meta_batch *batch)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    int fd;
+    mdb_env_info(meta->env, &info);
+    mdb_env_stat(meta->env, &stat);
+    int64_t page = stat.ms_psize, used = (int64_t)info.me_last_pgno + 1;
+    int64_t touched = PAGES_PER_OPERATION * (int64_t)batch->count;
+    if (touched > used)
+        touched = used; /* no more than there are */
+    int64_t end =
+        (used + touched + PAGES_BESIDE + 3 * (int64_t)batch->operations.size / page) * page;
+    if (end > (int64_t)info.me_mapsize)
+        end = (int64_t)info.me_mapsize; /* beyond it comes MDB_MAP_FULL */
+    if (end <= meta->reserved_bytes || mdb_env_get_fd(meta->env, &fd) != 0)
+        return 0;
+    int64_t from = meta->reserved_bytes, ahead = end + RESERVE_STEP_BYTES;
+    int rc = io_reserve(fd, from, ahead - from, NULL);
+    if (rc == ERR_FULL) {
+        ahead = end;
+        rc = io_reserve(fd, from, end - from, NULL);
+    }
+    if (rc == ERR_FULL)
+        return ENOSPC;
+    if (rc == 0)
+        meta->reserved_bytes = ahead;
+    return 0; /* a file system that cannot: its own errors decide */
+}
+
 static int apply_all(struct meta *meta, const struct meta_batch *batch)
 {
     MDB_txn *txn;
     int code = mdb_txn_begin(meta->env, NULL, 0, &txn);
     if (code != 0)
         return code;
+    code = reserve_pages(meta, batch);
     struct bytes rest = bytes_of(batch->operations.data, batch->operations.size);
     while (code == 0 && rest.size > 0)
         code = apply_one(meta, txn, &rest);

@@ -121,6 +121,7 @@ struct meta_cleaned {
     int64_t last_horizon_ms;   /* after it, a pass finds tombstones or markers to remove; -1: there are none */
 };
 void meta_put_cleaned(struct meta_batch *batch, const struct meta_place *place, const struct meta_cleaned *cleaned);
+void meta_delete_cleaned(struct meta_batch *batch, const struct meta_place *place);
 int meta_read_cleaned(struct bytes key, struct bytes value, struct meta_place *place, struct meta_cleaned *cleaned);
 
 void meta_put_aborted(struct meta_batch *batch, const struct meta_place *place, const struct aborted *aborted);

@@ -247,6 +247,13 @@ void meta_put_cleaned(struct meta_batch *batch, const struct meta_place *place,
     meta_put(batch, META_CLEANED, bytes_of(key, sizeof key), bytes_of(value, sizeof value));
 }
 
+void meta_delete_cleaned(struct meta_batch *batch, const struct meta_place *place)
+{
+    uint8_t key[META_PLACE_BYTES];
+    meta_encode_place(key, place);
+    meta_delete(batch, META_CLEANED, bytes_of(key, sizeof key));
+}
+
 int meta_read_cleaned(struct bytes key, struct bytes value, struct meta_place *place,
                       struct meta_cleaned *cleaned)
 {

@@ -67,6 +67,7 @@ void partition_free(struct partition *partition)
 {
     if (partition == NULL)
         return;
+    swap_forget(partition);
     for (int32_t i = 0; i < partition->segment_count; i++)
         segment_free(partition->segments[i]);
     free(partition->segments);
@@ -288,8 +289,6 @@ int partition_roll(struct partition *partition, struct diag *diag)
             flusher_mark_dirty(partition); /* the directory, and the closed one's record */
     }
     pthread_mutex_unlock(&partition->mutex);
-    if (rc == ERR_FULL)
-        keeper_wake(partition->log);
     return rc;
 }
 
@@ -372,8 +371,6 @@ int partition_append(struct partition *partition, uint8_t *batch, size_t size, i
     admit_done(&admission);
     if (rc == 0 && partition->log->options.durability == DURABILITY_OS)
         partition_notify(partition);
-    if (rc == ERR_FULL)
-        keeper_wake(partition->log);
     return rc < 0 ? rc : 0;
 }
 

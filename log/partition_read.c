@@ -105,7 +105,7 @@ static void keep_hint(struct partition *partition, struct segment *segment, int6
     pthread_mutex_unlock(&partition->list_mutex);
 }
 
-static int damaged(struct segment *segment, int64_t position, const char *why, struct diag *diag)
+int segment_damaged(struct segment *segment, int64_t position, const char *why, struct diag *diag)
 {
     char path[LOG_PATH_BYTES];
     struct diag reason;
@@ -132,7 +132,7 @@ static int walk_to(struct place *place, int64_t offset, struct diag *diag)
     while (rc == 0) {
         rc = segment_scan_next(&scan, &header, &batch, &position, &why);
         if (rc == 1 && header.base_offset > offset && !place->segment->compacted)
-            rc = damaged(place->segment, position, "offsets do not continue", diag);
+            rc = segment_damaged(place->segment, position, "offsets do not continue", diag);
         else if (rc == 1 && batch_last_offset(&header) >= offset) {
             place->position = position;
             break;
@@ -140,9 +140,10 @@ static int walk_to(struct place *place, int64_t offset, struct diag *diag)
             place->position = size;
             break;
         } else if (rc == 0)
-            rc = damaged(place->segment, size, "the segment ends before its last offset", diag);
+            rc = segment_damaged(place->segment, size, "the segment ends before its last offset",
+                                 diag);
         else if (rc == ERR_RANGE || rc == ERR_CORRUPT)
-            rc = damaged(place->segment, scan.position, why.text, diag);
+            rc = segment_damaged(place->segment, scan.position, why.text, diag);
         else if (rc == 1)
             rc = 0;
         else if (diag != NULL)
@@ -167,8 +168,8 @@ static int read_at(struct place *place, size_t size, struct fetch *fetch, struct
     segment_unpin(place->segment);
     TRY(rc);
     if (got < size)
-        return damaged(place->segment, place->position + (int64_t)got,
-                       "the file is shorter than what was written", diag);
+        return segment_damaged(place->segment, place->position + (int64_t)got,
+                               "the file is shorter than what was written", diag);
     fetch->bytes.size = got;
     return 0;
 }
@@ -218,7 +219,7 @@ static int keep_whole(struct place *place, int64_t offset, int64_t bound, struct
         if (rc == 0)
             rc = batch_check_crc(batch, &why);
         if (rc < 0)
-            return damaged(place->segment, position, why.text, diag);
+            return segment_damaged(place->segment, position, why.text, diag);
         expected = batch_last_offset(&header) + 1;
         rest.data += batch.size;
         rest.size -= batch.size;
@@ -238,8 +239,8 @@ static int compare_aborted(const void *a, const void *b)
 }
 
 /* Those that overlap [from, to); the list is sorted by last offset. */
-static int collect_aborted(struct partition *partition, int64_t from, int64_t to,
-                           struct fetch *fetch)
+int partition_collect_aborted(struct partition *partition, int64_t from, int64_t to,
+                              struct fetch *fetch)
 {
     int rc = 0;
     fetch->aborted_count = 0;
@@ -294,8 +295,8 @@ static int fetch_from(struct partition *partition, struct place *place, int64_t 
         return 0;
     }
     if (left < BATCH_HEADER_BYTES)
-        return damaged(place->segment, place->position, "the segment ends before its last offset",
-                       diag);
+        return segment_damaged(place->segment, place->position,
+                               "the segment ends before its last offset", diag);
     size_t size = max_bytes < FETCH_LEAST_BYTES ? FETCH_LEAST_BYTES : max_bytes;
     for (;;) {
         size_t need = 0;
@@ -307,7 +308,7 @@ static int fetch_from(struct partition *partition, struct place *place, int64_t 
         if (rc == 0)
             break;
         if (need <= size)
-            return damaged(place->segment, place->position, "a batch without end", diag);
+            return segment_damaged(place->segment, place->position, "a batch without end", diag);
         size = need;
     }
     if (fetch->bytes.size == 0 && place->segment->compacted) {
@@ -315,8 +316,8 @@ static int fetch_from(struct partition *partition, struct place *place, int64_t 
         return 0;
     }
     if (fetch->bytes.size == 0)
-        return damaged(place->segment, place->position, "a batch reaches over the readable end",
-                       diag);
+        return segment_damaged(place->segment, place->position,
+                               "a batch reaches over the readable end", diag);
     if (place->segment->compacted && (int64_t)fetch->bytes.size == left)
         fetch->next_offset = place->end_offset < bound ? place->end_offset : bound;
     keep_hint(partition, place->segment, fetch->next_offset,
@@ -349,7 +350,7 @@ static int fetch_once(struct partition *partition, int64_t offset, int64_t bound
     TRY(rc);
     if (isolation != READ_COMMITTED)
         return 0;
-    if (collect_aborted(partition, offset, fetch->next_offset, fetch) < 0)
+    if (partition_collect_aborted(partition, offset, fetch->next_offset, fetch) < 0)
         return diag_set(diag, ERR_NOMEM, "no memory for aborted transactions");
     return was_swapped(partition, &place) ? 1 : 0;
 }
@@ -441,7 +442,7 @@ static int search_segment(struct time_search *search, struct place *place, struc
             rc = search_batch(search, batch, &why);
     }
     if (rc == ERR_RANGE || rc == ERR_CORRUPT)
-        rc = damaged(place->segment, scan.position, why.text, diag);
+        rc = segment_damaged(place->segment, scan.position, why.text, diag);
     segment_scan_close(&scan);
     return rc < 0 ? rc : 0;
 }

@@ -102,6 +102,7 @@ static int purge_locked(struct partition *partition, int64_t offset, struct purg
     struct meta_batch batch;
     int64_t start = atomic_load(&partition->start_offset);
     TRY(partition_readable(partition, diag)); /* deleted while we waited for the mutex */
+    TRY(swap_settle(partition, diag));
     if (offset < start)
         offset = start;
     if (offset == start && !has_closed_below(partition, start))

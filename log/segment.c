@@ -85,13 +85,21 @@ void segment_free(struct segment *segment)
     free(segment);
 }
 
+/* Wherever room is missing the keeper looks at once whether something may go. */
+static int told_keeper(const struct segment *segment, int rc)
+{
+    if (rc == ERR_FULL)
+        keeper_wake(segment->partition->log);
+    return rc;
+}
+
 int segment_create_files(struct segment *segment, struct diag *diag)
 {
     char path[LOG_PATH_BYTES];
     int fd;
     int64_t size = 0;
     segment_path(segment, "log", path);
-    TRY(io_open(path, O_RDWR | O_CREAT, 0644, &fd, diag));
+    TRY(told_keeper(segment, io_open(path, O_RDWR | O_CREAT, 0644, &fd, diag)));
     int rc = io_file_size(fd, &size, diag);
     io_close(fd);
     if (rc == 0 && size != 0)
@@ -136,7 +144,7 @@ int segment_write(struct segment *segment, const uint8_t *batch, size_t size, st
         }
     }
     segment_unpin(segment);
-    return rc;
+    return told_keeper(segment, rc);
 }
 
 void segment_publish(struct segment *segment, const struct batch_header *header, int64_t position)
@@ -168,7 +176,7 @@ int segment_reserve(struct segment *segment, int64_t bytes_ahead, struct diag *d
     segment_unpin(segment);
     if (rc == 0 || rc == ERR_UNSUPPORTED)
         segment->reserved_bytes = size + step;
-    return rc == ERR_UNSUPPORTED ? 0 : rc;
+    return rc == ERR_UNSUPPORTED ? 0 : told_keeper(segment, rc);
 }
 
 static const char *const file_suffixes[] = {"log", "index", "timeindex"};

@@ -245,56 +245,85 @@ static bool entry_holds(struct segment *segment, const struct index_entry *entry
 
 /* ---- rebuilding a closed segment's files ---- */
 
-static int collect(struct segment *segment, struct buf *entries, struct buf *times)
+void index_builder_init(struct index_builder *builder, int64_t base_offset)
+{
+    *builder = (struct index_builder){
+        .base_offset = base_offset, .largest_ms = INT64_MIN, .last_time_ms = INT64_MIN};
+    buf_init(&builder->entries, 0);
+    buf_init(&builder->times, 0);
+}
+
+void index_builder_deinit(struct index_builder *builder)
+{
+    buf_deinit(&builder->entries);
+    buf_deinit(&builder->times);
+}
+
+static void build_time_entry(struct index_builder *builder)
+{
+    if (builder->largest_ms <= builder->last_time_ms)
+        return;
+    buf_be64(&builder->times, (uint64_t)builder->largest_ms);
+    buf_be32(&builder->times, (uint32_t)builder->largest_offset);
+    builder->last_time_ms = builder->largest_ms;
+}
+
+void index_builder_note(struct index_builder *builder, const struct batch_header *header,
+                        int64_t position)
+{
+    int64_t last = batch_last_offset(header) - builder->base_offset;
+    if (header->max_timestamp_ms > builder->largest_ms) {
+        builder->largest_ms = header->max_timestamp_ms;
+        builder->largest_offset = last;
+    }
+    if (builder->since > INDEX_INTERVAL_BYTES) {
+        buf_be32(&builder->entries, (uint32_t)last);
+        buf_be32(&builder->entries, (uint32_t)position);
+        build_time_entry(builder);
+        builder->since = 0;
+    }
+    builder->since += header->size_bytes;
+}
+
+int index_builder_end(struct index_builder *builder)
+{
+    build_time_entry(builder);
+    return buf_ok(&builder->entries) && buf_ok(&builder->times) ? 0 : ERR_NOMEM;
+}
+
+static int collect(struct segment *segment, struct index_builder *builder)
 {
     struct segment_scan scan;
     struct batch_header header;
     struct bytes batch;
-    int64_t position, since = 0, largest = INT64_MIN, largest_offset = 0, last_time = INT64_MIN;
+    int64_t position;
     int rc = segment_scan_open(&scan, segment, 0, atomic_load(&segment->size_bytes), false, NULL);
     while (rc == 0 && (rc = segment_scan_next(&scan, &header, &batch, &position, NULL)) == 1) {
         rc = 0;
-        if (header.max_timestamp_ms > largest) {
-            largest = header.max_timestamp_ms;
-            largest_offset = batch_last_offset(&header) - segment->base_offset;
-        }
-        bool last = scan.position == scan.limit;
-        if (since > INDEX_INTERVAL_BYTES) {
-            buf_be32(entries, (uint32_t)(batch_last_offset(&header) - segment->base_offset));
-            buf_be32(entries, (uint32_t)position);
-        }
-        if ((since > INDEX_INTERVAL_BYTES || last) && largest > last_time) {
-            buf_be64(times, (uint64_t)largest);
-            buf_be32(times, (uint32_t)largest_offset);
-            last_time = largest;
-        }
-        since = since > INDEX_INTERVAL_BYTES ? header.size_bytes : since + header.size_bytes;
+        index_builder_note(builder, &header, position);
     }
     segment_scan_close(&scan);
-    return rc;
+    return rc < 0 ? rc : index_builder_end(builder);
 }
 
 static int rebuild(struct segment *segment)
 {
-    struct buf entries, times;
+    struct index_builder built;
     char path[LOG_PATH_BYTES];
-    buf_init(&entries, 0);
-    buf_init(&times, 0);
-    int rc = collect(segment, &entries, &times);
-    if (rc == 0 && (!buf_ok(&entries) || !buf_ok(&times)))
-        rc = ERR_NOMEM;
+    index_builder_init(&built, segment->base_offset);
+    int rc = collect(segment, &built);
     if (rc == 0) {
         segment_path(segment, "index", path);
         log_line('W', "%s does not match its segment; built again from the batches", path);
-        rc = io_write_file(path, entries.data != NULL ? entries.data : (uint8_t *)"", entries.size,
-                           NULL);
+        rc = io_write_file(path, built.entries.size > 0 ? built.entries.data : (uint8_t *)"",
+                           built.entries.size, NULL);
     }
     if (rc == 0) {
         segment_path(segment, "timeindex", path);
-        rc = io_write_file(path, times.data != NULL ? times.data : (uint8_t *)"", times.size, NULL);
+        rc = io_write_file(path, built.times.size > 0 ? built.times.data : (uint8_t *)"",
+                           built.times.size, NULL);
     }
-    buf_deinit(&entries);
-    buf_deinit(&times);
+    index_builder_deinit(&built);
     return rc;
 }
 

@@ -4,7 +4,9 @@
  * sender → flush, wait
  *
  * A line is taken as it is; only --key and --timestamp look inside. The first line that cannot be
- * read ends the run with its number; the lines before it stay. Whatever the end (the last line, a
+ * read ends the run with its number; the lines before it stay. When the log takes no more (a full
+ * disk), lines that were read may still wait in the sender: then the first line that is not stored
+ * is named, which is where to go on. Whatever the end (the last line, a
  * bad line, Ctrl-C) what was sent is on stable storage before the command exits. When the input
  * pauses, what was collected is appended, so that `tail -f | weir produce` is seen at once.
  *
@@ -54,7 +56,23 @@ struct produce {
     uint32_t line_count;
     int64_t record_count, record_bytes, blank_count, start_ns, last_progress_ms, input_bytes;
     bool shows_progress;
+    int64_t first_lost;  /* the first line that was read and is not stored; 0: none */
+    struct diag failure; /* why, when it is the log's doing */
 };
+
+static void note_lost(struct produce *p, int64_t line)
+{
+    if (p->first_lost == 0 || line < p->first_lost)
+        p->first_lost = line;
+}
+
+/* The sender's report of a batch; its tags are the numbers of the lines. */
+static void batch_left(void *context, struct sent_batch *sent, const struct diag *reason)
+{
+    if (reason != NULL && sent->record_count > 0)
+        note_lost(context, (int64_t)sent->tags[0]);
+    sent_batch_free(sent);
+}
 
 /* ---- the topic ---- */
 static int set_partitioned_by(struct produce *p, const char *field, struct diag *diag)
@@ -86,6 +104,14 @@ static int64_t topic_number(struct produce *p, const char *key, int64_t fallback
         parse_integer(text, &number) < 0)
         return fallback;
     return number;
+}
+
+/* Whether the log gives records their time, so that nobody minds what the lines say. */
+static bool topic_stamps(struct produce *p)
+{
+    char text[64];
+    return topic_config_get(p->log, p->topic, "message.timestamp.type", text, sizeof text) == 0 &&
+           strcmp(text, "LogAppendTime") == 0;
 }
 
 /* Creates the topic or adjusts what its configuration says about its keys. asked: 0 when
@@ -219,11 +245,17 @@ static int send_line(struct produce *p, uint32_t index, const struct line_fields
                         fields->key.size + value.size, (long long)p->max_record_bytes);
     if (p->has_partitioned_by && !(p->same_key_field && fields->groups_by_key))
         TRY(set_partitioned_by(p, NULL, diag));
-    TRY(sender_send(p->sender, -1, fields->timestamp_ms, fields->key, value, bytes_of(NULL, 0), 0,
-                    diag));
+    TRY(sender_send_tagged(p->sender, -1, fields->timestamp_ms, fields->key, value,
+                           bytes_of(NULL, 0), 0, (uint64_t)p->numbers[index], diag));
     p->record_count++;
     p->record_bytes += (int64_t)value.size;
     return 0;
+}
+
+static int64_t latest_timestamp(const struct produce *p)
+{
+    int64_t now = clock_wall_ms();
+    return p->future_ms > INT64_MAX - now ? INT64_MAX : now + p->future_ms;
 }
 
 /* How far the batch's lines can be taken: keys split, fields read. The number of good lines; diag
@@ -240,8 +272,8 @@ static int read_lines(struct produce *p, struct diag *diag)
             p->read[i] = (struct line_fields){.timestamp_ms = INT64_MIN};
     } else {
         struct diag field_diag = {0};
-        int code = field_reader_read(p->fields, p->lines, good, clock_wall_ms() + p->future_ms,
-                                     p->read, &field_diag);
+        int code =
+            field_reader_read(p->fields, p->lines, good, latest_timestamp(p), p->read, &field_diag);
         if (code < (int)good && diag != NULL)
             *diag = field_diag;
         TRY(code);
@@ -262,9 +294,15 @@ static int send_batch(struct produce *p)
     int good = read_lines(p, &diag);
     for (int i = 0; i < good; i++) {
         struct diag send_diag = {0};
-        if (send_line(p, (uint32_t)i, &p->read[i], &send_diag) < 0) {
+        int code = send_line(p, (uint32_t)i, &p->read[i], &send_diag);
+        if (code == ERR_INVALID || code == ERR_TOO_LARGE) { /* it is the line */
             clear_progress(p);
             return line_error(p->numbers[i], &send_diag);
+        }
+        if (code < 0) { /* it is the log: told once it is known what is stored */
+            note_lost(p, p->numbers[i]);
+            p->failure = send_diag;
+            return EXIT_FAILED;
         }
     }
     bool all = good == (int)p->line_count;
@@ -337,8 +375,7 @@ static int gather(struct produce *p)
         struct diag diag = {0};
         int code = sender_flush(p->sender, false, &diag);
         if (code < 0) {
-            clear_progress(p);
-            failed(code, &diag);
+            p->failure = diag;
             return code;
         }
         show_progress(p, true);
@@ -362,6 +399,33 @@ static int gather(struct produce *p)
     return 0;
 }
 
+/* What is still collected is stored, or given up: then the first line that is lost is known. */
+static int settle(struct produce *p)
+{
+    struct diag diag = {0};
+    int code = sender_flush(p->sender, true, &diag);
+    clear_progress(p);
+    if (code < 0 && p->failure.code == 0)
+        p->failure = diag;
+    if (code < 0) {
+        sender_discard(p->sender, &p->failure);
+        code = sender_wait(p->sender, -1, &diag); /* what was appended before */
+    }
+    if (code < 0) {
+        message("not everything that was read is stored: %s",
+                diag.text[0] != '\0' ? diag.text : error_text(code));
+        return EXIT_FAILED;
+    }
+    if (p->first_lost > 0) {
+        message("line %lld is not stored: %s", (long long)p->first_lost,
+                p->failure.code < 0 ? p->failure.text : "it was in a batch that was refused");
+        message("The lines before it are stored; of those after it, lines for other partitions may "
+                "be.");
+        return EXIT_FAILED;
+    }
+    return 0;
+}
+
 /* Everything from the first read to the flush. */
 static int produce_lines(struct produce *p)
 {
@@ -370,14 +434,9 @@ static int produce_lines(struct produce *p)
         more = gather(p);
         exit_code = more < 0 ? EXIT_FAILED : take_lines(p);
     }
-    struct diag diag = {0};
-    int code = sender_flush(p->sender, true, &diag);
-    clear_progress(p);
-    if (code < 0) {
-        message("not everything that was read is stored: %s",
-                diag.text[0] != '\0' ? diag.text : error_text(code));
-        return EXIT_FAILED;
-    }
+    int settled = settle(p);
+    if (settled != 0)
+        return settled;
     show_summary(p);
     return exit_code == 0 && interrupted() ? EXIT_INTERRUPTED : exit_code;
 }
@@ -399,7 +458,8 @@ static int produce_open(struct produce *p, const struct cli *cli, int32_t partit
     if (code < 0)
         return failed(code, &diag);
     int64_t max_message = topic_number(p, "max.message.bytes", 100 << 20);
-    p->future_ms = topic_number(p, "message.timestamp.after.max.ms", 3600 * 1000);
+    p->future_ms = topic_stamps(p) ? INT64_MAX
+                                   : topic_number(p, "message.timestamp.after.max.ms", 3600 * 1000);
     p->max_record_bytes =
         max_message > RECORD_OVERHEAD_BYTES ? max_message - RECORD_OVERHEAD_BYTES : 0;
     /* A whole batch must fit into max.message.bytes too: the log would refuse it with all its
@@ -407,8 +467,12 @@ static int produce_open(struct produce *p, const struct cli *cli, int32_t partit
     size_t batch_bytes = p->max_record_bytes > 0 && p->max_record_bytes < SENDER_BATCH_BYTES
                              ? (size_t)p->max_record_bytes
                              : SENDER_BATCH_BYTES;
-    struct sender_options options = {
-        .codec = codec, .codec_is_set = true, .batch_bytes = batch_bytes};
+    struct sender_options options = {.codec = codec,
+                                     .codec_is_set = true,
+                                     .batch_bytes = batch_bytes,
+                                     .appended = batch_left,
+                                     .keep_tags = true,
+                                     .context = p};
     code = sender_open(p->log, p->topic, &options, &p->sender, &diag);
     if (code < 0)
         return failed(code, &diag);

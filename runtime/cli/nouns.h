@@ -11,6 +11,7 @@ extern const struct command command_topic_list;
 extern const struct command command_topic_describe;
 extern const struct command command_topic_alter;
 extern const struct command command_topic_delete;
+extern const struct command command_topic_clean;    /* cli_topic_clean.c */
 extern const struct command command_topic_configs;  /* cli_topic_configs.c */
 extern const struct command command_topic_delete_records; /* cli_topic_records.c */
 extern const struct command command_topic_verify;   /* cli_topic_verify.c */

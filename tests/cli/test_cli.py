@@ -358,6 +358,16 @@ class Topics(Case):
         self.ok("topic", "alter", "fresh", "--config", "message.timestamp.type=LogAppendTime")
         self.ok("produce", "fresh", "--timestamp", "ts", stdin=lines)
 
+    def test_records_from_the_future(self):
+        lines = b'{"ts":%d}\n' % int(time.time() * 1000 + 2 * 3600000)
+        self.ok("topic", "create", "t")
+        self.refused(1, "produce", "t", "--timestamp", "ts", stdin=lines, says=["line 1"])
+        for number, entry in enumerate(("message.timestamp.after.max.ms=9223372036854775807", "message.timestamp.type=LogAppendTime")):
+            self.ok("topic", "create", f"t{number}", "--config", entry)
+            self.ok("produce", f"t{number}", "--timestamp", "ts", stdin=lines)
+        (record,) = map(json.loads, self.ok("consume", "t1", "--until-end").stdout.splitlines())
+        self.assertLess(abs(record["timestamp"] - time.time() * 1000), 60000)
+
     def test_refusals(self):
         self.ok("topic", "create", "a")
         self.refused(1, "topic", "create", "a", says="a")

@@ -144,6 +144,7 @@ static struct batch_header check_stored(struct setup *s, int64_t offset,
     struct fetch fetch;
     struct record_reader reader;
     struct record record;
+    struct batch_header header;
     struct buf plain = {0};
     struct diag diag = {0};
     fetch_init(&fetch);
@@ -151,10 +152,11 @@ static struct batch_header check_stored(struct setup *s, int64_t offset,
     if (partition_fetch(s->p, offset, READ_UNCOMMITTED, 1, &fetch, &diag) < 0)
         fail_msg("%s", diag.text);
     struct bytes batch = bytes_of(fetch.bytes.data, fetch.bytes.size);
+    assert_int_equal(batch_parse_header(batch, &header, &diag), 0);
+    batch.size = (size_t)header.size_bytes; /* a marker may have come with it */
     if (batch_validate(batch, BATCH_PLAIN_LIMIT_BYTES, &plain, &diag) < 0)
         fail_msg("what was stored is no valid batch: %s", diag.text);
     assert_int_equal(record_reader_open(&reader, batch, BATCH_PLAIN_LIMIT_BYTES, &plain, &diag), 0);
-    struct batch_header header = reader.header;
     assert_int_equal(header.base_offset, offset);
     assert_int_equal(header.base_timestamp_ms, records[0].timestamp_ms);
     for (int32_t i = 0; i < count; i++) {
@@ -243,6 +245,32 @@ static void test_codec_that_does_not_shrink(void **state)
     assert_int_equal(header.attributes & BATCH_ATTR_CODEC, CODEC_ZSTD);
     assert_true((size_t)header.size_bytes > size);
     free(batch);
+    end(&s);
+}
+
+/* Batches far larger and far smaller than those before them, through the memory of one thread. */
+static void test_large_and_small_in_turn(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct diag diag;
+    size_t size;
+    enum { LARGE_BYTES = 9 << 20 };
+    struct config_entry config = {"compression.type", "gzip"};
+    char *text = malloc(LARGE_BYTES + 1);
+    assert_non_null(text);
+    memset(text, 'x', LARGE_BYTES);
+    text[LARGE_BYTES] = '\0';
+    begin(&s, false, &config, 1);
+    for (int i = 0; i < 4; i++) {
+        const struct expected record = {"k", i % 2 == 0 ? text : "v", clock_wall_ms(), 1};
+        uint8_t *batch = build(&record, 1, i < 2 ? CODEC_NONE : CODEC_LZ4, &size);
+        assert_int_equal(append(&s, batch, size, &diag), 0);
+        struct batch_header header = check_stored(&s, i, &record, 1, false);
+        assert_true(header.size_bytes < 100000);
+        free(batch);
+    }
+    free(text);
     end(&s);
 }
 
@@ -643,6 +671,7 @@ int main(void)
         cmocka_unit_test(test_codecs),
         cmocka_unit_test(test_codecs_in_a_transaction),
         cmocka_unit_test(test_codec_that_does_not_shrink),
+        cmocka_unit_test(test_large_and_small_in_turn),
         cmocka_unit_test(test_size_limit),
         cmocka_unit_test(test_time_limits),
         cmocka_unit_test(test_time_limits_to_the_millisecond),

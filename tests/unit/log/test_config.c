@@ -295,6 +295,39 @@ static void test_stored_form(void **state)
     buf_deinit(&out);
 }
 
+/* What another version stored and this one would refuse has no effect, and what it does not know
+ * stays as it is. */
+static void test_stored_by_another_version(void **state)
+{
+    (void)state;
+    static const char stored[] = "\0\12segment.ms\0\5never\0\15segment.bytes\0\1"
+                                 "7\0\14retention.ms\0\2-9\0\12future.key\0\1x";
+    struct config_set set;
+    struct log_options options = {.segment_bytes = 77777, .segment_ms = 88888};
+    struct topic_config config;
+    struct buf out = {0};
+    char value[64];
+    bool is_set;
+    assert_int_equal(config_set_decode(bytes_of(stored, sizeof stored - 1), 4, &set), 0);
+    config_effective(&set, &options, &config);
+    assert_int_equal(config.segment_ms, 88888);
+    assert_int_equal(config.segment_bytes, 77777);
+    assert_int_equal(config.retention_ms, 604800000);
+    assert_int_equal(config_text(&set, &options, "segment.ms", value, sizeof value, &is_set), 0);
+    assert_string_equal(value, "88888");
+    assert_false(is_set);
+    assert_int_equal(config_text(&set, &options, "future.key", value, sizeof value, &is_set),
+                     ERR_NOT_FOUND);
+    assert_int_equal(config_set_encode(&set, &out), 0);
+    assert_int_equal(out.size, sizeof stored - 1);
+    assert_memory_equal(out.data, stored, sizeof stored - 1);
+    assert_int_equal(merge(&set, "future.key", "y", NULL), ERR_INVALID);
+    assert_int_equal(merge(&set, "future.key", NULL, NULL), 0);
+    assert_int_equal(set.count, 3);
+    config_set_deinit(&set);
+    buf_deinit(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_merge_is_all_or_nothing),
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_stored_form),
+        cmocka_unit_test(test_stored_by_another_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
