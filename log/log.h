@@ -243,6 +243,29 @@ int fetch_reader_next(struct fetch_reader *reader, struct record *record);
 /* First record with timestamp ≥ timestamp_ms below the high watermark: its offset and timestamp; none: offset -1. */
 int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64_t *offset, int64_t *found_timestamp_ms, struct diag *diag);
 
+/* ---- cutting the end off ---- */
+struct truncation {
+    int64_t offset;            /* the new end: that of the last whole batch below the one asked for */
+    int64_t end;               /* the end now, as far as it can be read */
+    int64_t batches, bytes;    /* readable ones, and bytes, that go */
+    int32_t leader_epoch;      /* of batches from then on */
+    int32_t aborted;           /* transactions that are open there and will be aborted */
+    int32_t committed;         /* whose commit lies beyond and is kept: what they have below stays committed */
+    int32_t decisions;         /* committed transactions that meta still holds and that lose records here */
+};
+/* Cuts the end of a partition off at a batch boundary at or below offset: the way out when damage stopped it, and back behind records that
+ * should not be there. execute false: only fills *truncation. Everything below the cut is read and must be right (ERR_CORRUPT names the
+ * damage: cut there). ERR_RANGE outside start … end. The cut is recorded durably, the partition stops with ERR_STOPPED, and the next
+ * log_open makes the cut, crash-safe, and runs the partition again. Batches get a new leader epoch from there on. Indexes, snapshots,
+ * aborted ranges and segments beyond go along; committed offsets of groups beyond it stay as they are. */
+int partition_truncate(struct partition *partition, int64_t offset, bool execute, struct truncation *truncation, struct diag *diag);
+
+/* The leader epoch that appended batches get. */
+int32_t partition_leader_epoch(const struct partition *partition);
+/* Where an epoch ended (Kafka's OffsetForLeaderEpoch): the largest epoch at or below the one asked for, and the first offset after it; both -1
+ * for an epoch that never was. Reads a small file. */
+int partition_epoch_end(struct partition *partition, int32_t epoch, int32_t *found_epoch, int64_t *end_offset, struct diag *diag);
+
 /* ---- verifying ---- */
 enum verify_kind {
     VERIFY_RECORDS, /* batches, records, offsets: data is wrong or gone */

@@ -149,6 +149,8 @@ void index_note(struct segment *segment, const struct batch_header *header, int6
 bool index_is_full(const struct segment *segment, int64_t limit_bytes);
 /* Writes what is pending. A failure marks the index broken, no more: it can be rebuilt. */
 void index_write_pending(struct segment *segment);
+/* Writes a closed segment's indexes anew from its batches. */
+int index_rebuild(struct segment *segment);
 /* On roll: the last time entry, then all pending; the index memory is freed. */
 void index_close(struct segment *segment);
 /* Position of a batch at or before the one that holds offset. Always right, whatever the index file holds: at worst 0. tail: a copy of
@@ -318,6 +320,7 @@ struct partition {
     struct segment_swap *pending_swap; /* recorded in meta, and not in the directory yet; purge_mutex */
     bool swap_stuck;               /* what a swap did is not known to be durable: no more of them; purge_mutex */
     _Atomic int64_t tombstone_horizon;
+    _Atomic int32_t leader_epoch;  /* that batches get; set before other threads exist */
 
     _Atomic int64_t start_offset, end_offset, flushed_end, first_undecided;
     atomic_int status;             /* 0 or the code that stopped it */
@@ -520,6 +523,10 @@ int32_t leader_epoch_at(const struct leader_epochs *epochs, int64_t offset);
 int leader_epochs_cut(struct leader_epochs *epochs, int64_t offset);
 /* As Kafka's OffsetForLeaderEpoch: the largest epoch at or below the one asked for and where it ended; -1, -1 for one that never was. */
 int32_t leader_epoch_end(const struct leader_epochs *epochs, int32_t epoch, int64_t log_end, int64_t *end_offset);
+
+/* ---- truncate_recover.c ---- */
+/* Opening, before partitions are looked at: makes the cuts that were asked for. */
+int recover_truncations(struct log *log, struct diag *diag);
 
 /* ---- recovery.c, recovery_txn.c ---- */
 /* Loads what meta knows of all partitions, checks their files and tails. Damage stops a partition and is no error here. */

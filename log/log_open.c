@@ -246,6 +246,7 @@ static int open_all(struct log *log, struct diag *diag)
 {
     TRY(log->read_only ? prepare_reading(log, diag) : prepare_directory(log, diag));
     TRY(topics_load(log, diag));
+    TRY(recover_truncations(log, diag));
     TRY(recover_partitions(log, diag));
     TRY(recover_transactions(log, diag));
     if (log->read_only)

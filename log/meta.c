@@ -53,6 +53,7 @@ static const char *const table_names[META_TABLE_COUNT] = {
     [META_COUNTERS] = "counters",
     [META_CLEANED] = "cleaned",
     [META_GROUPS] = "groups",
+    [META_TRUNCATIONS] = "truncations",
 };
 
 struct meta {

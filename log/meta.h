@@ -27,6 +27,7 @@ enum meta_table {
     META_COUNTERS,     /* name → number */
     META_CLEANED,      /* topic id, partition → what compaction did so far */
     META_GROUPS,       /* group → generation, since when it is empty */
+    META_TRUNCATIONS,  /* topic id, partition → a cut that the next opening makes */
     META_TABLE_COUNT
 };
 
@@ -123,6 +124,27 @@ struct meta_cleaned {
 void meta_put_cleaned(struct meta_batch *batch, const struct meta_place *place, const struct meta_cleaned *cleaned);
 void meta_delete_cleaned(struct meta_batch *batch, const struct meta_place *place);
 int meta_read_cleaned(struct bytes key, struct bytes value, struct meta_place *place, struct meta_cleaned *cleaned);
+
+enum { TRUNCATION_MARKERS = 1000 };
+struct meta_truncation_marker { /* ends a transaction that the cut leaves open */
+    int64_t producer_id, first_offset;
+    int16_t epoch;
+    bool commit;
+};
+struct meta_truncation {
+    int64_t offset;             /* the partition's end from then on */
+    int64_t segment_base;       /* of the file that the cut lies in; -1: all files go */
+    int64_t position;           /* in it */
+    int64_t segment_end;        /* what a closed segment's record will say, with the next two */
+    int64_t max_timestamp_ms;
+    uint32_t flags;
+    int32_t leader_epoch;       /* from then on */
+    uint32_t count;
+    struct meta_truncation_marker markers[TRUNCATION_MARKERS];
+};
+void meta_put_truncation(struct meta_batch *batch, const struct meta_place *place, const struct meta_truncation *truncation);
+void meta_delete_truncation(struct meta_batch *batch, const struct meta_place *place);
+int meta_read_truncation(struct bytes key, struct bytes value, struct meta_place *place, struct meta_truncation *truncation);
 
 void meta_put_aborted(struct meta_batch *batch, const struct meta_place *place, const struct aborted *aborted);
 void meta_delete_aborted(struct meta_batch *batch, const struct meta_place *place, const struct aborted *aborted);

@@ -62,6 +62,8 @@ enum {
     DECISION_FIXED_BYTES = 15,
     OFFSET_FIXED_BYTES = 18,
     OFFSET_OF_APP = 0x8000,
+    TRUNCATION_FIXED_BYTES = 52,
+    TRUNCATION_MARKER_BYTES = 19,
     TOPIC_NAME_LIMIT = 249
 };
 
@@ -547,6 +549,68 @@ int meta_read_group(struct bytes value, struct meta_group *record)
     record->generation = (int32_t)generation;
     record->empty_since_ms = (int64_t)empty_since;
     return value.size == 0 && record->generation >= 0 ? 0 : ERR_CORRUPT;
+}
+
+/* ---- truncations ---- */
+
+void meta_put_truncation(struct meta_batch *batch, const struct meta_place *place,
+                         const struct meta_truncation *truncation)
+{
+    uint8_t key[META_PLACE_BYTES];
+    struct buf value;
+    meta_encode_place(key, place);
+    buf_init(&value, 0);
+    buf_be64(&value, (uint64_t)truncation->offset);
+    buf_be64(&value, (uint64_t)truncation->segment_base);
+    buf_be64(&value, (uint64_t)truncation->position);
+    buf_be64(&value, (uint64_t)truncation->segment_end);
+    buf_be64(&value, (uint64_t)truncation->max_timestamp_ms);
+    buf_be32(&value, truncation->flags);
+    buf_be32(&value, (uint32_t)truncation->leader_epoch);
+    buf_be32(&value, truncation->count);
+    for (uint32_t i = 0; i < truncation->count; i++) {
+        buf_be64(&value, (uint64_t)truncation->markers[i].producer_id);
+        buf_be64(&value, (uint64_t)truncation->markers[i].first_offset);
+        buf_be16(&value, (uint16_t)truncation->markers[i].epoch);
+        buf_u8(&value, truncation->markers[i].commit);
+    }
+    if (buf_ok(&value))
+        meta_put(batch, META_TRUNCATIONS, bytes_of(key, sizeof key),
+                 bytes_of(value.data, value.size));
+    else
+        batch->operations.failed = true;
+    buf_deinit(&value);
+}
+
+void meta_delete_truncation(struct meta_batch *batch, const struct meta_place *place)
+{
+    uint8_t key[META_PLACE_BYTES];
+    meta_encode_place(key, place);
+    meta_delete(batch, META_TRUNCATIONS, bytes_of(key, sizeof key));
+}
+
+int meta_read_truncation(struct bytes key, struct bytes value, struct meta_place *place,
+                         struct meta_truncation *truncation)
+{
+    if (key.size != META_PLACE_BYTES || value.size < TRUNCATION_FIXED_BYTES)
+        return ERR_CORRUPT;
+    decode_place(key.data, place);
+    truncation->offset = load_i64(value.data);
+    truncation->segment_base = load_i64(value.data + 8);
+    truncation->position = load_i64(value.data + 16);
+    truncation->segment_end = load_i64(value.data + 24);
+    truncation->max_timestamp_ms = load_i64(value.data + 32);
+    truncation->flags = load_be32(value.data + 40);
+    truncation->leader_epoch = (int32_t)load_be32(value.data + 44);
+    truncation->count = load_be32(value.data + 48);
+    if (truncation->count > TRUNCATION_MARKERS ||
+        value.size != TRUNCATION_FIXED_BYTES + (size_t)truncation->count * TRUNCATION_MARKER_BYTES)
+        return ERR_CORRUPT;
+    const uint8_t *at = value.data + TRUNCATION_FIXED_BYTES;
+    for (uint32_t i = 0; i < truncation->count; i++, at += TRUNCATION_MARKER_BYTES)
+        truncation->markers[i] = (struct meta_truncation_marker){
+            load_i64(at), load_i64(at + 8), (int16_t)load_be16(at + 16), at[18] != 0};
+    return truncation->offset >= 0 && truncation->position >= 0 ? 0 : ERR_CORRUPT;
 }
 
 /* ---- counters ---- */

@@ -309,7 +309,7 @@ int partition_append_locked(struct partition *partition, uint8_t *batch,
     }
     int64_t base = atomic_load(&partition->end_offset);
     int64_t position = atomic_load(&active->size_bytes);
-    batch_set_base(batch, base, 0);
+    batch_set_base(batch, base, atomic_load(&partition->leader_epoch));
     TRY(segment_write(active, batch, (size_t)header->size_bytes, diag));
     active->last_write_ms = clock_wall_ms();
     if (position == 0)

@@ -366,6 +366,8 @@ static int walk_tail(struct tail *tail, struct diag *diag)
         if (rc != 1)
             break;
         segment_publish(tail->segment, &header, position);
+        if (header.leader_epoch > atomic_load(&tail->segment->partition->leader_epoch))
+            atomic_store(&tail->segment->partition->leader_epoch, header.leader_epoch);
         tail->offset = batch_last_offset(&header) + 1;
         tail->position = position + header.size_bytes;
         if (tail->position == tail->flushed_bytes && tail->offset != tail->flushed_end) {
@@ -622,6 +624,24 @@ static int recover_directory(struct partition *partition, struct segment_listing
     return rc;
 }
 
+/* The epoch that appended batches get: a batch may have a newer one than a checkpoint that was lost. 1: stopped. */
+static int load_epoch(struct partition *partition)
+{
+    char directory[LOG_PATH_BYTES];
+    struct leader_epochs epochs;
+    struct diag why = {0};
+    partition_directory(partition, directory);
+    int rc = leader_epochs_read(directory, &epochs, &why);
+    if (rc < 0) {
+        partition_stop(partition, rc, &why);
+        return 1;
+    }
+    if (leader_epoch_latest(&epochs) > atomic_load(&partition->leader_epoch))
+        atomic_store(&partition->leader_epoch, leader_epoch_latest(&epochs));
+    leader_epochs_deinit(&epochs);
+    return 0;
+}
+
 static int recover_partition(struct partition *partition, struct diag *diag)
 {
     struct segment_listing listing = {0};
@@ -637,6 +657,8 @@ static int recover_partition(struct partition *partition, struct diag *diag)
             *diag = why;
         return rc;
     }
+    if (rc == 0)
+        rc = load_epoch(partition);
     if (rc == 0) {
         /* Who may not flush shows what is whole, as the next writer would after its flush. */
         atomic_store(&partition->flushed_end, partition->log->read_only

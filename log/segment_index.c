@@ -306,7 +306,7 @@ static int collect(struct segment *segment, struct index_builder *builder)
     return rc < 0 ? rc : index_builder_end(builder);
 }
 
-static int rebuild(struct segment *segment)
+int index_rebuild(struct segment *segment)
 {
     struct index_builder built;
     char path[LOG_PATH_BYTES];
@@ -314,7 +314,6 @@ static int rebuild(struct segment *segment)
     int rc = collect(segment, &built);
     if (rc == 0) {
         segment_path(segment, "index", path);
-        log_line('W', "%s does not match its segment; built again from the batches", path);
         rc = io_write_file(path, built.entries.size > 0 ? built.entries.data : (uint8_t *)"",
                            built.entries.size, NULL);
     }
@@ -325,6 +324,16 @@ static int rebuild(struct segment *segment)
     }
     index_builder_deinit(&built);
     return rc;
+}
+
+static int rebuild_wrong(struct segment *segment)
+{
+    char path[LOG_PATH_BYTES];
+    if (segment->partition->log->read_only)
+        return ERR_READ_ONLY; /* then the search begins at the segment's start */
+    segment_path(segment, "index", path);
+    log_line('W', "%s does not match its segment; built again from the batches", path);
+    return index_rebuild(segment);
 }
 
 /* ---- searching ---- */
@@ -375,7 +384,7 @@ int64_t index_find_offset(struct segment *segment, const struct segment_index *t
             break; /* the files belong to the segment that took its place */
         bool is_small = limit < 4 * INDEX_INTERVAL_BYTES;
         if (tail != NULL || attempt == 1 || (!found && (is_small || !is_missing(segment))) ||
-            rebuild(segment) < 0)
+            rebuild_wrong(segment) < 0)
             break;
     }
     return 0;

@@ -425,7 +425,7 @@ static int collect_key(void *context, struct bytes key, struct bytes value, stru
 static int remove_records(struct topic *topic, struct diag *diag)
 {
     static const enum meta_table tables[] = {META_PARTITIONS, META_STARTS, META_SEGMENTS,
-                                             META_ABORTED, META_CLEANED};
+                                             META_ABORTED, META_CLEANED, META_TRUNCATIONS};
     struct log *log = topic->log;
     struct meta_batch batch;
     meta_batch_init(&batch);
