@@ -25,6 +25,7 @@ const struct command *const commands[] = {
     &command_topic_clean,
     &command_topic_configs,
     &command_topic_verify,
+    &command_topic_truncate,
     &command_topic_export,
     &command_topic_import,
     &command_log_describe,

@@ -15,6 +15,7 @@ extern const struct command command_topic_clean;    /* cli_topic_clean.c */
 extern const struct command command_topic_configs;  /* cli_topic_configs.c */
 extern const struct command command_topic_delete_records; /* cli_topic_records.c */
 extern const struct command command_topic_verify;   /* cli_topic_verify.c */
+extern const struct command command_topic_truncate; /* cli_topic_truncate.c */
 extern const struct command command_topic_export;   /* cli_topic_export.c */
 extern const struct command command_topic_import;   /* cli_topic_import.c */
 extern const struct command command_group_list;     /* cli_group.c */

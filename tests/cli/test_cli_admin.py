@@ -9,7 +9,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_cli import WEIR, Case, environment, ndjson, partition_of
+from test_cli import WEIR, Case, content, environment, ndjson, partition_of
 
 
 class Admin(Case):
@@ -181,6 +181,53 @@ class DeleteRecords(Admin):
         self.refused(1, "topic", "delete-records", "u", "--before", "1")
         self.refused(2, "topic", "delete-records", "table", "--before", "end", says="cleanup.policy=compact")
         self.assertEqual(len(self.records("t")), 2)
+
+
+class Truncate(Admin):
+    def setUp(self):
+        super().setUp()
+        for i in range(6):  # a batch each
+            self.produce("t", f"line {i}\n".encode(), "--compression", "none")
+
+    def test_way_out_of_damage(self):
+        data = content(self.path("t-0/" + "0" * 20 + ".log"))
+        at = data.index(b"line 3")
+        self.damage("t-0/" + "0" * 20 + ".log", at, b"LINE")
+        self.assertEqual(self.weir("consume", "t", "--until-end").returncode, 1)
+        done = self.weir("topic", "truncate", "t", "--partition", 0, "--to", 5)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"The last right batch ends at offset 3", done.stderr)
+        done = self.ok("topic", "truncate", "t", "--partition", 0, "--to", 3, "--format", "json")
+        plan = json.loads(done.stdout)
+        self.assertEqual((plan["new_end_offset"], plan["batches"], plan["leader_epoch"], plan["executed"]), (3, 2, 1, False))
+        self.assertEqual(self.weir("consume", "t", "--until-end").returncode, 1, "a dry run changed something")
+        self.ok("topic", "truncate", "t", "--partition", 0, "--to", 3, "--execute")
+        self.assertEqual(self.values("t"), b"line 0\nline 1\nline 2\n")
+        self.produce("t", b"new 3\n")
+        self.assertEqual([(r["offset"], r["value"]) for r in self.records("t")][3:], [(3, "new 3")])
+        self.assertEqual(self.weir("topic", "verify", "t").returncode, 0)
+        self.assertEqual(content(self.path("t-0/leader-epoch-checkpoint")), b"0\n2\n0 0\n1 3\n")
+
+    def test_groups_beyond_the_end_are_named(self):
+        self.ok("consume", "t", "--group", "late", "--until-end")
+        self.ok("consume", "t", "--group", "early", "--max", "1")
+        text = self.ok("topic", "truncate", "t", "--partition", "0", "--to", "2").stdout.decode()
+        self.assertIn("end 6 → 2  batches gone 4", text)
+        self.assertIn("group late committed offset 6", text)
+        self.assertNotIn("early", text)
+        plan = json.loads(self.ok("topic", "truncate", "t", "--partition", "0", "--to", "2", "--execute", "--format", "json").stdout)
+        self.assertEqual((plan["groups"], plan["executed"]), ([{"group": "late", "offset": 6}], True))
+        self.assertEqual(self.values("t"), b"line 0\nline 1\n")
+
+    def test_refusals(self):
+        self.refused(2, "topic", "truncate", "t", "--to", "1", says="--partition is missing")
+        self.refused(2, "topic", "truncate", "t", "--partition", "0", says="--to is missing")
+        self.refused(2, "topic", "truncate", "t", "--partition", "0", "--to", "-1")
+        self.refused(1, "topic", "truncate", "t", "--partition", "0", "--to", "7", "--execute", says="it ends at 6")
+        self.refused(1, "topic", "truncate", "t", "--partition", "1", "--to", "1", "--execute", says="0 to 0")
+        self.refused(1, "topic", "truncate", "u", "--partition", "0", "--to", "1", "--execute")
+        self.ok("topic", "truncate", "t", "--partition", "0", "--to", "6", "--execute")
+        self.assertEqual(len(self.records("t")), 6)
 
 
 def text_of(data):
