@@ -69,7 +69,7 @@ struct consumer_options {
     int32_t heartbeat_interval_ms;            /* also how often topics are looked at for new partitions; 0: 3 s */
     int32_t initial_rebalance_delay_ms;       /* a group's first generation waits so long for more members; 0: does not wait */
     size_t max_bytes;                         /* of a fetch from one partition; 0: 1 MiB */
-    size_t max_records;                       /* of a poll; 0: 500 */
+    size_t max_records;                       /* of a poll; 0: 500. A poll may bring fewer while more are there */
     consumer_partitions_fn assigned;          /* new partitions (not those it kept), before the first record of them; may be NULL */
     consumer_partitions_fn revoked;           /* partitions that go to somebody else: still owned during the call, commits are taken */
     consumer_partitions_fn lost;              /* partitions that are somebody else's already: commits are refused; NULL: nothing is called */
@@ -96,17 +96,17 @@ struct consumer_record {
 
 /* Drives the membership (joins, heartbeats, rebalances with their callbacks) and brings records: waits for the first up to
  * timeout_ms (0: does not wait; -1: no limit) and returns how many *records holds, 0 when the time is over or after
- * consumer_wake. Records of a partition come in offset order and next to each other; all is valid until the next poll, seek
- * or close. Each poll begins with another partition, so that none starves.
- * Errors: a partition that cannot be read (ERR_CORRUPT, ERR_RANGE under RESET_ERROR) is named in diag, returned once, and left out from then on
- * until it is sought or assigned anew (consumer_partition_status); the next poll goes on with the others. ERR_FENCED: another
- * consumer took this one's instance id; it is over for this consumer. ERR_INVALID, ERR_TOO_LARGE: the group does not take this member (no common
- * assignor, group.max.size). ERR_STOPPED: log stopped. */
+ * consumer_wake. The records of one poll are of one partition, in offset order, valid until the next poll, seek or close; the partitions
+ * take turns, fetch by fetch.
+ * Errors: a partition that cannot be read (ERR_CORRUPT, ERR_NOT_FOUND after its topic was deleted, ERR_RANGE under RESET_ERROR) is named in
+ * diag, returned once, and left out from then on until it is sought or assigned anew (consumer_partition_status); the next poll goes on
+ * with the others. ERR_FENCED: another consumer took this one's instance id; it is over for this consumer. ERR_INVALID, ERR_TOO_LARGE: the
+ * group does not take this member (no common assignor, it is full); a later poll asks again. */
 int64_t consumer_poll(struct consumer *consumer, int32_t timeout_ms, const struct consumer_record **records, struct diag *diag);
 /* Makes the poll that runs, or else the next one, return at once. Any thread; async-signal-safe. */
 void consumer_wake(struct consumer *consumer);
-/* A descriptor that becomes readable when a poll could bring something; for event loops, which call poll(0) then and at
- * least each heartbeat interval. It belongs to the consumer. */
+/* A descriptor that becomes readable when a poll could bring something; for event loops, which then call poll(0) until it returns 0,
+ * and at least each heartbeat interval. It belongs to the consumer. */
 int consumer_fd(const struct consumer *consumer);
 
 /* Commits, durably: offsets of count partitions, or, with offsets NULL, the positions of all assigned partitions that moved since
