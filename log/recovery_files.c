@@ -4,8 +4,9 @@
  * lies there:
  *
  *   ….deleted of ours     a removal that a crash interrupted: removed;
- *   .index, .timeindex    without their .log and below the start offset: the same removal, removed;
- *                         above it they say that a .log is missing: named, left alone;
+ *   .index, .timeindex    without their .log and below the start offset, or inside a segment that
+ *                         compaction put there: the same removal, removed;
+ *                         elsewhere they say that a .log is missing: named, left alone;
  *   ….cleaned             a compaction's: segment_swap.c decides;
  *   .snapshot, ….tmp      producers: snapshot.c;
  *   a foreign name        named, one line per partition and opening, and left alone. Somebody put
@@ -118,6 +119,16 @@ bool listing_holds(const struct segment_listing *listing, int64_t base)
     return bsearch(&base, listing->bases, listing->count, sizeof base, compare_bases) != NULL;
 }
 
+/* Whether a recorded segment begins before base and ends after it: then a compaction put that one in the place of the segment that
+ * began here. */
+static bool was_replaced(const struct partition *partition, int64_t base)
+{
+    for (int32_t i = 0; i < partition->segment_count; i++)
+        if (partition->segments[i]->base_offset < base && base < partition->segments[i]->end_offset)
+            return true;
+    return false;
+}
+
 /* Indexes whose .log is not there. */
 static void check_orphans(struct partition *partition, const struct segment_listing *listing,
                           struct found *found)
@@ -129,7 +140,7 @@ static void check_orphans(struct partition *partition, const struct segment_list
             continue;
         char name[64];
         snprintf(name, sizeof name, "%020" PRId64 ".index", base);
-        if (base < start)
+        if (base < start || was_replaced(partition, base))
             remove_orphan(partition, found, base);
         else
             note_foreign(found, name);

@@ -41,6 +41,7 @@
 enum { LIVES = 3, DEFAULT_SEQUENCES = 200, ENOUGH_TO_SEE_ALL = 300 };
 
 static uint64_t first_seed = 1;
+static char doing[160]; /* for who has to repeat it; empty when all went well */
 
 static const char *const crash_names[] = {"flush.before",
                                           "flush.done",
@@ -70,6 +71,13 @@ static const char *const crash_names[] = {"flush.before",
                                           "snapshot.renamed",
                                           "snapshot.removed",
                                           "snapshot.done",
+                                          "compact.written",
+                                          "swap.begin",
+                                          "swap.recorded",
+                                          "swap.renamed",
+                                          "swap.removed",
+                                          "swap.flushed",
+                                          "swap.done",
                                           "recovery.swap",
                                           "topic.create.recorded",
                                           "topic.create.directory",
@@ -97,10 +105,11 @@ static int32_t find_name(const char *name)
 static void crash_in_recovery(void)
 {
     static const char *const names[] = {"recovery.begin",   "recovery.marker", "recovery.abort",
-                                        "recovery.flushed", "recovery.done",   "flush.before"};
+                                        "recovery.flushed", "recovery.done",   "flush.before",
+                                        "recovery.swap"};
     for (int32_t i = below(3); i > 0; i--) {
         char crash_at[64];
-        const char *name = names[below(6)];
+        const char *name = names[below((int32_t)(sizeof names / sizeof *names))];
         snprintf(crash_at, sizeof crash_at, "%s:%d", name, 1 + below(2));
         if (fixture_child(model_open_only, NULL, crash_at) == 137)
             crashes[find_name(name)]++;
@@ -117,15 +126,28 @@ static void run_sequence(uint64_t seed)
         snprintf(crash_at, sizeof crash_at, "%s:%d", crash_names[name],
                  1 + below(below(3) == 0 ? 12 : 3));
         ledger->clean = end < 2;
+        snprintf(doing, sizeof doing, "seed %" PRIu64 ", life %d, %s", seed, life,
+                 end < 2   ? "closed"
+                 : end < 3 ? "left"
+                           : crash_at);
         int status = fixture_child(model_live, NULL, end < 3 ? NULL : crash_at);
         if (status == 137)
             crashes[name]++;
         else if (status != 0)
-            fail_msg("seed %" PRIu64 ", life %d, %s: the child failed", seed, life, crash_at);
+            fail_msg("the child failed");
         crash_in_recovery();
         model_compare();
     }
     scratch_dir_remove(dir);
+    doing[0] = '\0';
+}
+
+static int say_what_failed(void **state)
+{
+    (void)state;
+    if (doing[0] != '\0')
+        print_message("failed in: %s, of %s\n", doing, ledger->dir);
+    return 0;
 }
 
 static void test_sequences(void **state)
@@ -172,6 +194,6 @@ int main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
     ledger = shared(sizeof *ledger);
     model_totals = shared(sizeof *model_totals);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sequences)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_sequences, say_what_failed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
