@@ -87,6 +87,13 @@ static const char *const crash_points[] = {
     "purge.begin",
     "purge.recorded",
     "purge.removed",
+    "compact.written",
+    "swap.begin",
+    "swap.done",
+    "swap.flushed",
+    "swap.recorded",
+    "swap.removed",
+    "swap.renamed",
 };
 enum { CRASH_POINTS = sizeof crash_points / sizeof crash_points[0] };
 
@@ -709,10 +716,11 @@ static void trial_open(struct trial *trial, uint64_t seed)
     /* Small segments and eager compaction, so that rolls, indexes, purges and compactions take
      * part; tombstones that go soon, so that a store may be too old to follow its changelog. */
     for (size_t t = 0; t < sizeof small_topics / sizeof small_topics[0]; t++) {
-        struct config_entry config[] = {{"segment.bytes", "65536"},
-                                        {"cleanup.policy", "compact"},
-                                        {"min.cleanable.dirty.ratio", "0.01"},
-                                        {"delete.retention.ms", "100"}};
+        struct config_entry config[] = {
+            {"segment.bytes", small_topics[t].is_compact ? "8192" : "65536"},
+            {"cleanup.policy", "compact"},
+            {"min.cleanable.dirty.ratio", "0.01"},
+            {"delete.retention.ms", "100"}};
         struct diag diag;
         must(topic_create(log, small_topics[t].name, small_topics[t].partitions, config,
                           small_topics[t].is_compact ? 4 : 1, &diag) == 0);
