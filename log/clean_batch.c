@@ -32,6 +32,10 @@
  * The last batch of each producer that is still known keeps its header, without records if need be:
  * its epoch and sequence are what a retry is told by.
  *
+ * What the map knows of the dirty part fits into one bit a record: whether it is the newest of its
+ * key. With that, a batch of which nothing is new is dropped without being decompressed, and the
+ * records of the others are told apart without hashing their keys again.
+ *
  * A batch that loses nothing is handed back as it is. Otherwise offsets, timestamps, headers and
  * the header's other fields stay as they were: kept records are copied byte for byte, and encoded
  * anew only where a stamp moves their base. */
@@ -58,6 +62,7 @@ void cleaner_init(struct cleaner *cleaner, struct partition *partition)
 void cleaner_deinit(struct cleaner *cleaner)
 {
     key_map_deinit(&cleaner->map);
+    free(cleaner->newest);
     fetch_deinit(&cleaner->aborted);
     free(cleaner->with_data.ids);
     buf_deinit(&cleaner->plain);
@@ -175,7 +180,7 @@ struct ahead { /* some records of a batch, hashed, their slots on the way into t
 };
 
 /* 0, also when there are none left; ERR_CORRUPT. */
-static int look_ahead(const struct cleaner *cleaner, struct record_reader *reader,
+static int look_ahead(const struct cleaner *cleaner, struct record_reader *reader, bool hashed,
                       int64_t *last_offset, struct ahead *ahead)
 {
     int rc = 0;
@@ -186,7 +191,7 @@ static int look_ahead(const struct cleaner *cleaner, struct record_reader *reade
         if (record->offset <= *last_offset)
             return ERR_CORRUPT;
         *last_offset = record->offset;
-        if (record->key.data != NULL) {
+        if (hashed && record->key.data != NULL) {
             ahead->hashes[ahead->count] = hash128(record->key.data, record->key.size);
             key_map_prefetch(&cleaner->map, ahead->hashes[ahead->count]);
         }
@@ -209,8 +214,12 @@ static bool map_records(struct cleaner *cleaner, const struct ahead *ahead)
 {
     for (int i = 0; i < ahead->count; i++) {
         const struct record *record = &ahead->records[i];
-        if (record->key.data == NULL || record->offset < cleaner->clean_end)
+        if (record->offset < cleaner->clean_end)
             continue;
+        if (record->key.data == NULL) {
+            cleaner->keyless_removed++; /* as it will be when its batch is filtered */
+            continue;
+        }
         if (!key_map_put(&cleaner->map, ahead->hashes[i], record->offset)) {
             cleaner->map_end = record->offset;
             return false;
@@ -231,13 +240,45 @@ int cleaner_map_batch(struct cleaner *cleaner, struct bytes batch, struct diag *
     TRY(record_reader_open(&reader, batch, BATCH_PLAIN_LIMIT_BYTES, &cleaner->plain, diag));
     int64_t last_offset = header->base_offset - 1;
     do {
-        int rc = look_ahead(cleaner, &reader, &last_offset, &ahead);
+        int rc = look_ahead(cleaner, &reader, true, &last_offset, &ahead);
         if (rc < 0)
             return broken_records(header, rc, diag);
         if (!map_records(cleaner, &ahead))
             return 1;
     } while (ahead.count == LOOK_AHEAD);
     return 0;
+}
+
+void cleaner_end_map(struct cleaner *cleaner, size_t memory_bytes)
+{
+    uint64_t count = (uint64_t)(cleaner->map_end - cleaner->clean_end);
+    if (cleaner->map_end <= cleaner->clean_end || count / 8 >= memory_bytes)
+        return;
+    cleaner->newest = calloc(count / 64 + 1, sizeof *cleaner->newest);
+    if (cleaner->newest != NULL)
+        key_map_mark(&cleaner->map, cleaner->clean_end, cleaner->newest, count);
+}
+
+/* Whether the bits speak of all of a batch. */
+static bool has_bits(const struct cleaner *cleaner, const struct batch_header *header)
+{
+    return cleaner->newest != NULL && header->base_offset >= cleaner->clean_end &&
+           batch_last_offset(header) < cleaner->map_end;
+}
+
+static bool is_newest(const struct cleaner *cleaner, int64_t offset)
+{
+    uint64_t at = (uint64_t)(offset - cleaner->clean_end);
+    return (cleaner->newest[at / 64] >> (at % 64) & 1) != 0;
+}
+
+static bool has_newest(const struct cleaner *cleaner, const struct batch_header *header)
+{
+    int64_t last = batch_last_offset(header);
+    for (int64_t offset = header->base_offset; offset <= last; offset++)
+        if (is_newest(cleaner, offset))
+            return true;
+    return false;
 }
 
 /* ---- rebuilding ---- */
@@ -347,7 +388,7 @@ static int drop_batch(struct cleaner *cleaner, const struct batch_header *header
 struct filtered { /* of one batch */
     int32_t kept, tombstones;
     int64_t max_timestamp_ms;
-    bool horizon_passed;
+    bool horizon_passed, has_bits;
     bool is_held; /* tombstones whose horizon has passed are still needed */
 };
 
@@ -358,11 +399,10 @@ static bool stays(struct cleaner *cleaner, struct filtered *filtered, const stru
         return false;
     if (record->offset >= cleaner->map_end)
         return true;
-    if (record->key.data == NULL) {
-        cleaner->keyless_removed++;
+    if (record->key.data == NULL)
         return false;
-    }
-    if (key_map_get(&cleaner->map, hash) > record->offset)
+    if (filtered->has_bits ? !is_newest(cleaner, record->offset)
+                           : key_map_get(&cleaner->map, hash) > record->offset)
         return false;
     if (record->value.data != NULL || !filtered->horizon_passed)
         return true;
@@ -409,7 +449,7 @@ static int filter_records(struct cleaner *cleaner, struct record_reader *reader,
     buf_clear(&cleaner->records);
     do {
         const uint8_t *at = reader->rest.data;
-        TRY(look_ahead(cleaner, reader, &last_offset, &ahead));
+        TRY(look_ahead(cleaner, reader, !filtered->has_bits, &last_offset, &ahead));
         keep_runs(cleaner, &ahead, filtered, &run, at);
     } while (ahead.count == LOOK_AHEAD);
     buf_append(&cleaner->records, run, (size_t)(reader->rest.data - run));
@@ -422,7 +462,10 @@ static int filter_data(struct cleaner *cleaner, const struct batch_header *heade
     struct record_reader reader;
     bool stamped = (header->attributes & BATCH_ATTR_DELETE_HORIZON) != 0;
     struct filtered filtered = {.horizon_passed =
-                                    stamped && cleaner->now_ms >= header->base_timestamp_ms};
+                                    stamped && cleaner->now_ms >= header->base_timestamp_ms,
+                                .has_bits = has_bits(cleaner, header)};
+    if (filtered.has_bits && !has_newest(cleaner, header))
+        return drop_batch(cleaner, header, batch, kept, diag);
     TRY(record_reader_open(&reader, batch, BATCH_PLAIN_LIMIT_BYTES, &cleaner->plain, diag));
     int rc = filter_records(cleaner, &reader, &filtered);
     if (rc < 0)

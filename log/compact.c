@@ -288,13 +288,12 @@ static int build_map(struct pass *pass, struct diag *diag)
     if (key_map_init(&cleaner->map, (size_t)memory / 4 * 3, key_count) < 0)
         return diag_set(diag, ERR_NOMEM, "no memory for the keys of a compaction");
     cleaner->map_end = pass->segments[pass->count - 1]->end_offset;
-    for (int32_t i = 0; i < pass->count; i++) {
-        if (pass->segments[i]->end_offset <= cleaner->clean_end)
-            continue;
-        int rc = each_batch(pass, pass->segments[i], map_batch, diag);
-        if (rc != 0)
-            return rc < 0 ? rc : 0; /* 1: full */
-    }
+    int rc = 0; /* 1: full */
+    for (int32_t i = 0; rc == 0 && i < pass->count; i++)
+        if (pass->segments[i]->end_offset > cleaner->clean_end)
+            rc = each_batch(pass, pass->segments[i], map_batch, diag);
+    TRY(rc);
+    cleaner_end_map(cleaner, (size_t)memory / 16);
     return 0;
 }
 

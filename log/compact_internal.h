@@ -27,6 +27,8 @@ static inline void key_map_prefetch(const struct key_map *map, struct hash128 ha
 static inline uint64_t key_map_room(const struct key_map *map) { return map->limit - map->used; }
 /* Offsets come in ascending order. False: a new key has no room, nothing was changed. */
 bool key_map_put(struct key_map *map, struct hash128 hash, int64_t offset);
+/* Sets the bits of all offsets in the map, counted from base on, in bits of bit_count. */
+void key_map_mark(const struct key_map *map, int64_t base, uint64_t *bits, uint64_t bit_count);
 /* -1: not there. */
 int64_t key_map_get(const struct key_map *map, struct hash128 hash);
 
@@ -60,6 +62,7 @@ struct cleaner {
     int64_t tombstones_needed;     /* from here on they stay: somebody follows the partition as a table */
     int64_t clean_end, map_end;    /* the map has the keys of what lies between */
     struct key_map map;
+    uint64_t *newest;              /* a bit for each offset from clean_end to map_end: the newest of its key. NULL: look into the map */
     struct fetch aborted;          /* its list alone: transactions that overlap the current segment */
     size_t aborted_first;
     struct id_set with_data;       /* producers of whose open transaction something was kept */
@@ -76,6 +79,8 @@ void cleaner_deinit(struct cleaner *cleaner);
 int cleaner_begin_segment(struct cleaner *cleaner, const struct segment *segment, struct diag *diag);
 /* Adds the keys of a batch to the map. 1: it is full; map_end is where it ends. */
 int cleaner_map_batch(struct cleaner *cleaner, struct bytes batch, struct diag *diag);
+/* After the last batch of the map: notes which offsets are in it, when that takes no more than memory_bytes. */
+void cleaner_end_map(struct cleaner *cleaner, size_t memory_bytes);
 /* What stays of a batch: empty when it goes, the batch itself when all of it stays, else borrowed until the next call. */
 int cleaner_filter_batch(struct cleaner *cleaner, struct bytes batch, struct bytes *kept, struct diag *diag);
 

@@ -68,6 +68,17 @@ bool key_map_put(struct key_map *map, struct hash128 hash, int64_t offset)
     return true;
 }
 
+void key_map_mark(const struct key_map *map, int64_t base, uint64_t *bits, uint64_t bit_count)
+{
+    for (uint64_t i = 0; i < map->slot_count; i++) {
+        if (map->slots[i].next_offset == 0)
+            continue;
+        uint64_t at = (uint64_t)(map->slots[i].next_offset - 1 - base);
+        if (at < bit_count)
+            bits[at / 64] |= UINT64_C(1) << (at % 64);
+    }
+}
+
 int64_t key_map_get(const struct key_map *map, struct hash128 hash)
 {
     return find(map, hash)->next_offset - 1;
