@@ -506,23 +506,26 @@ static int replay_range(struct replay *replay, int64_t from, int64_t until, stru
     return rc < 0 ? rc : 0;
 }
 
-/* An offset some LOOK_BACK_BYTES before next_offset, in the same segment; by its mean density. */
+/* An offset some LOOK_BACK_BYTES before next_offset, by the mean density of its segment. */
 static int64_t look_back_from(const struct partition *partition, int64_t next_offset)
 {
-    int32_t at = partition->segment_count - 1;
-    while (at >= 0 && partition->segments[at]->base_offset >= next_offset)
-        at--;
-    if (at < 0)
-        return next_offset;
-    const struct segment *segment = partition->segments[at];
-    int64_t end =
-        segment->end_offset >= 0 ? segment->end_offset : atomic_load(&partition->end_offset);
-    int64_t size = atomic_load(&segment->size_bytes);
-    double offsets = size <= LOOK_BACK_BYTES
-                         ? (double)(end - segment->base_offset)
-                         : (double)(end - segment->base_offset) * LOOK_BACK_BYTES / (double)size;
-    int64_t from = next_offset - (int64_t)offsets - 1;
-    return from > segment->base_offset ? from : segment->base_offset;
+    int64_t from = next_offset, bytes = LOOK_BACK_BYTES;
+    for (int32_t i = partition->segment_count - 1; i >= 0 && bytes > 0; i--) {
+        const struct segment *segment = partition->segments[i];
+        int64_t base = segment->base_offset, end = segment->end_offset;
+        if (base >= next_offset)
+            continue;
+        if (end < 0)
+            end = atomic_load(&partition->end_offset);
+        int64_t last = next_offset < end ? next_offset : end;
+        double density = (double)atomic_load(&segment->size_bytes) / (double)(end - base);
+        double below = density * (double)(last - base);
+        if (below > (double)bytes)
+            return last - (int64_t)((double)bytes / density) - 1;
+        from = base;
+        bytes -= (int64_t)below;
+    }
+    return from;
 }
 
 /* Gives each producer of the snapshot its earlier batches, where they were seen just before it. */
