@@ -112,8 +112,23 @@ interop() {
 long_random() {
     say "long random tests"
     build_tree release -DWEIR_TESTS=ON -DWEIR_TEST_SECONDS=$((600 * $1)) || { count 1; return; }
-    WEIR_MODEL_SEQUENCES=$((1000 * $1)) WEIR_RANDOM_CASES=$((1000 * $1)) WEIR_KILL_CYCLES=$((200 * $1)) \
-        run_ctest release -R '^test_(model|random|kill)$'
+    WEIR_RANDOM_CASES=$((1000 * $1)) WEIR_KILL_CYCLES=$((200 * $1)) run_ctest release -R '^test_(random|kill)$'
+    local sequences=$((6667 * $1))
+    step "the log's model, $sequences sequences" model_in_parallel $((sequences / jobs + 1))
+}
+
+# model_in_parallel SEQUENCES: as many of the log's model in each of $jobs processes, with seeds of their own.
+model_in_parallel() {
+    local i pids=() rc=0
+    for ((i = 0; i < jobs; i++)); do
+        WEIR_MODEL_SEQUENCES=$1 build/release/tests/test_model $((1 + i * 10000000)) >build/log/model-$i.log 2>&1 &
+        pids+=($!)
+    done
+    for i in "${!pids[@]}"; do
+        wait "${pids[$i]}" || { rc=1; grep -v ' [WE] /' build/log/model-"$i".log | tail -n 20; }
+    done
+    grep -h 'crash points were hit' build/log/model-*.log || true
+    return $rc
 }
 
 ci() {
