@@ -2,7 +2,7 @@
  *
  *   1. Decided: meta has the decision, some markers may be missing. A partition that ends before a
  * decision's end has lost committed records and is stopped. Where no marker of the producer follows
- * the end, it is appended.
+ * the end, it is appended; not where a purge took the records away.
  *   2. Undecided: meta has participants. Each partition is read from its lower bound for records of
  * the producer that no marker follows; they get an abort marker, and an aborted range. A range is
  * also recorded where an abort marker stands already: the crash may have come between the two.
@@ -178,6 +178,9 @@ static int complete_part(struct recovery *recovery, const struct meta_decision *
         partition_stop(partition, ERR_CORRUPT, &why);
         return 0;
     }
+    /* Its records were purged, and its marker may have been as well. One more would decide about what the producer wrote since. */
+    if (part->end_offset <= atomic_load(&partition->start_offset))
+        return 1;
     struct marker_search search = {.producer_id = decision->producer_id};
     int rc = partition_walk(partition, part->end_offset, look_for_marker, &search, diag);
     if (rc == ERR_CORRUPT)

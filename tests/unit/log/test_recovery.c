@@ -419,6 +419,42 @@ static int open_in_child(void *context)
     return 0;
 }
 
+/* A transaction is committed and purged, marker and all; the next one of the same producer is open when
+ * the process dies, before meta forgot the first one's decision. */
+static int purge_in_child(void *context)
+{
+    struct log *log = fixture_open(txn_dir);
+    struct partition *p = fixture_partition(log, "t", 0);
+    struct partition_offsets offsets;
+    struct producer *producer;
+    (void)context;
+    if (producer_open(log, "tx", &producer, NULL) < 0 || txn_begin(producer, NULL) < 0 ||
+        fixture_txn_append(producer, p, 1, 2) < 0 || txn_commit(producer, NULL) < 0)
+        return 1;
+    partition_offsets(p, &offsets);
+    if (offsets.end != 3 || partition_wait(p, offsets.end, -1) < 0 || partition_roll(p, NULL) < 0 ||
+        partition_purge(p, offsets.end, NULL) < 0)
+        return 2;
+    if (txn_begin(producer, NULL) < 0 || fixture_txn_append(producer, p, 3, 1) < 0)
+        return 3;
+    return 0; /* decisions are forgotten once a second, so that this one is still there */
+}
+
+static void test_purged_marker_is_not_written_again(void **state)
+{
+    (void)state;
+    txn_dir = scratch_dir_create();
+    struct log *log = fixture_open(txn_dir);
+    fixture_topic(log, "t", 1, NULL);
+    log_close(log);
+    assert_int_equal(fixture_child(purge_in_child, NULL, NULL), 0);
+    log = fixture_open(txn_dir);
+    assert_string_equal(fixture_values(fixture_partition(log, "t", 0), READ_UNCOMMITTED), "3");
+    assert_string_equal(fixture_values(fixture_partition(log, "t", 0), READ_COMMITTED), "");
+    log_close(log);
+    scratch_dir_remove(txn_dir);
+}
+
 static void check_transaction(bool committed, int16_t *epoch)
 {
     struct log *log = fixture_open(txn_dir);
@@ -688,6 +724,7 @@ int main(void)
         cmocka_unit_test(test_missing_directory),
         cmocka_unit_test(test_large_segment_rechecks_its_end),
         cmocka_unit_test(test_crash_in_a_transaction),
+        cmocka_unit_test(test_purged_marker_is_not_written_again),
         cmocka_unit_test(test_lost_committed_tail),
         cmocka_unit_test(test_many_partitions),
         cmocka_unit_test(bug_10_closed_segments_are_not_read_at_opening),
