@@ -47,6 +47,8 @@
 
 enum {
     NAP_MS = 20,
+    ROLL_LIMIT_MS = 10000,
+    ROLL_POLL_MS = 5,
     MEMORY_BYTES = 64 << 20, /* the defaults of the options */
     BYTES_PER_SECOND = 64 << 20,
     MEMORY_LEAST_BYTES = 64 << 10
@@ -168,6 +170,59 @@ static int roll_old(const struct pass *pass, struct diag *diag)
     return is_old ? partition_roll(partition, diag) : 0;
 }
 
+static bool is_stopping(const struct pass *pass)
+{
+    return atomic_load(&pass->partition->log->keeper.stopping);
+}
+
+/* 1: everything below end is closed, and neither a record of a segment nor a decision is missing or
+ * left over in meta. */
+static int is_settled(struct pass *pass, int64_t end, struct diag *diag)
+{
+    struct partition *partition = pass->partition;
+    bool recorded = true;
+    pthread_mutex_lock(&partition->list_mutex);
+    for (int32_t i = 0; i + 1 < partition->segment_count; i++)
+        recorded = recorded && partition->segments[i]->recorded;
+    pthread_mutex_unlock(&partition->list_mutex);
+    if (!recorded)
+        return 0;
+    pass->bound = end;
+    TRY(meta_scan(partition->log->meta, META_DECISIONS, bytes_of(NULL, 0), bound_by_decision, pass,
+                  diag));
+    return pass->bound == end;
+}
+
+static void wait_for_flusher(struct partition *partition)
+{
+    struct flusher *flusher = &partition->log->flusher;
+    int64_t at = clock_mono_ns() + ROLL_POLL_MS * INT64_C(1000000);
+    struct timespec deadline = {at / 1000000000, at % 1000000000};
+    pthread_mutex_lock(&flusher->mutex);
+    if (atomic_load(&partition->dirty)) {
+        partition->urgent = flusher->urgent = true;
+        pthread_cond_signal(&flusher->work);
+    }
+    pthread_cond_timedwait(&flusher->progress, &flusher->mutex, &deadline);
+    pthread_mutex_unlock(&flusher->mutex);
+}
+
+/* What is asked for takes in all that is decided: the active segment is closed, and what the
+ * flusher has to do about it waited for. */
+static int roll_now(struct pass *pass, struct diag *diag)
+{
+    struct partition *partition = pass->partition;
+    int64_t until_ms = clock_mono_ms() + ROLL_LIMIT_MS, end = partition_stable(partition);
+    int rc;
+    TRY(partition_roll(partition, diag));
+    while ((rc = is_settled(pass, end, diag)) == 0 && clock_mono_ms() < until_ms &&
+           !is_stopping(pass)) {
+        TRY(partition_writable(partition, diag));
+        wait_for_flusher(partition);
+    }
+    return rc < 0 ? rc : 0; /* what is not settled by now is left for later */
+}
+
 /* Segments above the end of a decision that meta still has are left for later. */
 static int respect_decisions(struct pass *pass, struct diag *diag)
 {
@@ -181,11 +236,6 @@ static int respect_decisions(struct pass *pass, struct diag *diag)
 }
 
 /* ---- going easy ---- */
-
-static bool is_stopping(const struct pass *pass)
-{
-    return atomic_load(&pass->partition->log->keeper.stopping);
-}
 
 static bool has_changed(const struct pass *pass)
 {
@@ -511,6 +561,7 @@ int compact_partition(struct partition *partition, int64_t now_ms, bool forced,
                       struct keeper_report *report, struct diag *diag)
 {
     int rc = 1;
+    bool rolls = forced;
     if (!atomic_load(&partition->topic->compacted))
         return 0;
     while (rc == 1) {
@@ -519,7 +570,8 @@ int compact_partition(struct partition *partition, int64_t now_ms, bool forced,
                             .now_ms = now_ms,
                             .forced = forced,
                             .began_ns = clock_mono_ns()};
-        TRY(roll_old(&pass, diag));
+        TRY(rolls ? roll_now(&pass, diag) : roll_old(&pass, diag));
+        rolls = false;
         rc = run_pass(&pass, diag);
         drop_segments(&pass, 0);
         free(pass.segments);

@@ -20,6 +20,7 @@
 
 #include "runtime/base/io.h"
 #include "runtime/store.h"
+#include "runtime/weir_handle.h"
 #include "tests/support/log_fixture.h"
 #include "tests/support/pairs.h"
 #include "tests/support/scratch_dir.h"
@@ -32,6 +33,7 @@ struct fixture {
     weir_app *app;
     struct plan *plan;
     struct stage stage;
+    weir_log *log;
     struct port *port;
     struct port_txn *txn;
     struct port_out *out;
@@ -43,7 +45,8 @@ struct fixture {
 static void open_log(struct fixture *f)
 {
     struct port_topic info;
-    assert_int_equal(port_log_open(f->dir, NULL, &f->port, NULL), 0);
+    assert_int_equal(weir_log_open(f->dir, NULL, &f->log), 0);
+    assert_int_equal(port_log_share(f->log, "shop", &f->port, NULL), 0);
     int rc = f->port->ops->topic_describe(f->port, CHANGELOG, &info, NULL);
     if (rc == ERR_NOT_FOUND) {
         assert_int_equal(f->port->ops->topic_create(f->port, CHANGELOG, 1, NULL, 0, NULL), 0);
@@ -60,6 +63,7 @@ static void close_log(struct fixture *f)
     f->port->ops->txn_close(f->txn);
     f->port->ops->out_close(f->out);
     f->port->ops->close(f->port);
+    assert_int_equal(weir_log_close(f->log), 0);
 }
 
 static int set_up(void **state)
@@ -386,6 +390,84 @@ static void test_damaged_store_is_rebuilt(void **state)
     free(dir);
 }
 
+/* ---- compaction below a store ---- */
+
+static void make_compacted(struct fixture *f)
+{
+    const struct config_entry config[] = {{"cleanup.policy", "compact"},
+                                          {"delete.retention.ms", "1000"}};
+    assert_int_equal(topic_alter(f->log->log, CHANGELOG, config, 2, NULL), 0);
+}
+
+/* Everything written so far, twice: the second pass, days later, finds the tombstones of the first
+ * too old. */
+static void compact_away(struct fixture *f, int days)
+{
+    struct diag diag = {0};
+    int64_t now_ms = (int64_t)time(NULL) * 1000;
+    for (int pass = 0; pass < 2; pass++, now_ms += days * WEIR_DAYS(1))
+        if (topic_clean(f->log->log, CHANGELOG, now_ms, NULL, &diag) < 0)
+            fail_msg("topic_clean: %s", diag.text);
+}
+
+static int64_t horizon(struct fixture *f)
+{
+    return partition_tombstone_horizon(fixture_partition(f->log->log, CHANGELOG, 0));
+}
+
+static void delete_key(struct fixture *f, int key)
+{
+    add(f, key, 0);
+    send(f);
+    commit(f);
+    f->values[key] = 0;
+}
+
+/* A store that was away while a deletion was made and forgotten begins anew. */
+static void test_missed_deletions(void **state)
+{
+    struct fixture *f = *state;
+    struct store store;
+    make_compacted(f);
+    change(f, 0, 10); /* 0–9, marker 10; key 0 is there */
+    open_store(f, &store);
+    store_close(&store);
+    delete_key(f, 0); /* 11, marker 12 */
+    compact_away(f, 1);
+    assert_int_equal(horizon(f), 12);
+    open_store(f, &store);
+    assert_content(f, &store, 13);
+    store_close(&store);
+    close_log(f);
+    open_log(f); /* the horizon is durable; a store above it goes on */
+    assert_int_equal(horizon(f), 12);
+    change(f, 10, 3);
+    open_store(f, &store);
+    assert_content(f, &store, 17);
+    store_close(&store);
+}
+
+/* As long as a store follows, nothing is forgotten that it has not seen. */
+static void test_deletions_wait_for_the_store(void **state)
+{
+    struct fixture *f = *state;
+    struct store store;
+    make_compacted(f);
+    change(f, 0, 10);
+    open_store(f, &store);
+    delete_key(f, 0); /* 11, marker 12 */
+    compact_away(f, 1);
+    assert_true(horizon(f) <= 11);
+    assert_int_equal(store_follow(&store, false, NULL), 0);
+    assert_content(f, &store, 13);
+    compact_away(f, 2);
+    assert_int_equal(horizon(f), 12);
+    store_close(&store);
+    open_store(f, &store);
+    assert_content(f, &store, 13);
+    store_close(&store);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
@@ -399,6 +481,8 @@ int main(void)
         TEST(test_ahead_is_refused),
         TEST(test_deleted_store_comes_back),
         TEST(test_damaged_store_is_rebuilt),
+        TEST(test_missed_deletions),
+        TEST(test_deletions_wait_for_the_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
