@@ -2,21 +2,26 @@
  *
  * A log of a thousand partitions has thousands of segments, and a process has a limit of
  * descriptors. Files are opened when first used and closed, least recently used first, when the
- * limit is reached. Two kinds stay open: pinned ones (somebody reads or writes through the
- * descriptor right now), and ones with bytes that were not flushed: an error of a write-back is
- * only reported for sure through a descriptor that was open when it happened.
+ * limit is reached. Pinned ones stay open: somebody reads or writes through the descriptor right
+ * now. Ones with bytes that were not flushed are closed last, and not before they were flushed: an
+ * error of a write-back is only reported for sure through a descriptor that was open when it
+ * happened. That costs a wait for the disk, which only a process with very few descriptors and very
+ * many partitions ever sees.
  *
  * A segment that compaction replaces goes on through its open descriptor; but its name leads to
  * another file from then on, so that it cannot be opened again: its readers look for the new one.
  *
  * The limit is three quarters of RLIMIT_NOFILE, whose soft value is first raised to the hard one
- * (at most 65536). When every open file is pinned or unflushed the limit is passed; then the
- * system's own limit decides.
+ * (at most 65536). When every open file is pinned the limit is passed; then the system's own limit
+ * decides. What finds no descriptor there closes cached files and tries again (log_open_file); when
+ * none can be closed it is ERR_NOMEM with a text that names ulimit -n, and stops nothing.
  *
- * One mutex guards all of it; it is held over open and close, which do not wait for the disk. */
+ * One mutex guards all of it; it is held over open and close, which do not wait for the disk, and over
+ * the flush of a file that must make room. */
 #include "log/log_internal.h"
 #include "runtime/base/io.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 
@@ -79,16 +84,106 @@ static void close_one(struct fd_cache *cache, struct segment *segment)
     cache->open_count--;
 }
 
+static bool is_flushed(const struct segment *segment)
+{
+    return atomic_load(&segment->flushed_bytes) >= atomic_load(&segment->size_bytes);
+}
+
+/* What cannot be closed unflushed is flushed: nobody has it pinned, so no write is under way. */
+static bool flush_one(struct segment *segment)
+{
+    struct diag why;
+    int64_t size = atomic_load(&segment->size_bytes);
+    int rc = io_fdatasync(segment->fd, &why);
+    if (rc < 0) {
+        log_stop(segment->partition->log, rc, &why);
+        return false;
+    }
+    if (atomic_load(&segment->flushed_bytes) < size)
+        atomic_store(&segment->flushed_bytes, size);
+    return true;
+}
+
+/* Closes the one that was used least recently: a flushed one if there is any. False: all are in use. */
+static bool close_oldest(struct fd_cache *cache)
+{
+    for (struct segment *segment = cache->oldest; segment != NULL; segment = segment->newer)
+        if (segment->pins == 0 && is_flushed(segment)) {
+            close_one(cache, segment);
+            return true;
+        }
+    for (struct segment *segment = cache->oldest; segment != NULL; segment = segment->newer)
+        if (segment->pins == 0) {
+            if (!flush_one(segment))
+                return false;
+            close_one(cache, segment);
+            return true;
+        }
+    return false;
+}
+
 static void make_room(struct fd_cache *cache)
 {
-    struct segment *segment = cache->oldest;
-    while (segment != NULL && cache->open_count >= cache->limit) {
-        struct segment *newer = segment->newer;
-        if (segment->pins == 0 &&
-            atomic_load(&segment->flushed_bytes) >= atomic_load(&segment->size_bytes))
-            close_one(cache, segment);
-        segment = newer;
+    while (cache->open_count >= cache->limit && close_oldest(cache))
+        continue;
+}
+
+static bool lacks_descriptor(int rc)
+{
+    return rc == ERR_NOMEM && (errno == EMFILE || errno == ENFILE);
+}
+
+/* Opens with cache->mutex held. */
+static int open_with_room(struct fd_cache *cache, const char *path, int flags, int *fd,
+                          struct diag *diag)
+{
+    for (;;) {
+        int rc = io_open(path, flags, 0644, fd, diag);
+        int saved = errno;
+        if (!lacks_descriptor(rc) || !close_oldest(cache)) {
+            errno = saved;
+            return rc;
+        }
     }
+}
+
+int log_open_file(struct log *log, const char *path, int flags, int *fd, struct diag *diag)
+{
+    int rc = io_open(path, flags, 0644, fd, diag);
+    if (!lacks_descriptor(rc))
+        return rc;
+    pthread_mutex_lock(&log->fds.mutex);
+    rc = open_with_room(&log->fds, path, flags, fd, diag);
+    int saved = errno;
+    pthread_mutex_unlock(&log->fds.mutex);
+    errno = saved;
+    return rc;
+}
+
+int log_flush_directory(struct log *log, const char *path, struct diag *diag)
+{
+    for (;;) {
+        int rc = io_fsync_dir(path, diag);
+        if (!lacks_descriptor(rc))
+            return rc;
+        pthread_mutex_lock(&log->fds.mutex);
+        bool closed = close_oldest(&log->fds);
+        pthread_mutex_unlock(&log->fds.mutex);
+        if (!closed)
+            return log_flush_everything(log, diag);
+    }
+}
+
+int log_flush_everything(struct log *log, struct diag *diag)
+{
+    int fd;
+    int rc = log_open_file(log, log->dir, O_RDONLY | O_DIRECTORY, &fd, diag);
+    if (lacks_descriptor(rc))
+        return io_syncfs(log->dir_fd, diag);
+    TRY(rc);
+    rc = io_syncfs(fd, diag);
+    io_close(fd);
+    return rc;
 }
 
 int segment_pin(struct segment *segment, int *fd, struct diag *diag)
@@ -102,8 +197,8 @@ int segment_pin(struct segment *segment, int *fd, struct diag *diag)
         char path[LOG_PATH_BYTES];
         make_room(cache);
         segment_path(segment, "log", path);
-        rc = io_open(path, segment->partition->log->read_only ? O_RDONLY : O_RDWR, 0, &segment->fd,
-                     diag);
+        rc = open_with_room(cache, path, segment->partition->log->read_only ? O_RDONLY : O_RDWR,
+                            &segment->fd, diag);
         if (rc == 0) {
             cache->open_count++;
             link_newest(cache, segment);

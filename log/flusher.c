@@ -30,7 +30,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { RECORD_INTERVAL_MS = 1000, RETRY_INTERVAL_MS = 100 };
+enum {
+    RECORD_INTERVAL_MS = 1000,
+    RETRY_INTERVAL_MS = 100,
+    PLAN_PATIENCE_MS = 30000,
+    PLAN_RETRY_NS = 10000000
+};
 
 /* ---- what others ask for ---- */
 
@@ -274,10 +279,13 @@ static int plan_target(struct flush_plan *plan, struct flush_target *target, str
         round->rolled = round->rolled || i < partition->segment_count - 1;
     }
     pthread_mutex_unlock(&partition->list_mutex);
-    bool directory = partition->directory_dirty;
-    partition->directory_dirty = false;
+    bool directory = rc == 0 && partition->directory_dirty;
+    if (directory)
+        rc = plan_directory(plan, partition, diag);
+    if (directory && rc == 0)
+        partition->directory_dirty = false;
     pthread_mutex_unlock(&partition->mutex);
-    return rc == 0 && directory ? plan_directory(plan, partition, diag) : rc;
+    return rc;
 }
 
 static void plan_release(struct flush_plan *plan, bool flushed)
@@ -316,12 +324,42 @@ static int forgive_deleted(struct flush_plan *plan, int rc, struct diag *diag)
     return reported ? 0 : rc;
 }
 
+/* A directory that was not flushed after all is flushed by the next attempt. */
+static void plan_undo(struct flush_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->segments[i] != NULL)
+            continue;
+        pthread_mutex_lock(&plan->owners[i]->mutex);
+        plan->owners[i]->directory_dirty = true;
+        pthread_mutex_unlock(&plan->owners[i]->mutex);
+    }
+    plan_release(plan, false);
+    *plan = (struct flush_plan){0};
+}
+
+/* Lack of memory or descriptors is no failed flush: others give some back, so it is tried for a while. */
+static int plan_targets(struct flush_plan *plan, struct round *round, struct diag *diag)
+{
+    int64_t until_ms = clock_mono_ms() + PLAN_PATIENCE_MS;
+    for (bool told = false;; told = true) {
+        int rc = 0;
+        for (size_t i = 0; rc == 0 && i < round->target_count; i++)
+            rc = plan_target(plan, &round->targets[i], round, diag);
+        if (rc != ERR_NOMEM || clock_mono_ms() >= until_ms)
+            return rc;
+        if (!told)
+            log_line('W', "a flush has to wait: %s", diag->text);
+        plan_undo(plan);
+        struct timespec pause = {0, PLAN_RETRY_NS};
+        nanosleep(&pause, NULL);
+    }
+}
+
 static int flush_targets(struct round *round, struct diag *diag)
 {
     struct flush_plan plan = {0};
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < round->target_count; i++)
-        rc = plan_target(&plan, &round->targets[i], round, diag);
+    int rc = plan_targets(&plan, round, diag);
     crash_point("flush.before");
     if (rc == 0 && plan.count > 0)
         rc = forgive_deleted(
@@ -516,7 +554,7 @@ int flusher_init(struct log *log, struct diag *diag)
     pthread_mutex_init(&flusher->mutex, NULL);
     init_condition(&flusher->work);
     init_condition(&flusher->progress);
-    flusher->pool = sync_pool_create(log->dir);
+    flusher->pool = sync_pool_create(log);
     return flusher->pool != NULL ? 0 : diag_set(diag, ERR_NOMEM, "no memory to open %s", log->dir);
 }
 

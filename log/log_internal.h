@@ -83,6 +83,11 @@ int segment_pin(struct segment *segment, int *fd, struct diag *diag);
 void segment_unpin(struct segment *segment);
 /* Before the rename that gives the segment's name to another file (and back, when it failed). */
 void segment_set_replaced(struct segment *segment, bool replaced);
+/* io_open, and, where the process or the system has no descriptor left, closes cached ones for it. ERR_NOMEM names ulimit -n. */
+int log_open_file(struct log *log, const char *path, int flags, int *fd, struct diag *diag);
+/* io_fsync_dir; where not one descriptor can be had the whole file system is flushed through one that the log keeps for that. */
+int log_flush_directory(struct log *log, const char *path, struct diag *diag);
+int log_flush_everything(struct log *log, struct diag *diag);
 /* Closes the descriptor of a segment that goes away; nobody has it pinned. */
 void segment_forget_fd(struct segment *segment);
 
@@ -433,7 +438,7 @@ enum file_kind { /* in the order in which a listing has files of the same base o
     FILE_TXNINDEX,
     FILE_SNAPSHOT,
     FILE_CLEANED,   /* of a compaction that has not ended */
-    FILE_DELETED,   /* renamed, to be removed */
+    FILE_DELETED,   /* renamed, or written halfway: to be removed */
     FILE_EPOCHS,    /* leader-epoch-checkpoint */
     FILE_METADATA,  /* partition.metadata, which Kafka keeps */
     FILE_FOREIGN
@@ -679,7 +684,7 @@ struct sync_job {
     int code;
     struct diag diag;
 };
-struct sync_pool *sync_pool_create(const char *directory);
+struct sync_pool *sync_pool_create(struct log *log);
 void sync_pool_destroy(struct sync_pool *pool);
 /* Runs all jobs; 0 or the first failure. Nothing is retried. */
 int sync_pool_run(struct sync_pool *pool, struct sync_job *jobs, size_t count, struct diag *diag);
@@ -726,6 +731,7 @@ struct log {
     struct log_options options;
     bool read_only;        /* set while it is opened: nothing in the directory may change */
     int lock_fd;
+    int dir_fd;            /* of the directory, for a flush that finds no descriptor; -1: read-only */
     struct meta *meta;
     struct fd_cache fds;
     struct flusher flusher;

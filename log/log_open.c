@@ -110,6 +110,7 @@ static struct log *log_new(const char *dir, const struct log_options *options)
         set->flush_interval_ms =
             set->durability == DURABILITY_OS ? FLUSH_INTERVAL_OS_MS : FLUSH_INTERVAL_MS;
     log->lock_fd = -1;
+    log->dir_fd = -1;
     pthread_mutex_init(&log->topics_mutex, NULL);
     pthread_mutex_init(&log->open_mutex, NULL);
     pthread_mutex_init(&log->groups_mutex, NULL);
@@ -145,6 +146,8 @@ static void log_free(struct log *log)
     fd_cache_deinit(&log->fds);
     meta_close(log->meta);
     lock_release(log->lock_fd);
+    if (log->dir_fd >= 0)
+        io_close(log->dir_fd);
     pthread_mutex_destroy(&log->topics_mutex);
     pthread_mutex_destroy(&log->open_mutex);
     pthread_mutex_destroy(&log->groups_mutex);
@@ -234,6 +237,7 @@ static int prepare_directory(struct log *log, struct diag *diag)
         TRY(io_mkdirs(log->dir, diag));
     TRY(format_precheck(log->dir, may_create, diag));
     TRY(lock_take(log->dir, &log->lock_fd, diag));
+    TRY(io_open(log->dir, O_RDONLY | O_DIRECTORY, 0, &log->dir_fd, diag));
     TRY(format_check(log->dir, may_create, diag));
     snprintf(path, sizeof path, "%s/topics", log->dir);
     TRY(io_mkdir(path, diag));

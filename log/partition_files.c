@@ -1,10 +1,11 @@
 /* partition_files.c: the files of a partition's directory, by name.
  *
  *   <20 digits>.log|.index|.timeindex    a segment; the digits are its base offset
- *   <20 digits>.snapshot                 producers as of that offset; ….tmp: being written
+ *   <20 digits>.snapshot                 producers as of that offset
  *   <20 digits>.txnindex                 aborted transactions of a segment; Kafka's, not ours
  *   <…>.cleaned                          of a compaction that has not ended
  *   <…>.deleted                          renamed, waits for its removal
+ *   <…>.tmp                              was being written
  *   leader-epoch-checkpoint              leader epochs
  *   partition.metadata                   Kafka's topic id
  *
@@ -50,13 +51,14 @@ enum file_kind partition_file_kind(const char *name, int64_t *base)
                     {".index", FILE_INDEX},
                     {".timeindex", FILE_TIMEINDEX},
                     {".txnindex", FILE_TXNINDEX},
-                    {".snapshot", FILE_SNAPSHOT},
-                    {".snapshot.tmp", FILE_SNAPSHOT}};
+                    {".snapshot", FILE_SNAPSHOT}};
     bool has_base = parse_base(name, base);
     if (!has_base)
         *base = -1;
     if (ends_with(name, ".deleted"))
-        return FILE_DELETED;
+        return has_base ? FILE_DELETED : FILE_FOREIGN;
+    if (ends_with(name, ".tmp") && (has_base || strcmp(name, "leader-epoch-checkpoint.tmp") == 0))
+        return FILE_DELETED; /* was being written, and is nothing */
     if (has_base && ends_with(name, ".cleaned"))
         return FILE_CLEANED;
     for (size_t i = 0; has_base && i < sizeof suffixes / sizeof *suffixes; i++)

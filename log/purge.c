@@ -4,8 +4,8 @@
  * so that a crash after any of them leaves nothing to wonder about:
  *
  *   1. meta: the new start offset in, the records of the segments and of the aborted ranges below
- * it out, one transaction. On a full disk the reserve is given back for it (reserve.c): who wants
- *      to make room must not need any.
+ *      it out, one transaction. On a full disk the reserve is given back for it (reserve.c): who
+ *      wants to make room must not need any.
  *   2. The start offset moves. Nobody begins to read below it any more.
  *   3. Segment by segment, oldest first: off the list, its files renamed to <name>.deleted, then
  *      unlinked. A reader that holds the segment's descriptor reads on; one that has to open the

@@ -478,8 +478,10 @@ static int finish_active(struct partition *partition, struct tail *tail, struct 
     atomic_store(&segment->flushed_bytes,
                  tail->flushed_bytes < tail->position ? tail->flushed_bytes : tail->position);
     partition->active = segment;
-    if (partition->log->read_only)
+    if (partition->log->read_only) {
+        atomic_store(&segment->flushed_bytes, tail->position); /* nobody will flush it */
         return 0;
+    }
     if (tail->position != tail->flushed_bytes || tail->size != tail->position ||
         segment->base_offset != partition->flushed.segment_base) {
         partition->directory_dirty = true;

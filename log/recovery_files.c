@@ -8,9 +8,9 @@
  *                         compaction put there: the same removal, removed;
  *                         elsewhere they say that a .log is missing: named, left alone;
  *   ….cleaned             a compaction's: segment_swap.c decides;
- *   .snapshot, ….tmp      producers: snapshot.c;
+ *   ….tmp of ours         a file that was being written beside the one it replaces: removed;
  *   a foreign name        named, one line per partition and opening, and left alone. Somebody put
- * it there, and may look for it.
+ *                         it there, and may look for it.
  *
  * A directory that must not change (a log opened for reading) keeps its left-overs. */
 #include "log/log_internal.h"
@@ -85,10 +85,7 @@ static int sort_name(struct partition *partition, const char *name, struct segme
         listing->has_cleaned = true;
         return 0;
     case FILE_DELETED:
-        if (base >= 0)
-            return remove_left_over(partition, found->directory, name, diag);
-        note_foreign(found, name);
-        return 0;
+        return remove_left_over(partition, found->directory, name, diag);
     case FILE_FOREIGN:
         note_foreign(found, name);
         return 0;

@@ -80,7 +80,7 @@ static int replace_active(struct partition *partition, struct diag *diag)
     TRY(rc);
     crash_point("retention.rolled");
     partition_directory(partition, directory);
-    rc = io_fsync_dir(directory, diag);
+    rc = log_flush_directory(partition->log, directory, diag);
     if (rc < 0 && !atomic_load(&partition->deleted))
         return log_stop(partition->log, rc, diag);
     return rc;

@@ -99,7 +99,8 @@ int segment_create_files(struct segment *segment, struct diag *diag)
     int fd;
     int64_t size = 0;
     segment_path(segment, "log", path);
-    TRY(told_keeper(segment, io_open(path, O_RDWR | O_CREAT, 0644, &fd, diag)));
+    TRY(told_keeper(segment,
+                    log_open_file(segment->partition->log, path, O_RDWR | O_CREAT, &fd, diag)));
     int rc = io_file_size(fd, &size, diag);
     io_close(fd);
     if (rc == 0 && size != 0)

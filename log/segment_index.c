@@ -94,7 +94,7 @@ static int write_at(const struct segment *segment, const char *suffix, const uin
     char path[LOG_PATH_BYTES];
     int fd;
     segment_path(segment, suffix, path);
-    TRY(io_open(path, O_WRONLY | O_CREAT, 0644, &fd, NULL));
+    TRY(log_open_file(segment->partition->log, path, O_WRONLY | O_CREAT, &fd, NULL));
     int rc = size > 0 ? io_pwrite(fd, data, size, position, NULL) : 0;
     io_close(fd);
     return rc;
@@ -149,7 +149,7 @@ static int file_open(struct index_file *file, const struct segment *segment, con
     int64_t size;
     *file = (struct index_file){.fd = -1, .entry_bytes = entry_bytes};
     segment_path(segment, suffix, path);
-    if (io_open(path, O_RDONLY, 0, &file->fd, NULL) < 0) {
+    if (log_open_file(segment->partition->log, path, O_RDONLY, &file->fd, NULL) < 0) {
         file->fd = -1;
         return 0;
     }
@@ -492,7 +492,7 @@ static int settle_file(struct segment *segment, const char *suffix, size_t entry
     char path[LOG_PATH_BYTES];
     int fd;
     segment_path(segment, suffix, path);
-    TRY(io_open(path, O_WRONLY, 0, &fd, diag));
+    TRY(log_open_file(segment->partition->log, path, O_WRONLY, &fd, diag));
     rc = io_truncate(fd, kept_bytes, diag);
     if (rc == 0)
         rc = io_fdatasync(fd, diag);

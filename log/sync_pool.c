@@ -17,7 +17,7 @@
 enum { HELPER_COUNT = 3, SYNCFS_FROM = 33 };
 
 struct sync_pool {
-    const char *directory; /* of the log: borrowed */
+    struct log *log; /* borrowed */
     pthread_mutex_t mutex;
     pthread_cond_t work, idle;
     pthread_t helpers[HELPER_COUNT];
@@ -27,12 +27,12 @@ struct sync_pool {
     size_t job_count, next_job, running;
 };
 
-struct sync_pool *sync_pool_create(const char *directory)
+struct sync_pool *sync_pool_create(struct log *log)
 {
     struct sync_pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL)
         return NULL;
-    pool->directory = directory;
+    pool->log = log;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->idle, NULL);
@@ -55,10 +55,10 @@ void sync_pool_destroy(struct sync_pool *pool)
     free(pool);
 }
 
-static void run_job(struct sync_job *job)
+static void run_job(struct sync_pool *pool, struct sync_job *job)
 {
-    job->code =
-        job->fd >= 0 ? io_fdatasync(job->fd, &job->diag) : io_fsync_dir(job->path, &job->diag);
+    job->code = job->fd >= 0 ? io_fdatasync(job->fd, &job->diag)
+                             : log_flush_directory(pool->log, job->path, &job->diag);
 }
 
 /* Takes jobs until none is left; mutex held on entry and exit. */
@@ -68,7 +68,7 @@ static void take_jobs(struct sync_pool *pool)
         struct sync_job *job = &pool->jobs[pool->next_job++];
         pool->running++;
         pthread_mutex_unlock(&pool->mutex);
-        run_job(job);
+        run_job(pool, job);
         pthread_mutex_lock(&pool->mutex);
         if (--pool->running == 0)
             pthread_cond_broadcast(&pool->idle);
@@ -98,21 +98,12 @@ static void start_helpers(struct sync_pool *pool)
     }
 }
 
-static int sync_file_system(struct sync_pool *pool, struct diag *diag)
-{
-    int fd;
-    TRY(io_open(pool->directory, O_RDONLY | O_DIRECTORY, 0, &fd, diag));
-    int rc = io_syncfs(fd, diag);
-    io_close(fd);
-    return rc;
-}
-
 int sync_pool_run(struct sync_pool *pool, struct sync_job *jobs, size_t count, struct diag *diag)
 {
     if (count >= SYNCFS_FROM)
-        return sync_file_system(pool, diag);
+        return log_flush_everything(pool->log, diag);
     if (count == 1) {
-        run_job(jobs);
+        run_job(pool, jobs);
     } else if (count > 1) {
         start_helpers(pool);
         pthread_mutex_lock(&pool->mutex);

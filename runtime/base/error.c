@@ -63,6 +63,8 @@ static int code_of_errno(int number)
     case EDQUOT:
         return ERR_FULL;
     case ENOMEM:
+    case EMFILE: /* limits of the process, and of the system */
+    case ENFILE:
         return ERR_NOMEM;
     default:
         return ERR_IO;

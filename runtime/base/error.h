@@ -48,7 +48,8 @@ struct diag {
 /* Stores code and the formatted sentence (cut at the buffer's end) and returns code. diag may be NULL. */
 int diag_set(struct diag *diag, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Like diag_set with ": <strerror(errno)>" appended; maps ENOSPC/EDQUOT to ERR_FULL, ENOMEM to ERR_NOMEM, else ERR_IO. */
+/* Like diag_set with ": <strerror(errno)>" appended; maps ENOSPC/EDQUOT to ERR_FULL, ENOMEM, EMFILE and ENFILE to
+ * ERR_NOMEM, else ERR_IO. */
 int diag_errno(struct diag *diag, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A short constant text for a code: "not found". Never NULL. */

@@ -780,6 +780,7 @@ static void test_left_overs_are_removed(void **state)
                                         "00000000000000000003.index",
                                         "00000000000000000003.timeindex",
                                         "00000000000000000000.index.deleted",
+                                        "00000000000000000006.snapshot.tmp",
                                         "notes.txt",
                                         "notes.deleted"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -798,6 +799,7 @@ static void test_left_overs_are_removed(void **state)
     assert_int_equal(files_with(&s, ".index.deleted"), 0);
     assert_int_equal(files_with(&s, "3.index"), 0);
     assert_int_equal(files_with(&s, "3.timeindex"), 0);
+    assert_int_equal(files_with(&s, ".tmp"), 0);
     assert_int_equal(files_with(&s, "es.txt"), 1); /* not ours */
     assert_int_equal(files_with(&s, "es.deleted"), 1);
     end(&s);
