@@ -1,7 +1,7 @@
 /* keeper.c: the house-keeper: what a log does for itself, in the background, without being asked.
  *
- * A pass looks at every partition once: retention, then compaction, then what expires (groups'
- * offsets, producers). The first one runs a second (at most the interval) after the log was opened,
+ * A pass looks at every partition: what expires (producers, groups' offsets) and retention first, since
+ * they are quick and make room; then compaction. The first one runs a second (at most the interval) after the log was opened,
  * so that a program that opens a log for a moment pays nothing, then one each keeper_interval_ms,
  * and earlier when somebody wakes the keeper: a disk that is full, an altered configuration,
  * deleted records. Woken passes keep a distance from each other: on a full disk every refused
@@ -92,6 +92,13 @@ static void keep_partition(struct pass *pass, struct partition *partition)
     note_failure(pass, partition, snapshot_take(partition, SNAPSHOT_BYTES, &why), &why);
     note_failure(pass, partition, retain_partition(partition, pass->now_ms, pass->report, &why),
                  &why);
+}
+
+static void clean_partition(struct pass *pass, struct partition *partition)
+{
+    struct diag why = {0};
+    if (partition_writable(partition, NULL) < 0)
+        return;
     note_failure(pass, partition,
                  compact_partition(partition, pass->now_ms, pass->forced, pass->report, &why),
                  &why);
@@ -134,6 +141,8 @@ static int run_pass(struct pass *pass, const char *topic)
         reserve_take(log);
         for (size_t i = 0; i < count && !atomic_load(&log->keeper.stopping); i++)
             keep_partition(pass, partitions[i]);
+        for (size_t i = 0; i < count && !atomic_load(&log->keeper.stopping); i++)
+            clean_partition(pass, partitions[i]);
         free(partitions);
     }
     pthread_mutex_unlock(&log->keeper.pass_mutex);

@@ -46,7 +46,11 @@ int data_open(const struct cli *cli, enum data_need need, struct log **log)
     int exit_code = data_check(cli, need);
     if (exit_code != 0)
         return exit_code;
-    struct log_options options = {.must_exist = need == DATA_MUST_EXIST};
+    /* What asks and administers does only what it says; retention and compaction in the background are for
+     * who writes. */
+    bool must_exist = need == DATA_MUST_EXIST;
+    struct log_options options = {.must_exist = must_exist,
+                                  .keeper_interval_ms = must_exist ? -1 : 0};
     struct diag diag = {0};
     int code = log_open(data_directory(cli), &options, log, &diag);
     if (code == 0)
