@@ -302,6 +302,14 @@ static int compare_offsets(const void *a, const void *b)
                       : (left->partition > right->partition) - (left->partition < right->partition);
 }
 
+const struct group_offset *group_offsets_find(const struct group_offset *offsets, size_t count,
+                                              const char *topic, int32_t partition)
+{
+    struct group_offset key = {.partition = partition};
+    memcpy(key.topic, topic, strnlen(topic, sizeof key.topic - 1));
+    return count > 0 ? bsearch(&key, offsets, count, sizeof key, compare_offsets) : NULL;
+}
+
 /* Topics by name; offsets of topics that are gone are left out. texts: the metadata's copy. */
 static size_t resolve(struct log *log, const struct describe *describe, struct group_offset *out,
                       const uint8_t *texts)

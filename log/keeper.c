@@ -20,6 +20,7 @@
  * compaction.
  *
  * A failure concerns one partition; it is logged, and the pass goes on with the next one. */
+#include "log/group.h"
 #include "log/log_internal.h"
 #include "runtime/base/clock.h"
 
@@ -120,6 +121,20 @@ static int keep_producers(struct pass *pass)
     return log_status(pass->log, NULL);
 }
 
+static void keep_groups(struct pass *pass)
+{
+    struct diag why = {0};
+    size_t removed = 0;
+    int rc = groups_expire(pass->log, pass->now_ms, &removed, &why);
+    pass->report->offsets_expired += (int64_t)removed;
+    if (rc == 0)
+        return;
+    log_line('W', "keeping groups in order: %s", why.text);
+    pass->failure = rc;
+    if (pass->diag != NULL)
+        *pass->diag = why;
+}
+
 static int run_pass(struct pass *pass, const char *topic)
 {
     struct log *log = pass->log;
@@ -144,6 +159,8 @@ static int run_pass(struct pass *pass, const char *topic)
         for (size_t i = 0; i < count && !atomic_load(&log->keeper.stopping); i++)
             clean_partition(pass, partitions[i]);
         free(partitions);
+        if (topic == NULL && !atomic_load(&log->keeper.stopping))
+            keep_groups(pass);
     }
     pthread_mutex_unlock(&log->keeper.pass_mutex);
     pass->report->duration_ns += clock_mono_ns() - began;

@@ -62,6 +62,7 @@ struct keeper_report { /* what passes did: everything is added to what stands th
     int64_t records_kept, records_removed;
     int64_t tombstones_removed, markers_removed;
     int64_t keyless_removed;                    /* records without a key in a compacted topic */
+    int64_t offsets_expired;                    /* of groups */
     int64_t duration_ns;
 };
 /* One pass over all topics, now, in the calling thread: retention, compaction of what is due, expiry. The background thread does the
