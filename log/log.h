@@ -267,6 +267,24 @@ int32_t partition_leader_epoch(const struct partition *partition);
  * for an epoch that never was. Reads a small file. */
 int partition_epoch_end(struct partition *partition, int32_t epoch, int32_t *found_epoch, int64_t *end_offset, struct diag *diag);
 
+/* ---- segments in and out ---- */
+struct transfer {               /* everything is added to what stands there */
+    int64_t segments, batches, records, bytes;
+    int64_t aborted;            /* transactions that were open at the end of what was imported, and are aborted */
+};
+/* Writes a partition's segments into a new directory, as Kafka names them: whole batches from the start offset (the batch that holds it) to
+ * the last stable offset, markers and aborted transactions included, each checked; indexes; the leader epoch checkpoint when there is one.
+ * Durable on return. ERR_EXISTS; after any failure the directory is gone. */
+int partition_export_segments(struct partition *partition, const char *directory, struct transfer *transfer, struct diag *diag);
+/* Fills a topic that has no records from directories of segments, the i-th for partition i (count: as many as it has partitions). Offsets are
+ * kept; the partition begins with its first batch. Kafka's own directories will do: .log files are read, batch by batch and checked (message
+ * format 2; ERR_UNSUPPORTED for older ones), indexes are made anew, all other files are passed over; leader epochs become 0. Aborted
+ * transactions are known by their markers; what is open at the end is aborted. Offsets must continue (ERR_CORRUPT) unless the topic is
+ * compacted. Nothing counts before all of it is durable; the import is made by one write to meta. From then on the partitions answer
+ * ERR_STOPPED, and the next log_open shows the records. ERR_STATE: the topic holds records. */
+int topic_import_segments(struct log *log, const char *name, const char *const *directories, int32_t count, struct transfer *transfer,
+                          struct diag *diag);
+
 /* ---- verifying ---- */
 enum verify_kind {
     VERIFY_RECORDS, /* batches, records, offsets: data is wrong or gone */

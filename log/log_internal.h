@@ -492,6 +492,7 @@ struct segment_listing {
 /* Lists a partition's directory, removes what an interrupted removal left, names what is foreign. ERR_NOT_FOUND: there is none. */
 int recovery_list(struct partition *partition, const char *directory, struct segment_listing *listing, struct diag *diag);
 bool listing_holds(const struct segment_listing *listing, int64_t base_offset);
+int listing_insert(struct segment_listing *listing, int64_t base_offset);
 
 /* ---- file_walk.c: the batches of a .log file, for who trusts nothing ---- */
 struct file_walk {

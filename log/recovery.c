@@ -179,6 +179,12 @@ static int finish_swap(struct partition *partition, struct segment_listing *list
         *diag = why;
         return rc;
     }
+    char path[LOG_PATH_BYTES];
+    struct stat info;
+    segment_path(segment, "log", path);
+    if (!listing_holds(listing, segment->base_offset) && stat(path, &info) == 0 &&
+        listing_insert(listing, segment->base_offset) < 0)
+        return diag_set(diag, ERR_NOMEM, "no memory for segments"); /* an import's first name */
     size_t kept = 0;
     for (size_t i = 0; i < listing->count; i++) {
         struct segment named = {.partition = partition, .base_offset = listing->bases[i]};
@@ -618,8 +624,7 @@ static int recover_directory(struct partition *partition, struct segment_listing
         partition->segments[0]->base_offset > atomic_load(&partition->start_offset))
         return stop_at(partition, atomic_load(&partition->start_offset), "the file is missing");
     rc = recover_open_segments(partition, listing, closed, diag);
-    if (rc == 0 && (listing->count == closed ? flushed_end > 0
-                                             : atomic_load(&partition->end_offset) < flushed_end))
+    if (rc == 0 && atomic_load(&partition->end_offset) < flushed_end)
         return stop_at(partition, partition->flushed.segment_base,
                        "the file is missing; offsets up to %" PRId64 " were flushed",
                        flushed_end - 1);

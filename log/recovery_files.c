@@ -111,6 +111,13 @@ static void remove_orphan(struct partition *partition, const struct found *found
     }
 }
 
+int listing_insert(struct segment_listing *listing, int64_t base)
+{
+    TRY(add_base(&listing->bases, &listing->count, &listing->capacity, base));
+    qsort(listing->bases, listing->count, sizeof base, compare_bases);
+    return 0;
+}
+
 bool listing_holds(const struct segment_listing *listing, int64_t base)
 {
     return bsearch(&base, listing->bases, listing->count, sizeof base, compare_bases) != NULL;

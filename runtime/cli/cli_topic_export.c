@@ -5,10 +5,11 @@
  * partition ended when the command began. A file is written beside its name and takes the name when
  * it is complete and on the disk; so a failed export leaves nothing.
  *
- * Segments: log/transfer.c. */
+ * Segments: topic_segments.c. */
 #include "runtime/base/io.h"
 #include "runtime/cli/consume_format.h"
 #include "runtime/cli/nouns.h"
+#include "runtime/cli/topic_segments.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -156,8 +157,14 @@ static int run_export(struct cli *cli)
     int exit_code = flag_number(cli, "partition", 0, 9999, -1, &e.only);
     if (exit_code != 0)
         return exit_code;
+    const char *segments = flag_text(cli, "segments");
+    if (segments != NULL && (to != NULL || e.only >= 0 || segments[0] == '\0'))
+        return usage_error(cli, "--segments DIR goes alone");
+    if (segments != NULL)
+        return topic_segments_export(cli, segments);
     if (to == NULL || to[0] == '\0')
-        return usage_error(cli, "--to is missing: a FILE, or - for the standard output");
+        return usage_error(cli, "--to is missing: a FILE, or - for the standard output; or "
+                                "--segments DIR");
     e.path = strcmp(to, "-") == 0 ? NULL : to;
     exit_code = data_open(cli, DATA_MUST_EXIST, &e.log);
     if (exit_code != 0)
@@ -181,6 +188,7 @@ static int run_export(struct cli *cli)
 static const struct flag export_flags[] = {
     {"to", "FILE", "a new file, or - for the standard output", false, 0},
     {"partition", "N", "only this partition", false, 0},
+    {"segments", "DIR", "instead of lines: Kafka's segment files, into a new directory", false, 0},
     {NULL, NULL, NULL, false, 0},
 };
 
@@ -192,7 +200,8 @@ const struct command command_topic_export = {
     .max_arguments = 1,
     .summary = "write a topic's records to a file",
     .examples = "  weir topic export orders --to orders.ndjson\n"
-                "  weir topic export orders --to - | gzip > orders.ndjson.gz\n",
+                "  weir topic export orders --to - | gzip > orders.ndjson.gz\n"
+                "  weir topic export orders --segments copy\n",
     .details =
         "A line per committed record: "
         "{\"partition\",\"offset\",\"timestamp\",\"key\",\"value\",\"headers\"}. "

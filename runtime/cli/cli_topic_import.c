@@ -9,10 +9,11 @@
  * before (batches are visible to readers once they are flushed; to take them back is not in a log's
  * power).
  *
- * Segments: log/transfer.c. */
+ * Segments: topic_segments.c. */
 #include "runtime/cli/import_line.h"
 #include "runtime/cli/line_reader.h"
 #include "runtime/cli/nouns.h"
+#include "runtime/cli/topic_segments.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -154,8 +155,15 @@ static int run_import(struct cli *cli)
     int exit_code = flag_number(cli, "partitions", 1, 10000, 0, &i.asked_partitions);
     if (exit_code != 0)
         return exit_code;
+    const char *segments = flag_text(cli, "segments");
+    if (segments != NULL &&
+        (from != NULL || i.repartition || i.asked_partitions > 0 || segments[0] == '\0'))
+        return usage_error(cli, "--segments DIR goes alone");
+    if (segments != NULL)
+        return topic_segments_import(cli, segments);
     if (from == NULL || from[0] == '\0')
-        return usage_error(cli, "--from is missing: a FILE, or - for the standard input");
+        return usage_error(cli, "--from is missing: a FILE, or - for the standard input; or "
+                                "--segments DIR");
     int code = topic_name_check(i.topic, &diag);
     if (code == 0)
         code = open_input(&i, from, &diag);
@@ -187,6 +195,7 @@ static int run_import(struct cli *cli)
 static const struct flag import_flags[] = {
     {"from", "FILE", "a file of lines, or - for the standard input", false, 0},
     {"partitions", "N", "of a topic that is made [1]", false, 0},
+    {"segments", "DIR", "instead of lines: segment files, Kafka's too", false, 0},
     {"repartition", NULL, "by each record's key, whatever partition its line names", false, 0},
     {NULL, NULL, NULL, false, 0},
 };
@@ -197,14 +206,19 @@ const struct command command_topic_import = {
     .arguments = "NAME",
     .min_arguments = 1,
     .max_arguments = 1,
-    .summary = "add the records of an export to a topic",
+    .summary = "add the records of an export, or segments, to a topic",
     .examples = "  weir topic import orders --from orders.ndjson --partitions 4\n"
                 "  weir topic export orders --to - --data old | weir topic import orders --from - "
-                "--repartition --partitions 16\n",
+                "--repartition --partitions 16\n"
+                "  weir topic import orders --segments /var/lib/kafka/copy-of-orders\n",
     .details =
         "The lines are those of 'weir topic export'; only \"value\" must be there. Keys, values, "
         "headers and times are kept, offsets are new.\nA bad line ends the import: a topic that "
-        "it made goes again, one that was there keeps the lines before.\n",
+        "it made goes again, one that was there keeps the lines before.\n"
+        "--segments: DIR holds <topic>-<partition> directories of one topic, as 'weir topic export "
+        "--segments' and Kafka make them. Offsets\nare kept, so the topic must have no records; "
+        "all of it comes in, or nothing. A compacted topic is made first, with\n"
+        "cleanup.policy=compact.\n",
     .flags = import_flags,
     .run = run_import,
 };

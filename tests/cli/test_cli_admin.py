@@ -366,5 +366,60 @@ class Transfer(Admin):
         self.refused(1, "topic", "import", "t", "--from", "-", "--partitions", "2", says="has 1 partition")
 
 
+class Segments(Admin):
+    def setUp(self):
+        super().setUp()
+        self.produce("t", ndjson({"k": f"k{i}"} for i in range(300)), "--key", "k", "--partitions", "3")
+        self.copy = os.path.join(self.home, "copy")
+
+    def test_round_trip(self):
+        self.ok("topic", "delete-records", "t", "--before", "end", "--partition", "2", "--execute")
+        before = self.records("t")
+        done = self.ok("topic", "export", "t", "--segments", self.copy)
+        self.assertIn(f"{sum(len(self.records('t', '--partition', p)) for p in range(3))} records", done.stderr.decode())
+        self.assertEqual(sorted(os.listdir(self.copy)), ["t-0", "t-1", "t-2"])
+        # what Kafka keeps beside its segments is passed over
+        for name in ("t-0/partition.metadata", "t-0/00000000000000000010.snapshot", "t-0/00000000000000000000.txnindex", "meta.properties"):
+            with open(os.path.join(self.copy, name), "wb") as file:
+                file.write(b"version: 0")
+        self.ok("topic", "import", "u", "--segments", self.copy)
+        after = self.records("u")
+        self.assertEqual([{**r, "topic": "t"} for r in after], before)
+        self.assertEqual(self.weir("topic", "verify", "--all").returncode, 0)
+        self.produce("u", ndjson([{"k": "k1"}]), "--key", "k")
+        self.assertEqual(len(self.records("u")), len(before) + 1)
+        self.refused(1, "topic", "import", "u", "--segments", self.copy, says="holds records")
+        one = os.path.join(self.copy, "t-1")
+        self.ok("topic", "import", "one", "--segments", one)
+        self.assertEqual(self.values("one"), self.values("t", "--partition", "1"))
+
+    def test_refusals(self):
+        self.ok("topic", "export", "t", "--segments", self.copy)
+        self.refused(1, "topic", "export", "t", "--segments", self.copy, says="is not empty")
+        self.refused(1, "topic", "export", "t", "--segments", os.path.join(self.home, "no/where"), says="No such file")
+        self.refused(1, "topic", "export", "x", "--segments", os.path.join(self.home, "x"))
+        self.assertFalse(os.path.exists(os.path.join(self.home, "x")))
+        self.refused(2, "topic", "export", "t", "--segments", "x", "--to", "-")
+        self.refused(2, "topic", "import", "t", "--segments", "x", "--from", "-")
+        self.refused(1, "topic", "import", "u", "--segments", self.home, says="neither directories")
+        self.refused(1, "topic", "import", "u", "--segments", os.path.join(self.home, "none"), says="cannot read")
+        log = os.path.join(self.copy, "t-1", "0" * 20 + ".log")
+        with open(log, "r+b") as file:
+            file.truncate(os.path.getsize(log) - 1)
+        self.refused(1, "topic", "import", "u", "--segments", self.copy, says=log)
+        self.refused(1, "topic", "import", "u", "--from", "-", stdin="{", says="the topic was not made")
+        self.assertEqual(self.ok("topic", "list").stdout, b"t\n", "a refused import made its topic")
+        os.rename(os.path.join(self.copy, "t-1"), os.path.join(self.copy, "t-3"))
+        self.refused(1, "topic", "import", "u", "--segments", self.copy, says="has no directory t-1")
+        os.rename(os.path.join(self.copy, "t-3"), os.path.join(self.copy, "other-1"))
+        self.refused(2, "topic", "import", "u", "--segments", self.copy, says="more than one topic")
+
+    def test_damage_is_not_copied(self):
+        self.damage("t-1/" + "0" * 20 + ".log", 100)
+        done = self.weir("topic", "export", "t", "--segments", self.copy)
+        self.assertEqual(done.returncode, 1)
+        self.assertFalse(os.path.exists(self.copy))
+
+
 if __name__ == "__main__":
     unittest.main()
