@@ -552,6 +552,58 @@ static void bug_18_expiry_goes_by_the_clock_and_not_by_records(void **state)
     clock_wall_replace(NULL);
 }
 
+/* ---- house-keeping, and a log that is only read ---- */
+
+static void the_keeper_makes_them_and_lets_producers_expire(void **state)
+{
+    struct place *place = *state;
+    int32_t sequence = 0;
+    assert_int_equal(send(place->partition, 8, 0, 0, 1), 0);
+    for (int64_t bytes = 0; bytes < SNAPSHOT_BYTES - 2000000; bytes += 900000, sequence += 300)
+        assert_true(send_sized(place->partition, 7, 0, sequence, 300, 3000) >= 0);
+    assert_int_equal(log_keep_house(place->log, 0, NULL, NULL), 0);
+    assert_string_equal(snapshots(place), "0");
+    for (int i = 0; i < 4; i++, sequence += 300)
+        assert_true(send_sized(place->partition, 7, 0, sequence, 300, 3000) >= 0);
+    assert_int_equal(log_keep_house(place->log, 0, NULL, NULL), 0);
+    char expected[64];
+    snprintf(expected, sizeof expected, "0 %d", sequence + 1);
+    assert_string_equal(snapshots(place), expected);
+    int64_t expiry_ms = place->log->options.producer_expiry_ms;
+    assert_int_equal(log_keep_house(place->log, clock_wall_ms() + expiry_ms / 2, NULL, NULL), 0);
+    assert_int_equal(place->partition->producers.count, 2);
+    assert_int_equal(log_keep_house(place->log, clock_wall_ms() + expiry_ms, NULL, NULL), 0);
+    assert_int_equal(place->partition->producers.count, 0);
+}
+
+static void reading_only_changes_no_snapshot(void **state)
+{
+    struct place *place = *state;
+    static const struct log_options reading = {.read_only = true, .must_exist = true};
+    struct producer_info *list;
+    size_t count;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(send(place->partition, 7, 0, i, 1), i);
+        flush(place->partition);
+        assert_int_equal(snapshot_take(place->partition, 0, NULL), 0);
+    }
+    log_close(place->log);
+    char *path = snapshot_file(place, 2);
+    assert_int_equal(truncate(path, 11), 0);
+    free(path);
+    place->log = fixture_open_options(place->dir, &reading);
+    place->partition = fixture_partition(place->log, "t", 0);
+    assert_int_equal(partition_producers(place->partition, &list, &count, NULL), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(list[0].last_sequence, 1);
+    free(list);
+    assert_int_equal(send(place->partition, 7, 0, 2, 1), ERR_READ_ONLY);
+    log_close(place->log);
+    assert_string_equal(snapshots(place), "1 2");
+    open_place(place);
+    assert_string_equal(snapshots(place), "1");
+}
+
 /* ---- transactions of the engine ---- */
 
 static void transactions_count_once_the_partition_tracks(void **state)
@@ -602,6 +654,8 @@ int main(void)
         TEST(a_failed_flush_of_the_directory_stops_the_writer),
         TEST(deleting_the_topic_removes_them),
         TEST(bug_18_expiry_goes_by_the_clock_and_not_by_records),
+        TEST(the_keeper_makes_them_and_lets_producers_expire),
+        TEST(reading_only_changes_no_snapshot),
         TEST(transactions_count_once_the_partition_tracks),
         cmocka_unit_test(bug_18_a_retry_after_kill_gets_the_first_offset),
     };
