@@ -394,10 +394,19 @@ int consumer_committed(struct consumer *c, const char *topic, int32_t partition,
 
 /* ---- positions ---- */
 
+/* A lone reader has its partitions from the start, not from its first poll. */
 static int find_source(struct consumer *c, const char *topic, int32_t partition,
                        struct source **source, struct diag *diag)
 {
     *source = sources_find(&c->sources, topic, partition);
+    if (*source == NULL && !c->member && !c->in_call) {
+        int64_t next_ms = INT64_MAX;
+        c->in_call = true;
+        int rc = lone_step(c, &next_ms, diag);
+        c->in_call = false;
+        TRY(rc);
+        *source = sources_find(&c->sources, topic, partition);
+    }
     return *source != NULL ? 0
                            : diag_set(diag, ERR_NOT_FOUND, "%s-%d is not assigned to this consumer",
                                       topic, (int)partition);

@@ -458,6 +458,149 @@ static void batches_have_the_topics_codec(void **state)
     }
 }
 
+/* ---- for a producer above it ---- */
+
+struct reports {
+    struct {
+        int32_t index, record_count;
+        int64_t base_offset;
+        int code;
+        uint64_t first_tag, last_tag;
+    } list[8];
+    int count;
+};
+
+static void keep_report(void *context, struct sent_batch *sent, const struct diag *reason)
+{
+    struct reports *reports = context;
+    assert_true(reports->count < 8);
+    assert_int_equal(sent->code, reason != NULL ? reason->code : 0);
+    assert_ptr_equal(sent->context, context);
+    reports->list[reports->count].index = sent->index;
+    reports->list[reports->count].record_count = sent->record_count;
+    reports->list[reports->count].base_offset = sent->base_offset;
+    reports->list[reports->count].code = sent->code;
+    reports->list[reports->count].first_tag = sent->tags[0];
+    reports->list[reports->count++].last_tag = sent->tags[sent->record_count - 1];
+    sent_batch_free(sent);
+}
+
+static void send_tagged(struct sender *sender, int32_t partition, uint64_t tag)
+{
+    struct bytes none = bytes_of(NULL, 0);
+    assert_int_equal(
+        sender_send_tagged(sender, partition, INT64_MIN, none, bytes_text("v"), none, 0, tag, NULL),
+        0);
+}
+
+static void every_batch_is_reported_with_its_tags(void **state)
+{
+    (void)state;
+    struct reports reports = {.count = 0};
+    struct sender *sender = open_sender(
+        &(struct sender_options){.appended = keep_report, .keep_tags = true, .context = &reports});
+    for (uint64_t tag = 0; tag < 100; tag++) /* more than the first room for tags */
+        send_tagged(sender, 3, tag);
+    send_tagged(sender, 5, 100);
+    flush(sender);
+    assert_int_equal(reports.count, 2);
+    assert_true(reports.list[0].index == 3 && reports.list[0].record_count == 100);
+    assert_true(reports.list[0].first_tag == 0 && reports.list[0].last_tag == 99);
+    assert_true(reports.list[1].index == 5 && reports.list[1].first_tag == 100);
+    assert_true(reports.list[0].base_offset == 0 && reports.list[0].code == 0);
+    send_tagged(sender, 3, 101);
+    flush(sender);
+    assert_int_equal(reports.list[2].base_offset, 100);
+    send_tagged(sender, 3, 102);
+    struct diag reason = {.code = ERR_STATE, .text = "given up"};
+    sender_discard(sender, &reason);
+    assert_int_equal(reports.count, 4);
+    assert_true(reports.list[3].code == ERR_STATE && reports.list[3].base_offset == -1);
+    assert_int_equal(sender_collected_bytes(sender), 0);
+    send_tagged(sender, 3,
+                103); /* closing with something collected leaks nothing and says nothing */
+    sender_close(sender);
+    assert_int_equal(reports.count, 4);
+    assert_int_equal(end_offset(3), 101);
+}
+
+static void old_batches_leave_alone(void **state)
+{
+    (void)state;
+    int64_t oldest_ns;
+    struct sender *sender = open_sender(NULL);
+    assert_int_equal(sender_append_older(sender, INT64_MAX, &oldest_ns, NULL), 0);
+    assert_true(oldest_ns == INT64_MAX);
+    send_text(sender, 1, NULL, "a");
+    int64_t between_ns = clock_mono_ns();
+    while (clock_mono_ns() == between_ns)
+        ;
+    send_text(sender, 2, NULL, "b");
+    send_text(sender, 1, NULL, "c"); /* joins a: a batch is as old as its first record */
+    assert_int_equal(sender_append_older(sender, between_ns, &oldest_ns, NULL), 0);
+    assert_int_equal(end_offset(1), 2);
+    assert_int_equal(end_offset(2), 0);
+    assert_true(oldest_ns > between_ns && oldest_ns <= clock_mono_ns());
+    assert_int_equal(sender_append_older(sender, oldest_ns, &oldest_ns, NULL), 0);
+    assert_int_equal(end_offset(2), 1);
+    assert_true(oldest_ns == INT64_MAX);
+    assert_int_equal(sender_wait(sender, -1, NULL), 0);
+    sender_close(sender);
+}
+
+static void a_sender_learns_of_grown_and_new_topics(void **state)
+{
+    (void)state;
+    struct sender *sender = open_sender(NULL);
+    struct bytes none = bytes_of(NULL, 0);
+    assert_int_equal(topic_grow(opened, "events", PARTITIONS + 1, NULL), 0);
+    assert_int_equal(sender_send(sender, PARTITIONS, INT64_MIN, none, none, none, 0, NULL),
+                     ERR_RANGE);
+    send_text(sender, 4, NULL, "waits");
+    assert_int_equal(sender_refresh(sender, NULL), 0);
+    assert_int_equal(sender_send(sender, PARTITIONS, INT64_MIN, none, none, none, 0, NULL), 0);
+    flush(sender);
+    assert_int_equal(end_offset(PARTITIONS), 1);
+    assert_int_equal(end_offset(4), 1);
+
+    send_text(sender, 4, NULL, "for the new topic");
+    assert_int_equal(topic_delete(opened, "events", NULL), 0);
+    assert_int_equal(sender_flush(sender, true, NULL), ERR_NOT_FOUND);
+    assert_int_equal(sender_refresh(sender, NULL), ERR_NOT_FOUND);
+    assert_int_equal(topic_create(opened, "events", 3, NULL, 0, NULL), 0);
+    struct diag diag = {.code = 0};
+    assert_int_equal(sender_refresh(sender, &diag), ERR_NOT_FOUND); /* it has no partition 4 */
+    assert_non_null(strstr(diag.text, "partition 4"));
+    assert_int_equal(topic_grow(opened, "events", 5, NULL), 0);
+    assert_int_equal(sender_refresh(sender, NULL), 0);
+    flush(sender);
+    assert_int_equal(end_offset(4), 1);
+    sender_close(sender);
+}
+
+static void a_senders_batches_can_belong_to_a_transaction(void **state)
+{
+    (void)state;
+    struct producer *producer;
+    struct partition_offsets offsets;
+    struct partition *partition;
+    assert_int_equal(producer_open(opened, "t", &producer, NULL), 0);
+    struct sender *sender = open_sender(&(struct sender_options){.producer = producer});
+    send_text(sender, 0, NULL, "a");
+    assert_int_equal(sender_flush(sender, true, NULL),
+                     ERR_STATE); /* kept: no transaction is open */
+    assert_int_equal(txn_begin(producer, NULL), 0);
+    assert_int_equal(sender_flush(sender, true, NULL), 0);
+    assert_int_equal(partition_get(opened, "events", 0, &partition, NULL), 0);
+    partition_offsets(partition, &offsets);
+    assert_true(offsets.high_watermark == 1 && offsets.stable == 0);
+    assert_int_equal(txn_commit(producer, NULL), 0);
+    partition_offsets(partition, &offsets);
+    assert_true(offsets.stable >= 1);
+    sender_close(sender);
+    producer_close(producer);
+}
+
 int main(void)
 {
 #define ON_A_NEW_LOG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -475,6 +618,10 @@ int main(void)
         ON_A_NEW_LOG(a_batch_over_the_topics_limit_is_dropped),
         ON_A_NEW_LOG(a_record_that_the_topic_refuses_takes_no_other_with_it),
         ON_A_NEW_LOG(batches_have_the_topics_codec),
+        ON_A_NEW_LOG(every_batch_is_reported_with_its_tags),
+        ON_A_NEW_LOG(old_batches_leave_alone),
+        ON_A_NEW_LOG(a_sender_learns_of_grown_and_new_topics),
+        ON_A_NEW_LOG(a_senders_batches_can_belong_to_a_transaction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
