@@ -195,6 +195,7 @@ WEIR_API void weir_free(void *results);
 
 typedef struct weir_log_options {
     bool must_exist;              /* [false: a missing directory is created] */
+    bool read_only;               /* nothing in the directory changes; reading works, all else is WEIR_EREADONLY. So it is opened by itself when it cannot be written */
     weir_durability durability;   /* [commit] records are acknowledged, and visible, once they are on stable storage; os: once they are written */
     int64_t segment_bytes;        /* [1 GiB] default of topics that do not set segment.bytes */
     int64_t segment_ms;           /* [7 days] likewise */
@@ -336,7 +337,7 @@ typedef struct weir_delivery {
 
 typedef struct weir_producer_options {
     const char *transactional_id; /* [none] at most 400 bytes: every record belongs to a transaction */
-    weir_codec codec;             /* [lz4] of batches; a topic's compression.type overrides it */
+    weir_codec codec;             /* of batches [the topic's compression.type, else lz4]; a topic that names one has its way in the end */
     int32_t linger_ms;            /* [5] a batch that is not full is written so long after its first record; -1: by weir_flush alone. No part in transactions. */
     size_t batch_bytes;           /* [256 KiB] of records, before compression; a larger record is a batch of its own */
     size_t memory_bytes;          /* [32 MiB] of records that wait to be written; then all are */
@@ -371,13 +372,16 @@ WEIR_API int weir_flush(weir_producer *producer, int32_t timeout_ms);
 
 /* One transaction at a time: weir_txn_begin, then sends and offsets in any order, then weir_txn_commit or weir_txn_abort. */
 WEIR_API int weir_txn_begin(weir_producer *producer);
+/* The consumer's positions (all that its polls returned) are committed for its group by and with this transaction: results and input positions move together.
+ * WEIR_EREBALANCE, WEIR_EMEMBER as weir_commit: abort. The consumer is used by the calling thread. */
+WEIR_API int weir_txn_offsets(weir_producer *producer, weir_consumer *consumer);
 typedef struct weir_offset {
     const char *topic;
     int32_t partition;
     int64_t offset;               /* the next to read */
     const char *metadata;         /* at most 4096 bytes; NULL: "" */
 } weir_offset;
-/* Offsets of a group without members are committed by and with this transaction: results and input positions move together. */
+/* The same for offsets of the caller's choice, for a group without members. */
 WEIR_API int weir_txn_group_offsets(weir_producer *producer, const char *group, const weir_offset *offsets, size_t count);
 /* Writes what was sent, then makes all of the transaction visible and durable at once. 0: it is. A negative code: none of it is, and the transaction is over; begin
  * another one (WEIR_EFENCED: a newer producer has this transactional id; close). Only if weir_log_status is negative afterwards can it be either: the next
@@ -385,6 +389,148 @@ WEIR_API int weir_txn_group_offsets(weir_producer *producer, const char *group, 
 WEIR_API int weir_txn_commit(weir_producer *producer);
 /* Nothing that was sent will ever be seen by readers of committed records. weir_consumer_rewind takes the consumer back as well. */
 WEIR_API int weir_txn_abort(weir_producer *producer);
+
+/* ---- consumers ---- */
+
+typedef struct weir_topic_partition {
+    const char *topic;
+    int32_t partition;
+} weir_topic_partition;
+
+typedef enum { WEIR_READ_COMMITTED = 0, WEIR_READ_UNCOMMITTED = 1 } weir_isolation;
+typedef enum {
+    WEIR_RESET_EARLIEST = 0,      /* the first record that exists */
+    WEIR_RESET_LATEST = 1,        /* the end */
+    WEIR_RESET_ERROR = 2          /* weir_poll answers WEIR_ERANGE once for that partition, and leaves it out until weir_seek */
+} weir_reset_policy;
+/* How a group's partitions are dealt out to its members, as Kafka's assignors of these names do. */
+typedef enum { WEIR_ASSIGN_NONE = 0, WEIR_ASSIGN_RANGE = 1, WEIR_ASSIGN_ROUND_ROBIN = 2, WEIR_ASSIGN_STICKY = 3, WEIR_ASSIGN_COOPERATIVE_STICKY = 4 } weir_assignor;
+
+/* Called in the consumer's thread, inside weir_poll and weir_consumer_close; partitions are borrowed. It may commit, seek, pause and ask for positions. */
+typedef void (*weir_partitions_fn)(void *context, weir_consumer *consumer, const weir_topic_partition *partitions, size_t count);
+
+typedef struct weir_consumer_options {
+    const char *group;            /* [none] with topics: a member that shares their partitions with the other members; none: all of them, and nothing is committed */
+    const char *client_id;        /* ["weir"] what group descriptions show */
+    const char *instance_id;      /* [none] a member that comes back under this name within its session timeout gets its partitions again without a rebalance */
+    const char *const *topics;
+    size_t topic_count;
+    const weir_topic_partition *partitions; /* instead of topics: these alone, without membership */
+    size_t partition_count;
+    weir_assignor assignors[4];   /* [range, cooperative-sticky] by preference; a group uses one that all members name */
+    weir_reset_policy reset;      /* [earliest] where to begin without a committed offset, and when a position does not exist any more */
+    weir_isolation isolation;     /* [committed] only committed transactions are seen */
+    int32_t session_timeout_ms;   /* [45 s] a member that does not poll for so long loses its partitions */
+    int32_t rebalance_timeout_ms; /* [5 min] so long the group waits for this member to take part in a rebalance */
+    int32_t heartbeat_interval_ms; /* [3 s] also how often new partitions are looked for */
+    int32_t initial_rebalance_delay_ms; /* [none] so long a new group waits for more members before it deals out partitions */
+    size_t max_bytes;             /* [1 MiB] of a read from one partition */
+    size_t max_records;           /* [500] of a poll */
+    weir_partitions_fn assigned;  /* new partitions, before their first record [none] */
+    weir_partitions_fn revoked;   /* partitions that go to another member: the last chance to commit [none] */
+    weir_partitions_fn lost;      /* partitions that another member has already: it is too late to commit [none] */
+    void *context;                /* of the callbacks */
+    uint64_t reserved[4];
+} weir_consumer_options;
+
+/* Topics and partitions must exist. The first weir_poll joins the group. Failures: weir_log_error. */
+WEIR_API int weir_consumer_open(weir_log *log, const weir_consumer_options *options, weir_consumer **consumer);
+/* Leaves the group (revoked is called first) and commits nothing by itself. Always 0; NULL is allowed. */
+WEIR_API int weir_consumer_close(weir_consumer *consumer);
+WEIR_API const char *weir_consumer_error(const weir_consumer *consumer);
+
+/* Keeps the membership alive and brings records: waits up to timeout_ms for the first. *records are borrowed until the next weir_poll, weir_seek or close; *count is 0
+ * when the time was over or weir_consumer_wake was called. A partition's records come in order; each poll begins with another partition.
+ * A partition that cannot be read is reported once and left out from then on: the next poll goes on with the others. WEIR_EFENCED: another consumer took
+ * the instance_id. */
+WEIR_API int weir_poll(weir_consumer *consumer, int32_t timeout_ms, const weir_record **records, size_t *count);
+/* The poll that waits, or else the next one, returns at once. Any thread, and safe in a signal handler. */
+WEIR_API void weir_consumer_wake(weir_consumer *consumer);
+/* A descriptor that becomes readable when weir_poll could bring something: for event loops, which poll with timeout 0 then, and at least each heartbeat
+ * interval. Owned by the consumer. Negative: an error. */
+WEIR_API int weir_consumer_fd(weir_consumer *consumer);
+
+/* Commits durably, for the group, the offset after the last record that weir_poll returned of each partition. WEIR_EREBALANCE: the group shares its partitions anew; poll,
+ * then commit again. WEIR_EMEMBER: this member did not poll in time and its partitions are somebody else's: what it had not committed is read again there.
+ * WEIR_ESTATE: no group. */
+WEIR_API int weir_commit(weir_consumer *consumer);
+WEIR_API int weir_commit_offsets(weir_consumer *consumer, const weir_offset *offsets, size_t count);
+/* What the group committed for a partition; *offset -1: nothing. metadata may be NULL; *metadata is valid until the next call of this function. */
+WEIR_API int weir_committed(weir_consumer *consumer, const char *topic, int32_t partition, int64_t *offset, const char **metadata);
+
+/* The partitions that this consumer has now; borrowed until the next weir_poll or close. */
+WEIR_API int weir_assignment(weir_consumer *consumer, const weir_topic_partition **partitions, size_t *count);
+/* The offset that the next poll reads first. WEIR_ENOTFOUND: not assigned, also of the functions below. */
+WEIR_API int weir_position(weir_consumer *consumer, const char *topic, int32_t partition, int64_t *offset);
+#define WEIR_BEGINNING INT64_C(-2)
+#define WEIR_END INT64_C(-1)
+/* An offset that does not exist is found out by the next poll, which does what reset says. */
+WEIR_API int weir_seek(weir_consumer *consumer, const char *topic, int32_t partition, int64_t offset);
+/* To the first record with a timestamp at or after timestamp_ms, else to the end. */
+WEIR_API int weir_seek_time(weir_consumer *consumer, const char *topic, int32_t partition, int64_t timestamp_ms);
+/* All assigned partitions go back to what the group committed (without: to where reset says): after weir_txn_abort. */
+WEIR_API int weir_consumer_rewind(weir_consumer *consumer);
+/* A paused partition stays assigned and brings no records. */
+WEIR_API int weir_pause(weir_consumer *consumer, const char *topic, int32_t partition);
+WEIR_API int weir_resume(weir_consumer *consumer, const char *topic, int32_t partition);
+
+/* ---- groups ---- */
+
+typedef struct weir_group_info {
+    char name[512];
+    char state[32];               /* Kafka's words: Empty, PreparingRebalance, CompletingRebalance, Stable */
+    char assignor[64];            /* "" without members */
+    int32_t generation;           /* 0: never had members */
+    int32_t members;
+    int64_t offsets;              /* partitions with a committed offset */
+    int64_t lag;                  /* of those, in all */
+    bool of_app;                  /* a weir app's */
+    uint64_t reserved[4];
+} weir_group_info;
+
+typedef struct weir_group_lag {
+    const char *topic;
+    int32_t partition;
+    int64_t committed_offset;     /* -1: none */
+    int64_t start_offset, end_offset; /* what exists: up to the high watermark */
+    int64_t lag;                  /* records from the committed offset to the end; -1: none committed */
+    int64_t commit_time_ms;       /* 0: none */
+    const char *metadata;
+    const char *member_id, *client_id; /* who has the partition; NULL: nobody */
+} weir_group_lag;
+
+/* All groups by name. */
+WEIR_API int weir_group_list(weir_log *log, weir_group_info **groups, size_t *count);
+/* info and rows (all partitions of the topics that the group reads or has offsets in) may be NULL. WEIR_ENOTFOUND: neither members nor offsets. */
+WEIR_API int weir_group_describe(weir_log *log, const char *group, weir_group_info *info, weir_group_lag **rows, size_t *count);
+
+typedef enum {
+    WEIR_RESET_TO_EARLIEST = 0,
+    WEIR_RESET_TO_LATEST = 1,
+    WEIR_RESET_TO_OFFSET = 2,     /* number */
+    WEIR_RESET_TO_TIME = 3,       /* number: the first record with a timestamp at or after it, else the end */
+    WEIR_RESET_BY_SHIFT = 4       /* number: so many records on, or back when negative, from the committed offset */
+} weir_reset_to;
+typedef struct weir_group_reset_options {
+    const char *topic;            /* [every topic that the group has offsets in] */
+    bool one_partition;           /* [false: all of them] only partition */
+    int32_t partition;
+    weir_reset_to to;
+    int64_t number;
+    bool execute;                 /* [false] nothing changes and the rows say what would */
+    uint64_t reserved[4];
+} weir_group_reset_options;
+typedef struct weir_group_reset_row {
+    const char *topic;
+    int32_t partition;
+    int64_t old_offset;           /* -1: none */
+    int64_t wanted_offset;        /* what was asked for */
+    int64_t new_offset;           /* that, or the nearer end of what exists */
+} weir_group_reset_row;
+/* New offsets for a group, all or none of them. WEIR_EBUSY while it has members; WEIR_ESTATE: a shift without a committed offset. rows may be NULL. */
+WEIR_API int weir_group_reset(weir_log *log, const char *group, const weir_group_reset_options *options, weir_group_reset_row **rows, size_t *count);
+/* Forgets the group's offsets. WEIR_EBUSY while it has members. */
+WEIR_API int weir_group_delete(weir_log *log, const char *group);
 
 #ifdef __cplusplus
 }

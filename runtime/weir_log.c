@@ -87,6 +87,7 @@ static int translate_options(const weir_log_options *from, struct log_options *t
                         "weir_log_options: a number is negative, or segment_bytes over 2147483647");
     *to = (struct log_options){
         .must_exist = from->must_exist,
+        .read_only = from->read_only,
         .durability = from->durability == WEIR_DURABILITY_OS ? DURABILITY_OS : DURABILITY_COMMIT,
         .segment_bytes = from->segment_bytes,
         .segment_ms = from->segment_ms,

@@ -5,10 +5,11 @@
  * value needs: that no failure is forgotten. There are two kinds:
  *
  *   lost     the log refused a batch for what it is, or its topic is gone. Told by the call in
- * which it happens or, for the thread of weir_linger.c, by the next weir_send; and always by the
- * next weir_flush, which vouches for all records since the one before. delayed  a full disk, a
- * topic that is stopped. The batch is kept and tried again by each of weir_send, weir_flush and the
- * thread. It is told, but when a later try succeeds it never happened.
+ *            which it happens or, for the thread of weir_linger.c, by the next weir_send; and
+ *            always by the next weir_flush, which vouches for all records since the one before.
+ *   delayed  a full disk, a partition that is stopped. The batch is kept and tried again by each of
+ *            weir_send, weir_flush and the thread. It is told, but when a later try succeeds it
+ *            never happened.
  *
  * In a transaction any failure makes its commit an abort (weir_txn.c).
  *
@@ -440,7 +441,7 @@ static int translate_options(const weir_producer_options *from, weir_producer *p
                         "weir_producer_options: linger_ms or transaction_timeout_ms is negative, "
                         "or batch_bytes over 1 GiB");
     producer->sending.codec = codecs[from->codec];
-    producer->sending.codec_is_set = true;
+    producer->sending.codec_is_set = from->codec != WEIR_CODEC_DEFAULT;
     producer->sending.batch_bytes = from->batch_bytes;
     producer->sending.keep_tags = from->delivered != NULL;
     producer->linger_ms = from->linger_ms != 0 ? from->linger_ms : LINGER_MS;

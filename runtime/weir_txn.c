@@ -9,6 +9,7 @@
  * are reported then, with offsets when they are committed. */
 #include <stdlib.h>
 
+#include "runtime/weir_consumer.h"
 #include "runtime/weir_producer.h"
 
 int txn_attach(weir_producer *producer, const weir_producer_options *options, struct diag *diag)
@@ -16,7 +17,14 @@ int txn_attach(weir_producer *producer, const weir_producer_options *options, st
     TRY(producer_open(producer->log->log, options->transactional_id, &producer->transactional,
                       diag));
     producer->sending.producer = producer->transactional;
-    return 0;
+    int rc = 0;
+    if (options->transaction_timeout_ms > 0)
+        rc = producer_set_timeout(producer->transactional, options->transaction_timeout_ms, diag);
+    if (rc < 0) {
+        producer_close(producer->transactional);
+        producer->transactional = NULL;
+    }
+    return rc;
 }
 
 static int need_txn(const weir_producer *producer, struct diag *diag)
@@ -127,5 +135,40 @@ int weir_txn_group_offsets(weir_producer *producer, const char *group, const wei
             producer->txn_failure = diag;
     }
     free(translated);
+    return producer_leave(producer, rc, &diag);
+}
+
+static int add_positions(weir_producer *producer, weir_consumer *consumer, struct diag *diag)
+{
+    struct group_member member;
+    struct group_offset *offsets;
+    size_t count;
+    if (consumer == NULL)
+        return diag_set(diag, ERR_INVALID, "consumer is NULL");
+    if (consumer->group == NULL)
+        return diag_set(diag, ERR_STATE, "a consumer without a group has no offsets to commit");
+    if (consumer->log != producer->log)
+        return diag_set(diag, ERR_INVALID, "the consumer reads another log");
+    if (consumer->pending_count > 0)
+        return diag_set(diag, ERR_STATE,
+                        "the consumer's last poll had no memory: poll again first");
+    TRY(consumer_positions(consumer, &offsets, &count, diag));
+    consumer_member(consumer->inner, &member);
+    int rc = txn_add_offsets_member(producer->transactional, consumer->group, &member, offsets,
+                                    count, diag);
+    free(offsets);
+    return rc;
+}
+
+int weir_txn_offsets(weir_producer *producer, weir_consumer *consumer)
+{
+    struct diag diag = {.code = 0};
+    TRY(producer_enter(producer));
+    int rc = need_txn(producer, &diag);
+    if (rc == 0) {
+        rc = add_positions(producer, consumer, &diag);
+        if (rc < 0 && producer->txn_failure.code == 0)
+            producer->txn_failure = diag;
+    }
     return producer_leave(producer, rc, &diag);
 }

@@ -6,15 +6,18 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "runtime/weir.h"
+#include "runtime/base/io.h"
 #include "tests/support/scratch_dir.h"
+#include "tests/support/weir_fixture.h"
 
 static char *directory;
 static weir_log *opened;
@@ -23,10 +26,7 @@ static int setup(void **state)
 {
     (void)state;
     directory = scratch_dir_create();
-    if (weir_log_open(directory, &(weir_log_options){.keeper_interval_ms = -1}, &opened) < 0) {
-        fprintf(stderr, "%s\n", weir_log_error());
-        return -1;
-    }
+    opened = weir_fixture_open(directory);
     return weir_topic_create(opened, "events", 3, NULL, 0);
 }
 
@@ -41,18 +41,9 @@ static int teardown(void **state)
     return rc;
 }
 
-static void assert_says(const char *text, const char *part)
-{
-    if (strstr(text, part) == NULL)
-        fail_msg("'%s' does not say '%s'", text, part);
-}
-
 static weir_partition_info describe(const char *topic, int32_t partition)
 {
-    weir_partition_info info;
-    if (weir_partition_describe(opened, topic, partition, &info) < 0)
-        fail_msg("%s", weir_log_error());
-    return info;
+    return weir_fixture_partition(opened, topic, partition);
 }
 
 static int64_t records_in(const char *topic, int32_t partitions)
@@ -65,25 +56,7 @@ static int64_t records_in(const char *topic, int32_t partitions)
 
 static weir_producer *open_producer(const weir_producer_options *options)
 {
-    weir_producer *producer;
-    if (weir_producer_open(opened, options, &producer) < 0)
-        fail_msg("%s", weir_log_error());
-    return producer;
-}
-
-static weir_record text_record(const char *topic, const char *key, const char *value)
-{
-    return (weir_record){.topic = topic,
-                         .key = key,
-                         .key_size = key != NULL ? strlen(key) : 0,
-                         .value = value,
-                         .value_size = value != NULL ? strlen(value) : 0};
-}
-
-static int send_text(weir_producer *producer, const char *topic, const char *key, const char *value)
-{
-    weir_record record = text_record(topic, key, value);
-    return weir_send(producer, &record);
+    return weir_fixture_producer(opened, options);
 }
 
 /* ---- opening and closing ---- */
@@ -182,6 +155,24 @@ static void null_is_an_answer_and_no_crash(void **state)
     assert_int_equal(weir_txn_group_offsets(NULL, "g", NULL, 0), WEIR_EINVALID);
     assert_non_null(weir_producer_error(NULL));
     weir_free(NULL);
+}
+
+static void a_log_that_is_only_read(void **state)
+{
+    (void)state;
+    weir_producer *producer = open_producer(NULL);
+    assert_int_equal(send_text(producer, "events", "kafka", "v"), 0);
+    assert_int_equal(weir_producer_close(producer), 0);
+    assert_int_equal(weir_log_close(opened), 0);
+    opened = NULL;
+    weir_log_options options = {.read_only = true};
+    assert_works(weir_log_open(directory, &options, &opened), weir_log_error());
+    assert_int_equal(weir_log_status(opened), WEIR_EREADONLY);
+    assert_string_equal(weir_fixture_values(opened, "events", 1, WEIR_READ_COMMITTED), "v");
+    assert_int_equal(weir_producer_open(opened, NULL, &producer), WEIR_EREADONLY);
+    assert_int_equal(weir_topic_create(opened, "t", 1, NULL, 0), WEIR_EREADONLY);
+    assert_int_equal(weir_delete_records(opened, "events", 1, -1), WEIR_EREADONLY);
+    assert_true(strlen(weir_log_error()) > 0);
 }
 
 /* ---- apps on an open log ---- */
@@ -509,6 +500,87 @@ static void lost_records_are_never_forgotten(void **state)
     assert_says(weir_log_error(), "small-0");
 }
 
+/* Fails writes with this errno while it is not 0. */
+static atomic_int write_errno, sync_errno;
+
+static int fail_io(void *context, enum io_call call, const char *path, int fd, size_t *size)
+{
+    (void)context;
+    (void)path;
+    (void)fd;
+    (void)size;
+    if (call == IO_PWRITE || call == IO_RESERVE)
+        return atomic_load(&write_errno);
+    return call == IO_FDATASYNC ? atomic_load(&sync_errno) : 0;
+}
+
+static void a_full_disk_delays_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct seen seen = {.count = 0};
+    weir_producer *producer = open_producer(&(weir_producer_options){
+        .delivered = note_delivery, .context = &seen, .linger_ms = 1, .memory_bytes = 2000});
+    assert_int_equal(send_text(producer, "events", "kafka", "before"), 0);
+    assert_int_equal(weir_flush(producer, -1), 0);
+    io_set_fault(fail_io, NULL);
+    atomic_store(&write_errno, ENOSPC);
+    int taken = 1, rc;
+    while ((rc = send_text(producer, "events", "kafka", "while it is full")) == 0)
+        taken++; /* until the thread, or the limit of memory, has found out */
+    assert_int_equal(rc, WEIR_EFULL);
+    assert_int_equal(weir_flush(producer, -1), WEIR_EFULL);
+    assert_true(strlen(weir_producer_error(producer)) > 0);
+    atomic_store(&write_errno, 0);
+    assert_int_equal(weir_flush(producer, -1), 0);
+    assert_int_equal(describe("events", 1).high_watermark, taken);
+    assert_int_equal(seen.count, taken);
+    for (size_t i = 0; i < seen.count; i++)
+        assert_true(seen.codes[i] == 0 && seen.offsets[i] == (int64_t)i);
+
+    weir_producer *transactional = open_producer(&(weir_producer_options){.transactional_id = "t"});
+    assert_int_equal(weir_txn_begin(transactional), 0);
+    assert_int_equal(send_text(transactional, "events", "kafka", "in vain"), 0);
+    atomic_store(&write_errno, ENOSPC);
+    assert_int_equal(weir_txn_commit(transactional), WEIR_EFULL);
+    atomic_store(&write_errno, 0);
+    assert_int_equal(weir_txn_begin(transactional), 0);
+    assert_int_equal(send_text(transactional, "events", "kafka", "in the end"), 0);
+    assert_int_equal(weir_txn_commit(transactional), 0);
+    io_set_fault(NULL, NULL);
+    assert_says(weir_fixture_values(opened, "events", 1, WEIR_READ_COMMITTED), "in the end");
+    assert_null(strstr(weir_fixture_values(opened, "events", 1, WEIR_READ_COMMITTED), "in vain"));
+    assert_int_equal(weir_producer_close(transactional), 0);
+    assert_int_equal(weir_producer_close(producer), 0);
+}
+
+static void a_failed_flush_is_told_and_final(void **state)
+{
+    (void)state;
+    struct seen seen = {.count = 0};
+    weir_producer *producer = open_producer(
+        &(weir_producer_options){.delivered = note_delivery, .context = &seen, .linger_ms = -1});
+    assert_int_equal(send_text(producer, "events", "kafka", "before"), 0);
+    assert_int_equal(weir_flush(producer, -1), 0);
+    io_set_fault(fail_io, NULL);
+    atomic_store(&sync_errno, EIO);
+    assert_int_equal(send_text(producer, "events", "kafka", "not durable"), 0);
+    assert_true(weir_flush(producer, -1) < 0);
+    assert_int_equal(seen.count, 1); /* nobody knows of the second */
+    atomic_store(&sync_errno, 0);
+    assert_true(weir_log_status(opened) < 0);
+    assert_int_equal(weir_topic_create(opened, "t", 1, NULL, 0), weir_log_status(opened));
+    assert_true(weir_flush(producer, -1) < 0);
+    assert_true(weir_producer_close(producer) < 0);
+    assert_int_equal(seen.count, 2);
+    assert_true(seen.codes[1] < 0);
+    io_set_fault(NULL, NULL);
+    assert_int_equal(weir_log_close(opened), 0);
+    opened = weir_fixture_open(directory); /* and it goes on */
+    producer = open_producer(NULL);
+    assert_int_equal(send_text(producer, "events", "kafka", "after"), 0);
+    assert_int_equal(weir_producer_close(producer), 0);
+}
+
 static void topics_that_go_and_come(void **state)
 {
     (void)state;
@@ -642,6 +714,7 @@ int main(void)
         CASE(a_log_with_open_handles_is_not_closed),
         CASE(what_cannot_be_opened),
         CASE(null_is_an_answer_and_no_crash),
+        CASE(a_log_that_is_only_read),
         CASE(an_app_runs_on_an_open_log),
         CASE(a_text_belongs_to_its_thread),
         CASE(topics_are_made_described_altered_grown_and_deleted),
@@ -652,6 +725,8 @@ int main(void)
         CASE(closing_writes_what_waits),
         CASE(memory_is_bounded),
         CASE(lost_records_are_never_forgotten),
+        CASE(a_full_disk_delays_and_loses_nothing),
+        CASE(a_failed_flush_is_told_and_final),
         CASE(topics_that_go_and_come),
         CASE(records_that_cannot_be),
         CASE(a_log_is_shared_by_threads),
