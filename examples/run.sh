@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the hourly-revenue job from a bare clone and shows its result.
+# Runs the hourly-revenue job from a bare clone and shows its result, then the program that bills orders exactly once.
 #
 #   ./examples/run.sh                 on the sample that comes with the project: 20,000 lines of a shop's books
 #   ./examples/run.sh --full [FILE]   on the whole data set: 541,909 lines, NDJSON, plain or gzip. Without FILE it is looked
@@ -33,7 +33,7 @@ install_packages "to build weir" $BUILD_PACKAGES
 # Tests need one package more; a tree that has them configured already keeps them.
 options=()
 [ -f build/release/CMakeCache.txt ] || options=(-DWEIR_TESTS=OFF)
-build_tree release "${options[@]}" -- weir revenue user-counts pipeline || exit 1
+build_tree release "${options[@]}" -- weir revenue user-counts pipeline billing || exit 1
 
 data=$(mktemp -d "${TMPDIR:-/tmp}/weir-example.XXXXXX")
 trap 'rm -rf "$data"' EXIT
@@ -69,12 +69,27 @@ LC_ALL=C sort -t'|' -k4,4nr "$data/result" | LC_ALL=C awk -F'|' '
     END { if (windows > 10) printf "  … and %d more\n", windows - 10
           printf "\n  %d windows, %d orders, revenue %.3f\n", windows, orders, total / 1000 }' | tee "$data/table"
 
+# Workers that die in the middle of a transaction, and the same report as if none had.
+bill_orders() {
+    say "billing order 1000; work, and die in a transaction, twice; work"
+    export WEIR_DATA=$data/billing
+    build/release/billing order 1000
+    for transaction in 3 7; do
+        build/release/billing work --crash-after $transaction && return 1
+    done
+    build/release/billing work
+    build/release/billing report | tee "$data/billed"
+    grep -qx '1000 orders, 1000 invoices' "$data/billed"
+}
+
 say_match() { printf '\n%s\n' "$1"; exit "$2"; }
 if [ $full = no ]; then
     final_rows <examples/revenue/expected.ndjson >"$data/expected"
     diff "$data/expected" "$data/result" >"$data/diff" ||
         { head -n 20 "$data/diff"; say_match "The result DIFFERS from examples/revenue/expected.ndjson (< expected, > found)." 1; }
-    say_match "The result is exactly examples/revenue/expected.ndjson." 0
+    printf '\n%s\n\n' "The result is exactly examples/revenue/expected.ndjson."
+    bill_orders || say_match "Orders and invoices DIFFER." 1
+    say_match "Each order was billed once." 0
 fi
 lines=$(gzip -dcf "$input" | wc -l)
 [ "$lines" = 541909 ] || say_match "$lines lines are not the whole data set (541909), so there is nothing to compare with." 0

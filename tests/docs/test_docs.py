@@ -5,7 +5,7 @@
     test_docs.py --by-hand   their blocks that start with cmake, in a fresh clone, with a clean rebuild in under two minutes
 
 In each document, in order: a ```c block must compile without a warning, and is saved under the name that its first line gives
-(/* name.c …). The ```sh blocks run as one bash session with -euo pipefail, in a directory that holds build/release and examples as
+(/* name.c …); one that begins with /* from PATH */ stands in that file, to the letter. The ```sh blocks run as one bash session with -euo pipefail, in a directory that holds build/release and examples as
 a clone does. A ```text block right after a ```sh block is what it prints on stdout, to the letter.
 
 Blocks that install packages or build (./examples/run.sh, ./tests/run.sh, cmake) do not run here: the scripts are what .ci/run
@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from jobs import BUILD, ROOT
 
-DOCUMENTS = ["README.md", "docs/guide.md", "docs/configuration.md",
+DOCUMENTS = ["README.md", "docs/guide.md", "docs/log-api.md", "docs/configuration.md",
              *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))]
 CC = os.environ.get("CC", "cc")
 SCRIPTS = re.compile(r"\./(examples|tests)/run\.sh")
@@ -45,6 +45,10 @@ def builds(text):
 
 
 def compile_block(place, text, directory):
+    quoted = re.match(r"/\* from (\S+) \*/\n", text)
+    if quoted:
+        source = (ROOT / quoted.group(1)).read_text(encoding="utf-8")
+        return [] if text[quoted.end():] in source else [f"{place}: this does not stand in {quoted.group(1)}"]
     name = re.match(r"/\* ([\w.-]+\.c)\b", text)
     path = directory / (name.group(1) if name else "block.c")
     path.write_text(text, encoding="utf-8")
@@ -108,7 +112,7 @@ def build_by_hand():
                 failures.append(f"{text}exit {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
             elif seconds > REBUILD_LIMIT_SECONDS:
                 failures.append(f"{text}took {seconds:.0f} s, more than {REBUILD_LIMIT_SECONDS} s")
-        for program in ("weir", "user-counts", "revenue", "pipeline"):
+        for program in ("weir", "user-counts", "revenue", "pipeline", "billing"):
             if not list(Path(name).glob(f"build/*/{program}")):
                 failures.append(f"the build by hand leaves no {program} at the top of its directory")
     return failures
