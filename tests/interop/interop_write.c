@@ -8,6 +8,7 @@
  *
  *   {"kind":"record","topic":…,"partition":…,"offset":…,"timestamp":…,"key":hex|null,"value":hex|null,"headers":[[name,hex|null]…],
  *    "codec":…,"producer_id":…,"epoch":…,"sequence":…,"transactional":…}
+ *   {"kind":"cleaned","topic":…,"partition":…,"removed":…}    all before was compacted, as far as it was closed
  *   {"kind":"marker","topic":…,"partition":…,"producer_id":…,"epoch":…,"commit":…}       at the
  * next offset
  *
@@ -23,8 +24,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CODEC_RECORDS = 3000, TXN_COUNT = 40, PRODUCERS = 2, PARTITIONS = 2, FIRST_MS = 1700000000 };
+enum { KEYS = 40, CODEC_RECORDS = 3000, TXN_COUNT = 40, PRODUCERS = 2, PARTITIONS = 2, FIRST_MS = 1700000000 };
 
+static const char *directory;
 static struct log *the_log;
 static uint64_t seed = 20;
 
@@ -40,6 +42,14 @@ static void check(int rc, const struct diag *diag)
         return;
     fprintf(stderr, "interop_write: %s: %s\n", error_text(rc), diag->text);
     exit(1);
+}
+
+static void reopen(void)
+{
+    struct log_options options = {.durability = DURABILITY_OS, .keeper_interval_ms = -1};
+    struct diag diag = {0};
+    log_close(the_log);
+    check(log_open(directory, &options, &the_log, &diag), &diag);
 }
 
 /* ---- what is expected ---- */
@@ -60,6 +70,7 @@ struct stamp { /* who wrote a batch */
     int64_t producer_id;
     int16_t epoch;
     int32_t sequence;
+    bool transactional;
 };
 
 static void expect_record(const char *topic, int32_t partition, const struct record *record,
@@ -85,7 +96,7 @@ static void expect_record(const char *topic, int32_t partition, const struct rec
     printf("],\"codec\":\"%s\",\"producer_id\":%" PRId64
            ",\"epoch\":%d,\"sequence\":%d,\"transactional\":%s}\n",
            names[codec], stamp->producer_id, stamp->epoch, stamp->sequence,
-           stamp->producer_id >= 0 ? "true" : "false");
+           stamp->transactional ? "true" : "false");
 }
 
 static void expect_marker(const char *topic, int32_t partition, const struct producer *producer,
@@ -193,7 +204,7 @@ static struct partition *get(const char *topic, int32_t index)
 
 static void write_codec(struct draft *draft, const char *topic, enum codec codec)
 {
-    static const struct stamp nobody = {-1, -1, -1};
+    static const struct stamp nobody = {-1, -1, -1, false};
     struct batch_builder builder;
     struct diag diag = {0};
     int64_t base;
@@ -229,7 +240,7 @@ static void write_in_txn(struct draft *draft, struct writer *writer, struct batc
         txn_append(writer->producer, get(topic, p), builder->batch.data, batch.size, &base, &diag),
         &diag);
     struct stamp stamp = {producer_id(writer->producer), producer_epoch(writer->producer),
-                          writer->sequences[p]};
+                          writer->sequences[p], true};
     expect_batch(topic, p, draft, base, batch, &stamp);
     writer->sequences[p] += draft->count;
     writer->wrote[p] = true;
@@ -271,22 +282,101 @@ static void write_transactions(struct draft *draft, const char *topic)
     batch_builder_deinit(&builder);
 }
 
+/* Keys for a compacted topic: few, and never null. */
+static void give_keys(struct draft *draft)
+{
+    for (int32_t i = 0; i < draft->count; i++) {
+        int size = snprintf(draft->texts[i], 16, "key-%d", below(KEYS));
+        draft->records[i].key = bytes_of(draft->texts[i], (size_t)size);
+    }
+}
+
+/* Plain batches, and transactions of which some are aborted; then everything that is closed is compacted. */
+static void write_compacted(struct draft *draft, const char *topic)
+{
+    static const struct stamp nobody = {-1, -1, -1, false};
+    struct config_entry config[] = {{"segment.bytes", "16384"}, {"cleanup.policy", "compact"}};
+    struct writer writer = {.producer = NULL};
+    struct batch_builder builder;
+    struct keeper_report report = {0};
+    struct diag diag = {0};
+    int64_t base;
+    check(topic_create(the_log, topic, 1, config, 2, &diag), &diag);
+    struct partition *partition = get(topic, 0);
+    check(producer_open(the_log, topic, &writer.producer, &diag), &diag);
+    for (int64_t n = 0; n < CODEC_RECORDS; n += draft->count) {
+        bool transactional = below(4) == 0;
+        draw_batch(draft, n, 1 + below(40));
+        give_keys(draft);
+        batch_builder_init(&builder, (enum codec)below(CODEC_ZSTD + 1));
+        struct bytes batch = encode(&builder, draft);
+        struct stamp stamp = {producer_id(writer.producer), producer_epoch(writer.producer),
+                              writer.sequences[0], true};
+        if (transactional)
+            check(txn_begin(writer.producer, &diag), &diag);
+        check(transactional
+                  ? txn_append(writer.producer, partition, builder.batch.data, batch.size, &base,
+                               &diag)
+                  : partition_append(partition, builder.batch.data, batch.size, &base, &diag),
+              &diag);
+        expect_batch(topic, 0, draft, base, batch, transactional ? &stamp : &nobody);
+        batch_builder_deinit(&builder);
+        if (!transactional)
+            continue;
+        writer.sequences[0] += draft->count;
+        writer.wrote[0] = true;
+        end_txn(&writer, topic, below(2) == 0);
+    }
+    producer_close(writer.producer);
+    /* Closing writes down what is flushed and forgets decisions: then all that is closed can be compacted. */
+    reopen();
+    check(topic_clean(the_log, topic, 0, &report, &diag), &diag);
+    printf("{\"kind\":\"cleaned\",\"topic\":\"%s\",\"partition\":0,\"removed\":%" PRId64 "}\n",
+           topic, report.records_removed);
+}
+
+/* Numbered batches of producers that are not transactional: each leaves its last one in a .snapshot. */
+static void write_numbered(struct draft *draft, const char *topic)
+{
+    enum { FIRST_ID = 4000, WRITERS = 3 };
+    struct batch_builder builder;
+    struct diag diag = {0};
+    struct stamp stamps[WRITERS];
+    int64_t base;
+    make_topic(topic, 1, "16384");
+    batch_builder_init(&builder, CODEC_SNAPPY);
+    for (int32_t w = 0; w < WRITERS; w++)
+        stamps[w] = (struct stamp){FIRST_ID + w, (int16_t)w, 0, false};
+    for (int64_t n = 0; n < CODEC_RECORDS; n += draft->count) {
+        struct stamp *stamp = &stamps[below(WRITERS)];
+        draw_batch(draft, n, 1 + below(40));
+        struct bytes batch = encode(&builder, draft);
+        batch_set_producer(builder.batch.data, stamp->producer_id, stamp->epoch, stamp->sequence,
+                           false);
+        check(partition_append(get(topic, 0), builder.batch.data, batch.size, &base, &diag), &diag);
+        expect_batch(topic, 0, draft, base, batch, stamp);
+        stamp->sequence += draft->count;
+    }
+    batch_builder_deinit(&builder);
+}
+
 int main(int argc, char **argv)
 {
     static struct draft draft;
-    struct log_options options = {.durability = DURABILITY_OS};
-    struct diag diag = {0};
     if (argc != 2) {
         fprintf(stderr, "usage: interop_write DIR\n");
         return 2;
     }
-    check(log_open(argv[1], &options, &the_log, &diag), &diag);
+    directory = argv[1];
+    reopen();
     write_codec(&draft, "plain", CODEC_NONE);
     write_codec(&draft, "gzip", CODEC_GZIP);
     write_codec(&draft, "snappy", CODEC_SNAPPY);
     write_codec(&draft, "lz4", CODEC_LZ4);
     write_codec(&draft, "zstd", CODEC_ZSTD);
     write_transactions(&draft, "transactions");
+    write_numbered(&draft, "numbered");
+    write_compacted(&draft, "compacted");
     log_close(the_log);
     for (size_t i = 0; i < sizeof draft.headers / sizeof *draft.headers; i++)
         buf_deinit(&draft.headers[i]);
