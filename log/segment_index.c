@@ -332,7 +332,7 @@ static int rebuild_wrong(struct segment *segment)
     if (segment->partition->log->read_only)
         return ERR_READ_ONLY; /* then the search begins at the segment's start */
     segment_path(segment, "index", path);
-    log_line('W', "%s does not match its segment; built again from the batches", path);
+    log_line('W', "%s is missing or does not match its segment; built again from the batches", path);
     return index_rebuild(segment);
 }
 
