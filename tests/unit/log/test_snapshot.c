@@ -8,6 +8,8 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -576,6 +578,56 @@ static void the_keeper_makes_them_and_lets_producers_expire(void **state)
     assert_int_equal(place->partition->producers.count, 0);
 }
 
+enum { SENDERS = 3, SENDS = 200 };
+
+struct sender_thread {
+    struct partition *partition;
+    int64_t id;
+    int wrong;
+    pthread_t thread;
+};
+
+static void *send_all_twice(void *context)
+{
+    struct sender_thread *sender = context;
+    for (int32_t i = 0; i < SENDS; i++) {
+        int64_t first = send(sender->partition, sender->id, 0, i * 2, 2);
+        if (first < 0 || send(sender->partition, sender->id, 0, i * 2, 2) != first)
+            sender->wrong++;
+    }
+    return NULL;
+}
+
+/* The partition's first numbered batches come from all at once, and snapshots are made under way. */
+static void threads_send_while_snapshots_are_made(void **state)
+{
+    struct place *place = *state;
+    struct sender_thread senders[SENDERS];
+    struct producer_info *list;
+    size_t count;
+    for (int i = 0; i < SENDERS; i++) {
+        senders[i] = (struct sender_thread){.partition = place->partition, .id = 50 + i};
+        assert_int_equal(pthread_create(&senders[i].thread, NULL, send_all_twice, &senders[i]), 0);
+    }
+    while (end_of(place->partition) < SENDERS * SENDS * 2) {
+        assert_int_equal(snapshot_take(place->partition, 0, NULL), 0);
+        assert_int_equal(log_keep_house(place->log, 0, NULL, NULL), 0);
+        assert_int_equal(partition_producers(place->partition, &list, &count, NULL), 0);
+        assert_true(count <= SENDERS);
+        free(list);
+        sched_yield();
+    }
+    for (int i = 0; i < SENDERS; i++) {
+        pthread_join(senders[i].thread, NULL);
+        assert_int_equal(senders[i].wrong, 0);
+    }
+    assert_int_equal(end_of(place->partition), SENDERS * SENDS * 2);
+    reopen(place);
+    for (int i = 0; i < SENDERS; i++)
+        assert_true(send(place->partition, 50 + i, 0, (SENDS - 1) * 2, 2) >= 0);
+    assert_int_equal(end_of(place->partition), SENDERS * SENDS * 2);
+}
+
 static void reading_only_changes_no_snapshot(void **state)
 {
     struct place *place = *state;
@@ -655,6 +707,7 @@ int main(void)
         TEST(deleting_the_topic_removes_them),
         TEST(bug_18_expiry_goes_by_the_clock_and_not_by_records),
         TEST(the_keeper_makes_them_and_lets_producers_expire),
+        TEST(threads_send_while_snapshots_are_made),
         TEST(reading_only_changes_no_snapshot),
         TEST(transactions_count_once_the_partition_tracks),
         cmocka_unit_test(bug_18_a_retry_after_kill_gets_the_first_offset),
