@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the build into a temporary prefix and uses it from there as a stranger would: find_package with the shared and the
-# static library, from C and from C++, and pkg-config, shared and static. Each program plans a topology and compares versions.
+# static library, from C and from C++, and pkg-config, shared and static. Each program compares versions, plans a topology, and sends a record through the log.
 set -euo pipefail
 build=${WEIR_BUILD_DIR:-build/release}
 work=$(mktemp -d "${TMPDIR:-/tmp}/weir-package.XXXXXX")
@@ -20,9 +20,39 @@ cat >"$work/user.c" <<'END'
 #include <string.h>
 #include <weir.h>
 
-int main(void)
+static int there_and_back(const char *directory)
+{
+    weir_log *log;
+    weir_producer *producer;
+    weir_consumer *consumer;
+    weir_record record;
+    weir_consumer_options options;
+    const weir_record *records;
+    const char *topic = "events";
+    size_t count = 0;
+    memset(&record, 0, sizeof record);
+    memset(&options, 0, sizeof options);
+    record.topic = topic;
+    record.value = "hello";
+    record.value_size = 5;
+    options.topics = &topic;
+    options.topic_count = 1;
+    if (weir_log_open(directory, NULL, &log) < 0)
+        return -1;
+    weir_topic_create(log, topic, 1, NULL, 0);
+    if (weir_producer_open(log, NULL, &producer) < 0 || weir_send(producer, &record) < 0 || weir_producer_close(producer) < 0 ||
+        weir_consumer_open(log, &options, &consumer) < 0 || weir_poll(consumer, 5000, &records, &count) < 0 || count == 0 ||
+        memcmp(records[0].value, "hello", 5) != 0)
+        return -1;
+    weir_consumer_close(consumer);
+    return weir_log_close(log);
+}
+
+int main(int argc, char **argv)
 {
     char version[32];
+    if (argc != 2)
+        return 2;
     snprintf(version, sizeof version, "%d.%d.%d", WEIR_VERSION_MAJOR, WEIR_VERSION_MINOR, WEIR_VERSION_PATCH);
     weir_app *app = weir_app_open("user", NULL);
     weir_stream *paid = weir_filter(weir_source(app, "orders", WEIR_JSON, "ts"), "status = 'paid'");
@@ -31,7 +61,7 @@ int main(void)
     if (rc < 0)
         fprintf(stderr, "%s\n", weir_app_error(app));
     weir_app_close(app);
-    return rc < 0 || strcmp(version, weir_version()) != 0;
+    return rc < 0 || strcmp(version, weir_version()) != 0 || there_and_back(argv[1]) < 0;
 }
 END
 cp "$work/user.c" "$work/user.cc"
@@ -52,7 +82,7 @@ for language in c cxx; do
     cmake -S "$work/$language" -B "$work/$language/build" -DCMAKE_PREFIX_PATH="$prefix" >"$work/$language.log" 2>&1 &&
         cmake --build "$work/$language/build" >>"$work/$language.log" 2>&1 || { tail -n 30 "$work/$language.log"; exit 1; }
     for kind in weir static; do
-        "$work/$language/build/${language}_$kind" && echo "ok: find_package, $language, weir::$kind"
+        "$work/$language/build/${language}_$kind" "$work/data" && echo "ok: find_package, $language, weir::$kind"
     done
 done
 sed -i 's/weir 0.1/weir 7.0/' "$work/c/CMakeLists.txt"
@@ -63,7 +93,7 @@ fi
 export PKG_CONFIG_PATH=$libraries/pkgconfig
 cc=${CC:-cc}
 $cc "$work/user.c" -o "$work/shared" $(pkg-config --cflags --libs weir)
-LD_LIBRARY_PATH=$libraries "$work/shared" && echo "ok: pkg-config"
+LD_LIBRARY_PATH=$libraries "$work/shared" "$work/data" && echo "ok: pkg-config"
 $cc "$work/user.c" -o "$work/static" $(pkg-config --cflags weir) "$libraries/libweir.a" $(pkg-config --static --libs weir | sed 's/-lweir//')
-"$work/static" && echo "ok: pkg-config --static"
+"$work/static" "$work/data" && echo "ok: pkg-config --static"
 "$prefix/bin/weir" version
