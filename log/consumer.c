@@ -54,13 +54,12 @@ void consumer_signal(struct consumer *c)
     errno = before;
 }
 
-static void take_signal(struct consumer *c)
+/* true: something was signalled. */
+static bool take_signal(struct consumer *c)
 {
     uint64_t count;
-    if (read(c->event_fd, &count, sizeof count) < 0) {
-        /* whoever set signalled has yet to write: that wakes the next wait */
-    }
-    atomic_store(&c->signalled, false);
+    bool readable = read(c->event_fd, &count, sizeof count) > 0;
+    return atomic_exchange(&c->signalled, false) || readable;
 }
 
 /* ---- opening ---- */
@@ -299,11 +298,9 @@ int64_t consumer_poll(struct consumer *c, int32_t timeout_ms,
         count = poll_once(c, &next_ms, diag);
         if (atomic_exchange(&c->woken, false) || count != 0)
             break;
-        again = !again && atomic_load(&c->signalled);
-        if (again) { /* while it looked: it looks again, also without time left */
-            take_signal(c);
+        again = !again && take_signal(c);
+        if (again) /* while it looked: it looks again, also without time left */
             continue;
-        }
         if (timeout_ms >= 0) {
             left_ms = end - clock_mono_ms();
             if (left_ms <= 0)

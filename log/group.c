@@ -397,11 +397,9 @@ static int list_offset(void *context, struct bytes key, struct bytes value, stru
     return list_name(context, group);
 }
 
-static int list_record(void *context, struct bytes key, struct bytes value, struct diag *diag)
+static int list_live(void *context, const struct group_view *view)
 {
-    (void)value;
-    (void)diag;
-    return list_name(context, key);
+    return view->member_count > 0 ? list_name(context, bytes_text(view->name)) : 0;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -426,10 +424,9 @@ int group_list(struct log *log, char ***groups, size_t *count)
     struct name_list list = {0};
     *groups = NULL;
     *count = 0;
-    groups_store(log, NULL); /* who has just come is listed too */
     int rc = meta_scan(log->meta, META_OFFSETS, bytes_of(NULL, 0), list_offset, &list, NULL);
     if (rc == 0)
-        rc = meta_scan(log->meta, META_GROUPS, bytes_of(NULL, 0), list_record, &list, NULL);
+        rc = coordinator_view_all(log->coordinator, list_live, &list);
     if (rc == 0) {
         char **pointers = malloc((list.count + 1) * sizeof *pointers + list.texts.size);
         if (pointers == NULL)

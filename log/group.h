@@ -1,8 +1,8 @@
 /* group.h: consumer groups beyond their bare offsets (log.h has those): commits of members, state, lag, reset, expiry.
  *
- * A group is its committed offsets (durable, in meta) and, while somebody is a member, its membership (in memory, coordinator.h).
- * Across restarts the offsets, the generation and since when the group is empty are kept: a member's generation is never given out
- * twice.
+ * A group is its committed offsets (durable, in meta) and, while somebody is a member, its membership (in memory, coordinator.h); with neither
+ * there is no such group.
+ * Across restarts the offsets, the generation and since when the group is empty are kept.
  *
  * Threads: any thread may call any of these. Arrays that are given out are one malloc'ed block with everything they point to: the caller
  * frees it with free(). */

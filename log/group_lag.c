@@ -58,13 +58,13 @@ static int take_member(struct owners *owners, const struct member_view *view)
     return buf_ok(&owners->list) && buf_ok(&owners->texts) ? 0 : ERR_NOMEM;
 }
 
+/* 1: there are members. */
 static int take_members(void *context, const struct group_view *view)
 {
-    if (strcmp(view->protocol_type, CONSUMER_PROTOCOL_TYPE) != 0)
-        return 0;
-    for (size_t i = 0; i < view->member_count; i++)
+    bool readable = strcmp(view->protocol_type, CONSUMER_PROTOCOL_TYPE) == 0;
+    for (size_t i = 0; readable && i < view->member_count; i++)
         TRY(take_member(context, &view->members[i]));
-    return 0;
+    return view->member_count > 0;
 }
 
 static int compare_owners(const void *a, const void *b)
@@ -208,8 +208,8 @@ int group_lag(struct log *log, const char *group, struct group_lag **rows, size_
     bool has_offsets = rc == 0;
     if (rc == 0 || rc == ERR_NOT_FOUND)
         rc = coordinator_view(log->coordinator, group, take_members, &lag.owners);
-    if (rc == ERR_NOT_FOUND && has_offsets)
-        rc = 0;
+    if (rc >= 0 || rc == ERR_NOT_FOUND)
+        rc = has_offsets || rc > 0 ? 0 : ERR_NOT_FOUND;
     if (rc == 0) {
         lag.owner_list = (struct owner *)(void *)lag.owners.list.data;
         lag.owner_count = lag.owners.list.size / sizeof(struct owner);
@@ -260,7 +260,7 @@ int group_info(struct log *log, const char *group, struct group_info *info, stru
     free(offsets);
     if (rc == 0 && known == ERR_NOT_FOUND)
         info->state = GROUP_EMPTY;
-    if (rc == ERR_NOT_FOUND && known == ERR_NOT_FOUND)
+    if (rc == ERR_NOT_FOUND && info->member_count == 0)
         return diag_set(diag, rc, "there is no group %s", group);
     if (rc == ERR_NOT_FOUND)
         rc = 0;

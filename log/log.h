@@ -392,7 +392,7 @@ int group_commit(struct log *log, const char *group, const struct group_offset *
 int group_fetch(struct log *log, const char *group, const char *topic, int32_t partition, struct group_offset *offset);
 /* All offsets of a group whose topics still exist, sorted; one malloc'ed block with the metadata. ERR_NOT_FOUND when the group has none. */
 int group_describe(struct log *log, const char *group, struct group_offset **offsets, size_t *count);
-/* Names, sorted: *groups is one malloc'ed block of *count pointers and texts. */
+/* Names of groups with offsets or members, sorted: *groups is one malloc'ed block of *count pointers and texts. */
 int group_list(struct log *log, char ***groups, size_t *count);
 int group_delete(struct log *log, const char *group, struct diag *diag);
 

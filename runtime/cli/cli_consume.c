@@ -1,13 +1,16 @@
 /* cli_consume.c: weir consume: the records of a topic on standard output.
  *
- * Each partition is a cursor: the position to read next and, when the command ends by itself, the
- * end it had at the start. A round reads every partition as far as it goes, one after the other;
- * that alone is --until-end. To follow, the rounds repeat: a partition watcher wakes the poll()
- * that also waits for Ctrl-C and notices when the reader of our output goes away.
+ * It reads through a consumer (log/consumer.h): with --group as a member of the group, so that several
+ * of them share the topic's partitions; with --partition as a reader of that one. Each assigned partition
+ * is a cursor: the position to print next and, when the command ends by itself, the end it had at the
+ * start. A round reads every partition as far as it goes, one after the other: all but the one whose turn it is are
+ * paused. That alone is --until-end. To follow, the rounds repeat: one poll() waits for the
+ * consumer, for Ctrl-C, and for the reader of our output to go away.
  *
  * With --group the positions start at the group's committed offsets and are committed once the
- * lines are written, not before: at each flush (at most once a second) and at the end. A crash in
- * between prints lines again, it never loses one. */
+ * lines are written, not before: at each flush (at most once a second), when a partition goes to
+ * somebody else, and at the end. A crash in between prints lines again, it never loses one. */
+#include "log/consumer.h"
 #include "runtime/base/clock.h"
 #include "runtime/cli/consume_format.h"
 #include "runtime/cli/nouns.h"
@@ -17,7 +20,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FETCH_BYTES = 1 << 20, OUT_BYTES = 256 << 10, GROUP_COMMIT_MS = 1000 };
+enum {
+    OUT_BYTES = 256 << 10,
+    GROUP_COMMIT_MS = 1000,
+    SESSION_MS = 24 * 3600 * 1000 /* a pager may hold our output as long as it likes */
+};
 
 enum from_kind { FROM_BEGINNING, FROM_END, FROM_OFFSET, FROM_TIME };
 struct from {
@@ -31,7 +38,6 @@ struct cursor {
     int64_t position;           /* the offset to read next */
     int64_t until;              /* INT64_MAX: follow */
     int64_t written, committed; /* position as of the last flush; as of the last group commit */
-    int watch_id;               /* -1: none */
     bool ended;
 };
 
@@ -44,13 +50,15 @@ struct consume {
     bool until_end;
     int64_t left; /* records still to print; INT64_MAX: no limit */
     struct log *log;
-    struct cursor *cursors;
+    struct consumer *consumer;
+    struct cursor *cursors; /* of the assigned partitions, by number */
     int32_t cursor_count;
-    struct fetch fetch;
-    struct fetch_reader reader;
+    bool changed; /* cursors came or went during a poll */
     int64_t last_commit_ms;
     bool damaged; /* a partition could not be read */
     bool output_gone;
+    int code; /* of a callback that failed */
+    struct diag diag;
 };
 
 /* ---- where to start ---- */
@@ -88,56 +96,63 @@ static int start_at(struct consume *c, struct cursor *cursor,
 static int start_cursor(struct consume *c, struct cursor *cursor, struct diag *diag)
 {
     struct partition_offsets offsets;
+    TRY(partition_get(c->log, c->topic, cursor->index, &cursor->partition, diag));
     int64_t bound = bound_of(c, cursor, &offsets);
     cursor->until = c->until_end ? bound : INT64_MAX;
     struct group_offset committed = {.offset = -1};
     if (c->group != NULL)
-        TRY(group_fetch(c->log, c->group, c->topic, cursor->index, &committed));
+        TRY(consumer_committed(c->consumer, c->topic, cursor->index, &committed, NULL, diag));
     if (committed.offset < 0) {
         TRY(start_at(c, cursor, &offsets, bound, diag));
     } else {
         cursor->position = committed.offset;
         if (cursor->position < offsets.start) {
             message("%s-%d: offsets %lld to %lld are gone: group %s goes on at %lld", c->topic,
-                    cursor->index, (long long)committed.offset, (long long)offsets.start - 1,
+                    cursor->index, (long long)cursor->position, (long long)offsets.start - 1,
                     c->group, (long long)offsets.start);
             cursor->position = offsets.start;
         }
     }
     cursor->written = cursor->position;
     cursor->committed = committed.offset >= 0 ? committed.offset : cursor->position;
-    return 0;
+    TRY(consumer_pause(c->consumer, c->topic, cursor->index, diag));
+    return consumer_seek(c->consumer, c->topic, cursor->index, cursor->position, diag);
 }
 
-static int open_cursors(struct consume *c, int32_t only, struct diag *diag)
+static int compare_cursors(const void *a, const void *b)
 {
-    struct topic_info info;
-    TRY(topic_describe(c->log, c->topic, &info, diag));
-    if (only >= info.partitions)
-        return diag_set(diag, ERR_RANGE, "topic %s has partitions 0 to %d, not %d", c->topic,
-                        info.partitions - 1, only);
-    c->cursor_count = only >= 0 ? 1 : info.partitions;
-    c->cursors = calloc((size_t)c->cursor_count, sizeof *c->cursors);
-    if (c->cursors == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory for %d partitions", c->cursor_count);
-    for (int32_t i = 0; i < c->cursor_count; i++)
-        c->cursors[i] = (struct cursor){.index = only >= 0 ? only : i, .watch_id = -1};
-    for (int32_t i = 0; i < c->cursor_count; i++) {
-        struct cursor *cursor = &c->cursors[i];
-        TRY(partition_get(c->log, c->topic, cursor->index, &cursor->partition, diag));
-        TRY(start_cursor(c, cursor, diag));
-        if (!c->until_end)
-            cursor->watch_id = partition_watch(cursor->partition, interrupt_wake, NULL);
+    const struct cursor *left = a, *right = b;
+    return (left->index > right->index) - (left->index < right->index);
+}
+
+/* Partitions came: each gets a cursor, and waits for its turn. */
+static void assigned(void *context, struct consumer *consumer,
+                     const struct topic_partition *partitions, size_t count)
+{
+    struct consume *c = context;
+    c->consumer = consumer;
+    c->changed = true;
+    struct cursor *cursors =
+        realloc(c->cursors, ((size_t)c->cursor_count + count) * sizeof *cursors);
+    if (cursors == NULL) {
+        c->code = diag_set(&c->diag, ERR_NOMEM, "no memory for %zu partitions", count);
+        return;
     }
-    return 0;
+    c->cursors = cursors;
+    for (size_t i = 0; i < count && c->code == 0; i++) {
+        struct cursor *cursor = &c->cursors[c->cursor_count++];
+        *cursor = (struct cursor){.index = partitions[i].partition};
+        c->code = start_cursor(c, cursor, &c->diag);
+    }
+    qsort(c->cursors, (size_t)c->cursor_count, sizeof *c->cursors, compare_cursors);
 }
 
 /* ---- what was written ---- */
-static int commit_written(struct consume *c)
+static int commit_offsets(struct consume *c, struct diag *diag)
 {
-    struct group_offset *offsets = calloc((size_t)c->cursor_count, sizeof *offsets);
+    struct group_offset *offsets = calloc((size_t)c->cursor_count + 1, sizeof *offsets);
     if (offsets == NULL)
-        return failed(ERR_NOMEM, NULL);
+        return diag_set(diag, ERR_NOMEM, "no memory for %d offsets", c->cursor_count);
     size_t count = 0;
     for (int32_t i = 0; i < c->cursor_count; i++) {
         struct cursor *cursor = &c->cursors[i];
@@ -147,13 +162,50 @@ static int commit_written(struct consume *c)
         snprintf(offset->topic, sizeof offset->topic, "%s", c->topic);
         offset->partition = cursor->index;
         offset->offset = cursor->written;
-        offset->commit_time_ms = clock_wall_ms();
         cursor->committed = cursor->written;
     }
-    struct diag diag = {0};
-    int code = count > 0 ? group_commit(c->log, c->group, offsets, count, &diag) : 0;
+    int code = count > 0 ? consumer_commit(c->consumer, offsets, count, diag) : 0;
     free(offsets);
+    return code;
+}
+
+static int commit_written(struct consume *c)
+{
+    struct diag diag = {0};
+    int code = commit_offsets(c, &diag);
     return code < 0 ? failed(code, &diag) : 0;
+}
+
+static void drop_cursors(struct consume *c, const struct topic_partition *partitions, size_t count)
+{
+    int32_t kept = 0;
+    for (int32_t i = 0; i < c->cursor_count; i++) {
+        bool goes = false;
+        for (size_t k = 0; k < count; k++)
+            goes |= partitions[k].partition == c->cursors[i].index;
+        if (!goes)
+            c->cursors[kept++] = c->cursors[i];
+    }
+    c->cursor_count = kept;
+    c->changed = true;
+}
+
+/* Partitions go to somebody else: what was written of them is committed before. */
+static void revoked(void *context, struct consumer *consumer,
+                    const struct topic_partition *partitions, size_t count)
+{
+    struct consume *c = context;
+    (void)consumer;
+    if (c->group != NULL && c->code == 0)
+        c->code = commit_offsets(c, &c->diag);
+    drop_cursors(c, partitions, count);
+}
+
+static void lost(void *context, struct consumer *consumer, const struct topic_partition *partitions,
+                 size_t count)
+{
+    (void)consumer;
+    drop_cursors(context, partitions, count);
 }
 
 /* 0; an exit code after a message. Sets output_gone when nobody reads any more. */
@@ -178,16 +230,29 @@ static bool is_over(const struct consume *c)
     return c->left == 0 || c->output_gone || interrupted();
 }
 
-/* Prints the fetched records. 0, an exit code, or a negative code of the fetch's bytes. */
-static int print_fetched(struct consume *c, struct cursor *cursor)
+/* Polls without waiting. The number of records, or a negative code: of a callback (c->code) or of the poll. */
+static int64_t poll_records(struct consume *c, const struct consumer_record **records,
+                            struct diag *diag)
 {
-    struct record record;
-    int more;
-    fetch_reader_start(&c->reader, &c->fetch, cursor->position);
-    while (!is_over(c) && (more = fetch_reader_next(&c->reader, &record)) != 0) {
-        TRY(more);
-        if (record.offset >= cursor->until)
+    c->changed = false;
+    int64_t count = consumer_poll(c->consumer, 0, records, diag);
+    if (c->code < 0)
+        *diag = c->diag;
+    return c->code < 0 ? c->code : count;
+}
+
+/* Prints records of the cursor's partition. 0 or an exit code. */
+static int print_records(struct consume *c, struct cursor *cursor,
+                         const struct consumer_record *records, int64_t count)
+{
+    for (int64_t i = 0; i < count && !is_over(c); i++) {
+        struct record record = {records[i].offset,  records[i].timestamp_ms,
+                                records[i].key,     records[i].value,
+                                records[i].headers, records[i].header_count};
+        if (record.offset >= cursor->until) {
+            cursor->position = cursor->until;
             break;
+        }
         consume_put(&out, c->format, c->topic_json, cursor->index, &record);
         cursor->position = record.offset + 1;
         c->left--;
@@ -197,18 +262,48 @@ static int print_fetched(struct consume *c, struct cursor *cursor)
         if (exit_code != 0)
             return exit_code;
     }
-    if (!is_over(c))
-        cursor->position =
-            c->fetch.next_offset < cursor->until ? c->fetch.next_offset : cursor->until;
     return 0;
 }
 
-/* Reads a partition as far as it goes now. */
-static int read_partition(struct consume *c, struct cursor *cursor)
+static void give_up(struct consume *c, struct cursor *cursor, const struct diag *diag, int code)
+{
+    message("%s-%d at offset %lld: %s", c->topic, cursor->index, (long long)cursor->position,
+            diag->text[0] != '\0' ? diag->text : error_text(code));
+    cursor->ended = c->damaged = true;
+}
+
+/* One poll of this partition. 1: there may be more; 0: that is all for now; a negative code; exit codes go to *exit_code. */
+static int read_once(struct consume *c, struct cursor *cursor, int *exit_code, struct diag *diag)
+{
+    const struct consumer_record *records;
+    int64_t position = cursor->position, before = position;
+    TRY(consumer_resume(c->consumer, c->topic, cursor->index, diag));
+    int64_t count = poll_records(c, &records, diag);
+    if (c->code < 0 || c->changed)
+        return c->code;
+    TRY(consumer_pause(c->consumer, c->topic, cursor->index, diag));
+    if (count < 0) {
+        give_up(c, cursor, diag, (int)count);
+        return 0;
+    }
+    *exit_code = print_records(c, cursor, records, count);
+    if (count > 0)
+        return 1;
+    /* What is left, if anything, holds no record for us: markers, aborted ones. */
+    TRY(consumer_position(c->consumer, c->topic, cursor->index, &position, diag));
+    cursor->position = position < cursor->until ? position : cursor->until;
+    return cursor->position != before;
+}
+
+/* Reads a partition as far as it goes now. 0, an exit code, or a negative code. */
+static int read_partition(struct consume *c, int32_t i)
 {
     struct partition_offsets offsets;
     struct diag diag = {0};
-    while (!cursor->ended && !is_over(c)) {
+    c->changed = false;
+    while (!c->changed && !c->cursors[i].ended && !is_over(c)) {
+        struct cursor *cursor = &c->cursors[i];
+        int exit_code = 0;
         int64_t bound = bound_of(c, cursor, &offsets);
         if (cursor->position >= cursor->until) {
             cursor->ended = true;
@@ -223,21 +318,11 @@ static int read_partition(struct consume *c, struct cursor *cursor)
             cursor->ended = c->damaged = true;
             break;
         }
-        int64_t before = cursor->position;
-        int code = partition_fetch(cursor->partition, cursor->position, c->isolation, FETCH_BYTES,
-                                   &c->fetch, &diag);
-        if (code == 0)
-            code = print_fetched(c, cursor);
-        if (code > 0)
-            return code;
-        if (code < 0) {
-            message("%s-%d at offset %lld: %s", c->topic, cursor->index,
-                    (long long)cursor->position,
-                    diag.text[0] != '\0' ? diag.text : error_text(code));
-            cursor->ended = c->damaged = true;
-        } else if (cursor->position == before && !is_over(c)) {
-            return 0;
-        }
+        int more = read_once(c, cursor, &exit_code, &diag);
+        if (more < 0)
+            return failed(more, &diag);
+        if (exit_code != 0 || more == 0)
+            return exit_code;
     }
     return 0;
 }
@@ -245,8 +330,9 @@ static int read_partition(struct consume *c, struct cursor *cursor)
 /* Waits for a record, a signal, or the end of whoever reads our output. */
 static void wait_for_records(struct consume *c)
 {
-    struct pollfd fds[2] = {{interrupt_fd(), POLLIN, 0}, {STDOUT_FILENO, 0, 0}};
-    poll(fds, 2, c->group != NULL ? GROUP_COMMIT_MS : -1);
+    struct pollfd fds[3] = {
+        {interrupt_fd(), POLLIN, 0}, {STDOUT_FILENO, 0, 0}, {consumer_fd(c->consumer), POLLIN, 0}};
+    poll(fds, 3, GROUP_COMMIT_MS);
     if ((fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
         c->output_gone = true;
 }
@@ -256,30 +342,66 @@ static bool all_ended(const struct consume *c)
     for (int32_t i = 0; i < c->cursor_count; i++)
         if (!c->cursors[i].ended)
             return false;
-    return true;
+    return c->cursor_count > 0;
+}
+
+/* Keeps the membership going; every partition is paused, so it brings nothing. 0 or an exit code. */
+static int take_part(struct consume *c)
+{
+    const struct consumer_record *records;
+    struct diag diag = {0};
+    int64_t code = poll_records(c, &records, &diag);
+    return code < 0 ? failed((int)code, &diag) : 0;
 }
 
 static int consume_records(struct consume *c)
 {
-    while (!is_over(c) && !all_ended(c)) {
+    int exit_code = take_part(c);
+    while (exit_code == 0 && !is_over(c) && !all_ended(c)) {
         interrupt_clear();
-        for (int32_t i = 0; i < c->cursor_count && !is_over(c); i++) {
-            int exit_code = read_partition(c, &c->cursors[i]);
-            if (exit_code != 0)
-                return exit_code;
-        }
-        int exit_code = flush(c);
-        if (exit_code != 0)
-            return exit_code;
-        if (!c->until_end && !is_over(c) && !all_ended(c))
+        for (int32_t i = 0; i < c->cursor_count && exit_code == 0 && !is_over(c); i++)
+            exit_code = read_partition(c, i);
+        if (exit_code == 0)
+            exit_code = flush(c);
+        if (exit_code == 0 && !c->until_end && !is_over(c) && !all_ended(c))
             wait_for_records(c);
+        if (exit_code == 0 && !is_over(c))
+            exit_code = take_part(c);
     }
-    int exit_code = flush(c);
+    if (exit_code == 0)
+        exit_code = flush(c);
     if (exit_code == 0 && c->group != NULL)
         exit_code = commit_written(c);
     if (exit_code == 0 && c->damaged)
         exit_code = EXIT_FAILED;
     return exit_code == 0 && interrupted() && !c->output_gone ? EXIT_INTERRUPTED : exit_code;
+}
+
+/* only -1: all partitions. */
+static int open_consumer(struct consume *c, int64_t only, struct diag *diag)
+{
+    struct topic_info info;
+    TRY(topic_describe(c->log, c->topic, &info, diag));
+    if (only >= info.partitions)
+        return diag_set(diag, ERR_RANGE, "topic %s has partitions 0 to %d, not %d", c->topic,
+                        info.partitions - 1, (int)only);
+    struct topic_partition partition = {c->topic, (int32_t)only};
+    struct consumer_options options = {.group = c->group,
+                                       .client_id = "weir-consume",
+                                       .isolation = c->isolation,
+                                       .session_timeout_ms = SESSION_MS,
+                                       .assigned = assigned,
+                                       .revoked = revoked,
+                                       .lost = lost,
+                                       .context = c};
+    if (only >= 0) {
+        options.partitions = &partition;
+        options.partition_count = 1;
+    } else {
+        options.topics = &c->topic;
+        options.topic_count = 1;
+    }
+    return consumer_open(c->log, &options, &c->consumer, diag);
 }
 
 /* ---- the command ---- */
@@ -325,12 +447,10 @@ static int parse_flags(struct consume *c, const struct cli *cli, int64_t *only)
 
 static void consume_close(struct consume *c)
 {
-    for (int32_t i = 0; i < c->cursor_count && c->cursors != NULL; i++)
-        if (c->cursors[i].watch_id >= 0)
-            partition_unwatch(c->cursors[i].partition, c->cursors[i].watch_id);
+    if (c->code == 0)
+        c->code = ERR_STOPPED; /* all is committed: revoked must not say more */
+    consumer_close(c->consumer);
     free(c->cursors);
-    fetch_reader_deinit(&c->reader);
-    fetch_deinit(&c->fetch);
     log_close(c->log);
 }
 
@@ -346,10 +466,8 @@ static int run_consume(struct cli *cli)
     exit_code = data_open(cli, DATA_MUST_EXIST, &c.log);
     if (exit_code != 0)
         return exit_code;
-    fetch_init(&c.fetch);
-    fetch_reader_init(&c.reader);
     struct diag diag = {0};
-    int code = open_cursors(&c, (int32_t)only, &diag);
+    int code = open_consumer(&c, only, &diag);
     if (code < 0) {
         exit_code = failed(code, &diag);
         if (code == ERR_NOT_FOUND)
@@ -366,8 +484,9 @@ static const struct flag consume_flags[] = {
      false, 0},
     {"until-end", NULL, "stop at the end that the topic has now", false, 0},
     {"max", "N", "stop after N records", false, 0},
-    {"group", "G", "start at the offsets that group G committed, and commit what was printed",
-     false, 0},
+    {"group", "G",
+     "share the topic as a member of group G: start at its offsets, commit what was printed", false,
+     0},
     {"partition", "N", "only this partition", false, 0},
     {"format", "FORMAT", "json, value or key-value [json]", false, 0},
     {"uncommitted", NULL, "records of undecided and aborted transactions too", false, 0},
