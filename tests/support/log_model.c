@@ -236,7 +236,7 @@ static bool may_be_forgotten(const struct record_fact *fact, int32_t p)
 {
     for (int32_t i = 0; i < ledger->pass_count; i++)
         for (int32_t j = i; j < ledger->pass_count; j++)
-            if (fact->offset < ledger->passes[i].stable[p] &&
+            if (fact->offset < ledger->passes[i].end[p] &&
                 ledger->passes[j].now_ms >=
                     ledger->passes[i].now_ms + ledger->passes[i].delete_retention_ms)
                 return true;

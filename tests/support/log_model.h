@@ -60,7 +60,7 @@ struct writer_fact {
 /* A compaction that was asked for. */
 struct pass_fact {
     int64_t now_ms, delete_retention_ms;
-    int64_t stable[MODEL_PARTITIONS];
+    int64_t end[MODEL_PARTITIONS];   /* nothing above can have been part of it */
 };
 struct ledger {
     uint64_t random;

@@ -345,7 +345,7 @@ static void note_pass(struct life *life, int64_t now_ms)
     for (int32_t p = 0; p < MODEL_PARTITIONS; p++) {
         struct partition_offsets offsets;
         partition_offsets(life->partitions[p], &offsets);
-        pass.stable[p] = offsets.stable;
+        pass.end[p] = offsets.end;
     }
     must(ledger->pass_count < MODEL_PASSES);
     ledger->passes[ledger->pass_count++] = pass;
@@ -381,8 +381,6 @@ static void check_keyed(struct life *life)
             model_check_compacted(p, offsets.start, clean_end,
                                   partition_tombstone_horizon(partition), shown, why) < 0) {
             fprintf(stderr, "in the child: c-%d: %s\n", model_index(p), why);
-            for (int32_t i = 0; i < ledger->pass_count; i++)
-                fprintf(stderr, "pass %d: now %" PRId64 ", delete.retention.ms %" PRId64 ", below %" PRId64 "\n", i, ledger->passes[i].now_ms, ledger->passes[i].delete_retention_ms, ledger->passes[i].stable[p]);
             _exit(3);
         }
     }
