@@ -1,11 +1,10 @@
-/* cli_group.c: weir group list, describe, reset, delete: the offsets that consumer groups
- * committed.
+/* cli_group.c: weir group list, describe, reset, delete, delete-offsets: what consumer groups committed.
  *
  * describe has the columns of Kafka's kafka-consumer-groups: the end of the log is the high
  * watermark, the lag what lies between the committed offset and it, "-" stands for no committed
- * offset. reset shows what it would do and does it only with
- * --execute. */
-#include "runtime/base/clock.h"
+ * offset and for no owner. reset shows what it would do and does it only with --execute. What groups
+ * are and how offsets are set anew is log/group.h's; this file reads flags and prints. */
+#include "log/group.h"
 #include "runtime/cli/nouns.h"
 
 #include <stdio.h>
@@ -40,8 +39,10 @@ static int run_list(struct cli *cli)
 }
 
 /* ---- describe ---- */
-static const char *const describe_headers[] = {"GROUP",           "TOPIC",           ">PARTITION",
-                                               ">CURRENT-OFFSET", ">LOG-END-OFFSET", ">LAG"};
+static const char *const describe_headers[] = {
+    "GROUP", "TOPIC",       ">PARTITION", ">CURRENT-OFFSET", ">LOG-END-OFFSET",
+    ">LAG",  "CONSUMER-ID", "HOST",       "CLIENT-ID"};
+enum { DESCRIBE_COLUMNS = sizeof describe_headers / sizeof describe_headers[0] };
 
 static void number_or(char text[24], int64_t number, const char *none)
 {
@@ -51,61 +52,69 @@ static void number_or(char text[24], int64_t number, const char *none)
         snprintf(text, 24, "%lld", (long long)number);
 }
 
-static int describe_partition(struct log *log, const char *group, const char *topic, int32_t index,
-                              struct table *table, bool json, struct diag *diag)
+static void out_json_or_null(const char *key, const char *text)
 {
-    struct partition *partition;
-    TRY(partition_get(log, topic, index, &partition, diag));
-    struct partition_offsets offsets;
-    partition_offsets(partition, &offsets);
-    struct group_offset committed = {.offset = -1};
-    TRY(group_fetch(log, group, topic, index, &committed));
-    int64_t lag = -1;
-    if (committed.offset >= 0)
-        lag = offsets.high_watermark > committed.offset ? offsets.high_watermark - committed.offset
-                                                        : 0;
-    char current_text[24], lag_text[24];
-    number_or(current_text, committed.offset, json ? "null" : "-");
-    number_or(lag_text, lag, json ? "null" : "-");
-    if (json) {
-        out_text("{\"group\":");
-        out_json_text(group);
-        out_text(",\"topic\":");
-        out_json_text(topic);
-        buf_printf(&out,
-                   ",\"partition\":%d,\"current_offset\":%s,\"log_end_offset\":%lld,\"lag\":%s}\n",
-                   index, current_text, (long long)offsets.high_watermark, lag_text);
-        return 0;
-    }
-    table_cell(table, "%s", group);
-    table_cell(table, "%s", topic);
-    table_cell(table, "%d", index);
-    table_cell(table, "%s", current_text);
-    table_cell(table, "%lld", (long long)offsets.high_watermark);
-    table_cell(table, "%s", lag_text);
-    return 0;
+    buf_printf(&out, ",\"%s\":", key);
+    if (text != NULL)
+        out_json_text(text);
+    else
+        out_text("null");
 }
 
-/* Every partition of every topic that the group has an offset in; offsets are sorted by topic. */
-static int describe_group(struct log *log, const char *group, struct table *table, bool json,
-                          struct diag *diag)
+static void describe_json(const char *group, const struct group_lag *row,
+                          const struct group_info *info, int64_t total)
 {
-    struct group_offset *offsets = NULL;
-    size_t count = 0;
-    int code = group_describe(log, group, &offsets, &count);
-    if (code < 0)
-        return diag_set(diag, code,
-                        code == ERR_NOT_FOUND ? "there is no group %s" : "cannot read group %s",
-                        group);
+    char current[24], lag[24];
+    number_or(current, row->committed, "null");
+    number_or(lag, row->lag, "null");
+    out_text("{\"group\":");
+    out_json_text(group);
+    out_text(",\"topic\":");
+    out_json_text(row->topic);
+    buf_printf(&out, ",\"partition\":%d,\"current_offset\":%s,\"log_end_offset\":%lld,\"lag\":%s",
+               row->partition, current, (long long)row->end, lag);
+    out_json_or_null("consumer_id", row->member_id);
+    out_json_or_null("host", row->host);
+    out_json_or_null("client_id", row->client_id);
+    buf_printf(&out, ",\"state\":\"%s\",\"total_lag\":%lld}\n", group_state_text(info->state),
+               (long long)total);
+}
+
+static void describe_row(struct table *table, const char *group, const struct group_lag *row)
+{
+    char current[24], lag[24];
+    number_or(current, row->committed, "-");
+    number_or(lag, row->lag, "-");
+    table_cell(table, "%s", group);
+    table_cell(table, "%s", row->topic);
+    table_cell(table, "%d", row->partition);
+    table_cell(table, "%s", current);
+    table_cell(table, "%lld", (long long)row->end);
+    table_cell(table, "%s", lag);
+    table_cell(table, "%s", row->member_id != NULL ? row->member_id : "-");
+    table_cell(table, "%s", row->host != NULL ? row->host : "-");
+    table_cell(table, "%s", row->client_id != NULL ? row->client_id : "-");
+}
+
+/* The totals come after the table; with json every object has its group's. */
+static int describe_group(struct log *log, const char *group, struct table *table,
+                          struct buf *totals, bool json, struct diag *diag)
+{
+    struct group_lag *rows;
+    struct group_info info;
+    size_t count;
+    int64_t total;
+    TRY(group_lag(log, group, &rows, &count, &total, diag));
+    int code = group_info(log, group, &info, diag);
     for (size_t i = 0; i < count && code == 0; i++) {
-        if (i > 0 && strcmp(offsets[i].topic, offsets[i - 1].topic) == 0)
-            continue;
-        struct topic_info info;
-        code = topic_describe(log, offsets[i].topic, &info, diag);
-        for (int32_t p = 0; code == 0 && p < info.partitions; p++)
-            code = describe_partition(log, group, offsets[i].topic, p, table, json, diag);
+        if (json)
+            describe_json(group, &rows[i], &info, total);
+        else
+            describe_row(table, group, &rows[i]);
     }
-    free(offsets);
+    buf_printf(totals, "%s: %s, %zu members, total lag %lld\n", group, group_state_text(info.state),
+               info.member_count, (long long)total);
+    free(rows);
     return code;
 }
 
@@ -126,11 +135,19 @@ static int run_describe(struct cli *cli)
         return exit_code;
     struct diag diag = {0};
     struct table table;
-    table_init(&table, describe_headers, 6);
+    struct buf totals = {0};
+    table_init(&table, describe_headers, DESCRIBE_COLUMNS);
     int code = 0;
     for (int i = 0; i < cli->argument_count && code == 0; i++)
-        code = describe_group(log, cli->arguments[i], &table, format == FORMAT_JSON, &diag);
-    table_print(&table, format == FORMAT_TEXT && table.cell_count > 0);
+        code =
+            describe_group(log, cli->arguments[i], &table, &totals, format == FORMAT_JSON, &diag);
+    bool as_text = format == FORMAT_TEXT && table.cell_count > 0;
+    table_print(&table, as_text);
+    if (as_text) {
+        out_text("\n");
+        buf_append(&out, totals.data, totals.size);
+    }
+    buf_deinit(&totals);
     if (code < 0) {
         exit_code = failed(code, &diag);
         hint_groups(code);
@@ -140,138 +157,115 @@ static int run_describe(struct cli *cli)
 }
 
 /* ---- reset ---- */
-enum to_kind { TO_BEGINNING, TO_END, TO_OFFSET, TO_TIME };
-struct reset {
-    struct log *log;
-    const char *group, *topic;
-    enum to_kind kind;
-    int64_t number;
-    bool execute, json;
-    struct group_offset *offsets;
-    size_t count;
-};
-
-static int parse_to(const struct cli *cli, struct reset *r)
+static int parse_to(const struct cli *cli, struct group_reset *reset)
 {
     const char *text = flag_text(cli, "to");
     if (text == NULL)
-        return usage_error(cli, "--to is missing: beginning, end, an OFFSET or @EPOCH_MS");
+        return usage_error(cli, "--to is missing: beginning, end, an OFFSET, @EPOCH_MS, +N or -N");
     if (strcmp(text, "beginning") == 0 || strcmp(text, "end") == 0) {
-        r->kind = text[0] == 'b' ? TO_BEGINNING : TO_END;
+        reset->to = text[0] == 'b' ? GROUP_RESET_EARLIEST : GROUP_RESET_LATEST;
         return 0;
     }
-    r->kind = text[0] == '@' ? TO_TIME : TO_OFFSET;
-    if (parse_integer(text + (text[0] == '@'), &r->number) == 0 &&
-        (r->kind == TO_TIME || r->number >= 0))
+    bool shifts = text[0] == '+' || text[0] == '-';
+    reset->to = text[0] == '@' ? GROUP_RESET_TIME : shifts ? GROUP_RESET_SHIFT : GROUP_RESET_OFFSET;
+    const char *digits = text + (text[0] == '@' || text[0] == '+');
+    bool signed_twice = text[0] == '+' && (digits[0] == '+' || digits[0] == '-');
+    if (!signed_twice && parse_integer(digits, &reset->number) == 0)
         return 0;
-    return usage_error(cli, "--to is beginning, end, an OFFSET or @EPOCH_MS, not '%s'", text);
+    return usage_error(cli, "--to is beginning, end, an OFFSET, @EPOCH_MS, +N or -N, not '%s'",
+                       text);
 }
 
-/* The new offset of a partition: an OFFSET outside what exists becomes the nearer end. */
-static int reset_offset(const struct reset *r, struct partition *partition, int64_t *offset,
-                        struct diag *diag)
+static void reset_json(const char *group, const struct group_reset_row *row, bool executed)
 {
-    struct partition_offsets offsets;
-    int64_t found_ms;
-    partition_offsets(partition, &offsets);
-    *offset = r->number;
-    if (r->kind == TO_TIME)
-        TRY(partition_find_time(partition, r->number, offset, &found_ms, diag));
-    if (r->kind == TO_END || (r->kind == TO_TIME && *offset < 0) ||
-        *offset > offsets.high_watermark)
-        *offset = offsets.high_watermark;
-    if (r->kind == TO_BEGINNING || *offset < offsets.start)
-        *offset = offsets.start;
-    return 0;
+    char old[24];
+    number_or(old, row->old_offset, "null");
+    out_text("{\"group\":");
+    out_json_text(group);
+    out_text(",\"topic\":");
+    out_json_text(row->topic);
+    buf_printf(&out,
+               ",\"partition\":%d,\"current_offset\":%s,\"new_offset\":%lld,"
+               "\"wanted_offset\":%lld,\"executed\":%s}\n",
+               row->partition, old, (long long)row->new_offset, (long long)row->wanted_offset,
+               executed ? "true" : "false");
 }
 
-static void reset_row(const struct reset *r, struct table *table, int32_t index, int64_t old,
-                      int64_t new)
+static void reset_row(struct table *table, const char *group, const struct group_reset_row *row)
 {
-    char old_text[24];
-    number_or(old_text, old, r->json ? "null" : "-");
-    if (r->json) {
-        out_text("{\"group\":");
-        out_json_text(r->group);
-        out_text(",\"topic\":");
-        out_json_text(r->topic);
-        buf_printf(&out,
-                   ",\"partition\":%d,\"current_offset\":%s,\"new_offset\":%lld,\"executed\":%s}\n",
-                   index, old_text, (long long)new, r->execute ? "true" : "false");
-        return;
-    }
-    table_cell(table, "%s", r->group);
-    table_cell(table, "%s", r->topic);
-    table_cell(table, "%d", index);
-    table_cell(table, "%s", old_text);
-    table_cell(table, "%lld", (long long)new);
+    char old[24];
+    number_or(old, row->old_offset, "-");
+    table_cell(table, "%s", group);
+    table_cell(table, "%s", row->topic);
+    table_cell(table, "%d", row->partition);
+    table_cell(table, "%s", old);
+    table_cell(table, "%lld", (long long)row->new_offset);
 }
 
-static int reset_partition(struct reset *r, struct table *table, int32_t index, struct diag *diag)
-{
-    struct partition *partition;
-    TRY(partition_get(r->log, r->topic, index, &partition, diag));
-    struct group_offset old = {.offset = -1};
-    TRY(group_fetch(r->log, r->group, r->topic, index, &old));
-    struct group_offset *new = &r->offsets[r->count++];
-    snprintf(new->topic, sizeof new->topic, "%s", r->topic);
-    new->partition = index;
-    new->commit_time_ms = clock_wall_ms();
-    TRY(reset_offset(r, partition, &new->offset, diag));
-    reset_row(r, table, index, old.offset, new->offset);
-    return 0;
-}
-
-static int reset_group(struct reset *r, int64_t only, struct diag *diag)
+static int reset_group(struct log *log, const char *group, const struct group_reset *reset,
+                       bool json, struct diag *diag)
 {
     static const char *const headers[] = {"GROUP", "TOPIC", ">PARTITION", ">CURRENT-OFFSET",
                                           ">NEW-OFFSET"};
-    struct topic_info info;
-    TRY(topic_describe(r->log, r->topic, &info, diag));
-    if (only >= info.partitions)
-        return diag_set(diag, ERR_RANGE, "topic %s has partitions 0 to %d, not %lld", r->topic,
-                        info.partitions - 1, (long long)only);
-    r->offsets = calloc((size_t)info.partitions, sizeof *r->offsets);
-    if (r->offsets == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory for %d offsets", info.partitions);
+    struct group_reset_row *rows;
     struct table table;
+    size_t count;
+    TRY(group_reset_offsets(log, group, reset, &rows, &count, diag));
     table_init(&table, headers, 5);
-    int code = 0;
-    for (int32_t i = 0; i < info.partitions && code == 0; i++)
-        if (only < 0 || only == i)
-            code = reset_partition(r, &table, i, diag);
-    if (code == 0 && r->execute)
-        code = group_commit(r->log, r->group, r->offsets, r->count, diag);
-    if (table.cell_count % 5 == 0)
-        table_print(&table, !r->json);
-    return code;
+    for (size_t i = 0; i < count; i++) {
+        if (json)
+            reset_json(group, &rows[i], reset->execute);
+        else
+            reset_row(&table, group, &rows[i]);
+    }
+    table_print(&table, !json);
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].new_offset != rows[i].wanted_offset)
+            message("%s-%d has no offset %lld: the nearest that exists is %lld", rows[i].topic,
+                    rows[i].partition, (long long)rows[i].wanted_offset,
+                    (long long)rows[i].new_offset);
+    free(rows);
+    return 0;
+}
+
+/* --topic or --all-topics, --partition, --to. 0 or EXIT_USAGE. */
+static int parse_reset(const struct cli *cli, struct group_reset *reset)
+{
+    int64_t only;
+    bool all = flag_is_on(cli, "all-topics");
+    *reset = (struct group_reset){.topic = flag_text(cli, "topic"),
+                                  .execute = flag_is_on(cli, "execute")};
+    if (all == (reset->topic != NULL))
+        return usage_error(cli, all ? "--topic and --all-topics do not go together"
+                                    : "--topic is missing (or --all-topics)");
+    int exit_code = parse_to(cli, reset);
+    if (exit_code == 0)
+        exit_code = flag_number(cli, "partition", 0, 9999, -1, &only);
+    if (exit_code == 0 && all && only >= 0)
+        exit_code = usage_error(cli, "--partition needs --topic");
+    reset->partition = (int32_t)only;
+    return exit_code;
 }
 
 static int run_reset(struct cli *cli)
 {
-    struct reset r = {.group = cli->arguments[0],
-                      .topic = flag_text(cli, "topic"),
-                      .execute = flag_is_on(cli, "execute")};
-    int64_t only;
+    struct group_reset reset;
+    struct log *log;
     int format = flag_choice(cli, "format", format_choices, 2, FORMAT_TEXT);
     if (format < 0)
         return EXIT_USAGE;
-    r.json = format == FORMAT_JSON;
-    int exit_code = r.topic == NULL ? usage_error(cli, "--topic is missing") : parse_to(cli, &r);
+    int exit_code = parse_reset(cli, &reset);
     if (exit_code == 0)
-        exit_code = flag_number(cli, "partition", 0, 9999, -1, &only);
-    if (exit_code == 0)
-        exit_code = data_open(cli, DATA_MUST_EXIST, &r.log);
+        exit_code = data_open(cli, DATA_MUST_EXIST, &log);
     if (exit_code != 0)
         return exit_code;
     struct diag diag = {0};
-    int code = reset_group(&r, only, &diag);
+    int code = reset_group(log, cli->arguments[0], &reset, format == FORMAT_JSON, &diag);
     if (code < 0)
         exit_code = failed(code, &diag);
-    else if (!r.execute)
+    else if (!reset.execute)
         hint("nothing was changed: --execute does it");
-    free(r.offsets);
-    log_close(r.log);
+    log_close(log);
     return exit_code;
 }
 
@@ -294,16 +288,45 @@ static int run_delete(struct cli *cli)
     return exit_code;
 }
 
+/* ---- delete-offsets ---- */
+static int run_delete_offsets(struct cli *cli)
+{
+    const char *topic = flag_text(cli, "topic");
+    int64_t only;
+    struct log *log;
+    if (topic == NULL)
+        return usage_error(cli, "--topic is missing");
+    int exit_code = flag_number(cli, "partition", 0, 9999, -1, &only);
+    if (exit_code == 0)
+        exit_code = data_open(cli, DATA_MUST_EXIST, &log);
+    if (exit_code != 0)
+        return exit_code;
+    struct diag diag = {0};
+    int code = group_delete_offsets(log, cli->arguments[0], topic, (int32_t)only, &diag);
+    if (code < 0)
+        exit_code = failed(code, &diag);
+    log_close(log);
+    return exit_code;
+}
+
 /* ---- the table ---- */
 static const struct flag format_flags[] = {
     {"format", "FORMAT", "text or json [text]", false, 0},
     {NULL, NULL, NULL, false, 0},
 };
+static const struct flag delete_offsets_flags[] = {
+    {"topic", "TOPIC", "the topic whose offsets are forgotten", false, 0},
+    {"partition", "N", "only this partition", false, 0},
+    {NULL, NULL, NULL, false, 0},
+};
 static const struct flag reset_flags[] = {
     {"topic", "TOPIC", "the topic whose offsets are set", false, 0},
     {"partition", "N", "only this partition", false, 0},
-    {"to", "WHERE", "beginning, end, an OFFSET, or @EPOCH_MS: the first record from then on", false,
-     0},
+    {"all-topics", NULL, "every topic that the group has offsets in", false, 0},
+    {"to", "WHERE",
+     "beginning, end, an OFFSET, @EPOCH_MS: the first record from then on, +N or -N: so many "
+     "records further or back",
+     false, 0},
     {"execute", NULL, "do it; without it only what would change is shown", false, 0},
     {"format", "FORMAT", "text or json [text]", false, 0},
     {NULL, NULL, NULL, false, 0},
@@ -329,7 +352,9 @@ const struct command command_group_describe = {
     .examples = "  weir group describe revenue\n"
                 "  weir group describe revenue --format json\n",
     .details = "LOG-END-OFFSET is the high watermark, LAG what lies between it and the committed "
-               "offset.\n",
+               "offset. CONSUMER-ID, HOST\nand CLIENT-ID name the member that reads the partition. "
+               "The line after the table adds the lags up;\n--format json has that sum in each "
+               "object (total_lag).\n",
     .flags = format_flags,
     .run = run_describe,
 };
@@ -341,8 +366,11 @@ const struct command command_group_reset = {
     .max_arguments = 1,
     .summary = "set committed offsets (a dry run unless --execute)",
     .examples = "  weir group reset report --topic orders --to beginning\n"
-                "  weir group reset report --topic orders --to @1291191960000 --execute\n",
-    .details = "",
+                "  weir group reset report --topic orders --to @1291191960000 --execute\n"
+                "  weir group reset report --all-topics --to -100 --execute\n",
+    .details =
+        "An offset that does not exist becomes the nearest that does, and a line on stderr says "
+        "so. A group with members is\nrefused: stop them first.\n",
     .flags = reset_flags,
     .run = run_reset,
 };
@@ -357,4 +385,17 @@ const struct command command_group_delete = {
     .details = "",
     .flags = NULL,
     .run = run_delete,
+};
+const struct command command_group_delete_offsets = {
+    .noun = "group",
+    .verb = "delete-offsets",
+    .arguments = "GROUP",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "forget what a group committed in one topic",
+    .examples = "  weir group delete-offsets report --topic orders\n"
+                "  weir group delete-offsets report --topic orders --partition 3\n",
+    .details = "",
+    .flags = delete_offsets_flags,
+    .run = run_delete_offsets,
 };

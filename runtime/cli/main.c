@@ -23,7 +23,7 @@ const struct command *const commands[] = {
     &command_topic_export,   &command_topic_import,
     &command_log_describe,   &command_group_list,
     &command_group_describe, &command_group_reset,
-    &command_group_delete,   &command_state_list,
+    &command_group_delete, &command_group_delete_offsets,   &command_state_list,
     &command_state_get,      &command_state_scan,
     &command_version,        NULL,
 };

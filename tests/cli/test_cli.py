@@ -903,13 +903,16 @@ class Groups(Case):
 
     def test_describe(self):
         self.ok("consume", "t", "--group", "g", "--partition", "0", "--max", "5")
+        alone = {"consumer_id": None, "host": None, "client_id": None, "state": "Empty", "total_lag": self.ends[0] - 5}
         self.assertEqual(self.rows("group", "describe", "g"), [
-            {"group": "g", "topic": "t", "partition": 0, "current_offset": 5, "log_end_offset": self.ends[0], "lag": self.ends[0] - 5},
-            {"group": "g", "topic": "t", "partition": 1, "current_offset": None, "log_end_offset": self.ends[1], "lag": None}])
+            {"group": "g", "topic": "t", "partition": 0, "current_offset": 5, "log_end_offset": self.ends[0], "lag": self.ends[0] - 5, **alone},
+            {"group": "g", "topic": "t", "partition": 1, "current_offset": None, "log_end_offset": self.ends[1], "lag": None, **alone}])
         lines = self.ok("group", "describe", "g").stdout.decode().splitlines()
-        self.assertEqual(lines[0].split(), ["GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG"])
-        self.assertEqual(lines[1].split(), ["g", "t", "0", "5", str(self.ends[0]), str(self.ends[0] - 5)])
-        self.assertEqual(lines[2].split(), ["g", "t", "1", "-", str(self.ends[1]), "-"])
+        self.assertEqual(lines[0].split(), ["GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG",
+                                            "CONSUMER-ID", "HOST", "CLIENT-ID"])
+        self.assertEqual(lines[1].split(), ["g", "t", "0", "5", str(self.ends[0]), str(self.ends[0] - 5), "-", "-", "-"])
+        self.assertEqual(lines[2].split(), ["g", "t", "1", "-", str(self.ends[1]), "-", "-", "-", "-"])
+        self.assertEqual(lines[3:], ["", f"g: Empty, 0 members, total lag {self.ends[0] - 5}"])
         self.ok("consume", "t", "--group", "g", "--until-end")
         self.assertEqual([row["lag"] for row in self.rows("group", "describe", "g")], [0, 0])
         self.assertEqual(self.rows("group", "list"), [{"group": "g"}])
@@ -942,6 +945,32 @@ class Groups(Case):
         self.refused(2, "group", "reset", "g", "--topic", "t", "--to", "somewhere", says="somewhere")
         self.refused(1, "group", "reset", "g", "--topic", "nothing", "--to", "end")
         self.refused(1, "group", "reset", "g", "--topic", "t", "--to", "end", "--partition", "7")
+
+    def test_reset_by_shift(self):
+        current = lambda: [r["current_offset"] for r in self.rows("group", "describe", "g")]
+        self.refused(1, "group", "reset", "g", "--topic", "t", "--to", "+1", says="no offset of t-0")
+        self.ok("group", "reset", "g", "--topic", "t", "--to", "10", "--execute")
+        self.ok("group", "reset", "g", "--topic", "t", "--to", "+5", "--partition", "0", "--execute")
+        self.assertEqual(current(), [15, 10])
+        self.ok("group", "reset", "g", "--all-topics", "--to", "-4", "--execute")
+        self.assertEqual(current(), [11, 6])
+        done = self.ok("group", "reset", "g", "--topic", "t", "--to", "-7", "--execute")
+        self.assertEqual(current(), [4, 0])
+        self.assertEqual(done.stderr.decode(), "weir: t-1 has no offset -1: the nearest that exists is 0\n")
+        self.refused(2, "group", "reset", "g", "--topic", "t", "--to", "+-1", says="+-1")
+        self.refused(2, "group", "reset", "g", "--topic", "t", "--all-topics", "--to", "end", says="go together")
+        self.refused(2, "group", "reset", "g", "--all-topics", "--partition", "1", "--to", "end", says="--partition")
+        self.refused(1, "group", "reset", "nobody", "--all-topics", "--to", "end", says="nobody")
+
+    def test_delete_offsets(self):
+        self.ok("consume", "t", "--group", "g", "--until-end")
+        self.ok("group", "delete-offsets", "g", "--topic", "t", "--partition", "0")
+        self.assertEqual([r["current_offset"] for r in self.rows("group", "describe", "g")], [None, self.ends[1]])
+        self.ok("group", "delete-offsets", "g", "--topic", "t")
+        self.refused(1, "group", "describe", "g", says="no group")
+        self.refused(1, "group", "delete-offsets", "g", "--topic", "t", says="no offsets")
+        self.refused(1, "group", "delete-offsets", "g", "--topic", "nothing", says="nothing")
+        self.refused(2, "group", "delete-offsets", "g", says="--topic")
 
     def test_delete(self):
         self.ok("consume", "t", "--group", "g", "--until-end")
