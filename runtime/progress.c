@@ -48,7 +48,7 @@ void progress_encode(const struct progress *p, struct buf *value)
                (long long)p->counts.rows_in, (long long)p->counts.applied,
                (long long)p->counts.filtered, (long long)p->counts.late, (long long)p->counts.dead,
                (long long)p->counts.out);
-    buf_printf(value, ",\"ends\":[");
+    buf_printf(value, ",\"output_partitions\":%d,\"ends\":[", (int)p->output_partitions);
     for (uint32_t i = 0; i < p->end_count; i++)
         buf_printf(value, "%s%lld", i > 0 ? "," : "", (long long)p->ends[i]);
     buf_printf(value, "]}");
@@ -122,6 +122,7 @@ static int decode_value(const json_t *object, struct progress *p)
     p->closed_before_ms = get_time(object, "closed_before");
     p->max_window_ms = get_time(object, "max_window");
     p->changelog_end = get_number(object, "changelog_end");
+    p->output_partitions = (int32_t)get_number(object, "output_partitions");
     const json_t *rows = json_object_get(object, "rows");
     p->counts = (struct counts){get_number(rows, "in"),       get_number(rows, "applied"),
                                 get_number(rows, "filtered"), get_number(rows, "late"),

@@ -27,6 +27,7 @@ struct progress {
     int64_t max_window_ms;            /* highest window start that was ever touched */
     int64_t changelog_end;            /* end offset of the changelog after the last commit that wrote it */
     struct counts counts;
+    int32_t output_partitions;        /* of the topic that the stage writes; 0: not recorded */
     int64_t *ends;                    /* of the output topic's partitions, after this task's last commit that wrote them; -1 never */
     uint32_t end_count;
 };

@@ -86,8 +86,9 @@ static int check_position(struct store *store, const char *path, struct diag *di
         return diag_set(diag, ERR_CORRUPT,
                         "store %s is ahead of its changelog: it holds %s-%d up to offset %lld, but "
                         "the committed changelog ends at %lld. "
-                        "The log lost records that were acknowledged; delete the store's directory "
-                        "to rebuild it from what is left",
+                        "The log lost records that were acknowledged, or its end was cut off. Start "
+                        "the stage anew with from_beginning; or delete the store's directory to "
+                        "rebuild it from what is left",
                         path, store->topic, (int)store->partition, (long long)position.offset,
                         (long long)range.stable);
     return 1;

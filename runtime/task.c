@@ -67,10 +67,28 @@ static int check_range(const struct task *task, struct diag *diag)
     if (task->position > range.stable)
         return diag_set(diag, ERR_CORRUPT,
                         "%s-%d ends at offset %lld, before the committed position %lld of stage "
-                        "%s: the log lost records that were acknowledged",
+                        "%s: the log lost records that were acknowledged, or its end was cut off. "
+                        "Start the stage anew with from_beginning",
                         stage->input_topic, (int)task->partition, (long long)range.stable,
                         (long long)task->position, stage->name);
     return task->position < range.start ? task_lost_records(task, diag) : 0;
+}
+
+/* Keys of a table move when its topic grows, and their old rows would stay where they were: each such key would stand twice. */
+static int check_output(const struct task *task, const struct progress *progress, struct diag *diag)
+{
+    const struct stage *stage = task->stage;
+    bool is_table = stage->output == OUTPUT_VIEW && stage->view->group != NULL &&
+                    !stage->view->group->emit_final;
+    if (!is_table || progress->output_partitions == 0 ||
+        progress->output_partitions == stage->output_partitions)
+        return 0;
+    return diag_set(
+        diag, ERR_STATE,
+        "topic %s has %d partitions, but stage %s wrote it with %d: keys would stand in "
+        "two of them. Delete the topic and start the stage anew with from_beginning",
+        stage->output_topic, (int)stage->output_partitions, stage->name,
+        (int)progress->output_partitions);
 }
 
 static int restore_position(struct task *task, const struct progress *progress, struct diag *diag)
@@ -85,6 +103,7 @@ static int restore_position(struct task *task, const struct progress *progress, 
         return 0;
     }
     TRY(check_progress(task, progress, diag));
+    TRY(check_output(task, progress, diag));
     task->position = progress->position;
     task->watermark_ms = progress->watermark_ms;
     task->max_event_ms = progress->max_event_ms;
@@ -326,6 +345,7 @@ void task_progress(const struct task *task, struct progress *progress)
     progress->max_window_ms = group != NULL ? op_group_max_window(group) : TIME_NONE;
     progress->changelog_end = task->changelog_end;
     progress->counts = task->counts;
+    progress->output_partitions = stage->output_partitions;
     progress->ends = task->ends;
     progress->end_count = stage->output == OUTPUT_PARTIALS ? (uint32_t)stage->output_partitions : 0;
 }
