@@ -283,11 +283,41 @@ typedef struct weir_partition_info {
     int64_t stable_offset;        /* readers of committed records read up to here */
     int64_t high_watermark;       /* acknowledged up to here */
     int64_t end_offset;           /* the next to be assigned */
-    int64_t bytes;                /* of records, on disk */
+    int64_t bytes, other_bytes;   /* on disk: of records; of indexes and whatever else lies beside them */
+    int64_t first_timestamp_ms;   /* of its first record; WEIR_NO_TIME: it has none */
+    int64_t max_timestamp_ms;     /* the largest of any record; likewise */
+    int64_t last_write_ms;        /* when it was written to last, by this machine's clock; WEIR_NO_TIME: never */
     char reason[512];             /* of status: file, byte and what to do; "" for 0 */
     uint64_t reserved[4];
 } weir_partition_info;
+#define WEIR_NO_TIME INT64_MIN
+/* Reads a few bytes of each file. */
 WEIR_API int weir_partition_describe(weir_log *log, const char *topic, int32_t partition, weir_partition_info *info);
+
+typedef enum {
+    WEIR_VERIFY_RECORDS = 0,      /* batches, records, offsets: data is wrong or gone */
+    WEIR_VERIFY_INDEX = 1,        /* searches take longer until the indexes are built again */
+    WEIR_VERIFY_FILES = 2,        /* a file is missing, or is nobody's */
+    WEIR_VERIFY_META = 3          /* what is recorded about the partition and its files disagree */
+} weir_verify_kind;
+typedef struct weir_finding {
+    weir_verify_kind kind;
+    int32_t partition;
+    const char *topic;
+    const char *file;             /* its path, or "meta" */
+    int64_t position;             /* byte in it; -1: none */
+    int64_t offset;               /* of the record or batch; -1: none */
+    const char *text;             /* what is wrong */
+} weir_finding;
+typedef struct weir_verify_report {
+    int64_t segments, batches, records, bytes; /* read, and right */
+    int64_t findings;
+    uint64_t reserved[4];
+} weir_verify_report;
+/* Reads every byte of a partition, past all caches, and compares it with what the formats, the indexes and the log's own records say; beside appends and reads, and on a
+ * stopped partition too. Nothing changes. found is called for what is wrong, in this thread, with borrowed texts. 0, also with findings. found and report may be NULL. */
+WEIR_API int weir_partition_verify(weir_log *log, const char *topic, int32_t partition, void (*found)(void *context, const weir_finding *finding), void *context,
+                                   weir_verify_report *report);
 /* *offset: of the first record with a timestamp at or after timestamp_ms, -1 when there is none. */
 WEIR_API int weir_offset_at(weir_log *log, const char *topic, int32_t partition, int64_t timestamp_ms, int64_t *offset);
 /* Records before the offset exist no more (-1: all up to the stable offset); files that hold nothing else are removed. WEIR_ERANGE above the stable offset. */
@@ -531,6 +561,8 @@ typedef struct weir_group_reset_row {
 WEIR_API int weir_group_reset(weir_log *log, const char *group, const weir_group_reset_options *options, weir_group_reset_row **rows, size_t *count);
 /* Forgets the group's offsets. WEIR_EBUSY while it has members. */
 WEIR_API int weir_group_delete(weir_log *log, const char *group);
+/* Forgets those of one topic, partition -1: of all its partitions. WEIR_EBUSY while a member reads the topic; WEIR_ENOTFOUND: there are none. */
+WEIR_API int weir_group_delete_offsets(weir_log *log, const char *group, const char *topic, int32_t partition);
 
 #ifdef __cplusplus
 }

@@ -220,3 +220,12 @@ int weir_group_delete(weir_log *log, const char *group)
     TRY(handle_need(log, "group", group));
     return handle_result(group_delete(log->log, group, &diag), &diag);
 }
+
+int weir_group_delete_offsets(weir_log *log, const char *group, const char *topic,
+                              int32_t partition)
+{
+    struct diag diag = {.code = 0};
+    TRY(handle_need(log, "group", group));
+    TRY(handle_need(log, "topic", topic));
+    return handle_result(group_delete_offsets(log->log, group, topic, partition, &diag), &diag);
+}

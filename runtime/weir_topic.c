@@ -194,20 +194,74 @@ int weir_partition_describe(weir_log *log, const char *topic, int32_t partition,
     TRY(handle_need(log, "info", info));
     *info = (weir_partition_info){.status = 0};
     TRY(handle_result(partition_get(log->log, topic, partition, &found, &diag), &diag));
-    struct partition_offsets offsets;
-    struct partition_files files;
-    partition_offsets(found, &offsets);
-    partition_files(found, &files);
-    info->status = partition_status(found, &diag);
-    if (info->status < 0)
-        memcpy(info->reason, diag.text, strnlen(diag.text, sizeof info->reason - 1));
-    info->start_offset = offsets.start;
-    info->stable_offset = offsets.stable;
-    info->high_watermark = offsets.high_watermark;
-    info->end_offset = offsets.end;
-    info->bytes = files.bytes;
-    info->segments = files.segments;
-    return 0;
+    struct partition_description description = {.status = 0};
+    int rc = partition_describe(found, &description, &diag);
+    if (rc == 0) {
+        info->status = description.status;
+        if (info->status < 0)
+            memcpy(info->reason, description.reason.text,
+                   strnlen(description.reason.text, sizeof info->reason - 1));
+        info->segments = (int32_t)description.segment_count;
+        info->start_offset = description.offsets.start;
+        info->stable_offset = description.offsets.stable;
+        info->high_watermark = description.offsets.high_watermark;
+        info->end_offset = description.offsets.end;
+        info->bytes = description.bytes;
+        info->other_bytes = description.other_bytes;
+        info->first_timestamp_ms = description.first_timestamp_ms;
+        info->max_timestamp_ms = description.max_timestamp_ms;
+        info->last_write_ms = description.last_write_ms;
+    }
+    partition_description_deinit(&description);
+    return handle_result(rc, &diag);
+}
+
+#define SAME(a, b) _Static_assert((int)(a) == (int)(b), #a)
+SAME(WEIR_VERIFY_RECORDS, VERIFY_RECORDS);
+SAME(WEIR_VERIFY_INDEX, VERIFY_INDEX);
+SAME(WEIR_VERIFY_FILES, VERIFY_FILES);
+SAME(WEIR_VERIFY_META, VERIFY_META);
+
+struct verify_call {
+    void (*found)(void *context, const weir_finding *finding);
+    void *context;
+};
+
+static void hand_over_finding(void *context, const struct verify_finding *from)
+{
+    const struct verify_call *call = context;
+    weir_finding finding = {.kind = (weir_verify_kind)from->kind,
+                            .partition = from->partition,
+                            .topic = from->topic,
+                            .file = from->file,
+                            .position = from->position,
+                            .offset = from->offset,
+                            .text = from->text};
+    call->found(call->context, &finding);
+}
+
+int weir_partition_verify(weir_log *log, const char *topic, int32_t partition,
+                          void (*found)(void *context, const weir_finding *finding), void *context,
+                          weir_verify_report *report)
+{
+    struct diag diag = {.code = 0};
+    struct partition *verified;
+    struct verify_report done = {.segments = 0};
+    struct verify_call call = {found, context};
+    if (report != NULL)
+        *report = (weir_verify_report){.segments = 0};
+    TRY(handle_need(log, "topic", topic));
+    int rc = partition_get(log->log, topic, partition, &verified, &diag);
+    if (rc == 0)
+        rc = partition_verify(verified, found != NULL ? hand_over_finding : NULL, &call, &done,
+                              &diag);
+    if (report != NULL)
+        *report = (weir_verify_report){.segments = done.segments,
+                                       .batches = done.batches,
+                                       .records = done.records,
+                                       .bytes = done.bytes,
+                                       .findings = done.findings};
+    return handle_result(rc, &diag);
 }
 
 int weir_offset_at(weir_log *log, const char *topic, int32_t partition, int64_t timestamp_ms,

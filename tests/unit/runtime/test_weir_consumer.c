@@ -546,6 +546,16 @@ static void groups_are_described_reset_and_deleted(void **state)
     assert_string_equal(groups[0].name, "g");
     assert_string_equal(groups[0].state, "Empty");
     weir_free(groups);
+    assert_works(weir_group_delete_offsets(log_, "g", events, 0), weir_log_error());
+    assert_int_equal(weir_fixture_committed(log_, "g", events, 0), -1);
+    assert_int_equal(weir_group_delete_offsets(log_, "g", events, 0), WEIR_ENOTFOUND);
+    weir_producer *producer =
+        weir_fixture_producer(log_, &(weir_producer_options){.transactional_id = "t"});
+    assert_int_equal(weir_txn_begin(producer), 0);
+    assert_int_equal(
+        weir_txn_group_offsets(producer, "g", &(weir_offset){.topic = events, .offset = 1}, 1), 0);
+    assert_int_equal(weir_txn_commit(producer), 0);
+    assert_int_equal(weir_producer_close(producer), 0);
     assert_works(weir_group_delete(log_, "g"), weir_log_error());
     assert_int_equal(weir_group_delete(log_, "g"), WEIR_ENOTFOUND);
     assert_int_equal(weir_group_describe(log_, "g", &info, NULL, NULL), WEIR_ENOTFOUND);
@@ -587,6 +597,7 @@ static void null_is_an_answer_and_no_crash(void **state)
     assert_int_equal(weir_group_describe(log_, NULL, NULL, NULL, NULL), WEIR_EINVALID);
     assert_int_equal(weir_group_reset(log_, "g", NULL, NULL, NULL), WEIR_EINVALID);
     assert_int_equal(weir_group_delete(log_, NULL), WEIR_EINVALID);
+    assert_int_equal(weir_group_delete_offsets(log_, "g", NULL, 0), WEIR_EINVALID);
     consumer = open_reader();
     assert_int_equal(weir_poll(consumer, 0, NULL, &count), WEIR_EINVALID);
     assert_int_equal(weir_poll(consumer, 0, &records, NULL), WEIR_EINVALID);

@@ -706,6 +706,55 @@ static void times_and_deletion(void **state)
     assert_int_equal(weir_log_clean(opened, NULL, NULL), 0);
 }
 
+static void keep_finding(void *context, const weir_finding *finding)
+{
+    char *text = context;
+    assert_string_equal(finding->topic, "events");
+    if (finding->kind == WEIR_VERIFY_RECORDS && text[0] == '\0')
+        snprintf(text, 512, "%s at %lld: %s", finding->file, (long long)finding->position,
+                 finding->text);
+}
+
+static void partitions_are_described_and_verified(void **state)
+{
+    (void)state;
+    weir_partition_info info = describe("events", 1);
+    assert_true(info.first_timestamp_ms == WEIR_NO_TIME && info.max_timestamp_ms == WEIR_NO_TIME);
+    weir_producer *producer = open_producer(&(weir_producer_options){.codec = WEIR_CODEC_NONE});
+    for (int64_t ms = 3000; ms > 0; ms -= 1000) {
+        weir_record record = text_record("events", "kafka", "a value to be damaged");
+        record.timestamp_ms = ms;
+        assert_int_equal(weir_send(producer, &record), 0);
+    }
+    assert_int_equal(weir_producer_close(producer), 0);
+    info = describe("events", 1);
+    assert_int_equal(info.first_timestamp_ms, 3000);
+    assert_int_equal(info.max_timestamp_ms, 3000);
+    assert_true(info.last_write_ms > INT64_C(1600000000000));
+    assert_int_equal(info.segments, 1);
+    assert_true(info.bytes > 3 * 21);
+
+    char text[512] = "";
+    weir_verify_report report;
+    assert_int_equal(weir_partition_verify(opened, "events", 1, keep_finding, text, &report), 0);
+    assert_string_equal(text, "");
+    assert_int_equal(report.records, 3);
+    assert_int_equal(report.findings, 0);
+    assert_int_equal(weir_partition_verify(opened, "events", 9, NULL, NULL, NULL), WEIR_ENOTFOUND);
+    assert_int_equal(weir_partition_verify(opened, NULL, 0, NULL, NULL, NULL), WEIR_EINVALID);
+
+    char *path = scratch_path(directory, "topics/events-1/00000000000000000000.log");
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 80, SEEK_SET), 0);
+    assert_int_equal(fputc('X', file), 'X');
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(weir_partition_verify(opened, "events", 1, keep_finding, text, &report), 0);
+    assert_true(report.findings > 0);
+    assert_says(text, path);
+    free(path);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -731,6 +780,7 @@ int main(void)
         CASE(records_that_cannot_be),
         CASE(a_log_is_shared_by_threads),
         CASE(times_and_deletion),
+        CASE(partitions_are_described_and_verified),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
