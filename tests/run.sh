@@ -101,7 +101,7 @@ fuzz() {
 # Apache Kafka's own tools read our files, and we read a broker's. Neither passed nor failed where there is no JDK or Maven Central cannot be reached; it says why.
 interop() {
     local begin=$SECONDS rc=0
-    build_tree release -DWEIR_TESTS=ON -- interop_write interop_read || { count 1; return; }
+    build_tree release -DWEIR_TESTS=ON -- weir interop_write interop_read || { count 1; return; }
     tests/interop/interop.py build/release || rc=$?
     [ $rc != 77 ] || return 0
     count $rc

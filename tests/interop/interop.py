@@ -9,7 +9,7 @@
 2. A broker (KRaft, one node, storage formatted by Kafka's own tool) runs; Kafka's producers and its console producer write to it: every codec, two
    transactional producers that commit, abort and leave a transaction open, a compacted topic over which the broker's cleaner went. Kafka's consumer prints
    what it sees, committed and not. interop_read then reads the segment files, once as they are while the broker runs (which is what a crash leaves:
-   indexes preallocated), once after a clean stop.
+   indexes preallocated), once after a clean stop; and weir topic import --segments takes the former over.
 
 Both with each of VERSIONS. The jars come from Maven Central through Maven and are kept in build/interop. Exit code: 0, 1, or 77 with the reason
 when there is no JDK, no Maven, or no way to get the jars. The last line on success is "interop: N checks passed".
@@ -386,6 +386,37 @@ def read_theirs(build, directory, consumed, what):
     say(f"  interop_read, {what}: {records} records of every codec, transactional and compacted, are those that Kafka's consumer saw")
 
 
+def import_theirs(build, directory, consumed, work):
+    """weir topic import --segments takes a copy of each topic's directories, and then shows what Kafka's consumer saw of it: same offsets, what is committed."""
+    data, records, topics = work / "imported", 0, {}
+    for topic, partition in partition_files(directory, ".log"):
+        if topic.startswith("kafka-"):
+            topics.setdefault(topic, []).append(partition)
+    for topic, partitions in sorted(topics.items()):
+        source = work / "one-topic"
+        source.mkdir()
+        for partition in partitions:
+            run(["cp", "-a", "--sparse=always", directory / f"{topic}-{partition}", source])
+        config = ["--config", "cleanup.policy=compact"] if topic == "kafka-compacted" else []
+        run([build / "weir", "topic", "create", topic, "--partitions", len(partitions), "--data", data, *config])
+        run([build / "weir", "topic", "import", topic, "--segments", source, "--data", data])
+        run([build / "weir", "topic", "verify", topic, "--data", data])
+        lines = lines_of(run([build / "weir", "consume", topic, "--until-end", "--data", data]))
+        records += len(lines)
+        for partition in partitions:
+            got = [(line["offset"], line["timestamp"]) for line in lines if line["partition"] == partition]
+            asked = [(line["offset"], line["timestamp"]) for line in consumed[("read_committed", topic, partition)]]
+            same(got, asked, f"imported {topic}-{partition}")
+            files = sorted((data / "topics" / f"{topic}-{partition}").glob("*.log"))
+            ours = lines_of(run([build / "interop" / "interop_read", *files]))
+            same(shown(line for line in ours if line["fate"] in ("plain", "committed")), shown(consumed[("read_committed", topic, partition)]),
+                 f"imported {topic}-{partition}, its files")
+            check(all(line["fate"] != "open" for line in ours), f"imported {topic}-{partition}: a transaction is open")
+        shutil.rmtree(source)
+    shutil.rmtree(data)
+    say(f"  weir topic import --segments: {len(topics)} topics with {records} records, verified, read with their offsets and times")
+
+
 def check_sent(sent, consumed):
     """Kafka's consumer, which is the reference here, saw all that was sent, or the latest of each key."""
     by_place = {}
@@ -425,6 +456,7 @@ def with_broker(jars, build, work, console_producer):
     read_theirs(build, running, consumed, "a running broker's files")
     # A clean stop flushes and trims; the open transaction stays open.
     read_theirs(build, broker.data, consumed, "a stopped broker's files")
+    import_theirs(build, running, consumed, work)
     check(any(f.stat().st_size == 10 << 20 for f in running.glob("*/*.index")), "the running broker's indexes are not preallocated")
     shutil.rmtree(running)
     shutil.rmtree(broker.data)
