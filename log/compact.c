@@ -252,7 +252,7 @@ static int go_easy(struct pass *pass, int64_t bytes, struct diag *diag)
         rate = BYTES_PER_SECOND;
     pass->moved_bytes += bytes;
     for (;;) {
-        if (is_stopping(pass))
+        if (!keeper_goes_on(pass->partition->log))
             return diag_set(diag, ERR_STOPPED, "the log is being closed");
         int64_t spent_ms = (clock_mono_ns() - pass->began_ns) / 1000000;
         int64_t ahead_ms =

@@ -73,9 +73,10 @@ static int append_markers(struct producer *producer, bool commit)
         crash_point(commit ? "marker.commit" : "marker.abort");
         if (rc < 0) {
             part->marker_offset = NO_MARKER_YET;
-            if (failure == 0)
+            if (failure == 0 && !producer->told_waiting) /* once, however often it is tried */
                 log_line('W', "a transaction's marker for %s-%d has to wait: %s",
                          part->partition->topic->name, part->partition->index, diag.text);
+            producer->told_waiting = true;
             failure = failure == 0 ? rc : failure;
         }
     }
@@ -259,6 +260,7 @@ static void release_request(struct producer *producer, int code)
         producer->wants_commit && code == 0 ? TXN_OUTCOME_COMMITTED : TXN_OUTCOME_ABORTED;
     meta_batch_clear(&producer->offsets);
     producer->decided = false;
+    producer->told_waiting = false;
     producer->state = TXN_NONE;
     if (!producer->answered) {
         producer->answered = true;

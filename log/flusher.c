@@ -463,6 +463,7 @@ static int write_meta(struct round *round, struct diag *diag)
     decided_collect(flusher, &round->batch);
     crash_point("decide.before");
     TRY(log_meta_apply(round->log, &round->batch, diag));
+    flusher->told_full = false;
     crash_point("decide.done");
     forget_recorded(round);
     decided_forget(flusher);
@@ -490,8 +491,11 @@ static void run_round(struct round *round)
             decide_fail_all(round, rc);
         else
             decide_finish(round, rc);
-        if (rc < 0)
+        if (rc == ERR_FULL && !round->log->flusher.told_full)
+            log_line('W', "%s", diag.text); /* once, until there is room */
+        else if (rc < 0 && rc != ERR_FULL)
             log_line('E', "%s", diag.text);
+        round->log->flusher.told_full |= rc == ERR_FULL;
     }
     for (size_t i = 0; i < round->target_count; i++)
         round->targets[i].partition->in_round = false;

@@ -7,7 +7,8 @@
  * deleted records. Woken passes keep a distance from each other: on a full disk every refused
  * append wakes it.
  *
- * Between passes the thread ticks once a second for what has deadlines of that size.
+ * Between passes the thread ticks once a second for what has deadlines of that size; inside them long
+ * work does (keeper_goes_on).
  *
  * Passes are exclusive (pass_mutex), whoever runs them: the thread, log_keep_house, topic_clean. So
  * what they call needs no protection against itself. It does need it against everybody else: topics
@@ -191,6 +192,21 @@ static void tick(struct log *log)
         log_line('W', "a transaction's timeout: %s", diag.text);
 }
 
+/* Once a second, whoever comes first: the thread between passes, or long work inside one. */
+static void tick_when_due(struct keeper *keeper, int64_t now)
+{
+    int64_t last = atomic_load(&keeper->last_tick_ms);
+    if (keeper->log->options.keeper_interval_ms >= 0 && now - last >= TICK_MS &&
+        atomic_compare_exchange_strong(&keeper->last_tick_ms, &last, now))
+        tick(keeper->log);
+}
+
+bool keeper_goes_on(struct log *log)
+{
+    tick_when_due(&log->keeper, clock_mono_ms());
+    return !atomic_load(&log->keeper.stopping);
+}
+
 /* Until the next tick, or until somebody wakes it. */
 static void wait_for_work(struct keeper *keeper, int64_t until_ms)
 {
@@ -224,16 +240,14 @@ static void *keeper_main(void *context)
     struct keeper *keeper = context;
     struct log *log = keeper->log;
     int64_t interval = log->options.keeper_interval_ms;
-    int64_t now = clock_mono_ms(), next_tick = now + TICK_MS;
+    int64_t now = clock_mono_ms();
     int64_t next_pass = now + (interval < FIRST_PASS_MS ? interval : FIRST_PASS_MS);
     int64_t last_pass = now - WOKEN_DISTANCE_MS;
     while (!atomic_load(&keeper->stopping)) {
+        int64_t next_tick = atomic_load(&keeper->last_tick_ms) + TICK_MS;
         wait_for_work(keeper, next_tick < next_pass ? next_tick : next_pass);
         now = clock_mono_ms();
-        if (now >= next_tick) {
-            tick(log);
-            next_tick = now + TICK_MS;
-        }
+        tick_when_due(keeper, now);
         if (!atomic_load(&keeper->stopping) && take_due_pass(keeper, now, last_pass, &next_pass)) {
             (void)log_keep_house(log, 0, NULL, NULL); /* failures were logged */
             last_pass = clock_mono_ms();
@@ -274,6 +288,7 @@ int keeper_start(struct log *log, struct diag *diag)
     struct keeper *keeper = &log->keeper;
     if (log->options.keeper_interval_ms < 0)
         return 0;
+    atomic_store(&keeper->last_tick_ms, clock_mono_ms());
     if (pthread_create(&keeper->thread, NULL, keeper_main, keeper) != 0)
         return diag_set(diag, ERR_NOMEM, "cannot start the keeper of %s", log->dir);
     keeper->started = true;

@@ -585,6 +585,7 @@ struct producer {
     bool decided;           /* the commit is durable; markers may be missing */
     bool answered;          /* done was called, or answer can be read. mutex */
     int answer, failure;    /* failure: why it cannot be finished now */
+    bool told_waiting;      /* that a marker found no room */
     uint64_t sequence;      /* of its decision */
     void (*done)(void *context, int code);
     void *done_context;
@@ -649,6 +650,7 @@ struct flusher {
     struct decided *decided;
     uint64_t next_sequence;
     struct sync_pool *pool;
+    bool told_full;                       /* that meta has no room */
 };
 struct flush_target {
     struct partition *partition;
@@ -702,6 +704,7 @@ struct keeper {
     pthread_cond_t work;
     bool woken;
     atomic_bool stopping;       /* long work looks at it and ends early */
+    _Atomic int64_t last_tick_ms;
 };
 void keeper_init(struct log *log);
 /* Does nothing where the options say so. */
@@ -711,6 +714,9 @@ void keeper_stop(struct log *log);
 void keeper_deinit(struct log *log);
 /* Asks for a pass soon: the disk is full, a configuration was altered, records were deleted. May be called with any lock held. */
 void keeper_wake(struct log *log);
+/* For long work inside a pass, each second or more often, without a lock of a partition or producer: false when it must end. Does meanwhile
+ * what cannot wait for the pass's end (transaction timeouts). */
+bool keeper_goes_on(struct log *log);
 /* Handles of all partitions as of now, topic by topic; *partitions is malloc'ed. They stay valid until log_close, and answer
  * ERR_NOT_FOUND once their topic is deleted. topic NULL: of all topics. */
 int log_partitions(struct log *log, const char *topic, struct partition ***partitions, size_t *count, struct diag *diag);

@@ -149,6 +149,33 @@ static void test_a_stopped_partition_is_passed_by(void **state)
     scratch_dir_remove(dir);
 }
 
+/* A pass that takes long does between two steps what has a deadline of a second. */
+static void test_long_work_ticks(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir_create();
+    struct log *log = open_with(dir, 3600 * 1000);
+    struct producer *producer;
+    fixture_topic(log, "t", 1, NULL);
+    struct partition *p = fixture_partition(log, "t", 0);
+    assert_int_equal(producer_open(log, "x", &producer, NULL), 0);
+    assert_int_equal(producer_set_timeout(producer, 1, NULL), 0);
+    pthread_mutex_lock(&log->keeper.mutex); /* the thread cannot leave its wait: only we tick */
+    assert_int_equal(txn_begin(producer, NULL), 0);
+    assert_int_equal(fixture_txn_append(producer, p, 0, 1), 0);
+    usleep(5000);
+    atomic_store(&log->keeper.last_tick_ms, clock_mono_ms());
+    assert_true(keeper_goes_on(log)); /* not due */
+    assert_int_equal(p->open_count, 1);
+    atomic_store(&log->keeper.last_tick_ms, clock_mono_ms() - 1000);
+    assert_true(keeper_goes_on(log));
+    assert_int_equal(p->open_count, 0); /* it took too long, and was aborted */
+    pthread_mutex_unlock(&log->keeper.mutex);
+    producer_close(producer);
+    log_close(log);
+    scratch_dir_remove(dir);
+}
+
 /* ---- beside everything else ---- */
 
 struct busy {
@@ -239,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_without_a_thread),
         cmocka_unit_test(test_one_topic),
         cmocka_unit_test(test_a_stopped_partition_is_passed_by),
+        cmocka_unit_test(test_long_work_ticks),
         cmocka_unit_test(test_beside_everything_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
