@@ -262,8 +262,7 @@ int consumer_fd(const struct consumer *c)
     return c->event_fd;
 }
 
-/* Until something happens, the next deadline of the membership, or the end of the caller's time. */
-static void wait_for_signal(struct consumer *c, int64_t left_ms, int64_t next_ms)
+void consumer_wait(struct consumer *c, int64_t left_ms, int64_t next_ms)
 {
     int64_t wait = left_ms;
     if (next_ms != INT64_MAX) {
@@ -306,7 +305,7 @@ int64_t consumer_poll(struct consumer *c, int32_t timeout_ms,
             if (left_ms <= 0)
                 break;
         }
-        wait_for_signal(c, left_ms, next_ms);
+        consumer_wait(c, left_ms, next_ms);
     }
     c->in_call = false;
     return count;

@@ -82,7 +82,8 @@ struct consumer_options {
  * ERR_INVALID. The log outlives the consumer. */
 int consumer_open(struct log *log, const struct consumer_options *options, struct consumer **consumer, struct diag *diag);
 /* revoked is called, and the member leaves its group (a static member does not: it may come back within its session timeout). Commits
- * nothing by itself. NULL is allowed. */
+ * nothing by itself. With cooperative-sticky it waits up to 5 s for a rebalance that is about to end, so that revoked can still commit.
+ * NULL is allowed. */
 void consumer_close(struct consumer *consumer);
 
 struct consumer_record {

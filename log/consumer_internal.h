@@ -106,6 +106,8 @@ struct consumer {
 /* A copy of text that lives as long as the consumer; equal texts are one. NULL: no memory. */
 const char *consumer_intern(struct consumer *consumer, const char *text, size_t size);
 void consumer_signal(struct consumer *consumer);
+/* Until something happens, next_ms (of the coordinator's clock) comes, or left_ms are over (-1: no limit). */
+void consumer_wait(struct consumer *consumer, int64_t left_ms, int64_t next_ms);
 
 /* ---- consumer_source.c ---- */
 struct source *sources_find(const struct sources *sources, const char *topic, int32_t index);

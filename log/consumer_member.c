@@ -15,9 +15,12 @@
  * else's (lost), and it joins as a new one. */
 #include "log/consumer_internal.h"
 #include "log/consumer_protocol.h"
+#include "runtime/base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { LEAVE_WAIT_MS = 5000 };
 
 /* ---- answers, in any thread ---- */
 
@@ -421,18 +424,45 @@ int member_step(struct consumer *c, int64_t *next_ms, struct diag *diag)
     return rc;
 }
 
+/* Takes the right to commit, if the group's state gives it: until it is given back no generation begins. A rebalance that has
+ * reached its sync phase is waited for, since nobody may commit in it: the leader is about to end it, or
+ * its session will. */
+static enum group_error hold_generation(struct consumer *c)
+{
+    int64_t end = clock_mono_ms() + LEAVE_WAIT_MS, next_ms;
+    for (;;) {
+        struct group_member member = who_am_i(c);
+        enum group_error error =
+            coordinator_commit_begin(c->log->coordinator, c->options.group, &member);
+        bool waits = c->state == MEMBER_JOINING || c->state == MEMBER_SYNCING;
+        if (error == GROUP_OK || !waits || c->sources.count == 0)
+            return error;
+        int stepped = step_once(c, NULL); /* takes up the answer: the generation is a newer one */
+        next_ms = coordinator_tick(c->log->coordinator);
+        if (stepped == 0) {
+            int64_t left_ms = end - clock_mono_ms();
+            if (left_ms <= 0)
+                return error;
+            consumer_wait(c, left_ms, next_ms);
+        }
+    }
+}
+
 void member_leave(struct consumer *c)
 {
     struct coordinator *coordinator = c->log->coordinator;
-    struct group_member member = who_am_i(c);
+    enum group_error error = GROUP_UNKNOWN_MEMBER_ID;
     if (c->sources.count > 0) {
-        enum group_error error = coordinator_heartbeat(coordinator, c->options.group, &member);
+        error = hold_generation(c);
         bool is_ours = error == GROUP_OK || error == GROUP_REBALANCE_IN_PROGRESS;
         give_up_all(c, is_ours ? c->options.revoked : c->options.lost);
     }
     coordinator_forget(coordinator, c->options.group, c);
+    struct group_member member = who_am_i(c);
     if (c->options.instance_id == NULL && c->member_id[0] != '\0')
         coordinator_leave(coordinator, c->options.group, &member);
+    if (error == GROUP_OK)
+        coordinator_commit_end(coordinator, c->options.group);
     if (log_status(c->log, NULL) == 0)
         groups_store(c->log, NULL);
 }
