@@ -116,12 +116,16 @@ static void add_file(struct partition_description *description, const char *dire
         at->last_write_ms = (int64_t)info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000;
 }
 
-static bool is_known(const struct partition_description *description, int64_t base_offset)
+/* What a stopped partition knows of a file may end where the damage is: its size counts. */
+static void take_file(struct partition_description *description, const char *directory,
+                      const struct partition_file *file)
 {
     for (size_t i = 0; i < description->segment_count; i++)
-        if (description->segments[i].base_offset == base_offset)
-            return true;
-    return false;
+        if (description->segments[i].base_offset == file->base_offset) {
+            description->segments[i].bytes = file->size_bytes;
+            return;
+        }
+    add_file(description, directory, file);
 }
 
 static int compare_segments(const void *a, const void *b)
@@ -150,9 +154,8 @@ static int look_at_files(struct partition *partition, struct partition_descripti
         for (size_t i = 0; i < listing.count; i++) {
             if (listing.files[i].kind != FILE_LOG)
                 description->other_bytes += listing.files[i].size_bytes;
-            else if (description->status < 0 &&
-                     !is_known(description, listing.files[i].base_offset))
-                add_file(description, directory, &listing.files[i]);
+            else if (description->status < 0)
+                take_file(description, directory, &listing.files[i]);
         }
         if (description->segment_count > 1)
             qsort(description->segments, description->segment_count, sizeof *description->segments,

@@ -90,6 +90,7 @@ static void test_stopped_partition(void **state)
     assert_int_equal(d.status, ERR_CORRUPT);
     assert_non_null(strstr(d.reason.text, "00000000000000000000.log"));
     assert_int_equal(d.segment_count, 1);
+    assert_int_equal(d.bytes, 207);
     partition_description_deinit(&d);
     log_close(log);
     free(path);
