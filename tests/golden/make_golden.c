@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define FIRST_MS INT64_C(1700000000000)
+enum { NUMBERED_ID = 4000 };
 
 static struct log *the_log;
 
@@ -107,6 +108,58 @@ static void append(struct producer *producer, const char *topic, int32_t index, 
     batch_builder_deinit(&builder);
 }
 
+/* As an idempotent producer sends them: its numbers go on. */
+static void append_numbered(const char *topic, int64_t first, int32_t count)
+{
+    struct batch_builder builder;
+    struct bytes batch;
+    struct diag diag = {0};
+    batch_builder_init(&builder, CODEC_NONE);
+    build(&builder, first, count);
+    check(batch_builder_finish(&builder, &batch), &diag);
+    batch_set_producer(builder.batch.data, NUMBERED_ID, 2, (int32_t)first, false);
+    check(partition_append(get(topic, 0), builder.batch.data, batch.size, NULL, &diag), &diag);
+    batch_builder_deinit(&builder);
+}
+
+/* A few keys again and again, every seventh time a tombstone, some in aborted transactions; what is closed is
+ * compacted. */
+static void compacted_topic(void)
+{
+    static const struct config_entry config[] = {{"segment.bytes", "1024"},
+                                                 {"cleanup.policy", "compact"}};
+    struct producer *producer;
+    struct diag diag = {0};
+    make_topic("compacted", 1, config, 2);
+    check(producer_open(the_log, "golden-compacted", &producer, &diag), &diag);
+    for (int64_t n = 0; n < 80; n++) {
+        struct batch_builder builder;
+        struct bytes batch;
+        char key[16], value[32];
+        int key_size = snprintf(key, sizeof key, "key-%" PRId64, n % 9);
+        int value_size = snprintf(value, sizeof value, "value %" PRId64, n);
+        batch_builder_init(&builder, CODEC_NONE);
+        check(
+            batch_builder_add(&builder, FIRST_MS + n, bytes_of(key, (size_t)key_size),
+                              n % 7 == 0 ? bytes_of(NULL, 0) : bytes_of(value, (size_t)value_size),
+                              bytes_of("", 0), 0),
+            &diag);
+        check(batch_builder_finish(&builder, &batch), &diag);
+        struct partition *partition = get("compacted", 0);
+        if (n % 10 != 0) {
+            check(partition_append(partition, builder.batch.data, batch.size, NULL, &diag), &diag);
+        } else {
+            check(txn_begin(producer, &diag), &diag);
+            check(txn_append(producer, partition, builder.batch.data, batch.size, NULL, &diag),
+                  &diag);
+            check(n % 20 == 0 ? txn_abort(producer, &diag) : txn_commit(producer, &diag), &diag);
+        }
+        batch_builder_deinit(&builder);
+    }
+    producer_close(producer);
+    check(topic_clean(the_log, "compacted", 0, NULL, &diag), &diag);
+}
+
 static void say_offsets(const char *topic, int32_t partitions)
 {
     for (int32_t i = 0; i < partitions; i++) {
@@ -140,6 +193,7 @@ static void first_life(const char *dir)
     make_topic("codecs", 1, kept, 1);
     make_topic("transactions", 2, events, 2);
     make_topic("empty", 3, kept, 1);
+    make_topic("numbered", 1, events, 2);
     check(topic_create(the_log, "gone", 1, NULL, 0, &diag), &diag);
     append(NULL, "gone", 0, CODEC_NONE, 0, 3);
     check(topic_delete(the_log, "gone", &diag), &diag);
@@ -148,6 +202,9 @@ static void first_life(const char *dir)
         append(NULL, "events", n % 4 == 0 ? 0 : 1, n % 5 == 0 ? CODEC_LZ4 : CODEC_NONE, n, 6);
     for (int codec = CODEC_NONE; codec <= CODEC_ZSTD; codec++)
         append(NULL, "codecs", 0, (enum codec)codec, codec * 20, 20);
+    for (int64_t n = 0; n < 90; n += 9)
+        append_numbered("numbered", n, 9);
+    compacted_topic();
     check(partition_wait(get("events", 0), 60, -1), &diag);
     check(partition_purge(get("events", 0), 33, &diag), &diag);
     check(producer_open(the_log, "golden-tx", &producer, &diag), &diag);
@@ -181,6 +238,8 @@ static void second_life(const char *dir)
     append(producer, "transactions", 1, CODEC_ZSTD, 205, 5);
     append(NULL, "transactions", 1, CODEC_NONE, 2000, 2);
     append(NULL, "events", 1, CODEC_SNAPPY, 300, 9);
+    append_numbered("numbered", 90, 9);
+    printf("numbered numbered %d 2 90 9 90\n", NUMBERED_ID);
     for (int32_t i = 0; i < 2; i++) {
         partition_offsets(get("transactions", i), &offsets);
         check(partition_wait(get("transactions", i), offsets.end, -1), &diag);
@@ -189,6 +248,8 @@ static void second_life(const char *dir)
     say_offsets("codecs", 1);
     say_offsets("transactions", 2);
     say_offsets("empty", 3);
+    say_offsets("numbered", 1);
+    say_offsets("compacted", 1);
     printf("producer golden-tx %" PRId64 " %d\n", producer_id(producer), producer_epoch(producer));
     fflush(stdout);
     _exit(0);

@@ -178,12 +178,30 @@ static void check_group(struct golden *golden, const char *group, const char *to
     free(offsets);
 }
 
+/* A batch with these numbers was stored: sent again it gets the old offset, and nothing is appended. */
+static void check_numbered(struct golden *golden, const char *topic, int64_t id, int epoch,
+                           int sequence, int count, int64_t offset)
+{
+    struct partition *partition = fixture_partition(golden->log, topic, 0);
+    struct partition_offsets before, after;
+    size_t size;
+    int64_t base = -1;
+    uint8_t *batch = fixture_batch(0, count, 1, 1700000000000, &size);
+    batch_set_producer(batch, id, (int16_t)epoch, sequence, false);
+    partition_offsets(partition, &before);
+    assert_int_equal(partition_append(partition, batch, size, &base, NULL), 0);
+    partition_offsets(partition, &after);
+    assert_int_equal(base, offset);
+    assert_int_equal(after.end, before.end);
+    free(batch);
+}
+
 /* The lines of make_golden; opening is 1 for the first opening of the copy. */
 static void check_fact(struct golden *golden, const char *fact, int opening)
 {
     char a[NAME_BYTES], b[NAME_BYTES], text[NAME_BYTES] = "";
     int64_t number;
-    int partition;
+    int partition, epoch, sequence, count;
     struct topic_info info;
     struct partition_offsets offsets;
     if (sscanf(fact, "topic %255s %d", a, &partition) == 2) {
@@ -214,6 +232,9 @@ static void check_fact(struct golden *golden, const char *fact, int opening)
         assert_int_equal(producer_id(producer), number);
         assert_true(producer_epoch(producer) >= partition + 1 + opening);
         producer_close(producer);
+    } else if (sscanf(fact, "numbered %255s %" SCNd64 " %d %d %d %d", a, &number, &epoch, &sequence,
+                      &count, &partition) == 6) {
+        check_numbered(golden, a, number, epoch, sequence, count, partition);
     } else {
         fail_msg("unknown fact: %s", fact);
     }
