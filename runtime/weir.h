@@ -463,7 +463,7 @@ typedef struct weir_consumer_options {
     uint64_t reserved[4];
 } weir_consumer_options;
 
-/* Topics and partitions must exist. The first weir_poll joins the group. Failures: weir_log_error. */
+/* Topics and partitions must exist. The first weir_poll joins the group; a consumer that is no member may seek before it. Failures: weir_log_error. */
 WEIR_API int weir_consumer_open(weir_log *log, const weir_consumer_options *options, weir_consumer **consumer);
 /* Leaves the group (revoked is called first) and commits nothing by itself. Always 0; NULL is allowed. */
 WEIR_API int weir_consumer_close(weir_consumer *consumer);

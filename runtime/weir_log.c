@@ -133,7 +133,7 @@ int weir_log_close(weir_log *log)
     if (producers + consumers + apps > 0)
         return handle_result(
             diag_set(&diag, ERR_BUSY,
-                     "%s is in use by %d producers, %d consumers and %d apps of this process: "
+                     "%s is in use in this process (producers: %d, consumers: %d, apps: %d): "
                      "close them first",
                      log_dir(log->log), producers, consumers, apps),
             &diag);

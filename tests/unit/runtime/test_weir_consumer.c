@@ -398,7 +398,7 @@ static void members_share_partitions(void **state)
     assert_int_equal(info.members, 2);
     assert_int_equal(info.lag, 0);
     assert_int_equal(weir_log_close(log_), WEIR_EBUSY);
-    assert_says(weir_log_error(), "2 consumers");
+    assert_says(weir_log_error(), "consumers: 2");
 
     assert_int_equal(weir_consumer_close(a), 0);
     fill(0, 90, 90);

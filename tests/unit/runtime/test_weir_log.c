@@ -86,7 +86,7 @@ static void a_log_with_open_handles_is_not_closed(void **state)
     (void)state;
     weir_producer *producer = open_producer(NULL);
     assert_int_equal(weir_log_close(opened), WEIR_EBUSY);
-    assert_says(weir_log_error(), "1 producers");
+    assert_says(weir_log_error(), "producers: 1");
     assert_int_equal(send_text(producer, "events", "k", "v"), 0);
     assert_int_equal(weir_flush(producer, -1), 0);
     assert_int_equal(weir_producer_close(producer), 0);
@@ -230,7 +230,7 @@ static void an_app_runs_on_an_open_log(void **state)
     assert_int_equal(progress.rows_in, 1);
     assert_int_equal(weir_producer_close(producer), 0);
     assert_int_equal(weir_log_close(opened), WEIR_EBUSY);
-    assert_says(weir_log_error(), "1 apps");
+    assert_says(weir_log_error(), "apps: 1");
     weir_app_close(app);
 
     app = weir_app_open("counter", &(weir_options){.log = opened, .data = directory});
