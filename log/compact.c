@@ -51,7 +51,7 @@ enum {
     ROLL_POLL_MS = 5,
     MEMORY_BYTES = 64 << 20, /* the defaults of the options */
     BYTES_PER_SECOND = 64 << 20,
-    MEMORY_LEAST_BYTES = 64 << 10
+    MEMORY_LEAST_BYTES = 4 << 10
 };
 
 struct pass {
