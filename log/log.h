@@ -315,6 +315,8 @@ int partition_verify(struct partition *partition, verify_finding_fn fn, void *co
 /* Moves the start offset up to offset (≤ last stable offset, else ERR_RANGE), durably, and removes whole segments below it. Works on a
  * full disk. */
 int partition_purge(struct partition *partition, int64_t offset, struct diag *diag);
+/* The same as an administrator means it: when all records go, the active segment is closed first, so that its space comes back too. */
+int partition_delete_records(struct partition *partition, int64_t offset, struct diag *diag);
 
 /* Compaction forgets deletions: a tombstone goes delete.retention.ms after it was compacted. Who follows a compacted partition as a table, and
  * resumes from an offset above start and below this, may have missed one: it has to begin at the start. */

@@ -145,3 +145,11 @@ int partition_purge(struct partition *partition, int64_t offset, struct diag *di
     struct purged ignored;
     return partition_purge_counted(partition, offset, &ignored, diag);
 }
+
+int partition_delete_records(struct partition *partition, int64_t offset, struct diag *diag)
+{
+    TRY(partition_writable(partition, diag));
+    if (offset == atomic_load(&partition->end_offset) && offset <= partition_stable(partition))
+        TRY(partition_roll(partition, diag));
+    return partition_purge(partition, offset, diag);
+}

@@ -8,9 +8,9 @@
  *   its epoch         the leader epoch checkpoint
  *   the indexes       verify_index.c
  *   transactions      verify_txn.c
- *   meta              closed segments: size, end, largest timestamp; the flushed end is a batch's
- * end; the start offset lies in the first file the directory     every file is somebody's, and none
- * is missing
+ *   meta              closed segments: size, end, largest timestamp; the flushed end is the end of
+ *                     a batch; the start offset lies in the first file
+ *   the directory     every file is somebody's, and none is missing
  *
  * Files are opened by path and read with a buffer of their own: descriptors, read hints and index
  * tails of the running log play no part, so that a bug in them cannot hide what is on the disk.

@@ -291,7 +291,8 @@ int weir_delete_records(weir_log *log, const char *topic, int32_t partition, int
     if (rc == 0) {
         struct partition_offsets offsets;
         partition_offsets(found, &offsets);
-        rc = partition_purge(found, before_offset == -1 ? offsets.stable : before_offset, &diag);
+        rc = partition_delete_records(found, before_offset == -1 ? offsets.stable : before_offset,
+                                      &diag);
     }
     return handle_result(rc, &diag);
 }

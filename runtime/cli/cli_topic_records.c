@@ -2,8 +2,8 @@
  *
  * A dry run shows each partition's start offset and the one it would have; --execute does it. All
  * partitions are looked at, and refused, before the first is touched. Whole segments below the new
- * start go at once; so that the space of what remains in the active one comes back too, it is
- * closed first. */
+ * start go at once; when all records go, the active one is closed first, so that its space comes
+ * back too. */
 #include "runtime/cli/nouns.h"
 
 #include <inttypes.h>
@@ -130,7 +130,7 @@ static int delete_records(struct deletion *d, struct diag *diag)
         if (d->starts[i] < 0)
             continue;
         TRY(partition_get(d->log, d->topic, i, &partition, diag));
-        TRY(partition_purge(partition, d->starts[i], diag));
+        TRY(partition_delete_records(partition, d->starts[i], diag));
     }
     return 0;
 }

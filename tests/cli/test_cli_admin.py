@@ -159,8 +159,10 @@ class DeleteRecords(Admin):
         self.assertEqual([r["offset"] for r in self.records("t")], [6, 7, 8, 9], "what is gone stays gone")
         self.ok("topic", "delete-records", "t", "--before", "end", "--execute")
         self.assertEqual(self.records("t"), [])
+        self.assertEqual([f for f in os.listdir(self.path("t-0")) if f.endswith(".log")], ["%020d.log" % 10], "no space came back")
         self.produce("t", b"more\n")
         self.assertEqual([r["offset"] for r in self.records("t")], [10])
+        self.assertEqual(self.weir("topic", "verify", "t").returncode, 0)
 
     def test_one_partition(self):
         self.produce("t", ndjson({"k": f"k{i}"} for i in range(50)), "--key", "k", "--partitions", "3")
