@@ -120,7 +120,8 @@ int listing_insert(struct segment_listing *listing, int64_t base)
 
 bool listing_holds(const struct segment_listing *listing, int64_t base)
 {
-    return bsearch(&base, listing->bases, listing->count, sizeof base, compare_bases) != NULL;
+    return listing->count > 0 &&
+           bsearch(&base, listing->bases, listing->count, sizeof base, compare_bases) != NULL;
 }
 
 /* Whether a recorded segment begins before base and ends after it: then a compaction put that one in the place of the segment that
