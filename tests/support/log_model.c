@@ -22,7 +22,7 @@ void model_begin(uint64_t seed, const char *dir)
         ledger->group[n] = -1;
     }
     for (int32_t p = 0; p < MODEL_PARTITIONS; p++)
-        ledger->start_most[p] = -1;
+        ledger->start_most[p] = ledger->cut_asked[p] = -1;
     ledger->retention_ms = ledger->retention_bytes = -1;
     snprintf(ledger->dir, sizeof ledger->dir, "%s/log", dir);
 }

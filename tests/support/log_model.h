@@ -72,6 +72,9 @@ struct ledger {
     struct writer_fact writers[MODEL_WRITERS][MODEL_PARTITIONS];
     int64_t start[MODEL_PARTITIONS], start_asked[MODEL_PARTITIONS]; /* of delete-records */
     int64_t start_most[MODEL_PARTITIONS];                           /* retention may have moved it up to here; -1: it was not asked */
+    int64_t cut_asked[MODEL_PARTITIONS];                            /* the end was to be cut off here; -1: it was not */
+    bool cut_certain[MODEL_PARTITIONS];
+    int32_t leader_epoch[MODEL_PARTITIONS];                         /* before that */
     int64_t group[MODEL_PRODUCERS];                                 /* last committed offset of group g<n> */
     int64_t next_group_offset;
     int32_t current[MODEL_PRODUCERS];                               /* open transaction, -1 none */
@@ -84,7 +87,7 @@ struct ledger {
 extern struct ledger *ledger;
 /* Over all sequences: so that a model which never gets to see a thing does not pass for one that sees nothing wrong. */
 struct model_totals {
-    int64_t segments_deleted, records_removed, tombstones_removed, markers_removed, retries;
+    int64_t segments_deleted, records_removed, tombstones_removed, markers_removed, retries, cuts;
 };
 extern struct model_totals *model_totals;
 

@@ -188,6 +188,40 @@ static void verify_partition(struct partition *partition)
     assert_int_equal(report.findings, 0);
 }
 
+/* ---- the end cut off ---- */
+
+/* Whether it was: the leader epoch goes up then. What lay beyond is gone, and with it what the partition knew of who numbers his batches
+ * (a new epoch is right whatever is left of that). */
+static bool settle_cut(struct partition *partition, int32_t p)
+{
+    int64_t cut = ledger->cut_asked[p];
+    bool happened = cut >= 0 && partition_leader_epoch(partition) > ledger->leader_epoch[p];
+    assert_true(happened || !ledger->cut_certain[p]);
+    ledger->cut_asked[p] = -1;
+    ledger->cut_certain[p] = false;
+    if (!happened)
+        return false;
+    model_totals->cuts++;
+    for (int32_t id = 0; id < ledger->record_count; id++)
+        if (ledger->records[id].partition == p && ledger->records[id].offset >= cut)
+            ledger->records[id].offset = NOT_THERE;
+    for (int32_t w = 0; w < MODEL_WRITERS; w++) {
+        struct writer_fact *writer = &ledger->writers[w][p];
+        writer->epoch++;
+        writer->next_sequence = writer->count = writer->certain = 0;
+    }
+    return true;
+}
+
+/* The cut may have taken the newest records of a key whose older ones had been compacted away: those stay away. */
+static void forget_compacted(int32_t p, const bool *shown)
+{
+    for (int32_t id = 0; id < ledger->record_count; id++)
+        if (ledger->records[id].partition == p && ledger->records[id].key >= 0 && !shown[id] &&
+            model_is_visible(&ledger->records[id]))
+            ledger->records[id].offset = NOT_THERE;
+}
+
 /* ---- all of it ---- */
 
 static void compare_topic(struct log *log, const char *topic, bool *shown)
@@ -200,8 +234,11 @@ static void compare_topic(struct log *log, const char *topic, bool *shown)
         if (partition_status(partition, &diag) < 0)
             fail_msg("partition %d: %s", p, diag.text);
         settle_start(partition, p);
+        bool was_cut = settle_cut(partition, p);
         check_uncommitted(partition, p, ledger->start[p]);
         read_committed(partition, p, ledger->start[p], shown);
+        if (was_cut)
+            forget_compacted(p, shown);
         if (below(4) == 0)
             verify_partition(partition);
     }

@@ -453,6 +453,35 @@ static void do_keep_house(struct life *life)
     add_report(&report);
 }
 
+/* Cuts the end of a partition off, as the next opening will have done it. Nothing is appended to it in this life any more. */
+static void do_truncate(struct life *life)
+{
+    int32_t p = below(MODEL_PARTITIONS);
+    struct partition_offsets offsets;
+    struct truncation planned, done;
+    struct diag diag = {0};
+    for (int32_t n = 0; n < MODEL_PRODUCERS; n++)
+        if (ledger->current[n] >= 0)
+            return;
+    wait_for_all(life);
+    partition_offsets(life->partitions[p], &offsets);
+    int64_t to = offsets.start + below((int32_t)(offsets.end - offsets.start) + 1);
+    ledger->leader_epoch[p] = partition_leader_epoch(life->partitions[p]);
+    int rc = partition_truncate(life->partitions[p], to, false, &planned, &diag);
+    if (rc == ERR_RANGE)
+        return; /* inside the batch that the start lies in */
+    expect_ok(rc, &diag, "truncate");
+    /* Where compaction left a gap the cut may be at either of its ends. */
+    EXPECT(planned.offset >= offsets.start &&
+           (planned.offset <= to || p >= MODEL_PLAIN_PARTITIONS));
+    if (planned.batches == 0)
+        return;
+    ledger->cut_asked[p] = planned.offset;
+    expect_ok(partition_truncate(life->partitions[p], to, true, &done, &diag), &diag, "truncate");
+    EXPECT(done.offset == planned.offset);
+    ledger->cut_certain[p] = true;
+}
+
 /* ---- a life ---- */
 
 static void make_topics(struct life *life)
@@ -517,6 +546,8 @@ int model_live(void *context)
             what -= operations[at++].weight;
         operations[at].fn(&life);
     }
+    if (below(5) == 0)
+        do_truncate(&life);
     if (!ledger->clean)
         return 0; /* _exit: as good as kill -9 */
     log_close(life.log);

@@ -5,7 +5,7 @@
  * compacted: plain appends, transactions of two producers over all of them (committed, aborted, left
  * open, fenced), batches of idempotent producers, sent again and out of order, rolls (segments are
  * tiny), delete-records, passes of retention and compaction with a clock that is moved on, changes of the
- * configuration, a third topic that comes and goes. The child ends by a clean close, by _exit
+ * configuration, an end cut off, a third topic that comes and goes. The child ends by a clean close, by _exit
  * in the middle, or at a random crash point, which may lie in log_open. What it did is written
  * down in shared memory before and after each call: the ledger (tests/support/log_model.h).
  *
@@ -78,6 +78,12 @@ static const char *const crash_names[] = {"flush.before",
                                           "swap.removed",
                                           "swap.flushed",
                                           "swap.done",
+                                          "truncate.recorded",
+                                          "truncate.begin",
+                                          "truncate.removed",
+                                          "truncate.shortened",
+                                          "truncate.marked",
+                                          "truncate.files",
                                           "recovery.swap",
                                           "topic.create.recorded",
                                           "topic.create.directory",
@@ -106,7 +112,8 @@ static void crash_in_recovery(void)
 {
     static const char *const names[] = {"recovery.begin",   "recovery.marker", "recovery.abort",
                                         "recovery.flushed", "recovery.done",   "flush.before",
-                                        "recovery.swap"};
+                                        "recovery.swap",    "truncate.begin",  "truncate.shortened",
+                                        "truncate.marked",  "truncate.files"};
     for (int32_t i = below(3); i > 0; i--) {
         char crash_at[64];
         const char *name = names[below((int32_t)(sizeof names / sizeof *names))];
@@ -165,10 +172,10 @@ static void test_sequences(void **state)
         hit += crashes[i] > 0;
     print_message("%d of %d crash points were hit; %" PRId64 " segments deleted, %" PRId64
                   " records compacted away, %" PRId64 " tombstones and %" PRId64
-                  " markers, %" PRId64 " batches sent again\n",
+                  " markers, %" PRId64 " batches sent again, %" PRId64 " ends cut off\n",
                   hit, CRASH_NAME_COUNT, model_totals->segments_deleted,
                   model_totals->records_removed, model_totals->tombstones_removed,
-                  model_totals->markers_removed, model_totals->retries);
+                  model_totals->markers_removed, model_totals->retries, model_totals->cuts);
     if (count < ENOUGH_TO_SEE_ALL)
         return;
     for (int i = 0; i < CRASH_NAME_COUNT; i++)
