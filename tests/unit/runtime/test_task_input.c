@@ -199,6 +199,25 @@ static void test_raise(void **state)
     close_driver(&d);
 }
 
+/* Retention overtakes a task that runs: it says which records it never saw, and goes no further. */
+static void test_records_removed_before_they_were_read(void **state)
+{
+    struct driver d;
+    fill_steps(*state, 1);
+    open_driver(&d, *state, 4096);
+    struct task *task = &d.tasks[0];
+    assert_int_equal(d.port->ops->purge(d.port, "events", 0, 5, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        memset(&d.diag, 0, sizeof d.diag);
+        assert_int_equal(task_poll(task, &d.diag), ERR_RANGE);
+        assert_non_null(
+            strstr(d.diag.text, "events-0 starts at offset 5: the records from 0 to 4"));
+        assert_non_null(strstr(d.diag.text, "from_beginning"));
+        assert_true(task->position == 0 && task->counts.rows_in == 0);
+    }
+    close_driver(&d);
+}
+
 /* ---- marks ---- */
 
 static void mark(struct driver *d, uint32_t upstream, int64_t end, int64_t watermark_ms)
@@ -408,6 +427,7 @@ int main(void)
         TEST(test_counts_do_not_depend_on_batches),
         TEST(test_end_target),
         TEST(test_raise),
+        TEST(test_records_removed_before_they_were_read),
         TEST(test_marks),
         TEST(test_marks_are_merged),
         TEST(test_event_times),
