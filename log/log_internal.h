@@ -386,6 +386,9 @@ struct purged {
 };
 int partition_purge_counted(struct partition *partition, int64_t offset, struct purged *purged, struct diag *diag);
 
+/* partition_roll for who removes all below it next: with the reserve on a full disk, and with the successor's name durable on return;
+ * otherwise a power cut could leave a partition with a flushed end and no file. */
+int partition_roll_for_removal(struct partition *partition, struct diag *diag);
 /* retention.c: applies retention.ms and retention.bytes once, counted in report. The caller is the keeper's pass. */
 int retain_partition(struct partition *partition, int64_t now_ms, struct keeper_report *report, struct diag *diag);
 

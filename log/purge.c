@@ -16,7 +16,7 @@
  * more. Recovery removes such files, and whole segments below the start that were not renamed yet.
  *
  * The last segment never goes, even when it lies below the start offset: it takes the next append.
- * Whoever wants its space back rolls first (partition_roll). Nothing above the last stable offset
+ * Whoever wants its space back rolls first (partition_roll_for_removal). Nothing above the last stable offset
  * goes, so a transaction never loses its beginning.
  *
  * One purge at a time per partition: purge_mutex, the only lock held over the write to meta. */
@@ -149,7 +149,10 @@ int partition_purge(struct partition *partition, int64_t offset, struct diag *di
 int partition_delete_records(struct partition *partition, int64_t offset, struct diag *diag)
 {
     TRY(partition_writable(partition, diag));
+    int rc = 0;
     if (offset == atomic_load(&partition->end_offset) && offset <= partition_stable(partition))
-        TRY(partition_roll(partition, diag));
+        rc = partition_roll_for_removal(partition, diag);
+    if (rc < 0 && rc != ERR_FULL) /* without a new file the closed ones can go all the same */
+        return rc;
     return partition_purge(partition, offset, diag);
 }

@@ -70,8 +70,7 @@ static void plan_retention(struct partition *partition, struct plan *plan)
     pthread_mutex_unlock(&partition->mutex);
 }
 
-/* Closes the active segment and makes its successor's name durable. */
-static int replace_active(struct partition *partition, struct diag *diag)
+int partition_roll_for_removal(struct partition *partition, struct diag *diag)
 {
     char directory[LOG_PATH_BYTES];
     int rc = partition_roll(partition, diag);
@@ -102,7 +101,7 @@ int retain_partition(struct partition *partition, int64_t now_ms, struct keeper_
     if (plan.start_offset < 0)
         return 0;
     /* Without a new file the closed ones can go all the same. */
-    int rc = plan.takes_active ? replace_active(partition, diag) : 0;
+    int rc = plan.takes_active ? partition_roll_for_removal(partition, diag) : 0;
     if (rc < 0 && rc != ERR_FULL)
         return rc;
     rc = partition_purge_counted(partition, plan.start_offset, &purged, diag);
