@@ -22,7 +22,8 @@ enum {
     REBALANCE_TIMEOUT_MS = 300000,
     HEARTBEAT_INTERVAL_MS = 3000,
     FETCH_MAX_BYTES = 1 << 20,
-    POLL_MAX_RECORDS = 500
+    POLL_MAX_RECORDS = 500,
+    OFFSET_RETRY_MS = 20
 };
 
 const char *consumer_intern(struct consumer *c, const char *text, size_t size)
@@ -305,6 +306,8 @@ int64_t consumer_poll(struct consumer *c, int32_t timeout_ms,
             if (left_ms <= 0)
                 break;
         }
+        if (c->waits_for_offset && (left_ms < 0 || left_ms > OFFSET_RETRY_MS))
+            left_ms = OFFSET_RETRY_MS;
         consumer_wait(c, left_ms, next_ms);
     }
     c->in_call = false;

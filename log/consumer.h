@@ -118,7 +118,8 @@ int consumer_commit(struct consumer *consumer, const struct group_offset *offset
 /* What the group committed for a partition, any partition; offset -1: nothing. metadata (NULL: not wanted) is cleared and receives the text. */
 int consumer_committed(struct consumer *consumer, const char *topic, int32_t partition, struct group_offset *offset,
                        struct buf *metadata, struct diag *diag);
-/* The offset that the next poll reads first. ERR_NOT_FOUND: not assigned (all functions on positions below answer this). */
+/* The offset that the next poll reads first. ERR_NOT_FOUND: not assigned (all functions on positions below answer this). ERR_BUSY: an undecided transaction
+ * adds an offset for the partition, which decides where to start; polls bring nothing of it until then. */
 int consumer_position(struct consumer *consumer, const char *topic, int32_t partition, int64_t *offset, struct diag *diag);
 
 #define CONSUMER_BEGINNING INT64_C(-2) /* as in Kafka's ListOffsets */

@@ -91,6 +91,7 @@ struct consumer {
     struct sources sources;
     struct topic_partition *assignment; /* as consumer_assignment shows it; from sources.capacity on room for the list of a callback */
     size_t next_source;
+    bool waits_for_offset;           /* a transaction that adds one is open: ask again soon */
     struct source *reading;          /* whose fetch is not used up; NULL: none */
     struct fetch fetch;
     struct fetch_reader batches;

@@ -10,7 +10,9 @@
  *
  * A position is looked up when it is first needed: the committed offset, or what the reset policy
  * says. It moves with the records that are handed out, and over control records and aborted ones when the
- * fetch is used up. */
+ * fetch is used up.
+ * While an undecided transaction adds an offset for the partition, the committed one is not believed: it is asked for again
+ * until the transaction is decided, so that what an owner did in its last transaction is not done twice. */
 #include "log/consumer_internal.h"
 
 #include <stdlib.h>
@@ -155,6 +157,14 @@ int source_locate(struct consumer *consumer, struct source *source, struct diag 
     if (source->position != NO_POSITION)
         return 0;
     struct group_offset committed = {.offset = -1};
+    int pending = 0;
+    if (consumer->options.group != NULL)
+        TRY(pending = group_offset_pending(consumer->log, consumer->options.group, source->topic,
+                                           source->index));
+    consumer->waits_for_offset |= pending > 0;
+    if (pending > 0)
+        return diag_set(diag, ERR_BUSY, "a transaction that commits an offset of %s-%d is open",
+                        source->topic, (int)source->index);
     if (consumer->options.group != NULL)
         TRY(group_fetch(consumer->log, consumer->options.group, source->topic, source->index,
                         &committed));
@@ -264,7 +274,9 @@ static int64_t drain_fetch(struct consumer *c)
 /* Brings bytes. 1: there are some; 0: nothing new; or the error. */
 static int fetch_source(struct consumer *c, struct source *source, struct diag *diag)
 {
-    TRY(source_locate(c, source, diag));
+    int located = source_locate(c, source, diag);
+    if (located < 0)
+        return located == ERR_BUSY ? 0 : located; /* busy: a later poll asks again */
     struct partition_offsets offsets;
     partition_offsets(source->partition, &offsets);
     int64_t bound =
@@ -321,6 +333,7 @@ int64_t consumer_collect(struct consumer *c, struct diag *diag)
 {
     struct diag why = {0};
     size_t count = c->sources.count;
+    c->waits_for_offset = false;
     recycle_buffers(c);
     if (c->reading != NULL && c->reading->paused)
         consumer_forget_fetch(c, c->reading);

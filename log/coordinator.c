@@ -521,20 +521,3 @@ void coordinator_commit_end(struct coordinator *c, const char *name)
     coordinator_forget_idle(c, group);
     pthread_mutex_unlock(&c->mutex);
 }
-
-enum group_error coordinator_check_member(struct coordinator *c, const char *name,
-                                          const struct group_member *who)
-{
-    struct member *member;
-    if (is_nobody(who))
-        return GROUP_OK;
-    pthread_mutex_lock(&c->mutex);
-    struct group *group = group_find(&c->table, name);
-    enum group_error error = group_find_member(group, who, &member);
-    if (error == GROUP_OK && who->generation != group->generation)
-        error = GROUP_ILLEGAL_GENERATION;
-    if (error == GROUP_OK && group->state == GROUP_COMPLETING_REBALANCE)
-        error = GROUP_REBALANCE_IN_PROGRESS;
-    pthread_mutex_unlock(&c->mutex);
-    return error;
-}

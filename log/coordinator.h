@@ -131,8 +131,6 @@ void coordinator_forget(struct coordinator *coordinator, const char *group, void
  * owner finds. member NULL or nobody: a standalone writer, refused with UNKNOWN_MEMBER_ID while there are members. Counts as a heartbeat. */
 enum group_error coordinator_commit_begin(struct coordinator *coordinator, const char *group, const struct group_member *member);
 void coordinator_commit_end(struct coordinator *coordinator, const char *group);
-/* Whether member may add offsets to a transaction now (TxnOffsetCommit v3+). NULL or nobody: always. */
-enum group_error coordinator_check_member(struct coordinator *coordinator, const char *group, const struct group_member *member);
 
 /* Does what time demands; returns when it wants to be called again (as now_ms; INT64_MAX: nothing waits). Cheap when nothing is due. */
 int64_t coordinator_tick(struct coordinator *coordinator);

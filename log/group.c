@@ -115,9 +115,39 @@ int txn_add_offsets_member(struct producer *producer, const char *group,
                            const struct group_member *member, const struct group_offset *offsets,
                            size_t count, struct diag *diag)
 {
+    struct coordinator *coordinator = producer->log->coordinator;
+    if (member == NULL || (member->generation < 0 && member->member_id[0] == '\0'))
+        return txn_add_offsets(producer, group, offsets, count, diag);
     TRY(group_name_check(group, diag));
-    TRY(refused(group, coordinator_check_member(producer->log->coordinator, group, member), diag));
-    return txn_add_offsets(producer, group, offsets, count, diag);
+    TRY(refused(group, coordinator_commit_begin(coordinator, group, member), diag));
+    int rc = txn_add_offsets(producer, group, offsets, count, diag);
+    coordinator_commit_end(coordinator, group);
+    return rc;
+}
+
+static bool is_added(struct producer *producer, struct bytes key)
+{
+    pthread_mutex_lock(&producer->mutex);
+    bool added =
+        producer->state != TXN_NONE && meta_batch_names(&producer->offsets, META_OFFSETS, key);
+    pthread_mutex_unlock(&producer->mutex);
+    return added;
+}
+
+int group_offset_pending(struct log *log, const char *group, const char *topic, int32_t partition)
+{
+    struct meta_place place;
+    struct buf key = {0};
+    bool pending = false;
+    TRY(find_place(log, topic, partition, &place, NULL));
+    meta_encode_offset_key(&key, group, &place);
+    int rc = buf_ok(&key) ? 0 : ERR_NOMEM;
+    pthread_mutex_lock(&log->producers_mutex);
+    for (struct producer *p = log->producers; rc == 0 && p != NULL && !pending; p = p->next)
+        pending = is_added(p, bytes_of(key.data, key.size));
+    pthread_mutex_unlock(&log->producers_mutex);
+    buf_deinit(&key);
+    return rc < 0 ? rc : pending;
 }
 
 int group_standalone(struct log *log, const char *group,

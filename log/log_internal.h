@@ -412,6 +412,8 @@ int partition_append_admitted(struct partition *partition, struct admission *adm
 int group_name_check(const char *group, struct diag *diag);
 /* In what group_describe gives; NULL: it is not there. */
 const struct group_offset *group_offsets_find(const struct group_offset *offsets, size_t count, const char *topic, int32_t partition);
+/* 1: a transaction that is not decided adds an offset for the partition. Ask before group_fetch: then what that brings is the newest. */
+int group_offset_pending(struct log *log, const char *group, const char *topic, int32_t partition);
 /* coordinator_options.load: what is stored of a group. */
 int groups_load(void *log, const char *group, struct group_stored *stored);
 /* Stores generations and emptiness that changed. Nobody waits for it: a failure is tried again with the next change or pass of the keeper. */

@@ -257,6 +257,22 @@ static int apply_one(struct meta *meta, MDB_txn *txn, struct bytes *rest)
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
+bool meta_batch_names(const struct meta_batch *batch, enum meta_table table, struct bytes key)
+{
+    struct bytes rest = bytes_of(batch->operations.data, batch->operations.size);
+    while (rest.size > 0) {
+        must(rest.size >= OPERATION_HEADER_BYTES);
+        size_t key_size = load_be16(rest.data + 2), value_size = load_be32(rest.data + 4);
+        size_t size = OPERATION_HEADER_BYTES + key_size + value_size;
+        must(rest.size >= size);
+        if (rest.data[0] == (uint8_t)table && key_size == key.size &&
+            memcmp(rest.data + OPERATION_HEADER_BYTES, key.data, key.size) == 0)
+            return true;
+        rest = bytes_of(rest.data + size, rest.size - size);
+    }
+    return false;
+}
+
 /* Blocks for every page that batch may write: copies of old ones, and new ones. Inside a write transaction. */
 static int reserve_pages(struct meta *meta, const struct meta_batch *batch)
 {

@@ -53,6 +53,8 @@ void meta_batch_clear(struct meta_batch *batch);
 void meta_batch_join(struct meta_batch *batch, const struct meta_batch *other);
 void meta_put(struct meta_batch *batch, enum meta_table table, struct bytes key, struct bytes value);
 void meta_delete(struct meta_batch *batch, enum meta_table table, struct bytes key);
+/* Whether some operation of batch names the key. */
+bool meta_batch_names(const struct meta_batch *batch, enum meta_table table, struct bytes key);
 /* Applies all operations as one durable transaction. 0; ERR_FULL: the disk is full, nothing was applied; ERR_NOMEM: the
  * batch or LMDB lacked memory, nothing was applied; ERR_IO: the outcome is unknown, the caller stops the writer. */
 int meta_apply(struct meta *meta, const struct meta_batch *batch, struct diag *diag);

@@ -613,6 +613,43 @@ static void test_commits_of_an_old_generation_are_refused(void **state)
     assert_int_equal(group_commit(log_, "g", &offset, 1, NULL), 0);
 }
 
+/* Consume, transform, produce: the heir waits for the last transaction, and does nothing twice. */
+static void test_heir_waits_for_an_open_transaction(void **state)
+{
+    (void)state;
+    struct told a_told = {0}, b_told = {0};
+    struct producer *producer;
+    struct group_member member;
+    int64_t position;
+    fixture_topic(log_, "t", 1, NULL);
+    put("t", 0, 1, 3);
+    struct consumer *a = open_member(&a_told, ASSIGN_RANGE);
+    assert_string_equal(poll_now(a), "1,2,3");
+    consumer_member(a, &member);
+    struct group_offset offset = {.topic = "t", .partition = 0, .offset = 2};
+    assert_int_equal(producer_open(log_, "p", &producer, NULL), 0);
+    assert_int_equal(txn_begin(producer, NULL), 0);
+    assert_int_equal(txn_add_offsets_member(producer, "g", &member, &offset, 1, NULL), 0);
+    consumer_close(a);
+    struct consumer *b = open_member(&b_told, ASSIGN_RANGE);
+    assert_string_equal(poll_now(b), "");
+    assert_string_equal(news(&b_told), "+t-0;");
+    assert_int_equal(consumer_position(b, "t", 0, &position, NULL), ERR_BUSY);
+    assert_int_equal(txn_commit(producer, NULL), 0);
+    assert_string_equal(poll_now(b), "3");
+    assert_int_equal(txn_begin(producer, NULL), 0); /* one that is aborted counts for nothing */
+    consumer_member(b, &member);
+    offset.offset = 3;
+    assert_int_equal(txn_add_offsets_member(producer, "g", &member, &offset, 1, NULL), 0);
+    consumer_close(b);
+    b = open_member(&b_told, ASSIGN_RANGE);
+    assert_string_equal(poll_now(b), "");
+    assert_int_equal(txn_abort(producer, NULL), 0);
+    assert_string_equal(poll_now(b), "3");
+    consumer_close(b);
+    producer_close(producer);
+}
+
 static void test_static_member_comes_back(void **state)
 {
     (void)state;
@@ -773,6 +810,7 @@ int main(void)
         CASE(test_revoked_is_the_last_chance_to_commit),
         CASE(test_member_that_does_not_poll_loses_its_partitions),
         CASE(test_commits_of_an_old_generation_are_refused),
+        CASE(test_heir_waits_for_an_open_transaction),
         CASE(test_static_member_comes_back),
         CASE(test_new_partitions_find_a_reader),
         CASE(test_deleted_topic),

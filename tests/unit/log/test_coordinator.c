@@ -756,20 +756,6 @@ static void test_no_generation_begins_during_a_commit(void **state)
     assert_int_equal(d.joins, 1);
 }
 
-static void test_transactional_offsets_are_checked(void **state)
-{
-    (void)state;
-    struct peer a = {0}, nobody = {.generation = -1};
-    make_stable(&a, NULL);
-    struct group_member member = who(&a), none = who(&nobody);
-    assert_int_equal(coordinator_check_member(c, "g", &member), GROUP_OK);
-    assert_int_equal(coordinator_check_member(c, "g", &none), GROUP_OK); /* older than v3 */
-    member.generation = 0;
-    assert_int_equal(coordinator_check_member(c, "g", &member), GROUP_ILLEGAL_GENERATION);
-    member.member_id = "nobody";
-    assert_int_equal(coordinator_check_member(c, "g", &member), GROUP_UNKNOWN_MEMBER_ID);
-}
-
 /* ---- the rest ---- */
 
 static void test_forget_drops_answers(void **state)
@@ -883,7 +869,6 @@ int main(void)
         RULE(test_static_member_leaves_by_instance_id),
         RULE(test_commit_checks),
         RULE(test_no_generation_begins_during_a_commit),
-        RULE(test_transactional_offsets_are_checked),
         RULE(test_forget_drops_answers),
         RULE(test_delete),
         RULE(test_generation_goes_on_after_a_restart),
