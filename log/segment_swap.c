@@ -281,7 +281,7 @@ static int install(struct segment_swap *swap, struct diag *diag)
     crash_point("swap.renamed");
     for (int i = 1; i < SUFFIX_COUNT; i++)
         if (rename_cleaned(swap->segment, suffixes[i], &why) < 0)
-            log_line('W', "%s; it is built again", why.text); /* the old one only misleads */
+            log_line('W', "%s", why.text); /* the old one misleads nobody; see finish_indexes */
     swap->segment->is_cleaned = false;
     int32_t behind = at + swap->old_count;
     partition->segments[at] = swap->segment;
@@ -388,6 +388,21 @@ int segment_swap_run(struct segment_swap *swap, struct diag *diag)
 
 /* ---- the end of a pass ---- */
 
+/* Indexes that could not be renamed with their segment: one that is too old makes searches longer,
+ * but is none of the segment's. list_mutex held. */
+static int finish_indexes(struct partition *partition, struct diag *diag)
+{
+    char path[LOG_PATH_BYTES];
+    struct stat info;
+    for (int32_t i = 0; i < partition->segment_count; i++)
+        for (int s = 1; partition->segments[i]->swapping && s < SUFFIX_COUNT; s++) {
+            path_of(partition->segments[i], true, suffixes[s], path);
+            if (stat(path, &info) == 0)
+                TRY(rename_cleaned(partition->segments[i], suffixes[s], diag));
+        }
+    return 0;
+}
+
 /* The records of swapped segments without their flag; list_mutex held. */
 static void put_unflagged(struct partition *partition, struct meta_batch *batch)
 {
@@ -431,7 +446,11 @@ static int end_locked(struct partition *partition, const struct meta_cleaned *cl
                         partition->topic->name, partition->index);
     if (has_flags(partition)) {
         partition_directory(partition, directory);
-        int rc = io_fsync_dir(directory, diag);
+        pthread_mutex_lock(&partition->list_mutex);
+        int rc = finish_indexes(partition, diag);
+        pthread_mutex_unlock(&partition->list_mutex);
+        TRY(rc);
+        rc = io_fsync_dir(directory, diag);
         partition->swap_stuck = rc < 0 && !atomic_load(&partition->deleted);
         TRY(rc);
         crash_point("swap.flushed");

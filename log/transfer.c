@@ -252,7 +252,9 @@ int partition_export_segments(struct partition *partition, const char *directory
                            .start = offsets.start,
                            .stable = offsets.stable,
                            .transfer = &done};
-    int rc = export_segments(partition, &out, diag);
+    int rc = swap_settle(partition, diag);
+    if (rc == 0)
+        rc = export_segments(partition, &out, diag);
     pthread_mutex_unlock(&partition->purge_mutex);
     buf_deinit(&out.scratch);
     if (rc < 0) {

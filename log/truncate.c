@@ -440,7 +440,9 @@ int partition_truncate(struct partition *partition, int64_t offset, bool execute
     if (cut == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory to plan a truncation");
     pthread_mutex_lock(&partition->purge_mutex);
-    int rc = plan_cut(partition, offset, cut, truncation, diag);
+    int rc = swap_settle(partition, diag);
+    if (rc == 0)
+        rc = plan_cut(partition, offset, cut, truncation, diag);
     if (rc == 0 && execute)
         rc = stop_and_record(partition, offset, cut, truncation, diag);
     pthread_mutex_unlock(&partition->purge_mutex);

@@ -465,8 +465,16 @@ int64_t world_cleaned_end(struct partition *partition)
 }
 
 /* strict: no pass was interrupted since the last one that ended. */
+static void expect_no_finding(void *context, const struct verify_finding *finding)
+{
+    (void)context;
+    fail_msg("%s at byte %" PRId64 ": %s", finding->file, finding->position, finding->text);
+}
+
 void world_verify(struct partition *partition, bool strict, bool every_offset)
 {
+    if (strict) /* files, indexes and meta agree */
+        assert_int_equal(partition_verify(partition, expect_no_finding, NULL, NULL, NULL), 0);
     int64_t *offsets = malloc(2 * FACT_LIMIT * sizeof *offsets), *again = offsets + FACT_LIMIT;
     int64_t clean_end = world_cleaned_end(partition);
     int32_t count = model_read_offsets(partition, 0, 1 << 20, offsets), at = 0;
