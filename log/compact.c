@@ -51,7 +51,7 @@ enum {
     ROLL_POLL_MS = 5,
     MEMORY_BYTES = 64 << 20, /* the defaults of the options */
     BYTES_PER_SECOND = 64 << 20,
-    MEMORY_LEAST_BYTES = 4 << 10
+    MEMORY_LEAST_BYTES = 512
 };
 
 struct pass {
@@ -344,7 +344,7 @@ static int build_map(struct pass *pass, struct diag *diag)
         if (pass->segments[i]->end_offset > cleaner->clean_end)
             rc = each_batch(pass, pass->segments[i], map_batch, diag);
     TRY(rc);
-    cleaner_end_map(cleaner, (size_t)memory / 16);
+    cleaner_end_map(cleaner, (size_t)memory / 32);
     return 0;
 }
 

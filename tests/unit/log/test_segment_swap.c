@@ -464,6 +464,7 @@ static void test_among_readers_writers_and_purges(void **state)
     world_open(&world);
     shared.log = world.log;
     shared.partition = world.partition;
+    world.log->fds.limit = 1; /* files are opened again and again, by their names */
     assert_int_equal(producer_open(world.log, "p", &shared.producer, NULL), 0);
     for (int i = 0; i < 5; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, mains[i], &shared), 0);
@@ -485,6 +486,43 @@ static void test_among_readers_writers_and_purges(void **state)
     assert_int_equal(partition_status(world.partition, NULL), 0);
     world_close(&world);
     scratch_dir_remove(world.dir);
+}
+
+/* A reader that holds an old segment reads it through its open descriptor; closed, it cannot be
+ * opened again under a name that is another file's now. */
+static void test_replaced_segments_are_not_opened_again(void **state)
+{
+    (void)state;
+    for (int open = 0; open < 2; open++) {
+        struct world world;
+        int fd;
+        prepare(&world, 6);
+        world_open(&world);
+        pthread_mutex_lock(&world.partition->list_mutex);
+        struct segment *held = world.partition->segments[0];
+        held->references++;
+        pthread_mutex_unlock(&world.partition->list_mutex);
+        int64_t size = atomic_load(&held->size_bytes), size_now;
+        assert_int_equal(segment_pin(held, &fd, NULL), 0);
+        if (open == 0) {
+            segment_unpin(held);
+            segment_forget_fd(held);
+            world.log->fds.limit = 1;
+        }
+        assert_int_equal(topic_clean(world.log, "t", model->now_ms, NULL, NULL), 0);
+        assert_ptr_not_equal(world.partition->segments[0], held);
+        if (open == 0) {
+            segment_forget_fd(held); /* the pass itself had it open */
+            assert_int_equal(segment_pin(held, &fd, NULL), ERR_STATE);
+        } else {
+            assert_int_equal(io_file_size(fd, &size_now, NULL), 0);
+            assert_int_equal(size_now, size);
+            segment_unpin(held);
+        }
+        segment_release(held);
+        world_close(&world);
+        scratch_dir_remove(world.dir);
+    }
 }
 
 /* A topic that is deleted in the middle of its compaction takes all of it along. */
@@ -544,6 +582,7 @@ int main(void)
         cmocka_unit_test(test_each_call_may_fail),
         cmocka_unit_test(test_a_pending_swap_is_finished_first),
         cmocka_unit_test(test_among_readers_writers_and_purges),
+        cmocka_unit_test(test_replaced_segments_are_not_opened_again),
         cmocka_unit_test(test_a_topic_is_deleted_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
