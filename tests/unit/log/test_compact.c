@@ -17,6 +17,7 @@
 #include "tests/support/scratch_dir.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -451,6 +452,52 @@ static void test_records_without_key_go(void **state)
     small_end(&small);
 }
 
+static void fill_some(struct small *small)
+{
+    small_start(small);
+    for (int i = 0; i < 100; i++)
+        put(small, NULL, i % 2 == 0 ? "a" : "b", "a value of some length");
+    close_active(small);
+    log_close(small->log);
+}
+
+/* Reading and writing together are not faster than they may be. */
+static void test_a_pass_keeps_to_its_rate(void **state)
+{
+    (void)state;
+    struct small small;
+    struct keeper_report report = {0};
+    struct log_options options = {.keeper_interval_ms = -1, .cleaner_bytes_per_s = 100000};
+    fill_some(&small);
+    small.log = fixture_open_options(small.dir, &options);
+    int64_t began = clock_mono_ns();
+    assert_int_equal(topic_clean(small.log, "t", 0, &report, NULL), 0);
+    int64_t spent_ms = (clock_mono_ns() - began) / 1000000;
+    assert_true(report.bytes_read > 10000);
+    assert_true(spent_ms >= (report.bytes_read + report.bytes_written) * 1000 / 100000 - 1);
+    small_end(&small);
+}
+
+/* Closing a log does not wait for a pass that would take hours. */
+static void test_closing_ends_a_pass(void **state)
+{
+    (void)state;
+    struct small small;
+    struct log_options options = {.keeper_interval_ms = 1, .cleaner_bytes_per_s = 1};
+    fill_some(&small);
+    small.log = fixture_open_options(small.dir, &options);
+    while (pthread_mutex_trylock(&small.log->keeper.pass_mutex) == 0) {
+        pthread_mutex_unlock(&small.log->keeper.pass_mutex);
+        sched_yield();
+    }
+    int64_t began = clock_mono_ns();
+    log_close(small.log);
+    assert_true(clock_mono_ns() - began < INT64_C(10000000000));
+    small_open(&small);
+    assert_int_equal(world_cleaned_end(small.partition), 0);
+    small_end(&small);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -467,6 +514,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_decisions_hold_compaction_back),
         cmocka_unit_test(test_when_a_pass_is_due),
         cmocka_unit_test(test_records_without_key_go),
+        cmocka_unit_test(test_a_pass_keeps_to_its_rate),
+        cmocka_unit_test(test_closing_ends_a_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
