@@ -5,10 +5,11 @@
  * them: static ones first, by instance id, then the others by member id.
  *
  *   range        each topic by itself: neighbouring partitions, the first members get one more when
- * it does not come out even. Two topics with as many partitions are dealt alike. roundrobin   all
- * partitions by topic and number, to the next member that subscribes to the topic. sticky
- * assign_sticky.c cooperative  sticky, but a partition that leaves an owner goes to nobody in this
- * generation: the owner gives it up and joins again, and the second generation hands it out. */
+ *                it does not come out even. Two topics with as many partitions are dealt alike.
+ *   roundrobin   all partitions by topic and number, to the next member that subscribes to the topic.
+ *   sticky       assign_sticky.c
+ *   cooperative  sticky, but a partition that leaves an owner goes to nobody in this generation: the
+ *                owner gives it up and joins again, and the second generation hands it out. */
 #include "log/assign.h"
 
 #include <stdlib.h>

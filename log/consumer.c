@@ -206,6 +206,13 @@ static void consumer_free(struct consumer *c)
     free(c);
 }
 
+static void keep_no_sources(struct consumer *c)
+{
+    for (size_t i = 0; i < c->sources.count; i++)
+        c->sources.items[i]->keep = false;
+    consumer_drop_sources(c);
+}
+
 int consumer_open(struct log *log, const struct consumer_options *options,
                   struct consumer **consumer, struct diag *diag)
 {
@@ -222,9 +229,12 @@ int consumer_open(struct log *log, const struct consumer_options *options,
     c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc = c->event_fd < 0 ? diag_errno(diag, "cannot make an event descriptor for a consumer")
                              : take_options(c, options, diag);
+    if (rc == 0 && !c->member)
+        rc = lone_open(c, diag);
     if (rc < 0) {
         if (rc == ERR_NOMEM)
             diag_set(diag, rc, "no memory for a consumer");
+        keep_no_sources(c);
         consumer_free(c);
         return rc;
     }
@@ -244,9 +254,7 @@ void consumer_close(struct consumer *c)
             c->sources.items[i]->keep = false;
         consumer_tell(c, c->options.revoked, false);
     }
-    for (size_t i = 0; i < c->sources.count; i++)
-        c->sources.items[i]->keep = false;
-    consumer_drop_sources(c);
+    keep_no_sources(c);
     consumer_free(c);
 }
 
@@ -393,19 +401,10 @@ int consumer_committed(struct consumer *c, const char *topic, int32_t partition,
 
 /* ---- positions ---- */
 
-/* A lone reader has its partitions from the start, not from its first poll. */
 static int find_source(struct consumer *c, const char *topic, int32_t partition,
                        struct source **source, struct diag *diag)
 {
     *source = sources_find(&c->sources, topic, partition);
-    if (*source == NULL && !c->member && !c->in_call) {
-        int64_t next_ms = INT64_MAX;
-        c->in_call = true;
-        int rc = lone_step(c, &next_ms, diag);
-        c->in_call = false;
-        TRY(rc);
-        *source = sources_find(&c->sources, topic, partition);
-    }
     return *source != NULL ? 0
                            : diag_set(diag, ERR_NOT_FOUND, "%s-%d is not assigned to this consumer",
                                       topic, (int)partition);

@@ -78,7 +78,8 @@ struct consumer_options {
     void *context;                            /* of the callbacks */
 };
 
-/* Joins nothing yet: the first poll does. Copies what options point to. ERR_NOT_FOUND for an unknown topic or partition,
+/* Joins nothing yet: the first poll does. A reader that is no member has its partitions from the start (it may seek before it polls); assigned
+ * is called by its first poll all the same. Copies what options point to. ERR_NOT_FOUND for an unknown topic or partition,
  * ERR_INVALID. The log outlives the consumer. */
 int consumer_open(struct log *log, const struct consumer_options *options, struct consumer **consumer, struct diag *diag);
 /* revoked is called, and the member leaves its group (a static member does not: it may come back within its session timeout). Commits

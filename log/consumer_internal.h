@@ -132,7 +132,9 @@ void answer_clear(struct answer *answer);
 int member_step(struct consumer *consumer, int64_t *next_ms, struct diag *diag);
 /* Calls the revoked or lost callback for everything, leaves. */
 void member_leave(struct consumer *consumer);
-/* A lone reader's sources, and those of topics that grew. */
+/* A lone reader's sources: they are there from the start. */
+int lone_open(struct consumer *consumer, struct diag *diag);
+/* Tells of them at first, then of those of topics that grew. */
 int lone_step(struct consumer *consumer, int64_t *next_ms, struct diag *diag);
 /* Calls fn, if there is one, with the sources whose keep is as said, if there are any. */
 void consumer_tell(struct consumer *consumer, consumer_partitions_fn fn, bool keep);

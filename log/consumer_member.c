@@ -480,31 +480,40 @@ static int add_lone(struct consumer *c, const char *topic, int32_t index, bool l
     return 0;
 }
 
-int lone_step(struct consumer *c, int64_t *next_ms, struct diag *diag)
+/* later: they were not there when the consumer was opened. */
+static int add_lone_topics(struct consumer *c, bool later, struct diag *diag)
 {
-    int64_t now = coordinator_now(c->log->coordinator);
-    bool first = c->state == MEMBER_OUT;
-    *next_ms = c->topic_count > 0 ? c->next_heartbeat_ms : INT64_MAX;
-    if (!first && (c->topic_count == 0 || now < c->next_heartbeat_ms))
-        return 0;
-    size_t before = c->sources.count;
-    keep_all(c, true);
-    for (size_t i = 0; first && i < c->options.partition_count; i++)
-        TRY(add_lone(c, c->options.partitions[i].topic, c->options.partitions[i].partition, false,
-                     diag));
     for (size_t i = 0; i < c->topic_count; i++) {
         struct topic_info info;
         if (topic_describe(c->log, c->topics[i], &info, NULL) < 0)
             continue; /* deleted: its partitions say so */
         for (int32_t p = 0; p < info.partitions; p++)
-            TRY(add_lone(c, c->topics[i], p, !first, diag));
+            TRY(add_lone(c, c->topics[i], p, later, diag));
     }
-    c->state = MEMBER_STABLE;
-    c->next_heartbeat_ms = now + c->options.heartbeat_interval_ms;
-    *next_ms = c->topic_count > 0 ? c->next_heartbeat_ms : INT64_MAX;
-    if (c->sources.count == before)
-        return 0;
     consumer_sources_changed(c);
-    consumer_tell(c, c->options.assigned, false);
+    return 0;
+}
+
+int lone_open(struct consumer *c, struct diag *diag)
+{
+    for (size_t i = 0; i < c->options.partition_count; i++)
+        TRY(add_lone(c, c->options.partitions[i].topic, c->options.partitions[i].partition, false,
+                     diag));
+    return add_lone_topics(c, false, diag);
+}
+
+int lone_step(struct consumer *c, int64_t *next_ms, struct diag *diag)
+{
+    int64_t now = coordinator_now(c->log->coordinator);
+    bool first = c->state == MEMBER_OUT;
+    if (first || (c->topic_count > 0 && now >= c->next_heartbeat_ms)) {
+        keep_all(c, !first);
+        if (!first)
+            TRY(add_lone_topics(c, true, diag));
+        c->state = MEMBER_STABLE;
+        c->next_heartbeat_ms = now + c->options.heartbeat_interval_ms;
+        consumer_tell(c, c->options.assigned, false);
+    }
+    *next_ms = c->topic_count > 0 ? c->next_heartbeat_ms : INT64_MAX;
     return 0;
 }

@@ -10,7 +10,8 @@
  *   assignment            i16 version · array of {topic string, array of i32 partition} · user data
  *                         bytes; the same in all versions
  *   user data of sticky   array of {topic string, array of i32 partition} · i32 generation (its
- * first version ended before the generation) of cooperative-sticky i32 generation
+ *                         first version ended before the generation)
+ *   of cooperative-sticky i32 generation
  *
  * Other clients' bytes come through here: a count is believed only as far as the bytes that are
  * left could hold so many of the smallest elements, and that much memory is what is taken. A newer
