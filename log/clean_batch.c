@@ -299,6 +299,12 @@ static int rebuild(struct cleaner *cleaner, const struct batch_header *header, s
     return 0;
 }
 
+/* A retention that reaches over the end of time is for ever. */
+static int64_t later(int64_t now_ms, int64_t wait_ms)
+{
+    return wait_ms > INT64_MAX - now_ms ? INT64_MAX : now_ms + wait_ms;
+}
+
 /* Encodes the kept records (in cleaner->records) again, relative to a delete horizon. */
 static int stamp(struct cleaner *cleaner, struct batch_header *header, struct bytes *kept,
                  struct diag *diag)
@@ -306,9 +312,7 @@ static int stamp(struct cleaner *cleaner, struct batch_header *header, struct by
     struct record_reader reader = {.header = *header,
                                    .rest = bytes_of(cleaner->records.data, cleaner->records.size)};
     struct record record;
-    int64_t horizon = cleaner->now_ms + cleaner->delete_retention_ms;
-    if (horizon < 0)
-        horizon = INT64_MAX; /* a retention of that size is for ever */
+    int64_t horizon = later(cleaner->now_ms, cleaner->delete_retention_ms);
     int rc;
     buf_clear(&cleaner->encoded);
     while ((rc = record_reader_next(&reader, &record)) == 1) {
@@ -348,7 +352,7 @@ static void note_horizon(struct cleaner *cleaner, const struct batch_header *hea
 static void hold_horizon(struct cleaner *cleaner)
 {
     int64_t wait = cleaner->delete_retention_ms;
-    int64_t again = cleaner->now_ms + (wait > HELD_LEAST_MS ? wait : HELD_LEAST_MS);
+    int64_t again = later(cleaner->now_ms, wait > HELD_LEAST_MS ? wait : HELD_LEAST_MS);
     if (again > cleaner->last_horizon_ms)
         cleaner->last_horizon_ms = again;
 }

@@ -385,6 +385,8 @@ struct purged {
     int64_t bytes;
 };
 int partition_purge_counted(struct partition *partition, int64_t offset, struct purged *purged, struct diag *diag);
+/* Recovery: a start offset above the end moves back to it, in memory and in batch. */
+void purge_recover(struct partition *partition, struct meta_batch *batch);
 
 /* partition_roll for who removes all below it next: with the reserve on a full disk, and with the successor's name durable on return;
  * otherwise a power cut could leave a partition with a flushed end and no file. */

@@ -19,6 +19,10 @@
  * Whoever wants its space back rolls first (partition_roll_for_removal). Nothing above the last stable offset
  * goes, so a transaction never loses its beginning.
  *
+ * With durability=os a purge can be on disk where the records around it are not. When a power cut
+ * took so many of those that the partition ends below its start, the start is moved back to the
+ * end: what is appended next must not be taken for purged.
+ *
  * One purge at a time per partition: purge_mutex, the only lock held over the write to meta. */
 #include "log/log_internal.h"
 #include "runtime/base/io.h"
@@ -155,4 +159,19 @@ int partition_delete_records(struct partition *partition, int64_t offset, struct
     if (rc < 0 && rc != ERR_FULL) /* without a new file the closed ones can go all the same */
         return rc;
     return partition_purge(partition, offset, diag);
+}
+
+void purge_recover(struct partition *partition, struct meta_batch *batch)
+{
+    int64_t start = atomic_load(&partition->start_offset);
+    int64_t end = atomic_load(&partition->end_offset);
+    struct meta_place place = partition_place(partition);
+    if (start <= end)
+        return;
+    log_line('W',
+             "%s-%d ends at offset %" PRId64 ", below its start offset %" PRId64
+             ": what followed was never flushed. It goes on from there",
+             partition->topic->name, partition->index, end, start);
+    atomic_store(&partition->start_offset, end);
+    meta_put_start(batch, &place, end);
 }

@@ -649,7 +649,8 @@ static int load_epoch(struct partition *partition)
     return 0;
 }
 
-static int recover_partition(struct partition *partition, struct diag *diag)
+static int recover_partition(struct partition *partition, struct meta_batch *batch,
+                             struct diag *diag)
 {
     struct segment_listing listing = {0};
     struct diag why = {0};
@@ -667,6 +668,7 @@ static int recover_partition(struct partition *partition, struct diag *diag)
     if (rc == 0)
         rc = load_epoch(partition);
     if (rc == 0) {
+        purge_recover(partition, batch);
         /* Who may not flush shows what is whole, as the next writer would after its flush. */
         atomic_store(&partition->flushed_end, partition->log->read_only
                                                   ? atomic_load(&partition->end_offset)
@@ -685,7 +687,7 @@ int recover_partitions(struct log *log, struct diag *diag)
     int rc = load_all(&loader, diag);
     for (size_t t = 0; rc == 0 && t < log->topic_count; t++)
         for (int32_t i = 0; rc == 0 && i < log->topics[t]->partition_count; i++)
-            rc = recover_partition(log->topics[t]->partitions[i], diag);
+            rc = recover_partition(log->topics[t]->partitions[i], &loader.cleanup, diag);
     for (size_t t = 0; rc == 0 && t < log->topic_count; t++)
         for (int32_t i = 0; i < log->topics[t]->partition_count; i++)
             put_swapped(log->topics[t]->partitions[i], &loader.cleanup);

@@ -171,8 +171,9 @@ static int drop_record(void *context, struct bytes key, struct bytes value, stru
     struct meta_segment record;
     (void)diag;
     TRY(meta_read_segment(key, value, &place, &record));
+    /* One that compaction left empty, and that ends at the cut, stays as it is. */
     if (record.base_offset >= cutter->cut->offset ||
-        record.base_offset >= cutter->cut->segment_base)
+        (record.base_offset >= cutter->cut->segment_base && cutter->cut->position > 0))
         meta_delete_segment(&cutter->batch, &cutter->place, record.base_offset);
     return 0;
 }

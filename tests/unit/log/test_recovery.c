@@ -592,6 +592,51 @@ static void test_many_partitions(void **state)
     scratch_dir_remove(dir);
 }
 
+/* ---- a start that the disk never saw the records of ---- */
+
+static int purge_unflushed_in_child(void *context)
+{
+    struct setup *s = context;
+    struct log_options options = {.durability = DURABILITY_OS, .flush_interval_ms = 3600000};
+    struct log *log = fixture_open_options(s->dir, &options);
+    struct partition *p = fixture_partition(log, "t", 0);
+    for (int i = 0; i < 10; i++)
+        fixture_append(p, i, 1);
+    return partition_purge(p, 8, NULL) == 0 ? 0 : 1;
+}
+
+/* durability=os: a purge is durable, the records around it are not. After a power cut the partition ends below its start: what is
+ * appended then has to be readable. */
+static void test_end_below_start_after_power_cut(void **state)
+{
+    (void)state;
+    for (int kept = 0; kept <= 5; kept += 5) {
+        struct setup s = {.dir = scratch_dir_create()};
+        s.log_file = scratch_path(s.dir, "topics/t-0/00000000000000000000.log");
+        struct log *log = fixture_open(s.dir);
+        fixture_topic(log, "t", 2, NULL);
+        log_close(log);
+        assert_int_equal(fixture_child(purge_unflushed_in_child, &s, NULL), 0);
+        assert_int_equal(truncate(s.log_file, kept * BATCH_BYTES), 0);
+        struct log_options options = {.read_only = true};
+        for (int i = 0; i < 3; i++) {
+            struct partition_offsets offsets;
+            log = i == 0 ? fixture_open_options(s.dir, &options) : fixture_open(s.dir);
+            struct partition *p = fixture_partition(log, "t", 0);
+            partition_offsets(p, &offsets);
+            assert_int_equal(offsets.start, kept);
+            assert_int_equal(offsets.end, i < 2 ? kept : kept + 1);
+            if (i == 1)
+                assert_int_equal(fixture_append(p, 50, 1), kept);
+            if (i == 1)
+                assert_int_equal(partition_wait(p, kept + 1, -1), 0);
+            assert_string_equal(fixture_values(p, READ_COMMITTED), i == 0 ? "" : "50");
+            log_close(log);
+        }
+        end(&s);
+    }
+}
+
 /* ---- closed segments are not read ---- */
 
 enum { CLOSED_PARTITIONS = 10000, CLOSED_BYTES = 10 << 20 };
@@ -725,6 +770,7 @@ int main(void)
         cmocka_unit_test(test_large_segment_rechecks_its_end),
         cmocka_unit_test(test_crash_in_a_transaction),
         cmocka_unit_test(test_purged_marker_is_not_written_again),
+        cmocka_unit_test(test_end_below_start_after_power_cut),
         cmocka_unit_test(test_lost_committed_tail),
         cmocka_unit_test(test_many_partitions),
         cmocka_unit_test(bug_10_closed_segments_are_not_read_at_opening),

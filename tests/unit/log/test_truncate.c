@@ -158,6 +158,43 @@ static void test_way_out_of_damage(void **state)
     scratch_dir_remove(dir);
 }
 
+/* Compaction may leave nothing of a segment: its file is empty, and still stands for its offsets. */
+static void test_behind_an_empty_segment(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir_create();
+    struct log_options options = {.keeper_interval_ms = -1};
+    struct config_entry compacted = {"cleanup.policy", "compact"};
+    struct log *log = fixture_open_options(dir, &options);
+    struct keeper_report report = {0};
+    fixture_topic(log, "t", 1, NULL);
+    struct partition *partition = fixture_partition(log, "t", 0);
+    assert_int_equal(fixture_append(partition, 0, 3), 0); /* without keys */
+    assert_int_equal(partition_wait(partition, 3, 10000), 0);
+    assert_int_equal(topic_alter(log, "t", &compacted, 1, NULL), 0);
+    assert_int_equal(topic_clean(log, "t", 0, &report, NULL), 0);
+    assert_int_equal(report.keyless_removed, 3);
+    compacted.value = "delete";
+    assert_int_equal(topic_alter(log, "t", &compacted, 1, NULL), 0);
+    assert_int_equal(fixture_append(partition, 3, 1), 3);
+    assert_int_equal(partition_wait(partition, 4, 10000), 0);
+    assert_int_equal(cut(partition, 3).offset, 3);
+    log_close(log);
+    for (int i = 0; i < 2; i++) {
+        log = fixture_open_options(dir, &options);
+        partition = fixture_partition(log, "t", 0);
+        assert_int_equal(partition_status(partition, NULL), 0);
+        assert_int_equal(end_of(partition), 3 + i);
+        assert_clean(partition);
+        if (i == 0)
+            assert_int_equal(fixture_append(partition, 33, 1), 3);
+        assert_int_equal(partition_wait(partition, 4, 10000), 0);
+        assert_string_equal(fixture_values(partition, READ_COMMITTED), "33");
+        log_close(log);
+    }
+    scratch_dir_remove(dir);
+}
+
 static int64_t fill_segments(struct partition *partition)
 {
     for (int64_t i = 0; i < 110; i++)
@@ -399,6 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bug_11_batches_after_a_truncation_have_a_new_leader_epoch),
         cmocka_unit_test(test_way_out_of_damage),
+        cmocka_unit_test(test_behind_an_empty_segment),
         cmocka_unit_test(test_any_segment),
         cmocka_unit_test(test_transactions),
         cmocka_unit_test(test_decision_that_meta_still_holds),
