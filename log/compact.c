@@ -529,7 +529,7 @@ static int run_pass(struct pass *pass, struct diag *diag)
 {
     struct partition *partition = pass->partition;
     pthread_mutex_lock(&partition->purge_mutex);
-    int rc = swap_settle(partition, diag);
+    int rc = segment_swap_begin(partition, diag);
     bool is_stuck = partition->swap_stuck;
     pass->cleaned = partition->cleaned;
     pass->tombstones_needed = partition->tombstones_needed;

@@ -102,6 +102,8 @@ void segment_swap_destroy(struct segment_swap *swap);
 /* Replaces the old segments. Takes over swap, whatever happens. 1: done; 0: the partition changed meanwhile, nothing was done; an error:
  * nothing was done, or (after the write to meta) it is pending and swap_settle goes on with it. */
 int segment_swap_run(struct segment_swap *swap, struct diag *diag);
+/* Before a pass: brings what an earlier one left to its end; purge_mutex held. */
+int segment_swap_begin(struct partition *partition, struct diag *diag);
 /* After the swaps of a pass: what they renamed is flushed, their records lose their flag, cleaned is recorded. */
 int segment_swap_end(struct partition *partition, const struct meta_cleaned *cleaned, struct diag *diag);
 

@@ -18,6 +18,9 @@
  * old files are still there, and damage that cut the new one short must not cost what it was made
  * from. A file that is not what was recorded stops the partition as it is.
  *
+ * A pass does 4 and 5 once, after its last swap. One that ended early left that to the next, which
+ * begins with it: a .cleaned file of its own would have the name that a flagged record speaks of.
+ *
  * In memory step 3 is done under list_mutex, so that a reader who looks up an offset finds either
  * the old segments with their files or the new one with its own. Readers that hold an old segment
  * go on through its open descriptor, see fd_cache.c.
@@ -470,6 +473,15 @@ static int end_locked(struct partition *partition, const struct meta_cleaned *cl
     partition->cleaned = *cleaned;
     atomic_store(&partition->tombstone_horizon, cleaned->tombstone_horizon);
     return 0;
+}
+
+int segment_swap_begin(struct partition *partition, struct diag *diag)
+{
+    TRY(swap_settle(partition, diag));
+    if (partition->swap_stuck || !has_flags(partition))
+        return 0;
+    struct meta_cleaned cleaned = partition->cleaned;
+    return end_locked(partition, &cleaned, diag);
 }
 
 int segment_swap_end(struct partition *partition, const struct meta_cleaned *cleaned,

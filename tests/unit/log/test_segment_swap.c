@@ -571,12 +571,124 @@ static void test_a_topic_is_deleted_meanwhile(void **state)
     }
 }
 
+/* ---- a pass that ended early ---- */
+
+static const struct log_options no_keeper = {.keeper_interval_ms = -1};
+
+static int append_keyed(struct partition *partition, const char *key, size_t value_bytes)
+{
+    struct batch_builder builder;
+    struct bytes batch;
+    int64_t offset;
+    char *value = malloc(value_bytes);
+    if (value == NULL)
+        return ERR_NOMEM;
+    memset(value, key[0], value_bytes);
+    batch_builder_init(&builder, CODEC_NONE);
+    int rc = batch_builder_add(&builder, 1000, bytes_text(key), bytes_of(value, value_bytes),
+                               bytes_of("", 0), 0);
+    if (rc == 0)
+        rc = batch_builder_finish(&builder, &batch);
+    if (rc == 0)
+        rc = partition_append_keyed(partition, (uint8_t *)(uintptr_t)batch.data, batch.size,
+                                    &offset, NULL);
+    batch_builder_deinit(&builder);
+    free(value);
+    return rc < 0 ? rc : partition_wait(partition, offset + 1, 10000);
+}
+
+/* The disk is full when the second group's file is made. */
+static int fail_second_file(void *context, enum io_call call, const char *path, int fd,
+                            size_t *size)
+{
+    (void)context;
+    (void)fd;
+    (void)size;
+    return call == IO_OPEN && path != NULL &&
+                   strstr(path, "00000000000000000002.log.cleaned") != NULL
+               ? ENOSPC
+               : 0;
+}
+
+/* Two groups, of which the first is swapped; then a second pass that would change it again. */
+static int clean_twice(void *context)
+{
+    struct keeper_report report = {0};
+    struct log *log = fixture_open_options(context, &no_keeper);
+    struct partition *partition = fixture_partition(log, "t", 0);
+    if (append_keyed(partition, "a", 100000) < 0 || append_keyed(partition, "x", 600000) < 0 ||
+        partition_roll(partition, NULL) < 0 || append_keyed(partition, "a", 600000) < 0)
+        return 1;
+    io_set_fault(fail_second_file, NULL);
+    if (topic_clean(log, "t", 0, &report, NULL) != ERR_FULL || report.partitions_compacted != 0)
+        return 2;
+    io_set_fault(NULL, NULL);
+    if (append_keyed(partition, "x", 10) < 0)
+        return 3;
+    return topic_clean(log, "t", 0, &report, NULL) == 0 ? 0 : 4;
+}
+
+static void expect_keys(const char *dir, const char *keys)
+{
+    struct log *log = fixture_open_options(dir, &no_keeper);
+    struct partition *partition = fixture_partition(log, "t", 0);
+    struct diag diag = {0};
+    struct fetch fetch;
+    char found[16] = "";
+    int64_t offset = 0;
+    if (partition_status(partition, &diag) < 0)
+        fail_msg("%s", diag.text);
+    fetch_init(&fetch);
+    do {
+        assert_int_equal(partition_fetch(partition, offset, READ_COMMITTED, 1 << 20, &fetch, &diag),
+                         0);
+        struct bytes rest = bytes_of(fetch.bytes.data, fetch.bytes.size);
+        while (rest.size > 0) {
+            struct record_reader reader;
+            struct record record;
+            assert_int_equal(record_reader_open(&reader, rest, 0, NULL, NULL), 0);
+            while (record_reader_next(&reader, &record) == 1)
+                strncat(found, (const char *)record.key.data, 1);
+            rest.data += reader.header.size_bytes;
+            rest.size -= (size_t)reader.header.size_bytes;
+        }
+        offset = fetch.next_offset;
+    } while (offset < fetch.offsets.end);
+    assert_string_equal(found, keys);
+    fetch_deinit(&fetch);
+    log_close(log);
+}
+
+/* The first pass left a swap whose record still has its flag. The file that the second one writes
+ * has the name that recovery looks for then. */
+static void test_crash_in_the_pass_after_one_that_ended_early(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *crash_at, *keys;
+    } cases[] = {{NULL, "ax"}, {"compact.written:2", "xax"}, {"swap.recorded:2", "ax"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *dir = scratch_dir_create();
+        struct config_entry config[] = {{"cleanup.policy", "compact"},
+                                        {"segment.bytes", "1048576"}};
+        struct log *log = fixture_open_options(dir, &no_keeper);
+        assert_int_equal(topic_create(log, "t", 1, config, 2, NULL), 0);
+        log_close(log);
+        assert_int_equal(fixture_child(clean_twice, dir, cases[i].crash_at),
+                         cases[i].crash_at != NULL ? 137 : 0);
+        for (int opened = 0; opened < 2; opened++)
+            expect_keys(dir, cases[i].keys);
+        scratch_dir_remove(dir);
+    }
+}
+
 int main(void)
 {
     scratch_dir_in_memory();
     model = mmap(NULL, sizeof *model, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_crash_at_each_step),
+        cmocka_unit_test(test_crash_in_the_pass_after_one_that_ended_early),
         cmocka_unit_test(bug_01_swaps_flush_the_directory),
         cmocka_unit_test(bug_02_a_damaged_replacement_costs_nothing),
         cmocka_unit_test(test_each_call_may_fail),
