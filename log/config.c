@@ -124,8 +124,9 @@ static int check_value(const struct config_key *key, const char *value, struct d
     if (value_fits(key, value))
         return 0;
     config_key_values(key, values, sizeof values);
-    return diag_set(diag, ERR_INVALID, "%s=%.100s: needed is %s%s%s", key->name, value, values,
-                    key->unit != NULL ? ", in " : "", key->unit != NULL ? key->unit : "");
+    return diag_set(diag, ERR_INVALID, "%s=%.100s is not possible; possible: %s%s%s", key->name,
+                    value, values, key->unit != NULL ? ", in " : "",
+                    key->unit != NULL ? key->unit : "");
 }
 
 size_t edit_distance(const char *a, const char *b)
@@ -148,10 +149,15 @@ size_t edit_distance(const char *a, const char *b)
     return row[length];
 }
 
+size_t edit_distance_limit(const char *name)
+{
+    return (strlen(name) + 1) / 3;
+}
+
 static int unknown_key(const char *name, struct diag *diag)
 {
-    const struct config_key *nearest = config_key_at(0), *key;
-    size_t best = SIZE_MAX;
+    const struct config_key *nearest = NULL, *key;
+    size_t best = edit_distance_limit(name) + 1;
     for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
         size_t distance = edit_distance(name, key->name);
         if (distance < best && key->role != KEY_REFUSED) {
@@ -159,6 +165,9 @@ static int unknown_key(const char *name, struct diag *diag)
             nearest = key;
         }
     }
+    if (nearest == NULL)
+        return diag_set(diag, ERR_INVALID,
+                        "unknown configuration key %.100s. weir topic configs lists all", name);
     return diag_set(diag, ERR_INVALID,
                     "unknown configuration key %.100s; the nearest is %s. weir topic configs lists "
                     "all",

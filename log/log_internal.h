@@ -57,6 +57,9 @@ int config_text(const struct config_set *set, const struct log_options *options,
 enum { EDIT_DISTANCE_BYTES = 256 };
 size_t edit_distance(const char *a, const char *b);
 
+/* The largest distance at which a hint for this name still helps: a third of its bytes, as for commands. */
+size_t edit_distance_limit(const char *name);
+
 /* ---- lock.c ---- */
 /* Takes DIR/LOCK for this process. ERR_BUSY names the holder. */
 int lock_take(const char *dir, int *fd, struct diag *diag);

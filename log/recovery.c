@@ -604,8 +604,14 @@ static int recover_directory(struct partition *partition, struct segment_listing
     int rc = recovery_list(partition, directory, listing, diag);
     if (rc == ERR_NOT_FOUND && flushed_end == 0)
         return partition->log->read_only ? 0 : io_mkdir(directory, diag);
-    if (rc == ERR_NOT_FOUND)
-        return stop_at(partition, partition->flushed.segment_base, "the directory is missing");
+    if (rc == ERR_NOT_FOUND) {
+        struct diag missing;
+        diag_set(&missing, ERR_CORRUPT,
+                 "%s: the directory is missing; offsets up to %" PRId64 " were flushed", directory,
+                 flushed_end - 1);
+        partition_stop(partition, ERR_CORRUPT, &missing);
+        return 1;
+    }
     TRY(rc);
     rc = finish_swaps(partition, listing, diag);
     if (rc == 0)

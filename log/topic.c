@@ -132,7 +132,8 @@ static void table_remove(struct log *log, struct topic *topic)
 int topic_not_found(struct log *log, const char *name, struct diag *diag)
 {
     const struct topic *closest = NULL;
-    size_t best = NAME_DISTANCE_LIMIT + 1;
+    size_t limit = edit_distance_limit(name);
+    size_t best = (limit < NAME_DISTANCE_LIMIT ? limit : NAME_DISTANCE_LIMIT) + 1;
     for (size_t i = 0; strlen(name) <= NAME_LIMIT_BYTES && i < log->topic_count; i++) {
         size_t distance = edit_distance(name, log->topics[i]->name);
         if (distance < best) {
@@ -424,8 +425,8 @@ static int collect_key(void *context, struct bytes key, struct bytes value, stru
 /* Everything that meta knows about the topic, in one transaction. */
 static int remove_records(struct topic *topic, struct diag *diag)
 {
-    static const enum meta_table tables[] = {META_PARTITIONS, META_STARTS, META_SEGMENTS,
-                                             META_ABORTED, META_CLEANED, META_TRUNCATIONS};
+    static const enum meta_table tables[] = {META_PARTITIONS, META_STARTS,  META_SEGMENTS,
+                                             META_ABORTED,    META_CLEANED, META_TRUNCATIONS};
     struct log *log = topic->log;
     struct meta_batch batch;
     meta_batch_init(&batch);

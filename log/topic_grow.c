@@ -36,13 +36,14 @@ static int refuse(const struct topic *topic, int32_t partitions, struct diag *di
         return diag_set(diag, ERR_INVALID, "topic %s: at most %d partitions, not %d", topic->name,
                         PARTITION_LIMIT, partitions);
     if (partitions == topic->partition_count)
-        return diag_set(diag, ERR_INVALID, "topic %s has %d partitions already", topic->name,
-                        partitions);
+        return diag_set(diag, ERR_INVALID, "topic %s has %d partition%s already", topic->name,
+                        partitions, partitions == 1 ? "" : "s");
     return diag_set(diag, ERR_INVALID,
-                    "topic %s has %d partitions and cannot have %d: records keep their partition "
+                    "topic %s has %d partition%s and cannot have %d: records keep their partition "
                     "and offset, so partitions cannot be taken away. Make a new topic and copy "
                     "what it should hold (weir topic export, weir topic import)",
-                    topic->name, topic->partition_count, partitions);
+                    topic->name, topic->partition_count, topic->partition_count == 1 ? "" : "s",
+                    partitions);
 }
 
 static int prepare(struct growth *growth, struct diag *diag)

@@ -98,11 +98,16 @@ void hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int usage_error(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints diag's sentence (or the code's text) and gives the exit code that belongs to a negative code. */
 int failed(int code, const struct diag *diag);
+/* What to do about a partition that is damaged; nothing for other codes. */
+void hint_damage(int code, const char *topic);
 
 /* Standard output, buffered; one per process. */
 extern struct buf out;
 void out_text(const char *text);
 /* Writes what is buffered. 0; ERR_STOPPED: nobody reads any more (say nothing, end); ERR_IO after a message. */
+/* Appends text with control characters as \xNN, but for those that are allowed: what others chose to
+ * call a group must neither break lines nor speak to the terminal. */
+void buf_visible(struct buf *buf, const char *text, const char *allowed);
 int out_flush(void);
 /* The last flush of a command: code unless the flush fails for another reason than a closed pipe. */
 int out_finish(int exit_code);

@@ -56,6 +56,7 @@ struct consume {
     bool changed; /* cursors came or went during a poll */
     int64_t last_commit_ms;
     bool damaged; /* a partition could not be read */
+    int damage;   /* and this was the code, the last if they differ */
     bool output_gone;
     int code; /* of a callback that failed */
     struct diag diag;
@@ -270,6 +271,7 @@ static void give_up(struct consume *c, struct cursor *cursor, const struct diag 
     message("%s-%d at offset %lld: %s", c->topic, cursor->index, (long long)cursor->position,
             diag->text[0] != '\0' ? diag->text : error_text(code));
     cursor->ended = c->damaged = true;
+    c->damage = code;
 }
 
 /* One poll of this partition. 1: there may be more; 0: that is all for now; a negative code; exit codes go to *exit_code. */
@@ -316,6 +318,7 @@ static int read_partition(struct consume *c, int32_t i)
                 return 0;
             failed(status, &diag);
             cursor->ended = c->damaged = true;
+            c->damage = status;
             break;
         }
         int more = read_once(c, cursor, &exit_code, &diag);
@@ -474,6 +477,7 @@ static int run_consume(struct cli *cli)
             hint("'weir topic list' shows the topics of %s", data_directory(cli));
     } else {
         exit_code = consume_records(&c);
+        hint_damage(c.damage, c.topic);
     }
     consume_close(&c);
     return exit_code;

@@ -58,7 +58,9 @@ int data_open(const struct cli *cli, enum data_need need, struct log **log)
     exit_code = failed(code, &diag);
     if (code == ERR_BUSY)
         hint("a directory is used by one process at a time: stop that one first");
-    if (code == ERR_NOT_FOUND)
+    if (code == ERR_NOT_FOUND || code == ERR_INVALID)
         hint("name the directory with --data DIR or WEIR_DATA");
+    if (code == ERR_CORRUPT)
+        hint("the whole log depends on it: put the directory back from a copy");
     return exit_code;
 }

@@ -30,7 +30,8 @@ static int run_list(struct cli *cli)
             out_json_text(groups[i]);
             out_text("}\n");
         } else {
-            buf_printf(&out, "%s\n", groups[i]);
+            buf_visible(&out, groups[i], "");
+            buf_u8(&out, '\n');
         }
     }
     free(groups);
@@ -112,8 +113,11 @@ static int describe_group(struct log *log, const char *group, struct table *tabl
         else
             describe_row(table, group, &rows[i]);
     }
-    buf_printf(totals, "%s: %s, %zu members, total lag %lld\n", group, group_state_text(info.state),
-               info.member_count, (long long)total);
+    if (code == 0) {
+        buf_visible(totals, group, "");
+        buf_printf(totals, ": %s, %zu members, total lag %lld\n", group_state_text(info.state),
+                   info.member_count, (long long)total);
+    }
     free(rows);
     return code;
 }

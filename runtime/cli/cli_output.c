@@ -44,12 +44,27 @@ bool color_on(int fd)
     return terminal(fd) && term != NULL && strcmp(term, "dumb") != 0;
 }
 
+void buf_visible(struct buf *buf, const char *text, const char *allowed)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if ((byte < 0x20 || byte == 0x7f) && strchr(allowed, byte) == NULL)
+            buf_printf(buf, "\\x%02x", byte);
+        else
+            buf_u8(buf, byte);
+    }
+}
+
 static void say(const char *color, const char *label, const char *format, va_list arguments)
 {
     bool colored = color_on(STDERR_FILENO);
     char text[2048];
+    struct buf shown = {0};
     vsnprintf(text, sizeof text, format, arguments);
-    fprintf(stderr, "%s%s%s%s\n", colored ? color : "", label, colored ? "\033[0m" : "", text);
+    buf_visible(&shown, text, "\n\t");
+    fprintf(stderr, "%s%s%s%.*s\n", colored ? color : "", label, colored ? "\033[0m" : "",
+            (int)shown.size, shown.size > 0 ? (const char *)shown.data : "");
+    buf_deinit(&shown);
 }
 
 void message(const char *format, ...)
@@ -86,6 +101,15 @@ int failed(int code, const struct diag *diag)
     if (code == ERR_INVALID)
         return EXIT_USAGE;
     return code == ERR_TIMEOUT ? EXIT_UNREACHABLE : EXIT_FAILED;
+}
+
+void hint_damage(int code, const char *topic)
+{
+    if (code == ERR_CORRUPT)
+        hint(
+            "'weir topic verify %s' says all that is wrong; put the files back from a copy, or see "
+            "'weir help topic truncate'",
+            topic);
 }
 
 /* ---- stdout ---- */
@@ -162,10 +186,20 @@ void table_cell(struct table *table, const char *format, ...)
     va_list arguments;
     va_start(arguments, format);
     char *cell = NULL;
-    if (vasprintf(&cell, format, arguments) < 0)
+    struct buf shown = {0};
+    if (vasprintf(&cell, format, arguments) < 0) {
         table->failed = true;
-    else
-        table->cells[table->cell_count++] = cell;
+    } else {
+        buf_visible(&shown, cell, "");
+        buf_u8(&shown, '\0');
+        free(cell);
+        if (buf_ok(&shown)) {
+            table->cells[table->cell_count++] = (char *)shown.data; /* freed by table_print */
+        } else {
+            table->failed = true;
+            buf_deinit(&shown);
+        }
+    }
     va_end(arguments);
 }
 

@@ -419,8 +419,9 @@ static int settle(struct produce *p)
     if (p->first_lost > 0) {
         message("line %lld is not stored: %s", (long long)p->first_lost,
                 p->failure.code < 0 ? p->failure.text : "it was in a batch that was refused");
-        message("The lines before it are stored; of those after it, lines for other partitions may "
-                "be.");
+        hint(
+            "the lines before it are stored; of those after it, lines for other partitions may be");
+        hint_damage(p->failure.code, p->topic);
         return EXIT_FAILED;
     }
     return 0;

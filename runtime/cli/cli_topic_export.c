@@ -177,8 +177,11 @@ static int run_export(struct cli *cli)
     log_close(e.log);
     if (code < 0 && interrupted())
         return EXIT_INTERRUPTED;
-    if (code < 0)
-        return failed(code, &diag);
+    if (code < 0) {
+        int exit_failed = failed(code, &diag);
+        hint_damage(code, e.topic);
+        return exit_failed;
+    }
     if (!e.stopped)
         fprintf(stderr, "%s: %" PRId64 " records exported\n", e.topic, e.records);
     return EXIT_OK;

@@ -394,6 +394,9 @@ class Topics(Case):
     def test_closest_name(self):
         self.ok("topic", "create", "user-events")
         self.refused(1, "consume", "user-event", "--until-end", says="user-events")
+        self.ok("topic", "create", "dup")
+        for far in ("nope", "x", "dog"):
+            self.assertNotIn("did you mean", self.refused(1, "topic", "delete", far, says=f"no topic {far}"))
 
 
 class Directories(Case):
@@ -415,8 +418,15 @@ class Directories(Case):
         os.mkdir(self.dir)
         with open(os.path.join(self.dir, "letter.txt"), "w"):
             pass
-        self.refused(1, "topic", "list")
+        self.assertIn("hint: name the directory", self.refused(1, "topic", "list"))
+        self.assertIn("hint: name the directory", self.refused(2, "topic", "create", "t"))
         self.assertEqual(os.listdir(self.dir), ["letter.txt"])
+
+    def test_damaged_meta_says_what_to_do(self):
+        self.produce("t", b"x\n")
+        with open(os.path.join(self.dir, "meta", "data.mdb"), "r+b") as file:
+            file.write(b"\xff" * 8192)
+        self.assertIn("hint: the whole log depends on it", self.refused(1, "topic", "list", says="meta"))
 
     def test_newer_format_is_refused(self):
         self.produce("t", b"x\n")
@@ -888,6 +898,11 @@ class Consume(Case):
         done = self.weir("consume", "t", "--until-end")
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"t-0", done.stderr)
+        self.assertEqual(done.stderr.count(b"hint: 'weir topic verify t'"), 1)
+        for words in (["topic", "export", "t", "--to", "-"], ["produce", "t"]):
+            done = self.weir(*words, stdin=b"x\n")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"weir topic verify t", done.stderr)
         self.assertEqual(self.values("other"), b"fine\n")
 
 
@@ -916,6 +931,18 @@ class Groups(Case):
         self.ok("consume", "t", "--group", "g", "--until-end")
         self.assertEqual([row["lag"] for row in self.rows("group", "describe", "g")], [0, 0])
         self.assertEqual(self.rows("group", "list"), [{"group": "g"}])
+
+    def test_a_name_with_control_characters_keeps_lines_and_terminals_whole(self):
+        name = "a\nb\x1b[31m\x7f"
+        self.ok("consume", "t", "--group", name, "--max", "1")
+        self.assertEqual(self.ok("group", "list").stdout, b"a\\x0ab\\x1b[31m\\x7f\n")
+        self.assertEqual(self.rows("group", "list"), [{"group": name}])
+        shown = self.ok("group", "describe", name).stdout.decode().splitlines()
+        self.assertEqual(len(shown), 5)
+        for line in shown[1:3] + shown[4:]:
+            self.assertTrue(line.startswith("a\\x0ab\\x1b[31m\\x7f"), line)
+        text = self.refused(1, "group", "describe", "no\x1b[2J", says="no\\x1b[2J")
+        self.assertNotIn("\x1b", text)
 
     def test_missing_group(self):
         self.refused(1, "group", "describe", "nobody", says="nobody")

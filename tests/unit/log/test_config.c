@@ -126,6 +126,9 @@ static void test_unknown_key_has_a_hint(void **state)
     assert_non_null(strstr(diag.text, "the nearest is retention.ms."));
     assert_int_equal(merge(&set, "completely.different.thing", "1", &diag), ERR_INVALID);
     assert_non_null(strstr(diag.text, "weir topic configs"));
+    assert_null(strstr(diag.text, "nearest")); /* nothing is near: no key is named at random */
+    assert_int_equal(merge(&set, "x", "1", &diag), ERR_INVALID);
+    assert_null(strstr(diag.text, "nearest"));
     assert_int_equal(merge(&set, NULL, "1", &diag), ERR_INVALID);
 }
 
