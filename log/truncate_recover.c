@@ -84,17 +84,28 @@ static int shorten(struct cutter *cutter, struct diag *diag)
     return rc;
 }
 
-/* A decision that came after the plan was made has the last word. */
+static bool is_here(const struct cutter *cutter, const struct meta_place *place)
+{
+    return place->partition == cutter->place.partition &&
+           memcmp(&place->topic, &cutter->place.topic, sizeof place->topic) == 0;
+}
+
+/* A decision that came after the plan was made has the last word: one of this transaction. The
+ * producer's earlier ones may still be in meta. */
 static int look_at_decision(void *context, struct bytes key, struct bytes value, struct diag *diag)
 {
     struct cutter *cutter = context;
     struct meta_decision decision;
+    struct meta_decision_part part;
     (void)diag;
     TRY(meta_read_decision(key, value, &decision));
-    for (uint32_t i = 0; i < cutter->cut->count; i++)
-        if (cutter->cut->markers[i].producer_id == decision.producer_id &&
-            cutter->cut->markers[i].epoch == decision.epoch)
-            cutter->cut->markers[i].commit = decision.commit;
+    while (meta_take_decision_part(&decision, &part) == 0)
+        for (uint32_t i = 0; is_here(cutter, &part.place) && i < cutter->cut->count; i++) {
+            struct meta_truncation_marker *marker = &cutter->cut->markers[i];
+            if (marker->producer_id == decision.producer_id &&
+                marker->first_offset >= part.first_offset && marker->first_offset < part.end_offset)
+                marker->commit = decision.commit;
+        }
     return 0;
 }
 
@@ -218,9 +229,7 @@ static int cut_decision(void *context, struct bytes key, struct bytes value, str
         return diag_set(diag, ERR_NOMEM, "no memory for a decision");
     struct meta_decision without = decision;
     while (meta_take_decision_part(&decision, &part) == 0) {
-        bool here = part.place.partition == cutter->place.partition &&
-                    memcmp(&part.place.topic, &cutter->place.topic, sizeof part.place.topic) == 0;
-        if (here && part.end_offset > cutter->cut->offset)
+        if (is_here(cutter, &part.place) && part.end_offset > cutter->cut->offset)
             found = true;
         else
             parts[kept++] = part;

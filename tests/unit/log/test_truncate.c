@@ -340,6 +340,41 @@ static void test_decision_that_meta_still_holds(void **state)
     scratch_dir_remove(dir);
 }
 
+/* What meta still holds is the decision of the transaction before the one that is cut. */
+static int commit_then_cut(void *context)
+{
+    struct log *log = fixture_open(context);
+    struct producer *producer;
+    struct truncation truncation;
+    fixture_topic(log, "t", 2, NULL);
+    struct partition *partition = fixture_partition(log, "t", 0);
+    if (producer_open(log, "p", &producer, NULL) < 0 || txn_begin(producer, NULL) < 0 ||
+        fixture_txn_append(producer, fixture_partition(log, "t", 1), 50, 1) != 0 ||
+        txn_commit(producer, NULL) < 0 || txn_begin(producer, NULL) < 0 ||
+        fixture_txn_append(producer, partition, 0, 1) != 0 ||
+        fixture_txn_append(producer, partition, 1, 1) != 1 ||
+        partition_wait(partition, 2, 10000) < 0)
+        return 1;
+    return partition_truncate(partition, 1, true, &truncation, NULL); /* and no clean close */
+}
+
+static void test_decision_of_an_earlier_transaction(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir_create();
+    assert_int_equal(fixture_child(commit_then_cut, dir, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        struct log *log = fixture_open(dir);
+        struct partition *partition = fixture_partition(log, "t", 0);
+        assert_string_equal(fixture_values(partition, READ_UNCOMMITTED), "0");
+        assert_string_equal(fixture_values(partition, READ_COMMITTED), "");
+        assert_string_equal(fixture_values(fixture_partition(log, "t", 1), READ_COMMITTED), "50");
+        assert_clean(partition);
+        log_close(log);
+    }
+    scratch_dir_remove(dir);
+}
+
 static int open_and_close(void *context)
 {
     log_close(fixture_open(context));
@@ -440,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_any_segment),
         cmocka_unit_test(test_transactions),
         cmocka_unit_test(test_decision_that_meta_still_holds),
+        cmocka_unit_test(test_decision_of_an_earlier_transaction),
         cmocka_unit_test(test_crash_at_every_step),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_deleted_topic),
