@@ -474,7 +474,7 @@ static bool take_segment(struct time_search *search, struct place *place)
 }
 
 /* One segment; when compaction replaced it meanwhile the answer is not taken, and it is searched
- * again. */
+ * again. When it could not be read and a purge has moved the start, the search goes on from there. */
 static int search_place(struct time_search *search, struct place *place, struct diag *diag)
 {
     const struct segment_index *tail = place->has_tail ? &place->tail : NULL;
@@ -483,6 +483,13 @@ static int search_place(struct time_search *search, struct place *place, struct 
     int rc = search_segment(search, place, diag);
     bool replaced = atomic_load(&place->segment->replaced);
     segment_release(place->segment);
+    int64_t start = atomic_load(&search->partition->start_offset);
+    if (rc < 0 && rc != ERR_CORRUPT && start > search->start) {
+        search->start = start;
+        search->from = start > search->from ? start : search->from;
+        search->offset = -1;
+        return 0;
+    }
     if (!replaced || (rc < 0 && rc != ERR_STATE)) {
         search->from = place->end_offset;
         return rc;

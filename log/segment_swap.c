@@ -411,9 +411,9 @@ static void put_unflagged(struct partition *partition, struct meta_batch *batch)
 {
     struct meta_place place = partition_place(partition);
     for (int32_t i = 0; i < partition->segment_count; i++) {
+        if (!partition->segments[i]->swapping)
+            continue; /* the active one is none of them: its record is the appender's */
         struct meta_segment record = segment_record(partition->segments[i]);
-        if ((record.flags & META_SEGMENT_SWAPPING) == 0)
-            continue;
         record.flags &= ~(uint32_t)META_SEGMENT_SWAPPING;
         meta_put_segment(batch, &place, &record);
     }

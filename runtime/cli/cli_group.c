@@ -235,7 +235,7 @@ static int reset_group(struct log *log, const char *group, const struct group_re
 /* --topic or --all-topics, --partition, --to. 0 or EXIT_USAGE. */
 static int parse_reset(const struct cli *cli, struct group_reset *reset)
 {
-    int64_t only;
+    int64_t only = -1;
     bool all = flag_is_on(cli, "all-topics");
     *reset = (struct group_reset){.topic = flag_text(cli, "topic"),
                                   .execute = flag_is_on(cli, "execute")};
