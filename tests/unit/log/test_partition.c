@@ -470,57 +470,6 @@ static void test_truncated_while_open(void **state)
     end(&s);
 }
 
-/* ---- a search by time, and a purge meanwhile ---- */
-
-enum { SEARCHED_SEGMENTS = 200 };
-
-struct searching {
-    struct partition *partition;
-    atomic_bool done;
-    int failure;
-    struct diag diag;
-};
-
-static void *search_on(void *context)
-{
-    struct searching *searching = context;
-    while (!atomic_load(&searching->done) && searching->failure == 0) {
-        int64_t offset;
-        searching->failure =
-            partition_find_time(searching->partition, 0, &offset, NULL, &searching->diag);
-    }
-    return NULL;
-}
-
-/* The segment that a search begins with goes before its file is opened: the search goes on behind it. */
-static void test_find_time_beside_purges(void **state)
-{
-    (void)state;
-    char *dir = scratch_dir_create();
-    struct log_options options = {.keeper_interval_ms = -1};
-    struct log *log = fixture_open_options(dir, &options);
-    pthread_t thread;
-    fixture_topic(log, "t", 1, NULL);
-    struct searching searching = {.partition = fixture_partition(log, "t", 0)};
-    for (int64_t i = 0; i < SEARCHED_SEGMENTS; i++) {
-        assert_int_equal(fixture_append(searching.partition, i, 1), i);
-        assert_int_equal(partition_roll(searching.partition, NULL), 0);
-    }
-    assert_int_equal(partition_wait(searching.partition, SEARCHED_SEGMENTS, -1), 0);
-    pthread_mutex_lock(&log->fds.mutex);
-    log->fds.limit = 1; /* files are opened again and again */
-    pthread_mutex_unlock(&log->fds.mutex);
-    assert_int_equal(pthread_create(&thread, NULL, search_on, &searching), 0);
-    for (int64_t i = 1; i <= SEARCHED_SEGMENTS; i++)
-        assert_int_equal(partition_purge(searching.partition, i, NULL), 0);
-    atomic_store(&searching.done, true);
-    pthread_join(thread, NULL);
-    if (searching.failure < 0)
-        fail_msg("%s", searching.diag.text);
-    log_close(log);
-    scratch_dir_remove(dir);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -538,7 +487,6 @@ int main(void)
         cmocka_unit_test(test_failed_flush_stops_the_writer),
         cmocka_unit_test(test_failed_directory_flush),
         cmocka_unit_test(test_truncated_while_open),
-        cmocka_unit_test(test_find_time_beside_purges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
