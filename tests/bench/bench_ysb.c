@@ -38,13 +38,6 @@ static char *put_hex(char *out, uint64_t value, int count)
     return out;
 }
 
-static char *put_text(char *out, const char *text)
-{
-    size_t size = strlen(text);
-    memcpy(out, text, size);
-    return out + size;
-}
-
 /* first: the 8 digits of the first group. */
 static char *put_uuid(char *out, uint32_t first, uint64_t seed)
 {
@@ -52,7 +45,7 @@ static char *put_uuid(char *out, uint32_t first, uint64_t seed)
     out = put_hex(out, first, 8);
     *out++ = '-';
     out = put_hex(out, rest >> 48, 4);
-    out = put_text(out, "-4");
+    out = bench_put_text(out, "-4");
     out = put_hex(out, rest >> 36 & 0xfff, 3);
     *out++ = '-';
     out = put_hex(out, 0x8000 | (rest >> 20 & 0x3fff), 4);
@@ -69,26 +62,27 @@ static uint32_t ad_of(int64_t n)
     return (uint32_t)(bench_mix((uint64_t)n * 8 + 1) >> 33) % ADS;
 }
 
-static void ysb_event(int64_t n, struct bench_event *event)
+static void ysb_event(const struct bench_workload *workload, int64_t n, struct bench_event *event)
 {
+    (void)workload;
     static const char *const ad_types[] = {"banner", "modal", "sponsored-search", "mail", "mobile"};
     static const char *const event_types[TYPES] = {"view", "click", "purchase"};
     uint64_t chance = (uint64_t)n * 8;
     uint32_t ad = ad_of(n);
     event->timestamp_ms = T0_MS + n / EVENTS_PER_MS;
-    char *out = put_text(event->text, "{\"user_id\": \"");
+    char *out = bench_put_text(event->text, "{\"user_id\": \"");
     out = put_uuid(out, (uint32_t)bench_mix(chance + 2), chance + 3);
-    out = put_text(out, "\", \"page_id\": \"");
+    out = bench_put_text(out, "\", \"page_id\": \"");
     out = put_uuid(out, (uint32_t)bench_mix(chance + 4), chance + 5);
-    out = put_text(out, "\", \"ad_id\": \"");
+    out = bench_put_text(out, "\", \"ad_id\": \"");
     out = put_uuid(out, campaign_id(ad / ADS_PER_CAMPAIGN), ad);
-    out = put_text(out, "\", \"ad_type\": \"");
-    out = put_text(out, ad_types[bench_mix(chance + 6) % 5]);
-    out = put_text(out, "\", \"event_type\": \"");
-    out = put_text(out, event_types[n % TYPES]);
-    out = put_text(out, "\", \"event_time\": \"");
+    out = bench_put_text(out, "\", \"ad_type\": \"");
+    out = bench_put_text(out, ad_types[bench_mix(chance + 6) % 5]);
+    out = bench_put_text(out, "\", \"event_type\": \"");
+    out = bench_put_text(out, event_types[n % TYPES]);
+    out = bench_put_text(out, "\", \"event_time\": \"");
     out += sprintf(out, "%lld", (long long)event->timestamp_ms);
-    out = put_text(out, "\", \"ip_address\": \"1.2.3.4\"}");
+    out = bench_put_text(out, "\", \"ip_address\": \"1.2.3.4\"}");
     event->size = (size_t)(out - event->text);
     event->key_size = 0;
 }
@@ -108,8 +102,9 @@ struct ysb_check {
     int64_t *seen; /* [window][campaign]: the latest count of the output; 0: none */
 };
 
-static void *ysb_check_open(int64_t events)
+static void *ysb_check_open(const struct bench_workload *workload, int64_t events)
 {
+    (void)workload;
     struct ysb_check *check = calloc(1, sizeof *check);
     must(check != NULL);
     check->events = events;
@@ -130,9 +125,10 @@ static int find_campaign(struct bytes text)
     return -1;
 }
 
-static bool ysb_check_row(void *context, struct bytes key, struct bytes value, char *why,
-                          size_t why_size)
+static bool ysb_check_row(void *context, int32_t partition, struct bytes key, struct bytes value,
+                          char *why, size_t why_size)
 {
+    (void)partition;
     struct ysb_check *check = context;
     struct bytes campaign, rest = value, key_rest = key, key_campaign;
     int64_t start, end, views, key_start;
@@ -189,7 +185,8 @@ int main(int argc, char **argv)
         .topic = "ad-events",
         .output = "campaign-views",
         .fields = {"ad_id", "event_type", "event_time"},
-        .keys = CAMPAIGNS,
+        .variant_name = "keys",
+        .variant = CAMPAIGNS,
         .events = 30000000,
         .event = ysb_event,
         .build = ysb_build,
@@ -197,5 +194,5 @@ int main(int argc, char **argv)
         .check_row = ysb_check_row,
         .check_close = ysb_check_close,
     };
-    return bench_main(&ysb, argc, argv);
+    return bench_main(&ysb, 1, argc, argv);
 }

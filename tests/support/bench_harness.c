@@ -36,71 +36,39 @@
 #include "runtime/base/io.h"
 #include "tests/support/memory_sampler.h"
 
-enum { THREADS_MAX = 64, LIMIT_BLOCK_DOCUMENTS = 4096, LIMIT_PASSES = 3, BLOCK_EVENTS = 1024 };
+enum {
+    THREADS_MAX = 64,
+    VARIANTS_MAX = 8,
+    LIMIT_BLOCK_DOCUMENTS = 4096,
+    LIMIT_PASSES = 3,
+    BLOCK_EVENTS = 1024
+};
 
 struct bench {
-    const struct bench_workload *workload;
+    const struct bench_workload *variants, *workload; /* workload: the variant that runs */
+    size_t variant_count;
+    int64_t only[VARIANTS_MAX]; /* variants to run; none: all */
+    size_t only_count;
     const char *program;
     const char *phase; /* NULL: the parent of the phases */
     char *data;
-    int64_t events;
+    int64_t events; /* 0: as many as the variant says */
     int threads[THREADS_MAX], thread_count;
     int64_t commit_interval_ms;
     weir_durability durability;
     bool keep;
 };
 
-/* ---- small tools for workloads ---- */
-
-uint64_t bench_mix(uint64_t n)
-{
-    n += 0x9e3779b97f4a7c15u;
-    n = (n ^ (n >> 30)) * 0xbf58476d1ce4e5b9u;
-    n = (n ^ (n >> 27)) * 0x94d049bb133111ebu;
-    return n ^ (n >> 31);
-}
-
-bool bench_take_text(struct bytes *in, const char *text)
-{
-    size_t size = strlen(text);
-    if (in->size < size || memcmp(in->data, text, size) != 0)
-        return false;
-    *in = bytes_of(in->data + size, in->size - size);
-    return true;
-}
-
-bool bench_take_number(struct bytes *in, int64_t *number)
-{
-    size_t used = 0;
-    *number = 0;
-    for (; used < in->size && used < 18 && in->data[used] >= '0' && in->data[used] <= '9'; used++)
-        *number = *number * 10 + (in->data[used] - '0');
-    *in = bytes_of(in->data + used, in->size - used);
-    return used > 0;
-}
-
-bool bench_take_quoted(struct bytes *in, struct bytes *text)
-{
-    if (!bench_take_text(in, "\""))
-        return false;
-    const uint8_t *end = memchr(in->data, '"', in->size);
-    if (end == NULL)
-        return false;
-    *text = bytes_of(in->data, (size_t)(end - in->data));
-    *in = bytes_of(end + 1, in->size - text->size - 1);
-    return true;
-}
-
-bool bench_take_time(struct bytes *in, int64_t *epoch_ms)
-{
-    struct bytes text;
-    return bench_take_quoted(in, &text) && time_parse_iso(text, epoch_ms) == 0;
-}
-
 static int failed(const char *what, const struct diag *diag)
 {
     fprintf(stderr, "%s: %s\n", what, diag->text);
     return 1;
+}
+
+static int32_t partition_count(const struct bench *bench)
+{
+    int each = bench->workload->partitions_per_thread;
+    return bench->threads[0] * (each > 0 ? each : 1);
 }
 
 /* ---- generate ---- */
@@ -112,7 +80,7 @@ static int send_events(const struct bench *bench, struct sender *sender, int32_t
     static const struct bytes null_bytes;
     struct bench_event event;
     for (int64_t n = 0; n < bench->events; n++) {
-        workload->event(n, &event);
+        workload->event(workload, n, &event);
         bool has_key = event.key_size > 0;
         int32_t partition = has_key ? -1 : (int32_t)(n / BLOCK_EVENTS % partitions);
         TRY(sender_send(sender, partition, event.timestamp_ms,
@@ -130,7 +98,7 @@ static int generate(const struct bench *bench)
     struct sender *sender;
     const struct bench_workload *workload = bench->workload;
     struct config_entry config = {"weir.partitioned.by", workload->partitioned_by};
-    int32_t partitions = bench->threads[0];
+    int32_t partitions = partition_count(bench);
     if (log_open(bench->data, &options, &log, &diag) < 0)
         return failed("generate", &diag);
     if (topic_create(log, workload->topic, partitions, &config, workload->partitioned_by != NULL,
@@ -176,7 +144,7 @@ static int limit(const struct bench *bench)
     struct bench_event event;
     buf_init(&ndjson, 0);
     for (int64_t n = 0; n < LIMIT_BLOCK_DOCUMENTS; n++) {
-        workload->event(n, &event);
+        workload->event(workload, n, &event);
         buf_append(&ndjson, event.text, event.size);
         buf_u8(&ndjson, '\n');
     }
@@ -237,8 +205,8 @@ static int run(const struct bench *bench)
 
 /* ---- check ---- */
 
-static bool check_partition(const struct bench *bench, struct partition *partition, void *check,
-                            char *why, size_t why_size)
+static bool check_partition(const struct bench *bench, int32_t index, struct partition *partition,
+                            void *check, char *why, size_t why_size)
 {
     struct fetch fetch;
     struct fetch_reader reader;
@@ -259,7 +227,7 @@ static bool check_partition(const struct bench *bench, struct partition *partiti
         struct record record;
         fetch_reader_start(&reader, &fetch, offset);
         while (ok && (rc = fetch_reader_next(&reader, &record)) == 1)
-            ok = bench->workload->check_row(check, record.key, record.value, why, why_size);
+            ok = bench->workload->check_row(check, index, record.key, record.value, why, why_size);
         if (ok && rc < 0) {
             snprintf(why, why_size, "the output topic is damaged at offset %lld",
                      (long long)offset);
@@ -283,13 +251,13 @@ static int check(const struct bench *bench)
     if (log_open(bench->data, &options, &log, &diag) < 0 ||
         topic_describe(log, workload->output, &info, &diag) < 0)
         return failed("check", &diag);
-    void *context = workload->check_open(bench->events);
+    void *context = workload->check_open(workload, bench->events);
     bool ok = true;
     for (int32_t i = 0; ok && i < info.partitions; i++) {
         struct partition *partition;
         if (partition_get(log, workload->output, i, &partition, &diag) < 0)
             return failed("check", &diag);
-        ok = check_partition(bench, partition, context, why, sizeof why);
+        ok = check_partition(bench, i, partition, context, why, sizeof why);
     }
     bool ends_well =
         workload->check_close(context, ok ? why : why + sizeof why - 1, ok ? sizeof why : 1);
@@ -326,8 +294,9 @@ static void read_result(FILE *answers, struct result *result)
 static bool run_phase(const struct bench *bench, int threads, const char *phase,
                       struct result *result)
 {
-    char events[32], thread_text[16], interval[32];
+    char events[32], thread_text[16], interval[32], variant[32];
     snprintf(events, sizeof events, "%lld", (long long)bench->events);
+    snprintf(variant, sizeof variant, "%lld", (long long)bench->workload->variant);
     snprintf(thread_text, sizeof thread_text, "%d", threads);
     snprintf(interval, sizeof interval, "%lld", (long long)bench->commit_interval_ms);
     const char *durability = bench->durability == WEIR_DURABILITY_OS ? "os" : "commit";
@@ -339,9 +308,9 @@ static bool run_phase(const struct bench *bench, int threads, const char *phase,
         dup2(ends[1], STDOUT_FILENO);
         close(ends[0]);
         close(ends[1]);
-        execl("/proc/self/exe", bench->program, "--phase", phase, "--data", bench->data, "--events",
-              events, "--threads", thread_text, "--commit-interval", interval, "--durability",
-              durability, (char *)NULL);
+        execl("/proc/self/exe", bench->program, "--phase", phase, "--data", bench->data, "--keys",
+              variant, "--events", events, "--threads", thread_text, "--commit-interval", interval,
+              "--durability", durability, (char *)NULL);
         perror("exec");
         _exit(127);
     }
@@ -374,8 +343,7 @@ static void print_result(const struct bench *bench, int threads, const struct re
     }
     check[size] = '\0';
     printf("{\"workload\":\"%s\",\"system\":\"weir\",\"threads\":%d,", workload->name, threads);
-    if (workload->keys > 0)
-        printf("\"keys\":%lld,", (long long)workload->keys);
+    printf("\"%s\":%lld,", workload->variant_name, (long long)workload->variant);
     printf("\"events\":%lld,\"seconds\":%.3f,\"events_per_s\":%.0f,\"limit_events_per_s\":%.0f,"
            "\"ratio\":%.4f,\"cpu_s_per_million\":%.4f,\"peak_rss_mb\":%.1f,\"peak_mapped_mb\":%.1f,"
            "\"durability\":\"%s\",\"commit_interval_ms\":%lld,\"commits\":%s,\"check\":\"%s\"}\n",
@@ -393,47 +361,75 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
+/* One variant at one thread count: a JSON line. */
+static int run_one(struct bench *bench, const char *base, int threads)
+{
+    const struct bench_workload *workload = bench->workload;
+    struct result result = {.commits = "0", .check = "failed: not run"};
+    struct diag diag;
+    char *path;
+    must(asprintf(&path, "%s/weir-bench-%s-XXXXXX", base, workload->name) > 0);
+    if (mkdtemp(path) == NULL) {
+        perror(path);
+        return 1;
+    }
+    bench->data = path;
+    fprintf(stderr, "%s: %lld events, %d thread(s), data in %s\n", workload->name,
+            (long long)bench->events, threads, path);
+    static const char *const phases[] = {"generate", "limit", "run", "check"};
+    bool ok = true;
+    for (size_t phase = 0; ok && phase < 4; phase++)
+        ok = run_phase(bench, threads, phases[phase], &result);
+    if (ok && strcmp(result.check, "ok") == 0 && workload->memory_limit_mb > 0 &&
+        result.rss > workload->memory_limit_mb)
+        snprintf(result.check, sizeof result.check, "failed: %.1f MB of memory, the limit is %.1f",
+                 result.rss, workload->memory_limit_mb);
+    print_result(bench, threads, &result);
+    if (!bench->keep && io_remove_tree(path, &diag) < 0)
+        failed("clean-up", &diag);
+    free(path);
+    return !ok ? 1 : strcmp(result.check, "ok") != 0 ? 4 : 0;
+}
+
+static bool wants(const struct bench *bench, const struct bench_workload *variant)
+{
+    for (size_t i = 0; i < bench->only_count; i++)
+        if (bench->only[i] == variant->variant)
+            return true;
+    return bench->only_count == 0;
+}
+
 static int run_all(struct bench *bench)
 {
     const char *parent = getenv("TMPDIR");
     const char *base = bench->data != NULL ? bench->data : parent != NULL ? parent : "/var/tmp";
+    int64_t events = bench->events;
     int code = 0;
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
-    for (int i = 0; i < bench->thread_count && !interrupted; i++) {
-        struct result result = {.commits = "0", .check = "failed: not run"};
-        struct diag diag;
-        char *path;
-        must(asprintf(&path, "%s/weir-bench-%s-XXXXXX", base, bench->workload->name) > 0);
-        if (mkdtemp(path) == NULL) {
-            perror(path);
-            return 1;
+    for (size_t v = 0; v < bench->variant_count; v++) {
+        bench->workload = &bench->variants[v];
+        bench->events = events > 0 ? events : bench->workload->events;
+        for (int i = 0; wants(bench, bench->workload) && i < bench->thread_count; i++) {
+            int rc = interrupted ? 130 : run_one(bench, base, bench->threads[i]);
+            code = rc != 0 ? rc : code;
         }
-        bench->data = path;
-        fprintf(stderr, "%s: %lld events, %d thread(s), data in %s\n", bench->workload->name,
-                (long long)bench->events, bench->threads[i], path);
-        static const char *const phases[] = {"generate", "limit", "run", "check"};
-        bool ok = true;
-        for (size_t phase = 0; ok && phase < 4; phase++)
-            ok = run_phase(bench, bench->threads[i], phases[phase], &result);
-        print_result(bench, bench->threads[i], &result);
-        code = !ok ? 1 : strcmp(result.check, "ok") != 0 ? 4 : code;
-        if (!bench->keep && io_remove_tree(path, &diag) < 0)
-            failed("clean-up", &diag);
-        free(path);
     }
-    return interrupted ? 130 : code;
+    return code;
 }
 
 /* ---- the command line ---- */
 
-static const char usage_text[] = "[--events N] [--threads N[,N]…] [--durability commit|os] "
-                                 "[--commit-interval MS] [--data DIR] [--keep]\n"
-                                 "\n"
-                                 "Prints one JSON line per thread count. Data goes into a new "
-                                 "directory under DIR ($TMPDIR, else /var/tmp) and is removed\n"
-                                 "unless --keep. The environment may say the same: "
-                                 "WEIR_BENCH_EVENTS, WEIR_BENCH_THREADS, WEIR_BENCH_DURABILITY.\n";
+static const char usage_text[] =
+    "[--events N] [--threads N[,N]…] [--durability commit|os] "
+    "[--commit-interval MS] [--data DIR] [--keep]\n"
+    "       [--keys N[,N]…] or [--percent N[,N]…]: only these "
+    "variants, where the workload has some\n"
+    "\n"
+    "Prints one JSON line per variant and thread count. Data goes into a new "
+    "directory under DIR ($TMPDIR, else /var/tmp) and is removed\n"
+    "unless --keep. The environment may say the same: "
+    "WEIR_BENCH_EVENTS, WEIR_BENCH_THREADS, WEIR_BENCH_DURABILITY.\n";
 
 static bool parse_threads(struct bench *bench, const char *text)
 {
@@ -447,6 +443,23 @@ static bool parse_threads(struct bench *bench, const char *text)
         text = *end == ',' ? end + 1 : end;
     }
     return bench->thread_count > 0;
+}
+
+static bool parse_variants(struct bench *bench, const char *text)
+{
+    bench->only_count = 0;
+    while (*text != '\0' && bench->only_count < VARIANTS_MAX) {
+        char *end;
+        long long value = strtoll(text, &end, 10);
+        bool known = false;
+        for (size_t i = 0; i < bench->variant_count; i++)
+            known |= bench->variants[i].variant == value;
+        if (end == text || !known || (*end != ',' && *end != '\0'))
+            return false;
+        bench->only[bench->only_count++] = value;
+        text = *end == ',' ? end + 1 : end;
+    }
+    return bench->only_count > 0;
 }
 
 static bool parse_option(struct bench *bench, int option, const char *value)
@@ -464,6 +477,8 @@ static bool parse_option(struct bench *bench, int option, const char *value)
     case 'c':
         bench->commit_interval_ms = strtoll(value, &end, 10);
         return *end == '\0' && bench->commit_interval_ms > 0;
+    case 'v':
+        return parse_variants(bench, value);
     case 'd':
         bench->data = strdup(value);
         return bench->data != NULL;
@@ -492,7 +507,7 @@ static bool parse_environment(struct bench *bench)
     return true;
 }
 
-int bench_main(const struct bench_workload *workload, int argc, char **argv)
+int bench_main(const struct bench_workload *variants, size_t variant_count, int argc, char **argv)
 {
     static const struct option options[] = {
         {"events", required_argument, NULL, 'e'},
@@ -500,13 +515,15 @@ int bench_main(const struct bench_workload *workload, int argc, char **argv)
         {"durability", required_argument, NULL, 'u'},
         {"commit-interval", required_argument, NULL, 'c'},
         {"data", required_argument, NULL, 'd'},
+        {"keys", required_argument, NULL, 'v'},
+        {"percent", required_argument, NULL, 'v'},
         {"phase", required_argument, NULL, 'p'},
         {"keep", no_argument, NULL, 'k'},
         {NULL, 0, NULL, 0},
     };
-    struct bench bench = {.workload = workload,
+    struct bench bench = {.variants = variants,
+                          .variant_count = variant_count,
                           .program = argv[0],
-                          .events = workload->events,
                           .threads = {1},
                           .thread_count = 1,
                           .commit_interval_ms = 100};
@@ -519,6 +536,9 @@ int bench_main(const struct bench_workload *workload, int argc, char **argv)
     }
     if (bench.phase == NULL)
         return run_all(&bench);
+    for (size_t i = 0; i < variant_count; i++)
+        if (wants(&bench, &variants[i]))
+            bench.workload = &variants[i];
     static const struct {
         const char *name;
         int (*run)(const struct bench *bench);
