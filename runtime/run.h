@@ -8,21 +8,7 @@
 #include <stdatomic.h>
 
 #include "runtime/task.h"
-
-/* Wakes a worker; may be used from any thread. */
-struct waker {
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;              /* on the monotonic clock */
-    bool is_set;
-};
-void waker_init(struct waker *waker);
-void waker_deinit(struct waker *waker);
-void waker_wake(void *waker);
-/* The same, after storing an answer. The answer is stored inside the waker's lock and this touches nothing after that lock, so whoever
- * sees the answer may call waker_deinit. */
-void waker_answer(struct waker *waker, atomic_int *answer, int value);
-/* Returns at once when it was woken since the last wait, else after timeout_ms at the latest. */
-void waker_wait(struct waker *waker, int64_t timeout_ms);
+#include "runtime/waker.h"
 
 struct worker {
     struct run *run;
@@ -32,6 +18,7 @@ struct worker {
     struct waker waker;
     struct task **tasks;              /* that it owns */
     uint32_t task_count;
+    uint32_t next_task;               /* whose turn it is */
     int *watch_ids;                   /* of each task's input, then of the progress topic */
     uint32_t watch_count;
     struct port_txn *txn;
@@ -99,8 +86,16 @@ void run_committed(struct run *run, struct task *const *tasks, const bool *in_co
 void run_request_checkpoint(struct run *run);
 void run_wake_workers(struct run *run);
 
-/* worker.c */
+/* worker.c: a thread of its own … */
 void *worker_main(void *worker);
+/* … or step by step in the caller's thread: open (opens its tasks and restores their stores), turns, close (waits for the commit in
+ * flight). A worker that fails is closed all the same. A turn reads marks, gives each task its turn, finishes the commit in flight and starts
+ * the next one when it is due; it never waits. *wait_ms: there is nothing to do for so long unless the waker is woken; 0: go on. ending: read
+ * no more, commit what there is; worker_is_done says when nothing is left. */
+int worker_open(struct worker *worker);
+int worker_turn(struct worker *worker, bool ending, int64_t *wait_ms);
+bool worker_is_done(const struct worker *worker);
+void worker_close(struct worker *worker);
 
 /* reset.c: from_beginning: forgets positions and state of the plan's stages, so that a crash in between starts over. */
 int run_read_progress(struct run *run, struct diag *diag);

@@ -10,6 +10,10 @@
 #include "runtime/base/clock.h"
 #include "runtime/task.h"
 
+/* A task begins with small batches, in case its functions are slow, and takes larger ones as long as
+ * they are quick. */
+enum { BATCH_ROWS_FIRST = 256 };
+
 /* ---- open ---- */
 
 static int check_progress(const struct task *task, const struct progress *progress,
@@ -200,6 +204,8 @@ int task_open(struct task *task, const struct plan *plan, struct port *port,
     task->plan = plan;
     task->port = port;
     task->batch_rows = (uint32_t)plan->app->options.batch_rows;
+    if (task->batch_rows > BATCH_ROWS_FIRST)
+        task->batch_rows = BATCH_ROWS_FIRST;
     task->env = (struct op_env){.changelog = task_changelog,
                                 .context = task,
                                 .partition = task->partition,

@@ -35,7 +35,7 @@ struct task {
 
     struct port_reader *reader;
     struct source_row *rows;          /* of the read in progress */
-    uint32_t batch_rows;
+    uint32_t batch_rows;              /* of the next read; task_pace */
     struct json_decoder *decoder;
     struct chain chain;
     struct op_env env;
@@ -85,6 +85,8 @@ size_t task_outs(struct task *task, struct port_out **outs);
 
 /* Reads and processes up to batch_rows rows. 1: there was something; 0: nothing there now. */
 int task_poll(struct task *task, struct diag *diag);
+/* Sets how many rows the next read takes, from how long the last one took: fewer when a batch holds up the worker's other tasks. */
+void task_pace(struct task *task, int64_t took_ns);
 bool task_at_end(const struct task *task);
 /* ERR_RANGE, with a text that says which records were removed before the task read them, and what to do. */
 int task_lost_records(const struct task *task, struct diag *diag);

@@ -19,6 +19,10 @@
 #define EVENT_TIME_MIN_MS INT64_C(-62135596800000)
 #define EVENT_TIME_MAX_MS INT64_C(253402300799999)
 
+/* A batch that takes longer than this keeps the other tasks of its worker waiting: the next one has
+ * fewer rows. */
+#define BATCH_LONG_NS (50 * INT64_C(1000000))
+
 /* Eight digits at once: whether they are, and their value. */
 static bool eight_digits(const uint8_t *text, uint64_t *value)
 {
@@ -239,6 +243,17 @@ static int process_partials(struct task *task, uint32_t count)
 bool task_at_end(const struct task *task)
 {
     return task->position >= atomic_load(&task->end_target);
+}
+
+void task_pace(struct task *task, int64_t took_ns)
+{
+    uint32_t most = (uint32_t)task->plan->app->options.batch_rows;
+    if (took_ns > BATCH_LONG_NS) {
+        int64_t rows = (int64_t)task->batch_rows * (BATCH_LONG_NS / 4) / took_ns;
+        task->batch_rows = rows > 1 ? (uint32_t)rows : 1;
+    } else if (task->batch_rows < most && took_ns < BATCH_LONG_NS / 4) {
+        task->batch_rows = task->batch_rows * 2 < most ? task->batch_rows * 2 : most;
+    }
 }
 
 int task_poll(struct task *task, struct diag *diag)

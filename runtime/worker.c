@@ -10,14 +10,14 @@
  * Progress records are appended last, since they carry the end offsets of what was written before
  * them. A commit that fails ends the run: what is in memory is thrown away and the next start
  * restores from the last decision. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
 #include "runtime/run.h"
+
+#define TURN_NS (20 * INT64_C(1000000)) /* of one task, then the next one has its turn */
 
 enum {
     POLLS_PER_TURN = 16, /* reads of one task before the next task and the clock have their turn */
@@ -25,56 +25,6 @@ enum {
     IDLE_WAIT_MS = 50, /* how often an idle worker looks whether it should stop */
     PROGRESS_ROWS = 256,
 };
-
-void waker_init(struct waker *waker)
-{
-    pthread_condattr_t attributes;
-    pthread_mutex_init(&waker->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&waker->cond, &attributes);
-    pthread_condattr_destroy(&attributes);
-    waker->is_set = false;
-}
-
-void waker_deinit(struct waker *waker)
-{
-    /* Whoever is about to leave waker_answer leaves it first. */
-    pthread_mutex_lock(&waker->mutex);
-    pthread_mutex_unlock(&waker->mutex);
-    pthread_cond_destroy(&waker->cond);
-    pthread_mutex_destroy(&waker->mutex);
-}
-
-void waker_wake(void *context)
-{
-    struct waker *waker = context;
-    pthread_mutex_lock(&waker->mutex);
-    waker->is_set = true;
-    pthread_cond_signal(&waker->cond);
-    pthread_mutex_unlock(&waker->mutex);
-}
-
-void waker_answer(struct waker *waker, atomic_int *answer, int value)
-{
-    pthread_mutex_lock(&waker->mutex);
-    atomic_store(answer, value);
-    waker->is_set = true;
-    pthread_cond_signal(&waker->cond);
-    pthread_mutex_unlock(&waker->mutex);
-}
-
-void waker_wait(struct waker *waker, int64_t timeout_ms)
-{
-    int64_t until_ns = clock_mono_ns() + timeout_ms * 1000000;
-    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
-    pthread_mutex_lock(&waker->mutex);
-    while (!waker->is_set)
-        if (pthread_cond_timedwait(&waker->cond, &waker->mutex, &until) == ETIMEDOUT)
-            break;
-    waker->is_set = false;
-    pthread_mutex_unlock(&waker->mutex);
-}
 
 /* ---- open ---- */
 
@@ -147,7 +97,7 @@ static int participate(struct worker *worker)
     return rc;
 }
 
-static int worker_open(struct worker *worker)
+int worker_open(struct worker *worker)
 {
     struct run *run = worker->run;
     const struct port_ops *ops = run->port->ops;
@@ -169,15 +119,6 @@ static int worker_open(struct worker *worker)
     TRY(participate(worker));
     worker->last_commit_ns = clock_mono_ns();
     return watch_inputs(worker);
-}
-
-static void worker_close(struct worker *worker)
-{
-    const struct port_ops *ops = worker->run->port->ops;
-    unwatch_inputs(worker);
-    ops->txn_close(worker->txn);
-    ops->reader_close(worker->progress_reader);
-    ops->out_close(worker->progress_out);
 }
 
 /* ---- time from upstream tasks ---- */
@@ -388,25 +329,51 @@ static int table_is_over(struct worker *worker, struct task *task)
     return 1;
 }
 
-/* 1: something was read. */
+/* Milliseconds until the commit interval is over; 0: it is. */
+static int64_t interval_left_ms(const struct worker *worker)
+{
+    int64_t waited_ms = (clock_mono_ns() - worker->last_commit_ns) / 1000000;
+    int64_t left_ms = worker->run->app->options.commit_interval_ms - waited_ms;
+    return left_ms > 0 ? left_ms : 0;
+}
+
+/* One task's turn: it ends when the input is drained, after some polls, or when its time is over.
+ * 1: something was read. */
+static int take_turn(struct worker *worker, struct task *task)
+{
+    int any = 0;
+    int64_t began_ns = clock_mono_ns(), now_ns = began_ns;
+    task_apply_raise(task);
+    for (int poll = 0; poll < POLLS_PER_TURN && now_ns - began_ns < TURN_NS; poll++) {
+        int rc = table_is_over(worker, task);
+        TRY(rc);
+        if (rc > 0)
+            break;
+        rc = task_poll(task, &worker->diag);
+        TRY(rc);
+        if (rc == 0)
+            break;
+        any = 1;
+        int64_t polled_ns = clock_mono_ns();
+        task_pace(task, polled_ns - now_ns);
+        now_ns = polled_ns;
+    }
+    return any;
+}
+
+/* A turn for each task, from the one whose turn it is: a round ends early when the buffers are full
+ * or a commit is due, and the next round goes on where this one ended, so that no task comes first
+ * each time. 1: something was read. */
 static int poll_tasks(struct worker *worker)
 {
     int any = 0;
-    for (uint32_t i = 0; i < worker->task_count; i++) {
-        struct task *task = worker->tasks[i];
-        task_apply_raise(task);
-        for (int poll = 0; poll < POLLS_PER_TURN; poll++) {
-            int rc = table_is_over(worker, task);
-            TRY(rc);
-            if (rc > 0)
-                break;
-            rc = task_poll(task, &worker->diag);
-            TRY(rc);
-            if (rc == 0)
-                break;
-            any = 1;
-        }
-        if (is_full(worker))
+    for (uint32_t turn = 0; turn < worker->task_count; turn++) {
+        struct task *task = worker->tasks[worker->next_task];
+        int rc = take_turn(worker, task);
+        TRY(rc);
+        any |= rc;
+        worker->next_task = (worker->next_task + 1) % worker->task_count;
+        if (is_full(worker) || (any != 0 && !worker->in_flight && interval_left_ms(worker) == 0))
             break;
     }
     return any;
@@ -420,9 +387,7 @@ static int64_t commit_due(const struct worker *worker, bool idle, bool ending)
         return -1;
     if ((idle && !only_moved) || ending || is_full(worker))
         return 0;
-    int64_t waited_ms = (clock_mono_ns() - worker->last_commit_ns) / 1000000;
-    int64_t left_ms = worker->run->app->options.commit_interval_ms - waited_ms;
-    return left_ms > 0 ? left_ms : 0;
+    return interval_left_ms(worker);
 }
 
 static bool all_at_end(const struct worker *worker)
@@ -433,9 +398,10 @@ static bool all_at_end(const struct worker *worker)
     return true;
 }
 
-static int worker_turn(struct worker *worker, bool ending)
+int worker_turn(struct worker *worker, bool ending, int64_t *wait_ms)
 {
     int any = 0;
+    *wait_ms = 0;
     TRY(follow_progress(worker));
     if (!ending && !is_full(worker))
         any = poll_tasks(worker);
@@ -443,15 +409,19 @@ static int worker_turn(struct worker *worker, bool ending)
     if (worker->in_flight)
         TRY(finish_commit(worker));
     int64_t due_ms = commit_due(worker, any == 0, ending || (any == 0 && all_at_end(worker)));
-    if (!worker->in_flight && due_ms == 0) {
-        TRY(start_commit(worker));
-        return 0;
-    }
+    if (!worker->in_flight && due_ms == 0)
+        return start_commit(worker);
     if (!worker->in_flight)
         report_ends(worker);
     if (any == 0 || (worker->in_flight && is_full(worker)))
-        waker_wait(&worker->waker, due_ms > 0 && due_ms < IDLE_WAIT_MS ? due_ms : IDLE_WAIT_MS);
+        *wait_ms = due_ms > 0 && due_ms < IDLE_WAIT_MS ? due_ms : IDLE_WAIT_MS;
     return 0;
+}
+
+bool worker_is_done(const struct worker *worker)
+{
+    bool only_moved;
+    return !worker->in_flight && !has_pending(worker, &only_moved);
 }
 
 /* The log's thread may still call commit_decided: the transaction must not go away before it did.
@@ -463,15 +433,27 @@ static void await_decision(struct worker *worker)
     worker->in_flight = false;
 }
 
+void worker_close(struct worker *worker)
+{
+    const struct port_ops *ops = worker->run->port->ops;
+    await_decision(worker);
+    unwatch_inputs(worker);
+    ops->txn_close(worker->txn);
+    ops->reader_close(worker->progress_reader);
+    ops->out_close(worker->progress_out);
+}
+
 static int run_tasks(struct worker *worker)
 {
     struct run *run = worker->run;
-    bool only_moved;
     while (!atomic_load(&run->failed)) {
+        int64_t wait_ms;
         bool ending = atomic_load(&run->stopping);
-        if (ending && !worker->in_flight && !has_pending(worker, &only_moved))
+        if (ending && worker_is_done(worker))
             return 0;
-        TRY(worker_turn(worker, ending));
+        TRY(worker_turn(worker, ending, &wait_ms));
+        if (wait_ms > 0)
+            waker_wait(&worker->waker, wait_ms);
     }
     return 0;
 }
@@ -482,7 +464,6 @@ void *worker_main(void *context)
     int rc = worker_open(worker);
     if (rc == 0)
         rc = run_tasks(worker);
-    await_decision(worker);
     if (rc < 0) {
         if (worker->diag.code != rc)
             diag_set(&worker->diag, rc, "app %s: %s", worker->run->app->name, error_text(rc));

@@ -1,0 +1,61 @@
+/* waker.c: how one thread wakes another that waits with a limit (see waker.h).
+ *
+ * A flag under a mutex, and a condition on the monotonic clock, so that setting the wall clock neither
+ * prolongs nor cuts a wait. The flag stays set until somebody waits: a wake that comes between two
+ * waits is not lost. */
+#include "runtime/waker.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "runtime/base/clock.h"
+
+void waker_init(struct waker *waker)
+{
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&waker->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&waker->cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+    waker->is_set = false;
+}
+
+void waker_deinit(struct waker *waker)
+{
+    /* Whoever is about to leave waker_answer leaves it first. */
+    pthread_mutex_lock(&waker->mutex);
+    pthread_mutex_unlock(&waker->mutex);
+    pthread_cond_destroy(&waker->cond);
+    pthread_mutex_destroy(&waker->mutex);
+}
+
+void waker_wake(void *context)
+{
+    struct waker *waker = context;
+    pthread_mutex_lock(&waker->mutex);
+    waker->is_set = true;
+    pthread_cond_signal(&waker->cond);
+    pthread_mutex_unlock(&waker->mutex);
+}
+
+void waker_answer(struct waker *waker, atomic_int *answer, int value)
+{
+    pthread_mutex_lock(&waker->mutex);
+    atomic_store(answer, value);
+    waker->is_set = true;
+    pthread_cond_signal(&waker->cond);
+    pthread_mutex_unlock(&waker->mutex);
+}
+
+void waker_wait(struct waker *waker, int64_t timeout_ms)
+{
+    int64_t until_ns = clock_mono_ns() + timeout_ms * 1000000;
+    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    pthread_mutex_lock(&waker->mutex);
+    while (!waker->is_set)
+        if (pthread_cond_timedwait(&waker->cond, &waker->mutex, &until) == ETIMEDOUT)
+            break;
+    waker->is_set = false;
+    pthread_mutex_unlock(&waker->mutex);
+}

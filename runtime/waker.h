@@ -1,0 +1,24 @@
+/* waker.h: one thread waits, with a limit, until others wake it. All but init and deinit may be called from any thread. */
+#ifndef WEIR_RUNTIME_WAKER_H
+#define WEIR_RUNTIME_WAKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct waker {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;              /* on the monotonic clock */
+    bool is_set;
+};
+void waker_init(struct waker *waker);
+void waker_deinit(struct waker *waker);
+void waker_wake(void *waker);
+/* The same, after storing an answer. The answer is stored inside the waker's lock and this touches nothing after that lock, so whoever
+ * sees the answer may call waker_deinit. */
+void waker_answer(struct waker *waker, atomic_int *answer, int value);
+/* Returns at once when it was woken since the last wait, else after timeout_ms at the latest. */
+void waker_wait(struct waker *waker, int64_t timeout_ms);
+
+#endif
