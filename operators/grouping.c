@@ -30,6 +30,11 @@ static const struct group_params *params_of(const struct group_op *group)
     return group->op.params;
 }
 
+static bool is_windowed(const struct group_params *params)
+{
+    return params->window.kind != WINDOW_ABSENT;
+}
+
 int group_open(struct op *op, struct op_env *env, struct diag *diag)
 {
     struct group_op *group = (struct group_op *)op;
@@ -124,39 +129,6 @@ static int mark_entries(struct group_op *group, struct agg_entry **entries, uint
 }
 
 /* ---- rows in ---- */
-
-/* Window starts of the selected rows; rows whose window has closed at their place go to call->late,
- * rows whose window cannot be expressed are rejected. The selection of batch shrinks accordingly.
- */
-static int assign_windows(const struct group_params *params, struct op_call *call,
-                          struct batch *batch, int64_t *starts)
-{
-    uint16_t *kept = arena_alloc(call->arena, (batch->selected_count + 1) * sizeof *kept);
-    if (kept == NULL)
-        return ERR_NOMEM;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < batch->selected_count; i++) {
-        uint32_t row = batch_row(batch, i);
-        int64_t start;
-        if (!window_start_of(batch->event_time_ms[row], params->window_ms, &start)) {
-            TRY(reject_add(call->rejects, row, "event_time_range",
-                           "event time %lld has no window of %lld ms",
-                           (long long)batch->event_time_ms[row], (long long)params->window_ms));
-            continue;
-        }
-        int64_t end = start + params->window_ms;
-        if (batch->watermark_ms != NULL && end <= batch->watermark_ms[row]) {
-            call->late[call->late_count++] =
-                (struct late_row){row, start, end, batch->watermark_ms[row] - end};
-            continue;
-        }
-        starts[count] = start;
-        kept[count++] = (uint16_t)row;
-    }
-    batch->selection = kept;
-    batch->selected_count = count;
-    return 0;
-}
 
 int32_t group_partition(const struct group_params *params, struct bytes group_key,
                         int32_t partition_count, struct arena *arena, struct buf *scratch)
@@ -268,6 +240,7 @@ static int encode_groups(const struct group_params *params, struct op_call *call
                          struct bytes *keys)
 {
     uint32_t first = call->rejects->count;
+    struct batch before = *batch;
     TRY(group_key_encode_batch(batch, groups, params->groups->count, keys));
     for (uint32_t i = 0; i < batch->selected_count; i++)
         if (__builtin_expect(keys[i].size > GROUP_KEY_MAX_BYTES, 0))
@@ -277,9 +250,11 @@ static int encode_groups(const struct group_params *params, struct op_call *call
     if (call->rejects->count == first)
         return 0;
     TRY(batch_drop_rejected(batch, call->rejects, first, call->arena));
-    for (uint32_t i = 0; starts != NULL && i < batch->selected_count; i++)
-        must(window_start_of(batch->event_time_ms[batch_row(batch, i)], params->window_ms,
-                             &starts[i]));
+    for (uint32_t i = 0, old = 0; starts != NULL && i < batch->selected_count; i++, old++) {
+        while (batch_row(&before, old) != batch_row(batch, i))
+            old++;
+        starts[i] = starts[old];
+    }
     return group_key_encode_batch(batch, groups, params->groups->count, keys);
 }
 
@@ -307,11 +282,11 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
         TRY(reject_misplaced(group, call, &batch, keys));
         TRY(batch_drop_rejected(&batch, call->rejects, first, arena));
     }
-    if (params->window_ms > 0) {
+    if (is_windowed(params)) {
         starts = arena_alloc(arena, (batch.selected_count + 1) * sizeof *starts);
         if (starts == NULL)
             return ERR_NOMEM;
-        TRY(assign_windows(params, call, &batch, starts));
+        TRY(group_assign_windows(params, call, &batch, starts));
     }
     TRY(encode_groups(params, call, &batch, groups, starts, keys));
     if (batch.selected_count == 0)
@@ -336,14 +311,14 @@ int group_merge_partials(struct group_op *group, struct op_call *call, const str
         return ERR_NOMEM;
     must(in->column_count == 3 && in->selection == NULL);
     const int64_t *starts = in->columns[1].i64;
-    if (params->window_ms > 0)
+    if (is_windowed(params))
         for (uint32_t i = 0; i < n; i++)
             if (starts[i] < group->closed_before_ms)
                 return diag_set(call->diag, ERR_STATE,
                                 "a partial for the window that starts at %lld arrived after the "
                                 "window was closed",
                                 (long long)starts[i]);
-    TRY(agg_table_probe(group->table, n, params->window_ms > 0 ? starts : NULL, in->columns[0].text,
+    TRY(agg_table_probe(group->table, n, is_windowed(params) ? starts : NULL, in->columns[0].text,
                         entries));
     TRY(load_new_entries(group, entries, n, call->diag));
     TRY(mark_entries(group, entries, n, rows));
@@ -400,7 +375,7 @@ static int fill_inputs(const struct group_params *params, struct op_call *call,
                        const struct group_item *items, uint32_t n, struct column *columns,
                        uint32_t column_count)
 {
-    uint32_t groups = params->groups->count, windows = params->window_ms > 0 ? 2 : 0;
+    uint32_t groups = params->groups->count, windows = is_windowed(params) ? 2 : 0;
     for (uint32_t c = 0; c < column_count; c++) {
         enum col_type type = c < groups ? params->group_types[c]
                              : c < groups + windows
@@ -414,7 +389,7 @@ static int fill_inputs(const struct group_params *params, struct op_call *call,
             return diag_set(call->diag, rc, "a stored group key does not decode");
         if (windows) {
             columns[groups].i64[i] = items[i].window_start_ms;
-            columns[groups + 1].i64[i] = items[i].window_start_ms + params->window_ms;
+            columns[groups + 1].i64[i] = window_end(&params->window, items[i].window_start_ms);
         }
         rc = agg_result(params->plan, items[i].row, columns + groups + windows, i);
         if (rc == ERR_RANGE)
@@ -429,7 +404,7 @@ static int fill_inputs(const struct group_params *params, struct op_call *call,
 int group_build_results(const struct group_params *params, struct op_call *call,
                         const struct group_item *items, uint32_t n, struct batch *out)
 {
-    uint32_t fixed = params->groups->count + (params->window_ms > 0 ? 2 : 0);
+    uint32_t fixed = params->groups->count + (is_windowed(params) ? 2 : 0);
     uint32_t inputs = fixed + params->aggregates->call_count;
     uint32_t first = call->rejects->count;
     struct column *columns = arena_alloc(call->arena, (inputs + 1) * sizeof *columns);
@@ -592,7 +567,8 @@ static int collect_window(struct group_op *group, int64_t start_ms, struct diag 
 /* 1: closing[] holds a window to close; 0: no window ends at or before the watermark. */
 static int open_next_window(struct group_op *group, int64_t watermark_ms, struct diag *diag)
 {
-    int64_t size = params_of(group)->window_ms, start;
+    const struct window_spec *spec = &params_of(group)->window;
+    int64_t start;
     struct next_window stored;
     TRY(next_stored_window(group, &stored, diag));
     bool found = agg_table_first_window(group->table, &start);
@@ -600,9 +576,10 @@ static int open_next_window(struct group_op *group, int64_t watermark_ms, struct
         start = stored.start_ms;
         found = true;
     }
-    if (!found || start + size > watermark_ms) {
-        if (watermark_ms - size + 1 > group->closed_before_ms)
-            group->closed_before_ms = watermark_ms - size + 1;
+    if (!found || window_closes_at(spec, start) > watermark_ms) {
+        int64_t closed_before_ms = window_closed_before(spec, watermark_ms);
+        if (closed_before_ms > group->closed_before_ms)
+            group->closed_before_ms = closed_before_ms;
         return 0;
     }
     TRY(collect_window(group, start, diag));
@@ -626,7 +603,7 @@ int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, str
     struct group_op *group = (struct group_op *)op;
     const struct group_params *params = op->params;
     memset(out, 0, sizeof *out);
-    if (params->window_ms == 0 || watermark_ms < INT64_MIN + params->window_ms)
+    if (!is_windowed(params) || watermark_ms == INT64_MIN)
         return OP_DONE;
     crash_point("close_before");
     remove_closed(group);

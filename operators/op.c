@@ -55,6 +55,22 @@ void op_destroy(struct op *op)
     free(op);
 }
 
+int late_add(struct op_call *call, const struct late_row *late)
+{
+    if (call->late_count == call->late_capacity) {
+        uint32_t capacity = call->late_capacity > 0 ? call->late_capacity * 2 : 64;
+        struct late_row *grown = arena_alloc(call->arena, capacity * sizeof *grown);
+        if (grown == NULL)
+            return ERR_NOMEM;
+        if (call->late_count > 0)
+            memcpy(grown, call->late, call->late_count * sizeof *grown);
+        call->late = grown;
+        call->late_capacity = capacity;
+    }
+    call->late[call->late_count++] = *late;
+    return 0;
+}
+
 /* Rejected rows carry physical indices in the order in which they were found, which is not sorted
  * when several expressions were evaluated: a byte map over the rows finds them in one pass. */
 int batch_drop_rejected(struct batch *batch, const struct reject_list *rejects, uint32_t first,

@@ -23,15 +23,18 @@
 #include "operators/column.h"
 #include "operators/expr.h"
 #include "operators/json_encode.h"
+#include "operators/window.h"
 #include "runtime/base/hash.h"
 #include "runtime/base/io.h"
 #include "runtime/state/state.h"
 
 enum { OP_DONE = 0, OP_MORE = 1, OP_AGAIN = 2 };
 
+/* A window that had closed when a row came that it would hold. */
 struct late_row {
     uint32_t row;
     int64_t window_start_ms, window_end_ms, lateness_ms;
+    bool counts;                      /* the row counts as late: no window took it. Set once for such a row */
 };
 
 /* What an operator may use; one a task, made by the runtime, valid as long as the instance. */
@@ -51,11 +54,14 @@ struct op_env {
 struct op_call {
     struct arena *arena;              /* batch lifetime */
     struct reject_list *rejects;
-    struct late_row *late;            /* room for BATCH_ROWS */
-    uint32_t late_count;
+    struct late_row *late;            /* arena memory, grown by late_add; in the order of the rows */
+    uint32_t late_count, late_capacity;
     uint64_t applied_rows;            /* added to by operators that end a chain */
     struct diag *diag;
 };
+
+/* ERR_NOMEM. */
+int late_add(struct op_call *call, const struct late_row *late);
 
 struct op;
 struct op_type {
@@ -96,7 +102,7 @@ struct group_params {
     struct expr_list *groups;         /* group columns over the input */
     struct agg_list *aggregates;
     struct agg_plan *plan;
-    int64_t window_ms;                /* 0: none */
+    struct window_spec window;        /* kind WINDOW_ABSENT: groups without windows */
     bool emit_final;
     const char *const *group_names;   /* of the group columns */
     enum col_type *group_types;
@@ -105,7 +111,7 @@ struct group_params {
 /* Columns of a result batch: group columns, window_start and window_end when windowed, then the aggregates' outputs. */
 static inline uint32_t group_result_columns(const struct group_params *p)
 {
-    return p->groups->count + (p->window_ms > 0 ? 2 : 0) + p->aggregates->output_count;
+    return p->groups->count + (p->window.kind != WINDOW_ABSENT ? 2 : 0) + p->aggregates->output_count;
 }
 struct group_item {
     int64_t window_start_ms;
@@ -136,18 +142,5 @@ int group_store_key_split(struct bytes key, bool windowed, int64_t *window_start
 
 /* Writes the selected rows of batch that are not in rejects[first…] into a new selection of out (out may equal batch). ERR_NOMEM. */
 int batch_drop_rejected(struct batch *batch, const struct reject_list *rejects, uint32_t first, struct arena *arena);
-
-/* start = ts − floor_mod(ts, size); false when it would leave the range of int64. */
-static inline bool window_start_of(int64_t ts_ms, int64_t size_ms, int64_t *start_ms)
-{
-    int64_t rest = ts_ms % size_ms;
-    if (rest < 0)
-        rest += size_ms;
-    int64_t start;
-    if (__builtin_sub_overflow(ts_ms, rest, &start) || start > INT64_MAX - size_ms)
-        return false;
-    *start_ms = start;
-    return true;
-}
 
 #endif

@@ -15,9 +15,6 @@ int chain_open(struct chain *chain, const struct stage *stage, struct op_env *en
                struct diag *diag)
 {
     arena_init(&chain->arena, 0);
-    chain->call.late = malloc(BATCH_ROWS * sizeof *chain->call.late);
-    if (chain->call.late == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory for a task");
     for (; chain->count < stage->op_count; chain->count++) {
         const struct op_spec *spec = &stage->ops[chain->count];
         TRY(op_create(spec->type, spec->params, env, &chain->ops[chain->count], diag));
@@ -29,8 +26,6 @@ void chain_close(struct chain *chain)
 {
     while (chain->count > 0)
         op_destroy(chain->ops[--chain->count]);
-    free(chain->call.late);
-    chain->call.late = NULL;
     arena_deinit(&chain->arena);
 }
 
@@ -40,7 +35,8 @@ int chain_begin(struct chain *chain, struct diag *diag)
     chain->rejects = (struct reject_list){.arena = &chain->arena};
     chain->call.arena = &chain->arena;
     chain->call.rejects = &chain->rejects;
-    chain->call.late_count = 0;
+    chain->call.late = NULL;
+    chain->call.late_count = chain->call.late_capacity = 0;
     chain->call.diag = diag;
     return 0;
 }

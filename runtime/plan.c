@@ -169,7 +169,8 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
         return no_memory(c->diag);
     c->view->group = group;
     c->view->is_windowed = window != NULL;
-    group->window_ms = window != NULL ? window->number_ms : 0;
+    if (window != NULL)
+        group->window = window_tumbling(window->number_ms);
     group->emit_final = aggregate->emit == WEIR_EMIT_FINAL;
     TRY(in_context(c->diag, expr_parse_list(by->text, &c->scope, &group->groups, c->diag), c->view,
                    "weir_group_by"));

@@ -106,13 +106,13 @@ void run_task_drained(struct run *run, struct task *task)
     uint32_t s = (uint32_t)(task->stage - run->plan->stages);
     struct stage_state *state = &run->stages[s];
     const struct view *view = task->stage->view;
-    int64_t start;
+    int64_t closed_ms;
     int rc = 0;
     pthread_mutex_lock(&run->mutex);
     if (task->stage->input == INPUT_ROWS && view->is_windowed && task->max_event_ms != TIME_NONE &&
-        window_start_of(task->max_event_ms, view->group->window_ms, &start) &&
-        start + view->group->window_ms > state->max_window_end_ms)
-        state->max_window_end_ms = start + view->group->window_ms;
+        window_all_closed_at(&view->group->window, task->max_event_ms, &closed_ms) &&
+        closed_ms > state->max_window_end_ms)
+        state->max_window_end_ms = closed_ms;
     if (--state->left == 0) {
         if (run->app->options.close_windows && state->max_window_end_ms != TIME_NONE) {
             state->phase = STAGE_RAISING;

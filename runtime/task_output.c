@@ -219,7 +219,7 @@ int task_late_row(struct task *task, const struct source_row *row, const struct 
     added += add_number(&task->headers, "weir.lateness_ms", late->lateness_ms);
     if (!buf_ok(&task->headers))
         return no_memory(task);
-    task->counts.late++;
+    task->counts.late += late->counts;
     return add(task, task->late, row->timestamp_ms, row->key, row->value, view_of(&task->headers),
                row->header_count + added);
 }

@@ -28,7 +28,6 @@ struct harness {
     struct op *op;
     struct arena arena;
     struct reject_list rejects;
-    struct late_row late[BATCH_ROWS];
     struct op_call call;
     struct pairs changelog;
     size_t followed; /* of it: applied to the store */
@@ -48,8 +47,7 @@ static void begin_call(struct harness *h)
 {
     arena_reset(&h->arena);
     h->rejects = (struct reject_list){.arena = &h->arena};
-    h->call = (struct op_call){
-        .arena = &h->arena, .rejects = &h->rejects, .late = h->late, .diag = &h->diag};
+    h->call = (struct op_call){.arena = &h->arena, .rejects = &h->rejects, .diag = &h->diag};
 }
 
 static void compile_params(struct harness *h, const char *groups, int64_t window_ms,
@@ -72,7 +70,8 @@ static void compile_params(struct harness *h, const char *groups, int64_t window
     assert_int_equal(
         agg_plan_create(p->aggregates->calls, p->aggregates->call_count, &p->plan, NULL), 0);
     p->key_names = json_names_create(p->group_names, p->groups->count);
-    p->window_ms = window_ms;
+    if (window_ms > 0)
+        p->window = window_tumbling(window_ms);
     p->emit_final = emit_final;
 }
 
@@ -168,7 +167,8 @@ static void push_one(struct harness *h, const char *key, int64_t x, int64_t ts)
 
 static void print_results(struct harness *h, const struct batch *out)
 {
-    uint32_t groups = h->params.groups->count, windows = h->params.window_ms > 0 ? 2 : 0;
+    uint32_t groups = h->params.groups->count,
+             windows = h->params.window.kind != WINDOW_ABSENT ? 2 : 0;
     h->out_rows += out->selected_count;
     for (uint32_t i = 0; i < out->selected_count; i++) {
         uint32_t row = batch_row(out, i);
@@ -239,7 +239,8 @@ static void restart(struct harness *h)
     struct state_statistics statistics;
     follow(h);
     h->env.closed_before_ms = op_group_closed_before(h->op);
-    h->env.store_max_window_ms = h->params.window_ms > 0 ? op_group_max_window(h->op) : INT64_MAX;
+    h->env.store_max_window_ms =
+        h->params.window.kind != WINDOW_ABSENT ? op_group_max_window(h->op) : INT64_MAX;
     assert_int_equal(state_stat(h->env.state, &statistics, NULL), 0);
     h->env.store_may_have = statistics.entries > 0;
     op_destroy(h->op);
@@ -507,10 +508,10 @@ static void test_late_rows(void **state)
     push(h, rows, 6);
     assert_int_equal(h->call.applied_rows, 2);
     assert_int_equal(h->call.late_count, 2);
-    assert_true(h->late[0].row == 1 && h->late[0].window_start_ms == 0 &&
-                h->late[0].window_end_ms == 1000 && h->late[0].lateness_ms == 0);
-    assert_true(h->late[1].row == 3 && h->late[1].window_start_ms == -1000 &&
-                h->late[1].window_end_ms == 0 && h->late[1].lateness_ms == 2500);
+    assert_true(h->call.late[0].row == 1 && h->call.late[0].window_start_ms == 0 &&
+                h->call.late[0].window_end_ms == 1000 && h->call.late[0].lateness_ms == 0);
+    assert_true(h->call.late[1].row == 3 && h->call.late[1].window_start_ms == -1000 &&
+                h->call.late[1].window_end_ms == 0 && h->call.late[1].lateness_ms == 2500);
     assert_int_equal(h->rejects.count, 2);
     assert_string_equal(h->rejects.items[0].error_class, "event_time_range");
     assert_true(h->rejects.items[0].row == 4 && h->rejects.items[1].row == 5);

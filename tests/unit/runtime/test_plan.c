@@ -126,7 +126,7 @@ static void test_columns(void **state)
     assert_columns(&plan->views[1], "region:json at:timestamptz window_start:timestamptz "
                                     "window_end:timestamptz n:bigint total:numeric "
                                     "mean:double precision first:text last:json quantity:numeric");
-    assert_true(plan->views[1].is_windowed && plan->views[1].group->window_ms == 1000 &&
+    assert_true(plan->views[1].is_windowed && plan->views[1].group->window.size_ms == 1000 &&
                 !plan->views[1].group->emit_final);
     close_plan(app, plan);
 }
