@@ -4,11 +4,13 @@
  * opened here. The first mistake is kept in the app (code and sentence) and every later call on the
  * chain returns NULL, so that a program checks once, at weir_app_check or weir_app_run. */
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "operators/column.h"
+#include "operators/value.h"
 #include "runtime/app.h"
 #include "runtime/port.h"
 
@@ -35,6 +37,20 @@ SAME(WEIR_EREADONLY, ERR_READ_ONLY);
 SAME(WEIR_ESEQUENCE, ERR_SEQUENCE);
 SAME(WEIR_EREBALANCE, ERR_REBALANCE);
 SAME(WEIR_EMEMBER, ERR_MEMBER);
+/* And so are the values that users' functions get and give. */
+SAME(WEIR_NULL, VALUE_NULL);
+SAME(WEIR_BOOLEAN, VALUE_BOOLEAN);
+SAME(WEIR_BIGINT, VALUE_BIGINT);
+SAME(WEIR_DOUBLE, VALUE_DOUBLE);
+SAME(WEIR_NUMERIC, VALUE_NUMERIC);
+SAME(WEIR_TEXT, VALUE_TEXT);
+SAME(WEIR_TIMESTAMP, VALUE_TIMESTAMP);
+SAME(WEIR_INTERVAL, VALUE_INTERVAL);
+SAME(WEIR_JSON_VALUE, VALUE_JSON);
+SAME(sizeof(weir_value), sizeof(struct value));
+SAME(offsetof(weir_value, i64), offsetof(struct value, i64));
+SAME(offsetof(weir_value, text.data), offsetof(struct value, text.data));
+SAME(offsetof(weir_value, text.size), offsetof(struct value, text.size));
 
 #define TEXT_OF(x)  TEXT_OF_(x)
 #define TEXT_OF_(x) #x

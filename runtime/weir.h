@@ -78,6 +78,33 @@ WEIR_API const char *weir_strerror(int code);
 #define WEIR_HOURS(n) ((int64_t)(n) * 3600000)
 #define WEIR_DAYS(n) ((int64_t)(n) * 86400000)
 
+/* One value, as C functions of a job get and give it. numeric and JSON are exact text. Text is UTF-8, is not terminated by a zero byte, and belongs to who gives it:
+ * what a function gets is valid during that call; what it gives is copied when it returns. A JSON field that no expression has cast has the type that its row holds:
+ * an integer is bigint, any other number numeric, an object or array is WEIR_JSON_VALUE. */
+typedef enum {
+    WEIR_NULL = 0,
+    WEIR_BOOLEAN,
+    WEIR_BIGINT,
+    WEIR_DOUBLE,
+    WEIR_NUMERIC,                 /* text: decimal digits */
+    WEIR_TEXT,
+    WEIR_TIMESTAMP,               /* i64: epoch milliseconds */
+    WEIR_INTERVAL,                /* i64: milliseconds */
+    WEIR_JSON_VALUE               /* text: JSON */
+} weir_type;
+typedef struct weir_value {
+    weir_type type;
+    union {
+        bool boolean;
+        int64_t i64;
+        double f64;
+        struct {
+            const char *data;
+            size_t size;
+        } text;
+    };
+} weir_value;
+
 typedef struct weir_app weir_app;
 typedef struct weir_stream weir_stream;
 typedef struct weir_log weir_log;
