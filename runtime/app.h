@@ -9,7 +9,7 @@
 
 enum node_kind { NODE_SOURCE, NODE_FILTER, NODE_CHECK, NODE_MAP, NODE_GROUP, NODE_WINDOW, NODE_AGGREGATE };
 
-/* One step of a chain. Nodes are immutable once built but for lateness (source) and emit (aggregate). */
+/* One step of a chain. Nodes are immutable once built but for lateness, skew (source) and emit (aggregate). */
 struct weir_stream {
     struct weir_app *app;
     struct weir_stream *parent;       /* NULL for a source */
@@ -18,6 +18,7 @@ struct weir_stream {
     char *text;                       /* topic, condition or select list */
     char *extra;                      /* event time field (or NULL), error class */
     int64_t number_ms;                /* lateness or window size */
+    int64_t skew_ms;                  /* source: how far a row's event time may be ahead of its record's timestamp */
     weir_emit_mode emit;
 };
 

@@ -10,8 +10,6 @@
 #include "runtime/progress.h"
 #include "runtime/store.h"
 
-#define MAX_FUTURE_SKEW_MS INT64_C(3600000)    /* event time ahead of the record's own timestamp */
-
 /* Watermarks of one upstream task that wait for this task to reach the end offset they belong to. */
 struct marks {
     struct mark {
@@ -90,6 +88,11 @@ void task_pace(struct task *task, int64_t took_ns);
 bool task_at_end(const struct task *task);
 /* ERR_RANGE, with a text that says which records were removed before the task read them, and what to do. */
 int task_lost_records(const struct task *task, struct diag *diag);
+
+/* task_time.c. Fills event times and watermarks of all rows of a batch, in offset order. Rows that are gone (by row) and rows without a usable time, which
+ * are rejected, do not move the watermark. */
+int task_assign_times(struct task *task, const struct column *columns, const uint8_t *gone, uint32_t count, int64_t *times,
+                      int64_t *watermarks);
 /* Remembers an upstream task's watermark, to be applied when the position reaches end. */
 int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms, struct diag *diag);
 void task_apply_marks(struct task *task);

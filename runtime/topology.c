@@ -252,27 +252,42 @@ weir_stream *weir_source(weir_app *app, const char *topic, weir_format format,
              "'%s' cannot name a topic: 1 to 249 characters of [A-Za-z0-9._-], not . or ..",
              topic ? topic : "");
     struct weir_stream *node = add_node(app, NULL, NODE_SOURCE, topic, event_time);
-    if (node != NULL)
+    if (node != NULL) {
         node->number_ms = WEIR_SECONDS(30);
+        node->skew_ms = WEIR_HOURS(1);
+    }
     return node;
+}
+
+/* A span of time of a source, 0 to 100 years. */
+static weir_stream *set_span(weir_stream *source, const char *function, const char *what,
+                             int64_t span_ms, int64_t *place)
+{
+    if (source->kind != NODE_SOURCE) {
+        fail(source->app, ERR_STATE, "%s belongs on a source", function);
+        return NULL;
+    }
+    if (span_ms < 0 || span_ms > WEIR_DAYS(36500)) {
+        fail(source->app, ERR_INVALID, "%s of source %s: %lld ms is not between 0 and 100 years",
+             what, source->text, (long long)span_ms);
+        return NULL;
+    }
+    *place = span_ms;
+    return source;
 }
 
 weir_stream *weir_lateness(weir_stream *source, int64_t lateness_ms)
 {
-    if (source == NULL)
-        return NULL;
-    if (source->kind != NODE_SOURCE) {
-        fail(source->app, ERR_STATE, "weir_lateness belongs on a source");
-        return NULL;
-    }
-    if (lateness_ms < 0 || lateness_ms > WEIR_DAYS(36500)) {
-        fail(source->app, ERR_INVALID,
-             "lateness of source %s: %lld ms is not between 0 and 100 years", source->text,
-             (long long)lateness_ms);
-        return NULL;
-    }
-    source->number_ms = lateness_ms;
-    return source;
+    return source == NULL
+               ? NULL
+               : set_span(source, "weir_lateness", "lateness", lateness_ms, &source->number_ms);
+}
+
+weir_stream *weir_max_future_skew(weir_stream *source, int64_t skew_ms)
+{
+    return source == NULL
+               ? NULL
+               : set_span(source, "weir_max_future_skew", "future skew", skew_ms, &source->skew_ms);
 }
 
 weir_stream *weir_filter(weir_stream *stream, const char *condition)

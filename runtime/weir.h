@@ -152,6 +152,10 @@ WEIR_API const char *weir_app_error(const weir_app *app);
 WEIR_API weir_stream *weir_source(weir_app *app, const char *topic, weir_format format, const char *event_time);
 /* How far behind the highest event time of its source partition a row may be before its window counts as closed [30 s]. On a source. Returns stream. */
 WEIR_API weir_stream *weir_lateness(weir_stream *source, int64_t lateness_ms);
+/* How far ahead of its record's own timestamp a row's event time may be [1 h]; a row further ahead is a dead letter (event_time_future) and moves no time, so that
+ * one wrong clock cannot close everybody's windows. 0 allows nothing ahead. The wall clock plays no part: a replay rejects the same rows. On a source. Returns
+ * stream. */
+WEIR_API weir_stream *weir_max_future_skew(weir_stream *source, int64_t skew_ms);
 
 /* Keeps the rows for which a SQL condition is true. */
 WEIR_API weir_stream *weir_filter(weir_stream *stream, const char *condition);

@@ -5,6 +5,7 @@
  *     pipeline
  *       source events by ts            (by FIELD: event time; else the record's timestamp)
  *       lateness 5s
+ *       skew 1m                        (weir_max_future_skew)
  *       filter amount > 0
  *       check positive: amount > 0     (class: condition)
  *       map a, b + 1 AS c
@@ -167,6 +168,7 @@ static void parse_step(struct test_case *test, char *line)
         const char *word;
         enum job_step_kind kind;
     } words[] = {{"source", JOB_SOURCE},   {"lateness", JOB_LATENESS},
+                 {"skew", JOB_SKEW},
                  {"filter", JOB_FILTER},   {"check", JOB_CHECK},
                  {"map", JOB_MAP},         {"group", JOB_GROUP},
                  {"window", JOB_WINDOW},   {"aggregate", JOB_AGGREGATE},
@@ -181,7 +183,7 @@ static void parse_step(struct test_case *test, char *line)
     if (kind == JOB_SOURCE && (second = strstr(rest, " by ")) != NULL) {
         *second = '\0';
         second += 4;
-    } else if (kind == JOB_LATENESS || kind == JOB_WINDOW) {
+    } else if (kind == JOB_LATENESS || kind == JOB_SKEW || kind == JOB_WINDOW) {
         must_parse(test, parse_duration(rest, &number), line);
     } else if (kind == JOB_CHECK) {
         char *condition = strstr(rest, ": ");

@@ -7,6 +7,7 @@
 enum job_step_kind {
     JOB_SOURCE,     /* text: topic, second: event time field or NULL */
     JOB_LATENESS,   /* number: ms */
+    JOB_SKEW,       /* number: ms; weir_max_future_skew */
     JOB_FILTER,     /* text */
     JOB_CHECK,      /* text: condition, second: class */
     JOB_MAP,        /* text */

@@ -80,6 +80,29 @@ static void test_the_first_error_stays(void **state)
     expect(app, WEIR_EINVALID, "lateness");
 }
 
+/* The spans of a source: 0 and 100 years are the ends, and they belong on a source. */
+static void test_spans_of_a_source(void **state)
+{
+    (void)state;
+    static weir_stream *(*const setters[])(weir_stream *, int64_t) = {weir_lateness, weir_max_future_skew};
+    static const char *const names[] = {"lateness", "future skew"};
+    static const int64_t bad[] = {-1, INT64_MIN, WEIR_DAYS(36500) + 1, INT64_MAX};
+    for (size_t i = 0; i < sizeof setters / sizeof setters[0]; i++) {
+        assert_null(setters[i](NULL, 1));
+        weir_app *app = weir_app_open("a", NULL);
+        weir_stream *from = source(app);
+        assert_ptr_equal(setters[i](from, 0), from);
+        assert_ptr_equal(setters[i](from, WEIR_DAYS(36500)), from);
+        assert_null(setters[i](weir_filter(from, "true"), 1));
+        expect(app, WEIR_ESTATE, "belongs on a source");
+        for (size_t b = 0; b < sizeof bad / sizeof bad[0]; b++) {
+            app = weir_app_open("a", NULL);
+            assert_null(setters[i](source(app), bad[b]));
+            expect(app, WEIR_EINVALID, names[i]);
+        }
+    }
+}
+
 static void test_expressions(void **state)
 {
     (void)state;
@@ -236,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_order_of_calls),
         cmocka_unit_test(test_the_first_error_stays),
+        cmocka_unit_test(test_spans_of_a_source),
         cmocka_unit_test(test_expressions),
         cmocka_unit_test(test_streams_that_read_each_other),
         cmocka_unit_test(test_names_that_the_app_uses_itself),
