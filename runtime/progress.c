@@ -9,6 +9,17 @@
 
 #include "runtime/progress.h"
 
+const char *const count_names[COUNT_FIELDS] = {"in",   "made",      "applied", "filtered",
+                                               "late", "duplicate", "dead",    "out"};
+_Static_assert(sizeof(struct counts) == COUNT_FIELDS * sizeof(int64_t), "count_names lists all");
+
+void counts_add(struct counts *sum, const struct counts *counts, int sign)
+{
+    struct counts addend = *counts;
+    for (int i = 0; i < COUNT_FIELDS; i++)
+        *counts_field(sum, i) += sign * *counts_field(&addend, i);
+}
+
 void progress_key(const struct progress *progress, struct buf *key)
 {
     buf_printf(key, "%s/%d", progress->stage, (int)progress->partition);
@@ -42,12 +53,11 @@ void progress_encode(const struct progress *p, struct buf *value)
     put_time(value, "max_window", p->max_window_ms);
     put_id(value, "changelog", p->changelog_id);
     buf_printf(value, ",\"changelog_end\":%lld", (long long)p->changelog_end);
-    buf_printf(value,
-               ",\"rows\":{\"in\":%lld,\"applied\":%lld,\"filtered\":%lld,\"late\":%lld,\"dead\":%"
-               "lld,\"out\":%lld}",
-               (long long)p->counts.rows_in, (long long)p->counts.applied,
-               (long long)p->counts.filtered, (long long)p->counts.late, (long long)p->counts.dead,
-               (long long)p->counts.out);
+    struct counts counts = p->counts;
+    for (int i = 0; i < COUNT_FIELDS; i++)
+        buf_printf(value, "%s\"%s\":%lld", i == 0 ? ",\"rows\":{" : ",", count_names[i],
+                   (long long)*counts_field(&counts, i));
+    buf_u8(value, '}');
     buf_printf(value, ",\"output_partitions\":%d,\"ends\":[", (int)p->output_partitions);
     for (uint32_t i = 0; i < p->end_count; i++)
         buf_printf(value, "%s%lld", i > 0 ? "," : "", (long long)p->ends[i]);
@@ -124,9 +134,8 @@ static int decode_value(const json_t *object, struct progress *p)
     p->changelog_end = get_number(object, "changelog_end");
     p->output_partitions = (int32_t)get_number(object, "output_partitions");
     const json_t *rows = json_object_get(object, "rows");
-    p->counts = (struct counts){get_number(rows, "in"),       get_number(rows, "applied"),
-                                get_number(rows, "filtered"), get_number(rows, "late"),
-                                get_number(rows, "dead"),     get_number(rows, "out")};
+    for (int i = 0; i < COUNT_FIELDS; i++)
+        *counts_field(&p->counts, i) = get_number(rows, count_names[i]);
     return decode_ends(json_object_get(object, "ends"), p);
 }
 

@@ -4,15 +4,31 @@
 #ifndef WEIR_RUNTIME_PROGRESS_H
 #define WEIR_RUNTIME_PROGRESS_H
 
+#include <stdbool.h>
+
 #include "runtime/base/bytes.h"
 #include "runtime/base/error.h"
 
 #define TIME_NONE INT64_MIN           /* no event time seen yet */
 
-/* What became of the rows that a task has read, since its stage was first started. rows_in = applied + filtered + late + dead. */
+/* What became of the rows that a task has read, since its stage was first started. The counted unit is the row:
+ * rows_in + rows_made = applied + filtered + late + duplicate + dead (counts_add_up). */
 struct counts {
-    int64_t rows_in, applied, filtered, late, dead, out;
+    int64_t rows_in;                  /* records read */
+    int64_t rows_made;                /* what unnesting added: n - 1 for a row that became n; one that yields none is filtered */
+    int64_t applied, filtered, late, duplicate, dead;
+    int64_t out;                      /* records written to the output topic; not part of the sum */
 };
+/* All members of struct counts, in order, as records and metrics spell them; each is optional in a record (absent: 0). */
+enum { COUNT_FIELDS = 8 };
+extern const char *const count_names[COUNT_FIELDS];
+static inline int64_t *counts_field(struct counts *counts, int field) { return (int64_t *)counts + field; }
+static inline bool counts_add_up(const struct counts *c)
+{
+    return c->rows_in + c->rows_made == c->applied + c->filtered + c->late + c->duplicate + c->dead;
+}
+/* sum += sign * counts, member by member. */
+void counts_add(struct counts *sum, const struct counts *counts, int sign);
 
 struct progress {
     char stage[250];

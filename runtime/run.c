@@ -261,52 +261,45 @@ static int prepare(struct run *run)
 
 /* ---- run ---- */
 
+/* Only tasks that read rows count rows; all count what they write. */
+static void sum_counts(const struct run *run, struct counts *sum)
+{
+    for (uint32_t i = 0; i < run->task_count; i++)
+        counts_add(sum, &run->counts[i], 1);
+}
+
+static int64_t source_lag(struct run *run)
+{
+    int64_t lag = 0;
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        const struct task *task = &run->tasks[i];
+        struct port_range range;
+        if (task->stage->input == INPUT_ROWS && task->stage->upstream < 0 &&
+            run->port->ops->range(run->port, task->stage->input_topic, task->partition, &range,
+                                  NULL) == 0 &&
+            range.stable > run->positions[i])
+            lag += range.stable - run->positions[i];
+    }
+    return lag;
+}
+
 static void sum_progress(struct run *run, struct weir_progress *progress)
 {
     struct counts sum = {0};
-    memset(progress, 0, sizeof *progress);
     pthread_mutex_lock(&run->mutex);
-    for (uint32_t i = 0; i < run->task_count; i++) {
-        const struct task *task = &run->tasks[i];
-        const struct counts *counts = &run->counts[i];
-        struct port_range range;
-        sum.out += counts->out;
-        if (task->stage->input != INPUT_ROWS)
-            continue;
-        sum.rows_in += counts->rows_in;
-        sum.applied += counts->applied;
-        sum.filtered += counts->filtered;
-        sum.late += counts->late;
-        sum.dead += counts->dead;
-        if (task->stage->upstream < 0 && run->port->ops->range(run->port, task->stage->input_topic,
-                                                               task->partition, &range, NULL) == 0)
-            progress->lag +=
-                range.stable > run->positions[i] ? range.stable - run->positions[i] : 0;
-    }
-    progress->commits = run->commits;
+    sum_counts(run, &sum);
+    *progress = (struct weir_progress){.lag = source_lag(run), .commits = run->commits};
     pthread_mutex_unlock(&run->mutex);
-    progress->rows_in = sum.rows_in - run->base.rows_in;
-    progress->rows_applied = sum.applied - run->base.applied;
-    progress->rows_filtered = sum.filtered - run->base.filtered;
-    progress->rows_late = sum.late - run->base.late;
-    progress->rows_dead = sum.dead - run->base.dead;
-    progress->rows_out = sum.out - run->base.out;
+    counts_add(&sum, &run->base, -1);
+    progress->rows_in = sum.rows_in;
+    progress->rows_made = sum.rows_made;
+    progress->rows_applied = sum.applied;
+    progress->rows_filtered = sum.filtered;
+    progress->rows_late = sum.late;
+    progress->rows_duplicate = sum.duplicate;
+    progress->rows_dead = sum.dead;
+    progress->rows_out = sum.out;
     progress->seconds = (double)(clock_mono_ns() - run->started_ns) / 1e9;
-}
-
-static void remember_base(struct run *run)
-{
-    for (uint32_t i = 0; i < run->task_count; i++) {
-        const struct counts *counts = &run->counts[i];
-        run->base.out += counts->out;
-        if (run->tasks[i].stage->input != INPUT_ROWS)
-            continue;
-        run->base.rows_in += counts->rows_in;
-        run->base.applied += counts->applied;
-        run->base.filtered += counts->filtered;
-        run->base.late += counts->late;
-        run->base.dead += counts->dead;
-    }
 }
 
 static void publish_progress(struct run *run)
@@ -386,7 +379,7 @@ static int last_checkpoint(struct run *run)
 
 static int work(struct run *run)
 {
-    remember_base(run);
+    sum_counts(run, &run->base);
     run->started_ns = clock_mono_ns();
     int rc = start_threads(run);
     if (rc < 0)

@@ -83,8 +83,7 @@ static int process_rows(struct task *task, uint32_t count)
     task->counts.applied += (int64_t)chain->call.applied_rows;
     task->counts.filtered += chain->filtered_rows;
     TRY(keep_the_rest(task, count));
-    const struct counts *c = &task->counts;
-    must(c->rows_in == c->applied + c->filtered + c->late + c->dead); /* P5 */
+    must(counts_add_up(&task->counts)); /* P5 */
     return 0;
 }
 

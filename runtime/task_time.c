@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/task.h"
 
 /* Year 0001 to 9999: what prints as ISO 8601 and what any data set holds. */

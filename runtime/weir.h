@@ -134,7 +134,10 @@ typedef struct weir_options {
 
 /* Sums over all stages of the app since it was started (not since its first run). */
 typedef struct weir_progress {
-    int64_t rows_in, rows_applied, rows_filtered, rows_late, rows_dead, rows_out; /* rows_in = applied + filtered + late + dead */
+    int64_t rows_in;              /* records read; rows_in + rows_made = applied + filtered + late + duplicate + dead */
+    int64_t rows_made;            /* added by unnesting: n - 1 for a row that became n */
+    int64_t rows_applied, rows_filtered, rows_late, rows_duplicate, rows_dead;
+    int64_t rows_out;             /* records written to output topics */
     int64_t lag;                  /* records between the committed positions and the ends of the source topics */
     int64_t commits;
     double seconds;

@@ -29,6 +29,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/hash.h"
 #include "runtime/base/io.h"
+#include "tests/support/accounts.h"
 #include "tests/support/job.h"
 #include "tests/support/kill_ledger.h"
 #include "tests/support/pairs.h"
@@ -777,6 +778,7 @@ static bool run_case(uint64_t seed)
         ok = same_topic(log, "out.late", "", false, &model->late_rows) && ok;
         ok = same_topic(log, "random.dlq", "weir.error.class", false, &model->dead_rows) && ok;
         ok = same_accounts(plan, model, &sum) && ok;
+        ok = accounts_close(log, "random", false) && ok;
         log_close(log);
     }
     if (!ok || getenv("WEIR_RANDOM_CASE") != NULL)

@@ -46,6 +46,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
 #include "runtime/state/state.h"
+#include "tests/support/accounts.h"
 #include "tests/support/kill_ledger.h"
 #include "tests/support/scratch_dir.h"
 
@@ -644,6 +645,7 @@ static bool everything_is_right(struct trial *trial, bool closed)
     ok = kept_is(log, "totals.late", NULL, &expected.late) && ok;
     ok = kept_is(log, "finals.late", NULL, &expected.late) && ok;
     ok = kept_is(log, KILL_APP ".dlq", "weir.error.class", &expected.dead) && ok;
+    ok = accounts_close(log, KILL_APP, false) && ok;
     ok = stores_are_right(trial, log, &expected) && ok;
     ok = nothing_vanished(trial, log) && ok;
     ok = counts_only_grow(trial, 1) && counts_only_grow(trial, 3) && ok;

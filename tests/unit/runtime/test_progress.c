@@ -23,7 +23,7 @@ static struct progress example(int64_t *ends)
 {
     struct progress p = {.stage = "hourly-revenue", .partition = 17, .plan_hash = 0xfedcba9876543210ull, .position = INT64_MAX - 1,
                          .watermark_ms = -1, .max_event_ms = INT64_MAX, .closed_before_ms = TIME_NONE, .max_window_ms = 0,
-                         .changelog_end = 9007199254740993, .counts = {7, 1, 2, 1, 3, 5}, .output_partitions = 3, .ends = ends, .end_count = 3};
+                         .changelog_end = 9007199254740993, .counts = {7, 3, 1, 2, 1, 3, 3, 5}, .output_partitions = 3, .ends = ends, .end_count = 3};
     for (int i = 0; i < 16; i++) {
         p.input_id[i] = (uint8_t)(i * 17);
         p.changelog_id[i] = (uint8_t)(255 - i);
@@ -55,6 +55,28 @@ static void test_round_trip(void **state)
     progress_deinit(&to);
     buf_deinit(&key);
     buf_deinit(&value);
+}
+
+/* A record of before rows were made or duplicate has neither member: none were. */
+static void test_counts_that_an_older_record_lacks(void **state)
+{
+    (void)state;
+    struct progress to;
+    static const char value[] = "{\"version\":1,\"reset\":false,\"plan\":\"00000000000000ff\",\"input\":\"00000000000000000000000000000000\","
+                                "\"position\":4,\"watermark\":null,\"max_event_time\":null,\"closed_before\":null,\"max_window\":null,"
+                                "\"changelog\":\"00000000000000000000000000000000\",\"changelog_end\":0,"
+                                "\"rows\":{\"in\":10,\"applied\":4,\"filtered\":3,\"late\":2,\"dead\":1,\"out\":4},\"output_partitions\":1,\"ends\":[]}";
+    assert_int_equal(progress_decode(bytes_text("sums/0"), bytes_text(value), &to, NULL), 0);
+    struct counts expected = {.rows_in = 10, .applied = 4, .filtered = 3, .late = 2, .dead = 1, .out = 4};
+    assert_memory_equal(&to.counts, &expected, sizeof expected);
+    assert_true(counts_add_up(&to.counts));
+    to.counts.filtered--;
+    assert_false(counts_add_up(&to.counts));
+    to.counts.rows_made--;
+    assert_true(counts_add_up(&to.counts));
+    to.counts.duplicate++;
+    assert_false(counts_add_up(&to.counts));
+    progress_deinit(&to);
 }
 
 /* Every cut of a record, and every single changed byte, decodes or is refused; the sanitizers watch. */
@@ -102,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_counts_that_an_older_record_lacks),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_set_keeps_the_latest),
     };

@@ -1,0 +1,171 @@
+/* accounts.c: see the header. Progress records are read as the text that they are, so that the
+ * engine's own decoder cannot hide what it wrote. */
+#include "tests/support/accounts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/topic_rows.h"
+
+struct account {
+    char stage[260];
+    int32_t partition;
+    int64_t position, in, made, applied, filtered, late, duplicate, dead;
+    const struct topic_info *input; /* NULL: gone */
+};
+
+/* The number behind "name": or 0 when the member is missing. */
+static int64_t number(struct bytes value, const char *name)
+{
+    char pattern[64];
+    int size = snprintf(pattern, sizeof pattern, "\"%s\":", name);
+    const uint8_t *at = memmem(value.data, value.size, pattern, (size_t)size);
+    return at == NULL ? 0 : strtoll((const char *)at + size, NULL, 10);
+}
+
+static const struct topic_info *input_topic(struct bytes value, const struct topic_info *topics,
+                                            size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char text[64] = "\"input\":\"";
+        size_t size = strlen(text);
+        for (int b = 0; b < 16; b++)
+            size +=
+                (size_t)snprintf(text + size, sizeof text - size, "%02x", topics[i].id.bytes[b]);
+        if (memmem(value.data, value.size, text, size) != NULL)
+            return &topics[i];
+    }
+    return NULL;
+}
+
+/* "<stage>/<partition>"; records with more slashes are no accounts. */
+static bool read_account(const struct topic_row *row, const struct topic_info *topics,
+                         size_t topic_count, struct account *account)
+{
+    char key[280] = "";
+    must(row->key.size < sizeof key);
+    memcpy(key, row->key.data, row->key.size);
+    char *slash = strchr(key, '/');
+    if (slash == NULL || strchr(slash + 1, '/') != NULL)
+        return false;
+    *slash = '\0';
+    *account = (struct account){.partition = (int32_t)strtol(slash + 1, NULL, 10),
+                                .position = number(row->value, "position"),
+                                .in = number(row->value, "in"),
+                                .made = number(row->value, "made"),
+                                .applied = number(row->value, "applied"),
+                                .filtered = number(row->value, "filtered"),
+                                .late = number(row->value, "late"),
+                                .duplicate = number(row->value, "duplicate"),
+                                .dead = number(row->value, "dead"),
+                                .input = input_topic(row->value, topics, topic_count)};
+    snprintf(account->stage, sizeof account->stage, "%s", key);
+    return true;
+}
+
+static bool differs(const struct account *a, const char *what, int64_t wanted, int64_t is)
+{
+    if (wanted == is)
+        return false;
+    fprintf(stderr, "accounts of %s/%d: %s: %lld, but %lld counted\n", a->stage, (int)a->partition,
+            what, (long long)wanted, (long long)is);
+    return true;
+}
+
+static bool input_adds_up(struct log *log, const struct account *a)
+{
+    struct topic_rows rows;
+    int64_t read = 0;
+    /* Partials are no rows, and what was consumed of them is gone. */
+    if (a->input == NULL || strstr(a->input->name, "-repartition") != NULL)
+        return true;
+    topic_rows_init(&rows);
+    topic_rows_read_partition(log, a->input->name, a->partition, 0, READ_COMMITTED, &rows, NULL);
+    for (size_t i = 0; i < rows.count; i++)
+        read += rows.items[i].offset < a->position;
+    bool is_whole = rows.count == 0 || rows.items[0].offset == 0;
+    topic_rows_deinit(&rows);
+    return !is_whole || !differs(a, "rows in", read, a->in);
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* How many records of the topic name this stage and partition as their source; each source record
+ * once when is_once. */
+static int64_t kept(const struct topic_rows *rows, const struct account *a, bool is_once)
+{
+    int64_t *offsets = malloc((rows->count + 1) * sizeof *offsets);
+    size_t count = 0, different = 0;
+    must(offsets != NULL);
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct topic_row *row = &rows->items[i];
+        if (!bytes_equal(topic_row_header(row, "weir.stage"), bytes_text(a->stage)) ||
+            topic_row_header(row, "weir.source.offset").data == NULL ||
+            topic_row_header_i64(row, "weir.source.partition") != a->partition)
+            continue;
+        offsets[count++] = topic_row_header_i64(row, "weir.source.offset");
+    }
+    qsort(offsets, count, sizeof *offsets, compare_numbers);
+    for (size_t i = 0; i < count; i++)
+        different += i == 0 || offsets[i] != offsets[i - 1];
+    free(offsets);
+    return (int64_t)(is_once ? different : count);
+}
+
+static int64_t kept_in(struct log *log, const char *topic, const struct account *a, bool is_once)
+{
+    struct topic_rows rows;
+    topic_rows_init(&rows);
+    topic_rows_read(log, topic, READ_COMMITTED, &rows);
+    int64_t count = kept(&rows, a, is_once);
+    topic_rows_deinit(&rows);
+    return count;
+}
+
+/* The late topic is named after the view; the stage that a row was late for stands in its headers. */
+static bool asides_add_up(struct log *log, const char *app, const struct account *a,
+                          const struct topic_info *topics, size_t topic_count)
+{
+    char dead_topic[300];
+    int64_t late = 0;
+    snprintf(dead_topic, sizeof dead_topic, "%s.dlq", app);
+    for (size_t i = 0; i < topic_count; i++) {
+        size_t size = strlen(topics[i].name);
+        if (size > 5 && strcmp(topics[i].name + size - 5, ".late") == 0)
+            late += kept_in(log, topics[i].name, a, true);
+    }
+    bool ok = !differs(a, "dead letters in the topic", kept_in(log, dead_topic, a, false), a->dead);
+    return !differs(a, "late rows in the topics", late, a->late) && ok;
+}
+
+bool accounts_close(struct log *log, const char *app, bool was_reset)
+{
+    struct topic_info *topics = NULL;
+    size_t topic_count = 0;
+    struct topic_rows rows;
+    char topic[260];
+    bool ok = true;
+    snprintf(topic, sizeof topic, "%s-progress", app);
+    topic_rows_init(&rows);
+    topic_rows_read(log, topic, READ_COMMITTED, &rows);
+    topic_rows_latest(&rows);
+    must(topic_list(log, &topics, &topic_count) == 0);
+    for (size_t i = 0; i < rows.count; i++) {
+        struct account a;
+        if (!read_account(&rows.items[i], topics, topic_count, &a))
+            continue;
+        ok = !differs(&a, "in + made against applied + filtered + late + duplicate + dead",
+                      a.in + a.made, a.applied + a.filtered + a.late + a.duplicate + a.dead) &&
+             ok;
+        ok = input_adds_up(log, &a) && ok;
+        ok = (was_reset || asides_add_up(log, app, &a, topics, topic_count)) && ok;
+    }
+    free(topics);
+    topic_rows_deinit(&rows);
+    return ok;
+}

@@ -1,0 +1,15 @@
+/* accounts.h: the accounts of an app, checked against the log itself and not against what the engine says of itself. */
+#ifndef WEIR_TESTS_ACCOUNTS_H
+#define WEIR_TESTS_ACCOUNTS_H
+
+#include "log/log.h"
+
+/* Of every stage and partition in <app>-progress:
+ *   - rows in + made = applied + filtered + late + duplicate + dead,
+ *   - rows in = records of the input topic below the position (unless they were removed, or the stage reads partials),
+ *   - dead = dead letters that name the stage and the partition as where they come from,
+ *   - late = different source records in late topics that name the stage and the partition.
+ * was_reset: the app was started from_beginning once, so that these two topics hold more than the counts say. Prints what differs. */
+bool accounts_close(struct log *log, const char *app, bool was_reset);
+
+#endif
