@@ -376,7 +376,8 @@ static int walk_tail(struct tail *tail, struct diag *diag)
             atomic_store(&tail->segment->partition->leader_epoch, header.leader_epoch);
         tail->offset = batch_last_offset(&header) + 1;
         tail->position = position + header.size_bytes;
-        if (tail->position == tail->flushed_bytes && tail->offset != tail->flushed_end) {
+        if (tail->position == tail->flushed_bytes && tail->flushed_end >= 0 &&
+            tail->offset != tail->flushed_end) {
             rc = diag_set(&why, ERR_CORRUPT,
                           "offset %" PRId64 " at the recorded flushed end %" PRId64, tail->offset,
                           tail->flushed_end);

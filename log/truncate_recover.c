@@ -40,6 +40,17 @@ static bool goes(const struct cutter *cutter, const struct partition_file *file)
     }
 }
 
+/* What stays counts as flushed from now on, also a closed segment that a crash kept from being recorded. */
+static int flush_file(const char *path, struct diag *diag)
+{
+    int fd;
+    TRY(io_open(path, O_RDWR, 0, &fd, diag));
+    int rc = io_fdatasync(fd, diag);
+    io_close(fd);
+    return rc;
+}
+
+/* Removes what lies beyond the cut, and flushes the rest. */
 static int remove_beyond(struct cutter *cutter, struct diag *diag)
 {
     struct partition_listing listing;
@@ -50,11 +61,13 @@ static int remove_beyond(struct cutter *cutter, struct diag *diag)
     }
     for (size_t i = listing.count; rc == 0 && i > 0; i--) { /* the newest first */
         char path[LOG_PATH_BYTES + 300];
-        if (!goes(cutter, &listing.files[i - 1]))
-            continue;
         snprintf(path, sizeof path, "%s/%s", cutter->directory, listing.files[i - 1].name);
-        rc = io_unlink(path, diag);
-        crash_point("truncate.removed");
+        if (goes(cutter, &listing.files[i - 1])) {
+            rc = io_unlink(path, diag);
+            crash_point("truncate.removed");
+        } else if (listing.files[i - 1].kind == FILE_LOG) {
+            rc = flush_file(path, diag);
+        }
     }
     partition_listing_deinit(&listing);
     return rc;
@@ -257,7 +270,9 @@ static void put_new(struct cutter *cutter)
                                      .segment_base = cut->offset,
                                      .flushed_position = (int64_t)cut->count * MARKER_BYTES,
                                      .segment_created_ms = now};
-    if (cut->segment_base >= 0 && cut->position > 0)
+    /* A compacted one needs its record, and those before it have theirs. Any other is walked by recovery, which records it
+     * behind what a crash may have left unrecorded before it. */
+    if (cut->segment_base >= 0 && cut->position > 0 && (cut->flags & META_SEGMENT_COMPACTED) != 0)
         meta_put_segment(&cutter->batch, &cutter->place, &record);
     meta_put_partition(&cutter->batch, &cutter->place, &flushed);
     for (uint32_t i = 0; i < cut->count; i++) {

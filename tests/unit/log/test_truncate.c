@@ -375,6 +375,67 @@ static void test_decision_of_an_earlier_transaction(void **state)
     scratch_dir_remove(dir);
 }
 
+/* ---- closed segments that a crash kept from being recorded ---- */
+
+static int cut_behind_unrecorded(void *context)
+{
+    struct log *log = fixture_open(context);
+    struct partition *partition = fixture_partition(log, "t", 0);
+    struct meta_place place = partition_place(partition);
+    struct meta_batch batch;
+    const int64_t bases[] = {0, 3, 6};
+    for (int s = 0; s < 3; s++) {
+        if (fixture_append(partition, bases[s], 1) != bases[s] ||
+            fixture_append(partition, bases[s] + 1, 2) != bases[s] + 1 ||
+            (s < 2 && partition_roll(partition, NULL) < 0))
+            return 3;
+    }
+    if (partition_wait(partition, 9, -1) < 0)
+        return 4;
+    int64_t at;
+    if (sscanf(getenv("WEIR_TEST_CUT"), "%" SCNd64, &at) != 1)
+        return 5;
+    cut(partition, at);
+    /* As if the flusher had not come to it. */
+    meta_batch_init(&batch);
+    for (int s = 0; s < 2; s++)
+        meta_delete_segment(&batch, &place, bases[s]);
+    if (log_meta_apply(log, &batch, NULL) < 0)
+        return 6;
+    _exit(0);
+}
+
+static void test_behind_unrecorded_segments(void **state)
+{
+    (void)state;
+    static const int64_t cuts[] = {8, 7, 6, 4, 3, 1};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        char *dir = scratch_dir_create(), text[24];
+        struct log *log = fixture_open(dir);
+        struct fixture_record *records;
+        int64_t end = cuts[i] == 8 ? 7 : cuts[i]; /* a batch begins at 7 */
+        fixture_topic(log, "t", 1, NULL);
+        log_close(log);
+        snprintf(text, sizeof text, "%" PRId64, cuts[i]);
+        setenv("WEIR_TEST_CUT", text, 1);
+        assert_int_equal(fixture_child(cut_behind_unrecorded, dir, NULL), 0);
+        for (int opening = 0; opening < 2; opening++) {
+            log = fixture_open(dir);
+            struct partition *partition = fixture_partition(log, "t", 0);
+            assert_int_equal(partition_status(partition, NULL), 0);
+            assert_int_equal(end_of(partition), end + opening);
+            assert_int_equal(fixture_append(partition, 100, 1), end + opening);
+            assert_int_equal(partition_wait(partition, end + opening + 1, -1), 0);
+            assert_int_equal(fixture_read(partition, 0, READ_COMMITTED, 1 << 20, &records),
+                             end + opening + 1);
+            free(records);
+            assert_clean(partition);
+            log_close(log);
+        }
+        scratch_dir_remove(dir);
+    }
+}
+
 static int open_and_close(void *context)
 {
     log_close(fixture_open(context));
@@ -476,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_transactions),
         cmocka_unit_test(test_decision_that_meta_still_holds),
         cmocka_unit_test(test_decision_of_an_earlier_transaction),
+        cmocka_unit_test(test_behind_unrecorded_segments),
         cmocka_unit_test(test_crash_at_every_step),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_deleted_topic),
