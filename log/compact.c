@@ -197,14 +197,13 @@ static int is_settled(struct pass *pass, int64_t end, struct diag *diag)
 static void wait_for_flusher(struct partition *partition)
 {
     struct flusher *flusher = &partition->log->flusher;
-    int64_t at = clock_mono_ns() + ROLL_POLL_MS * INT64_C(1000000);
-    struct timespec deadline = {at / 1000000000, at % 1000000000};
+    int64_t until_ns = clock_mono_ns() + ROLL_POLL_MS * INT64_C(1000000);
     pthread_mutex_lock(&flusher->mutex);
     if (atomic_load(&partition->dirty)) {
         partition->urgent = flusher->urgent = true;
         pthread_cond_signal(&flusher->work);
     }
-    pthread_cond_timedwait(&flusher->progress, &flusher->mutex, &deadline);
+    flusher_await(flusher, &flusher->progress, &flusher->mutex, until_ns);
     pthread_mutex_unlock(&flusher->mutex);
 }
 
@@ -262,7 +261,7 @@ static int go_easy(struct pass *pass, int64_t bytes, struct diag *diag)
             return 0;
         if (ahead_ms > NAP_MS)
             ahead_ms = NAP_MS;
-        nanosleep(&(struct timespec){0, ahead_ms * 1000000}, NULL);
+        clock_sleep_until(clock_mono_ns() + ahead_ms * 1000000);
     }
 }
 

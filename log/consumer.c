@@ -23,7 +23,9 @@ enum {
     HEARTBEAT_INTERVAL_MS = 3000,
     FETCH_MAX_BYTES = 1 << 20,
     POLL_MAX_RECORDS = 500,
-    OFFSET_RETRY_MS = 20
+    OFFSET_RETRY_MS = 20,
+    DRIVEN_WAIT_MS =
+        50 /* on a driven log: then it is looked again, since other timers may be due */
 };
 
 const char *consumer_intern(struct consumer *c, const char *text, size_t size)
@@ -282,6 +284,12 @@ void consumer_wait(struct consumer *c, int64_t left_ms, int64_t next_ms)
             wait = until;
     }
     struct pollfd fd = {c->event_fd, POLLIN, 0};
+    if (c->log->options.driven) { /* nobody else is there who could end the wait */
+        if (!log_drive(c->log) && wait > 0)
+            clock_sleep_until(clock_mono_ns() +
+                              (wait < DRIVEN_WAIT_MS ? wait : DRIVEN_WAIT_MS) * 1000000);
+        wait = 0;
+    }
     if (poll(&fd, 1, wait < 0 || wait > INT32_MAX ? -1 : (int)wait) > 0)
         take_signal(c);
 }

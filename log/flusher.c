@@ -19,6 +19,10 @@
  * A failed flush, or a write to meta whose outcome is not known, stops the writer for good (P9). A
  * disk that is full fails what waits, and nothing else.
  *
+ * A driven log (log_options.driven) has no such thread: rounds are run by whoever waits (flusher_await) and by
+ * log_drive, in the one thread that uses the log. The order is the same, so that what a crash
+ * leaves is, too.
+ *
  * With durability=os nobody waits for step 2 but aborts (an aborted range in meta must not be newer
  * than the records it covers); tails are flushed at a slow pace, for the operating system's sake
  * and the recorded flushed ends. */
@@ -26,6 +30,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -155,18 +160,19 @@ static bool has_work(const struct flusher *flusher, int64_t now, int64_t *deadli
     return flusher->stopping || flusher->urgent || flusher->requests != NULL || now >= *deadline;
 }
 
-/* Blocks until there is something to do and takes it. False: stop after this round. */
+static int64_t ns_of_ms(int64_t ms)
+{
+    return ms > INT64_MAX / 1000000 ? INT64_MAX : ms * 1000000;
+}
+
+/* Blocks until there is something to do (a driven log's never does: the round may be empty) and takes
+ * it. False: stop after this round. */
 static bool next_round(struct flusher *flusher, struct round *round)
 {
     int64_t deadline, now;
     pthread_mutex_lock(&flusher->mutex);
-    while (!has_work(flusher, now = clock_mono_ms(), &deadline)) {
-        struct timespec at = {deadline / 1000, deadline % 1000 * 1000000};
-        if (deadline == INT64_MAX)
-            pthread_cond_wait(&flusher->work, &flusher->mutex);
-        else
-            pthread_cond_timedwait(&flusher->work, &flusher->mutex, &at);
-    }
+    while (!has_work(flusher, now = clock_mono_ms(), &deadline) && !flusher->driven)
+        clock_cond_wait(&flusher->work, &flusher->mutex, ns_of_ms(deadline));
     bool stopping = flusher->stopping;
     round->requests = flusher->requests;
     flusher->requests = flusher->last_request = NULL;
@@ -351,8 +357,7 @@ static int plan_targets(struct flush_plan *plan, struct round *round, struct dia
         if (!told)
             log_line('W', "a flush has to wait: %s", diag->text);
         plan_undo(plan);
-        struct timespec pause = {0, PLAN_RETRY_NS};
-        nanosleep(&pause, NULL);
+        clock_sleep_until(clock_mono_ns() + PLAN_RETRY_NS);
     }
 }
 
@@ -519,6 +524,17 @@ static bool more_work(struct flusher *flusher)
     return more && log_status(flusher->log, NULL) == 0;
 }
 
+/* False: stop after this round. */
+static bool flusher_turn(struct flusher *flusher)
+{
+    struct round round = {.log = flusher->log};
+    meta_batch_init(&round.batch);
+    bool running = next_round(flusher, &round);
+    run_round(&round);
+    round_deinit(&round);
+    return running;
+}
+
 static void *flusher_main(void *context)
 {
     struct flusher *flusher = context;
@@ -526,11 +542,7 @@ static void *flusher_main(void *context)
     /* The last rounds flush the markers that the one before wrote, and then remove the decisions.
      * Their number is bounded, so that a full disk cannot keep a log from closing. */
     for (int last_rounds = 0; running || (last_rounds < 4 && more_work(flusher));) {
-        struct round round = {.log = flusher->log};
-        meta_batch_init(&round.batch);
-        running = next_round(flusher, &round);
-        run_round(&round);
-        round_deinit(&round);
+        running = flusher_turn(flusher);
         if (!running)
             last_rounds++;
     }
@@ -538,6 +550,45 @@ static void *flusher_main(void *context)
     flusher->deferred = NULL;
     decide_fail_all(&round, ERR_STOPPED);
     return NULL;
+}
+
+/* ---- in the caller's thread ---- */
+
+bool flusher_drive(struct flusher *flusher, int64_t *next_ms)
+{
+    bool any = false;
+    for (;;) {
+        pthread_mutex_lock(&flusher->mutex);
+        bool due = has_work(flusher, clock_mono_ms(), next_ms);
+        pthread_mutex_unlock(&flusher->mutex);
+        if (!due)
+            return any;
+        flusher_turn(flusher);
+        any = true;
+    }
+}
+
+/* A round, or else time goes on until one is due. ETIMEDOUT: until_ns came first. */
+static int drive_until(struct flusher *flusher, int64_t until_ns)
+{
+    int64_t next_ms;
+    if (flusher_drive(flusher, &next_ms))
+        return 0;
+    bool timed_out = ns_of_ms(next_ms) > until_ns || next_ms == INT64_MAX;
+    must(!timed_out || until_ns != INT64_MAX); /* nobody is left who could end the wait */
+    clock_sleep_until(timed_out ? until_ns : ns_of_ms(next_ms));
+    return timed_out ? ETIMEDOUT : 0;
+}
+
+int flusher_await(struct flusher *flusher, pthread_cond_t *cond, pthread_mutex_t *mutex,
+                  int64_t until_ns)
+{
+    if (!flusher->driven)
+        return clock_cond_wait(cond, mutex, until_ns);
+    pthread_mutex_unlock(mutex);
+    int code = drive_until(flusher, until_ns);
+    pthread_mutex_lock(mutex);
+    return code;
 }
 
 /* ---- start and stop ---- */
@@ -555,6 +606,7 @@ int flusher_init(struct log *log, struct diag *diag)
 {
     struct flusher *flusher = &log->flusher;
     flusher->log = log;
+    flusher->driven = log->options.driven;
     pthread_mutex_init(&flusher->mutex, NULL);
     init_condition(&flusher->work);
     init_condition(&flusher->progress);
@@ -566,6 +618,10 @@ int flusher_start(struct log *log, struct diag *diag)
 {
     struct flusher *flusher = &log->flusher;
     flusher->next_record_ms = clock_mono_ms() + RECORD_INTERVAL_MS;
+    flusher->started = true;
+    if (flusher->driven)
+        return 0;
+    flusher->started = false;
     if (pthread_create(&flusher->thread, NULL, flusher_main, flusher) != 0)
         return diag_set(diag, ERR_NOMEM, "cannot start the flusher of %s", log->dir);
     flusher->started = true;
@@ -594,7 +650,10 @@ void flusher_stop(struct log *log)
         flusher->stopping = true;
         pthread_cond_signal(&flusher->work);
         pthread_mutex_unlock(&flusher->mutex);
-        pthread_join(flusher->thread, NULL);
+        if (flusher->driven)
+            flusher_main(flusher);
+        else
+            pthread_join(flusher->thread, NULL);
     }
     while (flusher->decided != NULL) {
         struct decided *decided = flusher->decided;

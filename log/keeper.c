@@ -210,49 +210,59 @@ bool keeper_goes_on(struct log *log)
 /* Until the next tick, or until somebody wakes it. */
 static void wait_for_work(struct keeper *keeper, int64_t until_ms)
 {
-    struct timespec at = {until_ms / 1000, until_ms % 1000 * 1000000};
     int code = 0;
     pthread_mutex_lock(&keeper->mutex);
     while (!keeper->woken && !atomic_load(&keeper->stopping) && code == 0)
-        code = pthread_cond_timedwait(&keeper->work, &keeper->mutex, &at);
+        code = clock_cond_wait(&keeper->work, &keeper->mutex, until_ms * 1000000);
     pthread_mutex_unlock(&keeper->mutex);
 }
 
 /* Whether a pass is due at now: its time has come, or somebody asked and the last one is old
  * enough. */
-static bool take_due_pass(struct keeper *keeper, int64_t now, int64_t last, int64_t *next)
+static bool take_due_pass(struct keeper *keeper, int64_t now)
 {
     pthread_mutex_lock(&keeper->mutex);
-    bool due = now >= *next;
+    bool due = now >= keeper->next_pass_ms;
     if (keeper->woken) {
         keeper->woken = false;
-        if (now - last >= WOKEN_DISTANCE_MS)
+        if (now - keeper->last_pass_ms >= WOKEN_DISTANCE_MS)
             due = true;
-        else if (*next > last + WOKEN_DISTANCE_MS)
-            *next = last + WOKEN_DISTANCE_MS;
+        else if (keeper->next_pass_ms > keeper->last_pass_ms + WOKEN_DISTANCE_MS)
+            keeper->next_pass_ms = keeper->last_pass_ms + WOKEN_DISTANCE_MS;
     }
     pthread_mutex_unlock(&keeper->mutex);
     return due;
 }
 
+static void start_times(struct keeper *keeper)
+{
+    int64_t interval = keeper->log->options.keeper_interval_ms, now = clock_mono_ms();
+    atomic_store(&keeper->last_tick_ms, now);
+    keeper->next_pass_ms = now + (interval < FIRST_PASS_MS ? interval : FIRST_PASS_MS);
+    keeper->last_pass_ms = now - WOKEN_DISTANCE_MS;
+}
+
+bool keeper_drive(struct keeper *keeper)
+{
+    int64_t now = clock_mono_ms();
+    if (keeper->log->options.keeper_interval_ms < 0)
+        return false;
+    tick_when_due(keeper, now);
+    if (atomic_load(&keeper->stopping) || !take_due_pass(keeper, now))
+        return false;
+    (void)log_keep_house(keeper->log, 0, NULL, NULL); /* failures were logged */
+    keeper->last_pass_ms = clock_mono_ms();
+    keeper->next_pass_ms = keeper->last_pass_ms + keeper->log->options.keeper_interval_ms;
+    return true;
+}
+
 static void *keeper_main(void *context)
 {
     struct keeper *keeper = context;
-    struct log *log = keeper->log;
-    int64_t interval = log->options.keeper_interval_ms;
-    int64_t now = clock_mono_ms();
-    int64_t next_pass = now + (interval < FIRST_PASS_MS ? interval : FIRST_PASS_MS);
-    int64_t last_pass = now - WOKEN_DISTANCE_MS;
     while (!atomic_load(&keeper->stopping)) {
         int64_t next_tick = atomic_load(&keeper->last_tick_ms) + TICK_MS;
-        wait_for_work(keeper, next_tick < next_pass ? next_tick : next_pass);
-        now = clock_mono_ms();
-        tick_when_due(keeper, now);
-        if (!atomic_load(&keeper->stopping) && take_due_pass(keeper, now, last_pass, &next_pass)) {
-            (void)log_keep_house(log, 0, NULL, NULL); /* failures were logged */
-            last_pass = clock_mono_ms();
-            next_pass = last_pass + interval;
-        }
+        wait_for_work(keeper, next_tick < keeper->next_pass_ms ? next_tick : keeper->next_pass_ms);
+        (void)keeper_drive(keeper);
     }
     return NULL;
 }
@@ -288,7 +298,9 @@ int keeper_start(struct log *log, struct diag *diag)
     struct keeper *keeper = &log->keeper;
     if (log->options.keeper_interval_ms < 0)
         return 0;
-    atomic_store(&keeper->last_tick_ms, clock_mono_ms());
+    start_times(keeper);
+    if (log->options.driven)
+        return 0;
     if (pthread_create(&keeper->thread, NULL, keeper_main, keeper) != 0)
         return diag_set(diag, ERR_NOMEM, "cannot start the keeper of %s", log->dir);
     keeper->started = true;

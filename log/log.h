@@ -38,6 +38,7 @@ struct log_options {
     int64_t cleaner_bytes_per_s;  /* a compaction reads and writes at most so much; 0: 64 MiB; -1: no limit */
     int64_t offsets_retention_ms; /* offsets of a group without members are kept so long; 0: 7 days */
     int64_t producer_expiry_ms;   /* an idle idempotent producer is remembered so long; 0: 24 h */
+    bool driven;                  /* no threads: one thread uses the log; its waits, and log_drive, do what the log's threads would do */
 };
 
 /* Opens DIR: lock (ERR_BUSY names the pid), FORMAT (ERR_UNSUPPORTED for unknown bits), meta, tails, decided transactions
@@ -52,6 +53,9 @@ int log_open(const char *dir, const struct log_options *options, struct log **lo
 /* Clean stop: flushes, persists flushed ends, joins the flusher, frees everything. */
 void log_close(struct log *log);
 const char *log_dir(const struct log *log);
+/* Of a driven log: flushes, decisions and house-keeping that are due by the clock. True: there was something. Never waits. */
+bool log_drive(struct log *log);
+bool log_is_driven(const struct log *log);
 /* 0, or the code of the failure that stopped the writer (a failed flush), or ERR_READ_ONLY; with its text in diag. */
 int log_status(struct log *log, struct diag *diag);
 

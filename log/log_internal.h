@@ -649,11 +649,12 @@ struct flusher {
     pthread_cond_t work, progress;
     pthread_t thread;
     bool started, stopping;
+    bool driven;                          /* no thread: whoever waits runs the rounds */
     struct partition *dirty, *last_dirty; /* oldest first */
     bool urgent;                          /* some dirty partition is awaited */
     struct producer *requests, *last_request;
     _Atomic int32_t waiters;
-    /* flusher thread alone */
+    /* flusher thread alone (of a driven log: the one thread that uses it) */
     struct producer *deferred;            /* could not be finished (disk full): tried again */
     struct partition *unrecorded;         /* flushed ends newer than meta's */
     int64_t next_record_ms, next_retry_ms;
@@ -682,6 +683,11 @@ int flusher_init(struct log *log, struct diag *diag);
 int flusher_start(struct log *log, struct diag *diag);
 /* Last rounds: everything flushed and recorded, unless the writer was stopped. Joins and frees. */
 void flusher_stop(struct log *log);
+/* Waits on a condition that a round signals (progress, or a producer's), with its mutex held, until until_ns (clock_mono_ns; INT64_MAX: without
+ * limit). A driven log runs rounds instead, or lets time go on until one is due. 0: look again; ETIMEDOUT. */
+int flusher_await(struct flusher *flusher, pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t until_ns);
+/* Of a driven log: runs the rounds that are due. True: there were some. *next_ms: when the next one is due (clock_mono_ms; INT64_MAX: never). */
+bool flusher_drive(struct flusher *flusher, int64_t *next_ms);
 void flusher_mark_dirty(struct partition *partition);
 void flusher_submit(struct producer *producer);
 /* The partition takes part in this round; its files are flushed (sync) or not. */
@@ -715,10 +721,13 @@ struct keeper {
     bool woken;
     atomic_bool stopping;       /* long work looks at it and ends early */
     _Atomic int64_t last_tick_ms;
+    int64_t next_pass_ms, last_pass_ms; /* of the thread, or of who drives the log */
 };
 void keeper_init(struct log *log);
 /* Does nothing where the options say so. */
 int keeper_start(struct log *log, struct diag *diag);
+/* Of a driven log: the tick and the pass that are due. True: there was a pass. */
+bool keeper_drive(struct keeper *keeper);
 /* Ends a running pass early, and joins. The log's other threads still run. */
 void keeper_stop(struct log *log);
 void keeper_deinit(struct log *log);

@@ -308,6 +308,25 @@ int log_open(const char *dir, const struct log_options *options, struct log **ou
     return rc;
 }
 
+bool log_drive(struct log *log)
+{
+    bool any = false, again = true;
+    int64_t next_ms;
+    must(log->options.driven);
+    while (again) {
+        again = flusher_drive(&log->flusher, &next_ms);
+        again |= keeper_drive(&log->keeper);
+        any |= again;
+    }
+    (void)coordinator_tick(log->coordinator);
+    return any;
+}
+
+bool log_is_driven(const struct log *log)
+{
+    return log->options.driven;
+}
+
 /* ---- closing ---- */
 
 /* Cutting counts as writing to the file; but a segment's age counts from its last record. */

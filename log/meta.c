@@ -78,6 +78,16 @@ static int report(const struct meta *meta, int lmdb_code, const char *what, stru
     return diag_set(diag, code, "cannot %s %s: %s", what, meta->path, mdb_strerror(lmdb_code));
 }
 
+/* Commits or, where the fault hook says so, does not; txn is gone either way. */
+static int commit(struct meta *meta, MDB_txn *txn)
+{
+    int code = meta->read_only ? 0 : io_ask(IO_COMMIT, meta->path);
+    if (code == 0)
+        return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return code;
+}
+
 static int open_tables(struct meta *meta, struct diag *diag)
 {
     MDB_txn *txn;
@@ -92,7 +102,7 @@ static int open_tables(struct meta *meta, struct diag *diag)
             code = 0;
     }
     if (code == 0)
-        code = mdb_txn_commit(txn);
+        code = commit(meta, txn);
     else
         mdb_txn_abort(txn);
     return code == 0 ? 0 : report(meta, code, "open", diag);
@@ -111,9 +121,12 @@ static int open_environment(struct meta *meta, size_t map_bytes, struct diag *di
         code = mdb_env_set_maxreaders(meta->env, READER_COUNT);
     if (code == 0)
         code = mdb_env_set_mapsize(meta->env, map_bytes != 0 ? map_bytes : MAP_FIRST_BYTES);
+    if (code == 0 && !meta->read_only)
+        code = io_ask(IO_MAP, meta->path);
+    unsigned flags = MDB_NOTLS | (meta->read_only ? MDB_RDONLY | MDB_NOLOCK : 0) |
+                     (io_flushing() ? 0 : MDB_NOSYNC);
     if (code == 0)
-        code = mdb_env_open(meta->env, meta->path,
-                            MDB_NOTLS | (meta->read_only ? MDB_RDONLY | MDB_NOLOCK : 0), 0644);
+        code = mdb_env_open(meta->env, meta->path, flags, 0644);
     if (code == 0) {
         /* The map as stored may be larger than asked for: take over its size. */
         code = mdb_env_set_mapsize(meta->env, 0);
@@ -318,7 +331,7 @@ static int apply_all(struct meta *meta, const struct meta_batch *batch)
         mdb_txn_abort(txn);
         return code;
     }
-    return mdb_txn_commit(txn);
+    return commit(meta, txn);
 }
 
 static int grow_map(struct meta *meta)

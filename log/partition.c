@@ -458,12 +458,6 @@ static int wait_result(struct partition *partition, int64_t offset)
     return code < 0 ? code : 1; /* 1: wait on */
 }
 
-static struct timespec deadline_after(int32_t timeout_ms)
-{
-    int64_t at = clock_mono_ns() + (int64_t)timeout_ms * 1000000;
-    return (struct timespec){at / 1000000000, at % 1000000000};
-}
-
 int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_ms)
 {
     struct flusher *flusher = &partition->log->flusher;
@@ -472,7 +466,7 @@ int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_
         return rc;
     if (timeout_ms == 0)
         return ERR_TIMEOUT;
-    struct timespec deadline = deadline_after(timeout_ms);
+    int64_t until_ns = timeout_ms < 0 ? INT64_MAX : clock_mono_ns() + (int64_t)timeout_ms * 1000000;
     atomic_fetch_add(&flusher->waiters, 1);
     pthread_mutex_lock(&flusher->mutex);
     while ((rc = wait_result(partition, offset)) == 1) {
@@ -481,10 +475,7 @@ int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_
             flusher->urgent = true;
             pthread_cond_signal(&flusher->work);
         }
-        int code = timeout_ms < 0
-                       ? pthread_cond_wait(&flusher->progress, &flusher->mutex)
-                       : pthread_cond_timedwait(&flusher->progress, &flusher->mutex, &deadline);
-        if (code == ETIMEDOUT) {
+        if (flusher_await(flusher, &flusher->progress, &flusher->mutex, until_ns) == ETIMEDOUT) {
             rc = wait_result(partition, offset);
             if (rc == 1)
                 rc = ERR_TIMEOUT;

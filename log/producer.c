@@ -82,7 +82,7 @@ void producer_submit(struct producer *producer, bool commit, void (*done)(void *
 int producer_wait(struct producer *producer)
 {
     while (!producer->answered)
-        pthread_cond_wait(&producer->quiet, &producer->mutex);
+        flusher_await(&producer->log->flusher, &producer->quiet, &producer->mutex, INT64_MAX);
     return producer->answer;
 }
 

@@ -105,7 +105,8 @@ int sync_pool_run(struct sync_pool *pool, struct sync_job *jobs, size_t count, s
     if (count == 1) {
         run_job(pool, jobs);
     } else if (count > 1) {
-        start_helpers(pool);
+        if (!pool->log->options.driven)
+            start_helpers(pool);
         pthread_mutex_lock(&pool->mutex);
         pool->jobs = jobs;
         pool->job_count = count;

@@ -252,11 +252,11 @@ static int make_directories(struct topic *topic, struct diag *diag)
     char path[LOG_PATH_BYTES];
     for (int32_t i = 0; i < topic->partition_count; i++) {
         partition_directory(topic->partitions[i], path);
-        if (mkdir(path, 0755) != 0) {
-            if (errno == EEXIST)
-                return diag_set(diag, ERR_EXISTS, "%s exists, but belongs to no topic", path);
-            return diag_errno(diag, "cannot make %s", path);
-        }
+        int rc = io_mkdir_new(path, diag);
+        if (rc < 0)
+            return errno == EEXIST
+                       ? diag_set(diag, ERR_EXISTS, "%s exists, but belongs to no topic", path)
+                       : rc;
         crash_point("topic.create.directory");
     }
     topics_directory(topic->log, path);
@@ -269,7 +269,7 @@ static void undo_creation(struct topic *topic)
     char path[LOG_PATH_BYTES];
     for (int32_t i = 0; i < topic->partition_count; i++) {
         partition_directory(topic->partitions[i], path);
-        (void)remove(path); /* only an empty directory goes */
+        (void)io_rmdir(path, NULL); /* only an empty one goes */
     }
     meta_batch_init(&batch);
     meta_delete_topic(&batch, topic->name);

@@ -84,10 +84,11 @@ static int make_directories(const struct growth *growth, int32_t *made, struct d
     char path[LOG_PATH_BYTES];
     for (*made = growth->before; *made < growth->after; ++*made) {
         partition_directory(growth->topic->partitions[*made], path);
-        if (mkdir(path, 0755) != 0)
+        int rc = io_mkdir_new(path, diag);
+        if (rc < 0)
             return errno == EEXIST
                        ? diag_set(diag, ERR_EXISTS, "%s exists, but belongs to no topic", path)
-                       : diag_errno(diag, "cannot make %s", path);
+                       : rc;
         crash_point("topic.grow.directory");
     }
     snprintf(path, sizeof path, "%s/topics", growth->topic->log->dir);
@@ -101,7 +102,7 @@ static void undo(struct growth *growth, int32_t made)
     struct diag why = {0};
     for (int32_t i = growth->before; i < made; i++) {
         partition_directory(growth->topic->partitions[i], path);
-        (void)rmdir(path);
+        (void)io_rmdir(path, NULL);
     }
     swap(growth);
     growth->topic->partition_count = growth->before;

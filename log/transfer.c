@@ -242,9 +242,9 @@ int partition_export_segments(struct partition *partition, const char *directory
 {
     struct transfer done = {0};
     TRY(partition_readable(partition, diag));
-    if (mkdir(directory, 0755) != 0)
-        return errno == EEXIST ? diag_set(diag, ERR_EXISTS, "%s exists already", directory)
-                               : diag_errno(diag, "cannot make %s", directory);
+    int rc = io_mkdir_new(directory, diag);
+    if (rc < 0)
+        return errno == EEXIST ? diag_set(diag, ERR_EXISTS, "%s exists already", directory) : rc;
     struct partition_offsets offsets;
     pthread_mutex_lock(&partition->purge_mutex);
     partition_offsets(partition, &offsets);
@@ -252,7 +252,7 @@ int partition_export_segments(struct partition *partition, const char *directory
                            .start = offsets.start,
                            .stable = offsets.stable,
                            .transfer = &done};
-    int rc = swap_settle(partition, diag);
+    rc = swap_settle(partition, diag);
     if (rc == 0)
         rc = export_segments(partition, &out, diag);
     pthread_mutex_unlock(&partition->purge_mutex);

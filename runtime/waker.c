@@ -6,7 +6,6 @@
 #include "runtime/waker.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "runtime/base/clock.h"
 
@@ -51,10 +50,9 @@ void waker_answer(struct waker *waker, atomic_int *answer, int value)
 void waker_wait(struct waker *waker, int64_t timeout_ms)
 {
     int64_t until_ns = clock_mono_ns() + timeout_ms * 1000000;
-    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
     pthread_mutex_lock(&waker->mutex);
     while (!waker->is_set)
-        if (pthread_cond_timedwait(&waker->cond, &waker->mutex, &until) == ETIMEDOUT)
+        if (clock_cond_wait(&waker->cond, &waker->mutex, until_ns) == ETIMEDOUT)
             break;
     waker->is_set = false;
     pthread_mutex_unlock(&waker->mutex);

@@ -41,8 +41,7 @@ static void *linger_main(void *argument)
         if (at == INT64_MAX) {
             pthread_cond_wait(&producer->wake, &producer->mutex);
         } else if (clock_mono_ns() < at) {
-            struct timespec until = {.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
-            pthread_cond_timedwait(&producer->wake, &producer->mutex, &until);
+            clock_cond_wait(&producer->wake, &producer->mutex, at);
         } else {
             append_due(producer);
         }
@@ -53,8 +52,16 @@ static void *linger_main(void *argument)
 
 int linger_note(weir_producer *producer)
 {
-    if (producer->linger_ms < 0 || producer->deadline_ns != INT64_MAX)
+    bool is_driven = log_is_driven(producer->log->log);
+    if (producer->linger_ms < 0 || (producer->deadline_ns != INT64_MAX && !is_driven))
         return 0;
+    if (is_driven) { /* no thread: the first weir_send after its time writes it, or weir_flush */
+        if (producer->deadline_ns == INT64_MAX)
+            producer->deadline_ns = clock_mono_ns() + NS_OF_MS(producer->linger_ms);
+        else if (clock_mono_ns() >= producer->deadline_ns)
+            append_due(producer);
+        return 0;
+    }
     if (!producer->has_thread) {
         int code = pthread_create(&producer->thread, NULL, linger_main, producer);
         if (code != 0)

@@ -6,6 +6,10 @@
  * handler, no stdio flush, no destructor runs, exactly what SIGKILL would leave behind (137 = 128 +
  * SIGKILL).
  *
+ * The test driver (weir_test_kill_at) has a second way to die, inside a process that lives on: its
+ * hook hears of each passing and refuses, from the one it waits for on, every call that would
+ * change a file (io_set_fault).
+ *
  * The environment is read at the first passing of any place. From then on an unset variable costs
  * one load and a branch. Threads may pass at the same time; the count is atomic, so that exactly
  * one of them is the N-th. */
@@ -21,6 +25,8 @@ enum crash_state { CRASH_UNREAD, CRASH_OFF, CRASH_ARMED };
 
 enum { CRASH_EXIT_CODE = 137, CRASH_NAME_BYTES = 128 };
 
+static void (*_Atomic passed_hook)(void *context, const char *name);
+static void *_Atomic passed_context;
 static _Atomic int state;
 static atomic_flag reading = ATOMIC_FLAG_INIT;
 static char armed_name[CRASH_NAME_BYTES];
@@ -30,6 +36,7 @@ static atomic_long passings_left;
 static int parse_environment(void)
 {
     const char *text = getenv("WEIR_CRASH_AT");
+    armed_name[0] = '\0';
     if (text == NULL || text[0] == '\0')
         return CRASH_OFF;
     const char *colon = strrchr(text, ':');
@@ -47,6 +54,7 @@ static int parse_environment(void)
     return CRASH_ARMED;
 }
 
+/* A hook keeps the places armed, also where the environment names none. */
 static int read_environment(void)
 {
     while (atomic_flag_test_and_set(&reading))
@@ -54,10 +62,19 @@ static int read_environment(void)
     int now = atomic_load(&state);
     if (now == CRASH_UNREAD) {
         now = parse_environment();
+        if (now == CRASH_OFF && atomic_load(&passed_hook) != NULL)
+            now = CRASH_ARMED;
         atomic_store(&state, now);
     }
     atomic_flag_clear(&reading);
     return now;
+}
+
+static void pass_to_hook(const char *name)
+{
+    void (*passed)(void *, const char *) = atomic_load(&passed_hook);
+    if (passed != NULL)
+        passed(atomic_load(&passed_context), name);
 }
 
 void crash_point(const char *name)
@@ -65,11 +82,21 @@ void crash_point(const char *name)
     int now = atomic_load_explicit(&state, memory_order_acquire);
     if (__builtin_expect(now == CRASH_OFF, 1))
         return;
-    if (now == CRASH_UNREAD && read_environment() == CRASH_OFF)
+    if (now == CRASH_UNREAD)
+        now = read_environment();
+    if (now == CRASH_OFF)
         return;
+    pass_to_hook(name);
     if (strcmp(name, armed_name) == 0 && atomic_fetch_sub(&passings_left, 1) == 1)
         syscall(SYS_exit_group,
                 CRASH_EXIT_CODE); /* not _exit: a sanitizer would look at what is left */
+}
+
+void crash_hook(void (*passed)(void *context, const char *name), void *context)
+{
+    atomic_store(&passed_context, context);
+    atomic_store(&passed_hook, passed);
+    crash_point_rearm();
 }
 
 void crash_point_rearm(void)

@@ -27,6 +27,8 @@
 enum { LOG_LINE_BYTES = 2048 };
 
 static atomic_bool verbose;
+static atomic_bool mute;
+
 
 static const char *errno_text(int number, char *text, size_t size)
 {
@@ -137,8 +139,15 @@ void log_line_verbose(bool on)
     atomic_store_explicit(&verbose, on, memory_order_relaxed);
 }
 
+void log_line_mute(bool on)
+{
+    atomic_store_explicit(&mute, on, memory_order_relaxed);
+}
+
 void log_line(char level, const char *format, ...)
 {
+    if (atomic_load_explicit(&mute, memory_order_relaxed))
+        return;
     if (level == 'I' && !atomic_load_explicit(&verbose, memory_order_relaxed))
         return;
     int saved = errno;

@@ -17,6 +17,7 @@
  *
  * A failed system call is ERR_IO (ERR_FULL, ERR_NOMEM), with errno to tell ENOENT from the rest. */
 #include "runtime/base/io.h"
+#include "runtime/base/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,6 +35,7 @@ enum { DIRECTORY_MODE = 0755, FILE_MODE = 0644, READ_FIRST_BYTES = 4096 };
 
 static _Atomic(io_fault_fn) fault_hook;
 static void *_Atomic fault_context;
+static atomic_bool skips_flushes;
 
 void io_set_fault(io_fault_fn hook, void *context)
 {
@@ -53,6 +55,21 @@ static int fault_check(enum io_call call, const char *path, int fd, size_t *size
         return 0;
     errno = number;
     return -1;
+}
+
+int io_ask(enum io_call call, const char *path)
+{
+    return fault_check(call, path, -1, NULL) == 0 ? 0 : errno;
+}
+
+void io_set_flushing(bool on)
+{
+    atomic_store_explicit(&skips_flushes, !on, memory_order_release);
+}
+
+bool io_flushing(void)
+{
+    return !atomic_load_explicit(&skips_flushes, memory_order_acquire);
 }
 
 /* The name behind a descriptor, for messages. */
@@ -117,6 +134,15 @@ static ssize_t pwrite_once(int fd, const void *data, size_t size, int64_t positi
     return written;
 }
 
+/* Ages of files are taken by our clock: under the virtual one the kernel's is another. */
+static void set_file_time(int fd)
+{
+    int64_t now_ms = clock_wall_ms();
+    int64_t second = now_ms >= 0 ? now_ms / 1000 : -((999 - now_ms) / 1000);
+    struct timespec now = {.tv_sec = second, .tv_nsec = (now_ms - second * 1000) * 1000000};
+    (void)futimens(fd, (struct timespec[]){now, now}); /* no reason to fail a write */
+}
+
 int io_pwrite(int fd, const void *data, size_t size, int64_t position, struct diag *diag)
 {
     const uint8_t *from = data;
@@ -132,6 +158,8 @@ int io_pwrite(int fd, const void *data, size_t size, int64_t position, struct di
         size -= (size_t)written;
         position += written;
     }
+    if (clock_is_virtual())
+        set_file_time(fd);
     return 0;
 }
 
@@ -157,14 +185,14 @@ int io_pread(int fd, void *data, size_t size, int64_t position, size_t *read_byt
 
 int io_fdatasync(int fd, struct diag *diag)
 {
-    if (fault_check(IO_FDATASYNC, NULL, fd, NULL) != 0 || fdatasync(fd) != 0)
+    if (fault_check(IO_FDATASYNC, NULL, fd, NULL) != 0 || (io_flushing() && fdatasync(fd) != 0))
         return fail_fd(diag, "flush", fd);
     return 0;
 }
 
 int io_syncfs(int fd, struct diag *diag)
 {
-    if (fault_check(IO_FDATASYNC, NULL, fd, NULL) != 0 || syncfs(fd) != 0)
+    if (fault_check(IO_FDATASYNC, NULL, fd, NULL) != 0 || (io_flushing() && syncfs(fd) != 0))
         return fail_fd(diag, "flush the file system of", fd);
     return 0;
 }
@@ -212,7 +240,8 @@ int io_fsync_dir(const char *path, struct diag *diag)
         return diag_errno(diag, "cannot flush directory %s", path);
     int fd;
     TRY(io_open(path, O_RDONLY | O_DIRECTORY, 0, &fd, diag));
-    int rc = fsync(fd) == 0 ? 0 : diag_errno(diag, "cannot flush directory %s", path);
+    int rc =
+        !io_flushing() || fsync(fd) == 0 ? 0 : diag_errno(diag, "cannot flush directory %s", path);
     io_close(fd);
     return rc;
 }
@@ -256,11 +285,29 @@ static int fsync_parent(const char *path, struct diag *diag)
     return rc;
 }
 
+int io_mkdir_new(const char *path, struct diag *diag)
+{
+    if (fault_check(IO_MKDIR, path, -1, NULL) != 0 || mkdir(path, DIRECTORY_MODE) != 0)
+        return diag_errno(diag, "cannot create directory %s", path);
+    return 0;
+}
+
+int io_rmdir(const char *path, struct diag *diag)
+{
+    if (fault_check(IO_UNLINK, path, -1, NULL) != 0 || rmdir(path) != 0)
+        return diag_errno(diag, "cannot remove directory %s", path);
+    return 0;
+}
+
 int io_mkdir(const char *path, struct diag *diag)
 {
+    struct stat info;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+        return 0;
+    if (fault_check(IO_MKDIR, path, -1, NULL) != 0)
+        return diag_errno(diag, "cannot create directory %s", path);
     if (mkdir(path, DIRECTORY_MODE) == 0)
         return fsync_parent(path, diag);
-    struct stat info;
     if (errno == EEXIST && stat(path, &info) == 0) {
         if (S_ISDIR(info.st_mode))
             return 0;
@@ -356,7 +403,7 @@ int io_write_file(const char *path, const void *data, size_t size, struct diag *
         rc = io_rename(temporary, path, diag);
     int saved = errno;
     if (rc < 0)
-        (void)unlink(temporary); /* may not exist; a left-over is overwritten next time */
+        (void)io_unlink(temporary, NULL); /* may not exist; a left-over is overwritten next time */
     free(temporary);
     errno = saved;
     return rc < 0 ? rc : fsync_parent(path, diag);
@@ -370,9 +417,7 @@ static int remove_entry(const FTSENT *entry, struct diag *diag)
     case FTS_D:
         return 0; /* it comes again, as FTS_DP, when it is empty */
     case FTS_DP:
-        if (fault_check(IO_UNLINK, entry->fts_path, -1, NULL) != 0 || rmdir(entry->fts_path) != 0)
-            return diag_errno(diag, "cannot remove directory %s", entry->fts_path);
-        return 0;
+        return io_rmdir(entry->fts_path, diag);
     case FTS_NS:
         if (entry->fts_errno == ENOENT && entry->fts_level == FTS_ROOTLEVEL)
             return 0; /* nothing there is what was asked for */

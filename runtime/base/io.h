@@ -25,6 +25,8 @@ int io_rename(const char *from, const char *to, struct diag *diag);
 int io_unlink(const char *path, struct diag *diag);
 int io_mkdir(const char *path, struct diag *diag);  /* existing directory is fine; the parent is fsynced when it was made */
 int io_mkdirs(const char *path, struct diag *diag); /* with parents */
+int io_mkdir_new(const char *path, struct diag *diag); /* must not exist (errno EEXIST); not durable: flush the parent when all are made */
+int io_rmdir(const char *path, struct diag *diag);  /* an empty directory */
 int io_file_size(int fd, int64_t *size, struct diag *diag);
 /* Reads a whole small file (limit bytes at most) into a malloc'ed, NUL-terminated buffer the caller frees. */
 int io_read_file(const char *path, size_t limit, char **data, size_t *size, struct diag *diag);
@@ -33,11 +35,19 @@ int io_write_file(const char *path, const void *data, size_t size, struct diag *
 int io_remove_tree(const char *path, struct diag *diag);
 
 /* Fault injection. The hook is asked before each write-side call (pwrite, fdatasync, fsync_dir, truncate, reserve,
- * rename, unlink, open with O_CREAT): it returns 0 to let the call run, or an errno value to fail it; for IO_PWRITE it
- * may first lower *size (a short write happens, then the error is reported). */
-enum io_call { IO_OPEN, IO_PWRITE, IO_FDATASYNC, IO_FSYNC_DIR, IO_TRUNCATE, IO_RESERVE, IO_RENAME, IO_UNLINK };
+ * rename, unlink and rmdir, mkdir, open with O_CREAT): it returns 0 to let the call run, or an errno value to fail it; for IO_PWRITE it
+ * may first lower *size (a short write happens, then the error is reported). LMDB writes by itself: who uses it asks with io_ask before it
+ * opens an environment to write (IO_MAP) and before each commit (IO_COMMIT). */
+enum io_call { IO_OPEN, IO_PWRITE, IO_FDATASYNC, IO_FSYNC_DIR, IO_TRUNCATE, IO_RESERVE, IO_RENAME, IO_UNLINK, IO_MKDIR, IO_MAP, IO_COMMIT };
 typedef int (*io_fault_fn)(void *context, enum io_call call, const char *path_or_null, int fd, size_t *size);
 void io_set_fault(io_fault_fn hook, void *context);
+/* 0, or the errno value that the call is to fail with. */
+int io_ask(enum io_call call, const char *path);
+
+/* false: fdatasync, syncfs and fsync of directories are not called and count as done; so does who else flushes, when io_flushing says so. What
+ * was written survives the process all the same, and not the machine: for the test driver, which ends processes and no machines. [true] */
+void io_set_flushing(bool on);
+bool io_flushing(void);
 
 /* Crash points: named places where a crash test kills the process. With the environment variable
  * WEIR_CRASH_AT=name:N the N-th passing of that name ends the process at once (_exit(137), nothing flushed).
@@ -45,5 +55,8 @@ void io_set_fault(io_fault_fn hook, void *context);
 void crash_point(const char *name);
 /* Tests: the next crash_point reads the environment again (it is read once otherwise). */
 void crash_point_rearm(void);
+/* Test driver: passed(context, name) is called by each passing from now on, before the environment's point is looked at; NULL: no more. Set while
+ * no other thread is inside the library. */
+void crash_hook(void (*passed)(void *context, const char *name), void *context);
 
 #endif

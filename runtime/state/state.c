@@ -192,6 +192,21 @@ static size_t first_map_bytes(const struct state *state, const struct state_opti
     return (map + state->page_bytes - 1) / state->page_bytes * state->page_bytes;
 }
 
+int state_commit(struct state *state, MDB_txn *txn)
+{
+    int rc = io_ask(IO_COMMIT, state->path);
+    if (rc == 0)
+        return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+int state_sync(struct state *state)
+{
+    int rc = io_ask(IO_FDATASYNC, state->path);
+    return rc != 0 || !io_flushing() ? rc : mdb_env_sync(state->env, 1);
+}
+
 static int environment_open(struct state *state, size_t map_bytes, struct diag *diag)
 {
     int rc = mdb_env_create(&state->env);
@@ -200,7 +215,10 @@ static int environment_open(struct state *state, size_t map_bytes, struct diag *
     rc = mdb_env_set_maxdbs(state->env, DATABASES_MAX);
     if (rc == 0)
         rc = mdb_env_set_mapsize(state->env, map_bytes);
-    unsigned flags = MDB_NOTLS | MDB_NOMETASYNC | (state->read_only ? MDB_RDONLY : 0);
+    unsigned flags = MDB_NOTLS | MDB_NOMETASYNC | (state->read_only ? MDB_RDONLY : 0) |
+                     (io_flushing() ? 0 : MDB_NOSYNC);
+    if (rc == 0 && !state->read_only)
+        rc = io_ask(IO_MAP, state->path);
     if (rc == 0)
         rc = mdb_env_open(state->env, state->path, flags, FILE_MODE);
     if (rc != 0)
@@ -343,11 +361,11 @@ static int fresh_create(struct state *state, struct diag *diag)
     if (rc == 0)
         rc = mdb_put(txn, state->meta, &key, &value, 0);
     if (rc == 0)
-        rc = mdb_txn_commit(txn);
+        rc = state_commit(state, txn);
     else
         mdb_txn_abort(txn);
     if (rc == 0)
-        rc = mdb_env_sync(state->env, 1);
+        rc = state_sync(state);
     if (rc != 0)
         return state_error(state, diag, rc, "cannot create the databases of");
     return io_fsync_dir(state->path, diag); /* the new files' names */
@@ -399,7 +417,8 @@ int state_open(const char *dir, uint64_t plan_hash, const struct state_options *
     }
     state->path = path;
     state->plan_hash = plan_hash;
-    state->dirty_limit_bytes = options->dirty_limit_bytes != 0 ? options->dirty_limit_bytes : DIRTY_LIMIT_BYTES;
+    state->dirty_limit_bytes =
+        options->dirty_limit_bytes != 0 ? options->dirty_limit_bytes : DIRTY_LIMIT_BYTES;
     if (state->dirty_limit_bytes < DIRTY_LIMIT_MIN_BYTES)
         state->dirty_limit_bytes = DIRTY_LIMIT_MIN_BYTES;
     state->read_only = options->read_only;

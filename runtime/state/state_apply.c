@@ -139,7 +139,7 @@ static struct write_result write_once(struct state *state, const struct state_po
         return result;
     }
     crash_point("state_before_commit");
-    result.lmdb_code = mdb_txn_commit(txn);
+    result.lmdb_code = state_commit(state, txn);
     if (result.lmdb_code != 0 && result.lmdb_code != MDB_MAP_FULL)
         state->failed = true;
     return result;
@@ -212,7 +212,7 @@ static int apply_write(struct state *state, const struct state_position *positio
     } while (from < state->batch.count);
     crash_point("state_after_commit");
     TRY(state_fill_up(state, diag));
-    int rc = durable ? mdb_env_sync(state->env, 1) : 0;
+    int rc = durable ? state_sync(state) : 0;
     if (rc != 0) {
         state->failed = true;
         return state_error(state, diag, rc, "cannot flush");

@@ -69,6 +69,9 @@ struct state {
 
 /* Translates an LMDB or errno code: fills diag with "what PATH: reason" and returns an ERR_ code. */
 int state_error(const struct state *state, struct diag *diag, int lmdb_code, const char *what);
+/* Commits and flushes, unless the fault hook says no or nothing is to be flushed; LMDB codes. txn is gone either way. */
+int state_commit(struct state *state, MDB_txn *txn);
+int state_sync(struct state *state);
 /* Reads the header inside a transaction. */
 int state_read_header(struct state *state, MDB_txn *txn, struct state_header *header, struct diag *diag);
 /* Enlarges the map to hold at least wanted_bytes (doubling, cut at the limit); waits for a running read and drops the snapshot. Only the

@@ -1,5 +1,6 @@
 /* test_clock.c: both directions of ISO 8601 against libc's gmtime and timegm over random instants
  * of the whole range, accepted and refused spellings, the clocks. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -255,6 +256,33 @@ static void the_monotonic_clock_does_not_go_back(void **state)
     assert_true(clock_mono_ms() >= last / 1000000);
 }
 
+static void the_virtual_clock_stands_still_but_for_waits(void **state)
+{
+    (void)state;
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+    const int64_t start = INT64_C(1767225600000), day_ns = INT64_C(86400) * 1000000000;
+    clock_virtual_start(start);
+    assert_true(clock_is_virtual());
+    int64_t mono = clock_mono_ns();
+    assert_true(mono > 400 * day_ns); /* ages can be taken off */
+    assert_int_equal(clock_wall_ms(), start);
+    clock_virtual_advance(1500);
+    assert_int_equal(clock_wall_ms(), start + 1500);
+    assert_int_equal(clock_mono_ns(), mono + INT64_C(1500000000));
+    pthread_mutex_lock(&mutex);
+    assert_int_equal(clock_cond_wait(&cond, &mutex, mono + day_ns), ETIMEDOUT);
+    pthread_mutex_unlock(&mutex);
+    assert_int_equal(clock_wall_ms(), start + 86400000);
+    clock_sleep_until(mono); /* the past: no way back */
+    assert_int_equal(clock_mono_ns(), mono + day_ns);
+    clock_sleep_until(mono + 2 * day_ns);
+    assert_int_equal(clock_wall_ms(), start + 2 * 86400000);
+    clock_virtual_stop();
+    assert_false(clock_is_virtual());
+    assert_true(clock_wall_ms() >= (int64_t)time(NULL) * 1000 - 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +293,7 @@ int main(void)
         cmocka_unit_test(mangled_texts_are_parsed_safely),
         cmocka_unit_test(the_wall_clock_can_be_replaced),
         cmocka_unit_test(the_monotonic_clock_does_not_go_back),
+        cmocka_unit_test(the_virtual_clock_stands_still_but_for_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -394,15 +394,58 @@ static void making_a_directory_flushes_its_parent(void **state)
     struct fault fault = {.fail_at = 0, .kind = -1};
     io_set_fault(inject, &fault);
     assert_int_equal(io_mkdirs(path_of("p/q"), NULL), 0);
-    assert_int_equal(fault.seen, 2);
-    assert_int_equal(fault.calls[0], IO_FSYNC_DIR);
+    assert_int_equal(fault.seen, 4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(fault.calls[i], i % 2 == 0 ? IO_MKDIR : IO_FSYNC_DIR);
     fault.seen = 0;
     assert_int_equal(io_mkdirs(path_of("p/q"), NULL), 0);
     assert_int_equal(fault.seen, 0);
     io_set_fault(NULL, NULL);
 }
 
+static void without_flushing_nothing_is_flushed_and_all_is_asked(void **state)
+{
+    (void)state;
+    struct fault fault = {.fail_at = 0, .kind = -1};
+    int pipe_fds[2]; /* fdatasync of a pipe fails: whether it was called shows */
+    assert_int_equal(pipe(pipe_fds), 0);
+    assert_int_equal(io_fdatasync(pipe_fds[1], NULL), ERR_IO);
+    io_set_flushing(false);
+    assert_false(io_flushing());
+    io_set_fault(inject, &fault);
+    assert_int_equal(io_fdatasync(pipe_fds[1], NULL), 0);
+    assert_int_equal(fault.seen, 1);
+    assert_int_equal(io_ask(IO_COMMIT, "store"), 0);
+    fault = (struct fault){.fail_at = 1, .kind = -1, .number = EIO, .shorten_to = SIZE_MAX};
+    assert_int_equal(io_fdatasync(pipe_fds[1], NULL), ERR_IO);
+    fault = (struct fault){.fail_at = 1, .kind = -1, .number = EDQUOT, .shorten_to = SIZE_MAX};
+    assert_int_equal(io_ask(IO_COMMIT, "store"), EDQUOT);
+    io_set_fault(NULL, NULL);
+    io_set_flushing(true);
+    assert_int_equal(io_fdatasync(pipe_fds[1], NULL), ERR_IO);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
 /* ---- crash points ---- */
+
+static void note_passing(void *context, const char *name)
+{
+    strcat(context, name);
+}
+
+static void a_hook_hears_of_each_passing(void **state)
+{
+    (void)state;
+    char passed[16] = "";
+    crash_point("x");
+    crash_hook(note_passing, passed);
+    crash_point("a");
+    crash_point("b");
+    crash_hook(NULL, NULL);
+    crash_point("c");
+    assert_string_equal(passed, "ab");
+}
 
 static void *pass_many(void *unused)
 {
@@ -490,6 +533,8 @@ int main(void)
         cmocka_unit_test(replacing_a_file_is_atomic_at_every_failure),
         cmocka_unit_test(removing_a_tree_stops_at_the_first_failure),
         cmocka_unit_test(making_a_directory_flushes_its_parent),
+        cmocka_unit_test(without_flushing_nothing_is_flushed_and_all_is_asked),
+        cmocka_unit_test(a_hook_hears_of_each_passing),
         cmocka_unit_test(a_crash_point_ends_the_process_at_its_nth_passing),
         cmocka_unit_test(a_broken_crash_request_is_not_ignored),
     };

@@ -207,8 +207,8 @@ static int on_call(void *context, enum io_call call, const char *path, int fd, s
     (void)path;
     (void)fd;
     (void)size;
-    if (!pthread_equal(pthread_self(), calls->thread))
-        return 0;
+    if (!pthread_equal(pthread_self(), calls->thread) || call == IO_COMMIT)
+        return 0; /* a failed commit of meta does stop the writer */
     if (++calls->seen == calls->fail_at)
         return calls->error;
     if (call == IO_RENAME && strstr(path, ".cleaned") != NULL) {
