@@ -42,7 +42,7 @@ static void end(struct log *log, char *dir)
 static void test_who_waits_does_the_round(void **state)
 {
     (void)state;
-    char *dir = scratch_dir_create("weir-test");
+    char *dir = scratch_dir_create();
     struct log *log = open_driven(dir);
     fixture_topic(log, "t", 3, NULL);
     for (int32_t i = 0; i < 3; i++)
@@ -61,7 +61,7 @@ static void test_who_waits_does_the_round(void **state)
 static void test_old_tails_are_flushed_when_they_are_due(void **state)
 {
     (void)state;
-    char *dir = scratch_dir_create("weir-test");
+    char *dir = scratch_dir_create();
     struct log *log = open_driven(dir);
     fixture_topic(log, "t", 1, NULL);
     struct partition *partition = fixture_partition(log, "t", 0);
@@ -85,7 +85,7 @@ static void note(void *context, int code)
 static void test_transactions(void **state)
 {
     (void)state;
-    char *dir = scratch_dir_create("weir-test");
+    char *dir = scratch_dir_create();
     struct log *log = open_driven(dir);
     struct producer *producer;
     struct diag diag;
@@ -112,7 +112,7 @@ static void test_transactions(void **state)
 static void test_house_keeping_follows_the_clock_over_a_restart(void **state)
 {
     (void)state;
-    char *dir = scratch_dir_create("weir-test");
+    char *dir = scratch_dir_create();
     struct log *log = open_driven(dir);
     struct diag diag;
     struct partition_offsets offsets;
