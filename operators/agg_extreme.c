@@ -288,12 +288,7 @@ const struct agg_kind agg_kind_extreme_numeric = {.slot_bytes = sizeof(struct nu
 
 /* ---- text ---- */
 
-struct text_slot {
-    uint8_t *data; /* NULL: no value */
-    uint32_t size, capacity;
-};
-
-static int text_keep(struct text_slot *slot, struct bytes value)
+int agg_text_keep(struct agg_text *slot, struct bytes value)
 {
     if (value.size > UINT32_MAX - 16)
         return ERR_TOO_LARGE;
@@ -311,14 +306,14 @@ static int text_keep(struct text_slot *slot, struct bytes value)
     return 0;
 }
 
-static inline int text_offer(struct text_slot *slot, struct bytes value, bool wants_max)
+static inline int text_offer(struct agg_text *slot, struct bytes value, bool wants_max)
 {
     if (slot->data != NULL) {
         int order = bytes_compare(value, bytes_of(slot->data, slot->size));
         if (wants_max ? order <= 0 : order >= 0)
             return 0;
     }
-    return text_keep(slot, value);
+    return agg_text_keep(slot, value);
 }
 
 static int text_update(const struct agg_step *step)
@@ -333,7 +328,7 @@ static int text_update(const struct agg_step *step)
 /* uvarint: 0 no value, else size + 1; then the bytes. */
 static void text_encode(const void *memory, struct buf *out)
 {
-    const struct text_slot *slot = memory;
+    const struct agg_text *slot = memory;
     buf_uvarint(out, slot->data != NULL ? (uint64_t)slot->size + 1 : 0);
     if (slot->data != NULL)
         buf_append(out, slot->data, slot->size);
@@ -356,7 +351,7 @@ static size_t utf8_sequence(const uint8_t *text, size_t left)
     return size;
 }
 
-static bool utf8_valid(struct bytes text)
+bool agg_utf8_valid(struct bytes text)
 {
     for (size_t at = 0; at < text.size;) {
         size_t size = utf8_sequence(text.data + at, text.size - at);
@@ -377,55 +372,50 @@ static int text_merge(void *memory, struct bytes *in, uint64_t row_count, bool w
     TRY(take_bytes(in, size - 1, &value));
     if (memory != NULL)
         return text_offer(memory, value, wants_max);
-    return utf8_valid(value) && row_count > 0 ? 0 : ERR_CORRUPT;
+    return agg_utf8_valid(value) && row_count > 0 ? 0 : ERR_CORRUPT;
 }
 
 static int text_result(const void *memory, struct column *out, uint32_t at)
 {
-    const struct text_slot *slot = memory;
+    const struct agg_text *slot = memory;
     if (slot->data == NULL)
         return 0;
     out->text[at] = bytes_of(slot->data, slot->size);
     return 1;
 }
 
-static void text_release(void *memory)
+void agg_text_release(void *memory)
 {
-    struct text_slot *slot = memory;
+    struct agg_text *slot = memory;
     free(slot->data);
-    *slot = (struct text_slot){0};
+    *slot = (struct agg_text){0};
 }
 
-static size_t text_heap_bytes(const void *memory)
+size_t agg_text_heap_bytes(const void *memory)
 {
-    return agg_block_bytes(((const struct text_slot *)memory)->capacity);
+    return agg_block_bytes(((const struct agg_text *)memory)->capacity);
 }
 
-const struct agg_kind agg_kind_extreme_text = {.slot_bytes = sizeof(struct text_slot),
+const struct agg_kind agg_kind_extreme_text = {.slot_bytes = sizeof(struct agg_text),
                                                .update = text_update,
                                                .encode = text_encode,
                                                .merge = text_merge,
                                                .result = text_result,
-                                               .release = text_release,
-                                               .heap_bytes = text_heap_bytes};
+                                               .release = agg_text_release,
+                                               .heap_bytes = agg_text_heap_bytes};
 
 /* ---- json ---- */
 
 struct variant_slot {
-    struct text_slot token; /* of kinds with bytes */
+    struct agg_text token; /* of kinds with bytes */
     int64_t i64;
     uint64_t kind; /* enum variant_kind; VARIANT_NULL: no value */
 };
 
-static bool kind_has_bytes(uint64_t kind)
-{
-    return kind >= VARIANT_NUMBER;
-}
-
 static struct variant slot_variant(const struct variant_slot *slot)
 {
     struct variant value = {.kind = (uint8_t)slot->kind};
-    if (kind_has_bytes(slot->kind)) {
+    if (agg_kind_has_bytes(slot->kind)) {
         value.data = slot->token.data;
         value.size = slot->token.size;
     } else {
@@ -458,7 +448,7 @@ static int variant_total_order(const struct variant *a, const struct variant *b)
             order = (a->kind > b->kind) - (a->kind < b->kind);
         return order != 0 ? order : bytes_order(a, b); /* both are tokens */
     }
-    return kind_has_bytes(a->kind) ? bytes_order(a, b) : 0;
+    return agg_kind_has_bytes(a->kind) ? bytes_order(a, b) : 0;
 }
 
 static int variant_offer(struct variant_slot *slot, const struct variant *value, bool wants_max)
@@ -469,8 +459,8 @@ static int variant_offer(struct variant_slot *slot, const struct variant *value,
         if (wants_max ? order <= 0 : order >= 0)
             return 0;
     }
-    if (kind_has_bytes(value->kind))
-        TRY(text_keep(&slot->token, bytes_of(value->data, value->size)));
+    if (agg_kind_has_bytes(value->kind))
+        TRY(agg_text_keep(&slot->token, bytes_of(value->data, value->size)));
     slot->i64 = value->kind == VARIANT_INT ? value->i64 : 0;
     slot->kind = value->kind;
     return 0;
@@ -505,7 +495,7 @@ static void variant_encode(const void *memory, struct buf *out)
     buf_u8(out, (uint8_t)slot->kind);
     if (slot->kind == VARIANT_INT)
         buf_varint(out, slot->i64);
-    if (!kind_has_bytes(slot->kind))
+    if (!agg_kind_has_bytes(slot->kind))
         return;
     buf_uvarint(out, slot->token.size);
     buf_append(out, slot->token.data, slot->token.size);
@@ -519,11 +509,11 @@ static int take_variant(struct bytes *in, struct variant *value)
     TRY(take_u8(in, &value->kind));
     if (value->kind == VARIANT_INT)
         return take_varint(in, &value->i64);
-    if (!kind_has_bytes(value->kind))
+    if (!agg_kind_has_bytes(value->kind))
         return 0;
     TRY(take_uvarint(in, &size));
     TRY(take_bytes(in, size, &token));
-    if (value->kind > VARIANT_JSON || size > UINT32_MAX - 16 || !utf8_valid(token))
+    if (value->kind > VARIANT_JSON || size > UINT32_MAX - 16 || !agg_utf8_valid(token))
         return ERR_CORRUPT;
     value->data = token.data;
     value->size = (uint32_t)size;
@@ -554,13 +544,13 @@ static int variant_extreme_result(const void *memory, struct column *out, uint32
 static void variant_release(void *memory)
 {
     struct variant_slot *slot = memory;
-    text_release(&slot->token);
+    agg_text_release(&slot->token);
     slot->kind = VARIANT_NULL;
 }
 
 static size_t variant_heap_bytes(const void *memory)
 {
-    return text_heap_bytes(&((const struct variant_slot *)memory)->token);
+    return agg_text_heap_bytes(&((const struct variant_slot *)memory)->token);
 }
 
 const struct agg_kind agg_kind_extreme_variant = {.slot_bytes = sizeof(struct variant_slot),

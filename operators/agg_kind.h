@@ -14,8 +14,10 @@ struct agg_step {
     const uint16_t *physical;      /* index into the argument per row; NULL: k itself */
     uint32_t count;
     uint32_t slot_offset;
-    bool wants_max;                /* min or max */
+    bool wants_max;                /* max rather than min, last rather than first */
     const struct column *argument; /* NULL for count(*) */
+    const struct batch *batch;     /* where the rows are from; for kinds with needs_place */
+    const uint16_t *batch_rows;    /* row of the batch; NULL: k itself. Unlike physical it is not 0 for a constant argument */
 };
 static inline void *step_slot(const struct agg_step *step, uint32_t k) { return (uint8_t *)step->rows[k] + step->slot_offset; }
 /* physical is a local of the caller and does not change in its loop, so that the compilers make two loops of one. */
@@ -23,7 +25,8 @@ static inline uint32_t step_at(const uint16_t *physical, uint32_t k) { return ph
 
 struct agg_kind {
     uint32_t slot_bytes;
-    /* Adds step->count values. ERR_NOMEM. */
+    bool needs_place; /* update reads step->batch and step->batch_rows */
+    /* Adds step->count values. ERR_NOMEM. NULL: another part of the operator counts (distinct.h). */
     int (*update)(const struct agg_step *step);
     /* Why a value of a row cannot be taken ("type_mismatch", …) with a message, or NULL. A kind that takes everything has no check. */
     const char *(*check)(const struct column *argument, uint32_t at, const char **message);
@@ -42,6 +45,21 @@ extern const struct agg_kind agg_kind_sum_bigint, agg_kind_sum_numeric, agg_kind
 extern const struct agg_kind agg_kind_avg_bigint, agg_kind_avg_numeric, agg_kind_avg_variant, agg_kind_avg_double;
 extern const struct agg_kind agg_kind_extreme_i64, agg_kind_extreme_boolean, agg_kind_extreme_double, agg_kind_extreme_numeric,
     agg_kind_extreme_text, agg_kind_extreme_variant;
+extern const struct agg_kind agg_kind_edge_i64, agg_kind_edge_boolean, agg_kind_edge_double, agg_kind_edge_numeric, agg_kind_edge_text,
+    agg_kind_edge_variant;
+extern const struct agg_kind agg_kind_distinct;
+
+/* A text in a heap block that grows; all zero: none. */
+struct agg_text {
+    uint8_t *data; /* NULL: no value */
+    uint32_t size, capacity;
+};
+/* Copies. ERR_NOMEM, ERR_TOO_LARGE. */
+int agg_text_keep(struct agg_text *text, struct bytes value);
+void agg_text_release(void *text);
+size_t agg_text_heap_bytes(const void *text);
+bool agg_utf8_valid(struct bytes text);
+static inline bool agg_kind_has_bytes(uint64_t variant_kind) { return variant_kind >= VARIANT_NUMBER; }
 
 /* Zigzag LEB128 of a 256-bit two's complement number: 1 to 37 bytes; numbers that fit int64 look like buf_varint's. ERR_CORRUPT. */
 void agg_put_wide(struct buf *out, const uint64_t limb[4]);

@@ -38,8 +38,8 @@ static const struct syntax *find_aggregate(const struct syntax *syntax)
 static int check_aggregate(struct builder *builder, const struct syntax *call)
 {
     const struct source *source = &builder->source;
-    if (call->distinct)
-        return source_error(source, ERR_UNSUPPORTED, call->at, NULL,
+    if (call->distinct && strcmp(call->text, "count") != 0)
+        return source_error(source, ERR_UNSUPPORTED, call->at, "count(DISTINCT …) is",
                             "DISTINCT inside %s is not supported", call->text);
     if (call->star && strcmp(call->text, "count") != 0)
         return source_error(source, ERR_INVALID, call->at, "name a column", "%s(*) does not exist",
@@ -65,7 +65,7 @@ static int choose_function(struct builder *builder, const struct syntax *call, s
         type == COL_BIGINT || type == COL_NUMERIC || type == COL_DOUBLE || type == COL_VARIANT;
     const char *hint = NULL;
     if (strcmp(call->text, "count") == 0) {
-        agg->func = call->star ? AGG_COUNT_STAR : AGG_COUNT;
+        agg->func = call->star ? AGG_COUNT_STAR : call->distinct ? AGG_COUNT_DISTINCT : AGG_COUNT;
         agg->result_type = COL_BIGINT;
         return 0;
     }
@@ -76,6 +76,10 @@ static int choose_function(struct builder *builder, const struct syntax *call, s
         if (numeric)
             return 0;
         hint = type == COL_TEXT ? "write a cast, as in amount::numeric" : NULL;
+    } else if (strcmp(call->text, "first") == 0 || strcmp(call->text, "last") == 0) {
+        agg->func = call->text[0] == 'f' ? AGG_FIRST : AGG_LAST;
+        agg->result_type = type;
+        return 0;
     } else {
         agg->func = strcmp(call->text, "min") == 0 ? AGG_MIN : AGG_MAX;
         agg->result_type = type;

@@ -231,10 +231,12 @@ static void window_link(struct window *window, struct agg_entry *entry, uint32_t
 }
 
 static struct agg_entry *entry_create(struct agg_table *table, int64_t window_start_ms,
-                                      struct bytes key, uint64_t hash, uint32_t *reference)
+                                      struct bytes key, uint64_t hash, bool is_pair,
+                                      uint32_t *reference)
 {
     bool outside = key.size > KEY_INLINE_MAX_BYTES;
-    size_t size = sizeof(struct agg_entry) + table->row_bytes + (outside ? 0 : key.size);
+    size_t row_bytes = is_pair ? sizeof(uint64_t) : table->row_bytes;
+    size_t size = sizeof(struct agg_entry) + row_bytes + (outside ? 0 : key.size);
     uint32_t units = (uint32_t)((size + UNIT_BYTES - 1) / UNIT_BYTES);
     struct window *window = window_index_get(&table->windows, window_start_ms);
     uint8_t *own_key = outside && window != NULL ? malloc(key.size) : NULL;
@@ -248,7 +250,7 @@ static struct agg_entry *entry_create(struct agg_table *table, int64_t window_st
         return NULL;
     }
     if (!outside)
-        own_key = (uint8_t *)entry->row + table->row_bytes;
+        own_key = (uint8_t *)entry->row + row_bytes;
     if (key.size > 0)
         memcpy(own_key, key.data, key.size);
     *entry = (struct agg_entry){.window_start_ms = window_start_ms,
@@ -258,8 +260,12 @@ static struct agg_entry *entry_create(struct agg_table *table, int64_t window_st
                                 .is_new = 1,
                                 .units = (uint16_t)units,
                                 .is_live = 1,
-                                .key_is_outside = outside};
-    agg_row_init(table->plan, entry->row);
+                                .key_is_outside = outside,
+                                .is_pair = is_pair};
+    if (is_pair)
+        entry->row[0] = 0;
+    else
+        agg_row_init(table->plan, entry->row);
     window_link(window, entry, *reference);
     table->key_bytes += outside ? agg_block_bytes(key.size) : 0;
     table->live_units += units;
@@ -388,7 +394,7 @@ static void slot_erase(struct agg_table *table, uint32_t hole)
 
 static void heap_measure(const struct agg_table *table, struct agg_entry *entry)
 {
-    size_t now = agg_row_heap_bytes(table->plan, entry->row);
+    size_t now = entry->is_pair ? 0 : agg_row_heap_bytes(table->plan, entry->row);
     if (now > UINT32_MAX)
         now = UINT32_MAX;
     table->heap->bytes = table->heap->bytes - entry->heap_bytes + now;
@@ -422,7 +428,7 @@ static void heap_touch(struct agg_table *table, struct agg_entry *const *entries
 /* ---- finding ---- */
 
 static int probe_block(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms,
-                       const struct bytes *keys, struct agg_entry **entries)
+                       const struct bytes *keys, bool pairs, struct agg_entry **entries)
 {
     uint64_t hashes[PROBE_BLOCK];
     uint32_t places[PROBE_BLOCK];
@@ -444,7 +450,7 @@ static int probe_block(struct agg_table *table, uint32_t n, const int64_t *windo
         uint32_t at = places[i], reference;
         struct agg_entry *entry = slot_match(table, &at, start, keys[i], hashes[i]);
         if (entry == NULL) {
-            entry = entry_create(table, start, keys[i], hashes[i], &reference);
+            entry = entry_create(table, start, keys[i], hashes[i], pairs, &reference);
             if (entry == NULL)
                 return ERR_NOMEM;
             table->slots[at] = (struct slot){tag_of(hashes[i]), reference};
@@ -454,19 +460,31 @@ static int probe_block(struct agg_table *table, uint32_t n, const int64_t *windo
     return 0;
 }
 
-int agg_table_probe(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms,
-                    const struct bytes *keys, struct agg_entry **entries)
+static int probe(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms,
+                 const struct bytes *keys, bool pairs, struct agg_entry **entries)
 {
     heap_settle(table);
     for (uint32_t from = 0; from < n; from += PROBE_BLOCK) {
         uint32_t count = n - from < PROBE_BLOCK ? n - from : PROBE_BLOCK;
         TRY(probe_block(table, count, window_starts_ms != NULL ? window_starts_ms + from : NULL,
-                        keys + from, entries + from));
+                        keys + from, pairs, entries + from));
         if (table->heap != NULL && table->heap->touched_count + count > BATCH_ROWS)
             heap_settle(table);
         heap_touch(table, entries + from, count);
     }
     return 0;
+}
+
+int agg_table_probe(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms,
+                    const struct bytes *keys, struct agg_entry **entries)
+{
+    return probe(table, n, window_starts_ms, keys, false, entries);
+}
+
+int agg_table_probe_pairs(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms,
+                          const struct bytes *keys, struct agg_entry **entries)
+{
+    return probe(table, n, window_starts_ms, keys, true, entries);
 }
 
 struct agg_entry *agg_table_find(struct agg_table *table, int64_t window_start_ms, struct bytes key)
@@ -486,7 +504,8 @@ struct agg_entry *agg_table_find(struct agg_table *table, int64_t window_start_m
 
 static void entry_release(struct agg_table *table, struct agg_entry *entry)
 {
-    agg_row_release(table->plan, entry->row);
+    if (!entry->is_pair)
+        agg_row_release(table->plan, entry->row);
     if (entry->key_is_outside) {
         table->key_bytes -= agg_block_bytes(entry->key.size);
         free((void *)(uintptr_t)entry->key.data);

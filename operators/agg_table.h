@@ -24,6 +24,7 @@ struct agg_entry {
     uint8_t is_new;                /* created by a probe and not initialised from the store yet: the owner clears it */
     uint16_t units;                /* private from here to row: size of the entry in 8-byte units */
     uint8_t is_live, key_is_outside;
+    uint8_t is_pair;               /* not a group but a value of one (distinct.h): one word instead of accumulators */
     uint64_t row[];                /* the accumulators, then the key when it is short */
 };
 static inline void *agg_entry_row(const struct agg_entry *entry) { return (void *)(uintptr_t)entry->row; }
@@ -34,6 +35,8 @@ void agg_table_destroy(struct agg_table *table);
 /* Finds or creates the entries of n (window start, key) pairs; entries[i] may repeat. window_starts NULL: WINDOW_NONE for all. Created entries have an initialised
  * row and is_new = 1. ERR_NOMEM (nothing is created half, entries made before stay). */
 int agg_table_probe(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms, const struct bytes *keys, struct agg_entry **entries);
+/* The same for pairs, whose keys are no group's. A created entry has one word, 0, at agg_entry_row. */
+int agg_table_probe_pairs(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms, const struct bytes *keys, struct agg_entry **entries);
 struct agg_entry *agg_table_find(struct agg_table *table, int64_t window_start_ms, struct bytes key);
 void agg_table_remove(struct agg_table *table, struct agg_entry *entry);  /* must not be on the dirty list unless the list is rebuilt by the owner */
 void agg_table_clear(struct agg_table *table);                             /* keeps memory for reuse */

@@ -2,7 +2,8 @@
  *
  * A row is {int64 row count, slot of call 0, slot of call 1, …}. count(*) without a filter is the
  * row count itself and has no slot. Which functions work on a slot says its kind (agg_kind.h): sums
- * in agg_sum.c, min and max in agg_extreme.c; here is what all of them share.
+ * in agg_sum.c, min and max in agg_extreme.c, first and last in agg_edge.c, count(DISTINCT) in
+ * distinct.c; here is what all of them share.
  *
  * Update goes column at a time: for each call one pass that picks the rows whose filter is true and
  * whose argument is not NULL (skipped when nothing can be left out, which is the usual case), then
@@ -28,7 +29,7 @@ struct plan_call {
 
 struct agg_plan {
     size_t row_bytes;
-    bool owns_heap;
+    bool owns_heap, has_distinct;
     uint32_t call_count;
     struct plan_call calls[];
 };
@@ -73,6 +74,28 @@ static const struct agg_kind *extreme_kind(enum col_type type)
     }
 }
 
+static const struct agg_kind *edge_kind(enum col_type type)
+{
+    switch (type) {
+    case COL_BIGINT:
+    case COL_TIMESTAMPTZ:
+    case COL_INTERVAL:
+        return &agg_kind_edge_i64;
+    case COL_BOOLEAN:
+        return &agg_kind_edge_boolean;
+    case COL_DOUBLE:
+        return &agg_kind_edge_double;
+    case COL_NUMERIC:
+        return &agg_kind_edge_numeric;
+    case COL_TEXT:
+        return &agg_kind_edge_text;
+    case COL_VARIANT:
+        return &agg_kind_edge_variant;
+    default:
+        return NULL;
+    }
+}
+
 /* The kind of a call and the type of its result; false when there is no such aggregate. */
 static bool call_kind(const struct agg_call *call, const struct agg_kind **kind,
                       enum col_type *result_type)
@@ -95,6 +118,14 @@ static bool call_kind(const struct agg_call *call, const struct agg_kind **kind,
         *kind = extreme_kind(call->argument_type);
         *result_type = call->argument_type;
         return *kind != NULL;
+    case AGG_FIRST:
+    case AGG_LAST:
+        *kind = edge_kind(call->argument_type);
+        *result_type = call->argument_type;
+        return *kind != NULL;
+    case AGG_COUNT_DISTINCT:
+        *kind = &agg_kind_distinct;
+        return true;
     }
     return false;
 }
@@ -112,7 +143,8 @@ int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct ag
     plan->call_count = call_count;
     plan->row_bytes = ROW_COUNT_BYTES;
     for (uint32_t c = 0; c < call_count; c++) {
-        static const char *const names[] = {"count", "count", "sum", "avg", "min", "max"};
+        static const char *const names[] = {"count", "count", "sum",  "avg",  "min",
+                                            "max",   "first", "last", "count"};
         struct plan_call *call = &plan->calls[c];
         enum col_type result_type;
         if (!call_kind(&calls[c], &call->kind, &result_type)) {
@@ -122,7 +154,8 @@ int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct ag
         }
         must(result_type == calls[c].result_type);
         call->slot_offset = (uint32_t)plan->row_bytes;
-        call->wants_max = calls[c].func == AGG_MAX;
+        call->wants_max = calls[c].func == AGG_MAX || calls[c].func == AGG_LAST;
+        plan->has_distinct |= calls[c].func == AGG_COUNT_DISTINCT;
         if (call->kind != NULL) {
             plan->row_bytes += (call->kind->slot_bytes + 7u) & ~7u;
             plan->owns_heap |= call->kind->release != NULL;
@@ -145,6 +178,16 @@ size_t agg_plan_row_bytes(const struct agg_plan *plan)
 bool agg_plan_owns_heap(const struct agg_plan *plan)
 {
     return plan->owns_heap;
+}
+
+bool agg_plan_has_distinct(const struct agg_plan *plan)
+{
+    return plan->has_distinct;
+}
+
+bool agg_call_is_distinct(const struct agg_plan *plan, uint64_t call)
+{
+    return call < plan->call_count && plan->calls[call].kind == &agg_kind_distinct;
 }
 
 /* ---- rows ---- */
@@ -196,6 +239,12 @@ int64_t agg_row_count(const void *row)
     return *(const int64_t *)row;
 }
 
+void agg_row_count_distinct(const struct agg_plan *plan, void *row, uint32_t call)
+{
+    must(agg_call_is_distinct(plan, call));
+    ++*(uint64_t *)slot_of(&plan->calls[call], row);
+}
+
 /* ---- batches ---- */
 
 static const uint16_t zero_rows[BATCH_ROWS];
@@ -213,10 +262,17 @@ static inline bool filter_passes(const struct column *filter, uint32_t row)
 struct picked {
     void **rows;
     uint16_t *physical;
+    uint16_t *batch_rows; /* for kinds that need a row's place; NULL until one does */
 };
 
-static int picked_alloc(struct picked *picked, const struct batch *batch)
+static int picked_alloc(struct picked *picked, const struct batch *batch, bool needs_place)
 {
+    if (needs_place && picked->batch_rows == NULL) {
+        picked->batch_rows =
+            arena_alloc(batch->arena, (batch->selected_count + 1) * sizeof *picked->batch_rows);
+        if (picked->batch_rows == NULL)
+            return ERR_NOMEM;
+    }
     if (picked->rows != NULL)
         return 0;
     picked->rows = arena_alloc(batch->arena, (batch->selected_count + 1) * sizeof *picked->rows);
@@ -238,6 +294,8 @@ static uint32_t pick_rows(const struct batch *batch, const struct column *argume
         if ((filter != NULL && !filter_passes(filter, row)) || (nulls != NULL && nulls[at] != 0))
             continue;
         picked->rows[count] = rows[i];
+        if (picked->batch_rows != NULL)
+            picked->batch_rows[count] = (uint16_t)row;
         picked->physical[count++] = (uint16_t)at;
     }
     return count;
@@ -257,12 +315,15 @@ static int update_call(const struct plan_call *call, const struct batch *batch,
                             .count = batch->selected_count,
                             .slot_offset = call->slot_offset,
                             .wants_max = call->wants_max,
-                            .argument = argument};
+                            .argument = argument,
+                            .batch = batch,
+                            .batch_rows = batch->selection};
     if (filter != NULL || (argument != NULL && argument->nulls != NULL)) {
-        TRY(picked_alloc(picked, batch));
+        TRY(picked_alloc(picked, batch, call->kind->needs_place));
         step.count = pick_rows(batch, argument, filter, rows, picked);
         step.rows = picked->rows;
         step.physical = picked->physical;
+        step.batch_rows = picked->batch_rows;
     } else if (argument != NULL && argument->constant) {
         step.physical = zero_rows;
     }
@@ -277,7 +338,7 @@ int agg_update(const struct agg_plan *plan, const struct batch *batch,
     for (uint32_t i = 0; i < batch->selected_count; i++)
         ++*row_count_of(rows[i]);
     for (uint32_t c = 0; c < plan->call_count; c++)
-        if (plan->calls[c].kind != NULL)
+        if (plan->calls[c].kind != NULL && plan->calls[c].kind->update != NULL)
             TRY(update_call(&plan->calls[c], batch, present(&arguments[c]), present(&filters[c]),
                             rows, &picked));
     return 0;

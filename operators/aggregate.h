@@ -22,6 +22,10 @@ void agg_row_release(const struct agg_plan *plan, void *row);
 size_t agg_row_heap_bytes(const struct agg_plan *plan, const void *row);
 bool agg_plan_owns_heap(const struct agg_plan *plan);
 int64_t agg_row_count(const void *row);                    /* rows applied to this group */
+/* count(DISTINCT): agg_update leaves it to the owner of the values (distinct.h), who adds 1 for each value that is new to the group. */
+bool agg_plan_has_distinct(const struct agg_plan *plan);
+bool agg_call_is_distinct(const struct agg_plan *plan, uint64_t call);
+void agg_row_count_distinct(const struct agg_plan *plan, void *row, uint32_t call);
 /* Adds the selected rows of batch: rows[i] is the accumulator row of the i-th selected row. arguments[c]/filters[c] are the evaluated argument and
  * filter of call c (data NULL where the call has none). Column-at-a-time: one tight loop per call. A row whose value cannot be aggregated (sum of
  * a text variant; min over mixed kinds is ordered by kind, then value) must have been rejected before by agg_check. ERR_NOMEM, ERR_RANGE. */

@@ -78,14 +78,15 @@ void expr_list_destroy(struct expr_list *list);
 /* A select list with aggregates: "sum(amount::numeric) AS revenue, count(*) AS orders, sum(x) / count(*) AS mean".
  * calls are the distinct aggregate calls with their arguments compiled against `input`; outputs are expressions over a row of
  * [group columns…, window_start, window_end when windowed, call results…] in that order. Every output must contain at least one
- * aggregate or only group columns. Nested aggregates, DISTINCT, ORDER BY and FILTER inside a call: FILTER is supported, the others refused. */
-enum agg_func { AGG_COUNT_STAR, AGG_COUNT, AGG_SUM, AGG_AVG, AGG_MIN, AGG_MAX };
+ * aggregate or only group columns. FILTER, and DISTINCT inside count, are supported; nested aggregates, other DISTINCT and ORDER BY
+ * inside a call are refused. first and last go by event time (agg_edge.c). */
+enum agg_func { AGG_COUNT_STAR, AGG_COUNT, AGG_SUM, AGG_AVG, AGG_MIN, AGG_MAX, AGG_FIRST, AGG_LAST, AGG_COUNT_DISTINCT };
 struct agg_call {
     enum agg_func func;
     struct expr *argument;     /* NULL for count(*) */
     struct expr *filter;       /* FILTER (WHERE …) or NULL */
     enum col_type argument_type;
-    enum col_type result_type; /* count: bigint; sum of bigint/numeric/variant: numeric; of double: double; avg: numeric or double; min/max: the argument's */
+    enum col_type result_type; /* count: bigint; sum of bigint/numeric/variant: numeric; of double: double; avg: numeric or double; min/max/first/last: the argument's */
 };
 struct agg_list {
     uint32_t call_count;

@@ -27,15 +27,15 @@ static const struct {
     {"regexp_replace", "replace(text, from, to) replaces fixed text"},
     {"regexp_match", "LIKE and ILIKE match patterns with % and _"},
     {"similar_to_escape", "use LIKE"},
-    {"array_agg", "aggregates: count, sum, avg, min, max"},
-    {"string_agg", "aggregates: count, sum, avg, min, max"},
+    {"array_agg", "aggregates: count, sum, avg, min, max, first, last"},
+    {"string_agg", "aggregates: count, sum, avg, min, max, first, last"},
     {"bool_and", "min(CASE WHEN … THEN 1 ELSE 0 END)"},
     {"bool_or", "max(CASE WHEN … THEN 1 ELSE 0 END)"},
 };
 
 bool is_aggregate_name(const char *name)
 {
-    static const char *const names[] = {"count", "sum", "avg", "min", "max"};
+    static const char *const names[] = {"count", "sum", "avg", "min", "max", "first", "last"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(names[i], name) == 0)
             return true;

@@ -23,7 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/distinct.h"
 #include "operators/grouping.h"
+
+extern const struct op_type op_preaggregate_type, op_aggregate_type, op_merge_type;
 
 static const struct group_params *params_of(const struct group_op *group)
 {
@@ -86,7 +89,19 @@ int group_store_key_split(struct bytes key, bool windowed, int64_t *window_start
 
 /* ---- loading ---- */
 
-static int load_entry(struct group_op *group, struct agg_entry *entry, struct diag *diag)
+static int decode_entry(const struct group_op *group, struct agg_entry *entry, struct bytes value,
+                        struct diag *diag)
+{
+    int rc = entry->is_pair ? distinct_decode(entry, value)
+                            : agg_decode(params_of(group)->plan, agg_entry_row(entry), value);
+    return rc < 0
+               ? diag_set(
+                     diag, rc,
+                     "a stored aggregate does not decode: delete the state directory to rebuild it")
+               : 0;
+}
+
+int group_load_entry(struct group_op *group, struct agg_entry *entry, struct diag *diag)
 {
     entry->is_new = 0;
     if (entry->window_start_ms != WINDOW_NONE && entry->window_start_ms > group->max_window_ms)
@@ -100,14 +115,7 @@ static int load_entry(struct group_op *group, struct agg_entry *entry, struct di
     struct bytes value;
     int rc = state_get(group->op.env->state, bytes_of(group->store_key.data, group->store_key.size),
                        &group->load, &value, diag);
-    if (rc <= 0)
-        return rc;
-    rc = agg_decode(params_of(group)->plan, agg_entry_row(entry), value);
-    return rc < 0
-               ? diag_set(
-                     diag, rc,
-                     "a stored aggregate does not decode: delete the state directory to rebuild it")
-               : 0;
+    return rc <= 0 ? rc : decode_entry(group, entry, value, diag);
 }
 
 static int load_new_entries(struct group_op *group, struct agg_entry **entries, uint32_t count,
@@ -115,7 +123,7 @@ static int load_new_entries(struct group_op *group, struct agg_entry **entries, 
 {
     for (uint32_t i = 0; i < count; i++)
         if (__builtin_expect(entries[i]->is_new, 0))
-            TRY(load_entry(group, entries[i], diag));
+            TRY(group_load_entry(group, entries[i], diag));
     arena_reset(&group->load);
     return 0;
 }
@@ -189,19 +197,35 @@ static int eval_arguments(const struct group_params *params, struct op_call *cal
     return 0;
 }
 
-/* Texts that min or max would keep, and no store or record could hold. */
+/* How long a value may be that an aggregate keeps; 0: it keeps none. */
+static size_t value_limit(enum agg_func func, uint32_t calls)
+{
+    size_t limit = GROUP_VALUES_MAX_BYTES / (calls > 0 ? calls : 1);
+    switch (func) {
+    case AGG_MIN:
+    case AGG_MAX:
+    case AGG_FIRST:
+    case AGG_LAST:
+        return limit < GROUP_VALUE_MAX_BYTES ? limit : GROUP_VALUE_MAX_BYTES;
+    case AGG_COUNT_DISTINCT:
+        return DISTINCT_VALUE_MAX_BYTES;
+    default:
+        return 0;
+    }
+}
+
+/* Texts that an aggregate would keep, and no store or record could hold. */
 static int reject_long_values(const struct group_params *params, struct op_call *call,
                               const struct batch *batch, const struct column *arguments)
 {
+    static const char *const names[] = {
+        "count", "count", "sum", "avg", "min", "max", "first", "last", "count(DISTINCT)"};
     uint32_t calls = params->aggregates->call_count;
-    size_t limit = GROUP_VALUES_MAX_BYTES / (calls > 0 ? calls : 1);
-    if (limit > GROUP_VALUE_MAX_BYTES)
-        limit = GROUP_VALUE_MAX_BYTES;
     for (uint32_t c = 0; c < calls; c++) {
         enum agg_func func = params->aggregates->calls[c].func;
         const struct column *value = &arguments[c];
-        if ((func != AGG_MIN && func != AGG_MAX) ||
-            (value->type != COL_TEXT && value->type != COL_VARIANT))
+        size_t limit = value_limit(func, calls);
+        if (limit == 0 || (value->type != COL_TEXT && value->type != COL_VARIANT))
             continue;
         for (uint32_t i = 0; i < batch->selected_count; i++) {
             uint32_t row = batch_row(batch, i), at = column_at(value, row);
@@ -210,7 +234,7 @@ static int reject_long_values(const struct group_params *params, struct op_call 
                                                                       : 0;
             if (__builtin_expect(size > limit, 0) && !column_is_null(value, row))
                 TRY(reject_add(call->rejects, row, "value_too_long",
-                               "min or max of a value of %zu bytes; the limit is %zu", size,
+                               "%s of a value of %zu bytes; the limit is %zu", names[func], size,
                                limit));
         }
     }
@@ -241,12 +265,14 @@ static int encode_groups(const struct group_params *params, struct op_call *call
 {
     uint32_t first = call->rejects->count;
     struct batch before = *batch;
+    size_t limit =
+        agg_plan_has_distinct(params->plan) ? DISTINCT_GROUP_MAX_BYTES : GROUP_KEY_MAX_BYTES;
     TRY(group_key_encode_batch(batch, groups, params->groups->count, keys));
     for (uint32_t i = 0; i < batch->selected_count; i++)
-        if (__builtin_expect(keys[i].size > GROUP_KEY_MAX_BYTES, 0))
+        if (__builtin_expect(keys[i].size > limit, 0))
             TRY(reject_add(call->rejects, batch_row(batch, i), "group_too_long",
-                           "the row's group takes %zu bytes; the limit is %d", keys[i].size,
-                           GROUP_KEY_MAX_BYTES));
+                           "the row's group takes %zu bytes; the limit is %zu", keys[i].size,
+                           limit));
     if (call->rejects->count == first)
         return 0;
     TRY(batch_drop_rejected(batch, call->rejects, first, call->arena));
@@ -295,17 +321,62 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
     TRY(load_new_entries(group, entries, batch.selected_count, call->diag));
     TRY(mark_entries(group, entries, batch.selected_count, rows));
     TRY(agg_update(params->plan, &batch, arguments, filters, rows));
+    if (agg_plan_has_distinct(params->plan))
+        TRY(distinct_update(group, call, &batch, arguments, filters, starts, keys, entries,
+                            group->op.type != &op_preaggregate_type));
     call->applied_rows += batch.selected_count;
     return 0;
 }
 
 /* ---- partials in ---- */
 
+/* Sorts partials into groups and pairs: keys[i] becomes the group's part of each, pairs[] lists the
+ * partials that are pairs. */
+static int list_partials(const struct batch *in, struct bytes *keys, uint32_t *pairs,
+                         uint32_t *pair_count, struct diag *diag)
+{
+    *pair_count = 0;
+    for (uint32_t i = 0; i < in->selected_count; i++) {
+        size_t group_bytes;
+        keys[i] = in->columns[0].text[i];
+        if (!group_value_is_pair(in->columns[2].text[i], &group_bytes))
+            continue;
+        if (group_bytes > keys[i].size)
+            return diag_set(diag, ERR_CORRUPT, "a partial aggregate does not decode");
+        keys[i].size = group_bytes;
+        pairs[(*pair_count)++] = i;
+    }
+    return 0;
+}
+
+static int merge_pairs(struct group_op *group, struct op_call *call, const struct batch *in,
+                       const uint32_t *pairs, uint32_t n, struct agg_entry *const *entries)
+{
+    struct arena *arena = call->arena;
+    int64_t *starts = arena_alloc(arena, n * sizeof *starts);
+    struct bytes *keys = arena_alloc(arena, n * sizeof *keys);
+    struct bytes *values = arena_alloc(arena, n * sizeof *values);
+    struct agg_entry **groups = arena_alloc(arena, n * sizeof *groups);
+    if (starts == NULL || keys == NULL || values == NULL || groups == NULL)
+        return ERR_NOMEM;
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t i = pairs[k];
+        starts[k] = in->columns[1].i64[i];
+        keys[k] = in->columns[0].text[i];
+        values[k] = in->columns[2].text[i];
+        groups[k] = entries[i];
+    }
+    return distinct_merge(group, call, n, is_windowed(params_of(group)) ? starts : NULL, keys,
+                          values, groups);
+}
+
 int group_merge_partials(struct group_op *group, struct op_call *call, const struct batch *in)
 {
     const struct group_params *params = params_of(group);
     uint32_t n = in->selected_count;
     struct agg_entry **entries = arena_alloc(call->arena, (n + 1) * sizeof *entries);
+    struct bytes *keys = in->columns[0].text;
+    uint32_t *pairs = NULL, pair_count = 0;
     void **rows = arena_alloc(call->arena, (n + 1) * sizeof *rows);
     if (entries == NULL || rows == NULL)
         return ERR_NOMEM;
@@ -318,24 +389,44 @@ int group_merge_partials(struct group_op *group, struct op_call *call, const str
                                 "a partial for the window that starts at %lld arrived after the "
                                 "window was closed",
                                 (long long)starts[i]);
-    TRY(agg_table_probe(group->table, n, is_windowed(params) ? starts : NULL, in->columns[0].text,
-                        entries));
+    if (agg_plan_has_distinct(params->plan)) {
+        keys = arena_alloc(call->arena, (n + 1) * sizeof *keys);
+        pairs = arena_alloc(call->arena, (n + 1) * sizeof *pairs);
+        if (keys == NULL || pairs == NULL)
+            return ERR_NOMEM;
+        TRY(list_partials(in, keys, pairs, &pair_count, call->diag));
+    }
+    TRY(agg_table_probe(group->table, n, is_windowed(params) ? starts : NULL, keys, entries));
     TRY(load_new_entries(group, entries, n, call->diag));
     TRY(mark_entries(group, entries, n, rows));
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0, next_pair = 0; i < n; i++) {
+        if (next_pair < pair_count && pairs[next_pair] == i) {
+            next_pair++;
+            continue;
+        }
         int rc = agg_merge_encoded(params->plan, rows[i], in->columns[2].text[i]);
         if (rc < 0)
             return diag_set(call->diag, rc, "a partial aggregate does not decode");
     }
+    if (pair_count > 0)
+        TRY(merge_pairs(group, call, in, pairs, pair_count, entries));
     call->applied_rows += n;
     return 0;
 }
 
 /* ---- out ---- */
 
+static void encode_entry(struct group_op *group, const struct agg_entry *entry)
+{
+    buf_clear(&group->encoded);
+    if (entry->is_pair)
+        distinct_encode(entry, &group->encoded);
+    else
+        agg_encode(params_of(group)->plan, agg_entry_row(entry), &group->encoded);
+}
+
 int group_flush_partials(struct group_op *group, struct op_call *call, struct batch *out)
 {
-    const struct group_params *params = params_of(group);
     struct agg_entry **entries = arena_alloc(call->arena, BATCH_ROWS * sizeof *entries);
     if (entries == NULL)
         return ERR_NOMEM;
@@ -352,8 +443,7 @@ int group_flush_partials(struct group_op *group, struct op_call *call, struct ba
     TRY(column_alloc(&columns[1], COL_BIGINT, n, false, call->arena));
     TRY(column_alloc(&columns[2], COL_TEXT, n, false, call->arena));
     for (uint32_t i = 0; i < n; i++) {
-        buf_clear(&group->encoded);
-        agg_encode(params->plan, agg_entry_row(entries[i]), &group->encoded);
+        encode_entry(group, entries[i]);
         struct bytes copy =
             arena_copy(call->arena, bytes_of(group->encoded.data, group->encoded.size));
         if (!buf_ok(&group->encoded) || copy.data == NULL)
@@ -433,21 +523,22 @@ static int build_results(struct group_op *group, struct op_call *call,
                          struct agg_entry *const *entries, uint32_t n, struct batch *out)
 {
     struct group_item *items = arena_alloc(call->arena, (n + 1) * sizeof *items);
+    uint32_t count = 0;
     if (items == NULL)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < n; i++)
-        items[i] = (struct group_item){entries[i]->window_start_ms, entries[i]->key,
-                                       agg_entry_row(entries[i])};
-    return group_build_results(params_of(group), call, items, n, out);
+        if (!entries[i]->is_pair)
+            items[count++] = (struct group_item){entries[i]->window_start_ms, entries[i]->key,
+                                                 agg_entry_row(entries[i])};
+    return count > 0 ? group_build_results(params_of(group), call, items, count, out) : 0;
 }
 
 static int write_changelog(struct group_op *group, struct agg_entry *entry, bool is_tombstone)
 {
     buf_clear(&group->store_key);
     group_store_key(&group->store_key, entry->window_start_ms, entry->key);
-    buf_clear(&group->encoded);
     if (!is_tombstone)
-        agg_encode(params_of(group)->plan, agg_entry_row(entry), &group->encoded);
+        encode_entry(group, entry);
     if (!buf_ok(&group->store_key) || !buf_ok(&group->encoded))
         return ERR_NOMEM;
     entry->changelog_offset = group->commit_number;
@@ -515,16 +606,15 @@ static int load_stored(void *context, struct bytes key, struct bytes value)
     struct bytes group_key;
     TRY(group_store_key_split(key, true, &start, &group_key));
     struct agg_entry *entry;
-    TRY(agg_table_probe(group->table, 1, &start, &group_key, &entry));
+    size_t group_bytes;
+    if (group_value_is_pair(value, &group_bytes))
+        TRY(agg_table_probe_pairs(group->table, 1, &start, &group_key, &entry));
+    else
+        TRY(agg_table_probe(group->table, 1, &start, &group_key, &entry));
     if (!entry->is_new)
         return 0;
     entry->is_new = 0;
-    int rc = agg_decode(params_of(group)->plan, agg_entry_row(entry), value);
-    return rc < 0
-               ? diag_set(
-                     load->diag, rc,
-                     "a stored aggregate does not decode: delete the state directory to rebuild it")
-               : 0;
+    return decode_entry(group, entry, value, load->diag);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -630,7 +720,6 @@ int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, str
 
 /* ---- what the runtime asks ---- */
 
-extern const struct op_type op_preaggregate_type, op_aggregate_type, op_merge_type;
 bool op_is_group(const struct op *op)
 {
     return op->type == &op_preaggregate_type || op->type == &op_aggregate_type ||

@@ -35,6 +35,8 @@ void group_close(struct op *op);
 /* The windows of the selected rows (for hopping ones: packed runs); missed windows go to call->late, rows that no window took leave the
  * selection, rows whose window cannot be expressed are rejected. */
 int group_assign_windows(const struct group_params *params, struct op_call *call, struct batch *batch, int64_t *starts);
+/* Makes an entry that a probe created (is_new) what the store has of it. */
+int group_load_entry(struct group_op *group, struct agg_entry *entry, struct diag *diag);
 /* Rows → accumulators: groups, arguments, window and lateness, placement, probe, load, update. */
 int group_update_rows(struct group_op *group, struct op_call *call, const struct batch *in);
 /* Partials → accumulators. */

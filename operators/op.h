@@ -137,6 +137,9 @@ bool op_is_group(const struct op *op);
 
 /* Store and changelog keys: [8 bytes big-endian window start, sign flipped] when windowed, then the group key. */
 void group_store_key(struct buf *out, int64_t window_start_ms, struct bytes group_key);
+/* True when a value of the store, a changelog or a partial is that of a pair of a group and a value (count(DISTINCT)), not of a group;
+ * *group_bytes: how much of its key (behind the window) is the group's. ERR_CORRUPT is left to who decodes it. */
+bool group_value_is_pair(struct bytes value, size_t *group_bytes);
 /* Splits such a key. ERR_CORRUPT. */
 int group_store_key_split(struct bytes key, bool windowed, int64_t *window_start_ms, struct bytes *group_key);
 

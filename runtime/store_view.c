@@ -174,6 +174,12 @@ uint64_t store_view_plan_hash(const struct store_view *view)
     return view->view->plan_hash;
 }
 
+bool store_view_is_row(struct bytes value)
+{
+    size_t group_bytes;
+    return !group_value_is_pair(value, &group_bytes);
+}
+
 int store_view_json(struct store_view *view, struct bytes key, struct bytes value, struct buf *out,
                     struct diag *diag)
 {

@@ -22,6 +22,8 @@ int store_view_remove(const char *state_dir, struct diag *diag);
 int store_view_open(const char *state_dir, struct store_view **view, struct diag *diag);
 uint64_t store_view_plan_hash(const struct store_view *view);   /* what state_open asks for */
 /* Appends the pair as one JSON object: group columns, window bounds, results. */
+/* False for what is no row of the view but stands behind one: the values that count(DISTINCT) has seen. */
+bool store_view_is_row(struct bytes value);
 int store_view_json(struct store_view *view, struct bytes key, struct bytes value, struct buf *out, struct diag *diag);
 /* The store key of a group given as text: the raw text of a single text column, or a JSON object of the key columns,
  * {"user":"u1","window_start":"2026-01-01T00:00:00.000Z"} (as record keys print; ISO or epoch ms). */

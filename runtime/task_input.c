@@ -74,6 +74,7 @@ static int process_rows(struct task *task, uint32_t count)
                           .event_time_ms = times,
                           .watermark_ms = watermarks,
                           .source = task->rows,
+                          .origin = (uint64_t)task->partition,
                           .arena = &chain->arena};
     TRY(batch_drop_rejected(&batch, &chain->rejects, 0, &chain->arena));
     chain->call.applied_rows = 0;

@@ -88,8 +88,12 @@ static int sink_partials(struct task *task, const struct batch *batch)
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         uint32_t at = batch_row(batch, i);
         struct bytes group = batch->columns[0].text[at];
+        struct bytes placed = group;
+        size_t group_bytes; /* a pair goes where its group goes */
+        if (group_value_is_pair(batch->columns[2].text[at], &group_bytes))
+            placed.size = group_bytes;
         int32_t partition =
-            group_partition(task->stage->view->group, group, task->stage->output_partitions,
+            group_partition(task->stage->view->group, placed, task->stage->output_partitions,
                             batch->arena, &task->text);
         buf_clear(&task->key);
         group_store_key(&task->key, batch->columns[1].i64[at], group);

@@ -368,6 +368,8 @@ static int scan_pair(void *context, struct bytes key, struct bytes value)
     struct diag diag = {0};
     if (look->left == 0 || interrupted())
         return 1;
+    if (!store_view_is_row(value))
+        return 0;
     int code = print_pair(look->store.view, key, value, &diag);
     if (code < 0)
         failed(code, &diag);

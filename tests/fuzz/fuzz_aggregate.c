@@ -21,6 +21,13 @@ static const struct agg_call calls[] = {
     {.func = AGG_MAX, .argument_type = COL_NUMERIC, .result_type = COL_NUMERIC},
     {.func = AGG_MIN, .argument_type = COL_TEXT, .result_type = COL_TEXT},
     {.func = AGG_MAX, .argument_type = COL_VARIANT, .result_type = COL_VARIANT},
+    {.func = AGG_FIRST, .argument_type = COL_BIGINT, .result_type = COL_BIGINT},
+    {.func = AGG_LAST, .argument_type = COL_BOOLEAN, .result_type = COL_BOOLEAN},
+    {.func = AGG_FIRST, .argument_type = COL_DOUBLE, .result_type = COL_DOUBLE},
+    {.func = AGG_LAST, .argument_type = COL_NUMERIC, .result_type = COL_NUMERIC},
+    {.func = AGG_FIRST, .argument_type = COL_TEXT, .result_type = COL_TEXT},
+    {.func = AGG_LAST, .argument_type = COL_VARIANT, .result_type = COL_VARIANT},
+    {.func = AGG_COUNT_DISTINCT, .argument_type = COL_TEXT, .result_type = COL_BIGINT},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 

@@ -89,6 +89,10 @@ static void result_types(void **state)
         {"min(v + 1)", COL_NUMERIC},
         {"sum(v::bigint)", COL_NUMERIC},
         {"max(z - z)", COL_INTERVAL},
+        {"first(v)", COL_VARIANT},
+        {"last(z)", COL_TIMESTAMPTZ},
+        {"first(b)", COL_BOOLEAN},
+        {"count(DISTINCT v)", COL_BIGINT},
         {"sum(CASE WHEN b THEN 1 ELSE 0 END)", COL_NUMERIC},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -114,7 +118,10 @@ static void refused(void **state)
     } cases[] = {
         {"sum(sum(i)) AS r", ERR_INVALID, "nested"},
         {"sum(i) FILTER (WHERE count(*) > 1) AS r", ERR_INVALID, "nested"},
-        {"count(DISTINCT i) AS r", ERR_UNSUPPORTED, "DISTINCT"},
+        {"sum(DISTINCT i) AS r", ERR_UNSUPPORTED, "DISTINCT"},
+        {"first(DISTINCT i) AS r", ERR_UNSUPPORTED, "DISTINCT"},
+        {"count(DISTINCT i, n) AS r", ERR_INVALID, "one argument"},
+        {"last(*) AS r", ERR_INVALID, "last(*)"},
         {"sum(i ORDER BY i) AS r", ERR_UNSUPPORTED, "ORDER BY"},
         {"sum(i) OVER () AS r", ERR_UNSUPPORTED, "window function"},
         {"sum(*) AS r", ERR_INVALID, "sum(*)"},

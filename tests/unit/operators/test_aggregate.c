@@ -131,11 +131,14 @@ static int text_number_scale(const char *a)
 struct row {
     bool passes, bigint_null, numeric_null, text_null, time_null, boolean_null, double_null;
     int64_t bigint, time;
+    int64_t event, offset; /* first and last: times repeat, places do not */
+    uint64_t origin;
     char numeric[64], text[24], token[64], json[64];
     enum variant_kind number_kind, json_kind; /* of token (numbers only) and json (anything) */
     bool boolean;
     double number;
 };
+enum { ORIGINS = 3 };
 enum { F_PASS, F_BIGINT, F_NUMERIC, F_TEXT, F_TIME, F_BOOLEAN, F_DOUBLE, F_NUMBER, F_JSON, FIELDS };
 static const enum col_type field_types[FIELDS] = {COL_BOOLEAN, COL_BIGINT,      COL_NUMERIC,
                                                   COL_TEXT,    COL_TIMESTAMPTZ, COL_BOOLEAN,
@@ -181,6 +184,9 @@ static void random_row(struct row *row)
     row->double_null = random_below(5) == 0;
     row->bigint = random_below(3) == 0 ? (int64_t)random_u64() : (int64_t)random_below(100) - 50;
     row->time = (int64_t)random_u64() / 1000;
+    row->event = (int64_t)random_below(9) - 4;
+    row->origin = random_below(ORIGINS);
+    row->offset = (int64_t)(random_u64() >> (random_below(2) == 0 ? 1 : 56));
     random_number_text(row->numeric, &unused);
     snprintf(row->text, sizeof row->text, "%.*s%s", (int)random_below(16),
              &"zebra-yak-abcdefghijklm"[random_below(3) * 6],
@@ -267,6 +273,11 @@ static const struct call_case cases[] = {
     {AGG_MIN, F_BOOLEAN, false},  {AGG_MAX, F_BOOLEAN, false}, {AGG_MIN, F_DOUBLE, false},
     {AGG_MAX, F_DOUBLE, true},    {AGG_MIN, F_JSON, false},    {AGG_MAX, F_JSON, false},
     {AGG_MIN, F_JSON, true},      {AGG_MAX, F_NUMBER, false},  {AGG_SUM, F_DOUBLE, false},
+    {AGG_FIRST, F_BIGINT, false}, {AGG_LAST, F_BIGINT, true},  {AGG_FIRST, F_NUMERIC, true},
+    {AGG_LAST, F_NUMERIC, false}, {AGG_FIRST, F_TEXT, false},  {AGG_LAST, F_TEXT, true},
+    {AGG_FIRST, F_TIME, false},   {AGG_LAST, F_BOOLEAN, true}, {AGG_FIRST, F_BOOLEAN, false},
+    {AGG_FIRST, F_DOUBLE, true},  {AGG_LAST, F_DOUBLE, false}, {AGG_FIRST, F_JSON, false},
+    {AGG_LAST, F_JSON, true},     {AGG_LAST, F_JSON, false},   {AGG_LAST, F_NUMBER, false},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -279,7 +290,8 @@ static struct agg_plan *plan_of(const struct call_case *list, uint32_t count)
         calls[c].argument_type = type;
         calls[c].filter =
             list[c].filtered ? (struct expr *)(uintptr_t)8 : NULL; /* only NULL or not matters */
-        calls[c].result_type = list[c].func <= AGG_COUNT                       ? COL_BIGINT
+        calls[c].result_type = list[c].func <= AGG_COUNT || list[c].func == AGG_COUNT_DISTINCT
+                                   ? COL_BIGINT
                                : list[c].func >= AGG_MIN || type == COL_DOUBLE ? type
                                                                                : COL_NUMERIC;
     }
@@ -303,11 +315,13 @@ static void row_destroy(const struct agg_plan *plan, void *row)
 }
 
 /* Applies rows[order[0 … n)] to one accumulator row, in one batch, dense or with poison between. */
-static void apply_rows(const struct agg_plan *plan, const struct call_case *list,
-                       uint32_t call_count, void *target, const struct row *rows,
-                       const uint32_t *order, uint32_t n)
+static void apply_batch(const struct agg_plan *plan, const struct call_case *list,
+                        uint32_t call_count, void *target, const struct row *rows,
+                        const uint32_t *order, uint32_t n)
 {
     struct arena arena;
+    static struct source_row sources[2 * BATCH_ROWS];
+    static int64_t times[2 * BATCH_ROWS];
     arena_init(&arena, 0);
     bool dense = random_below(2) != 0;
     uint32_t physical = dense ? n : 2 * n;
@@ -322,6 +336,8 @@ static void apply_rows(const struct agg_plan *plan, const struct call_case *list
             place_poison(columns, 2 * i);
         selection[i] = (uint16_t)(dense ? i : 2 * i + 1);
         place_row(columns, selection[i], &rows[order[i]]);
+        times[selection[i]] = rows[order[i]].event;
+        sources[selection[i]].offset = rows[order[i]].offset;
         targets[i] = target;
     }
     for (uint32_t c = 0; c < call_count; c++) {
@@ -335,12 +351,30 @@ static void apply_rows(const struct agg_plan *plan, const struct call_case *list
                           .selected_count = n,
                           .columns = columns,
                           .column_count = FIELDS,
+                          .event_time_ms = times,
+                          .source = sources,
+                          .origin = n > 0 ? rows[order[0]].origin : 0,
                           .arena = &arena};
     struct reject_list rejects = {.arena = &arena};
     assert_int_equal(agg_check(plan, &batch, arguments, filters, &rejects), 0);
     assert_int_equal(rejects.count, 0);
     assert_int_equal(agg_update(plan, &batch, arguments, filters, targets), 0);
     arena_deinit(&arena);
+}
+
+/* The same, the rows of each partition in a batch of their own. */
+static void apply_rows(const struct agg_plan *plan, const struct call_case *list,
+                       uint32_t call_count, void *target, const struct row *rows,
+                       const uint32_t *order, uint32_t n)
+{
+    uint32_t some[BATCH_ROWS];
+    for (uint64_t origin = 0; origin < ORIGINS; origin++) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < n; i++)
+            if (rows[order[i]].origin == origin)
+                some[count++] = order[i];
+        apply_batch(plan, list, call_count, target, rows, some, count);
+    }
 }
 
 /* ---- naive results as text ---- */
@@ -438,6 +472,15 @@ static int order_rows(const struct row *a, const struct row *b, int field)
     }
 }
 
+static int order_places(const struct row *a, const struct row *b)
+{
+    if (a->event != b->event)
+        return a->event < b->event ? -1 : 1;
+    if (a->origin != b->origin)
+        return a->origin < b->origin ? -1 : 1;
+    return (a->offset > b->offset) - (a->offset < b->offset);
+}
+
 static void naive_extreme(const struct row *rows, uint32_t n, const struct call_case *call,
                           char text[128])
 {
@@ -445,8 +488,11 @@ static void naive_extreme(const struct row *rows, uint32_t n, const struct call_
     for (uint32_t i = 0; i < n; i++) {
         if (!row_counts(&rows[i], call))
             continue;
-        int order = best == NULL ? 0 : order_rows(&rows[i], best, call->field);
-        if (best == NULL || (call->func == AGG_MIN ? order < 0 : order > 0))
+        int order = best == NULL              ? 0
+                    : call->func >= AGG_FIRST ? order_places(&rows[i], best)
+                                              : order_rows(&rows[i], best, call->field);
+        bool wants_least = call->func == AGG_MIN || call->func == AGG_FIRST;
+        if (best == NULL || (wants_least ? order < 0 : order > 0))
             best = &rows[i];
     }
     if (best == NULL)
@@ -820,6 +866,21 @@ static void encodings_are_as_documented(void **unused)
          "\x01\x01\x03\x01",
          4},
         {{AGG_MAX, F_JSON, false}, {.numeric = "0"}, "\x01\x01\x00", 3},
+        {{AGG_LAST, F_BIGINT, false},
+         {.numeric = "0", .bigint = 3, .event = -2, .origin = 1, .offset = 300},
+         "\x01\x01\x02\x03\xAC\x02\x06",
+         7},
+        {{AGG_FIRST, F_BIGINT, false}, {.numeric = "0", .bigint_null = true}, "\x01\x01\x00", 3},
+        {{AGG_FIRST, F_TEXT, false},
+         {.numeric = "0", .text = "ab", .event = 1},
+         "\x01\x01\x01\x02\x00\x02"
+         "ab",
+         8},
+        {{AGG_LAST, F_NUMERIC, false}, {.numeric = "-1.5"}, "\x01\x01\x01\x00\x00\x01\x1D", 7},
+        {{AGG_LAST, F_BOOLEAN, false},
+         {.numeric = "0", .boolean = true},
+         "\x01\x01\x01\x00\x00\x01",
+         6},
     };
     const uint32_t order[1] = {0};
     for (size_t v = 0; v < sizeof vectors / sizeof *vectors; v++) {
@@ -912,9 +973,23 @@ static void false_claims_are_refused(void **unused)
         {{AGG_MIN, F_TEXT, false},
          "\x01\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F"
          "a",
-         12},                                               /* a huge length */
-        {{AGG_MIN, F_JSON, false}, "\x01\x01\x04\x01x", 5}, /* not a number */
-        {{AGG_MIN, F_JSON, false}, "\x01\x01\x07\x01x", 5}, /* no such kind */
+         12},                                                         /* a huge length */
+        {{AGG_MIN, F_JSON, false}, "\x01\x01\x04\x01x", 5},           /* not a number */
+        {{AGG_MIN, F_JSON, false}, "\x01\x01\x07\x01x", 5},           /* no such kind */
+        {{AGG_LAST, F_BIGINT, false}, "\x01\x00\x01\x00\x00\x02", 6}, /* a value of no rows */
+        {{AGG_LAST, F_BIGINT, false},
+         "\x01\x01\x01\x00\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\x02",
+         15}, /* offset 2^64 − 1 */
+        {{AGG_FIRST, F_BOOLEAN, false}, "\x01\x01\x01\x00\x00\x02", 6},
+        {{AGG_FIRST, F_NUMERIC, false}, "\x01\x01\x01\x00\x00\x27\x02", 7}, /* scale 39 */
+        {{AGG_FIRST, F_TEXT, false}, "\x01\x01\x01\x00\x00\x01\xFF", 7},    /* not UTF-8 */
+        {{AGG_FIRST, F_JSON, false}, "\x01\x01\x01\x00\x00\x00", 6},        /* a null */
+        {{AGG_FIRST, F_JSON, false}, "\x01\x01\x01\x00\x00\x07\x00", 7},    /* no such kind */
+        {{AGG_FIRST, F_JSON, false},
+         "\x01\x01\x01\x00\x00\x04\x02"
+         "01",
+         9},                                                      /* no number */
+        {{AGG_COUNT_DISTINCT, F_TEXT, false}, "\x01\x01\x02", 3}, /* more values than rows */
     };
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         struct agg_plan *plan = plan_of(&lies[i].call, 1);
