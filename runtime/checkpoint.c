@@ -6,7 +6,6 @@
  * Afterwards repartition topics are purged up to the committed position of their reader: those
  * records live on in the changelog. */
 #include <errno.h>
-#include <time.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/run.h"
@@ -23,10 +22,9 @@ void run_request_checkpoint(struct run *run)
 static bool wait_for_turn(struct run *run)
 {
     int64_t until_ns = clock_mono_ns() + run->app->options.checkpoint_interval_ms * 1000000;
-    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
     pthread_mutex_lock(&run->mutex);
     while (!run->want_checkpoint && !run->end_checkpoints)
-        if (pthread_cond_timedwait(&run->checkpoint, &run->mutex, &until) == ETIMEDOUT)
+        if (clock_cond_wait(&run->checkpoint, &run->mutex, until_ns) == ETIMEDOUT)
             break;
     run->want_checkpoint = false;
     bool go_on = !run->end_checkpoints;
@@ -46,24 +44,26 @@ static int purge_consumed(struct run *run, const struct task *task, struct diag 
                         : 0;
 }
 
+void checkpoint_round(struct run *run)
+{
+    struct diag diag = {0};
+    for (uint32_t i = 0; i < run->task_count && !atomic_load(&run->failed); i++) {
+        struct task *task = &run->tasks[i];
+        if (!atomic_load(&task->is_open))
+            continue;
+        int rc = task->has_store ? store_follow(&task->store, false, &diag) : 0;
+        if (rc == 0)
+            rc = purge_consumed(run, task, &diag);
+        if (rc < 0)
+            run_fail(run, rc, &diag);
+    }
+    run_wake_workers(run); /* one may wait for its store to take what it must forget */
+}
+
 void *checkpoint_main(void *context)
 {
     struct run *run = context;
-    struct diag diag = {0};
-    while (wait_for_turn(run)) {
-        for (uint32_t i = 0; i < run->task_count && !atomic_load(&run->failed); i++) {
-            struct task *task = &run->tasks[i];
-            if (!atomic_load(&task->is_open))
-                continue;
-            int rc = task->has_store ? store_follow(&task->store, false, &diag) : 0;
-            if (rc == 0)
-                rc = purge_consumed(run, task, &diag);
-            if (rc < 0) {
-                run_fail(run, rc, &diag);
-                return NULL;
-            }
-        }
-        run_wake_workers(run); /* one may wait for its store to take what it must forget */
-    }
+    while (!atomic_load(&run->failed) && wait_for_turn(run))
+        checkpoint_round(run);
     return NULL;
 }

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/run.h"
@@ -302,7 +301,7 @@ static void sum_progress(struct run *run, struct weir_progress *progress)
     progress->seconds = (double)(clock_mono_ns() - run->started_ns) / 1e9;
 }
 
-static void publish_progress(struct run *run)
+void run_publish_progress(struct run *run)
 {
     struct weir_app *app = run->app;
     sum_progress(run, &app->progress);
@@ -318,15 +317,14 @@ static void watch(struct run *run)
     pthread_mutex_lock(&run->mutex);
     while (!atomic_load(&run->stopping) && !atomic_load(&run->failed)) {
         int64_t until_ns = clock_mono_ns() + WATCH_MS * INT64_C(1000000);
-        struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
-        pthread_cond_timedwait(&run->changed, &run->mutex, &until);
+        clock_cond_wait(&run->changed, &run->mutex, until_ns);
         if (atomic_load(&run->app->stop))
             atomic_store(&run->stopping, true);
         if (clock_mono_ms() < next_progress_ms)
             continue;
         next_progress_ms += PROGRESS_MS;
         pthread_mutex_unlock(&run->mutex);
-        publish_progress(run);
+        run_publish_progress(run);
         pthread_mutex_lock(&run->mutex);
     }
     pthread_mutex_unlock(&run->mutex);
@@ -377,19 +375,22 @@ static int last_checkpoint(struct run *run)
     return 0;
 }
 
+int run_finish(struct run *run)
+{
+    if (run->code == 0)
+        run->code = last_checkpoint(run);
+    run_publish_progress(run);
+    return run->code;
+}
+
 static int work(struct run *run)
 {
-    sum_counts(run, &run->base);
-    run->started_ns = clock_mono_ns();
     int rc = start_threads(run);
     if (rc < 0)
         run_fail(run, rc, &run->diag);
     watch(run);
     join_threads(run);
-    if (run->code == 0)
-        run->code = last_checkpoint(run);
-    publish_progress(run);
-    return run->code;
+    return run_finish(run);
 }
 
 static void run_deinit(struct run *run)
@@ -430,6 +431,35 @@ static void run_init(struct run *run, struct weir_app *app)
     pthread_condattr_destroy(&attributes);
 }
 
+int run_open(struct run *run, struct weir_app *app)
+{
+    app->diag = (struct diag){0};
+    run_init(run, app);
+    TRY(prepare(run));
+    sum_counts(run, &run->base);
+    run->started_ns = clock_mono_ns();
+    return 0;
+}
+
+int run_set_ends(struct run *run)
+{
+    run->app->options.until_end = true;
+    return set_end_targets(run);
+}
+
+int run_close(struct run *run, int code)
+{
+    struct weir_app *app = run->app;
+    if (code < 0) {
+        app->diag = run->diag;
+        if (app->diag.text[0] == '\0')
+            diag_set(&app->diag, code, "app %s: %s", app->name, error_text(code));
+    }
+    run_deinit(run);
+    atomic_store(&app->stop, 0);
+    return code;
+}
+
 int weir_app_run(weir_app *app)
 {
     struct run run;
@@ -437,19 +467,10 @@ int weir_app_run(weir_app *app)
         return ERR_NOMEM;
     if (app->error != 0)
         return app->error;
-    app->diag = (struct diag){0};
-    run_init(&run, app);
-    int rc = prepare(&run);
+    int rc = run_open(&run, app);
     if (rc == 0)
         rc = work(&run);
-    if (rc < 0) {
-        app->diag = run.diag;
-        if (app->diag.text[0] == '\0')
-            diag_set(&app->diag, rc, "app %s: %s", app->name, error_text(rc));
-    }
-    run_deinit(&run);
-    atomic_store(&app->stop, 0);
-    return rc;
+    return run_close(&run, rc);
 }
 
 void weir_app_progress(const weir_app *app, weir_progress *progress)

@@ -77,6 +77,17 @@ struct run {
     pthread_t checkpointer;
 };
 
+/* run.c: the steps of weir_app_run, for who drives a run in its own thread (weir_test_engine.c): open (tasks are dealt to workers, none is open
+ * yet), then workers open, take turns and close, then finish (the stores' last checkpoint), then close, also after a failure of open: code
+ * is what the app's error says. */
+int run_open(struct run *run, struct weir_app *app);
+int run_finish(struct run *run);
+int run_close(struct run *run, int code);
+/* From now on until_end: the sources end where they end now. */
+int run_set_ends(struct run *run);
+/* Sums the tasks' counts into the app's progress and tells its listener. */
+void run_publish_progress(struct run *run);
+
 /* run.c, called by workers */
 void run_fail(struct run *run, int code, const struct diag *diag);
 /* The task has committed everything up to its end target. */
@@ -103,5 +114,7 @@ int run_reset(struct run *run, struct diag *diag);
 
 /* checkpoint.c: the thread that lets stores follow and purges what was consumed. */
 void *checkpoint_main(void *run);
+/* One round of it, in the caller's thread. A failure ends the run. */
+void checkpoint_round(struct run *run);
 
 #endif

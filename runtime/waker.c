@@ -47,6 +47,15 @@ void waker_answer(struct waker *waker, atomic_int *answer, int value)
     pthread_mutex_unlock(&waker->mutex);
 }
 
+bool waker_take(struct waker *waker)
+{
+    pthread_mutex_lock(&waker->mutex);
+    bool was_set = waker->is_set;
+    waker->is_set = false;
+    pthread_mutex_unlock(&waker->mutex);
+    return was_set;
+}
+
 void waker_wait(struct waker *waker, int64_t timeout_ms)
 {
     int64_t until_ns = clock_mono_ns() + timeout_ms * 1000000;

@@ -18,6 +18,8 @@ void waker_wake(void *waker);
 /* The same, after storing an answer. The answer is stored inside the waker's lock and this touches nothing after that lock, so whoever
  * sees the answer may call waker_deinit. */
 void waker_answer(struct waker *waker, atomic_int *answer, int value);
+/* Whether it was woken since the last wait or take; from now on it was not. */
+bool waker_take(struct waker *waker);
 /* Returns at once when it was woken since the last wait, else after timeout_ms at the latest. */
 void waker_wait(struct waker *waker, int64_t timeout_ms);
 
