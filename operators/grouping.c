@@ -776,7 +776,10 @@ void op_group_evict(struct op *op, int64_t stored_commit, size_t target_bytes)
     must(op_is_group(op));
     struct group_op *group = (struct group_op *)op;
     struct evict evict = {group, stored_commit, target_bytes};
-    size_t cursor = 0;
-    if (agg_table_bytes(group->table) > target_bytes)
-        agg_table_each(group->table, &cursor, evict_entry, &evict);
+    /* Goes round: what has just been read back took the place of what went last, and stays a round. */
+    for (int pass = 0; pass < 2 && agg_table_bytes(group->table) > target_bytes; pass++) {
+        agg_table_each(group->table, &group->evict_cursor, evict_entry, &evict);
+        if (agg_table_bytes(group->table) > target_bytes)
+            group->evict_cursor = 0;
+    }
 }

@@ -51,7 +51,7 @@ void checkpoint_round(struct run *run)
         struct task *task = &run->tasks[i];
         if (!atomic_load(&task->is_open))
             continue;
-        int rc = task->has_store ? store_follow(&task->store, false, &diag) : 0;
+        int rc = task->has_store ? store_follow(&task->store, &run->memory, false, &diag) : 0;
         if (rc == 0)
             rc = purge_consumed(run, task, &diag);
         if (rc < 0)

@@ -17,7 +17,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/run.h"
 
-enum { WATCH_MS = 20, PROGRESS_MS = 500, SHARE_MIN_BYTES = 1 << 20 };
+enum { WATCH_MS = 20, PROGRESS_MS = 500 };
 
 int weir_app_check(weir_app *app)
 {
@@ -146,20 +146,6 @@ static int no_memory(struct run *run)
     return diag_set(&run->diag, ERR_NOMEM, "no memory to run app %s", run->app->name);
 }
 
-static size_t share(size_t bytes, uint32_t owners)
-{
-    bytes /= owners > 0 ? owners : 1;
-    return bytes > SHARE_MIN_BYTES ? bytes : SHARE_MIN_BYTES;
-}
-
-static void share_memory(struct run *run, uint32_t stores, uint32_t preaggregating)
-{
-    size_t bytes = run->app->options.memory_bytes;
-    run->table_budget_bytes = share(bytes / 2, stores);
-    run->partials_limit_bytes = share(bytes / 8, preaggregating);
-    run->pending_limit_bytes = share(bytes / 4, (uint32_t)run->app->options.threads);
-}
-
 static int make_tasks(struct run *run)
 {
     const struct plan *plan = run->plan;
@@ -186,6 +172,7 @@ static int make_tasks(struct run *run)
             task->stage = stage;
             task->partition = p;
             task->index = index;
+            task->memory = &run->memory;
             const struct progress *progress = progress_set_find(&run->progress, stage->name, p);
             if (progress != NULL) {
                 run->counts[index] = progress->counts;
@@ -193,7 +180,8 @@ static int make_tasks(struct run *run)
             }
         }
     }
-    share_memory(run, stores, preaggregating);
+    memory_init(&run->memory, run->app->options.memory_bytes, (uint32_t)run->app->options.threads,
+                stores, preaggregating);
     return 0;
 }
 
@@ -351,6 +339,8 @@ static void join_threads(struct run *run)
     for (int i = 0; i < run->worker_count; i++)
         if (run->workers[i].is_started)
             pthread_join(run->workers[i].thread, NULL);
+    for (uint32_t i = 0; i < run->task_count; i++) /* what they held is the checkpoint's now */
+        task_forget_groups(&run->tasks[i]);
     pthread_mutex_lock(&run->mutex);
     run->end_checkpoints = true;
     pthread_cond_signal(&run->checkpoint);
@@ -370,7 +360,7 @@ static int last_checkpoint(struct run *run)
             continue;
         TRY(run->port->ops->settled_range(run->port, task->stage->changelog_topic, task->partition,
                                           &range, &run->diag));
-        TRY(store_follow(&task->store, true, &run->diag));
+        TRY(store_follow(&task->store, &run->memory, true, &run->diag));
     }
     return 0;
 }

@@ -52,10 +52,7 @@ struct run {
     uint32_t *first_task;             /* by stage */
     struct worker *workers;
     int worker_count;
-    /* Parts of memory_bytes: */
-    size_t table_budget_bytes;        /* half: groups, per task with a store */
-    size_t partials_limit_bytes;      /* an eighth: per task that pre-aggregates; then a commit is forced */
-    size_t pending_limit_bytes;       /* a quarter: output that waits for the commit, per worker; likewise */
+    struct memory memory;
     int64_t started_ns;
     struct counts base;               /* what the tasks had counted before this run */
     bool has_checkpointer;

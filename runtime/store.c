@@ -15,7 +15,7 @@
 #include "runtime/store.h"
 #include "runtime/store_view.h"
 
-enum { SLICE_MIN_BYTES = 1 << 20, SLICE_MAX_BYTES = 16 << 20, FOLLOW_ROWS = 1024 };
+enum { FOLLOW_ROWS = 1024 };
 
 static int store_path(const struct plan *plan, const struct stage *stage, int32_t partition,
                       char *path, size_t size, struct diag *diag)
@@ -83,14 +83,15 @@ static int check_position(struct store *store, const char *path, struct diag *di
         return 0;
     }
     if (position.offset > range.stable)
-        return diag_set(diag, ERR_CORRUPT,
-                        "store %s is ahead of its changelog: it holds %s-%d up to offset %lld, but "
-                        "the committed changelog ends at %lld. "
-                        "The log lost records that were acknowledged, or its end was cut off. Start "
-                        "the stage anew with from_beginning; or delete the store's directory to "
-                        "rebuild it from what is left",
-                        path, store->topic, (int)store->partition, (long long)position.offset,
-                        (long long)range.stable);
+        return diag_set(
+            diag, ERR_CORRUPT,
+            "store %s is ahead of its changelog: it holds %s-%d up to offset %lld, but "
+            "the committed changelog ends at %lld. "
+            "The log lost records that were acknowledged, or its end was cut off. Start "
+            "the stage anew with from_beginning; or delete the store's directory to "
+            "rebuild it from what is left",
+            path, store->topic, (int)store->partition, (long long)position.offset,
+            (long long)range.stable);
     return 1;
 }
 
@@ -102,12 +103,9 @@ int store_open(struct store *store, struct port *port, const struct plan *plan,
     pthread_mutex_init(&store->following, NULL);
     store->port = port;
     store->partition = partition;
-    store->dirty_limit_bytes = plan->app->options.memory_bytes / 8;
-    store->slice_bytes = plan->app->options.memory_bytes / 16;
-    if (store->slice_bytes < SLICE_MIN_BYTES)
-        store->slice_bytes = SLICE_MIN_BYTES;
-    if (store->slice_bytes > SLICE_MAX_BYTES)
-        store->slice_bytes = SLICE_MAX_BYTES;
+    store->restore_bytes =
+        memory_restore_bytes(plan->app->options.memory_bytes, (uint32_t)plan->app->options.threads);
+    store->dirty_limit_bytes = memory_dirty_bytes(plan->app->options.memory_bytes);
     memcpy(store->topic, stage->changelog_topic, sizeof store->topic);
     memcpy(store->topic_id, stage->changelog_id, sizeof store->topic_id);
     TRY(store_path(plan, stage, partition, path, sizeof path, diag));
@@ -125,7 +123,7 @@ int store_open(struct store *store, struct port *port, const struct plan *plan,
         return rc;
     TRY(store_view_write(path, plan->app, stage->view, diag));
     crash_point("restore_before");
-    return store_follow(store, false, diag);
+    return store_follow(store, NULL, false, diag);
 }
 
 static int apply_slice(struct store *store, int64_t next, bool durable, struct diag *diag)
@@ -147,9 +145,14 @@ static int collect(struct store *store, const struct source_row *rows, uint32_t 
     return state_apply_puts(store->state, changes, count, diag);
 }
 
+static size_t collect_bytes(const struct store *store, const struct memory *memory)
+{
+    return memory != NULL ? memory_checkpoint_bytes(memory) : store->restore_bytes;
+}
+
 /* Reads the changelog from reader to its committed end. */
 static int apply_changelog(struct store *store, struct port_reader *reader, int64_t from,
-                           bool durable, struct diag *diag)
+                           const struct memory *memory, bool durable, struct diag *diag)
 {
     const struct port_ops *ops = store->port->ops;
     struct source_row *rows = malloc(FOLLOW_ROWS * sizeof *rows);
@@ -165,7 +168,7 @@ static int apply_changelog(struct store *store, struct port_reader *reader, int6
             rc = collect(store, rows, count, diag);
         bool is_end = rc == 0 && count == 0 && next == before;
         if (rc == 0 && next > applied &&
-            (is_end || state_apply_bytes(store->state) >= store->slice_bytes)) {
+            (is_end || state_apply_bytes(store->state) >= collect_bytes(store, memory))) {
             in_slice = false;
             rc = apply_slice(store, next, durable && is_end, diag);
             applied = next;
@@ -183,7 +186,7 @@ static int apply_changelog(struct store *store, struct port_reader *reader, int6
     return rc;
 }
 
-int store_follow(struct store *store, bool durable, struct diag *diag)
+int store_follow(struct store *store, const struct memory *memory, bool durable, struct diag *diag)
 {
     const struct port_ops *ops = store->port->ops;
     struct port_reader *reader = NULL;
@@ -195,7 +198,7 @@ int store_follow(struct store *store, bool durable, struct diag *diag)
     if (rc == 0 && from < range.stable)
         rc = ops->reader_open(store->port, store->topic, store->partition, from, &reader, diag);
     if (rc == 0 && reader != NULL)
-        rc = apply_changelog(store, reader, from, durable, diag);
+        rc = apply_changelog(store, reader, from, memory, durable, diag);
     if (reader != NULL)
         ops->reader_close(reader);
     ops->keep_deletions(store->port, store->topic, store->partition, store->applied_offset);

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "runtime/memory.h"
 #include "runtime/plan.h"
 
 struct store {
@@ -14,8 +15,8 @@ struct store {
     char topic[TOPIC_NAME_BYTES];     /* the changelog */
     uint8_t topic_id[16];
     int32_t partition;
-    size_t slice_bytes;               /* of changelog applied in one LMDB transaction */
     size_t dirty_limit_bytes;         /* of pages in one LMDB transaction */
+    size_t restore_bytes;             /* of changes collected while no table holds anything */
     int64_t applied_offset;           /* the next changelog offset to apply; guarded by following */
     pthread_mutex_t following;        /* one store_follow at a time */
 };
@@ -24,7 +25,8 @@ struct store {
  * another changelog or plan is discarded and rebuilt (said with log_line); one that is ahead of its changelog is refused. */
 int store_open(struct store *store, struct port *port, const struct plan *plan, const struct stage *stage, int32_t partition,
                struct diag *diag);
-int store_follow(struct store *store, bool durable, struct diag *diag);
+/* Collects as many changes as memory has room for at the time (NULL: what one worker may use to restore) before it writes them. */
+int store_follow(struct store *store, const struct memory *memory, bool durable, struct diag *diag);
 void store_close(struct store *store);
 /* Removes the directory of a closed store. */
 int store_remove(const struct plan *plan, const struct stage *stage, int32_t partition, struct diag *diag);

@@ -14,6 +14,10 @@
  * they are quick. */
 enum { BATCH_ROWS_FIRST = 256 };
 
+/* Records of changelog behind which a store is brought up without waiting for the interval: what a
+ * restart after a kill has to replay, some tenths of a second. */
+enum { CHECKPOINT_RECORDS = 500000 };
+
 /* ---- open ---- */
 
 static int check_progress(const struct task *task, const struct progress *progress,
@@ -358,10 +362,10 @@ void task_progress(const struct task *task, struct progress *progress)
 
 /* Learns how far the store has come; then forgets groups that it holds, down to three quarters of
  * the budget. */
-int task_trim(struct task *task, size_t budget_bytes, bool *over, struct diag *diag)
+int task_trim(struct task *task, bool *want_checkpoint, struct diag *diag)
 {
     struct op *group = chain_group(&task->chain);
-    *over = false;
+    *want_checkpoint = false;
     if (!task->has_store || group == NULL)
         return 0;
     TRY(state_renew(task->store.state, diag));
@@ -375,8 +379,20 @@ int task_trim(struct task *task, size_t budget_bytes, bool *over, struct diag *d
                 (task->commit_end_count - held) * sizeof *task->commit_ends);
         task->commit_end_count -= held;
     }
-    if (op_group_bytes(group) > budget_bytes)
+    size_t bytes = op_group_bytes(group),
+           budget_bytes = memory_table_budget(task->memory, task->table_held_bytes);
+    if (bytes > budget_bytes)
         op_group_evict(group, task->stored_commit, budget_bytes / 4 * 3);
-    *over = op_group_bytes(group) > budget_bytes;
+    bytes = op_group_bytes(group);
+    memory_table_holds(task->memory, &task->table_held_bytes, bytes);
+    *want_checkpoint =
+        bytes > budget_bytes || task->changelog_end - position.offset > CHECKPOINT_RECORDS;
     return 0;
+}
+
+void task_forget_groups(struct task *task)
+{
+    if (task->port != NULL)
+        chain_close(&task->chain);
+    memory_table_holds(task->memory, &task->table_held_bytes, 0);
 }

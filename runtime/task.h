@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "runtime/chain.h"
+#include "runtime/memory.h"
 #include "runtime/progress.h"
 #include "runtime/store.h"
 
@@ -37,6 +38,8 @@ struct task {
     struct json_decoder *decoder;
     struct chain chain;
     struct op_env env;
+    struct memory *memory;            /* the run's; set before task_open */
+    size_t table_held_bytes;          /* as the budget knows it */
     struct store store;
     bool has_store;
 
@@ -103,8 +106,11 @@ int64_t task_apply_raise(struct task *task);
 int task_flush(struct task *task, int64_t commit_number, struct diag *diag);
 int task_send(struct task *task, struct port_txn *txn, int64_t commit_number, struct diag *diag);
 void task_progress(const struct task *task, struct progress *progress);
-/* Forgets groups that the store holds, when the table is over budget_bytes. */
-int task_trim(struct task *task, size_t budget_bytes, bool *over, struct diag *diag);
+/* Forgets groups that the store holds, when the table is over its part of the budget. want_checkpoint: that was not enough, or
+ * the store is so far behind its changelog that a restart would take long. */
+int task_trim(struct task *task, bool *want_checkpoint, struct diag *diag);
+/* At the end of a run: gives back the memory of its operators. Only task_close may follow. */
+void task_forget_groups(struct task *task);
 
 /* task_output.c: what the chain calls. */
 int task_sink(void *context, const struct batch *batch);

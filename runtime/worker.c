@@ -275,9 +275,9 @@ static int finish_commit(struct worker *worker)
     run_committed(worker->run, worker->tasks, worker->in_commit, worker->task_count);
     bool want_checkpoint = false;
     for (uint32_t i = 0; i < worker->task_count; i++) {
-        bool over;
-        TRY(task_trim(worker->tasks[i], worker->run->table_budget_bytes, &over, &worker->diag));
-        want_checkpoint |= over;
+        bool wanted;
+        TRY(task_trim(worker->tasks[i], &wanted, &worker->diag));
+        want_checkpoint |= wanted;
     }
     if (want_checkpoint)
         run_request_checkpoint(worker->run);
@@ -292,10 +292,10 @@ static bool is_full(const struct worker *worker)
         const struct op *group = chain_group(&task->chain);
         bytes += task->pending_bytes;
         if (group != NULL && !task->has_store &&
-            op_group_bytes(group) > worker->run->partials_limit_bytes)
+            op_group_bytes(group) > worker->run->memory.partials_bytes)
             return true;
     }
-    return bytes > worker->run->pending_limit_bytes;
+    return bytes > worker->run->memory.pending_bytes;
 }
 
 static bool has_pending(const struct worker *worker, bool *only_moved)
@@ -311,18 +311,20 @@ static bool has_pending(const struct worker *worker, bool *only_moved)
     return pending;
 }
 
-/* Over twice the budget: first commit what is dirty and let the store take it, then forget it, then
+/* Over the most that a table may reach: first commit what is dirty and let the store take it, then forget it, then
  * read on. A table that holds little is never over, since its own slots may be what is large. 1:
  * wait; 0: read. */
 static int table_is_over(struct worker *worker, struct task *task)
 {
     const struct op *group = chain_group(&task->chain);
-    size_t limit = 2 * worker->run->table_budget_bytes;
-    bool over;
-    if (!task->has_store || group == NULL || op_group_bytes(group) <= limit ||
-        op_group_entries(group) <= OVER_MIN_ENTRIES)
+    bool wanted;
+    if (!task->has_store || group == NULL)
         return 0;
-    TRY(task_trim(task, worker->run->table_budget_bytes, &over, &worker->diag));
+    memory_table_holds(&worker->run->memory, &task->table_held_bytes, op_group_bytes(group));
+    size_t limit = memory_table_most(&worker->run->memory, task->table_held_bytes);
+    if (task->table_held_bytes <= limit || op_group_entries(group) <= OVER_MIN_ENTRIES)
+        return 0;
+    TRY(task_trim(task, &wanted, &worker->diag));
     if (op_group_bytes(group) <= limit || op_group_entries(group) <= OVER_MIN_ENTRIES)
         return 0;
     run_request_checkpoint(worker->run);

@@ -17,6 +17,9 @@
 
 #include "runtime/base/io.h"
 
+/* Sorted records lie scattered: so many before its turn a record is fetched. */
+enum { RECORDS_AHEAD = 8 };
+
 /* ---- writing ---- */
 
 /* What a transaction came to: an LMDB code, which may call for a larger map, or a finished error.
@@ -85,6 +88,8 @@ static struct write_result write_records(struct state *state, MDB_txn *txn, size
     bool beyond = false;
     for (size_t i = from; i < to && result.lmdb_code == 0 && result.error == 0; i++) {
         const struct apply_record *record = batch->order[i].record;
+        if (i + RECORDS_AHEAD < to)
+            __builtin_prefetch(batch->order[i + RECORDS_AHEAD].record);
         if (!beyond)
             beyond = bytes_compare(bytes_of(record->bytes, record->key_size),
                                    bytes_of(last.data, last.size)) > 0;

@@ -227,20 +227,20 @@ static void test_only_what_is_committed(void **state)
     add(f, 1, 999);
     add(f, 2, 0);
     send(f); /* 31, 32: undecided */
-    assert_int_equal(store_follow(&store, true, NULL), 0);
+    assert_int_equal(store_follow(&store, NULL, true, NULL), 0);
     assert_content(f, &store, 31);
     commit(f); /* marker 33 */
     f->values[1] = 999;
     f->values[2] = 0;
-    assert_int_equal(store_follow(&store, false, NULL), 0);
+    assert_int_equal(store_follow(&store, NULL, false, NULL), 0);
     assert_content(f, &store, 34);
     add(f, 3, 1234);
     send(f);
     assert_int_equal(f->port->ops->txn_abort(f->txn, NULL), 0); /* 34, marker 35 */
     change(f, 100, 1);                                          /* 36, marker 37 */
-    assert_int_equal(store_follow(&store, false, NULL), 0);
+    assert_int_equal(store_follow(&store, NULL, false, NULL), 0);
     assert_content(f, &store, 38);
-    assert_int_equal(store_follow(&store, false, NULL), 0); /* nothing new: nothing happens */
+    assert_int_equal(store_follow(&store, NULL, false, NULL), 0); /* nothing new: nothing happens */
     assert_content(f, &store, 38);
     store_close(&store);
 }
@@ -458,7 +458,7 @@ static void test_deletions_wait_for_the_store(void **state)
     delete_key(f, 0); /* 11, marker 12 */
     compact_away(f, 1);
     assert_true(horizon(f) <= 11);
-    assert_int_equal(store_follow(&store, false, NULL), 0);
+    assert_int_equal(store_follow(&store, NULL, false, NULL), 0);
     assert_content(f, &store, 13);
     compact_away(f, 2);
     assert_int_equal(horizon(f), 12);

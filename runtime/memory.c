@@ -1,0 +1,83 @@
+/* memory.c: one budget for the process (memory_bytes, 256 MiB unless said otherwise).
+ *
+ *   tables       3/8 or 1/2 for the groups of all tasks with a store, together; 3/4 for a while
+ *   partials     1/8, when groups are re-keyed: what source tasks count between two commits
+ *   pending      1/8 for output that waits for its commit, over all workers
+ *   checkpoint   what the tables leave of 5/8, at least 1/16: changes on their way into a store
+ *   pages        1/8 for the pages of the one LMDB transaction that is open
+ *
+ * Tables borrow from each other: a task whose partition is busy keeps more groups while others hold
+ * little, and each may always keep its equal share. So sixteen partitions of which one is busy do as
+ * well as one partition, and all of them together stay inside. A table over its budget forgets the
+ * groups that its store holds; one that is over the most waits for the checkpoint to take them. A
+ * checkpoint that may collect much writes each page of a store once for many changes: with a
+ * million groups, ten times as much collected is nearly ten times less to write (state_apply.c).
+ *
+ * Stores are opened by workers at the same time, while tables are empty: restoring may use what the
+ * tables will. */
+#include "runtime/memory.h"
+
+enum { SHARE_MIN_BYTES = 1 << 20 };
+
+static size_t share(size_t bytes, uint32_t owners)
+{
+    bytes /= owners > 0 ? owners : 1;
+    return bytes > SHARE_MIN_BYTES ? bytes : SHARE_MIN_BYTES;
+}
+
+void memory_init(struct memory *memory, size_t budget_bytes, uint32_t workers, uint32_t stores,
+                 uint32_t preaggregating)
+{
+    size_t eighth = budget_bytes / 8;
+    memory->budget_bytes = budget_bytes;
+    memory->tables_bytes = eighth * (preaggregating > 0 ? 3 : 4);
+    memory->tables_most_bytes = eighth * (preaggregating > 0 ? 5 : 6);
+    memory->table_share_bytes = share(memory->tables_bytes, stores);
+    memory->partials_bytes = share(eighth, preaggregating);
+    memory->pending_bytes = share(eighth, workers);
+    atomic_init(&memory->tables_held_bytes, 0);
+}
+
+void memory_table_holds(struct memory *memory, size_t *said, size_t now_bytes)
+{
+    if (now_bytes == *said)
+        return;
+    atomic_fetch_add(&memory->tables_held_bytes, now_bytes - *said); /* may wrap on its way */
+    *said = now_bytes;
+}
+
+/* What is left of limit for a table that holds own_bytes itself, and at least least_bytes. */
+static size_t left_for(const struct memory *memory, size_t limit, size_t own_bytes,
+                       size_t least_bytes)
+{
+    size_t all = atomic_load(&memory->tables_held_bytes);
+    size_t others = all > own_bytes ? all - own_bytes : 0;
+    size_t left = limit > others ? limit - others : 0;
+    return left > least_bytes ? left : least_bytes;
+}
+
+size_t memory_table_budget(const struct memory *memory, size_t own_bytes)
+{
+    return left_for(memory, memory->tables_bytes, own_bytes, memory->table_share_bytes);
+}
+
+size_t memory_table_most(const struct memory *memory, size_t own_bytes)
+{
+    return left_for(memory, memory->tables_most_bytes, own_bytes,
+                    memory->table_share_bytes / 2 * 3);
+}
+
+size_t memory_checkpoint_bytes(const struct memory *memory)
+{
+    return left_for(memory, memory->budget_bytes / 8 * 5, 0, share(memory->budget_bytes / 16, 1));
+}
+
+size_t memory_restore_bytes(size_t budget_bytes, uint32_t workers)
+{
+    return share(budget_bytes / 2, workers);
+}
+
+size_t memory_dirty_bytes(size_t budget_bytes)
+{
+    return share(budget_bytes / 8, 1);
+}
