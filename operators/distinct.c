@@ -108,22 +108,24 @@ int distinct_decode(struct agg_entry *pair, struct bytes value)
 
 /* New pairs are marked; counted[] receives whether pairs[i] is new to its group. A pair that occurs
  * twice among them is new once. */
-static int find_pairs(struct group_op *group, struct op_call *call, uint32_t n,
-                      const int64_t *starts, const struct bytes *keys, const size_t *group_bytes,
-                      struct agg_entry **pairs, uint8_t *is_new)
+static int find_pairs(struct group_op *group, struct agg_table *table, struct op_call *call,
+                      uint32_t n, const int64_t *starts, const struct bytes *keys,
+                      const size_t *group_bytes, struct agg_entry **pairs, uint8_t *is_new)
 {
-    TRY(agg_table_probe_pairs(group->table, n, starts, keys, pairs));
+    TRY(agg_table_probe_pairs(table, n, starts, keys, pairs));
     for (uint32_t i = 0; i < n; i++) {
         is_new[i] = 0;
         if (__builtin_expect(!pairs[i]->is_new, 1))
             continue;
         uint64_t *word = agg_entry_row(pairs[i]);
-        TRY(group_load_entry(group, pairs[i], call->diag));
+        if (table == group->table)
+            TRY(group_load_entry(group, pairs[i], call->diag));
+        pairs[i]->is_new = 0;
         if (*word != 0)
             continue; /* the store had it */
         *word = group_bytes[i] + 1;
         is_new[i] = 1;
-        TRY(agg_table_mark(group->table, &pairs[i], 1));
+        TRY(agg_table_mark(table, &pairs[i], 1));
     }
     arena_reset(&group->load);
     return 0;
@@ -211,9 +213,9 @@ static int list_pairs(uint32_t c, const struct batch *batch, const struct column
     return 0;
 }
 
-int distinct_update(struct group_op *group, struct op_call *call, const struct batch *batch,
-                    const struct column *arguments, const struct column *filters,
-                    const int64_t *starts, const struct bytes *keys,
+int distinct_update(struct group_op *group, struct agg_table *table, struct op_call *call,
+                    const struct batch *batch, const struct column *arguments,
+                    const struct column *filters, const int64_t *starts, const struct bytes *keys,
                     struct agg_entry *const *groups, bool counts)
 {
     const struct group_params *params = group->op.params;
@@ -223,7 +225,7 @@ int distinct_update(struct group_op *group, struct op_call *call, const struct b
         if (!agg_call_is_distinct(params->plan, c))
             continue;
         TRY(list_pairs(c, batch, &arguments[c], &filters[c], starts, keys, groups, &list));
-        TRY(find_pairs(group, call, list.count, list.starts, list.keys, list.group_bytes,
+        TRY(find_pairs(group, table, call, list.count, list.starts, list.keys, list.group_bytes,
                        list.entries, list.is_new));
         for (uint32_t i = 0; counts && i < list.count; i++)
             if (list.is_new[i])
@@ -252,7 +254,8 @@ int distinct_merge(struct group_op *group, struct op_call *call, uint32_t n, con
         if (rc < 0)
             return diag_set(call->diag, rc, "a partial count of distinct values does not decode");
     }
-    TRY(find_pairs(group, call, n, starts, pairs, list.group_bytes, list.entries, list.is_new));
+    TRY(find_pairs(group, group->table, call, n, starts, pairs, list.group_bytes, list.entries,
+                   list.is_new));
     for (uint32_t i = 0; i < n; i++)
         if (list.is_new[i])
             agg_row_count_distinct(params->plan, agg_entry_row(groups[i]), calls[i]);

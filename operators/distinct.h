@@ -15,9 +15,9 @@ enum {
 
 extern const struct agg_kind agg_kind_distinct;
 
-/* After agg_update: finds the pairs of the selected rows. A pair that neither table nor store has is marked, and counted for its row's group when counts is set
+/* After agg_update of entries of table: finds the pairs of the selected rows. A pair that neither table nor store has is marked, and counted for its row's group when counts is set
  * (that is, unless the groups of this table are partials: whoever merges them counts). groups[i] and keys[i] belong to the i-th selected row. */
-int distinct_update(struct group_op *group, struct op_call *call, const struct batch *batch, const struct column *arguments,
+int distinct_update(struct group_op *group, struct agg_table *table, struct op_call *call, const struct batch *batch, const struct column *arguments,
                     const struct column *filters, const int64_t *starts, const struct bytes *keys, struct agg_entry *const *groups, bool counts);
 /* Takes n pairs that crossed a re-keying; groups[i] is the entry of the group of pairs[i]. ERR_CORRUPT with a sentence. */
 int distinct_merge(struct group_op *group, struct op_call *call, uint32_t n, const int64_t *starts, const struct bytes *pairs,

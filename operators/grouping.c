@@ -52,6 +52,8 @@ int group_open(struct op *op, struct op_env *env, struct diag *diag)
     group->store_bound_ms = env->store_max_window_ms;
     group->store_may_have = env->state != NULL && env->store_may_have;
     int rc = agg_table_create(params->plan, &group->table);
+    if (rc == 0 && params->window.kind == WINDOW_HOPPING && op->type == &op_aggregate_type)
+        rc = agg_table_create(params->plan, &group->runs);
     return rc < 0 ? diag_set(diag, rc, "no memory for the aggregation table") : 0;
 }
 
@@ -60,6 +62,8 @@ void group_close(struct op *op)
     struct group_op *group = (struct group_op *)op;
     if (group->table != NULL)
         agg_table_destroy(group->table);
+    if (group->runs != NULL)
+        agg_table_destroy(group->runs);
     free(group->closing);
     buf_deinit(&group->store_key);
     buf_deinit(&group->encoded);
@@ -128,12 +132,12 @@ static int load_new_entries(struct group_op *group, struct agg_entry **entries, 
     return 0;
 }
 
-static int mark_entries(struct group_op *group, struct agg_entry **entries, uint32_t count,
+static int mark_entries(struct agg_table *table, struct agg_entry **entries, uint32_t count,
                         void **rows)
 {
     for (uint32_t i = 0; i < count; i++)
         rows[i] = agg_entry_row(entries[i]);
-    return agg_table_mark(group->table, entries, count);
+    return agg_table_mark(table, entries, count);
 }
 
 /* ---- rows in ---- */
@@ -317,13 +321,15 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
     TRY(encode_groups(params, call, &batch, groups, starts, keys));
     if (batch.selected_count == 0)
         return 0;
-    TRY(agg_table_probe(group->table, batch.selected_count, starts, keys, entries));
-    TRY(load_new_entries(group, entries, batch.selected_count, call->diag));
-    TRY(mark_entries(group, entries, batch.selected_count, rows));
+    struct agg_table *into = group->runs != NULL ? group->runs : group->table;
+    TRY(agg_table_probe(into, batch.selected_count, starts, keys, entries));
+    if (into == group->table)
+        TRY(load_new_entries(group, entries, batch.selected_count, call->diag));
+    TRY(mark_entries(into, entries, batch.selected_count, rows));
     TRY(agg_update(params->plan, &batch, arguments, filters, rows));
     if (agg_plan_has_distinct(params->plan))
-        TRY(distinct_update(group, call, &batch, arguments, filters, starts, keys, entries,
-                            group->op.type != &op_preaggregate_type));
+        TRY(distinct_update(group, into, call, &batch, arguments, filters, starts, keys, entries,
+                            group->op.type != &op_preaggregate_type && into == group->table));
     call->applied_rows += batch.selected_count;
     return 0;
 }
@@ -370,7 +376,7 @@ static int merge_pairs(struct group_op *group, struct op_call *call, const struc
                           values, groups);
 }
 
-int group_merge_partials(struct group_op *group, struct op_call *call, const struct batch *in)
+int group_merge_windows(struct group_op *group, struct op_call *call, const struct batch *in)
 {
     const struct group_params *params = params_of(group);
     uint32_t n = in->selected_count;
@@ -398,7 +404,7 @@ int group_merge_partials(struct group_op *group, struct op_call *call, const str
     }
     TRY(agg_table_probe(group->table, n, is_windowed(params) ? starts : NULL, keys, entries));
     TRY(load_new_entries(group, entries, n, call->diag));
-    TRY(mark_entries(group, entries, n, rows));
+    TRY(mark_entries(group->table, entries, n, rows));
     for (uint32_t i = 0, next_pair = 0; i < n; i++) {
         if (next_pair < pair_count && pairs[next_pair] == i) {
             next_pair++;
@@ -410,13 +416,19 @@ int group_merge_partials(struct group_op *group, struct op_call *call, const str
     }
     if (pair_count > 0)
         TRY(merge_pairs(group, call, in, pairs, pair_count, entries));
-    call->applied_rows += n;
     return 0;
+}
+
+int group_merge_partials(struct group_op *group, struct op_call *call, const struct batch *in)
+{
+    call->applied_rows += in->selected_count;
+    return params_of(group)->window.kind == WINDOW_HOPPING ? group_merge_runs(group, call, in)
+                                                           : group_merge_windows(group, call, in);
 }
 
 /* ---- out ---- */
 
-static void encode_entry(struct group_op *group, const struct agg_entry *entry)
+void group_encode_entry(struct group_op *group, const struct agg_entry *entry)
 {
     buf_clear(&group->encoded);
     if (entry->is_pair)
@@ -443,7 +455,7 @@ int group_flush_partials(struct group_op *group, struct op_call *call, struct ba
     TRY(column_alloc(&columns[1], COL_BIGINT, n, false, call->arena));
     TRY(column_alloc(&columns[2], COL_TEXT, n, false, call->arena));
     for (uint32_t i = 0; i < n; i++) {
-        encode_entry(group, entries[i]);
+        group_encode_entry(group, entries[i]);
         struct bytes copy =
             arena_copy(call->arena, bytes_of(group->encoded.data, group->encoded.size));
         if (!buf_ok(&group->encoded) || copy.data == NULL)
@@ -538,7 +550,7 @@ static int write_changelog(struct group_op *group, struct agg_entry *entry, bool
     buf_clear(&group->store_key);
     group_store_key(&group->store_key, entry->window_start_ms, entry->key);
     if (!is_tombstone)
-        encode_entry(group, entry);
+        group_encode_entry(group, entry);
     if (!buf_ok(&group->store_key) || !buf_ok(&group->encoded))
         return ERR_NOMEM;
     entry->changelog_offset = group->commit_number;
@@ -551,12 +563,17 @@ static int write_changelog(struct group_op *group, struct agg_entry *entry, bool
 int group_flush_results(struct op *op, struct op_call *call, struct batch *out)
 {
     struct group_op *group = (struct group_op *)op;
+    memset(out, 0, sizeof *out);
+    group->closed_rows = 0;
+    if (group->runs != NULL) {
+        int rc = group_fold_runs(group, call);
+        if (rc != OP_DONE)
+            return rc;
+    }
     struct agg_entry **entries = arena_alloc(call->arena, BATCH_ROWS * sizeof *entries);
     if (entries == NULL)
         return ERR_NOMEM;
-    memset(out, 0, sizeof *out);
     uint32_t n = agg_table_take_dirty(group->table, entries, BATCH_ROWS);
-    group->closed_rows = 0;
     if (n == 0)
         return OP_DONE;
     for (uint32_t i = 0; i < n; i++)
@@ -732,7 +749,8 @@ static const struct group_op *group_of(const struct op *op)
 }
 size_t op_group_bytes(const struct op *op)
 {
-    return agg_table_bytes(group_of(op)->table);
+    const struct group_op *group = group_of(op);
+    return agg_table_bytes(group->table) + (group->runs != NULL ? agg_table_bytes(group->runs) : 0);
 }
 size_t op_group_entries(const struct op *op)
 {

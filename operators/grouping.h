@@ -15,6 +15,7 @@ enum {
 struct group_op {
     struct op op;
     struct agg_table *table;
+    struct agg_table *runs;       /* aggregate over hopping windows: rows since the last commit by run of windows; else NULL */
     int64_t commit_number;        /* that entries flushed from now on belong to */
     int64_t closed_before_ms;     /* windows that start before this are closed for good */
     size_t evict_cursor;          /* where the last eviction ended */
@@ -42,6 +43,14 @@ int group_load_entry(struct group_op *group, struct agg_entry *entry, struct dia
 int group_update_rows(struct group_op *group, struct op_call *call, const struct batch *in);
 /* Partials → accumulators. */
 int group_merge_partials(struct group_op *group, struct op_call *call, const struct batch *in);
+/* group_hopping.c: partials → accumulators, each into every window of its run. ERR_CORRUPT, ERR_STATE (a window is closed), ERR_NOMEM. */
+int group_merge_runs(struct group_op *group, struct op_call *call, const struct batch *in);
+/* Merges what the rows since the last commit came to into their windows. OP_MORE: there is more; OP_DONE. */
+int group_fold_runs(struct group_op *group, struct op_call *call);
+/* Partials → accumulators, each into the window that it names. */
+int group_merge_windows(struct group_op *group, struct op_call *call, const struct batch *in);
+/* The value of an entry, as changelogs and partials hold it, into group->encoded. */
+void group_encode_entry(struct group_op *group, const struct agg_entry *entry);
 /* The next batch of changed groups as partials (OP_MORE), or OP_DONE after the last one, with the table cleared. */
 int group_flush_partials(struct group_op *group, struct op_call *call, struct batch *out);
 /* Changelog records of changed groups and, unless final, a batch of results. */

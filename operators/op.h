@@ -35,6 +35,7 @@ struct late_row {
     uint32_t row;
     int64_t window_start_ms, window_end_ms, lateness_ms;
     bool counts;                      /* the row counts as late: no window took it. Set once for such a row */
+    uint32_t taken;                   /* other windows that took the row */
 };
 
 /* What an operator may use; one a task, made by the runtime, valid as long as the instance. */

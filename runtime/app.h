@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "operators/window.h"
 #include "runtime/base/error.h"
 #include "runtime/weir.h"
 
@@ -19,6 +20,8 @@ struct weir_stream {
     char *extra;                      /* event time field (or NULL), error class */
     int64_t number_ms;                /* lateness or window size */
     int64_t skew_ms;                  /* source: how far a row's event time may be ahead of its record's timestamp */
+    enum window_kind window;          /* of a window */
+    int64_t hop_ms;                   /* of a hopping window */
     weir_emit_mode emit;
 };
 

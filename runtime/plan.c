@@ -170,7 +170,9 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
     c->view->group = group;
     c->view->is_windowed = window != NULL;
     if (window != NULL)
-        group->window = window_tumbling(window->number_ms);
+        group->window = window->window == WINDOW_HOPPING
+                            ? window_hopping(window->number_ms, window->hop_ms)
+                            : window_tumbling(window->number_ms);
     group->emit_final = aggregate->emit == WEIR_EMIT_FINAL;
     TRY(in_context(c->diag, expr_parse_list(by->text, &c->scope, &group->groups, c->diag), c->view,
                    "weir_group_by"));
@@ -200,6 +202,17 @@ static void hash_text(struct buf *all, const char *text)
         buf_append(all, text, strlen(text));
 }
 
+/* Tumbling windows are hashed as they always were: what was written before there were others stays
+ * usable. */
+static void hash_window(struct buf *all, const struct weir_stream *window)
+{
+    buf_varint(all, window->number_ms);
+    if (window->window == WINDOW_TUMBLING)
+        return;
+    buf_u8(all, (uint8_t)window->window);
+    buf_varint(all, window->hop_ms);
+}
+
 static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32_t count,
                      struct diag *diag)
 {
@@ -210,7 +223,7 @@ static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32
         hash_text(&all, chain[i]->text);
         hash_text(&all, chain[i]->kind == NODE_CHECK ? NULL : chain[i]->extra);
         if (chain[i]->kind == NODE_WINDOW)
-            buf_varint(&all, chain[i]->number_ms);
+            hash_window(&all, chain[i]);
     }
     bool ok = buf_ok(&all);
     view->plan_hash = hash64(all.data, all.size);

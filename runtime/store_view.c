@@ -28,6 +28,20 @@ static int no_memory(struct diag *diag)
 
 /* ---- write ---- */
 
+static const char *const window_names[] = {
+    [WINDOW_TUMBLING] = "tumbling",
+    [WINDOW_HOPPING] = "hopping",
+};
+
+/* A window step without a word for its kind is a tumbling one. */
+static int add_window(json_t *step, const struct weir_stream *node)
+{
+    if (node->kind != NODE_WINDOW || node->window == WINDOW_TUMBLING)
+        return 0;
+    int rc = json_object_set_new(step, "window", json_string(window_names[node->window]));
+    return rc < 0 ? rc : json_object_set_new(step, "hop", json_integer((json_int_t)node->hop_ms));
+}
+
 static json_t *steps_of(const struct view *view)
 {
     json_t *steps = json_array();
@@ -36,7 +50,8 @@ static json_t *steps_of(const struct view *view)
         json_t *step = json_pack("{s:s, s:s?, s:s?, s:I, s:i}", "kind", kind_names[node->kind],
                                  "text", node->text, "extra", node->extra, "number",
                                  (json_int_t)node->number_ms, "emit", (int)node->emit);
-        if (step == NULL || json_array_insert_new(steps, 0, step) < 0) {
+        if (step == NULL || add_window(step, node) < 0 ||
+            json_array_insert_new(steps, 0, step) < 0) {
             json_decref(steps);
             return NULL;
         }
@@ -87,6 +102,16 @@ struct store_view {
     struct arena arena;
 };
 
+static weir_stream *make_window(weir_stream *at, const json_t *step, int64_t number)
+{
+    const char *kind = json_string_value(json_object_get(step, "window"));
+    if (kind == NULL)
+        return weir_tumbling(at, number);
+    if (strcmp(kind, window_names[WINDOW_HOPPING]) == 0)
+        return weir_hopping(at, number, json_integer_value(json_object_get(step, "hop")));
+    return NULL;
+}
+
 static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step)
 {
     const char *kind = json_string_value(json_object_get(step, "kind"));
@@ -106,7 +131,7 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     if (strcmp(kind, "group") == 0)
         return weir_group_by(at, text);
     if (strcmp(kind, "window") == 0)
-        return weir_tumbling(at, number);
+        return make_window(at, step, number);
     if (strcmp(kind, "aggregate") == 0)
         return weir_emit(weir_aggregate(at, text),
                          (weir_emit_mode)json_integer_value(json_object_get(step, "emit")));

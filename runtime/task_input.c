@@ -121,9 +121,20 @@ bool task_at_end(const struct task *task)
     return task->position >= atomic_load(&task->end_target);
 }
 
+/* A row of hopping windows can leave as many late records as it has windows, and a partial changes
+ * as many groups: what one batch does stays bounded whatever the windows are. */
+static uint32_t most_rows(const struct task *task)
+{
+    enum { WINDOWS_PER_BATCH = 65536 };
+    const struct group_params *group = task->stage->view->group;
+    uint32_t most = (uint32_t)task->plan->app->options.batch_rows;
+    uint32_t windows = group != NULL ? group->window.per_row : 0;
+    return windows > 0 && most > WINDOWS_PER_BATCH / windows ? WINDOWS_PER_BATCH / windows : most;
+}
+
 void task_pace(struct task *task, int64_t took_ns)
 {
-    uint32_t most = (uint32_t)task->plan->app->options.batch_rows;
+    uint32_t most = most_rows(task);
     if (took_ns > BATCH_LONG_NS) {
         int64_t rows = (int64_t)task->batch_rows * (BATCH_LONG_NS / 4) / took_ns;
         task->batch_rows = rows > 1 ? (uint32_t)rows : 1;

@@ -320,12 +320,14 @@ weir_stream *weir_group_by(weir_stream *stream, const char *select_list)
     return add_step(stream, NODE_GROUP, "weir_group_by", select_list, NULL);
 }
 
-weir_stream *weir_tumbling(weir_stream *grouped, int64_t size_ms)
+/* A window on a group: its size is between 1 ms and 100 years whatever its kind. */
+static struct weir_stream *add_window(struct weir_stream *grouped, const char *what,
+                                      enum window_kind window, int64_t size_ms, const char *text)
 {
     if (grouped == NULL)
         return NULL;
     if (grouped->kind != NODE_GROUP) {
-        fail(grouped->app, ERR_STATE, "weir_tumbling follows weir_group_by");
+        fail(grouped->app, ERR_STATE, "%s follows weir_group_by", what);
         return NULL;
     }
     if (size_ms <= 0 || size_ms > WEIR_DAYS(36500)) {
@@ -333,10 +335,37 @@ weir_stream *weir_tumbling(weir_stream *grouped, int64_t size_ms)
              (long long)size_ms);
         return NULL;
     }
-    struct weir_stream *node = add_node(grouped->app, grouped, NODE_WINDOW, NULL, NULL);
-    if (node != NULL)
+    struct weir_stream *node = add_node(grouped->app, grouped, NODE_WINDOW, text, NULL);
+    if (node != NULL) {
+        node->window = window;
         node->number_ms = size_ms;
+    }
     return node;
+}
+
+weir_stream *weir_tumbling(weir_stream *grouped, int64_t size_ms)
+{
+    return add_window(grouped, "weir_tumbling", WINDOW_TUMBLING, size_ms, NULL);
+}
+
+weir_stream *weir_hopping(weir_stream *grouped, int64_t size_ms, int64_t hop_ms)
+{
+    struct weir_stream *node = add_window(grouped, "weir_hopping", WINDOW_HOPPING, size_ms, NULL);
+    if (node == NULL)
+        return NULL;
+    node->hop_ms = hop_ms;
+    if (hop_ms <= 0 || hop_ms > size_ms)
+        fail(node->app, ERR_INVALID,
+             "weir_hopping: a hop of %lld ms is not between 1 ms and the window's size of %lld ms: "
+             "rows between two windows would be in none",
+             (long long)hop_ms, (long long)size_ms);
+    else if ((size_ms - 1) / hop_ms >= WINDOW_HOPS_MAX)
+        fail(node->app, ERR_TOO_LARGE,
+             "weir_hopping: windows of %lld ms every %lld ms hold each row %lld times; the limit "
+             "is %d: take a longer hop",
+             (long long)size_ms, (long long)hop_ms, (long long)((size_ms - 1) / hop_ms + 1),
+             WINDOW_HOPS_MAX);
+    return node->app->error == 0 ? node : NULL;
 }
 
 weir_stream *weir_aggregate(weir_stream *grouped, const char *select_list)

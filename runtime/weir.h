@@ -170,6 +170,10 @@ WEIR_API weir_stream *weir_map(weir_stream *stream, const char *select_list);
 WEIR_API weir_stream *weir_group_by(weir_stream *stream, const char *select_list);
 /* Tumbling windows of size_ms (> 0), aligned to 1970-01-01 UTC: [start, start + size). */
 WEIR_API weir_stream *weir_tumbling(weir_stream *grouped, int64_t size_ms);
+/* Hopping windows: [start, start + size_ms) for every start that is a multiple of hop_ms since 1970-01-01 UTC. A row is in every window that holds it:
+ * up to size_ms / hop_ms rounded up, at most 1440 (over that WEIR_ETOOLARGE); 0 < hop_ms ≤ size_ms. A window that had closed when the row came misses it,
+ * and the row is kept once for each such window in the late topic; it counts as late only when no window took it. */
+WEIR_API weir_stream *weir_hopping(weir_stream *grouped, int64_t size_ms, int64_t hop_ms);
 /* Aggregates each group (and window): "sum(amount::numeric) AS revenue, count(*) AS orders". The result's columns are the group columns, window_start
  * and window_end when windowed, then these. */
 WEIR_API weir_stream *weir_aggregate(weir_stream *grouped, const char *select_list);

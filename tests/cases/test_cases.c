@@ -10,7 +10,7 @@
  *       check positive: amount > 0     (class: condition)
  *       map a, b + 1 AS c
  *       group "user"
- *       window 10s
+ *       window 10s                     (window 1h every 5m: hopping)
  *       aggregate count(*) AS n
  *       emit final
  *       to counts
@@ -163,6 +163,19 @@ static struct bytes unescape(struct arena *arena, const char *line)
     return copy;
 }
 
+/* SIZE, SIZE every HOP */
+static void parse_window(struct test_case *test, char *text)
+{
+    char *every = strstr(text, " every ");
+    int64_t size, hop = 0;
+    if (every != NULL) {
+        *every = '\0';
+        must_parse(test, parse_duration(every + 7, &hop), every + 7);
+    }
+    must_parse(test, parse_duration(text, &size), text);
+    job_add_window(&test->job, every != NULL ? JOB_HOPPING : JOB_WINDOW, NULL, size, hop);
+}
+
 static void parse_step(struct test_case *test, char *line)
 {
     static const struct {
@@ -184,7 +197,10 @@ static void parse_step(struct test_case *test, char *line)
     if (kind == JOB_SOURCE && (second = strstr(rest, " by ")) != NULL) {
         *second = '\0';
         second += 4;
-    } else if (kind == JOB_LATENESS || kind == JOB_SKEW || kind == JOB_WINDOW) {
+    } else if (kind == JOB_WINDOW) {
+        parse_window(test, rest);
+        return;
+    } else if (kind == JOB_LATENESS || kind == JOB_SKEW) {
         must_parse(test, parse_duration(rest, &number), line);
     } else if (kind == JOB_CHECK) {
         char *condition = strstr(rest, ": ");

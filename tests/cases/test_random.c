@@ -42,7 +42,7 @@ enum {
     AGGREGATES_MAX = 5,
     PARTITIONS_MAX = 3,
     ROUNDS_MAX = 4,
-    GROUPS_MAX = 2048,
+    GROUPS_MAX = 4096,
     CASE_LIMIT_S = 60
 };
 
@@ -78,7 +78,7 @@ struct plan_case {
     enum grouping grouping;
     enum aggregate aggregates[AGGREGATES_MAX];
     int aggregate_count;
-    int64_t window_ms, lateness_ms;
+    int64_t window_ms, hop_ms, lateness_ms; /* hop_ms = window_ms: tumbling */
     bool is_final, is_direct, close_windows, has_odd_n;
     int partitions, rounds, row_count;
     struct row rows[ROWS_MAX];
@@ -366,6 +366,11 @@ static void draw_case(struct plan_case *plan, uint64_t seed)
     memset(plan, 0, sizeof *plan);
     plan->chance.state = seed;
     plan->window_ms = windows[below(plan, 5)];
+    plan->hop_ms = plan->window_ms;
+    if (plan->window_ms > 1 && below(plan, 3) == 0)
+        plan->hop_ms = plan->window_ms / (1 + below(plan, 5)) + below(plan, 2);
+    if (plan->hop_ms > plan->window_ms)
+        plan->hop_ms = plan->window_ms;
     plan->lateness_ms = below(plan, 3) == 0 ? 0 : below(plan, 30000);
     plan->is_final = plan->window_ms > 0 && below(plan, 2) == 0;
     plan->grouping = (enum grouping)below(plan, GROUPINGS);
@@ -490,20 +495,26 @@ static void apply_row(const struct plan_case *plan, struct model *model, const s
         die(model, &row, "type_mismatch");
         return;
     }
-    int64_t window = 0;
-    if (plan->window_ms > 0) {
-        int64_t rest = row.ts % plan->window_ms;
-        window = row.ts - (rest < 0 ? rest + plan->window_ms : rest);
-        if (window + plan->window_ms <= *watermark) {
-            model->late++;
-            pairs_add_text(&model->late_rows, "", row.text);
-            return;
-        }
-    }
     char k = plan->grouping == BY_G_MODULO ? 0 : row.k;
     int64_t g = plan->grouping == BY_K ? 0 : plan->grouping == BY_K_AND_G ? row.g : row.g % 2;
-    model->applied++;
-    add_row(find_group(model, k, g, window, row.partition), &row);
+    if (plan->window_ms == 0) {
+        model->applied++;
+        add_row(find_group(model, k, g, 0, row.partition), &row);
+        return;
+    }
+    int64_t rest = row.ts % plan->hop_ms;
+    bool is_taken = false;
+    for (int64_t window = row.ts - (rest < 0 ? rest + plan->hop_ms : rest);
+         window + plan->window_ms > row.ts; window -= plan->hop_ms) {
+        if (window + plan->window_ms <= *watermark) {
+            pairs_add_text(&model->late_rows, "", row.text);
+        } else {
+            is_taken = true;
+            add_row(find_group(model, k, g, window, row.partition), &row);
+        }
+    }
+    model->applied += is_taken;
+    model->late += !is_taken;
 }
 
 static void print_group(const struct plan_case *plan, const struct group *group, struct buf *out)
@@ -626,7 +637,9 @@ static void make_job(const struct plan_case *plan, struct job *job)
     for (int i = 0; i < plan->step_count; i++)
         job_add(job, kinds[plan->steps[i].kind], plan->steps[i].sql, "violated", 0);
     job_add(job, JOB_GROUP, groups[plan->grouping], NULL, 0);
-    if (plan->window_ms > 0)
+    if (plan->hop_ms < plan->window_ms)
+        job_add_window(job, JOB_HOPPING, NULL, plan->window_ms, plan->hop_ms);
+    else if (plan->window_ms > 0)
         job_add(job, JOB_WINDOW, NULL, NULL, plan->window_ms);
     job_add(job, JOB_AGGREGATE, plan->aggregate_sql, NULL, 0);
     if (plan->is_final)
@@ -645,8 +658,9 @@ static void describe(const struct plan_case *plan)
             plan->close_windows ? ", windows closed" : "");
     for (int i = 0; i < plan->step_count; i++)
         fprintf(stderr, "  %s %s\n", kinds[plan->steps[i].kind], plan->steps[i].sql);
-    fprintf(stderr, "  group %s, window %lld ms, %s%s\n", groups[plan->grouping],
-            (long long)plan->window_ms, plan->aggregate_sql, plan->is_final ? ", final" : "");
+    fprintf(stderr, "  group %s, window %lld ms every %lld ms, %s%s\n", groups[plan->grouping],
+            (long long)plan->window_ms, (long long)plan->hop_ms, plan->aggregate_sql,
+            plan->is_final ? ", final" : "");
 }
 
 static void send_round(const struct plan_case *plan, const char *dir, int round)

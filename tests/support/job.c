@@ -12,7 +12,14 @@ void job_add(struct job *job, enum job_step_kind kind, const char *text, const c
              int64_t number)
 {
     must(job->step_count < JOB_STEPS_MAX);
-    job->steps[job->step_count++] = (struct job_step){kind, text, second, number};
+    job->steps[job->step_count++] = (struct job_step){kind, text, second, number, 0};
+}
+
+void job_add_window(struct job *job, enum job_step_kind kind, const char *text, int64_t number,
+                    int64_t other)
+{
+    job_add(job, kind, text, NULL, number);
+    job->steps[job->step_count - 1].other = other;
 }
 
 static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_step *step)
@@ -34,6 +41,8 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
         return weir_group_by(stream, step->text);
     case JOB_WINDOW:
         return weir_tumbling(stream, step->number);
+    case JOB_HOPPING:
+        return weir_hopping(stream, step->number, step->other);
     case JOB_AGGREGATE:
         return weir_aggregate(stream, step->text);
     case JOB_EMIT_FINAL:

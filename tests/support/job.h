@@ -13,6 +13,7 @@ enum job_step_kind {
     JOB_MAP,        /* text */
     JOB_GROUP,      /* text */
     JOB_WINDOW,     /* number: ms */
+    JOB_HOPPING,    /* number: ms, other: hop in ms */
     JOB_AGGREGATE,  /* text */
     JOB_EMIT_FINAL,
     JOB_TO,         /* text: topic; ends a stage */
@@ -20,7 +21,7 @@ enum job_step_kind {
 struct job_step {
     enum job_step_kind kind;
     const char *text, *second;
-    int64_t number;
+    int64_t number, other;
 };
 enum { JOB_STEPS_MAX = 64 };
 struct job {
@@ -30,6 +31,7 @@ struct job {
 };
 
 void job_add(struct job *job, enum job_step_kind kind, const char *text, const char *second, int64_t number);
+void job_add_window(struct job *job, enum job_step_kind kind, const char *text, int64_t number, int64_t other);
 /* Builds the topology into app. */
 void job_build(const struct job *job, weir_app *app);
 /* Opens, builds, runs, closes. The code of weir_app_run; error (size bytes, may be NULL) receives weir_app_error, progress (may be NULL) the sums. */
