@@ -221,6 +221,8 @@ int task_late_row(struct task *task, const struct source_row *row, const struct 
     added += add_iso(&task->headers, "weir.window.start", late->window_start_ms);
     added += add_iso(&task->headers, "weir.window.end", late->window_end_ms);
     added += add_number(&task->headers, "weir.lateness_ms", late->lateness_ms);
+    if (late->taken > 0)
+        added += add_number(&task->headers, "weir.windows.taken", late->taken);
     if (!buf_ok(&task->headers))
         return no_memory(task);
     task->counts.late += late->counts;

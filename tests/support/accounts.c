@@ -106,6 +106,7 @@ static int64_t kept(const struct topic_rows *rows, const struct account *a, bool
         const struct topic_row *row = &rows->items[i];
         if (!bytes_equal(topic_row_header(row, "weir.stage"), bytes_text(a->stage)) ||
             topic_row_header(row, "weir.source.offset").data == NULL ||
+            topic_row_header(row, "weir.windows.taken").data != NULL || /* other windows took it */
             topic_row_header_i64(row, "weir.source.partition") != a->partition)
             continue;
         offsets[count++] = topic_row_header_i64(row, "weir.source.offset");

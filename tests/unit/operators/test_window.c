@@ -8,7 +8,15 @@
 #include <cmocka.h>
 
 #include "operators/window.h"
-#include "tests/support/kill_ledger.h"
+
+struct chance {
+    uint64_t state;
+};
+static int64_t chance_below(struct chance *chance, int64_t limit)
+{
+    chance->state = chance->state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (int64_t)((chance->state >> 33) % (uint64_t)limit);
+}
 
 /* Starts from −3 sizes to +3 around the row, one by one. */
 static void check_run(int64_t size, int64_t hop, int64_t ts, int64_t watermark)

@@ -162,10 +162,11 @@ struct recipe {
     const char *source, *time, *filter, *check, *check_class, *map, *group, *aggregate, *topic;
     int64_t lateness_ms, window_ms;
     weir_emit_mode emit;
+    int64_t hop_ms;
 };
-static const struct recipe plain = {"orders", "ts",      "a > 0", "b > 0",
-                                    "bad_b",  "a, b, c", "a",     "count(*) AS n",
-                                    "out",    30000,     1000,    WEIR_EMIT_CHANGES};
+static const struct recipe plain = {
+    "orders",        "ts",  "a > 0", "b > 0", "bad_b",           "a, b, c", "a",
+    "count(*) AS n", "out", 30000,   1000,    WEIR_EMIT_CHANGES, 0};
 
 static uint64_t hash_of(struct recipe r)
 {
@@ -175,7 +176,10 @@ static uint64_t hash_of(struct recipe r)
     at = r.check != NULL ? weir_check(at, r.check, r.check_class) : at;
     at = r.map != NULL ? weir_map(at, r.map) : at;
     at = weir_group_by(at, r.group);
-    at = r.window_ms > 0 ? weir_tumbling(at, r.window_ms) : at;
+    if (r.hop_ms > 0)
+        at = weir_hopping(at, r.window_ms, r.hop_ms);
+    else
+        at = r.window_ms > 0 ? weir_tumbling(at, r.window_ms) : at;
     weir_to(weir_emit(weir_aggregate(at, r.aggregate), r.emit), r.topic);
     struct plan *plan = compile(app);
     uint64_t hash = plan->views[0].plan_hash;
@@ -213,6 +217,13 @@ static void test_hash(void **state)
     CHANGED(aggregate, "count(*) AS m");
     CHANGED(window_ms, 2000);
     CHANGED(window_ms, 0);
+    CHANGED(hop_ms, 500);
+    CHANGED(hop_ms, 1000); /* the same windows, kept by another kind of operator */
+    struct recipe hopping = plain, other_hop;
+    hopping.hop_ms = 500;
+    other_hop = hopping;
+    other_hop.hop_ms = 250;
+    assert_true(hash_of(hopping) != hash_of(other_hop));
     SAME(lateness_ms, 0);
     SAME(emit, WEIR_EMIT_FINAL);
     SAME(check_class, "other_class");

@@ -45,7 +45,7 @@ static const char *const rows[] = {
 
 struct query {
     const char *map, *group, *aggregate;
-    int64_t window_ms;
+    int64_t window_ms, hop_ms;
 };
 
 static void build(weir_app *app, const struct query *q)
@@ -55,7 +55,9 @@ static void build(weir_app *app, const struct query *q)
     if (q->map != NULL)
         at = weir_map(at, q->map);
     at = weir_group_by(at, q->group);
-    if (q->window_ms > 0)
+    if (q->hop_ms > 0)
+        at = weir_hopping(at, q->window_ms, q->hop_ms);
+    else if (q->window_ms > 0)
         at = weir_tumbling(at, q->window_ms);
     assert_int_equal(weir_to(weir_aggregate(at, q->aggregate), "sums"), 0);
 }
@@ -156,51 +158,57 @@ static void check_query(const char *dir, const struct query *q, size_t groups)
 static void test_raw_keys(void **state)
 {
     static const struct query q = {
-        NULL, "who", "count(*) AS n, sum(x) AS total, max(x) AS most, avg(x::float8) AS mean", 0};
+        NULL, "who", "count(*) AS n, sum(x) AS total, max(x) AS most, avg(x::float8) AS mean", 0,
+        0};
     check_query(*state, &q, 5); /* u1, u2, null (also where it is missing), the odd one, 7 */
 }
 static void test_text_keys(void **state)
 {
     static const struct query q = {"who::text AS who, x, at", "who",
-                                   "count(*) AS n, min(at::timestamptz) AS first", 0};
+                                   "count(*) AS n, min(at::timestamptz) AS first", 0, 0};
     check_query(*state, &q, 5);
 }
 static void test_several_columns(void **state)
 {
-    static const struct query q = {NULL, "who, n", "sum(x::numeric) / count(*) AS mean", 0};
+    static const struct query q = {NULL, "who, n", "sum(x::numeric) / count(*) AS mean", 0, 0};
     check_query(*state, &q, 6);
 }
 static void test_windows(void **state)
 {
-    static const struct query q = {NULL, "who", "count(*) AS n", 1000};
+    static const struct query q = {NULL, "who", "count(*) AS n", 1000, 0};
     check_query(*state, &q, 6);
+}
+static void test_hopping_windows(void **state)
+{
+    static const struct query q = {NULL, "who", "count(*) AS n", 1000, 500};
+    check_query(*state, &q, 13);
 }
 static void test_numeric_keys(void **state)
 {
-    static const struct query q = {"x::numeric AS price", "price", "count(*) AS n", 0};
+    static const struct query q = {"x::numeric AS price", "price", "count(*) AS n", 0, 0};
     check_query(*state, &q, 6);
 }
 static void test_time_keys(void **state)
 {
     static const struct query q = {"at::timestamptz AS at, who",
-                                   "date_trunc('second', at) AS second", "count(*) AS n", 0};
+                                   "date_trunc('second', at) AS second", "count(*) AS n", 0, 0};
     check_query(*state, &q, 4);
 }
 static void test_boolean_keys(void **state)
 {
-    static const struct query q = {NULL, "x > 2 AS large", "count(*) AS n", 1000};
+    static const struct query q = {NULL, "x > 2 AS large", "count(*) AS n", 1000, 0};
     check_query(*state, &q, 4);
 }
 static void test_double_keys(void **state)
 {
-    static const struct query q = {NULL, "x::float8 AS x", "count(*) AS n", 0};
+    static const struct query q = {NULL, "x::float8 AS x", "count(*) AS n", 0, 0};
     check_query(*state, &q, 6);
 }
 
 /* One pair by hand: the key, then its row. */
 static void test_by_hand(void **state)
 {
-    static const struct query q = {NULL, "who", "count(*) AS n, sum(x) AS total", 1000};
+    static const struct query q = {NULL, "who", "count(*) AS n, sum(x) AS total", 1000, 0};
     char *path = run(*state, &q);
     struct store_view *view = open_view(path);
     struct buf key = {0}, other = {0}, text = {0};
@@ -251,7 +259,7 @@ static void refuse_key(struct store_view *view, const char *text)
 
 static void test_bad_keys(void **state)
 {
-    static const struct query q = {NULL, "who", "count(*) AS n", 1000};
+    static const struct query q = {NULL, "who", "count(*) AS n", 1000, 0};
     char *path = run(*state, &q);
     struct store_view *view = open_view(path);
     static const char *const bad[] = {"u1",
@@ -272,7 +280,7 @@ static void test_bad_keys(void **state)
 
 static void test_bad_keys_of_several_columns(void **state)
 {
-    static const struct query q = {NULL, "who, n", "count(*) AS c", 0};
+    static const struct query q = {NULL, "who, n", "count(*) AS c", 0, 0};
     char *path = run(*state, &q);
     struct store_view *view = open_view(path);
     refuse_key(view, "u1");
@@ -285,7 +293,7 @@ static void test_bad_keys_of_several_columns(void **state)
  * same. */
 static void test_round_trip(void **state)
 {
-    static const struct query q = {"who, x::numeric AS x, at", "who", "sum(x) AS total", 60000};
+    static const struct query q = {"who, x::numeric AS x, at", "who", "sum(x) AS total", 60000, 0};
     const char *dir = *state;
     struct plan *plan;
     weir_app *app = weir_app_open("shop", &(weir_options){.data = dir});
@@ -347,19 +355,11 @@ int main(void)
 {
     scratch_dir_in_memory();
     const struct CMUnitTest tests[] = {
-        TEST(test_raw_keys),
-        TEST(test_text_keys),
-        TEST(test_several_columns),
-        TEST(test_windows),
-        TEST(test_numeric_keys),
-        TEST(test_time_keys),
-        TEST(test_boolean_keys),
-        TEST(test_double_keys),
-        TEST(test_by_hand),
-        TEST(test_bad_keys),
-        TEST(test_bad_keys_of_several_columns),
-        TEST(test_round_trip),
-        TEST(test_bad_files),
+        TEST(test_raw_keys),   TEST(test_text_keys),       TEST(test_several_columns),
+        TEST(test_windows),    TEST(test_hopping_windows), TEST(test_numeric_keys),
+        TEST(test_time_keys),  TEST(test_boolean_keys),    TEST(test_double_keys),
+        TEST(test_by_hand),    TEST(test_bad_keys),        TEST(test_bad_keys_of_several_columns),
+        TEST(test_round_trip), TEST(test_bad_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,6 +103,44 @@ static void test_spans_of_a_source(void **state)
     }
 }
 
+static weir_stream *grouped(weir_app **app)
+{
+    *app = weir_app_open("a", NULL);
+    return weir_group_by(source(*app), "user_id");
+}
+
+static void test_windows(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t size, hop;
+        int code;
+        const char *part;
+    } bad[] = {
+        {0, 1, WEIR_EINVALID, "a window of 0 ms"},
+        {WEIR_DAYS(36500) + 1, 1, WEIR_EINVALID, "100 years"},
+        {1000, 0, WEIR_EINVALID, "a hop of 0 ms"},
+        {1000, -1, WEIR_EINVALID, "a hop of -1 ms"},
+        {1000, 1001, WEIR_EINVALID, "a hop of 1001 ms"},
+        {1441, 1, WEIR_ETOOLARGE, "hold each row 1441 times; the limit is 1440"},
+        {14401, 10, WEIR_ETOOLARGE, "hold each row 1441 times"},
+        {INT64_MAX, INT64_MAX, WEIR_EINVALID, "100 years"},
+    };
+    weir_app *app;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_null(weir_hopping(grouped(&app), bad[i].size, bad[i].hop));
+        expect(app, bad[i].code, bad[i].part);
+    }
+    assert_null(weir_hopping(NULL, 2, 1));
+    assert_null(weir_tumbling(grouped(&app), 0));
+    expect(app, WEIR_EINVALID, "a window of 0 ms");
+    weir_stream *by = grouped(&app);
+    assert_non_null(weir_hopping(by, 1440, 1));
+    assert_non_null(weir_hopping(by, 1000, 1000));
+    assert_null(weir_hopping(source(app), 1000, 10));
+    expect(app, WEIR_ESTATE, "weir_hopping follows weir_group_by");
+}
+
 static void test_expressions(void **state)
 {
     (void)state;
@@ -260,7 +298,7 @@ int main(void)
         cmocka_unit_test(test_order_of_calls),
         cmocka_unit_test(test_the_first_error_stays),
         cmocka_unit_test(test_spans_of_a_source),
-        cmocka_unit_test(test_expressions),
+        cmocka_unit_test(test_windows), cmocka_unit_test(test_expressions),
         cmocka_unit_test(test_streams_that_read_each_other),
         cmocka_unit_test(test_names_that_the_app_uses_itself),
         cmocka_unit_test(test_options),
