@@ -207,7 +207,7 @@ int task_open(struct task *task, const struct plan *plan, struct port *port,
     const struct stage *stage = task->stage;
     task->plan = plan;
     task->port = port;
-    task->batch_rows = (uint32_t)plan->app->options.batch_rows;
+    task->batch_rows = task_most_rows(task);
     if (task->batch_rows > BATCH_ROWS_FIRST)
         task->batch_rows = BATCH_ROWS_FIRST;
     task->env = (struct op_env){.changelog = task_changelog,

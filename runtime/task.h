@@ -86,6 +86,8 @@ size_t task_outs(struct task *task, struct port_out **outs);
 
 /* Reads and processes up to batch_rows rows. 1: there was something; 0: nothing there now. */
 int task_poll(struct task *task, struct diag *diag);
+/* Rows that a batch may have. */
+uint32_t task_most_rows(const struct task *task);
 /* Sets how many rows the next read takes, from how long the last one took: fewer when a batch holds up the worker's other tasks. */
 void task_pace(struct task *task, int64_t took_ns);
 bool task_at_end(const struct task *task);

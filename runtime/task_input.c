@@ -123,7 +123,7 @@ bool task_at_end(const struct task *task)
 
 /* A row of hopping windows can leave as many late records as it has windows, and a partial changes
  * as many groups: what one batch does stays bounded whatever the windows are. */
-static uint32_t most_rows(const struct task *task)
+uint32_t task_most_rows(const struct task *task)
 {
     enum { WINDOWS_PER_BATCH = 65536 };
     const struct group_params *group = task->stage->view->group;
@@ -134,7 +134,7 @@ static uint32_t most_rows(const struct task *task)
 
 void task_pace(struct task *task, int64_t took_ns)
 {
-    uint32_t most = most_rows(task);
+    uint32_t most = task_most_rows(task);
     if (took_ns > BATCH_LONG_NS) {
         int64_t rows = (int64_t)task->batch_rows * (BATCH_LONG_NS / 4) / took_ns;
         task->batch_rows = rows > 1 ? (uint32_t)rows : 1;
