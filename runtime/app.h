@@ -10,7 +10,7 @@
 
 enum node_kind { NODE_SOURCE, NODE_FILTER, NODE_CHECK, NODE_MAP, NODE_GROUP, NODE_WINDOW, NODE_AGGREGATE };
 
-/* One step of a chain. Nodes are immutable once built but for lateness, skew (source) and emit (aggregate). */
+/* One step of a chain. Nodes are immutable once built but for lateness, skew and idle time (source) and emit (aggregate). */
 struct weir_stream {
     struct weir_app *app;
     struct weir_stream *parent;       /* NULL for a source */
@@ -19,6 +19,7 @@ struct weir_stream {
     char *text;                       /* topic, condition or select list */
     char *extra;                      /* event time field (or NULL), error class */
     int64_t number_ms;                /* lateness or window size */
+    int64_t idle_ms;                  /* source: without new rows for so long, time follows the wall clock; 0: never */
     int64_t skew_ms;                  /* source: how far a row's event time may be ahead of its record's timestamp */
     enum window_kind window;          /* of a window */
     int64_t hop_ms;                   /* of a hopping window */

@@ -168,6 +168,7 @@ void progress_set_deinit(struct progress_set *set)
     for (uint32_t i = 0; i < set->count; i++)
         progress_deinit(&set->items[i]);
     free(set->items);
+    free(set->markers);
     *set = (struct progress_set){0};
 }
 
@@ -215,4 +216,56 @@ const struct progress *progress_set_find(const struct progress_set *set, const c
                                          int32_t partition)
 {
     return find(set, stage, partition);
+}
+
+static struct time_marker *find_marker(const struct progress_set *set,
+                                       const struct time_marker *named)
+{
+    for (uint32_t i = 0; i < set->marker_count; i++)
+        if (set->markers[i].offset == named->offset &&
+            set->markers[i].partition == named->partition &&
+            strcmp(set->markers[i].stage, named->stage) == 0)
+            return &set->markers[i];
+    return NULL;
+}
+
+static int apply_marker(struct progress_set *set, struct bytes key, struct bytes value,
+                        struct diag *diag)
+{
+    struct time_marker marker;
+    if (value.data == NULL) {
+        TRY(time_marker_decode_key(key, &marker, diag));
+        struct time_marker *gone = find_marker(set, &marker);
+        if (gone != NULL)
+            *gone = set->markers[--set->marker_count];
+        return 0;
+    }
+    TRY(time_marker_decode(key, value, &marker, diag));
+    struct time_marker *slot = find_marker(set, &marker);
+    if (slot == NULL && set->marker_count == set->marker_capacity) {
+        uint32_t capacity = set->marker_capacity ? set->marker_capacity * 2 : 16;
+        struct time_marker *grown = realloc(set->markers, capacity * sizeof *grown);
+        if (grown == NULL)
+            return diag_set(diag, ERR_NOMEM, "no memory for time markers");
+        set->markers = grown;
+        set->marker_capacity = capacity;
+    }
+    if (slot == NULL)
+        slot = &set->markers[set->marker_count++];
+    *slot = marker;
+    return 0;
+}
+
+int progress_set_apply(struct progress_set *set, struct bytes key, struct bytes value,
+                       struct diag *diag)
+{
+    struct progress progress;
+    if (time_marker_is_key(key))
+        return apply_marker(set, key, value, diag);
+    if (value.data == NULL) {
+        progress_set_remove(set, key);
+        return 0;
+    }
+    TRY(progress_decode(key, value, &progress, diag));
+    return progress_set_put(set, &progress, diag);
 }

@@ -1,6 +1,7 @@
 /* progress.h: the record of <app>-progress: where one task stands, written in each of its commits.
  *
- * One record per task; the latest of a key counts. Key: "<stage>/<partition>". Value: a JSON object (docs/formats-engine.md). */
+ * One record per task; the latest of a key counts. Key: "<stage>/<partition>". Value: a JSON object (docs/formats-engine.md). The topic holds time
+ * markers too (time_marker.h); their keys begin with "time/". */
 #ifndef WEIR_RUNTIME_PROGRESS_H
 #define WEIR_RUNTIME_PROGRESS_H
 
@@ -8,6 +9,7 @@
 
 #include "runtime/base/bytes.h"
 #include "runtime/base/error.h"
+#include "runtime/time_marker.h"
 
 #define TIME_NONE INT64_MIN           /* no event time seen yet */
 
@@ -54,13 +56,17 @@ void progress_encode(const struct progress *progress, struct buf *value);
 int progress_decode(struct bytes key, struct bytes value, struct progress *progress, struct diag *diag);
 void progress_deinit(struct progress *progress);
 
-/* The latest record of each task, as read from the topic at the start. */
+/* The latest record of each task and the time markers, as read from the topic at the start. */
 struct progress_set {
     struct progress *items;
     uint32_t count, capacity;
+    struct time_marker *markers;      /* in no order */
+    uint32_t marker_count, marker_capacity;
     int64_t next_offset;              /* of the topic, after what was read */
 };
 void progress_set_deinit(struct progress_set *set);
+/* Takes in a record of the topic: progress, a time marker, or a tombstone of either. */
+int progress_set_apply(struct progress_set *set, struct bytes key, struct bytes value, struct diag *diag);
 int progress_set_put(struct progress_set *set, const struct progress *progress, struct diag *diag); /* takes over ends */
 /* Removes the record of this key (a tombstone was read), if there is one. */
 void progress_set_remove(struct progress_set *set, struct bytes key);

@@ -20,15 +20,8 @@ static int read_rows(struct run *run, struct port_reader *reader, struct source_
         uint32_t count;
         int64_t next;
         TRY(run->port->ops->reader_read(reader, rows, READ_ROWS, &count, &next, diag));
-        for (uint32_t i = 0; i < count; i++) {
-            struct progress progress;
-            if (rows[i].value.data == NULL) {
-                progress_set_remove(&run->progress, rows[i].key);
-                continue;
-            }
-            TRY(progress_decode(rows[i].key, rows[i].value, &progress, diag));
-            TRY(progress_set_put(&run->progress, &progress, diag));
-        }
+        for (uint32_t i = 0; i < count; i++)
+            TRY(progress_set_apply(&run->progress, rows[i].key, rows[i].value, diag));
         if (next == run->progress.next_offset)
             return 0;
         run->progress.next_offset = next;

@@ -164,7 +164,9 @@ static int make_tasks(struct run *run)
     for (uint32_t s = 0; s < plan->stage_count; s++) {
         const struct stage *stage = &plan->stages[s];
         run->first_task[s] = index;
-        run->stages[s] = (struct stage_state){STAGE_RUNNING, stage->partitions, TIME_NONE};
+        run->stages[s].left = stage->partitions;
+        run->stages[s].max_window_end_ms = TIME_NONE;
+        atomic_init(&run->stages[s].max_event_ms, TIME_NONE);
         stores += stage->changelog_topic[0] != '\0' ? (uint32_t)stage->partitions : 0;
         preaggregating += stage->output == OUTPUT_PARTIALS ? (uint32_t)stage->partitions : 0;
         for (int32_t p = 0; p < stage->partitions; p++, index++) {
@@ -173,6 +175,7 @@ static int make_tasks(struct run *run)
             task->partition = p;
             task->index = index;
             task->memory = &run->memory;
+            task->peer_max_event_ms = &run->stages[s].max_event_ms;
             const struct progress *progress = progress_set_find(&run->progress, stage->name, p);
             if (progress != NULL) {
                 run->counts[index] = progress->counts;

@@ -40,6 +40,7 @@ struct stage_state {
     enum stage_phase phase;
     int32_t left;                     /* tasks that have not reported for this phase */
     int64_t max_window_end_ms;        /* over its tasks; TIME_NONE */
+    atomic_int_fast64_t max_event_ms; /* over its tasks, kept when the source has idle_close; TIME_NONE */
 };
 
 struct run {

@@ -222,6 +222,8 @@ int task_open(struct task *task, const struct plan *plan, struct port *port,
     for (int32_t i = 0; i < stage->output_partitions; i++)
         task->ends[i] = -1;
     TRY(restore_position(task, progress, diag));
+    task->rows_end = task->position;
+    task->idle_since_ms = TIME_NONE;
     TRY(open_store(task, diag));
     TRY(open_reader(task, diag));
     TRY(open_outs(task, diag));
@@ -252,6 +254,7 @@ void task_close(struct task *task)
     for (uint32_t i = 0; i < task->mark_count; i++)
         free(task->marks[i].items);
     free(task->marks);
+    time_markers_deinit(&task->time_markers);
     free(task->outs);
     free(task->rows);
     free(task->ends);

@@ -10,6 +10,7 @@
 #include "runtime/memory.h"
 #include "runtime/progress.h"
 #include "runtime/store.h"
+#include "runtime/time_marker.h"
 
 /* Watermarks of one upstream task that wait for this task to reach the end offset they belong to. */
 struct marks {
@@ -53,6 +54,10 @@ struct task {
     int64_t position, watermark_ms, max_event_ms;
     int64_t changelog_end;
     int64_t *ends;                    /* of the output partitions, -1: never written */
+    struct time_markers time_markers; /* INPUT_ROWS, of a source with idle_close */
+    int64_t idle_since_ms;            /* wall clock of the first read that found nothing after the last row; TIME_NONE: rows come */
+    int64_t rows_end;                 /* offset after the last row read, or the position at the start */
+    atomic_int_fast64_t *peer_max_event_ms; /* highest event time that any task of the stage has seen; NULL: this one is alone */
     struct marks *marks;              /* INPUT_PARTIALS: one per upstream task */
     uint32_t mark_count;
     struct counts counts;
@@ -98,6 +103,14 @@ int task_lost_records(const struct task *task, struct diag *diag);
  * are rejected, do not move the watermark. */
 int task_assign_times(struct task *task, const struct column *columns, const uint8_t *gone, uint32_t count, int64_t *times,
                       int64_t *watermarks);
+/* idle_close: takes the markers of this task's partition from what the progress topic held, after task_open. */
+int task_restore_markers(struct task *task, const struct progress_set *set, struct diag *diag);
+/* A read found nothing: after the source's idle time the watermark follows the wall clock (task->now_ms), as far as windows wait for it. */
+int task_idle(struct task *task);
+/* Applies what lies at or below the position. */
+void task_apply_markers(struct task *task);
+/* Adds the markers that this commit sets or takes back to the progress topic's out. */
+int task_send_markers(struct task *task, struct port_out *out, struct diag *diag);
 /* Remembers an upstream task's watermark, to be applied when the position reaches end. */
 int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms, struct diag *diag);
 void task_apply_marks(struct task *task);

@@ -158,13 +158,15 @@ int task_poll(struct task *task, struct diag *diag)
                                  diag); /* retention overtook us: nothing is skipped in silence */
     TRY(rc);
     if (next == task->position)
-        return 0;
+        return task_idle(task);
     while (count > 0 && task->rows[count - 1].offset >= target)
         count--;
     if (count > 0) {
         rc = task->stage->input == INPUT_ROWS ? process_rows(task, count)
                                               : process_partials(task, count);
         task->has_pending = true;
+        task->rows_end = task->rows[count - 1].offset + 1;
+        task->idle_since_ms = TIME_NONE;
     }
     if (rc < 0)
         return diag != NULL && diag->code == rc
@@ -174,6 +176,7 @@ int task_poll(struct task *task, struct diag *diag)
                               (long long)task->position, error_text(rc));
     task->position = next < target ? next : target;
     task->moved = true;
+    task_apply_markers(task);
     task_apply_marks(task);
     return 1;
 }

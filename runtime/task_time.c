@@ -9,8 +9,14 @@
  *
  * Watermarks cross a re-keying as marks: an upstream task's progress record says up to which offset
  * of this partition its watermark covers; the mark is applied when the position reaches that
- * offset. */
+ * offset.
+ *
+ * With idle_close the wall clock has a part in it: a partition without new rows for so long is as
+ * late as the clock says, less the lateness. Where that moved the watermark a time marker is
+ * committed (time_marker.h), and a replay moves it at the same offset, whatever the clock says then.
+ * The clock is read in one place, task_poll (now_ms). */
 #include <endian.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +26,9 @@
 /* Year 0001 to 9999: what prints as ISO 8601 and what any data set holds. */
 #define EVENT_TIME_MIN_MS INT64_C(-62135596800000)
 #define EVENT_TIME_MAX_MS INT64_C(253402300799999)
+
+/* The wall clock moves an idle partition in steps, so that it costs a commit a second at most. */
+enum { IDLE_STEP_MS = 1000 };
 
 /* Eight digits at once: whether they are, and their value. */
 static bool eight_digits(const uint8_t *text, uint64_t *value)
@@ -93,13 +102,13 @@ static int reject_time(struct task *task, uint32_t row, const struct variant *va
                       field);
 }
 
-int task_assign_times(struct task *task, const struct column *columns, const uint8_t *gone,
-                      uint32_t count, int64_t *times, int64_t *watermarks)
+static int assign_rows(struct task *task, const struct column *columns, const uint8_t *gone,
+                       uint32_t from, uint32_t to, int64_t *times, int64_t *watermarks)
 {
     int field = task->stage->view->event_time_field;
     int64_t lateness_ms = task->stage->view->source->number_ms;
     int64_t skew_ms = task->stage->view->source->skew_ms;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = from; i < to; i++) {
         times[i] = task->rows[i].timestamp_ms;
         watermarks[i] = task->watermark_ms;
         if (gone[i])
@@ -131,6 +140,198 @@ int task_assign_times(struct task *task, const struct column *columns, const uin
     }
     return 0;
 }
+
+/* Applies the markers that lie before row `from` and returns up to where rows follow one another
+ * without a marker. The row behind a marker stands alone: it decides whether the marker may go. */
+static uint32_t pass_markers(struct task *task, uint32_t from, uint32_t count)
+{
+    struct time_markers *markers = &task->time_markers;
+    while (time_markers_next(markers) <= task->rows[from].offset) {
+        int64_t time_ms = time_markers_apply(markers);
+        if (time_ms > task->watermark_ms)
+            task->watermark_ms = time_ms;
+    }
+    if (markers->is_open)
+        return from + 1;
+    uint32_t to = from + 1;
+    while (to < count && task->rows[to].offset < time_markers_next(markers))
+        to++;
+    return to;
+}
+
+static void tell_peers(struct task *task)
+{
+    if (task->peer_max_event_ms == NULL || task->stage->view->source->idle_ms == 0)
+        return;
+    int64_t seen = atomic_load(task->peer_max_event_ms);
+    while (task->max_event_ms > seen &&
+           !atomic_compare_exchange_weak(task->peer_max_event_ms, &seen, task->max_event_ms))
+        ;
+}
+
+int task_assign_times(struct task *task, const struct column *columns, const uint8_t *gone,
+                      uint32_t count, int64_t *times, int64_t *watermarks)
+{
+    struct time_markers *markers = &task->time_markers;
+    if (count == 0)
+        return 0;
+    if (!markers->is_open && task->rows[count - 1].offset < time_markers_next(markers)) {
+        TRY(assign_rows(task, columns, gone, 0, count, times, watermarks));
+        tell_peers(task);
+        return 0;
+    }
+    for (uint32_t from = 0, to; from < count; from = to) {
+        uint32_t rejected = task->chain.rejects.count;
+        to = pass_markers(task, from, count);
+        TRY(assign_rows(task, columns, gone, from, to, times, watermarks));
+        if (markers->is_open && !gone[from] && task->chain.rejects.count == rejected)
+            TRY(time_markers_close(markers, times[from] - task->stage->view->source->number_ms,
+                                   task->diag));
+    }
+    tell_peers(task);
+    return 0;
+}
+
+/* ---- idle_close ---- */
+
+static int64_t floor_to(int64_t time_ms, int64_t step_ms)
+{
+    int64_t rest = time_ms % step_ms;
+    return time_ms - (rest < 0 ? rest + step_ms : rest);
+}
+
+/* Whether a window may end above from_ms and at or below to_ms. */
+static bool closes_one(const struct window_spec *windows, int64_t from_ms, int64_t to_ms)
+{
+    int64_t start_ms, before_ms = window_closed_before(windows, to_ms);
+    return from_ms == TIME_NONE ||
+           (before_ms != INT64_MIN && window_newest(windows, before_ms - 1, &start_ms) &&
+            window_closes_at(windows, start_ms) > from_ms);
+}
+
+/* How far the wall clock takes an idle partition: to the end of the last window that any task of
+ * the stage has seen, and only when a window may close by it, so that a stage with nothing open
+ * commits nothing. TIME_NONE: no further than it is. */
+static int64_t idle_time(const struct task *task)
+{
+    const struct view *view = task->stage->view;
+    const struct window_spec *windows = &view->group->window;
+    int64_t idle_ms = view->source->idle_ms, seen_ms = task->max_event_ms, closed_ms;
+    int64_t time_ms = floor_to(task->now_ms - view->source->number_ms,
+                               idle_ms < IDLE_STEP_MS ? idle_ms : IDLE_STEP_MS);
+    if (task->peer_max_event_ms != NULL && atomic_load(task->peer_max_event_ms) > seen_ms)
+        seen_ms = atomic_load(task->peer_max_event_ms);
+    if (seen_ms == TIME_NONE)
+        return TIME_NONE;
+    if (window_all_closed_at(windows, seen_ms, &closed_ms) && closed_ms < time_ms)
+        time_ms = closed_ms;
+    if (time_ms <= task->watermark_ms)
+        return TIME_NONE;
+    return closes_one(windows, task->watermark_ms, time_ms) ? time_ms : TIME_NONE;
+}
+
+/* Before a marker begins: those whose records retention has taken go, so that they do not pile up. */
+static int forget_purged_markers(struct task *task)
+{
+    struct port_range range;
+    TRY(task->port->ops->range(task->port, task->stage->input_topic, task->partition, &range,
+                               task->diag));
+    return time_markers_drop_before(&task->time_markers, range.start, task->diag);
+}
+
+int task_idle(struct task *task)
+{
+    const struct view *view = task->stage->view;
+    int64_t idle_ms = view->source->idle_ms;
+    if (idle_ms == 0 || task->stage->input != INPUT_ROWS || !view->is_windowed ||
+        task->plan->app->options.until_end)
+        return 0;
+    if (task->idle_since_ms == TIME_NONE || task->now_ms < task->idle_since_ms)
+        task->idle_since_ms = task->now_ms;
+    if (task->now_ms - task->idle_since_ms < idle_ms)
+        return 0;
+    int64_t time_ms = idle_time(task);
+    if (time_ms == TIME_NONE)
+        return 0;
+    struct time_markers *markers = &task->time_markers;
+    int64_t offset = task->rows_end;
+    if (markers->count > 0 && markers->items[markers->count - 1].offset > offset)
+        offset = markers->items[markers->count - 1].offset;
+    else if (markers->count > 0 && markers->items[markers->count - 1].offset < offset)
+        TRY(forget_purged_markers(task));
+    TRY(time_markers_set(markers, offset, time_ms, task->diag));
+    task->watermark_ms = time_ms;
+    task->has_pending = true;
+    return 0;
+}
+
+int task_restore_markers(struct task *task, const struct progress_set *set, struct diag *diag)
+{
+    const struct stage *stage = task->stage;
+    struct port_range range;
+    if (stage->input != INPUT_ROWS || stage->view->source->idle_ms == 0)
+        return 0;
+    TRY(task->port->ops->range(task->port, stage->input_topic, task->partition, &range, diag));
+    for (uint32_t i = 0; i < set->marker_count; i++) {
+        const struct time_marker *marker = &set->markers[i];
+        if (marker->partition != task->partition || strcmp(marker->stage, stage->name) != 0)
+            continue;
+        if (memcmp(marker->input_id, stage->input_id, 16) == 0 && marker->offset >= range.start &&
+            marker->offset <= range.stable)
+            TRY(time_markers_add(&task->time_markers, marker->offset, marker->time_ms, diag));
+        else
+            TRY(time_markers_forget(&task->time_markers, marker->offset, diag));
+    }
+    time_markers_begin(&task->time_markers, task->position);
+    task_apply_markers(task);
+    tell_peers(task);
+    return 0;
+}
+
+void task_apply_markers(struct task *task)
+{
+    while (time_markers_next(&task->time_markers) <= task->position) {
+        int64_t time_ms = time_markers_apply(&task->time_markers);
+        if (time_ms <= task->watermark_ms)
+            continue;
+        task->watermark_ms = time_ms;
+        task->has_pending = true;
+    }
+}
+
+static int send_marker(struct task *task, struct port_out *out, int64_t offset,
+                       const struct time_mark *mark, struct diag *diag)
+{
+    struct time_marker marker = {.partition = task->partition, .offset = offset};
+    struct bytes none = {NULL, 0};
+    snprintf(marker.topic, sizeof marker.topic, "%s", task->stage->input_topic);
+    memcpy(marker.input_id, task->stage->input_id, 16);
+    buf_clear(&task->key);
+    buf_clear(&task->value);
+    time_marker_key(&task->key, task->stage->name, task->partition, offset);
+    if (mark != NULL) {
+        marker.time_ms = mark->time_ms;
+        time_marker_value(&task->value, &marker);
+    }
+    if (!buf_ok(&task->key) || !buf_ok(&task->value))
+        return diag_set(diag, ERR_NOMEM, "no memory for a time marker");
+    return task->port->ops->out_add(
+        out, task->now_ms, bytes_of(task->key.data, task->key.size),
+        mark != NULL ? bytes_of(task->value.data, task->value.size) : none, none, 0, diag);
+}
+
+int task_send_markers(struct task *task, struct port_out *out, struct diag *diag)
+{
+    struct time_markers *markers = &task->time_markers;
+    for (uint32_t i = 0; i < markers->gone_count; i++)
+        TRY(send_marker(task, out, markers->gone[i], NULL, diag));
+    for (uint32_t i = markers->count; i > 0 && markers->items[i - 1].is_new; i--)
+        TRY(send_marker(task, out, markers->items[i - 1].offset, &markers->items[i - 1], diag));
+    time_markers_written(markers);
+    return 0;
+}
+
+/* ---- marks of upstream tasks ---- */
 
 int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms,
                   struct diag *diag)

@@ -283,6 +283,13 @@ weir_stream *weir_lateness(weir_stream *source, int64_t lateness_ms)
                : set_span(source, "weir_lateness", "lateness", lateness_ms, &source->number_ms);
 }
 
+weir_stream *weir_idle_close(weir_stream *source, int64_t idle_ms)
+{
+    return source == NULL
+               ? NULL
+               : set_span(source, "weir_idle_close", "idle time", idle_ms, &source->idle_ms);
+}
+
 weir_stream *weir_max_future_skew(weir_stream *source, int64_t skew_ms)
 {
     return source == NULL

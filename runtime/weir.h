@@ -159,6 +159,12 @@ WEIR_API weir_stream *weir_lateness(weir_stream *source, int64_t lateness_ms);
  * one wrong clock cannot close everybody's windows. 0 allows nothing ahead. The wall clock plays no part: a replay rejects the same rows. On a source. Returns
  * stream. */
 WEIR_API weir_stream *weir_max_future_skew(weir_stream *source, int64_t skew_ms);
+/* When a partition of the source has had no new records for idle_ms by the wall clock, its time follows the wall clock less the lateness, so that windows close
+ * without new rows and one silent partition does not hold up the others [off; 0 switches it off]. As far as it matters: up to the end of the last window that any
+ * partition has seen. Each advance is kept with its offset in <app>-progress, and a replay closes the same windows at the same offsets; the source topic is never
+ * written to. A row that then comes with a time behind the wall clock by more than the lateness is late, so choose the lateness by how far behind now rows may
+ * be. Runs with until_end never advance by the clock. On a source. Returns stream. */
+WEIR_API weir_stream *weir_idle_close(weir_stream *source, int64_t idle_ms);
 
 /* Keeps the rows for which a SQL condition is true. */
 WEIR_API weir_stream *weir_filter(weir_stream *stream, const char *condition);

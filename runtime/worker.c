@@ -65,6 +65,7 @@ static int open_tasks(struct worker *worker)
         const struct progress *progress =
             progress_set_find(&run->progress, task->stage->name, task->partition);
         TRY(task_open(task, run->plan, run->port, progress, &worker->diag));
+        TRY(task_restore_markers(task, &run->progress, &worker->diag));
         if (task->stage->input != INPUT_PARTIALS)
             continue;
         const struct stage *upstream = &run->plan->stages[task->stage->upstream];
@@ -126,7 +127,7 @@ int worker_open(struct worker *worker)
 static int apply_progress(struct worker *worker, const struct source_row *row)
 {
     struct progress progress;
-    if (row->value.data == NULL)
+    if (row->value.data == NULL || time_marker_is_key(row->key))
         return 0;
     TRY(progress_decode(row->key, row->value, &progress, &worker->diag));
     int rc = 0;
@@ -182,9 +183,10 @@ static int add_progress(struct worker *worker, struct task *task, struct buf *ke
     memcpy(position->topic, task->stage->input_topic, sizeof position->topic);
     position->partition = task->partition;
     position->offset = task->position;
-    return worker->run->port->ops->out_add(
+    TRY(worker->run->port->ops->out_add(
         worker->progress_out, task->now_ms, bytes_of(key->data, key->size),
-        bytes_of(value->data, value->size), (struct bytes){NULL, 0}, 0, &worker->diag);
+        bytes_of(value->data, value->size), (struct bytes){NULL, 0}, 0, &worker->diag));
+    return task_send_markers(task, worker->progress_out, &worker->diag);
 }
 
 static int send_progress(struct worker *worker)

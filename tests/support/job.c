@@ -29,6 +29,8 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
         return weir_source(app, step->text, WEIR_JSON, step->second);
     case JOB_LATENESS:
         return weir_lateness(stream, step->number);
+    case JOB_IDLE:
+        return weir_idle_close(stream, step->number);
     case JOB_SKEW:
         return weir_max_future_skew(stream, step->number);
     case JOB_FILTER:

@@ -7,6 +7,7 @@
 enum job_step_kind {
     JOB_SOURCE,     /* text: topic, second: event time field or NULL */
     JOB_LATENESS,   /* number: ms */
+    JOB_IDLE,       /* number: ms; weir_idle_close */
     JOB_SKEW,       /* number: ms; weir_max_future_skew */
     JOB_FILTER,     /* text */
     JOB_CHECK,      /* text: condition, second: class */
@@ -23,7 +24,7 @@ struct job_step {
     const char *text, *second;
     int64_t number, other;
 };
-enum { JOB_STEPS_MAX = 512 };
+enum { JOB_STEPS_MAX = 64 };
 struct job {
     const char *app;
     struct job_step steps[JOB_STEPS_MAX];

@@ -84,8 +84,8 @@ static void test_the_first_error_stays(void **state)
 static void test_spans_of_a_source(void **state)
 {
     (void)state;
-    static weir_stream *(*const setters[])(weir_stream *, int64_t) = {weir_lateness, weir_max_future_skew};
-    static const char *const names[] = {"lateness", "future skew"};
+    static weir_stream *(*const setters[])(weir_stream *, int64_t) = {weir_lateness, weir_max_future_skew, weir_idle_close};
+    static const char *const names[] = {"lateness", "future skew", "idle time"};
     static const int64_t bad[] = {-1, INT64_MIN, WEIR_DAYS(36500) + 1, INT64_MAX};
     for (size_t i = 0; i < sizeof setters / sizeof setters[0]; i++) {
         assert_null(setters[i](NULL, 1));
