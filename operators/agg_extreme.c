@@ -67,6 +67,19 @@ static int i64_merge(void *memory, struct bytes *in, uint64_t row_count, bool wa
     return row_count > 0 ? 0 : ERR_CORRUPT;
 }
 
+bool agg_extreme_i64(const void *memory, int64_t *value)
+{
+    const struct i64_slot *slot = memory;
+    if (slot->is_set != 0)
+        *value = slot->value;
+    return slot->is_set != 0;
+}
+
+void agg_extreme_set_i64(void *memory, bool is_set, int64_t value)
+{
+    *(struct i64_slot *)memory = (struct i64_slot){is_set ? value : 0, is_set};
+}
+
 static int i64_result(const void *memory, struct column *out, uint32_t at)
 {
     const struct i64_slot *slot = memory;

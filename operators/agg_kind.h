@@ -61,6 +61,9 @@ size_t agg_text_heap_bytes(const void *text);
 bool agg_utf8_valid(struct bytes text);
 static inline bool agg_kind_has_bytes(uint64_t variant_kind) { return variant_kind >= VARIANT_NUMBER; }
 
+/* The value of a slot of agg_kind_extreme_i64; false when it has none. */
+bool agg_extreme_i64(const void *slot, int64_t *value);
+void agg_extreme_set_i64(void *slot, bool is_set, int64_t value);
 /* Zigzag LEB128 of a 256-bit two's complement number: 1 to 37 bytes; numbers that fit int64 look like buf_varint's. ERR_CORRUPT. */
 void agg_put_wide(struct buf *out, const uint64_t limb[4]);
 int agg_take_wide(struct bytes *in, uint64_t limb[4]);

@@ -239,6 +239,19 @@ int64_t agg_row_count(const void *row)
     return *(const int64_t *)row;
 }
 
+bool agg_row_i64(const struct agg_plan *plan, const void *row, uint32_t call, int64_t *value)
+{
+    must(call < plan->call_count && plan->calls[call].kind == &agg_kind_extreme_i64);
+    return agg_extreme_i64(slot_of_const(&plan->calls[call], row), value);
+}
+
+void agg_row_set_i64(const struct agg_plan *plan, void *row, uint32_t call, bool is_set,
+                     int64_t value)
+{
+    must(call < plan->call_count && plan->calls[call].kind == &agg_kind_extreme_i64);
+    agg_extreme_set_i64(slot_of(&plan->calls[call], row), is_set, value);
+}
+
 void agg_row_count_distinct(const struct agg_plan *plan, void *row, uint32_t call)
 {
     must(agg_call_is_distinct(plan, call));

@@ -23,6 +23,9 @@ size_t agg_row_heap_bytes(const struct agg_plan *plan, const void *row);
 bool agg_plan_owns_heap(const struct agg_plan *plan);
 int64_t agg_row_count(const void *row);                    /* rows applied to this group */
 /* count(DISTINCT): agg_update leaves it to the owner of the values (distinct.h), who adds 1 for each value that is new to the group. */
+/* The value of a min or max over bigint; false when it has none. And sets it, or takes it away. */
+bool agg_row_i64(const struct agg_plan *plan, const void *row, uint32_t call, int64_t *value);
+void agg_row_set_i64(const struct agg_plan *plan, void *row, uint32_t call, bool is_set, int64_t value);
 bool agg_plan_has_distinct(const struct agg_plan *plan);
 bool agg_call_is_distinct(const struct agg_plan *plan, uint64_t call);
 void agg_row_count_distinct(const struct agg_plan *plan, void *row, uint32_t call);

@@ -98,6 +98,7 @@ struct batch {
     uint32_t column_count;
     const int64_t *event_time_ms;      /* per physical row; NULL when rows have none */
     const int64_t *watermark_ms;       /* of the row's source partition at its place; NULL: rows are never late */
+    bool is_gone;                      /* results: keys of rows that no longer stand */
     const struct source_row *source;   /* per physical row; NULL when rows were made by an operator */
     uint64_t origin;                   /* which partition of which input the rows are from: with source[].offset the place of a row, the same in every run */
     struct arena *arena;

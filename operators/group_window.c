@@ -5,6 +5,9 @@
  * never matters. Each kind of window has its own loop; the loop of tumbling windows is the one that
  * most jobs spend time in.
  *
+ * A row's session is found when its cell is joined with the cells beside it (group_session.c); here
+ * it gets its cell, and is late when a session of it alone would have ended.
+ *
  * A row of hopping windows lies in several: what it gets is the run of those that are open at its
  * place, packed into one number (window.h). It counts as late only when that run is empty; every
  * window that it missed has a record of its own among the late rows. */
@@ -81,6 +84,30 @@ static int assign_hopping(const struct window_spec *spec, struct op_call *call,
     return 0;
 }
 
+static int assign_sessions(const struct window_spec *spec, struct op_call *call,
+                           const struct batch *batch, int64_t *starts, uint16_t *kept,
+                           uint32_t *kept_count)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        uint32_t row = batch_row(batch, i);
+        int64_t ts = batch->event_time_ms[row], end;
+        if (!window_newest(spec, ts, &starts[count])) {
+            TRY(reject_range(call, batch, row, spec));
+            continue;
+        }
+        end = ts + spec->size_ms;
+        if (batch->watermark_ms != NULL && end <= batch->watermark_ms[row]) {
+            TRY(late_add(
+                call, &(struct late_row){row, ts, end, batch->watermark_ms[row] - end, true, 0}));
+            continue;
+        }
+        kept[count++] = (uint16_t)row;
+    }
+    *kept_count = count;
+    return 0;
+}
+
 int group_assign_windows(const struct group_params *params, struct op_call *call,
                          struct batch *batch, int64_t *starts)
 {
@@ -94,6 +121,9 @@ int group_assign_windows(const struct group_params *params, struct op_call *call
         break;
     case WINDOW_HOPPING:
         TRY(assign_hopping(&params->window, call, batch, starts, kept, &count));
+        break;
+    case WINDOW_SESSION:
+        TRY(assign_sessions(&params->window, call, batch, starts, kept, &count));
         break;
     case WINDOW_ABSENT:
         must(false);

@@ -54,6 +54,8 @@ int group_open(struct op *op, struct op_env *env, struct diag *diag)
     int rc = agg_table_create(params->plan, &group->table);
     if (rc == 0 && params->window.kind == WINDOW_HOPPING && op->type == &op_aggregate_type)
         rc = agg_table_create(params->plan, &group->runs);
+    if (rc == 0 && params->window.kind == WINDOW_SESSION)
+        rc = group_session_open(group);
     return rc < 0 ? diag_set(diag, rc, "no memory for the aggregation table") : 0;
 }
 
@@ -64,6 +66,7 @@ void group_close(struct op *op)
         agg_table_destroy(group->table);
     if (group->runs != NULL)
         agg_table_destroy(group->runs);
+    group_session_close(group);
     free(group->closing);
     buf_deinit(&group->store_key);
     buf_deinit(&group->encoded);
@@ -198,6 +201,8 @@ static int eval_arguments(const struct group_params *params, struct op_call *cal
         if (agg->filter != NULL)
             TRY(expr_eval(agg->filter, batch, &filters[c], call->rejects));
     }
+    if (params->window.kind == WINDOW_SESSION)
+        group_session_arguments(params, batch, arguments);
     return 0;
 }
 
@@ -494,6 +499,9 @@ static int fill_inputs(const struct group_params *params, struct op_call *call,
             columns[groups + 1].i64[i] = window_end(&params->window, items[i].window_start_ms);
         }
         rc = agg_result(params->plan, items[i].row, columns + groups + windows, i);
+        if (params->window.kind == WINDOW_SESSION)
+            group_session_bounds(params, columns + groups + windows, i, &columns[groups].i64[i],
+                                 &columns[groups + 1].i64[i]);
         if (rc == ERR_RANGE)
             TRY(reject_add(call->rejects, i, "numeric_out_of_range",
                            "an aggregate needs more than %d digits", NUMERIC_MAX_DIGITS));
@@ -545,7 +553,7 @@ static int build_results(struct group_op *group, struct op_call *call,
     return count > 0 ? group_build_results(params_of(group), call, items, count, out) : 0;
 }
 
-static int write_changelog(struct group_op *group, struct agg_entry *entry, bool is_tombstone)
+int group_write_change(struct group_op *group, struct agg_entry *entry, bool is_tombstone)
 {
     buf_clear(&group->store_key);
     group_store_key(&group->store_key, entry->window_start_ms, entry->key);
@@ -570,14 +578,24 @@ int group_flush_results(struct op *op, struct op_call *call, struct batch *out)
         if (rc != OP_DONE)
             return rc;
     }
+    bool is_session = group->session != NULL && !params_of(group)->emit_final;
+    if (is_session) {
+        int rc = group_session_gone(group, call, out);
+        if (rc != OP_DONE)
+            return rc;
+    }
     struct agg_entry **entries = arena_alloc(call->arena, BATCH_ROWS * sizeof *entries);
     if (entries == NULL)
         return ERR_NOMEM;
     uint32_t n = agg_table_take_dirty(group->table, entries, BATCH_ROWS);
     if (n == 0)
         return OP_DONE;
+    if (is_session) {
+        TRY(group_session_results(group, call, entries, n, out));
+        return OP_MORE;
+    }
     for (uint32_t i = 0; i < n; i++)
-        TRY(write_changelog(group, entries[i], false));
+        TRY(group_write_change(group, entries[i], false));
     if (!params_of(group)->emit_final)
         TRY(build_results(group, call, entries, n, out));
     return OP_MORE;
@@ -705,6 +723,23 @@ static bool is_closing(const struct group_op *group)
     return group->closing_first < group->closing_count;
 }
 
+/* Sessions that go on are carried into their next cells; the others have ended. */
+static int close_cells(struct group_op *group, struct op_call *call,
+                       struct agg_entry *const *closing, uint32_t n, struct batch *out)
+{
+    struct agg_entry **ended = arena_alloc(call->arena, (n + 1) * sizeof *ended);
+    uint32_t count = 0;
+    if (ended == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < n; i++) {
+        bool has_ended;
+        TRY(group_session_ended(group, closing[i], &has_ended, call->diag));
+        if (has_ended)
+            ended[count++] = closing[i];
+    }
+    return params_of(group)->emit_final ? build_results(group, call, ended, count, out) : 0;
+}
+
 int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, struct batch *out)
 {
     struct group_op *group = (struct group_op *)op;
@@ -724,10 +759,12 @@ int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, str
     struct agg_entry *const *closing = group->closing + group->closing_first;
     size_t left = group->closing_count - group->closing_first;
     uint32_t n = (uint32_t)(left < BATCH_ROWS ? left : BATCH_ROWS);
-    if (params->emit_final)
+    if (group->session != NULL)
+        TRY(close_cells(group, call, closing, n, out));
+    else if (params->emit_final)
         TRY(build_results(group, call, closing, n, out));
     for (uint32_t i = 0; i < n; i++)
-        TRY(write_changelog(group, closing[i], true));
+        TRY(group_write_change(group, closing[i], true));
     group->closing_next = group->closing_first + n;
     group->closed_rows += n;
     if (group->closing_next == group->closing_count)

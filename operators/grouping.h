@@ -16,6 +16,7 @@ struct group_op {
     struct op op;
     struct agg_table *table;
     struct agg_table *runs;       /* aggregate over hopping windows: rows since the last commit by run of windows; else NULL */
+    struct session_out *session;  /* group_session.c; NULL without session windows */
     int64_t commit_number;        /* that entries flushed from now on belong to */
     int64_t closed_before_ms;     /* windows that start before this are closed for good */
     size_t evict_cursor;          /* where the last eviction ended */
@@ -55,6 +56,20 @@ void group_encode_entry(struct group_op *group, const struct agg_entry *entry);
 int group_flush_partials(struct group_op *group, struct op_call *call, struct batch *out);
 /* Changelog records of changed groups and, unless final, a batch of results. */
 int group_flush_results(struct op *op, struct op_call *call, struct batch *out);
+/* A changelog record of an entry, in the commit being made. */
+int group_write_change(struct group_op *group, struct agg_entry *entry, bool is_tombstone);
+int group_session_open(struct group_op *group);
+void group_session_close(struct group_op *group);
+/* Sets the arguments of the accumulators that group_session_calls added. */
+void group_session_arguments(const struct group_params *params, const struct batch *batch, struct column *arguments);
+/* Where a session starts and ends, by the results of its accumulators. */
+void group_session_bounds(const struct group_params *params, const struct column *results, uint32_t at, int64_t *start_ms, int64_t *end_ms);
+/* Tombstones of sessions that are gone: OP_MORE with a batch, OP_DONE when there is none (left). Ends what the batch before borrowed. */
+int group_session_gone(struct group_op *group, struct op_call *call, struct batch *out);
+/* Changelog records of changed cells, and the sessions that they belong to. */
+int group_session_results(struct group_op *group, struct op_call *call, struct agg_entry *const *entries, uint32_t n, struct batch *out);
+/* A cell is closing: when its session goes on in the next cell it is merged into that one, else it has ended. */
+int group_session_ended(struct group_op *group, struct agg_entry *cell, bool *has_ended, struct diag *diag);
 /* Closes windows: results when final, and tombstones. */
 int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, struct batch *out);
 

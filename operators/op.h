@@ -104,6 +104,7 @@ struct group_params {
     struct agg_list *aggregates;
     struct agg_plan *plan;
     struct window_spec window;        /* kind WINDOW_ABSENT: groups without windows */
+    uint32_t session_call;            /* session windows: the first of the calls that group_session_calls added */
     bool emit_final;
     const char *const *group_names;   /* of the group columns */
     enum col_type *group_types;
@@ -114,6 +115,8 @@ static inline uint32_t group_result_columns(const struct group_params *p)
 {
     return p->groups->count + (p->window.kind != WINDOW_ABSENT ? 2 : 0) + p->aggregates->output_count;
 }
+/* Session windows: adds the accumulators that they need to the user's. ERR_UNSUPPORTED (count(DISTINCT)), ERR_NOMEM. */
+int group_session_calls(struct agg_list *list, uint32_t *first, struct diag *diag);
 struct group_item {
     int64_t window_start_ms;
     struct bytes key;

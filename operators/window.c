@@ -13,8 +13,11 @@
 struct window_spec window_tumbling(int64_t size_ms)
 {
     must(size_ms > 0);
-    return (struct window_spec){
-        .kind = WINDOW_TUMBLING, .size_ms = size_ms, .hop_ms = size_ms, .per_row = 1};
+    return (struct window_spec){.kind = WINDOW_TUMBLING,
+                                .size_ms = size_ms,
+                                .hop_ms = size_ms,
+                                .span_ms = size_ms,
+                                .per_row = 1};
 }
 
 struct window_spec window_hopping(int64_t size_ms, int64_t hop_ms)
@@ -22,13 +25,28 @@ struct window_spec window_hopping(int64_t size_ms, int64_t hop_ms)
     must(hop_ms > 0 && size_ms >= hop_ms);
     int64_t per_row = size_ms / hop_ms + (size_ms % hop_ms != 0);
     must(per_row <= WINDOW_HOPS_MAX);
-    return (struct window_spec){
-        .kind = WINDOW_HOPPING, .size_ms = size_ms, .hop_ms = hop_ms, .per_row = (uint32_t)per_row};
+    return (struct window_spec){.kind = WINDOW_HOPPING,
+                                .size_ms = size_ms,
+                                .hop_ms = hop_ms,
+                                .span_ms = size_ms,
+                                .per_row = (uint32_t)per_row};
+}
+
+/* A row is late when its own [ts, ts + gap) ends at or below the watermark. So once the watermark
+ * is two gaps past a cell's end, rows that come are more than a gap past it. */
+struct window_spec window_session(int64_t gap_ms)
+{
+    must(gap_ms > 0);
+    return (struct window_spec){.kind = WINDOW_SESSION,
+                                .size_ms = gap_ms,
+                                .hop_ms = gap_ms,
+                                .span_ms = 3 * gap_ms,
+                                .per_row = 1};
 }
 
 bool window_newest(const struct window_spec *spec, int64_t ts_ms, int64_t *start_ms)
 {
-    return window_start_of(ts_ms, spec->hop_ms, start_ms) && *start_ms <= INT64_MAX - spec->size_ms;
+    return window_start_of(ts_ms, spec->hop_ms, start_ms) && *start_ms <= INT64_MAX - spec->span_ms;
 }
 
 int64_t window_end(const struct window_spec *spec, int64_t start_ms)
@@ -38,12 +56,12 @@ int64_t window_end(const struct window_spec *spec, int64_t start_ms)
 
 int64_t window_closes_at(const struct window_spec *spec, int64_t start_ms)
 {
-    return window_end(spec, start_ms);
+    return start_ms + spec->span_ms;
 }
 
 int64_t window_closed_before(const struct window_spec *spec, int64_t watermark_ms)
 {
-    return watermark_ms < INT64_MIN + spec->size_ms ? INT64_MIN : watermark_ms - spec->size_ms + 1;
+    return watermark_ms < INT64_MIN + spec->span_ms ? INT64_MIN : watermark_ms - spec->span_ms + 1;
 }
 
 bool window_all_closed_at(const struct window_spec *spec, int64_t ts_ms, int64_t *watermark_ms)

@@ -159,6 +159,16 @@ static int find_group_field(struct compile *c)
     return 0;
 }
 
+static void compile_window(const struct weir_stream *window, struct window_spec *spec)
+{
+    if (window->window == WINDOW_HOPPING)
+        *spec = window_hopping(window->number_ms, window->hop_ms);
+    else if (window->window == WINDOW_SESSION)
+        *spec = window_session(window->number_ms);
+    else
+        *spec = window_tumbling(window->number_ms);
+}
+
 static int compile_aggregate(struct compile *c, const struct weir_stream *aggregate)
 {
     const struct weir_stream *window =
@@ -170,9 +180,7 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
     c->view->group = group;
     c->view->is_windowed = window != NULL;
     if (window != NULL)
-        group->window = window->window == WINDOW_HOPPING
-                            ? window_hopping(window->number_ms, window->hop_ms)
-                            : window_tumbling(window->number_ms);
+        compile_window(window, &group->window);
     group->emit_final = aggregate->emit == WEIR_EMIT_FINAL;
     TRY(in_context(c->diag, expr_parse_list(by->text, &c->scope, &group->groups, c->diag), c->view,
                    "weir_group_by"));
@@ -187,6 +195,10 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
                    expr_parse_aggregates(aggregate->text, &c->scope, &columns, window != NULL,
                                          &group->aggregates, c->diag),
                    c->view, "weir_aggregate"));
+    if (group->window.kind == WINDOW_SESSION)
+        TRY(in_context(c->diag,
+                       group_session_calls(group->aggregates, &group->session_call, c->diag),
+                       c->view, "weir_aggregate"));
     TRY(in_context(c->diag,
                    agg_plan_create(group->aggregates->calls, group->aggregates->call_count,
                                    &group->plan, c->diag),

@@ -31,6 +31,7 @@ static int no_memory(struct diag *diag)
 static const char *const window_names[] = {
     [WINDOW_TUMBLING] = "tumbling",
     [WINDOW_HOPPING] = "hopping",
+    [WINDOW_SESSION] = "session",
 };
 
 /* A window step without a word for its kind is a tumbling one. */
@@ -109,6 +110,8 @@ static weir_stream *make_window(weir_stream *at, const json_t *step, int64_t num
         return weir_tumbling(at, number);
     if (strcmp(kind, window_names[WINDOW_HOPPING]) == 0)
         return weir_hopping(at, number, json_integer_value(json_object_get(step, "hop")));
+    if (strcmp(kind, window_names[WINDOW_SESSION]) == 0)
+        return weir_session(at, number);
     return NULL;
 }
 
@@ -288,6 +291,9 @@ static int encode_key(const struct view *view, struct column *columns, struct ar
                         "the key needs window_start, for example "
                         "{\"%s\":\"…\",\"window_start\":\"2026-01-01T00:00:00.000Z\"}",
                         view->column_names[0]);
+    if (view->group->window.kind == WINDOW_SESSION &&
+        !window_newest(&view->group->window, start, &start))
+        return diag_set(diag, ERR_INVALID, "window_start is out of range");
     struct buf group;
     buf_init(&group, 0);
     group_key_encode(&group, columns, count, 0);

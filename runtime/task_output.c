@@ -117,6 +117,22 @@ static int32_t result_partition(struct task *task, const struct batch *batch, ui
     return murmur2_partition(task->text.data, task->text.size, task->stage->output_partitions);
 }
 
+/* Tombstones: of sessions that others swallowed. */
+static int sink_gone(struct task *task, const struct batch *batch)
+{
+    const struct bytes none = {NULL, 0};
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        uint32_t row = batch_row(batch, i);
+        buf_clear(&task->key);
+        json_encode_key(&task->key, task->stage->view->key_names, batch->columns, row, true);
+        if (!buf_ok(&task->key))
+            return no_memory(task);
+        TRY(add(task, out_of(task, result_partition(task, batch, row)), task->now_ms,
+                view_of(&task->key), none, none, 0));
+    }
+    return 0;
+}
+
 static int sink_results(struct task *task, const struct batch *batch)
 {
     const struct view *view = task->stage->view;
@@ -149,7 +165,7 @@ int task_sink(void *context, const struct batch *batch)
         return sink_partials(task, batch);
     case OUTPUT_VIEW:
         task->counts.out += batch->selected_count;
-        return sink_results(task, batch);
+        return batch->is_gone ? sink_gone(task, batch) : sink_results(task, batch);
     }
     return 0;
 }

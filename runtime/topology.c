@@ -375,6 +375,11 @@ weir_stream *weir_hopping(weir_stream *grouped, int64_t size_ms, int64_t hop_ms)
     return node->app->error == 0 ? node : NULL;
 }
 
+weir_stream *weir_session(weir_stream *grouped, int64_t gap_ms)
+{
+    return add_window(grouped, "weir_session", WINDOW_SESSION, gap_ms, NULL);
+}
+
 weir_stream *weir_aggregate(weir_stream *grouped, const char *select_list)
 {
     if (grouped == NULL)

@@ -180,6 +180,12 @@ WEIR_API weir_stream *weir_tumbling(weir_stream *grouped, int64_t size_ms);
  * up to size_ms / hop_ms rounded up, at most 1440 (over that WEIR_ETOOLARGE); 0 < hop_ms ≤ size_ms. A window that had closed when the row came misses it,
  * and the row is kept once for each such window in the late topic; it counts as late only when no window took it. */
 WEIR_API weir_stream *weir_hopping(weir_stream *grouped, int64_t size_ms, int64_t hop_ms);
+/* Session windows: rows of a group of which each comes at most gap_ms after the one before are one session, from its first row's event time (window_start)
+ * to its last row's + gap_ms (window_end). A row is late when its own [time, time + gap_ms) ends at or below its partition's watermark; any other row joins
+ * the sessions that it touches, and makes one of two when it lies between them: with emit changes the record of a session that another one swallowed, or that
+ * now starts earlier, gets a tombstone. A session is final when no row that is not late can join it any more: when the watermark has passed its last row by two to three
+ * gaps. count(DISTINCT) is WEIR_EUNSUPPORTED. */
+WEIR_API weir_stream *weir_session(weir_stream *grouped, int64_t gap_ms);
 /* Aggregates each group (and window): "sum(amount::numeric) AS revenue, count(*) AS orders". The result's columns are the group columns, window_start
  * and window_end when windowed, then these. */
 WEIR_API weir_stream *weir_aggregate(weir_stream *grouped, const char *select_list);

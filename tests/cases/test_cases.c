@@ -10,7 +10,7 @@
  *       check positive: amount > 0     (class: condition)
  *       map a, b + 1 AS c
  *       group "user"
- *       window 10s                     (window 1h every 5m: hopping)
+ *       window 10s                     (window 1h every 5m: hopping; session 30m)
  *       aggregate count(*) AS n
  *       emit final
  *       to counts
@@ -181,12 +181,10 @@ static void parse_step(struct test_case *test, char *line)
     static const struct {
         const char *word;
         enum job_step_kind kind;
-    } words[] = {{"source", JOB_SOURCE},   {"lateness", JOB_LATENESS},
-                 {"skew", JOB_SKEW},
-                 {"filter", JOB_FILTER},   {"check", JOB_CHECK},
-                 {"map", JOB_MAP},         {"group", JOB_GROUP},
-                 {"window", JOB_WINDOW},   {"aggregate", JOB_AGGREGATE},
-                 {"emit", JOB_EMIT_FINAL}, {"to", JOB_TO}};
+    } words[] = {{"source", JOB_SOURCE},       {"lateness", JOB_LATENESS}, {"skew", JOB_SKEW},
+                 {"filter", JOB_FILTER},       {"check", JOB_CHECK},       {"map", JOB_MAP},
+                 {"group", JOB_GROUP},         {"window", JOB_WINDOW},     {"session", JOB_SESSION},
+                 {"aggregate", JOB_AGGREGATE}, {"emit", JOB_EMIT_FINAL},   {"to", JOB_TO}};
     char *rest = NULL, *second = NULL;
     size_t i = 0;
     while (i < sizeof words / sizeof words[0] && (rest = after_word(line, words[i].word)) == NULL)
@@ -200,7 +198,7 @@ static void parse_step(struct test_case *test, char *line)
     } else if (kind == JOB_WINDOW) {
         parse_window(test, rest);
         return;
-    } else if (kind == JOB_LATENESS || kind == JOB_SKEW) {
+    } else if (kind == JOB_LATENESS || kind == JOB_SKEW || kind == JOB_SESSION) {
         must_parse(test, parse_duration(rest, &number), line);
     } else if (kind == JOB_CHECK) {
         char *condition = strstr(rest, ": ");
