@@ -79,6 +79,7 @@ struct plan_case {
     enum aggregate aggregates[AGGREGATES_MAX];
     int aggregate_count;
     int64_t window_ms, hop_ms, lateness_ms; /* hop_ms = window_ms: tumbling */
+    bool is_session;                        /* window_ms is the gap */
     bool is_final, is_direct, close_windows, has_odd_n;
     int partitions, rounds, row_count;
     struct row rows[ROWS_MAX];
@@ -371,6 +372,8 @@ static void draw_case(struct plan_case *plan, uint64_t seed)
         plan->hop_ms = plan->window_ms / (1 + below(plan, 5)) + below(plan, 2);
     if (plan->hop_ms > plan->window_ms)
         plan->hop_ms = plan->window_ms;
+    plan->is_session =
+        plan->window_ms > 0 && plan->hop_ms == plan->window_ms && below(plan, 3) == 0;
     plan->lateness_ms = below(plan, 3) == 0 ? 0 : below(plan, 30000);
     plan->is_final = plan->window_ms > 0 && below(plan, 2) == 0;
     plan->grouping = (enum grouping)below(plan, GROUPINGS);
@@ -390,13 +393,20 @@ static void draw_case(struct plan_case *plan, uint64_t seed)
 
 struct group {
     char k;
-    int64_t g, window_ms;
+    int64_t g, window_ms, end_ms;
     int partition; /* of the first row; where a direct job keeps it */
     int64_t c, cn, sn, sa, low, high, cp;
     int sa_scale;
     bool has_n, has_a;
 };
+struct visit {
+    char k;
+    int64_t g;
+    struct row row;
+};
 struct model {
+    struct visit visits[ROWS_MAX]; /* rows that session windows took */
+    int visit_count;
     struct group groups[GROUPS_MAX];
     int group_count;
     int64_t watermarks[PARTITIONS_MAX];
@@ -502,6 +512,16 @@ static void apply_row(const struct plan_case *plan, struct model *model, const s
         add_row(find_group(model, k, g, 0, row.partition), &row);
         return;
     }
+    if (plan->is_session) {
+        bool is_late = row.ts + plan->window_ms <= *watermark;
+        model->applied += !is_late;
+        model->late += is_late;
+        if (is_late)
+            pairs_add_text(&model->late_rows, "", row.text);
+        else
+            model->visits[model->visit_count++] = (struct visit){k, g, row};
+        return;
+    }
     int64_t rest = row.ts % plan->hop_ms;
     bool is_taken = false;
     for (int64_t window = row.ts - (rest < 0 ? rest + plan->hop_ms : rest);
@@ -510,7 +530,9 @@ static void apply_row(const struct plan_case *plan, struct model *model, const s
             pairs_add_text(&model->late_rows, "", row.text);
         } else {
             is_taken = true;
-            add_row(find_group(model, k, g, window, row.partition), &row);
+            struct group *group = find_group(model, k, g, window, row.partition);
+            group->end_ms = window + plan->window_ms;
+            add_row(group, &row);
         }
     }
     model->applied += is_taken;
@@ -574,7 +596,7 @@ static void print_output(const struct plan_case *plan, const struct group *group
     print_group(plan, group, &value);
     if (plan->window_ms > 0) {
         print_window(&value, "window_start", group->window_ms);
-        print_window(&value, "window_end", group->window_ms + plan->window_ms);
+        print_window(&value, "window_end", group->end_ms);
     }
     for (int i = 0; i < plan->aggregate_count; i++)
         print_aggregate(&value, plan->aggregates[i], group);
@@ -598,6 +620,41 @@ static int64_t closing_watermark(const struct plan_case *plan, const struct mode
     return lowest;
 }
 
+static int compare_visits(const void *a, const void *b)
+{
+    const struct visit *x = a, *y = b;
+    if (x->k != y->k)
+        return x->k < y->k ? -1 : 1;
+    if (x->g != y->g)
+        return x->g < y->g ? -1 : 1;
+    return (x->row.ts > y->row.ts) - (x->row.ts < y->row.ts);
+}
+
+/* Rows of a group in the order of their times; one that is more than the gap behind the one before
+ * begins a session. */
+static void build_sessions(const struct plan_case *plan, struct model *model)
+{
+    struct group *session = NULL;
+    qsort(model->visits, (size_t)model->visit_count, sizeof *model->visits, compare_visits);
+    for (int i = 0; i < model->visit_count; i++) {
+        const struct visit *visit = &model->visits[i];
+        if (session == NULL || session->k != visit->k || session->g != visit->g ||
+            visit->row.ts > session->end_ms)
+            session = find_group(model, visit->k, visit->g, visit->row.ts, visit->row.partition);
+        session->end_ms = visit->row.ts + plan->window_ms;
+        add_row(session, &visit->row);
+    }
+}
+
+/* Sessions close when the cell of their last row does: at three gaps from the cell's start. */
+static int64_t closes_at(const struct plan_case *plan, const struct group *group)
+{
+    if (!plan->is_session)
+        return group->end_ms;
+    int64_t last = group->end_ms - plan->window_ms, rest = last % plan->window_ms;
+    return last - (rest < 0 ? rest + plan->window_ms : rest) + 3 * plan->window_ms;
+}
+
 static void build_model(const struct plan_case *plan, struct model *model)
 {
     memset(model, 0, sizeof *model);
@@ -608,10 +665,11 @@ static void build_model(const struct plan_case *plan, struct model *model)
         model->watermarks[p] = INT64_MIN;
     for (int i = 0; i < plan->row_count; i++)
         apply_row(plan, model, &plan->rows[i]);
+    build_sessions(plan, model);
     for (int i = 0; i < model->group_count; i++) {
         const struct group *group = &model->groups[i];
-        bool is_closed = plan->close_windows || group->window_ms + plan->window_ms <=
-                                                    closing_watermark(plan, model, group);
+        bool is_closed =
+            plan->close_windows || closes_at(plan, group) <= closing_watermark(plan, model, group);
         if (!plan->is_final || is_closed)
             print_output(plan, group, &model->outputs);
     }
@@ -637,7 +695,9 @@ static void make_job(const struct plan_case *plan, struct job *job)
     for (int i = 0; i < plan->step_count; i++)
         job_add(job, kinds[plan->steps[i].kind], plan->steps[i].sql, "violated", 0);
     job_add(job, JOB_GROUP, groups[plan->grouping], NULL, 0);
-    if (plan->hop_ms < plan->window_ms)
+    if (plan->is_session)
+        job_add(job, JOB_SESSION, NULL, NULL, plan->window_ms);
+    else if (plan->hop_ms < plan->window_ms)
         job_add_window(job, JOB_HOPPING, NULL, plan->window_ms, plan->hop_ms);
     else if (plan->window_ms > 0)
         job_add(job, JOB_WINDOW, NULL, NULL, plan->window_ms);
@@ -658,9 +718,9 @@ static void describe(const struct plan_case *plan)
             plan->close_windows ? ", windows closed" : "");
     for (int i = 0; i < plan->step_count; i++)
         fprintf(stderr, "  %s %s\n", kinds[plan->steps[i].kind], plan->steps[i].sql);
-    fprintf(stderr, "  group %s, window %lld ms every %lld ms, %s%s\n", groups[plan->grouping],
-            (long long)plan->window_ms, (long long)plan->hop_ms, plan->aggregate_sql,
-            plan->is_final ? ", final" : "");
+    fprintf(stderr, "  group %s, %s %lld ms every %lld ms, %s%s\n", groups[plan->grouping],
+            plan->is_session ? "session" : "window", (long long)plan->window_ms,
+            (long long)plan->hop_ms, plan->aggregate_sql, plan->is_final ? ", final" : "");
 }
 
 static void send_round(const struct plan_case *plan, const char *dir, int round)

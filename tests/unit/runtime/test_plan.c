@@ -176,7 +176,9 @@ static uint64_t hash_of(struct recipe r)
     at = r.check != NULL ? weir_check(at, r.check, r.check_class) : at;
     at = r.map != NULL ? weir_map(at, r.map) : at;
     at = weir_group_by(at, r.group);
-    if (r.hop_ms > 0)
+    if (r.hop_ms < 0)
+        at = weir_session(at, r.window_ms);
+    else if (r.hop_ms > 0)
         at = weir_hopping(at, r.window_ms, r.hop_ms);
     else
         at = r.window_ms > 0 ? weir_tumbling(at, r.window_ms) : at;
@@ -217,6 +219,7 @@ static void test_hash(void **state)
     CHANGED(aggregate, "count(*) AS m");
     CHANGED(window_ms, 2000);
     CHANGED(window_ms, 0);
+    CHANGED(hop_ms, -1); /* sessions */
     CHANGED(hop_ms, 500);
     CHANGED(hop_ms, 1000); /* the same windows, kept by another kind of operator */
     struct recipe hopping = plain, other_hop;

@@ -134,6 +134,13 @@ static void test_windows(void **state)
     assert_null(weir_hopping(NULL, 2, 1));
     assert_null(weir_tumbling(grouped(&app), 0));
     expect(app, WEIR_EINVALID, "a window of 0 ms");
+    assert_null(weir_session(NULL, 1));
+    assert_null(weir_session(grouped(&app), 0));
+    expect(app, WEIR_EINVALID, "a window of 0 ms");
+    assert_null(weir_session(source(app = weir_app_open("a", NULL)), 1));
+    expect(app, WEIR_ESTATE, "weir_session follows weir_group_by");
+    weir_to(weir_aggregate(weir_session(grouped(&app), 1), "count(DISTINCT url) AS urls"), "out");
+    expect(app, WEIR_EUNSUPPORTED, "count(DISTINCT");
     weir_stream *by = grouped(&app);
     assert_non_null(weir_hopping(by, 1440, 1));
     assert_non_null(weir_hopping(by, 1000, 1000));
