@@ -2,6 +2,7 @@
 #ifndef WEIR_RUNTIME_APP_H
 #define WEIR_RUNTIME_APP_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "operators/window.h"
@@ -29,6 +30,8 @@ struct weir_stream {
 struct sink {
     struct weir_stream *stream;
     char *topic;
+    struct weir_failure_options failure;   /* defaults filled in */
+    atomic_bool is_paused;
     struct sink *next;
 };
 
@@ -43,7 +46,10 @@ struct weir_app {
     int error;                        /* of the builder */
     atomic_int stop;                  /* set by weir_app_stop: lock-free, so safe in a signal handler */
     struct weir_progress progress;    /* of the last run */
+    pthread_mutex_t mutex;            /* of what is below; taken before the run's */
     struct run *run;                  /* while weir_app_run works */
+    uint32_t stage_count;
+    struct weir_stage_info *stages;   /* as the last run left them: one block; NULL: there was none */
 };
 
 #endif

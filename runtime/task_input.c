@@ -3,6 +3,7 @@
  * A poll reads one batch, decodes it, lets task_time.c give each row its event time and the
  * watermark at its own place, and pushes it through the chain; what did not pass goes to the
  * late and dead-letter topics. Where a batch was cut never changes what becomes of a row. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/clock.h"
@@ -116,6 +117,24 @@ static int process_partials(struct task *task, uint32_t count)
     return chain_push(chain, &batch);
 }
 
+/* Whether a partial decodes: asked of one that failed alone. */
+static bool partial_is_sound(const struct task *task, const struct source_row *row)
+{
+    const struct agg_plan *plan = task->stage->view->group->plan;
+    struct bytes group;
+    int64_t window;
+    if (group_store_key_split(row->key, task->stage->view->is_windowed, &window, &group) < 0)
+        return false;
+    void *scratch = malloc(agg_plan_row_bytes(plan));
+    if (scratch == NULL)
+        return true;
+    agg_row_init(plan, scratch);
+    bool is_sound = agg_decode(plan, scratch, row->value) == 0;
+    agg_row_release(plan, scratch);
+    free(scratch);
+    return is_sound;
+}
+
 bool task_at_end(const struct task *task)
 {
     return task->position >= atomic_load(&task->end_target);
@@ -143,6 +162,58 @@ void task_pace(struct task *task, int64_t took_ns)
     }
 }
 
+/* The row of this offset is one that the pipeline leaves out; its reason, or NULL. */
+static const char *reason_to_skip(const struct task *task, int64_t offset)
+{
+    for (uint32_t i = 0; i < task->fate.skip_count; i++)
+        if (task->fate.skips[i].offset == offset)
+            return task->fate.skips[i].reason;
+    return NULL;
+}
+
+/* Whether a failure is the row's own: it would fail again, anywhere, and other rows would not. What
+ * is short, broken or stopped around it is not. */
+static bool is_of_the_row(const struct task *task, int code)
+{
+    if (code == ERR_TOO_LARGE || code == ERR_INVALID || code == ERR_RANGE ||
+        code == ERR_UNSUPPORTED)
+        return true;
+    return code == ERR_CORRUPT && task->stage->input == INPUT_PARTIALS &&
+           (!task->fate.row_is_alone || !partial_is_sound(task, &task->rows[0]));
+}
+
+static int process(struct task *task, uint32_t count, int64_t next)
+{
+    struct task_fate *fate = &task->fate;
+    const char *reason = __builtin_expect(fate->skip_count > 0, 0) && count == 1
+                             ? reason_to_skip(task, task->rows[0].offset)
+                             : NULL;
+    if (reason != NULL)
+        return task_leave_out(task, &task->rows[0], reason);
+    int rc = task->stage->input == INPUT_ROWS ? process_rows(task, count)
+                                              : process_partials(task, count);
+    if (__builtin_expect(rc < 0, 0)) {
+        fate->failed_from = task->rows[0].offset;
+        fate->failed_to = next;
+        fate->row_is_alone = count == 1;
+        fate->row_failed = is_of_the_row(task, rc);
+    }
+    return rc;
+}
+
+/* Nothing comes because a pipeline that this one lives on, directly or not, is paused: that is not
+ * being idle. */
+static bool upstream_is_paused(struct task *task)
+{
+    const struct plan *plan = task->plan;
+    for (int s = task->stage->upstream; s >= 0; s = plan->stages[s].upstream)
+        if (atomic_load(&plan->stages[s].view->sink->is_paused)) {
+            task->idle_since_ms = TIME_NONE;
+            return true;
+        }
+    return false;
+}
+
 int task_poll(struct task *task, struct diag *diag)
 {
     uint32_t count;
@@ -151,19 +222,19 @@ int task_poll(struct task *task, struct diag *diag)
         return 0;
     task->diag = diag;
     task->now_ms = clock_wall_ms();
-    int rc = task->port->ops->reader_read(task->reader, task->rows, task->batch_rows, &count, &next,
-                                          diag);
+    bool careful = __builtin_expect(task->position < task->fate.careful_until, 0);
+    int rc = task->port->ops->reader_read(task->reader, task->rows, careful ? 1 : task->batch_rows,
+                                          &count, &next, diag);
     if (rc == ERR_RANGE)
         return task_lost_records(task,
                                  diag); /* retention overtook us: nothing is skipped in silence */
     TRY(rc);
     if (next == task->position)
-        return task_idle(task);
+        return upstream_is_paused(task) ? 0 : task_idle(task);
     while (count > 0 && task->rows[count - 1].offset >= target)
         count--;
     if (count > 0) {
-        rc = task->stage->input == INPUT_ROWS ? process_rows(task, count)
-                                              : process_partials(task, count);
+        rc = process(task, count, next);
         task->has_pending = true;
         task->rows_end = task->rows[count - 1].offset + 1;
         task->idle_since_ms = TIME_NONE;

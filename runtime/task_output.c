@@ -231,6 +231,12 @@ int task_dead_letter(struct task *task, const struct source_row *row, const char
                (row != NULL ? row->header_count : 0) + added);
 }
 
+int task_leave_out(struct task *task, const struct source_row *row, const char *reason)
+{
+    task->counts.rows_in += task->stage->input == INPUT_ROWS;
+    return task_dead_letter(task, row, "failed", reason);
+}
+
 int task_late_row(struct task *task, const struct source_row *row, const struct late_row *late)
 {
     int32_t added = begin_headers(task, row);

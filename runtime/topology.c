@@ -132,6 +132,7 @@ weir_app *weir_app_open(const char *name, const weir_options *options)
     if (app == NULL)
         return NULL;
     app->sinks_end = &app->sinks;
+    pthread_mutex_init(&app->mutex, NULL);
     if (options != NULL)
         app->options = *options;
     port_log_hold(app->options.log);
@@ -173,6 +174,8 @@ void weir_app_close(weir_app *app)
         free(sink->topic);
         free(sink);
     }
+    pthread_mutex_destroy(&app->mutex);
+    free(app->stages);
     free(app->name);
     free(app->data);
     free(app);
@@ -439,6 +442,7 @@ int weir_to(weir_stream *stream, const char *topic)
         return fail(app, ERR_NOMEM, "no memory for the topology");
     }
     sink->stream = stream;
+    sink->failure = (weir_failure_options){.policy = WEIR_FAILURE_END};
     *app->sinks_end = sink;
     app->sinks_end = &sink->next;
     return 0;

@@ -20,8 +20,8 @@
  * Ownership. Streams belong to their app and are freed with it. Texts given to weir are copied; texts that weir returns
  * are valid until the app is closed or, for weir_app_error, until the next call on it.
  *
- * Threads. One thread at a time uses an app, with one exception: weir_app_stop may be called from any thread and from
- * a signal handler. weir_app_run starts options.threads workers of its own and blocks until they have ended.
+ * Threads. One thread at a time uses an app, with exceptions: weir_app_stop may be called from any thread and from
+ * a signal handler; weir_app_pause, weir_app_resume and weir_app_stages from any thread. weir_app_run starts options.threads workers of its own and blocks until they have ended.
  *
  * Time is in milliseconds; event times are milliseconds since 1970-01-01 UTC (negative before). */
 #ifndef WEIR_H
@@ -141,6 +141,7 @@ typedef struct weir_progress {
     int64_t lag;                  /* records between the committed positions and the ends of the source topics */
     int64_t commits;
     double seconds;
+    int32_t tasks_retrying, tasks_stopped; /* partitions of pipelines that failed; weir_app_stages says why */
 } weir_progress;
 
 /* Opens an app. The name ([A-Za-z0-9._-], at most 100 characters) prefixes its internal topics and is its consumer group. Nothing on disk is touched
@@ -196,6 +197,56 @@ WEIR_API weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode);
  * <app>-<topic>-changelog, its repartition topic <app>-<topic>-repartition, its late rows <topic>.late. Rows of a stream that was filtered and checked only
  * keep their record's key, value, headers and timestamp byte for byte and their partition. A stage of the same app reads the topic with weir_source. */
 WEIR_API int weir_to(weir_stream *stream, const char *topic);
+
+/* ---- pipelines: what one weir_to asks for, named by its topic ---- */
+
+/* What is done when a partition of a pipeline fails: its input is damaged or gone, its store or its output cannot be written, a record cannot be
+ * processed. All that it has not committed is thrown away in any case; when it is started again it stands where its last commit left it. */
+typedef enum {
+    WEIR_FAILURE_END = 0,   /* weir_app_run ends with the error */
+    WEIR_FAILURE_STOP = 1,  /* the partition stops; everything else goes on. weir_app_run returns the error when it ends, which it does when nothing is left that works */
+    WEIR_FAILURE_RETRY = 2, /* the partition is started again after backoff_ms, twice that, …; after `retries` failures without a commit in between it stops */
+    WEIR_FAILURE_SKIP = 3   /* a record whose processing fails for a reason of its own (over a limit; not what it claims to be) becomes a dead letter of class "failed". What
+                             * is wrong around it (a damaged partition, a full disk, a broken store) cannot be skipped: as WEIR_FAILURE_RETRY */
+} weir_failure;
+typedef struct weir_failure_options {
+    weir_failure policy;
+    int32_t retries;              /* [10]; -1: without limit */
+    int64_t backoff_ms;           /* [100] */
+    int64_t backoff_max_ms;       /* [30000] */
+    uint64_t reserved[4];         /* 0 */
+} weir_failure_options;
+/* Sets the policy of the pipeline that writes topic; NULL: of every pipeline that the app has by now. Before weir_app_run. WEIR_ENOTFOUND, WEIR_EINVALID. */
+WEIR_API int weir_on_failure(weir_app *app, const char *topic, const weir_failure_options *options);
+
+/* A paused pipeline reads nothing: what it has read is committed, its time stands still, its windows stay open, its lag grows. A pipeline that reads its output
+ * just gets no rows meanwhile. weir_app_run with until_end does not end while a paused one has something to read. It is the handle that is paused: this holds before and
+ * across runs, and not in another process or after a restart. Any thread, any time. WEIR_ENOTFOUND. */
+WEIR_API int weir_app_pause(weir_app *app, const char *topic);
+WEIR_API int weir_app_resume(weir_app *app, const char *topic);
+
+typedef enum {
+    WEIR_STAGE_ENDED = 0,    /* weir_app_run is not working, or has not come to it yet */
+    WEIR_STAGE_RUNNING = 1,
+    WEIR_STAGE_PAUSED = 2,
+    WEIR_STAGE_RETRYING = 3, /* a partition at least waits for its next try */
+    WEIR_STAGE_STOPPED = 4   /* a partition at least has stopped */
+} weir_stage_state;
+typedef struct weir_stage_info {
+    const char *topic;            /* names the pipeline */
+    weir_stage_state state;       /* the worst of its partitions' */
+    int32_t tasks, tasks_retrying, tasks_stopped; /* one a partition of its source, and of its groups when they are re-keyed */
+    int32_t partition;            /* that reason is about; -1: none */
+    int code;                     /* of its last failure; 0: none */
+    const char *reason;           /* the sentence; "" */
+    int64_t retry_at_ms;          /* when it is tried again; 0: not waiting */
+    int64_t failures, skipped;    /* in this run; records that became dead letters of class "failed" */
+    int64_t lag;                  /* records between the committed positions in its source and the source's end; -1 where that cannot be read */
+    uint64_t reserved[4];
+} weir_stage_info;
+/* The app's pipelines in the order of weir_to, as of now, or as they were when the last run ended. *stages is one block that the caller frees with
+ * weir_free. Any thread, any time; also from the progress callback. */
+WEIR_API int weir_app_stages(weir_app *app, weir_stage_info **stages, size_t *count);
 
 /* Plans the topology without running it: names, types, expressions. 0 or the first error. */
 WEIR_API int weir_app_check(weir_app *app);
