@@ -25,7 +25,7 @@ struct job_step {
     const char *text, *second;
     int64_t number, other;
 };
-enum { JOB_STEPS_MAX = 64 };
+enum { JOB_STEPS_MAX = 512 };
 struct job {
     const char *app;
     struct job_step steps[JOB_STEPS_MAX];
