@@ -17,8 +17,8 @@
 
 enum { FOLLOW_ROWS = 1024 };
 
-static int store_path(const struct plan *plan, const struct stage *stage, int32_t partition,
-                      char *path, size_t size, struct diag *diag)
+int store_path(const struct plan *plan, const struct stage *stage, int32_t partition, char *path,
+               size_t size, struct diag *diag)
 {
     int length = snprintf(path, size, "%s/state/%s/%s-%d", plan->app->data, plan->app->name,
                           stage->name, (int)partition);

@@ -28,6 +28,8 @@ int store_open(struct store *store, struct port *port, const struct plan *plan, 
 /* Collects as many changes as memory has room for at the time (NULL: what one worker may use to restore) before it writes them. */
 int store_follow(struct store *store, const struct memory *memory, bool durable, struct diag *diag);
 void store_close(struct store *store);
+/* Where it lies. */
+int store_path(const struct plan *plan, const struct stage *stage, int32_t partition, char *path, size_t size, struct diag *diag);
 /* Removes the directory of a closed store. */
 int store_remove(const struct plan *plan, const struct stage *stage, int32_t partition, struct diag *diag);
 

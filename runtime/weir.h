@@ -665,6 +665,112 @@ WEIR_API int weir_group_delete(weir_log *log, const char *group);
 /* Forgets those of one topic, partition -1: of all its partitions. WEIR_EBUSY while a member reads the topic; WEIR_ENOTFOUND: there are none. */
 WEIR_API int weir_group_delete_offsets(weir_log *log, const char *group, const char *topic, int32_t partition);
 
+/* ================ testing a job ================
+ *
+ * The engine that runs in production, in the calling thread: no other threads, a clock that stands still until the test moves it, a directory of
+ * its own, and places where it can be killed. The topology is built by the same calls; the same function may build it for production.
+ *
+ *     weir_app *app = build_revenue(weir_app_open("revenue", NULL));
+ *     weir_test *test;
+ *     if (weir_test_open(app, &(weir_test_options){.start_ms = 1772442000000, .partitions = 4}, &test) < 0)
+ *         return fail(weir_log_error());
+ *     weir_test_send(test, "orders", -1, 0, "harbour", "{\"ts\":1772442000000,\"status\":\"paid\",…}");
+ *     weir_test_run(test);
+ *     weir_test_kill(test);                              as kill -9 would
+ *     weir_test_restart(test, NULL);
+ *     weir_test_advance(test, WEIR_HOURS(1));
+ *     weir_test_run(test);
+ *     weir_record *records;
+ *     size_t count;
+ *     weir_test_read(test, "hourly-revenue", &records, &count);
+ *     …
+ *     weir_test_close(test);
+ *     weir_app_close(app);
+ *
+ * docs/testing-your-jobs.md shows whole tests.
+ *
+ * Same calls, same results: neither the machine's clock, nor its speed, nor the order in which threads run decides anything, and nothing ever sleeps.
+ * options.threads of the app are that many workers that take turns; commit_interval_ms, checkpoint_interval_ms, keeper_interval_ms, retention and
+ * timeouts go by the test's clock. Files are written as ever, but not flushed to the device: a kill ends a process, not a machine.
+ *
+ * The clock, and the places to be killed at, are the process's: one weir_test at a time (WEIR_EBUSY), and nothing else of this library meanwhile but what
+ * goes to weir_test_log, in the same thread.
+ *
+ * Errors. 0 or a negative WEIR_E code with weir_test_error, or WEIR_TEST_KILLED where the place of weir_test_kill_at was passed: the engine is dead and
+ * its files are as they were in that moment. What the call was to do may have happened or not, as for anybody whose server dies. Until
+ * weir_test_restart all other calls that need the engine are WEIR_ESTATE. An engine that failed by itself (a missing topic, a changed plan) is closed as
+ * weir_app_run would close it; the next call that needs one starts one. */
+
+typedef struct weir_test weir_test;
+#define WEIR_TEST_KILLED 1
+
+typedef struct weir_test_options {
+    const char *data;             /* [a new directory in $TMPDIR, /dev/shm or /tmp, which weir_test_close removes] a directory to use and to keep */
+    int64_t start_ms;             /* [1767225600000, 2026-01-01] what the clock shows first. Event times too far ahead of it are rejected as in production */
+    int32_t partitions;           /* [1] of the topics that the driver makes: sources and topics of weir_test_send that are missing */
+    uint64_t reserved[4];
+} weir_test_options;
+
+/* The app stays the caller's, who closes it after the test and does nothing else with it meanwhile but weir_app_progress and weir_app_error. Its own data
+ * directory and log are not touched; an app with options.log is WEIR_EINVALID. options may be NULL. Failures: weir_log_error. The engine starts
+ * with the first call that needs it; until then topics can be made in weir_test_log. */
+WEIR_API int weir_test_open(weir_app *app, const weir_test_options *options, weir_test **test);
+/* Ends the engine as a kill would (weir_test_restart ends it cleanly). WEIR_EBUSY, and nothing happens, while producers or consumers of weir_test_log
+ * are open. NULL is allowed. */
+WEIR_API int weir_test_close(weir_test *test);
+/* The sentence of the last call that failed, "" when none did. */
+WEIR_API const char *weir_test_error(const weir_test *test);
+/* The log that the engine runs on, for all that weir_log_… functions do: topics with a configuration, groups, transactional producers. NULL while killed.
+ * What was opened on it must be closed before weir_test_restart and weir_test_close. A producer's linger is over with the first weir_send or
+ * weir_flush after its time. */
+WEIR_API weir_log *weir_test_log(weir_test *test);
+
+/* Appends a record: to a partition, or with -1 to that of its key (without a key to one that changes from batch to batch). timestamp_ms 0: now. key and value
+ * may be NULL. Records are gathered and written, in one batch a partition, by weir_test_flush and by every other call that needs the engine. */
+WEIR_API int weir_test_send(weir_test *test, const char *topic, int32_t partition, int64_t timestamp_ms, const char *key, const char *value);
+/* The same with sizes and headers; record->partition is not looked at. */
+WEIR_API int weir_test_send_record(weir_test *test, int32_t partition, const weir_record *record);
+/* Writes what was sent, and no more. */
+WEIR_API int weir_test_flush(weir_test *test);
+
+/* One turn of each worker, and then what the log and the checkpoint have to do by now. *idle (may be NULL): there was nothing to do, and there will not be
+ * until records or time come. */
+WEIR_API int weir_test_step(weir_test *test, bool *idle);
+/* Turns until there is nothing to do at this time: all that was sent is processed and committed. */
+WEIR_API int weir_test_run(weir_test *test);
+/* What weir_app_run does with until_end, and with close_windows: to the end of what is there, through all stages; then the engine ends cleanly. The next
+ * call starts one that goes on behind it. */
+WEIR_API int weir_test_finish(weir_test *test, bool close_windows);
+
+/* Writes what was sent and lets ms milliseconds (0 to 1000 years) go by. What becomes due is done by the next step or run, all at the new time. */
+WEIR_API int weir_test_advance(weir_test *test, int64_t ms);
+/* What the clock shows: milliseconds since 1970. */
+WEIR_API int64_t weir_test_now(const weir_test *test);
+
+/* The committed records of a topic that earlier calls for this topic have not given out yet: partition after partition, each in offset order. Late rows
+ * (<topic>.late) and dead letters (<app>.dlq) are topics like any other. *records is the caller's, to be freed with weir_free. Restarts change nothing about
+ * what was read. WEIR_ENOTFOUND: no such topic. */
+WEIR_API int weir_test_read(weir_test *test, const char *topic, weir_record **records, size_t *count);
+/* The next weir_test_read of the topic begins at its start again. */
+WEIR_API int weir_test_rewind(weir_test *test, const char *topic);
+/* The state of one group of the aggregate that weir_to writes to topic, as a JSON object: group columns, window bounds, results. key is the record key
+ * of its results: the text of a single text column, or a JSON object of the key columns with window_start. *json is the caller's (weir_free). A checkpoint
+ * comes first. WEIR_ENOTFOUND: no such group (any more), or no such aggregate. */
+WEIR_API int weir_test_get(weir_test *test, const char *topic, const char *key, char **json);
+
+/* The names of the places, NULL at the end. commit_… and checkpoint_… are the engine's, state_… its stores', those with dots the log's. */
+WEIR_API const char *const *weir_test_points(void);
+/* The engine dies when it passes the place for the n-th time from now (n >= 1); point NULL: nowhere. WEIR_EINVALID: no such place. */
+WEIR_API int weir_test_kill_at(weir_test *test, const char *point, int64_t n);
+/* How often it was passed since weir_test_open; WEIR_EINVALID: no such place. */
+WEIR_API int64_t weir_test_passings(const weir_test *test, const char *point);
+/* Writes what was sent, then dies here, between two turns. */
+WEIR_API int weir_test_kill(weir_test *test);
+/* After a kill: opens the files again, as the next process would. Else ends the engine cleanly first: what was read is committed and the stores are brought
+ * up to date. app NULL: the same topology; or another one under the same name, a new version of the job, which is the caller's as the first one
+ * is. Recovery passes places, too. */
+WEIR_API int weir_test_restart(weir_test *test, weir_app *app);
+
 #ifdef __cplusplus
 }
 #endif
