@@ -151,11 +151,21 @@ static int open_reader(struct task *task, struct diag *diag)
     if (task->stage->input != INPUT_ROWS || fields == 0)
         return 0;
     const struct field_path **paths = malloc(fields * sizeof *paths);
-    if (paths == NULL)
+    task->decoded = malloc(fields * sizeof *task->decoded);
+    if (paths == NULL || task->decoded == NULL) {
+        free(paths);
         return diag_set(diag, ERR_NOMEM, "no memory for a decoder");
-    for (uint32_t i = 0; i < fields; i++)
-        paths[i] = field_set_path(view->fields, i);
-    int rc = json_decoder_create(paths, fields, &task->decoder, diag);
+    }
+    for (uint32_t i = 0; i < fields; i++) {
+        paths[task->decoded_count] = field_set_path(view->fields, i);
+        task->decoded[task->decoded_count] = i;
+        task->decoded_count += paths[task->decoded_count]->count > 0;
+    }
+    if (task->decoded_count == fields) {
+        free(task->decoded);
+        task->decoded = NULL;
+    }
+    int rc = json_decoder_create(paths, task->decoded_count, &task->decoder, diag);
     free(paths);
     return rc;
 }
@@ -257,6 +267,7 @@ static void close_parts(struct task *task)
         free(task->marks[i].items);
     free(task->marks);
     time_markers_deinit(&task->time_markers);
+    free(task->decoded);
     free(task->outs);
     free(task->rows);
     free(task->ends);

@@ -61,6 +61,8 @@ struct task {
     struct source_row *rows;          /* of the read in progress */
     uint32_t batch_rows;              /* of the next read; task_pace */
     struct json_decoder *decoder;
+    uint32_t *decoded;                /* which column each of the decoder's fields is, when operators fill columns between them; else NULL */
+    uint32_t decoded_count;
     struct chain chain;
     struct op_env env;
     size_t table_held_bytes;          /* as the budget knows it */
@@ -163,7 +165,7 @@ void task_forget_groups(struct task *task);
 int task_sink(void *context, const struct batch *batch);
 int task_reject_result(void *context, const struct batch *batch, const struct reject *reject);
 int task_changelog(void *context, struct bytes key, struct bytes value);
-int task_dead_letter(struct task *task, const struct source_row *row, const char *error_class, const char *message);
+int task_dead_letter(struct task *task, const struct source_row *row, const struct reject *reject);
 /* A row that is left out: counted, and a dead letter. */
 int task_leave_out(struct task *task, const struct source_row *row, const char *reason);
 int task_late_row(struct task *task, const struct source_row *row, const struct late_row *late);

@@ -13,6 +13,26 @@
  * fewer rows. */
 #define BATCH_LONG_NS (50 * INT64_C(1000000))
 
+/* Fields are decoded side by side; columns that operators fill stand between them and are NULL until
+ * then. */
+static int decode_between(struct task *task, const struct bytes *docs, uint32_t count,
+                          struct column *columns)
+{
+    static const struct variant null;
+    struct column *decoded =
+        arena_alloc(&task->chain.arena, (task->decoded_count + 1) * sizeof *decoded);
+    if (decoded == NULL)
+        return ERR_NOMEM;
+    TRY(json_decode(task->decoder, docs, count, false, &task->chain.arena, decoded,
+                    &task->chain.rejects));
+    for (uint32_t i = 0; i < field_set_count(task->stage->view->fields); i++)
+        columns[i] = (struct column){
+            .type = COL_VARIANT, .constant = true, .variant = (struct variant *)(uintptr_t)&null};
+    for (uint32_t i = 0; i < task->decoded_count; i++)
+        columns[task->decoded[i]] = decoded[i];
+    return 0;
+}
+
 static int decode_rows(struct task *task, uint32_t count, struct column *columns)
 {
     struct bytes *docs = arena_alloc(&task->chain.arena, (count + 1) * sizeof *docs);
@@ -20,8 +40,10 @@ static int decode_rows(struct task *task, uint32_t count, struct column *columns
         return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++)
         docs[i] = task->rows[i].value;
-    return json_decode(task->decoder, docs, count, false, &task->chain.arena, columns,
-                       &task->chain.rejects);
+    if (task->decoded == NULL)
+        return json_decode(task->decoder, docs, count, false, &task->chain.arena, columns,
+                           &task->chain.rejects);
+    return decode_between(task, docs, count, columns);
 }
 
 static void mark_rejected(const struct reject_list *rejects, uint8_t *gone)
@@ -30,23 +52,54 @@ static void mark_rejected(const struct reject_list *rejects, uint8_t *gone)
         gone[rejects->items[i].row] = 1;
 }
 
+static int compare_made(const void *a, const void *b)
+{
+    const struct reject *x = *(const struct reject *const *)a;
+    const struct reject *y = *(const struct reject *const *)b;
+    if (x->row != y->row)
+        return x->row < y->row ? -1 : 1;
+    return strcmp(x->element, y->element);
+}
+
+/* The rejected ones among rows that operators made, in the order of the rows they came from:
+ * operators cut batches of them elsewhere. */
+static int sort_made(struct task *task, const struct reject ***made, uint32_t *count)
+{
+    const struct reject_list *rejects = &task->chain.rejects;
+    *made = arena_alloc(&task->chain.arena, (rejects->count + 1) * sizeof **made);
+    *count = 0;
+    if (*made == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < rejects->count; i++)
+        if (rejects->items[i].element != NULL)
+            (*made)[(*count)++] = &rejects->items[i];
+    if (*count > 1)
+        qsort(*made, *count, sizeof **made, compare_made);
+    return 0;
+}
+
 /* Rows that did not pass: each once to its topic, in offset order however batches were cut, under
  * the first thing that was wrong with it. */
 static int keep_the_rest(struct task *task, uint32_t count)
 {
     const struct reject_list *rejects = &task->chain.rejects;
+    const struct reject **made;
+    uint32_t made_count, at = 0;
     if (rejects->count == 0 && task->chain.call.late_count == 0)
         return 0;
     const struct reject **first = arena_zalloc(&task->chain.arena, (count + 1) * sizeof *first);
     if (first == NULL)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < rejects->count; i++)
-        if (first[rejects->items[i].row] == NULL)
+        if (first[rejects->items[i].row] == NULL && rejects->items[i].element == NULL)
             first[rejects->items[i].row] = &rejects->items[i];
-    for (uint32_t row = 0; row < count; row++)
+    TRY(sort_made(task, &made, &made_count));
+    for (uint32_t row = 0; row < count; row++) {
         if (first[row] != NULL)
-            TRY(task_dead_letter(task, &task->rows[row], first[row]->error_class,
-                                 first[row]->message));
+            TRY(task_dead_letter(task, &task->rows[row], first[row]));
+        for (; at < made_count && made[at]->row == row; at++)
+            TRY(task_dead_letter(task, &task->rows[row], made[at]));
+    }
     for (uint32_t i = 0; i < task->chain.call.late_count; i++)
         TRY(task_late_row(task, &task->rows[task->chain.call.late[i].row],
                           &task->chain.call.late[i]));
@@ -78,10 +131,11 @@ static int process_rows(struct task *task, uint32_t count)
                           .origin = (uint64_t)task->partition,
                           .arena = &chain->arena};
     TRY(batch_drop_rejected(&batch, &chain->rejects, 0, &chain->arena));
-    chain->call.applied_rows = 0;
+    chain->call.applied_rows = chain->call.made_rows = 0;
     chain->filtered_rows = 0;
     TRY(chain_push(chain, &batch));
     task->counts.rows_in += count;
+    task->counts.rows_made += (int64_t)chain->call.made_rows;
     task->counts.applied += (int64_t)chain->call.applied_rows;
     task->counts.filtered += chain->filtered_rows;
     TRY(keep_the_rest(task, count));

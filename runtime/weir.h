@@ -135,7 +135,7 @@ typedef struct weir_options {
 /* Sums over all stages of the app since it was started (not since its first run). */
 typedef struct weir_progress {
     int64_t rows_in;              /* records read; rows_in + rows_made = applied + filtered + late + duplicate + dead */
-    int64_t rows_made;            /* added by unnesting: n - 1 for a row that became n */
+    int64_t rows_made;            /* by weir_unnest and weir_flat_map_fn: n - 1 for each row that became n > 0; one that became none is filtered */
     int64_t rows_applied, rows_filtered, rows_late, rows_duplicate, rows_dead;
     int64_t rows_out;             /* records written to output topics */
     int64_t lag;                  /* records between the committed positions and the ends of the source topics */
@@ -173,6 +173,43 @@ WEIR_API weir_stream *weir_filter(weir_stream *stream, const char *condition);
 WEIR_API weir_stream *weir_check(weir_stream *stream, const char *condition, const char *error_class);
 /* New columns from a SQL select list: "country, quantity * unit_price AS amount". */
 WEIR_API weir_stream *weir_map(weir_stream *stream, const char *select_list);
+
+/* Where SQL is not enough, C functions work on rows. A function gets the values of a SQL select list, in its order. It must be deterministic (the same values, the same
+ * answer: rows are processed again after a crash, and a replay must give the same) and may be called by several threads at once, each with its own rows; context is
+ * passed on as it is. Code cannot be compared between two runs, so that name, which also stands in messages, should carry a version ("score-2"): a stage whose
+ * name changed is a changed stage. A negative answer makes the row a dead letter of class "function", with the text of weir_call_error. So do values that do not fit. */
+typedef struct weir_call weir_call;
+/* 1 keeps the row, 0 drops it. */
+typedef int (*weir_filter_function)(void *context, weir_call *call, const weir_value *values, size_t count);
+/* Fills results, which are WEIR_NULL before the call, one per declared column, and returns 0. */
+typedef int (*weir_map_function)(void *context, weir_call *call, const weir_value *values, size_t count, weir_value *results);
+/* Gives any number of rows (at most 65,536) with weir_call_give, values in the order of the declared columns, and returns 0. They count when it returns 0. */
+typedef int (*weir_flat_map_function)(void *context, weir_call *call, const weir_value *values, size_t count);
+typedef void (*weir_peek_function)(void *context, const weir_value *values, size_t count);
+/* Inside a function: why it is about to return a negative code. The text is copied, and cut at 511 bytes. */
+WEIR_API void weir_call_error(weir_call *call, const char *message);
+/* Inside a flat-map function: one more row. Copies. Negative: it does not fit, and the row that the function works on will be a dead letter. */
+WEIR_API int weir_call_give(weir_call *call, const weir_value *values);
+/* Inside a function: the row's event time. */
+WEIR_API int64_t weir_call_event_time(const weir_call *call);
+
+/* weir_filter with a C function. */
+WEIR_API weir_stream *weir_filter_fn(weir_stream *stream, const char *name, const char *select_list, weir_filter_function function, void *context);
+/* weir_map with a C function. columns declares what it gives: "score numeric(6,2), label text, tags jsonb". A result's type must be the column's (a bigint also
+ * goes into numeric and double precision; jsonb takes any but interval); narrower types (integer, numeric(p,s)) are then cast as in SQL. */
+WEIR_API weir_stream *weir_map_fn(weir_stream *stream, const char *name, const char *select_list, const char *columns, weir_map_function function, void *context);
+/* Any number of new rows for each row, from a C function. Each has the event time, the key and the headers of the row it came from, and is counted by itself: rows_made. */
+WEIR_API weir_stream *weir_flat_map_fn(weir_stream *stream, const char *name, const char *select_list, const char *columns, weir_flat_map_function function,
+                                       void *context);
+/* One row for each element of a JSON array: weir_unnest(orders, "items", "item"). The element, which may be anything, is a column beside those that the row has, and
+ * hides a field of its name; expressions reach into it with item ->> 'sku' (text), item -> 'price' (JSON) and item -> 0. A row whose array is missing, null or empty gives none and
+ * is filtered; one that has something else there is a dead letter of class "unnest_not_array". Dead letters and late rows of an element hold the whole source record,
+ * and the header weir.source.element says which element (from 0). */
+WEIR_API weir_stream *weir_unnest(weir_stream *stream, const char *array, const char *column);
+/* Shows every row to a function and changes nothing: for logging and counting. A row may be shown again after a crash; one whose select list cannot be
+ * computed is not shown. Fields that only peek reads must be well formed like any field that is read. */
+WEIR_API weir_stream *weir_peek(weir_stream *stream, const char *select_list, weir_peek_function function, void *context);
+
 /* Groups by a SQL select list; NULLs form one group. */
 WEIR_API weir_stream *weir_group_by(weir_stream *stream, const char *select_list);
 /* Tumbling windows of size_ms (> 0), aligned to 1970-01-01 UTC: [start, start + size). */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/hash.h"
 #include "tests/support/topic_rows.h"
 
 struct account {
@@ -95,8 +96,8 @@ static int compare_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* How many records of the topic name this stage and partition as their source; each source record
- * once when is_once. */
+/* How many records of the topic name this stage and partition as their source; each source record,
+ * and each row that was made of one, once when is_once. */
 static int64_t kept(const struct topic_rows *rows, const struct account *a, bool is_once)
 {
     int64_t *offsets = malloc((rows->count + 1) * sizeof *offsets);
@@ -109,7 +110,11 @@ static int64_t kept(const struct topic_rows *rows, const struct account *a, bool
             topic_row_header(row, "weir.windows.taken").data != NULL || /* other windows took it */
             topic_row_header_i64(row, "weir.source.partition") != a->partition)
             continue;
-        offsets[count++] = topic_row_header_i64(row, "weir.source.offset");
+        struct bytes element = topic_row_header(row, "weir.source.element");
+        offsets[count] = topic_row_header_i64(row, "weir.source.offset");
+        if (element.data != NULL) /* a row that was made of the record counts by itself */
+            offsets[count] ^= (int64_t)(hash64(element.data, element.size) << 20);
+        count++;
     }
     qsort(offsets, count, sizeof *offsets, compare_numbers);
     for (size_t i = 0; i < count; i++)
