@@ -98,8 +98,8 @@ static int assign_sessions(const struct window_spec *spec, struct op_call *call,
         }
         end = ts + spec->size_ms;
         if (batch->watermark_ms != NULL && end <= batch->watermark_ms[row]) {
-            TRY(late_add(
-                call, &(struct late_row){row, ts, end, batch->watermark_ms[row] - end, true, 0}));
+            TRY(late_add(call, &(struct late_row){row, ts, end, batch->watermark_ms[row] - end,
+                                                  true, 0, NULL}));
             continue;
         }
         kept[count++] = (uint16_t)row;

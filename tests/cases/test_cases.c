@@ -185,21 +185,14 @@ static void parse_step(struct test_case *test, char *line)
     static const struct {
         const char *word;
         enum job_step_kind kind;
-    } words[] = {{"source", JOB_SOURCE},
-                 {"lateness", JOB_LATENESS},
-                 {"skew", JOB_SKEW},
-                 {"filter", JOB_FILTER},
-                 {"check", JOB_CHECK},
-                 {"map", JOB_MAP},
-                 {"group", JOB_GROUP},
-                 {"window", JOB_WINDOW},
-                 {"aggregate", JOB_AGGREGATE},
-                 {"emit", JOB_EMIT_FINAL},
-                 {"to", JOB_TO},
-                 {"unnest", JOB_UNNEST},
-                 {"filter_fn", JOB_FILTER_FN},
-                 {"map_fn", JOB_MAP_FN},
-                 {"flat_map_fn", JOB_FLAT_MAP_FN}};
+    } words[] = {{"source", JOB_SOURCE},   {"lateness", JOB_LATENESS},
+                 {"skew", JOB_SKEW},       {"filter", JOB_FILTER},
+                 {"check", JOB_CHECK},     {"map", JOB_MAP},
+                 {"group", JOB_GROUP},     {"window", JOB_WINDOW},
+                 {"session", JOB_SESSION}, {"aggregate", JOB_AGGREGATE},
+                 {"emit", JOB_EMIT_FINAL}, {"to", JOB_TO},
+                 {"unnest", JOB_UNNEST},   {"filter_fn", JOB_FILTER_FN},
+                 {"map_fn", JOB_MAP_FN},   {"flat_map_fn", JOB_FLAT_MAP_FN}};
     char *rest = NULL, *second = NULL, *third = NULL;
     size_t i = 0;
     while (i < sizeof words / sizeof words[0] && (rest = after_word(line, words[i].word)) == NULL)
