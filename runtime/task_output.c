@@ -235,7 +235,8 @@ int task_dead_letter(struct task *task, const struct source_row *row, const stru
 int task_leave_out(struct task *task, const struct source_row *row, const char *reason)
 {
     task->counts.rows_in += task->stage->input == INPUT_ROWS;
-    return task_dead_letter(task, row, "failed", reason);
+    return task_dead_letter(task, row,
+                            &(struct reject){.error_class = "failed", .message = reason});
 }
 
 int task_late_row(struct task *task, const struct source_row *row, const struct late_row *late)
