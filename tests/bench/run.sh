@@ -1,8 +1,8 @@
 #!/bin/sh
-# Runs one benchmark: tests/bench/run.sh WORKLOAD [--events N] [--threads N[,N]…] [--durability commit|os] [--commit-interval MS] [--data DIR] [--keep]
+# Runs one benchmark: tests/bench/run.sh WORKLOAD [--events N] [--threads N[,N]…] [--durability commit|os] [--commit-interval MS] [--data DIR] [--keep] [--peers [NAME[,NAME]…] [--peer-events N]]
 #
 # Builds what it needs in build/release. Standard output holds JSON lines only, one per run; all else goes to standard error. What the fields
-# mean, and what is measured: docs/benchmarks.md.
+# mean, and what is measured: docs/benchmarks.md. --peers (user-counts and ysb) runs other systems on the same input afterwards: peers/README.md.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -24,6 +24,40 @@ shift
 list | grep -qxF -e "$workload" || usage
 target=bench_$(echo "$workload" | tr - _)
 
+# Takes --peers [NAMES] and --peer-events N out of the arguments; what is left is for the bench program, and for the peers as well.
+peers=
+peer_events=
+left=$#
+while [ "$left" -gt 0 ]; do
+    argument=$1
+    shift
+    left=$((left - 1))
+    case $argument in
+    --peers)
+        peers=all
+        case ${1-} in
+        '' | -*) ;;
+        *)
+            [ "$left" -gt 0 ] || continue
+            peers=$1
+            shift
+            left=$((left - 1))
+            ;;
+        esac
+        ;;
+    --peer-events)
+        [ "$left" -gt 0 ] || usage
+        peer_events=$1
+        shift
+        left=$((left - 1))
+        ;;
+    *) set -- "$@" "$argument" ;;
+    esac
+done
+if [ -n "$peers" ]; then
+    case $workload in user-counts | ysb) ;; *) usage ;; esac
+fi
+
 generator=
 if [ ! -f build/release/CMakeCache.txt ] && command -v ninja >/dev/null; then generator="-G Ninja"; fi
 {
@@ -31,4 +65,16 @@ if [ ! -f build/release/CMakeCache.txt ] && command -v ninja >/dev/null; then ge
     cmake -S . -B build/release $generator -DCMAKE_BUILD_TYPE=Release -DWEIR_TESTS=ON &&
         cmake --build build/release --target "$target" --parallel "$(nproc)"
 } >&2 || { echo "the build failed; ./tests/run.sh --setup installs what it needs" >&2; exit 1; }
-exec "build/release/bench/$target" "$@"
+[ -n "$peers" ] || exec "build/release/bench/$target" "$@"
+
+code=0
+"build/release/bench/$target" "$@" || code=$?
+[ "$code" -ne 130 ] || exit 130
+if [ "$peers" != all ]; then set -- "$@" --peers "$peers"; fi
+if [ -n "$peer_events" ]; then set -- "$@" --peer-events "$peer_events"; fi
+# In the background, so that this shell hears SIGINT and SIGTERM at once and hands them on: the peers then end their processes and remove their data.
+python3 tests/bench/peers/peers.py --workload "$workload" --bench "build/release/bench/$target" "$@" &
+process=$!
+trap 'kill "$process"; wait "$process"; exit 130' INT TERM
+wait "$process" || code=$?
+exit "$code"

@@ -19,8 +19,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +26,9 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "support"))
+from kafka_broker import SMALL_JVM, Broker, Failed, Unavailable, compile_java, fetch_jars, need_java
+
 SOURCE = HERE.parent.parent
 CACHE = SOURCE / "build" / "interop"
 VERSIONS = {  # version → main class of the console producer: it moved
@@ -36,10 +37,6 @@ VERSIONS = {  # version → main class of the console producer: it moved
 }
 DUMP_TOOL = "kafka.tools.DumpLogSegments"  # of both
 checks = 0
-
-
-class Failed(Exception):
-    pass
 
 
 def say(text):
@@ -83,31 +80,20 @@ def lines_of(output):
 
 def fetch(version):
     """The folder with the jars of a version and the compiled KafkaSide."""
-    jars = CACHE / f"kafka-{version}"
-    if not (jars / "complete").exists():
-        shutil.rmtree(jars, ignore_errors=True)
-        jars.mkdir(parents=True)
-        result = subprocess.run(
-            ["mvn", "-B", "-q", "-f", HERE / "pom.xml", f"-Dkafka.version={version}", "dependency:copy-dependencies", f"-DoutputDirectory={jars}"],
-            capture_output=True, timeout=600)
-        if result.returncode != 0:
-            shutil.rmtree(jars)
-            reason = (result.stdout + result.stderr).decode(errors="replace").strip().splitlines()
-            skip(f"Maven cannot get org.apache.kafka:kafka_2.13:{version}: {reason[0] if reason else '?'}")
-        (jars / "complete").touch()
+    try:
+        jars = fetch_jars(HERE / "pom.xml", CACHE / f"kafka-{version}", {"kafka.version": version})
+    except Unavailable as reason:
+        skip(reason)
+    compile_java([HERE / "KafkaSide.java"], f"{jars}/*", jars / "classes")
     return jars
 
 
-def compile_side(jars):
-    classes = jars / "classes"
-    source = HERE / "KafkaSide.java"
-    compiled = classes / "KafkaSide.class"
-    if not compiled.exists() or compiled.stat().st_mtime < source.stat().st_mtime:
-        run(["javac", "-cp", f"{jars}/*", "-d", classes, source])
+def class_path(jars):
+    return f"{jars}/classes:{jars}/*"
 
 
 def java(jars, main_class, *arguments, **options):
-    command = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars}/classes:{jars}/*", main_class]
+    command = ["java", *SMALL_JVM, "-cp", class_path(jars), main_class]
     return run(command + [str(a) for a in arguments], **options)
 
 
@@ -299,67 +285,6 @@ def read_ours(jars, build, work):
 
 # ---- their files, our decoders ----
 
-PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
-log.dirs={data}
-num.partitions=1
-offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-group.initial.rebalance.delay.ms=0
-log.cleaner.backoff.ms=200
-log.cleaner.dedupe.buffer.size=8388608
-"""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Broker:
-    def __init__(self, jars, work):
-        self.port, controller = free_port(), free_port()
-        self.data = work / "kafka"
-        properties = work / "server.properties"
-        properties.write_text(PROPERTIES.format(port=self.port, controller=controller, data=self.data))
-        java(jars, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", properties)
-        self.output = open(work / "broker.log", "wb")
-        self.process = subprocess.Popen(
-            ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars}/classes:{jars}/*", "kafka.Kafka", properties],
-            stdout=self.output, stderr=subprocess.STDOUT)
-
-    def wait(self):
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise Failed("the broker ended: " + Path(self.output.name).read_text()[-3000:])
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise Failed("the broker did not listen within 60 s")
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.output.close()
-
-
 SHOWN = ("offset", "timestamp", "key", "value", "headers")
 
 
@@ -435,7 +360,7 @@ def console_lines():
 
 
 def with_broker(jars, build, work, console_producer):
-    broker = Broker(jars, work)
+    broker = Broker(class_path(jars), work, SMALL_JVM, {"log.cleaner.backoff.ms": 200, "log.cleaner.dedupe.buffer.size": 8388608})
     try:
         broker.wait()
         bootstrap = f"127.0.0.1:{broker.port}"
@@ -464,15 +389,15 @@ def with_broker(jars, build, work, console_producer):
 
 def main():
     build = Path(sys.argv[1] if len(sys.argv) > 1 else SOURCE / "build" / "release").resolve()
-    for program in ("java", "javac", "mvn"):
-        if shutil.which(program) is None:
-            skip(f"there is no {program} here (Debian: default-jdk-headless, maven)")
+    try:
+        need_java()
+    except Unavailable as reason:
+        skip(reason)
     begin = time.monotonic()
     work = Path(tempfile.mkdtemp(prefix="weir-interop-"))
     try:
         for version, console_producer in VERSIONS.items():
             jars = fetch(version)
-            compile_side(jars)
             say(f"Apache Kafka {version}")
             read_ours(jars, build, work)
             with_broker(jars, build, work, console_producer)

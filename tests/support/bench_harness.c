@@ -56,7 +56,7 @@ struct bench {
     int threads[THREADS_MAX], thread_count;
     int64_t commit_interval_ms;
     weir_durability durability;
-    bool keep;
+    bool keep, print;
 };
 
 static int failed(const char *what, const struct diag *diag)
@@ -109,6 +109,27 @@ static int generate(const struct bench *bench)
     sender_close(sender);
     log_close(log);
     return rc < 0 ? failed("generate", &diag) : 0;
+}
+
+/* ---- print ---- */
+
+/* The events as lines of timestamp, key and document, which hold neither tabs nor line feeds: for
+ * whoever wants to load the same input into something else. */
+static int print_events(const struct bench *bench)
+{
+    struct bench_event event;
+    for (int64_t n = 0; n < bench->events; n++) {
+        bench->workload->event(bench->workload, n, &event);
+        printf("%lld\t%.*s\t%.*s\n", (long long)event.timestamp_ms, (int)event.key_size, event.key,
+               (int)event.size, event.text);
+        if (ferror(stdout))
+            break;
+    }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("print");
+        return 1;
+    }
+    return 0;
 }
 
 /* ---- limit ---- */
@@ -425,6 +446,8 @@ static const char usage_text[] =
     "[--commit-interval MS] [--data DIR] [--keep]\n"
     "       [--keys N[,N]…] or [--percent N[,N]…]: only these "
     "variants, where the workload has some\n"
+    "       --print: no run, only the events of the first variant as "
+    "lines of timestamp, key and document, separated by tabs\n"
     "\n"
     "Prints one JSON line per variant and thread count. Data goes into a new "
     "directory under DIR ($TMPDIR, else /var/tmp) and is removed\n"
@@ -487,6 +510,8 @@ static bool parse_option(struct bench *bench, int option, const char *value)
         return true;
     case 'k':
         return bench->keep = true;
+    case 'r':
+        return bench->print = true;
     default:
         return false;
     }
@@ -519,6 +544,7 @@ int bench_main(const struct bench_workload *variants, size_t variant_count, int 
         {"percent", required_argument, NULL, 'v'},
         {"phase", required_argument, NULL, 'p'},
         {"keep", no_argument, NULL, 'k'},
+        {"print", no_argument, NULL, 'r'},
         {NULL, 0, NULL, 0},
     };
     struct bench bench = {.variants = variants,
@@ -534,11 +560,15 @@ int bench_main(const struct bench_workload *variants, size_t variant_count, int 
         fprintf(stderr, "usage: %s %s", argv[0], usage_text);
         return 2;
     }
-    if (bench.phase == NULL)
+    if (bench.phase == NULL && !bench.print)
         return run_all(&bench);
     for (size_t i = 0; i < variant_count; i++)
-        if (wants(&bench, &variants[i]))
+        if (bench.workload == NULL && wants(&bench, &variants[i]))
             bench.workload = &variants[i];
+    if (bench.print) {
+        bench.events = bench.events > 0 ? bench.events : bench.workload->events;
+        return print_events(&bench);
+    }
     static const struct {
         const char *name;
         int (*run)(const struct bench *bench);

@@ -1,0 +1,52 @@
+"""systems.py: the peers: what each needs, how its job is started, which settings it runs with.
+
+A System has a name, its default event counts (ten seconds and more of steady running on a slow machine), the consumer group whose committed offsets say how
+far it is, prepare() (fetches and compiles; raises Unavailable), commands() (one process each), versions() and settings(), which go into the JSON line.
+"""
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+sys.path.insert(0, str(HERE.parents[1] / "support"))
+from kafka_broker import compile_java, fetch_jars
+
+CACHE = ROOT / "build" / "peers"
+KAFKA_VERSION, JACKSON_VERSION = "4.3.1", "2.21.2"
+KAFKA_JARS, KAFKA_CLASSES = CACHE / f"kafka-{KAFKA_VERSION}", CACHE / "classes-kafka"
+LOGGING = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+SHARED_SOURCES = [HERE / "PeerEvent.java", HERE / "PeerTopics.java"]
+
+
+def kafka_classes():
+    """Class path of the broker, of PeerTopics and of the Streams job."""
+    return f"{KAFKA_CLASSES}:{KAFKA_JARS}/*"
+
+
+def prepare_kafka():
+    fetch_jars(HERE / "kafka-streams" / "pom.xml", KAFKA_JARS, {"kafka.version": KAFKA_VERSION, "jackson.version": JACKSON_VERSION})
+    compile_java([*SHARED_SOURCES, HERE / "kafka-streams" / "StreamsPeer.java"], f"{KAFKA_JARS}/*", KAFKA_CLASSES)
+
+
+class KafkaStreams:
+    name = "kafka-streams"
+    group = "peer"
+    events = {"user-counts": 1_000_000, "ysb": 2_000_000}
+    heap = ["-Xms1g", "-Xmx1g"]
+
+    def prepare(self):
+        """prepare_kafka did it."""
+
+    def commands(self, bootstrap, options, threads, work):
+        return [["java", *LOGGING, *self.heap, "-cp", kafka_classes(), "StreamsPeer", bootstrap, options.workload, threads, options.commit_interval, work / "state"]]
+
+    def versions(self):
+        return {"kafka": KAFKA_VERSION, "kafka-streams": KAFKA_VERSION, "jackson": JACKSON_VERSION}
+
+    def settings(self, options, threads):
+        return {"processing.guarantee": "exactly_once_v2", "commit.interval.ms": options.commit_interval, "num.stream.threads": threads,
+                "statestore.cache.max.bytes": 256 << 20, "topology.optimization": "all", "compression.type": "lz4", "store": "RocksDB",
+                "jvm": " ".join(self.heap)}
+
+
+SYSTEMS = {system.name: system for system in (KafkaStreams(),)}
