@@ -29,7 +29,8 @@ static inline struct edge edge_of(const struct agg_step *step, uint32_t k)
     const struct batch *batch = step->batch;
     uint32_t row = step->batch_rows != NULL ? step->batch_rows[k] : k;
     return (struct edge){batch->event_time_ms != NULL ? batch->event_time_ms[row] : 0,
-                         batch->source != NULL ? batch->source[row].offset : 0, batch->origin + 1};
+                         batch->source != NULL ? batch_source(batch, row)->offset : 0,
+                         batch->origin + 1};
 }
 
 static inline int edge_order(const struct edge *a, const struct edge *b)

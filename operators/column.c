@@ -63,6 +63,39 @@ int column_alloc(struct column *column, enum col_type type, uint32_t rows, bool 
     return 0;
 }
 
+/* One loop a width, so that each is a plain copy of that many bytes. */
+#define GATHER(type)                                                                               \
+    for (uint32_t i = 0; i < count; i++)                                                           \
+    memcpy((type *)out->data + i, (const type *)in->data + rows[i], sizeof(type))
+
+int column_gather(const struct column *in, const uint32_t *rows, uint32_t count,
+                  struct arena *arena, struct column *out)
+{
+    *out = *in;
+    if (in->constant)
+        return 0;
+    TRY(column_alloc(out, in->type, count, in->nulls != NULL, arena));
+    switch (col_type_bytes(in->type)) {
+    case 1:
+        GATHER(uint8_t);
+        break;
+    case 8:
+        GATHER(uint64_t);
+        break;
+    case sizeof(struct variant):
+        GATHER(struct variant);
+        break;
+    case sizeof(struct numeric):
+        GATHER(struct numeric);
+        break;
+    default:
+        must(false && "a width of column");
+    }
+    for (uint32_t i = 0; out->nulls != NULL && i < count; i++)
+        out->nulls[i] = in->nulls[rows[i]];
+    return 0;
+}
+
 static int reject_grow(struct reject_list *list)
 {
     uint32_t capacity = list->capacity == 0 ? REJECT_FIRST_CAPACITY : list->capacity * 2;

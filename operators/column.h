@@ -75,11 +75,20 @@ struct source_row {
     int32_t header_count;
 };
 
+/* Where a row came from that an operator made of another one (unnest, flat_map_fn): the row of the task's input, and the how-manieth of it.
+ * outer: the input row was made in the same way; arena memory. */
+struct row_origin {
+    uint32_t row;
+    uint32_t element;
+    const struct row_origin *outer;
+};
+
 /* What became of a row that did not pass: the runtime turns these into dead letters. */
 struct reject {
     uint32_t row;
     const char *error_class;   /* constant or arena text: "json_malformed", "cast_failed", "division_by_zero", … */
     const char *message;       /* arena text */
+    const char *element;       /* of a made row: its place, "2" or "2.0"; NULL: the row is one of the input */
 };
 struct reject_list {
     struct reject *items;      /* arena memory */
@@ -99,11 +108,19 @@ struct batch {
     const int64_t *event_time_ms;      /* per physical row; NULL when rows have none */
     const int64_t *watermark_ms;       /* of the row's source partition at its place; NULL: rows are never late */
     bool is_gone;                      /* results: keys of rows that no longer stand */
-    const struct source_row *source;   /* per physical row; NULL when rows were made by an operator */
+    const struct source_row *source;   /* per row of the task's input (batch_source); NULL when rows have none */
+    const struct row_origin *made_from; /* per physical row of made rows; NULL: rows are those of the input */
     uint64_t origin;                   /* which partition of which input the rows are from: with source[].offset the place of a row, the same in every run */
     struct arena *arena;
 };
 /* The i-th selected row's physical index. */
 static inline uint32_t batch_row(const struct batch *batch, uint32_t i) { return batch->selection ? batch->selection[i] : i; }
+/* The record that a physical row came from; batch->source is not NULL. */
+static inline const struct source_row *batch_source(const struct batch *batch, uint32_t row)
+{
+    return &batch->source[batch->made_from ? batch->made_from[row].row : row];
+}
+/* The rows of `in` that are named in rows[0 … count), one after the other; a constant stays one. ERR_NOMEM. */
+int column_gather(const struct column *in, const uint32_t *rows, uint32_t count, struct arena *arena, struct column *out);
 
 #endif

@@ -39,6 +39,8 @@ uint32_t field_set_count(const struct field_set *fields);
 const struct field_path *field_set_path(const struct field_set *fields, uint32_t index);
 /* Adds (or finds) a path given as text "a.b.c"; the column index or a negative code. */
 int field_set_add(struct field_set *fields, const char *dotted_path, struct diag *diag);
+/* Adds a column that no field of the event fills but an operator: its path has no parts, and no name finds it. The column index or a negative code. */
+int field_set_add_made(struct field_set *fields, struct diag *diag);
 
 /* A scope over named, typed columns (borrowed). */
 struct named_columns {

@@ -474,6 +474,8 @@ static int bind_operator(struct binder *binder, const struct syntax *syntax, str
     enum compare_op op;
     if (strcmp(syntax->text, "||") == 0)
         return bind_concat_operator(binder, syntax, out);
+    if (strncmp(syntax->text, "->", 2) == 0)
+        return bind_json_operator(binder, syntax, out);
     if (!comparison_find(syntax->text, &op))
         return bind_arithmetic(binder, syntax, out);
     TRY(bind_args(binder, syntax, eval_compare, COL_BOOLEAN, out));

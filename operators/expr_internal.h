@@ -38,7 +38,7 @@ enum syntax_kind {
     SYNTAX_NUMBER,
     SYNTAX_STRING,
     SYNTAX_COLUMN,
-    SYNTAX_OPERATOR, /* text: + − * / % || = <> < <= > >=; one or two arguments */
+    SYNTAX_OPERATOR, /* text: + − * / % || -> ->> = <> < <= > >=; one or two arguments */
     SYNTAX_AND,
     SYNTAX_OR,
     SYNTAX_NOT,
@@ -299,6 +299,8 @@ int clip(struct bytes text, size_t max);
 
 int bind_concat_operator(struct binder *binder, const struct syntax *syntax,
                          struct node **node); /* || */
+int bind_json_operator(struct binder *binder, const struct syntax *syntax,
+                       struct node **node); /* expr_json.c: -> ->> */
 
 /* One entry a function. signature: result letter, ':', argument letters: t text, i bigint, n
  * numeric, d double, N number of uncast JSON (or bigint), z timestamptz, v interval, b boolean, f g

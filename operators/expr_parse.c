@@ -84,7 +84,8 @@ static const struct {
     {PG_QUERY__NODE__NODE_A_INDIRECTION, "a subscript or field of an expression",
      "a field of a JSON object is written as a dotted name: customer.address.city"},
     {PG_QUERY__NODE__NODE_SQLVALUE_FUNCTION, "a value of the session or the clock",
-     "a field that is named like an SQL keyword stands in double quotes: \"user\"; for the time use "
+     "a field that is named like an SQL keyword stands in double quotes: \"user\"; for the time "
+     "use "
      "the event's own, so that a replay gives the same"},
     {PG_QUERY__NODE__NODE_COLLATE_CLAUSE, "COLLATE", "text is ordered by its bytes"},
     {PG_QUERY__NODE__NODE_GROUPING_FUNC, "GROUPING", NULL},
@@ -225,8 +226,8 @@ static int parse_column(struct parse *parse, const PgQuery__ColumnRef *column, s
 
 /* ---- Operators ---- */
 
-static const char *const known_operators[] = {"+", "-",  "*", "/",  "%", "||",
-                                              "=", "<>", "<", "<=", ">", ">="};
+static const char *const known_operators[] = {"+",   "-", "*",  "/", "%",  "||", "->",
+                                              "->>", "=", "<>", "<", "<=", ">",  ">="};
 
 static const char *operator_hint(const char *name)
 {

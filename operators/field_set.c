@@ -97,6 +97,15 @@ struct scope field_set_scope(struct field_set *fields)
     return (struct scope){.resolve = field_set_resolve, .context = fields};
 }
 
+int field_set_add_made(struct field_set *fields, struct diag *diag)
+{
+    const struct field_path none = {.count = 0};
+    if (fields->count >= FIELDS_MAX)
+        return diag_set(diag, ERR_TOO_LARGE, "more than %d fields are read", FIELDS_MAX);
+    int index = append_path(fields, &none);
+    return index >= 0 ? index : diag_set(diag, ERR_NOMEM, "no memory for a column");
+}
+
 int field_set_add(struct field_set *fields, const char *dotted_path, struct diag *diag)
 {
     char copy[DOTTED_BYTES_MAX];

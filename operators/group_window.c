@@ -37,7 +37,7 @@ static int assign_tumbling(const struct window_spec *spec, struct op_call *call,
         int64_t end = start + size_ms;
         if (batch->watermark_ms != NULL && end <= batch->watermark_ms[row]) {
             TRY(late_add(call, &(struct late_row){row, start, end, batch->watermark_ms[row] - end,
-                                                  true, 0}));
+                                                  true, 0, NULL}));
             continue;
         }
         starts[count] = start;
@@ -55,7 +55,7 @@ static int miss_windows(const struct window_spec *spec, struct op_call *call, ui
     for (uint32_t i = 0; i < run->missed; i++, start += spec->hop_ms) {
         int64_t end = start + spec->size_ms;
         TRY(late_add(call, &(struct late_row){row, start, end, watermark_ms - end,
-                                              run->count == 0 && i == 0, run->count}));
+                                              run->count == 0 && i == 0, run->count, NULL}));
     }
     return 0;
 }
@@ -98,8 +98,8 @@ static int assign_sessions(const struct window_spec *spec, struct op_call *call,
         }
         end = ts + spec->size_ms;
         if (batch->watermark_ms != NULL && end <= batch->watermark_ms[row]) {
-            TRY(late_add(
-                call, &(struct late_row){row, ts, end, batch->watermark_ms[row] - end, true, 0}));
+            TRY(late_add(call, &(struct late_row){row, ts, end, batch->watermark_ms[row] - end,
+                                                  true, 0, NULL}));
             continue;
         }
         kept[count++] = (uint16_t)row;

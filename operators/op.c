@@ -7,13 +7,19 @@
 
 #include "operators/op.h"
 
-extern const struct op_type op_filter_type, op_check_type, op_map_type, op_preaggregate_type,
+extern const struct op_type op_filter_type, op_check_type, op_map_type, op_filter_fn_type,
+    op_map_fn_type, op_flat_map_fn_type, op_unnest_type, op_peek_type, op_preaggregate_type,
     op_aggregate_type, op_merge_type;
 
 static const struct op_type *const op_table[] = {
     &op_filter_type,       /* keeps rows for which a condition is true */
     &op_check_type,        /* rejects rows for which a condition is false */
     &op_map_type,          /* new columns from expressions */
+    &op_filter_fn_type,    /* keeps rows for which a user's function says so */
+    &op_map_fn_type,       /* new columns from a user's function */
+    &op_flat_map_fn_type,  /* any number of rows for one, from a user's function */
+    &op_unnest_type,       /* a row for each element of a JSON array */
+    &op_peek_type,         /* shows rows to a user's function */
     &op_preaggregate_type, /* rows → one partial per group and commit, before a re-keying */
     &op_aggregate_type,    /* rows → results, with a store */
     &op_merge_type,        /* partials → results, with a store */

@@ -36,6 +36,7 @@ struct late_row {
     int64_t window_start_ms, window_end_ms, lateness_ms;
     bool counts;                      /* the row counts as late: no window took it. Set once for such a row */
     uint32_t taken;                   /* other windows that took the row */
+    const char *element;              /* of a made row, as in struct reject; set by the chain */
 };
 
 /* What an operator may use; one a task, made by the runtime, valid as long as the instance. */
@@ -58,6 +59,7 @@ struct op_call {
     struct late_row *late;            /* arena memory, grown by late_add; in the order of the rows */
     uint32_t late_count, late_capacity;
     uint64_t applied_rows;            /* added to by operators that end a chain */
+    uint64_t made_rows;               /* added to by operators that make several rows of one: n − 1 for each row that became n > 0 */
     struct diag *diag;
 };
 
@@ -95,6 +97,11 @@ struct filter_params {
 /* map */
 struct map_params {
     struct expr_list *list;
+};
+/* unnest */
+struct unnest_params {
+    struct expr *array;
+    uint32_t column;                  /* that receives the element: one of the input's that nothing else fills, or one more */
 };
 
 /* Groups: shared by preaggregate (rows → partials), aggregate (rows → results) and merge (partials → results).

@@ -2,13 +2,27 @@
 #ifndef WEIR_RUNTIME_APP_H
 #define WEIR_RUNTIME_APP_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "operators/window.h"
 #include "runtime/base/error.h"
 #include "runtime/weir.h"
 
-enum node_kind { NODE_SOURCE, NODE_FILTER, NODE_CHECK, NODE_MAP, NODE_GROUP, NODE_WINDOW, NODE_AGGREGATE };
+/* The numbers are part of plan hashes: new kinds go to the end. */
+enum node_kind {
+    NODE_SOURCE, NODE_FILTER, NODE_CHECK, NODE_MAP, NODE_GROUP, NODE_WINDOW, NODE_AGGREGATE,
+    NODE_FILTER_FN, NODE_MAP_FN, NODE_FLAT_MAP_FN, NODE_UNNEST, NODE_PEEK
+};
+
+/* A user's function: one of the pointers, by the node's kind. */
+struct user_function {
+    weir_filter_function filter;
+    weir_map_function map;
+    weir_flat_map_function flat_map;
+    weir_peek_function peek;
+    void *context;
+};
 
 /* One step of a chain. Nodes are immutable once built but for lateness, skew and idle time (source) and emit (aggregate). */
 struct weir_stream {
@@ -17,7 +31,9 @@ struct weir_stream {
     struct weir_stream *next_owned;   /* list of all nodes of the app */
     enum node_kind kind;
     char *text;                       /* topic, condition or select list */
-    char *extra;                      /* event time field (or NULL), error class */
+    char *extra;                      /* event time field (or NULL), error class, declared result columns */
+    char *name;                       /* of a function, with its version */
+    struct user_function function;
     int64_t number_ms;                /* lateness or window size */
     int64_t idle_ms;                  /* source: without new rows for so long, time follows the wall clock; 0: never */
     int64_t skew_ms;                  /* source: how far a row's event time may be ahead of its record's timestamp */
@@ -29,10 +45,11 @@ struct weir_stream {
 struct sink {
     struct weir_stream *stream;
     char *topic;
+    struct weir_failure_options failure;   /* defaults filled in */
+    atomic_bool is_paused;
     struct sink *next;
 };
 
-struct metrics;
 struct run;
 struct weir_app {
     char *name;
@@ -44,8 +61,20 @@ struct weir_app {
     int error;                        /* of the builder */
     atomic_int stop;                  /* set by weir_app_stop: lock-free, so safe in a signal handler */
     struct weir_progress progress;    /* of the last run */
-    struct metrics *metrics;          /* of all runs */
+    pthread_mutex_t mutex;            /* of what is below; taken before the run's */
     struct run *run;                  /* while weir_app_run works */
+    uint32_t stage_count;
+    struct weir_stage_info *stages;   /* as the last run left them: one block; NULL: there was none */
 };
+
+/* What the files of builder functions share (topology.c). */
+/* Keeps the app's first error and returns its code. */
+int topology_fail(struct weir_app *app, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A new node behind parent. NULL after an error, this one or an earlier one. */
+struct weir_stream *topology_add_node(struct weir_app *app, struct weir_stream *parent, enum node_kind kind, const char *text,
+                                      const char *extra);
+/* The same for a step on rows: text is needed, and the stream is not grouped or aggregated. what is the function's name. */
+struct weir_stream *topology_add_step(struct weir_stream *stream, enum node_kind kind, const char *what, const char *text,
+                                      const char *extra);
 
 #endif

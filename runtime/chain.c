@@ -4,8 +4,9 @@
  * is asked for more, so memory is bounded by one batch per step. Only the last operator of a chain
  * may hold rows between calls (groups), so flush and advance concern that one alone.
  *
- * Rows that leave a selection in a filter are counted here: what went in, less what came out, less
- * what was rejected. */
+ * Rows that leave a selection in a filter are counted here: what went in, and what was made of it,
+ * less what came out, less what was rejected. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,21 +58,82 @@ static int64_t rejected_rows(struct chain *chain, const struct batch *batch, uin
     return count;
 }
 
+/* "2", or "2.0" when the row that it was made of was made as well. */
+static const char *element_text(struct chain *chain, const struct row_origin *origin)
+{
+    char text[256];
+    size_t at = sizeof text - 1;
+    text[at] = '\0';
+    for (; origin != NULL && at > 16; origin = origin->outer) {
+        char number[16];
+        int size = snprintf(number, sizeof number, text[at] != '\0' ? "%u." : "%u",
+                            (unsigned)origin->element);
+        at -= (size_t)size;
+        memcpy(text + at, number, (size_t)size);
+    }
+    return arena_text(&chain->arena, text + at);
+}
+
+/* What happened to made rows since `rejected` and `late` is told by the row of the task's input
+ * that they came from. Of several things that are wrong with one, the first counts. */
+static int settle_made(struct chain *chain, const struct batch *batch, uint32_t rejected,
+                       uint32_t late)
+{
+    struct reject_list *rejects = &chain->rejects;
+    struct op_call *call = &chain->call;
+    if (batch->made_from == NULL || (rejects->count == rejected && call->late_count == late))
+        return 0;
+    uint8_t *seen = arena_zalloc(&chain->arena, batch->row_count + 1);
+    if (seen == NULL)
+        return ERR_NOMEM;
+    uint32_t kept = rejected;
+    for (uint32_t i = rejected; i < rejects->count; i++) {
+        struct reject *reject = &rejects->items[i];
+        if (seen[reject->row]++)
+            continue;
+        const struct row_origin *origin = &batch->made_from[reject->row];
+        reject->element = element_text(chain, origin);
+        reject->row = origin->row;
+        if (reject->element == NULL)
+            return ERR_NOMEM;
+        rejects->items[kept++] = *reject;
+    }
+    rejects->count = kept;
+    for (uint32_t i = late; i < call->late_count; i++) {
+        const struct row_origin *origin = &batch->made_from[call->late[i].row];
+        call->late[i].element = element_text(chain, origin);
+        call->late[i].row = origin->row;
+        if (call->late[i].element == NULL)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
+static int push_to_sink(struct chain *chain, const struct batch *batch)
+{
+    uint32_t rejected = chain->rejects.count;
+    TRY(chain->sink(chain->context, batch));
+    return settle_made(chain, batch, rejected, chain->call.late_count);
+}
+
 static int push_from(struct chain *chain, const struct batch *batch, uint32_t at)
 {
     if (batch->selected_count == 0)
         return 0;
     if (at == chain->count)
-        return chain->sink(chain->context, batch);
+        return push_to_sink(chain, batch);
     struct op *op = chain->ops[at];
     int64_t left = batch->selected_count;
     for (;;) {
         struct batch out = {0};
-        uint32_t rejected = chain->rejects.count;
+        uint32_t rejected = chain->rejects.count, late = chain->call.late_count;
+        uint64_t made = chain->call.made_rows;
         int rc = op->type->process(op, &chain->call, batch, &out);
         if (rc < 0)
             return rc;
+        left += (int64_t)(chain->call.made_rows - made);
         left -= (int64_t)out.selected_count + rejected_rows(chain, batch, rejected);
+        TRY(settle_made(chain, batch, rejected, late));
         TRY(push_from(chain, &out, at + 1));
         if (rc == OP_DONE)
             break;

@@ -44,19 +44,26 @@ static int purge_consumed(struct run *run, const struct task *task, struct diag 
                         : 0;
 }
 
-void checkpoint_round(struct run *run)
+/* Closing a task waits until this is done with it. */
+static void follow_task(struct run *run, struct task *task)
 {
     struct diag diag = {0};
-    for (uint32_t i = 0; i < run->task_count && !atomic_load(&run->failed); i++) {
-        struct task *task = &run->tasks[i];
-        if (!atomic_load(&task->is_open))
-            continue;
-        int rc = task->has_store ? store_follow(&task->store, &run->memory, false, &diag) : 0;
+    int rc = 0;
+    pthread_mutex_lock(&task->following);
+    if (atomic_load(&task->is_open) && atomic_load(&task->store_failure) == 0) {
+        rc = task->has_store ? store_follow(&task->store, &run->memory, false, &diag) : 0;
         if (rc == 0)
             rc = purge_consumed(run, task, &diag);
-        if (rc < 0)
-            run_fail(run, rc, &diag);
     }
+    pthread_mutex_unlock(&task->following);
+    if (rc < 0)
+        run_put_store_failure(run, task, rc, &diag);
+}
+
+void checkpoint_round(struct run *run)
+{
+    for (uint32_t i = 0; i < run->task_count && !atomic_load(&run->failed); i++)
+        follow_task(run, &run->tasks[i]);
     run_wake_workers(run); /* one may wait for its store to take what it must forget */
 }
 

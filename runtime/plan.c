@@ -13,77 +13,7 @@
 #include <string.h>
 
 #include "runtime/base/hash.h"
-#include "runtime/plan.h"
-
-struct compile {
-    struct view *view;
-    struct diag *diag;
-    struct scope scope;
-    struct named_columns columns; /* of the last map */
-};
-
-static int no_memory(struct diag *diag)
-{
-    return diag_set(diag, ERR_NOMEM, "no memory for the plan");
-}
-
-/* Puts "topic T: weir_filter: " before the sentence that the expression compiler left. */
-static int in_context(struct diag *diag, int rc, const struct view *view, const char *what)
-{
-    if (rc < 0 && diag != NULL) {
-        char text[sizeof diag->text];
-        memcpy(text, diag->text, sizeof text);
-        snprintf(diag->text, sizeof diag->text, "stream to %s: %s: %.800s", view->sink->topic, what,
-                 text[0] != '\0' ? text : error_text(rc));
-        diag->code = rc;
-    }
-    return rc;
-}
-
-static int add_op(struct compile *c, const char *name, const void *params)
-{
-    if (params == NULL)
-        return no_memory(c->diag);
-    if (c->view->op_count == PLAN_MAX_OPS)
-        return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: more than %d steps",
-                        c->view->sink->topic, PLAN_MAX_OPS);
-    c->view->ops[c->view->op_count++] = (struct op_spec){op_type_find(name), params};
-    return 0;
-}
-
-static int compile_condition(struct compile *c, const struct weir_stream *node)
-{
-    bool is_check = node->kind == NODE_CHECK;
-    const char *what = is_check ? "weir_check" : "weir_filter";
-    struct filter_params *params = calloc(1, sizeof *params);
-    TRY(add_op(c, is_check ? "check" : "filter", params));
-    params->text = node->text;
-    params->error_class = node->extra;
-    TRY(in_context(c->diag,
-                   expr_parse_condition(node->text, &c->scope, &params->condition, c->diag),
-                   c->view, what));
-    return 0;
-}
-
-static int compile_map(struct compile *c, const struct weir_stream *node)
-{
-    struct map_params *params = calloc(1, sizeof *params);
-    TRY(add_op(c, "map", params));
-    TRY(in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->list, c->diag), c->view,
-                   "weir_map"));
-    enum col_type *types = calloc(params->list->count + 1, sizeof *types);
-    if (types == NULL)
-        return no_memory(c->diag);
-    for (uint32_t i = 0; i < params->list->count; i++)
-        types[i] = expr_type(params->list->exprs[i]);
-    free((void *)(uintptr_t)c->columns.types);
-    c->columns = (struct named_columns){(const char *const *)params->list->names, types,
-                                        params->list->count};
-    c->scope = named_columns_scope(&c->columns);
-    c->view->row_list = params->list;
-    c->view->is_mapped = true;
-    return 0;
-}
+#include "runtime/plan_compile.h"
 
 static int add_column(struct view *view, const char *name, enum col_type type, struct diag *diag)
 {
@@ -95,7 +25,7 @@ static int add_column(struct view *view, const char *name, enum col_type type, s
                 view->sink->topic, name);
     char *copy = strdup(name);
     if (copy == NULL)
-        return no_memory(diag);
+        return compile_no_memory(diag);
     view->column_names[view->column_count] = copy;
     view->column_types[view->column_count++] = type;
     return 0;
@@ -105,14 +35,14 @@ static int name_columns(struct view *view, uint32_t most, struct diag *diag)
 {
     view->column_names = calloc(most + 1, sizeof *view->column_names);
     view->column_types = calloc(most + 1, sizeof *view->column_types);
-    return view->column_names == NULL || view->column_types == NULL ? no_memory(diag) : 0;
+    return view->column_names == NULL || view->column_types == NULL ? compile_no_memory(diag) : 0;
 }
 
 static int finish_names(struct view *view, struct diag *diag)
 {
     view->value_names =
         json_names_create((const char *const *)view->column_names, view->column_count);
-    return view->value_names == NULL ? no_memory(diag) : 0;
+    return view->value_names == NULL ? compile_no_memory(diag) : 0;
 }
 
 static int name_group_columns(struct compile *c)
@@ -134,7 +64,7 @@ static int name_group_columns(struct compile *c)
     view->key_names = json_names_create(names, count + (view->is_windowed ? 1 : 0));
     group->key_names = json_names_create(names, count);
     if (view->key_names == NULL || group->key_names == NULL)
-        return no_memory(c->diag);
+        return compile_no_memory(c->diag);
     return finish_names(view, c->diag);
 }
 
@@ -148,13 +78,15 @@ static int find_group_field(struct compile *c)
         !expr_is_column(view->group->groups->exprs[0], &index))
         return 0;
     const struct field_path *path = field_set_path(view->fields, index);
+    if (path->count == 0)
+        return 0; /* an element of an array */
     struct buf name;
     buf_init(&name, 0);
     for (uint32_t i = 0; i < path->count; i++)
         buf_printf(&name, i > 0 ? ".%s" : "%s", path->parts[i]);
     buf_u8(&name, 0);
     if (!buf_ok(&name))
-        return no_memory(c->diag);
+        return compile_no_memory(c->diag);
     view->group_field = (const char *)name.data;
     return 0;
 }
@@ -176,33 +108,33 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
     const struct weir_stream *by = window != NULL ? window->parent : aggregate->parent;
     struct group_params *group = calloc(1, sizeof *group);
     if (group == NULL)
-        return no_memory(c->diag);
+        return compile_no_memory(c->diag);
     c->view->group = group;
     c->view->is_windowed = window != NULL;
     if (window != NULL)
         compile_window(window, &group->window);
     group->emit_final = aggregate->emit == WEIR_EMIT_FINAL;
-    TRY(in_context(c->diag, expr_parse_list(by->text, &c->scope, &group->groups, c->diag), c->view,
-                   "weir_group_by"));
+    TRY(compile_in_context(c->diag, expr_parse_list(by->text, &c->scope, &group->groups, c->diag),
+                           c->view, "weir_group_by"));
     group->group_names = (const char *const *)group->groups->names;
     group->group_types = calloc(group->groups->count + 1, sizeof *group->group_types);
     if (group->group_types == NULL)
-        return no_memory(c->diag);
+        return compile_no_memory(c->diag);
     for (uint32_t i = 0; i < group->groups->count; i++)
         group->group_types[i] = expr_type(group->groups->exprs[i]);
     struct named_columns columns = {group->group_names, group->group_types, group->groups->count};
-    TRY(in_context(c->diag,
-                   expr_parse_aggregates(aggregate->text, &c->scope, &columns, window != NULL,
-                                         &group->aggregates, c->diag),
-                   c->view, "weir_aggregate"));
+    TRY(compile_in_context(c->diag,
+                           expr_parse_aggregates(aggregate->text, &c->scope, &columns,
+                                                 window != NULL, &group->aggregates, c->diag),
+                           c->view, "weir_aggregate"));
     if (group->window.kind == WINDOW_SESSION)
-        TRY(in_context(c->diag,
-                       group_session_calls(group->aggregates, &group->session_call, c->diag),
-                       c->view, "weir_aggregate"));
-    TRY(in_context(c->diag,
-                   agg_plan_create(group->aggregates->calls, group->aggregates->call_count,
-                                   &group->plan, c->diag),
-                   c->view, "weir_aggregate"));
+        TRY(compile_in_context(
+            c->diag, group_session_calls(group->aggregates, &group->session_call, c->diag), c->view,
+            "weir_aggregate"));
+    TRY(compile_in_context(c->diag,
+                           agg_plan_create(group->aggregates->calls, group->aggregates->call_count,
+                                           &group->plan, c->diag),
+                           c->view, "weir_aggregate"));
     TRY(find_group_field(c));
     return name_group_columns(c);
 }
@@ -231,30 +163,29 @@ static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32
     struct buf all;
     buf_init(&all, 0);
     for (uint32_t i = 0; i < count; i++) {
+        if (chain[i]->kind == NODE_PEEK)
+            continue; /* who looks on changes nothing */
         buf_u8(&all, (uint8_t)chain[i]->kind);
         hash_text(&all, chain[i]->text);
         hash_text(&all, chain[i]->kind == NODE_CHECK ? NULL : chain[i]->extra);
+        if (chain[i]->name != NULL)
+            hash_text(&all, chain[i]->name);
         if (chain[i]->kind == NODE_WINDOW)
             hash_window(&all, chain[i]);
     }
     bool ok = buf_ok(&all);
     view->plan_hash = hash64(all.data, all.size);
     buf_deinit(&all);
-    return ok ? 0 : no_memory(diag);
+    return ok ? 0 : compile_no_memory(diag);
 }
 
 static int compile_step(struct compile *c, const struct weir_stream *node)
 {
     switch (node->kind) {
-    case NODE_FILTER:
-    case NODE_CHECK:
-        return compile_condition(c, node);
-    case NODE_MAP:
-        return compile_map(c, node);
     case NODE_AGGREGATE:
         return compile_aggregate(c, node);
     default:
-        return 0;
+        return compile_row_step(c, node);
     }
 }
 
@@ -263,25 +194,29 @@ static int compile_source(struct compile *c)
     struct view *view = c->view;
     view->fields = field_set_create();
     if (view->fields == NULL)
-        return no_memory(c->diag);
-    c->scope = field_set_scope(view->fields);
+        return compile_no_memory(c->diag);
+    compile_source_scope(c);
     view->event_time_field = -1;
     if (view->source->extra == NULL)
         return 0;
     int index = field_set_add(view->fields, view->source->extra, c->diag);
     view->event_time_field = index;
-    return index < 0 ? in_context(c->diag, index, view, "event time") : 0;
+    return index < 0 ? compile_in_context(c->diag, index, view, "event time") : 0;
 }
 
 static int compile_rows_out(struct compile *c)
 {
     struct view *view = c->view;
+    if (view->group == NULL && view->is_unnested && !view->is_mapped)
+        return diag_set(c->diag, ERR_INVALID,
+                        "stream to %s: the rows that weir_unnest makes have no form of their own: "
+                        "say with weir_map which columns to write",
+                        view->sink->topic);
     if (view->group != NULL || !view->is_mapped)
         return 0;
-    TRY(name_columns(view, view->row_list->count, c->diag));
-    for (uint32_t i = 0; i < view->row_list->count; i++)
-        TRY(add_column(view, view->row_list->names[i], expr_type(view->row_list->exprs[i]),
-                       c->diag));
+    TRY(name_columns(view, c->columns.count, c->diag));
+    for (uint32_t i = 0; i < c->columns.count; i++)
+        TRY(add_column(view, c->columns.names[i], c->columns.types[i], c->diag));
     return finish_names(view, c->diag);
 }
 
@@ -310,7 +245,7 @@ static int compile_view(struct view *view, struct diag *diag)
         rc = compile_rows_out(&c);
     if (rc == 0)
         rc = hash_plan(view, chain, count, diag);
-    free((void *)(uintptr_t)c.columns.types);
+    compile_columns_destroy(&c.columns);
     return rc;
 }
 
@@ -380,14 +315,14 @@ int plan_compile(const struct weir_app *app, struct plan **result, struct diag *
 {
     struct plan *plan = calloc(1, sizeof *plan);
     if (plan == NULL)
-        return no_memory(diag);
+        return compile_no_memory(diag);
     plan->app = app;
     snprintf(plan->progress_topic, sizeof plan->progress_topic, "%s-progress", app->name);
     snprintf(plan->dlq_topic, sizeof plan->dlq_topic, "%s.dlq", app->name);
     for (const struct sink *sink = app->sinks; sink != NULL; sink = sink->next)
         plan->view_count++;
     plan->views = calloc(plan->view_count + 1, sizeof *plan->views);
-    int rc = plan->views == NULL ? no_memory(diag) : 0;
+    int rc = plan->views == NULL ? compile_no_memory(diag) : 0;
     if (rc == 0 && plan->view_count == 0)
         rc = diag_set(diag, ERR_STATE, "app %s writes nothing: end a stream with weir_to",
                       app->name);
@@ -407,21 +342,6 @@ int plan_compile(const struct weir_app *app, struct plan **result, struct diag *
     }
     *result = plan;
     return 0;
-}
-
-static void destroy_params(const struct op_spec *spec)
-{
-    if (spec->type == op_type_find("map")) {
-        struct map_params *params = (struct map_params *)(uintptr_t)spec->params;
-        if (params->list != NULL)
-            expr_list_destroy(params->list);
-        free(params);
-        return;
-    }
-    struct filter_params *params = (struct filter_params *)(uintptr_t)spec->params;
-    if (params->condition != NULL)
-        expr_destroy(params->condition);
-    free(params);
 }
 
 static void destroy_group(struct group_params *group)
@@ -447,7 +367,7 @@ void plan_destroy(struct plan *plan)
     for (uint32_t i = 0; plan->views != NULL && i < plan->view_count; i++) {
         struct view *view = &plan->views[i];
         for (uint32_t op = 0; op < view->op_count; op++)
-            destroy_params(&view->ops[op]);
+            compile_row_step_destroy(&view->ops[op]);
         destroy_group(view->group);
         for (uint32_t c = 0; c < view->column_count; c++)
             free(view->column_names[c]);

@@ -36,8 +36,8 @@ struct view {
     struct op_spec ops[PLAN_MAX_OPS];    /* filter, check, map; the group operator is added by placement */
     uint32_t op_count;
     bool is_mapped;
+    bool is_unnested;                    /* some step makes several rows of one */
     bool is_windowed;
-    struct expr_list *row_list;          /* the last map: names of the output columns */
     struct group_params *group;          /* NULL: no aggregate */
     char **column_names;                 /* of the output value */
     enum col_type *column_types;

@@ -77,8 +77,9 @@ struct port_ops {
 
     /* A transactional writer; opening it fences older ones of the same id. */
     int (*txn_open)(struct port *port, const char *id, struct port_txn **txn, struct diag *diag);
-    /* Names every partition that this writer's transactions may touch, once, before the first begin. */
+    /* Names every partition that this writer's transactions may touch from the next begin on, in place of those named before. */
     int (*txn_participate)(struct port_txn *txn, struct port_out *const *outs, size_t count, struct diag *diag);
+    /* A failure leaves no transaction open. */
     int (*txn_begin)(struct port_txn *txn, struct diag *diag);
     /* Appends what out holds and empties it; *end receives the end offset after it (the position of a reader that has read it all). */
     int (*txn_send)(struct port_txn *txn, struct port_out *out, int64_t *end, struct diag *diag);

@@ -369,10 +369,12 @@ static int port_txn_open(struct port *port, const char *id, struct port_txn **re
 static int port_txn_participate(struct port_txn *txn, struct port_out *const *outs, size_t count,
                                 struct diag *diag)
 {
-    must(txn->partitions == NULL);
-    txn->partitions = malloc((count + 1) * sizeof(struct partition *));
-    if (txn->partitions == NULL)
+    struct partition **partitions =
+        realloc(txn->partitions, (count + 1) * sizeof(struct partition *));
+    if (partitions == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for the participants");
+    txn->partitions = partitions;
+    txn->is_named = false;
     for (size_t i = 0; i < count; i++)
         txn->partitions[i] = outs[i]->partition;
     txn->partition_count = count;
@@ -384,9 +386,11 @@ static int port_txn_begin(struct port_txn *txn, struct diag *diag)
     TRY(txn_begin(txn->producer, diag));
     if (txn->is_named || txn->partitions == NULL)
         return 0;
-    TRY(txn_participate(txn->producer, txn->partitions, txn->partition_count, diag));
-    txn->is_named = true;
-    return 0;
+    int rc = txn_participate(txn->producer, txn->partitions, txn->partition_count, diag);
+    txn->is_named = rc == 0;
+    if (rc < 0)
+        (void)txn_abort(txn->producer, NULL);
+    return rc;
 }
 
 static int port_txn_send(struct port_txn *txn, struct port_out *out, int64_t *end,

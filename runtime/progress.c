@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/progress.h"
 
@@ -161,6 +162,21 @@ void progress_deinit(struct progress *progress)
     free(progress->ends);
     progress->ends = NULL;
     progress->end_count = 0;
+}
+
+int progress_copy(struct progress *to, const struct progress *from, struct diag *diag)
+{
+    int64_t *ends = to->ends;
+    if (to->end_count < from->end_count || ends == NULL) {
+        ends = realloc(ends, ((size_t)from->end_count + 1) * sizeof *ends);
+        if (ends == NULL)
+            return diag_set(diag, ERR_NOMEM, "no memory for a progress record");
+    }
+    *to = *from;
+    to->ends = ends;
+    if (from->end_count > 0)
+        memcpy(ends, from->ends, from->end_count * sizeof *ends);
+    return 0;
 }
 
 void progress_set_deinit(struct progress_set *set)

@@ -55,6 +55,8 @@ void progress_encode(const struct progress *progress, struct buf *value);
 /* ERR_CORRUPT with the reason. ends is malloc'ed; progress_deinit frees it. */
 int progress_decode(struct bytes key, struct bytes value, struct progress *progress, struct diag *diag);
 void progress_deinit(struct progress *progress);
+/* *to (zeroed, or a copy) becomes a copy with ends of its own. ERR_NOMEM. */
+int progress_copy(struct progress *to, const struct progress *from, struct diag *diag);
 
 /* The latest record of each task and the time markers, as read from the topic at the start. */
 struct progress_set {

@@ -13,18 +13,18 @@
 
 enum { READ_ROWS = 1024 };
 
-static int read_rows(struct run *run, struct port_reader *reader, struct source_row *rows,
-                     struct diag *diag)
+static int read_rows(struct run *run, struct progress_set *set, struct port_reader *reader,
+                     struct source_row *rows, struct diag *diag)
 {
     for (;;) {
         uint32_t count;
         int64_t next;
         TRY(run->port->ops->reader_read(reader, rows, READ_ROWS, &count, &next, diag));
         for (uint32_t i = 0; i < count; i++)
-            TRY(progress_set_apply(&run->progress, rows[i].key, rows[i].value, diag));
-        if (next == run->progress.next_offset)
+            TRY(progress_set_apply(set, rows[i].key, rows[i].value, diag));
+        if (next == set->next_offset)
             return 0;
-        run->progress.next_offset = next;
+        set->next_offset = next;
     }
 }
 
@@ -53,26 +53,31 @@ static int check_never_ran(struct run *run, struct diag *diag)
     return 0;
 }
 
-int run_read_progress(struct run *run, struct diag *diag)
+int run_load_progress(struct run *run, struct progress_set *set, struct diag *diag)
 {
     const struct port_ops *ops = run->port->ops;
     struct port_reader *reader;
     struct port_range range;
-    struct port_topic info;
-    progress_set_deinit(&run->progress);
-    int rc = ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL);
-    if (rc == ERR_NOT_FOUND)
-        return check_never_ran(run, diag);
-    TRY(rc);
     TRY(ops->range(run->port, run->plan->progress_topic, 0, &range, diag));
-    run->progress.next_offset = range.start;
+    set->next_offset = range.start;
     TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, range.start, &reader, diag));
     struct source_row *rows = malloc(READ_ROWS * sizeof *rows);
-    rc = rows != NULL ? read_rows(run, reader, rows, diag)
-                      : diag_set(diag, ERR_NOMEM, "no memory to read progress");
+    int rc = rows != NULL ? read_rows(run, set, reader, rows, diag)
+                          : diag_set(diag, ERR_NOMEM, "no memory to read progress");
     free(rows);
     ops->reader_close(reader);
     return rc;
+}
+
+int run_read_progress(struct run *run, struct diag *diag)
+{
+    struct port_topic info;
+    progress_set_deinit(&run->progress);
+    int rc = run->port->ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL);
+    if (rc == ERR_NOT_FOUND)
+        return check_never_ran(run, diag);
+    TRY(rc);
+    return run_load_progress(run, &run->progress, diag);
 }
 
 /* Is this record one of a stage of this plan? A stage is named after its view's topic, or that with

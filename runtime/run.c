@@ -79,9 +79,14 @@ static int finish_stage(struct run *run, uint32_t stage, struct diag *diag)
         const struct stage *reader = &run->plan->stages[s];
         if (reader->upstream != (int)stage)
             continue;
+        run->stages[s].is_incomplete |= run->stages[stage].is_incomplete;
         for (int32_t p = 0; p < reader->partitions; p++) {
-            TRY(run->port->ops->settled_range(run->port, reader->input_topic, p, &range, diag));
-            atomic_store(&run->tasks[run->first_task[s] + (uint32_t)p].end_target, range.stable);
+            /* One that cannot be read fails when its task reads it. */
+            int rc = run->port->ops->settled_range(run->port, reader->input_topic, p, &range, diag);
+            if (rc < 0 && reader->view->sink->failure.policy == WEIR_FAILURE_END)
+                return rc;
+            atomic_store(&run->tasks[run->first_task[s] + (uint32_t)p].end_target,
+                         rc < 0 ? INT64_MAX - 1 : range.stable);
         }
     }
     if (run->stages_done == run->plan->stage_count) {
@@ -113,7 +118,8 @@ void run_task_drained(struct run *run, struct task *task)
         closed_ms > state->max_window_end_ms)
         state->max_window_end_ms = closed_ms;
     if (--state->left == 0) {
-        if (run->app->options.close_windows && state->max_window_end_ms != TIME_NONE) {
+        if (run->app->options.close_windows && !state->is_incomplete &&
+            state->max_window_end_ms != TIME_NONE) {
             state->phase = STAGE_RAISING;
             state->left = task->stage->partitions;
             for (int32_t p = 0; p < task->stage->partitions; p++)
@@ -139,6 +145,41 @@ void run_task_closed(struct run *run, struct task *task)
     report(run, rc, &diag);
 }
 
+/* With the mutex held: the task will report nothing any more. Whatever waits for all of its stage
+ * goes on without it, but for closing windows: rows of theirs may lie behind what stopped it. */
+static int count_out(struct run *run, struct task *task, struct diag *diag)
+{
+    uint32_t s = (uint32_t)(task->stage - run->plan->stages);
+    struct stage_state *state = &run->stages[s];
+    state->is_incomplete = true;
+    bool awaited = state->phase == STAGE_RUNNING   ? !task->reported_drained
+                   : state->phase == STAGE_RAISING ? !task->reported_closed
+                                                   : false;
+    task->reported_drained = task->reported_closed = true;
+    return awaited && --state->left == 0 ? finish_stage(run, s, diag) : 0;
+}
+
+int run_task_stopped(struct run *run, struct task *task, int code, const struct diag *diag)
+{
+    struct diag why = {0};
+    int rc = 0;
+    pthread_mutex_lock(&run->mutex);
+    if (run->stopped_tasks++ == 0) {
+        run->stop_code = code;
+        run->stop_diag = *diag;
+    }
+    if (run->stopped_tasks == run->task_count)
+        rc = code;
+    else if (run->app->options.until_end)
+        rc = count_out(run, task, &why);
+    pthread_mutex_unlock(&run->mutex);
+    if (rc < 0 && rc != code)
+        run_fail(run, rc, &why);
+    else if (rc == 0)
+        run_wake_workers(run);
+    return rc;
+}
+
 /* ---- set up ---- */
 
 static int no_memory(struct run *run)
@@ -154,11 +195,12 @@ static int make_tasks(struct run *run)
         run->task_count += (uint32_t)plan->stages[s].partitions;
     run->tasks = calloc(run->task_count, sizeof *run->tasks);
     run->counts = calloc(run->task_count, sizeof *run->counts);
-    run->gauges = calloc(run->task_count, sizeof *run->gauges);
+    run->last = calloc(run->task_count, sizeof *run->last);
+    run->status = calloc(run->task_count, sizeof *run->status);
     run->positions = calloc(run->task_count, sizeof *run->positions);
     run->stages = calloc(plan->stage_count, sizeof *run->stages);
     run->first_task = calloc(plan->stage_count, sizeof *run->first_task);
-    if (run->tasks == NULL || run->counts == NULL || run->gauges == NULL ||
+    if (run->tasks == NULL || run->last == NULL || run->status == NULL || run->counts == NULL ||
         run->positions == NULL || run->stages == NULL || run->first_task == NULL)
         return no_memory(run);
     uint32_t index = 0;
@@ -172,15 +214,15 @@ static int make_tasks(struct run *run)
         preaggregating += stage->output == OUTPUT_PARTIALS ? (uint32_t)stage->partitions : 0;
         for (int32_t p = 0; p < stage->partitions; p++, index++) {
             struct task *task = &run->tasks[index];
+            pthread_mutex_init(&task->following, NULL);
             task->stage = stage;
             task->partition = p;
             task->index = index;
             task->memory = &run->memory;
             task->peer_max_event_ms = &run->stages[s].max_event_ms;
-            task->gauges = &run->gauges[index];
-            atomic_init(&task->gauges->watermark_ms, TIME_NONE);
             const struct progress *progress = progress_set_find(&run->progress, stage->name, p);
             if (progress != NULL) {
+                TRY(progress_copy(&run->last[index], progress, &run->diag));
                 run->counts[index] = progress->counts;
                 run->positions[index] = progress->position;
             }
@@ -205,7 +247,9 @@ static int deal_tasks(struct run *run)
         worker->tasks = calloc(run->task_count + 1, sizeof *worker->tasks);
         worker->in_commit = calloc(run->task_count + 1, sizeof *worker->in_commit);
         worker->watch_ids = calloc(run->task_count + 1, sizeof *worker->watch_ids);
-        if (worker->tasks == NULL || worker->in_commit == NULL || worker->watch_ids == NULL)
+        worker->sent = calloc(run->task_count + 1, sizeof *worker->sent);
+        if (worker->tasks == NULL || worker->sent == NULL || worker->in_commit == NULL ||
+            worker->watch_ids == NULL)
             return no_memory(run);
     }
     for (uint32_t i = 0; i < run->task_count; i++) {
@@ -218,19 +262,29 @@ static int deal_tasks(struct run *run)
     return 0;
 }
 
-static int set_end_targets(struct run *run)
+int run_set_end(struct run *run, struct task *task, struct diag *diag)
 {
     struct port_range range;
+    if (!run->app->options.until_end || task->stage->upstream >= 0 ||
+        atomic_load(&task->end_target) != INT64_MAX)
+        return 0;
+    TRY(run->port->ops->range(run->port, task->stage->input_topic, task->partition, &range, diag));
+    atomic_store(&task->end_target, range.stable);
+    return 0;
+}
+
+/* A partition that cannot be read has no end yet; its task will fail and say why. */
+static int set_end_targets(struct run *run)
+{
     for (uint32_t i = 0; i < run->task_count; i++) {
         struct task *task = &run->tasks[i];
         atomic_init(&task->end_target, INT64_MAX);
         atomic_init(&task->raise_ms, TIME_NONE);
-        if (!run->app->options.until_end || task->stage->upstream >= 0)
-            continue;
-        TRY(run->port->ops->range(run->port, task->stage->input_topic, task->partition, &range,
-                                  &run->diag));
-        atomic_store(&task->end_target, range.stable);
+        int rc = run_set_end(run, task, &run->diag);
+        if (task->stage->view->sink->failure.policy == WEIR_FAILURE_END)
+            TRY(rc);
     }
+    run->diag = (struct diag){0};
     return 0;
 }
 
@@ -249,8 +303,7 @@ static int prepare(struct run *run)
     TRY(plan_place(run->plan, run->port, &run->diag));
     TRY(make_tasks(run));
     TRY(set_end_targets(run));
-    TRY(deal_tasks(run));
-    return metrics_attach(run->app->metrics, run, &run->diag);
+    return deal_tasks(run);
 }
 
 /* ---- run ---- */
@@ -283,6 +336,10 @@ static void sum_progress(struct run *run, struct weir_progress *progress)
     pthread_mutex_lock(&run->mutex);
     sum_counts(run, &sum);
     *progress = (struct weir_progress){.lag = source_lag(run), .commits = run->commits};
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        progress->tasks_retrying += run->status[i].state == WEIR_STAGE_RETRYING;
+        progress->tasks_stopped += run->status[i].state == WEIR_STAGE_STOPPED;
+    }
     pthread_mutex_unlock(&run->mutex);
     counts_add(&sum, &run->base, -1);
     progress->rows_in = sum.rows_in;
@@ -302,7 +359,6 @@ void run_publish_progress(struct run *run)
     sum_progress(run, &app->progress);
     if (app->options.progress != NULL)
         app->options.progress(app->options.progress_context, &app->progress);
-    metrics_publish(app->metrics, false);
 }
 
 /* The main thread: watches for a stop request, which may come from a signal handler and so only
@@ -364,7 +420,7 @@ static int last_checkpoint(struct run *run)
     for (uint32_t i = 0; i < run->task_count; i++) {
         struct task *task = &run->tasks[i];
         struct port_range range;
-        if (!task->has_store)
+        if (!task->has_store || atomic_load(&task->store_failure) != 0)
             continue;
         TRY(run->port->ops->settled_range(run->port, task->stage->changelog_topic, task->partition,
                                           &range, &run->diag));
@@ -377,6 +433,10 @@ int run_finish(struct run *run)
 {
     if (run->code == 0)
         run->code = last_checkpoint(run);
+    if (run->code == 0 && run->stop_code < 0) {
+        run->code = run->stop_code;
+        run->diag = run->stop_diag;
+    }
     run_publish_progress(run);
     return run->code;
 }
@@ -393,18 +453,30 @@ static int work(struct run *run)
 
 static void run_deinit(struct run *run)
 {
-    for (uint32_t i = 0; i < run->task_count && run->tasks != NULL; i++)
+    for (uint32_t i = 0; i < run->task_count && run->tasks != NULL; i++) {
         task_close(&run->tasks[i]);
+        task_deinit(&run->tasks[i]);
+        if (run->last != NULL)
+            progress_deinit(&run->last[i]);
+        if (run->status != NULL) {
+            free(run->status[i].reason);
+            free(run->status[i].store_reason);
+        }
+    }
     for (int i = 0; i < run->worker_count && run->workers != NULL; i++) {
         waker_deinit(&run->workers[i].waker);
         free(run->workers[i].tasks);
         free(run->workers[i].in_commit);
         free(run->workers[i].watch_ids);
+        for (uint32_t t = 0; run->workers[i].sent != NULL && t < run->task_count; t++)
+            progress_deinit(&run->workers[i].sent[t]);
+        free(run->workers[i].sent);
     }
     free(run->workers);
     free(run->tasks);
+    free(run->last);
+    free(run->status);
     free(run->counts);
-    free(run->gauges);
     free(run->positions);
     free(run->stages);
     free(run->first_task);
@@ -437,6 +509,7 @@ int run_open(struct run *run, struct weir_app *app)
     TRY(prepare(run));
     sum_counts(run, &run->base);
     run->started_ns = clock_mono_ns();
+    run_attach(run);
     return 0;
 }
 
@@ -454,8 +527,7 @@ int run_close(struct run *run, int code)
         if (app->diag.text[0] == '\0')
             diag_set(&app->diag, code, "app %s: %s", app->name, error_text(code));
     }
-    metrics_publish(app->metrics, true);
-    metrics_detach(app->metrics);
+    run_detach(run);
     run_deinit(run);
     atomic_store(&app->stop, 0);
     return code;

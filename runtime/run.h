@@ -27,9 +27,12 @@ struct worker {
     struct port_out *progress_out;
     int64_t commit_number;            /* of the commit in flight, or the last one */
     int64_t last_commit_ns;
-    int64_t commit_began_ns;          /* the one in flight */
+    int64_t undone;                   /* commits that came to nothing: their tasks were restored */
+    int64_t sent_end, progress_end;   /* of the progress topic after the commit in flight, after the last one that was decided */
+    bool outs_changed;                /* tasks were opened or closed since the transactions' partitions were named */
     bool in_flight;
     bool *in_commit;                  /* by task: its record is in the commit in flight */
+    struct progress *sent;            /* by task: the record in the commit in flight; memory that is used again */
     atomic_int commit_done;           /* set by the log's thread: 1 + 0 decided, or the negative code */
     struct diag diag;
 };
@@ -40,8 +43,17 @@ enum stage_phase { STAGE_RUNNING, STAGE_RAISING, STAGE_DONE };
 struct stage_state {
     enum stage_phase phase;
     int32_t left;                     /* tasks that have not reported for this phase */
+    bool is_incomplete;               /* a task of it, or of what it reads, was stopped: its windows stay open */
     int64_t max_window_end_ms;        /* over its tasks; TIME_NONE */
     atomic_int_fast64_t max_event_ms; /* over its tasks, kept when the source has idle_close; TIME_NONE */
+};
+
+/* What others are told of a task. */
+struct task_status {
+    weir_stage_state state;
+    int code;                         /* of the last failure */
+    char *reason, *store_reason;      /* of it; what the checkpoint thread found */
+    int64_t retry_at_ms, failures, skipped;
 };
 
 struct run {
@@ -49,13 +61,13 @@ struct run {
     struct plan *plan;
     struct port *port;
     struct progress_set progress;     /* as of the start; read only afterwards */
+    struct progress *last;            /* by task: as of its last commit; its worker's. stage "": none yet */
     struct task *tasks;               /* those of a stage are neighbours */
     uint32_t task_count;
     uint32_t *first_task;             /* by stage */
     struct worker *workers;
     int worker_count;
     struct memory memory;
-    struct task_gauges *gauges;       /* of each task */
     int64_t started_ns;
     struct counts base;               /* what the tasks had counted before this run */
     bool has_checkpointer;
@@ -68,6 +80,10 @@ struct run {
     struct diag diag;
     struct stage_state *stages;
     uint32_t stages_done;
+    struct task_status *status;       /* of each task */
+    uint32_t stopped_tasks;
+    int stop_code;                    /* of the first one, and why */
+    struct diag stop_diag;
     struct counts *counts;            /* of each task, as of its last commit */
     int64_t *positions;
     int64_t commits;
@@ -93,6 +109,10 @@ void run_fail(struct run *run, int code, const struct diag *diag);
 /* The task has committed everything up to its end target. */
 void run_task_drained(struct run *run, struct task *task);
 void run_task_closed(struct run *run, struct task *task);
+/* The task stays closed. Negative: it was the last one that worked, and the run ends. */
+int run_task_stopped(struct run *run, struct task *task, int code, const struct diag *diag);
+/* With until_end, the end of a source task that is not known yet. */
+int run_set_end(struct run *run, struct task *task, struct diag *diag);
 void run_committed(struct run *run, struct task *const *tasks, const bool *in_commit, uint32_t count);
 void run_request_checkpoint(struct run *run);
 void run_wake_workers(struct run *run);
@@ -108,6 +128,18 @@ int worker_turn(struct worker *worker, bool ending, int64_t *wait_ms);
 bool worker_is_done(const struct worker *worker);
 void worker_close(struct worker *worker);
 
+/* stages.c: what weir_app_stages tells. */
+void run_task_state(struct run *run, const struct task *task, weir_stage_state state, int code, const char *reason, int64_t retry_at_ms);
+void run_task_skipped(struct run *run, const struct task *task);
+/* The checkpoint thread's failure: kept for the task's worker, which takes it. */
+void run_put_store_failure(struct run *run, struct task *task, int code, const struct diag *diag);
+void run_store_failure(struct run *run, const struct task *task, struct diag *diag);
+/* The app's list is the run's from attach to detach; what it was then stays. Without attach, detach does nothing. */
+void run_attach(struct run *run);
+void run_detach(struct run *run);
+
+/* reset.c: the latest progress records that are visible now. */
+int run_load_progress(struct run *run, struct progress_set *set, struct diag *diag);
 /* reset.c: from_beginning: forgets positions and state of the plan's stages, so that a crash in between starts over. */
 int run_read_progress(struct run *run, struct diag *diag);
 int run_reset(struct run *run, struct diag *diag);

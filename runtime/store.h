@@ -7,7 +7,6 @@
 #include <pthread.h>
 
 #include "runtime/memory.h"
-#include "runtime/metrics.h"
 #include "runtime/plan.h"
 
 struct store {
@@ -19,7 +18,6 @@ struct store {
     size_t dirty_limit_bytes;         /* of pages in one LMDB transaction */
     size_t restore_bytes;             /* of changes collected while no table holds anything */
     int64_t applied_offset;           /* the next changelog offset to apply; guarded by following */
-    struct task_gauges *gauges;       /* of who looks on; NULL: nobody */
     pthread_mutex_t following;        /* one store_follow at a time */
 };
 
@@ -30,6 +28,8 @@ int store_open(struct store *store, struct port *port, const struct plan *plan, 
 /* Collects as many changes as memory has room for at the time (NULL: what one worker may use to restore) before it writes them. */
 int store_follow(struct store *store, const struct memory *memory, bool durable, struct diag *diag);
 void store_close(struct store *store);
+/* Where it lies. */
+int store_path(const struct plan *plan, const struct stage *stage, int32_t partition, char *path, size_t size, struct diag *diag);
 /* Removes the directory of a closed store. */
 int store_remove(const struct plan *plan, const struct stage *stage, int32_t partition, struct diag *diag);
 

@@ -18,8 +18,9 @@
 
 enum { VIEW_FILE_LIMIT = 1 << 20, MAX_STEPS = PLAN_MAX_OPS + 8 };
 
-static const char *const kind_names[] = {"source", "filter", "check",    "map",
-                                         "group",  "window", "aggregate"};
+static const char *const kind_names[] = {"source", "filter",      "check",     "map",
+                                         "group",  "window",      "aggregate", "filter_fn",
+                                         "map_fn", "flat_map_fn", "unnest",    "peek"};
 
 static int no_memory(struct diag *diag)
 {
@@ -48,9 +49,10 @@ static json_t *steps_of(const struct view *view)
     json_t *steps = json_array();
     for (const struct weir_stream *node = view->sink->stream; steps != NULL && node != NULL;
          node = node->parent) {
-        json_t *step = json_pack("{s:s, s:s?, s:s?, s:I, s:i}", "kind", kind_names[node->kind],
-                                 "text", node->text, "extra", node->extra, "number",
-                                 (json_int_t)node->number_ms, "emit", (int)node->emit);
+        json_t *step =
+            json_pack("{s:s, s:s?, s:s?, s:s?, s:I, s:i}", "kind", kind_names[node->kind], "text",
+                      node->text, "extra", node->extra, "name", node->name, "number",
+                      (json_int_t)node->number_ms, "emit", (int)node->emit);
         if (step == NULL || add_window(step, node) < 0 ||
             json_array_insert_new(steps, 0, step) < 0) {
             json_decref(steps);
@@ -115,6 +117,38 @@ static weir_stream *make_window(weir_stream *at, const json_t *step, int64_t num
     return NULL;
 }
 
+/* A view that is only looked at calls no functions. */
+static int no_filter(void *context, weir_call *call, const weir_value *values, size_t count)
+{
+    (void)context;
+    (void)call;
+    (void)values;
+    (void)count;
+    return WEIR_ESTATE;
+}
+static int no_map(void *context, weir_call *call, const weir_value *values, size_t count,
+                  weir_value *results)
+{
+    (void)results;
+    return no_filter(context, call, values, count);
+}
+
+static weir_stream *make_function(weir_stream *at, const char *kind, const json_t *step)
+{
+    const char *text = json_string_value(json_object_get(step, "text"));
+    const char *extra = json_string_value(json_object_get(step, "extra"));
+    const char *name = json_string_value(json_object_get(step, "name"));
+    if (strcmp(kind, "filter_fn") == 0)
+        return weir_filter_fn(at, name, text, no_filter, NULL);
+    if (strcmp(kind, "map_fn") == 0)
+        return weir_map_fn(at, name, text, extra, no_map, NULL);
+    if (strcmp(kind, "flat_map_fn") == 0)
+        return weir_flat_map_fn(at, name, text, extra, no_filter, NULL);
+    if (strcmp(kind, "unnest") == 0)
+        return weir_unnest(at, text, extra);
+    return strcmp(kind, "peek") == 0 ? at : NULL;
+}
+
 static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step)
 {
     const char *kind = json_string_value(json_object_get(step, "kind"));
@@ -138,7 +172,7 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     if (strcmp(kind, "aggregate") == 0)
         return weir_emit(weir_aggregate(at, text),
                          (weir_emit_mode)json_integer_value(json_object_get(step, "emit")));
-    return NULL;
+    return make_function(at, kind, step);
 }
 
 static int rebuild(struct store_view *view, const json_t *object, struct diag *diag)

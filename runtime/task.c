@@ -4,6 +4,7 @@
  * watermark, closing cursor, counts; its store has been brought to the end of its changelog, which
  * the same commit wrote. Whatever does not fit together (another plan, another topic under the same
  * name, a position beyond the end) is refused with what to do, never guessed. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,11 +151,21 @@ static int open_reader(struct task *task, struct diag *diag)
     if (task->stage->input != INPUT_ROWS || fields == 0)
         return 0;
     const struct field_path **paths = malloc(fields * sizeof *paths);
-    if (paths == NULL)
+    task->decoded = malloc(fields * sizeof *task->decoded);
+    if (paths == NULL || task->decoded == NULL) {
+        free(paths);
         return diag_set(diag, ERR_NOMEM, "no memory for a decoder");
-    for (uint32_t i = 0; i < fields; i++)
-        paths[i] = field_set_path(view->fields, i);
-    int rc = json_decoder_create(paths, fields, &task->decoder, diag);
+    }
+    for (uint32_t i = 0; i < fields; i++) {
+        paths[task->decoded_count] = field_set_path(view->fields, i);
+        task->decoded[task->decoded_count] = i;
+        task->decoded_count += paths[task->decoded_count]->count > 0;
+    }
+    if (task->decoded_count == fields) {
+        free(task->decoded);
+        task->decoded = NULL;
+    }
+    int rc = json_decoder_create(paths, task->decoded_count, &task->decoder, diag);
     free(paths);
     return rc;
 }
@@ -181,11 +192,12 @@ static int open_outs(struct task *task, struct diag *diag)
     if (stage->late_topic[0] != '\0') {
         struct port_topic late;
         TRY(ops->topic_describe(task->port, stage->late_topic, &late, diag));
-        TRY(ops->out_open(task->port, stage->late_topic, task->partition % late.partitions,
-                          &task->late, diag));
+        task->late_partition = task->partition % late.partitions;
+        TRY(ops->out_open(task->port, stage->late_topic, task->late_partition, &task->late, diag));
     }
-    return ops->out_open(task->port, task->plan->dlq_topic,
-                         task->partition % task->plan->dlq_partitions, &task->dead, diag);
+    TRY(ops->out_open(task->port, task->plan->dlq_topic,
+                      task->partition % task->plan->dlq_partitions, &task->dead, diag));
+    return task_check_outs(task, diag);
 }
 
 static int open_marks(struct task *task, struct diag *diag)
@@ -232,19 +244,15 @@ int task_open(struct task *task, const struct plan *plan, struct port *port,
     task->chain.reject = task_reject_result;
     task->chain.context = task;
     TRY(chain_open(&task->chain, stage, &task->env, diag));
-    task->committed_watermark_ms = task->watermark_ms;
-    metrics_task(task);
-    if (task->gauges != NULL)
-        atomic_store(&task->gauges->is_restored, true);
     atomic_store(&task->is_open, true);
     return 0;
 }
 
-void task_close(struct task *task)
+static void close_parts(struct task *task)
 {
-    const struct port_ops *ops = task->port != NULL ? task->port->ops : NULL;
-    if (ops == NULL)
-        return; /* it was never opened */
+    const struct port_ops *ops = task->port->ops;
+    if (task->memory != NULL)
+        memory_table_holds(task->memory, &task->table_held_bytes, 0);
     chain_close(&task->chain);
     ops->reader_close(task->reader);
     if (task->decoder != NULL)
@@ -259,6 +267,7 @@ void task_close(struct task *task)
         free(task->marks[i].items);
     free(task->marks);
     time_markers_deinit(&task->time_markers);
+    free(task->decoded);
     free(task->outs);
     free(task->rows);
     free(task->ends);
@@ -267,6 +276,65 @@ void task_close(struct task *task)
     buf_deinit(&task->value);
     buf_deinit(&task->headers);
     buf_deinit(&task->text);
+}
+
+void task_close(struct task *task)
+{
+    if (task->port == NULL)
+        return;
+    atomic_store(&task->is_open, false);
+    pthread_mutex_lock(&task->following);
+    close_parts(task);
+    const size_t from = offsetof(struct task, plan), to = offsetof(struct task, following);
+    memset((char *)task + from, 0, to - from);
+    atomic_store(&task->store_failure, 0);
+    pthread_mutex_unlock(&task->following);
+}
+
+void task_deinit(struct task *task)
+{
+    for (uint32_t i = 0; i < task->fate.skip_count; i++)
+        free(task->fate.skips[i].reason);
+    free(task->fate.skips);
+    task->fate = (struct task_fate){.is_stopped = false};
+}
+
+int task_check_outs(const struct task *task, struct diag *diag)
+{
+    const struct stage *stage = task->stage;
+    const struct port_ops *ops = task->port->ops;
+    struct port_range range;
+    for (int32_t i = 0; i < task->out_count; i++)
+        TRY(ops->range(task->port, stage->output_topic,
+                       task->single_out ? task->partition % stage->output_partitions : i, &range,
+                       diag));
+    if (task->changelog != NULL)
+        TRY(ops->range(task->port, stage->changelog_topic, task->partition, &range, diag));
+    if (task->late != NULL)
+        TRY(ops->range(task->port, stage->late_topic, task->late_partition, &range, diag));
+    return ops->range(task->port, task->plan->dlq_topic,
+                      task->partition % task->plan->dlq_partitions, &range, diag);
+}
+
+int task_skip_row(struct task *task, const char *reason, struct diag *diag)
+{
+    struct task_fate *fate = &task->fate;
+    if (fate->skip_count == SKIPPED_ROWS_MAX)
+        return diag_set(diag, ERR_TOO_LARGE,
+                        "stage %s: more than %d records of %s-%d failed between two commits; the "
+                        "last: %.600s",
+                        task->stage->name, SKIPPED_ROWS_MAX, task->stage->input_topic,
+                        (int)task->partition, reason);
+    struct skipped_row *grown = realloc(fate->skips, (fate->skip_count + 1) * sizeof *grown);
+    char *copy = strdup(reason);
+    if (grown != NULL)
+        fate->skips = grown;
+    if (grown == NULL || copy == NULL) {
+        free(copy);
+        return diag_set(diag, ERR_NOMEM, "no memory for a record that is left out");
+    }
+    grown[fate->skip_count++] = (struct skipped_row){fate->failed_from, copy};
+    return 0;
 }
 
 size_t task_out_count(const struct task *task)
@@ -342,7 +410,6 @@ int task_send(struct task *task, struct port_txn *txn, int64_t commit_number, st
     task->pending_bytes = 0;
     task->committed_counts = task->counts;
     task->committed_position = task->position;
-    task->committed_watermark_ms = task->watermark_ms;
     return 0;
 }
 

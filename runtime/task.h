@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 
 #include "runtime/chain.h"
-#include "runtime/metrics.h"
 #include "runtime/memory.h"
 #include "runtime/progress.h"
 #include "runtime/store.h"
@@ -27,20 +26,45 @@ struct commit_end {
     int64_t number, end;
 };
 
+/* A record that the pipeline's policy leaves out: its processing failed for a reason of its own. */
+struct skipped_row {
+    int64_t offset;
+    char *reason;
+};
+enum { SKIPPED_ROWS_MAX = 1000 };     /* of one task between two commits */
+
+/* What a failed task is to do next, and what outlives its being closed and opened again. */
+struct task_fate {
+    bool is_stopped;                  /* for the rest of the run */
+    int64_t retry_at_ns;              /* closed until then (monotonic clock); 0: not waiting */
+    int32_t failures;                 /* in a row: none of its commits came in between */
+    int64_t careful_until;            /* rows below this offset are processed one by one: one of them fails */
+    struct skipped_row *skips;        /* at or above the committed position */
+    uint32_t skip_count;
+    bool row_failed;                  /* the last failure was one row's own … */
+    bool row_is_alone;                /* … and it is known which: that at failed_from */
+    int64_t failed_from, failed_to;   /* offsets of the batch in which it lies */
+};
+
 struct task {
     const struct stage *stage;
-    const struct plan *plan;
-    struct port *port;
     int32_t partition;
     uint32_t index;                   /* in the run's array of tasks */
+    struct memory *memory;            /* the run's */
+    atomic_int_fast64_t *peer_max_event_ms; /* highest event time that any task of the stage has seen; NULL: this one is alone */
+    struct task_fate fate;
 
+    /* from here on: of one opening; zero when closed */
+    const struct plan *plan;
+    struct port *port;                /* NULL: closed */
     struct port_reader *reader;
     struct source_row *rows;          /* of the read in progress */
     uint32_t batch_rows;              /* of the next read; task_pace */
     struct json_decoder *decoder;
+    uint32_t *decoded;                /* which column each of the decoder's fields is, when operators fill columns between them; else NULL */
+    uint32_t decoded_count;
     struct chain chain;
     struct op_env env;
-    struct memory *memory;            /* the run's; set before task_open */
     size_t table_held_bytes;          /* as the budget knows it */
     struct store store;
     bool has_store;
@@ -49,6 +73,7 @@ struct task {
     int32_t out_count;
     bool single_out;
     struct port_out *changelog, *late, *dead;
+    int32_t late_partition;
     size_t pending_bytes;             /* rough size of what was added to outs since the last commit */
     struct buf key, value, headers, text;
 
@@ -58,13 +83,11 @@ struct task {
     struct time_markers time_markers; /* INPUT_ROWS, of a source with idle_close */
     int64_t idle_since_ms;            /* wall clock of the first read that found nothing after the last row; TIME_NONE: rows come */
     int64_t rows_end;                 /* offset after the last row read, or the position at the start */
-    atomic_int_fast64_t *peer_max_event_ms; /* highest event time that any task of the stage has seen; NULL: this one is alone */
     struct marks *marks;              /* INPUT_PARTIALS: one per upstream task */
     uint32_t mark_count;
     struct counts counts;
     struct counts committed_counts;   /* as of the commit in flight or the last one */
     int64_t committed_position;
-    int64_t committed_watermark_ms;
     bool has_pending;                 /* something to commit */
     bool is_closing;                  /* more windows to close than one commit takes */
     bool moved;                       /* the position passed markers only */
@@ -76,8 +99,9 @@ struct task {
     int64_t stored_commit;            /* the store's snapshot holds what commits up to this one wrote */
 
     /* shared */
-    struct task_gauges *gauges;       /* NULL: nobody looks */
+    pthread_mutex_t following;        /* held while another thread follows the store: closing waits for that */
     atomic_bool is_open;              /* the store may be followed */
+    atomic_int store_failure;         /* the code with which following failed; 0: none */
     atomic_int_fast64_t end_target;   /* process up to this offset; INT64_MAX: no end */
     atomic_int_fast64_t raise_ms;     /* raise the source's watermark to this; TIME_NONE: don't */
     bool reported_drained, reported_closed;
@@ -87,7 +111,14 @@ struct task {
  * partition and index are set already, and other threads may read them. */
 int task_open(struct task *task, const struct plan *plan, struct port *port, const struct progress *progress,
               struct diag *diag);
+/* All that was not committed is thrown away. The task may be opened again. */
 void task_close(struct task *task);
+/* Frees what outlives closing. */
+void task_deinit(struct task *task);
+/* 0, or the state of the first of its outputs that takes no writes. */
+int task_check_outs(const struct task *task, struct diag *diag);
+/* Leaves out the row that failed alone, when the task is opened again. Takes over nothing; ERR_TOO_LARGE: too many. */
+int task_skip_row(struct task *task, const char *reason, struct diag *diag);
 /* Every out of the task, for participation; returns how many were written to outs (room for task_out_count). */
 size_t task_out_count(const struct task *task);
 size_t task_outs(struct task *task, struct port_out **outs);
@@ -134,7 +165,9 @@ void task_forget_groups(struct task *task);
 int task_sink(void *context, const struct batch *batch);
 int task_reject_result(void *context, const struct batch *batch, const struct reject *reject);
 int task_changelog(void *context, struct bytes key, struct bytes value);
-int task_dead_letter(struct task *task, const struct source_row *row, const char *error_class, const char *message);
+int task_dead_letter(struct task *task, const struct source_row *row, const struct reject *reject);
+/* A row that is left out: counted, and a dead letter. */
+int task_leave_out(struct task *task, const struct source_row *row, const char *reason);
 int task_late_row(struct task *task, const struct source_row *row, const struct late_row *late);
 
 #endif

@@ -3,6 +3,7 @@
  * A poll reads one batch, decodes it, lets task_time.c give each row its event time and the
  * watermark at its own place, and pushes it through the chain; what did not pass goes to the
  * late and dead-letter topics. Where a batch was cut never changes what becomes of a row. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/clock.h"
@@ -12,6 +13,26 @@
  * fewer rows. */
 #define BATCH_LONG_NS (50 * INT64_C(1000000))
 
+/* Fields are decoded side by side; columns that operators fill stand between them and are NULL until
+ * then. */
+static int decode_between(struct task *task, const struct bytes *docs, uint32_t count,
+                          struct column *columns)
+{
+    static const struct variant null;
+    struct column *decoded =
+        arena_alloc(&task->chain.arena, (task->decoded_count + 1) * sizeof *decoded);
+    if (decoded == NULL)
+        return ERR_NOMEM;
+    TRY(json_decode(task->decoder, docs, count, false, &task->chain.arena, decoded,
+                    &task->chain.rejects));
+    for (uint32_t i = 0; i < field_set_count(task->stage->view->fields); i++)
+        columns[i] = (struct column){
+            .type = COL_VARIANT, .constant = true, .variant = (struct variant *)(uintptr_t)&null};
+    for (uint32_t i = 0; i < task->decoded_count; i++)
+        columns[task->decoded[i]] = decoded[i];
+    return 0;
+}
+
 static int decode_rows(struct task *task, uint32_t count, struct column *columns)
 {
     struct bytes *docs = arena_alloc(&task->chain.arena, (count + 1) * sizeof *docs);
@@ -19,8 +40,10 @@ static int decode_rows(struct task *task, uint32_t count, struct column *columns
         return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++)
         docs[i] = task->rows[i].value;
-    return json_decode(task->decoder, docs, count, false, &task->chain.arena, columns,
-                       &task->chain.rejects);
+    if (task->decoded == NULL)
+        return json_decode(task->decoder, docs, count, false, &task->chain.arena, columns,
+                           &task->chain.rejects);
+    return decode_between(task, docs, count, columns);
 }
 
 static void mark_rejected(const struct reject_list *rejects, uint8_t *gone)
@@ -29,23 +52,54 @@ static void mark_rejected(const struct reject_list *rejects, uint8_t *gone)
         gone[rejects->items[i].row] = 1;
 }
 
+static int compare_made(const void *a, const void *b)
+{
+    const struct reject *x = *(const struct reject *const *)a;
+    const struct reject *y = *(const struct reject *const *)b;
+    if (x->row != y->row)
+        return x->row < y->row ? -1 : 1;
+    return strcmp(x->element, y->element);
+}
+
+/* The rejected ones among rows that operators made, in the order of the rows they came from:
+ * operators cut batches of them elsewhere. */
+static int sort_made(struct task *task, const struct reject ***made, uint32_t *count)
+{
+    const struct reject_list *rejects = &task->chain.rejects;
+    *made = arena_alloc(&task->chain.arena, (rejects->count + 1) * sizeof **made);
+    *count = 0;
+    if (*made == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < rejects->count; i++)
+        if (rejects->items[i].element != NULL)
+            (*made)[(*count)++] = &rejects->items[i];
+    if (*count > 1)
+        qsort(*made, *count, sizeof **made, compare_made);
+    return 0;
+}
+
 /* Rows that did not pass: each once to its topic, in offset order however batches were cut, under
  * the first thing that was wrong with it. */
 static int keep_the_rest(struct task *task, uint32_t count)
 {
     const struct reject_list *rejects = &task->chain.rejects;
+    const struct reject **made;
+    uint32_t made_count, at = 0;
     if (rejects->count == 0 && task->chain.call.late_count == 0)
         return 0;
     const struct reject **first = arena_zalloc(&task->chain.arena, (count + 1) * sizeof *first);
     if (first == NULL)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < rejects->count; i++)
-        if (first[rejects->items[i].row] == NULL)
+        if (first[rejects->items[i].row] == NULL && rejects->items[i].element == NULL)
             first[rejects->items[i].row] = &rejects->items[i];
-    for (uint32_t row = 0; row < count; row++)
+    TRY(sort_made(task, &made, &made_count));
+    for (uint32_t row = 0; row < count; row++) {
         if (first[row] != NULL)
-            TRY(task_dead_letter(task, &task->rows[row], first[row]->error_class,
-                                 first[row]->message));
+            TRY(task_dead_letter(task, &task->rows[row], first[row]));
+        for (; at < made_count && made[at]->row == row; at++)
+            TRY(task_dead_letter(task, &task->rows[row], made[at]));
+    }
     for (uint32_t i = 0; i < task->chain.call.late_count; i++)
         TRY(task_late_row(task, &task->rows[task->chain.call.late[i].row],
                           &task->chain.call.late[i]));
@@ -77,10 +131,11 @@ static int process_rows(struct task *task, uint32_t count)
                           .origin = (uint64_t)task->partition,
                           .arena = &chain->arena};
     TRY(batch_drop_rejected(&batch, &chain->rejects, 0, &chain->arena));
-    chain->call.applied_rows = 0;
+    chain->call.applied_rows = chain->call.made_rows = 0;
     chain->filtered_rows = 0;
     TRY(chain_push(chain, &batch));
     task->counts.rows_in += count;
+    task->counts.rows_made += (int64_t)chain->call.made_rows;
     task->counts.applied += (int64_t)chain->call.applied_rows;
     task->counts.filtered += chain->filtered_rows;
     TRY(keep_the_rest(task, count));
@@ -116,6 +171,24 @@ static int process_partials(struct task *task, uint32_t count)
     return chain_push(chain, &batch);
 }
 
+/* Whether a partial decodes: asked of one that failed alone. */
+static bool partial_is_sound(const struct task *task, const struct source_row *row)
+{
+    const struct agg_plan *plan = task->stage->view->group->plan;
+    struct bytes group;
+    int64_t window;
+    if (group_store_key_split(row->key, task->stage->view->is_windowed, &window, &group) < 0)
+        return false;
+    void *scratch = malloc(agg_plan_row_bytes(plan));
+    if (scratch == NULL)
+        return true;
+    agg_row_init(plan, scratch);
+    bool is_sound = agg_decode(plan, scratch, row->value) == 0;
+    agg_row_release(plan, scratch);
+    free(scratch);
+    return is_sound;
+}
+
 bool task_at_end(const struct task *task)
 {
     return task->position >= atomic_load(&task->end_target);
@@ -143,6 +216,58 @@ void task_pace(struct task *task, int64_t took_ns)
     }
 }
 
+/* The row of this offset is one that the pipeline leaves out; its reason, or NULL. */
+static const char *reason_to_skip(const struct task *task, int64_t offset)
+{
+    for (uint32_t i = 0; i < task->fate.skip_count; i++)
+        if (task->fate.skips[i].offset == offset)
+            return task->fate.skips[i].reason;
+    return NULL;
+}
+
+/* Whether a failure is the row's own: it would fail again, anywhere, and other rows would not. What
+ * is short, broken or stopped around it is not. */
+static bool is_of_the_row(const struct task *task, int code)
+{
+    if (code == ERR_TOO_LARGE || code == ERR_INVALID || code == ERR_RANGE ||
+        code == ERR_UNSUPPORTED)
+        return true;
+    return code == ERR_CORRUPT && task->stage->input == INPUT_PARTIALS &&
+           (!task->fate.row_is_alone || !partial_is_sound(task, &task->rows[0]));
+}
+
+static int process(struct task *task, uint32_t count, int64_t next)
+{
+    struct task_fate *fate = &task->fate;
+    const char *reason = __builtin_expect(fate->skip_count > 0, 0) && count == 1
+                             ? reason_to_skip(task, task->rows[0].offset)
+                             : NULL;
+    if (reason != NULL)
+        return task_leave_out(task, &task->rows[0], reason);
+    int rc = task->stage->input == INPUT_ROWS ? process_rows(task, count)
+                                              : process_partials(task, count);
+    if (__builtin_expect(rc < 0, 0)) {
+        fate->failed_from = task->rows[0].offset;
+        fate->failed_to = next;
+        fate->row_is_alone = count == 1;
+        fate->row_failed = is_of_the_row(task, rc);
+    }
+    return rc;
+}
+
+/* Nothing comes because a pipeline that this one lives on, directly or not, is paused: that is not
+ * being idle. */
+static bool upstream_is_paused(struct task *task)
+{
+    const struct plan *plan = task->plan;
+    for (int s = task->stage->upstream; s >= 0; s = plan->stages[s].upstream)
+        if (atomic_load(&plan->stages[s].view->sink->is_paused)) {
+            task->idle_since_ms = TIME_NONE;
+            return true;
+        }
+    return false;
+}
+
 int task_poll(struct task *task, struct diag *diag)
 {
     uint32_t count;
@@ -151,19 +276,19 @@ int task_poll(struct task *task, struct diag *diag)
         return 0;
     task->diag = diag;
     task->now_ms = clock_wall_ms();
-    int rc = task->port->ops->reader_read(task->reader, task->rows, task->batch_rows, &count, &next,
-                                          diag);
+    bool careful = __builtin_expect(task->position < task->fate.careful_until, 0);
+    int rc = task->port->ops->reader_read(task->reader, task->rows, careful ? 1 : task->batch_rows,
+                                          &count, &next, diag);
     if (rc == ERR_RANGE)
         return task_lost_records(task,
                                  diag); /* retention overtook us: nothing is skipped in silence */
     TRY(rc);
     if (next == task->position)
-        return task_idle(task);
+        return upstream_is_paused(task) ? 0 : task_idle(task);
     while (count > 0 && task->rows[count - 1].offset >= target)
         count--;
     if (count > 0) {
-        rc = task->stage->input == INPUT_ROWS ? process_rows(task, count)
-                                              : process_partials(task, count);
+        rc = process(task, count, next);
         task->has_pending = true;
         task->rows_end = task->rows[count - 1].offset + 1;
         task->idle_since_ms = TIME_NONE;

@@ -52,7 +52,7 @@ static int32_t row_partition(const struct task *task, const struct source_row *r
 static int sink_pass(struct task *task, const struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->selected_count; i++) {
-        const struct source_row *row = &batch->source[batch_row(batch, i)];
+        const struct source_row *row = batch_source(batch, batch_row(batch, i));
         TRY(add(task, out_of(task, row_partition(task, row)), row->timestamp_ms, row->key,
                 row->value, row->headers, row->header_count));
     }
@@ -63,7 +63,7 @@ static int sink_rows(struct task *task, const struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         uint32_t at = batch_row(batch, i);
-        const struct source_row *row = &batch->source[at];
+        const struct source_row *row = batch_source(batch, at);
         buf_clear(&task->value);
         json_encode_row(&task->value, task->stage->view->value_names, batch->columns, at, false);
         if (!buf_ok(&task->value))
@@ -201,7 +201,7 @@ static int add_iso(struct buf *headers, const char *name, int64_t time_ms)
 }
 
 /* The row's own headers, byte for byte, then where it came from. Returns how many were added. */
-static int32_t begin_headers(struct task *task, const struct source_row *row)
+static int32_t begin_headers(struct task *task, const struct source_row *row, const char *element)
 {
     int added = 0;
     buf_clear(&task->headers);
@@ -212,16 +212,17 @@ static int32_t begin_headers(struct task *task, const struct source_row *row)
         added += add_number(&task->headers, "weir.source.offset", row->offset);
         added += add_number(&task->headers, "weir.source.timestamp", row->timestamp_ms);
     }
+    if (element != NULL)
+        added += add_text(&task->headers, "weir.source.element", element);
     added += add_text(&task->headers, "weir.stage", task->stage->name);
     return added;
 }
 
-int task_dead_letter(struct task *task, const struct source_row *row, const char *error_class,
-                     const char *message)
+int task_dead_letter(struct task *task, const struct source_row *row, const struct reject *reject)
 {
-    int32_t added = begin_headers(task, row);
-    added += add_text(&task->headers, "weir.error.class", error_class);
-    added += add_text(&task->headers, "weir.error.message", message);
+    int32_t added = begin_headers(task, row, reject->element);
+    added += add_text(&task->headers, "weir.error.class", reject->error_class);
+    added += add_text(&task->headers, "weir.error.message", reject->message);
     if (!buf_ok(&task->headers))
         return no_memory(task);
     task->counts.dead += row != NULL;
@@ -231,9 +232,16 @@ int task_dead_letter(struct task *task, const struct source_row *row, const char
                (row != NULL ? row->header_count : 0) + added);
 }
 
+int task_leave_out(struct task *task, const struct source_row *row, const char *reason)
+{
+    task->counts.rows_in += task->stage->input == INPUT_ROWS;
+    return task_dead_letter(task, row,
+                            &(struct reject){.error_class = "failed", .message = reason});
+}
+
 int task_late_row(struct task *task, const struct source_row *row, const struct late_row *late)
 {
-    int32_t added = begin_headers(task, row);
+    int32_t added = begin_headers(task, row, late->element);
     added += add_iso(&task->headers, "weir.window.start", late->window_start_ms);
     added += add_iso(&task->headers, "weir.window.end", late->window_end_ms);
     added += add_number(&task->headers, "weir.lateness_ms", late->lateness_ms);
@@ -255,5 +263,5 @@ int task_reject_result(void *context, const struct batch *batch, const struct re
     json_encode_key(&task->value, task->stage->view->key_names, batch->columns, reject->row, true);
     if (!buf_ok(&task->value))
         return no_memory(task);
-    return task_dead_letter(task, NULL, reject->error_class, reject->message);
+    return task_dead_letter(task, NULL, reject);
 }

@@ -12,7 +12,6 @@
 #include "operators/column.h"
 #include "operators/value.h"
 #include "runtime/app.h"
-#include "runtime/metrics.h"
 #include "runtime/port.h"
 
 enum { APP_NAME_MAX = 100, CLASS_MAX = 60, THREADS_MAX = 1024, INTERVAL_MAX_MS = 24 * 3600 * 1000 };
@@ -65,7 +64,7 @@ const char *weir_strerror(int code)
     return error_text(code);
 }
 
-static int fail(struct weir_app *app, int code, const char *format, ...)
+int topology_fail(struct weir_app *app, int code, const char *format, ...)
 {
     if (app->error == 0) {
         va_list arguments;
@@ -106,25 +105,26 @@ static void check_options(struct weir_app *app)
 {
     const struct weir_options *options = &app->options;
     if (options->threads < 1 || options->threads > THREADS_MAX)
-        fail(app, ERR_INVALID, "threads must be 1 to %d, not %d", THREADS_MAX, options->threads);
+        topology_fail(app, ERR_INVALID, "threads must be 1 to %d, not %d", THREADS_MAX,
+                      options->threads);
     if (options->commit_interval_ms < 1 || options->commit_interval_ms > INTERVAL_MAX_MS)
-        fail(app, ERR_INVALID, "commit_interval_ms must be 1 to %d, not %lld", INTERVAL_MAX_MS,
-             (long long)options->commit_interval_ms);
+        topology_fail(app, ERR_INVALID, "commit_interval_ms must be 1 to %d, not %lld",
+                      INTERVAL_MAX_MS, (long long)options->commit_interval_ms);
     if (options->checkpoint_interval_ms < 1 || options->checkpoint_interval_ms > INTERVAL_MAX_MS)
-        fail(app, ERR_INVALID, "checkpoint_interval_ms must be 1 to %d, not %lld", INTERVAL_MAX_MS,
-             (long long)options->checkpoint_interval_ms);
+        topology_fail(app, ERR_INVALID, "checkpoint_interval_ms must be 1 to %d, not %lld",
+                      INTERVAL_MAX_MS, (long long)options->checkpoint_interval_ms);
     if (options->keeper_interval_ms < 1 || options->keeper_interval_ms > INTERVAL_MAX_MS)
-        fail(app, ERR_INVALID, "keeper_interval_ms must be 1 to %d, not %lld", INTERVAL_MAX_MS,
-             (long long)options->keeper_interval_ms);
+        topology_fail(app, ERR_INVALID, "keeper_interval_ms must be 1 to %d, not %lld",
+                      INTERVAL_MAX_MS, (long long)options->keeper_interval_ms);
     if (options->batch_rows < 1 || options->batch_rows > BATCH_ROWS)
-        fail(app, ERR_INVALID, "batch_rows must be 1 to %d, not %d", BATCH_ROWS,
-             (int)options->batch_rows);
+        topology_fail(app, ERR_INVALID, "batch_rows must be 1 to %d, not %d", BATCH_ROWS,
+                      (int)options->batch_rows);
     if (options->durability != WEIR_DURABILITY_COMMIT && options->durability != WEIR_DURABILITY_OS)
-        fail(app, ERR_INVALID,
-             "durability must be WEIR_DURABILITY_COMMIT or WEIR_DURABILITY_OS, not %d",
-             (int)options->durability);
+        topology_fail(app, ERR_INVALID,
+                      "durability must be WEIR_DURABILITY_COMMIT or WEIR_DURABILITY_OS, not %d",
+                      (int)options->durability);
     if (options->close_windows && !options->until_end)
-        fail(app, ERR_INVALID, "close_windows needs until_end");
+        topology_fail(app, ERR_INVALID, "close_windows needs until_end");
 }
 
 weir_app *weir_app_open(const char *name, const weir_options *options)
@@ -133,6 +133,7 @@ weir_app *weir_app_open(const char *name, const weir_options *options)
     if (app == NULL)
         return NULL;
     app->sinks_end = &app->sinks;
+    pthread_mutex_init(&app->mutex, NULL);
     if (options != NULL)
         app->options = *options;
     port_log_hold(app->options.log);
@@ -142,23 +143,18 @@ weir_app *weir_app_open(const char *name, const weir_options *options)
     const char *data =
         app->options.log != NULL ? weir_log_dir(app->options.log) : app->options.data;
     app->data = strdup(data != NULL ? data : "./weir-data");
-    app->metrics = metrics_create();
-    if (app->name == NULL || app->data == NULL || app->metrics == NULL) {
+    if (app->name == NULL || app->data == NULL) {
         weir_app_close(app);
         return NULL;
     }
     app->options.data = app->data;
-    if (app->options.metrics != NULL &&
-        (app->options.metrics = strdup(app->options.metrics)) == NULL) {
-        weir_app_close(app);
-        return NULL;
-    }
     if (!name_is_good(name, APP_NAME_MAX))
-        fail(app, ERR_INVALID, "'%s' cannot name an app: 1 to %d characters of [A-Za-z0-9._-]",
-             app->name, APP_NAME_MAX);
+        topology_fail(app, ERR_INVALID,
+                      "'%s' cannot name an app: 1 to %d characters of [A-Za-z0-9._-]", app->name,
+                      APP_NAME_MAX);
     check_options(app);
     if (has_both)
-        fail(app, ERR_INVALID, "an app runs on data or on an open log: name one of them");
+        topology_fail(app, ERR_INVALID, "an app runs on data or on an open log: name one of them");
     return app;
 }
 
@@ -172,6 +168,7 @@ void weir_app_close(weir_app *app)
         app->nodes = node->next_owned;
         free(node->text);
         free(node->extra);
+        free(node->name);
         free(node);
     }
     while (app->sinks != NULL) {
@@ -180,8 +177,8 @@ void weir_app_close(weir_app *app)
         free(sink->topic);
         free(sink);
     }
-    metrics_destroy(app->metrics);
-    free((void *)(uintptr_t)app->options.metrics);
+    pthread_mutex_destroy(&app->mutex);
+    free(app->stages);
     free(app->name);
     free(app->data);
     free(app);
@@ -198,14 +195,14 @@ void weir_app_stop(weir_app *app)
         atomic_store(&app->stop, 1);
 }
 
-static struct weir_stream *add_node(struct weir_app *app, struct weir_stream *parent,
-                                    enum node_kind kind, const char *text, const char *extra)
+struct weir_stream *topology_add_node(struct weir_app *app, struct weir_stream *parent,
+                                      enum node_kind kind, const char *text, const char *extra)
 {
     if (app == NULL || app->error != 0)
         return NULL;
     struct weir_stream *node = calloc(1, sizeof *node);
     if (node == NULL) {
-        fail(app, ERR_NOMEM, "no memory for the topology");
+        topology_fail(app, ERR_NOMEM, "no memory for the topology");
         return NULL;
     }
     node->app = app;
@@ -216,35 +213,36 @@ static struct weir_stream *add_node(struct weir_app *app, struct weir_stream *pa
     node->text = text != NULL ? strdup(text) : NULL;
     node->extra = extra != NULL ? strdup(extra) : NULL;
     if ((text != NULL && node->text == NULL) || (extra != NULL && node->extra == NULL)) {
-        fail(app, ERR_NOMEM, "no memory for the topology");
+        topology_fail(app, ERR_NOMEM, "no memory for the topology");
         return NULL;
     }
     return node;
 }
 
 /* A step on a stream that is not grouped: after an aggregate the chain ends in weir_to. */
-static struct weir_stream *add_step(struct weir_stream *stream, enum node_kind kind,
-                                    const char *what, const char *text, const char *extra)
+struct weir_stream *topology_add_step(struct weir_stream *stream, enum node_kind kind,
+                                      const char *what, const char *text, const char *extra)
 {
     if (stream == NULL)
         return NULL;
     struct weir_app *app = stream->app;
     if (text == NULL || text[0] == '\0') {
-        fail(app, ERR_INVALID, "%s needs an expression", what);
+        topology_fail(app, ERR_INVALID, "%s needs an expression", what);
         return NULL;
     }
     if (stream->kind == NODE_GROUP || stream->kind == NODE_WINDOW) {
-        fail(app, ERR_STATE, "%s cannot follow a group: aggregate it first", what);
+        topology_fail(app, ERR_STATE, "%s cannot follow a group: aggregate it first", what);
         return NULL;
     }
     if (stream->kind == NODE_AGGREGATE) {
-        fail(app, ERR_UNSUPPORTED,
-             "%s cannot follow an aggregate directly: write it with weir_to (emit final) and read "
-             "that topic with weir_source",
-             what);
+        topology_fail(
+            app, ERR_UNSUPPORTED,
+            "%s cannot follow an aggregate directly: write it with weir_to (emit final) and read "
+            "that topic with weir_source",
+            what);
         return NULL;
     }
-    return add_node(app, stream, kind, text, extra);
+    return topology_add_node(app, stream, kind, text, extra);
 }
 
 weir_stream *weir_source(weir_app *app, const char *topic, weir_format format,
@@ -253,14 +251,15 @@ weir_stream *weir_source(weir_app *app, const char *topic, weir_format format,
     if (app == NULL)
         return NULL;
     if (format != WEIR_JSON)
-        fail(app, ERR_UNSUPPORTED,
-             "source %s: format %d is not known; this version reads WEIR_JSON", topic ? topic : "",
-             (int)format);
+        topology_fail(app, ERR_UNSUPPORTED,
+                      "source %s: format %d is not known; this version reads WEIR_JSON",
+                      topic ? topic : "", (int)format);
     if (!name_is_good(topic, 249))
-        fail(app, ERR_INVALID,
-             "'%s' cannot name a topic: 1 to 249 characters of [A-Za-z0-9._-], not . or ..",
-             topic ? topic : "");
-    struct weir_stream *node = add_node(app, NULL, NODE_SOURCE, topic, event_time);
+        topology_fail(
+            app, ERR_INVALID,
+            "'%s' cannot name a topic: 1 to 249 characters of [A-Za-z0-9._-], not . or ..",
+            topic ? topic : "");
+    struct weir_stream *node = topology_add_node(app, NULL, NODE_SOURCE, topic, event_time);
     if (node != NULL) {
         node->number_ms = WEIR_SECONDS(30);
         node->skew_ms = WEIR_HOURS(1);
@@ -273,12 +272,13 @@ static weir_stream *set_span(weir_stream *source, const char *function, const ch
                              int64_t span_ms, int64_t *place)
 {
     if (source->kind != NODE_SOURCE) {
-        fail(source->app, ERR_STATE, "%s belongs on a source", function);
+        topology_fail(source->app, ERR_STATE, "%s belongs on a source", function);
         return NULL;
     }
     if (span_ms < 0 || span_ms > WEIR_DAYS(36500)) {
-        fail(source->app, ERR_INVALID, "%s of source %s: %lld ms is not between 0 and 100 years",
-             what, source->text, (long long)span_ms);
+        topology_fail(source->app, ERR_INVALID,
+                      "%s of source %s: %lld ms is not between 0 and 100 years", what, source->text,
+                      (long long)span_ms);
         return NULL;
     }
     *place = span_ms;
@@ -308,7 +308,7 @@ weir_stream *weir_max_future_skew(weir_stream *source, int64_t skew_ms)
 
 weir_stream *weir_filter(weir_stream *stream, const char *condition)
 {
-    return add_step(stream, NODE_FILTER, "weir_filter", condition, NULL);
+    return topology_add_step(stream, NODE_FILTER, "weir_filter", condition, NULL);
 }
 
 weir_stream *weir_check(weir_stream *stream, const char *condition, const char *error_class)
@@ -318,22 +318,22 @@ weir_stream *weir_check(weir_stream *stream, const char *condition, const char *
     size_t size = error_class != NULL ? strlen(error_class) : 0;
     if (size == 0 || size > CLASS_MAX ||
         strspn(error_class, "abcdefghijklmnopqrstuvwxyz0123456789_") != size) {
-        fail(stream->app, ERR_INVALID,
-             "weir_check: '%s' cannot be an error class: 1 to %d characters of [a-z0-9_]",
-             error_class ? error_class : "", CLASS_MAX);
+        topology_fail(stream->app, ERR_INVALID,
+                      "weir_check: '%s' cannot be an error class: 1 to %d characters of [a-z0-9_]",
+                      error_class ? error_class : "", CLASS_MAX);
         return NULL;
     }
-    return add_step(stream, NODE_CHECK, "weir_check", condition, error_class);
+    return topology_add_step(stream, NODE_CHECK, "weir_check", condition, error_class);
 }
 
 weir_stream *weir_map(weir_stream *stream, const char *select_list)
 {
-    return add_step(stream, NODE_MAP, "weir_map", select_list, NULL);
+    return topology_add_step(stream, NODE_MAP, "weir_map", select_list, NULL);
 }
 
 weir_stream *weir_group_by(weir_stream *stream, const char *select_list)
 {
-    return add_step(stream, NODE_GROUP, "weir_group_by", select_list, NULL);
+    return topology_add_step(stream, NODE_GROUP, "weir_group_by", select_list, NULL);
 }
 
 /* A window on a group: its size is between 1 ms and 100 years whatever its kind. */
@@ -343,15 +343,15 @@ static struct weir_stream *add_window(struct weir_stream *grouped, const char *w
     if (grouped == NULL)
         return NULL;
     if (grouped->kind != NODE_GROUP) {
-        fail(grouped->app, ERR_STATE, "%s follows weir_group_by", what);
+        topology_fail(grouped->app, ERR_STATE, "%s follows weir_group_by", what);
         return NULL;
     }
     if (size_ms <= 0 || size_ms > WEIR_DAYS(36500)) {
-        fail(grouped->app, ERR_INVALID, "a window of %lld ms is not between 1 ms and 100 years",
-             (long long)size_ms);
+        topology_fail(grouped->app, ERR_INVALID,
+                      "a window of %lld ms is not between 1 ms and 100 years", (long long)size_ms);
         return NULL;
     }
-    struct weir_stream *node = add_node(grouped->app, grouped, NODE_WINDOW, text, NULL);
+    struct weir_stream *node = topology_add_node(grouped->app, grouped, NODE_WINDOW, text, NULL);
     if (node != NULL) {
         node->window = window;
         node->number_ms = size_ms;
@@ -371,16 +371,18 @@ weir_stream *weir_hopping(weir_stream *grouped, int64_t size_ms, int64_t hop_ms)
         return NULL;
     node->hop_ms = hop_ms;
     if (hop_ms <= 0 || hop_ms > size_ms)
-        fail(node->app, ERR_INVALID,
-             "weir_hopping: a hop of %lld ms is not between 1 ms and the window's size of %lld ms: "
-             "rows between two windows would be in none",
-             (long long)hop_ms, (long long)size_ms);
+        topology_fail(
+            node->app, ERR_INVALID,
+            "weir_hopping: a hop of %lld ms is not between 1 ms and the window's size of %lld ms: "
+            "rows between two windows would be in none",
+            (long long)hop_ms, (long long)size_ms);
     else if ((size_ms - 1) / hop_ms >= WINDOW_HOPS_MAX)
-        fail(node->app, ERR_TOO_LARGE,
-             "weir_hopping: windows of %lld ms every %lld ms hold each row %lld times; the limit "
-             "is %d: take a longer hop",
-             (long long)size_ms, (long long)hop_ms, (long long)((size_ms - 1) / hop_ms + 1),
-             WINDOW_HOPS_MAX);
+        topology_fail(
+            node->app, ERR_TOO_LARGE,
+            "weir_hopping: windows of %lld ms every %lld ms hold each row %lld times; the limit "
+            "is %d: take a longer hop",
+            (long long)size_ms, (long long)hop_ms, (long long)((size_ms - 1) / hop_ms + 1),
+            WINDOW_HOPS_MAX);
     return node->app->error == 0 ? node : NULL;
 }
 
@@ -394,15 +396,16 @@ weir_stream *weir_aggregate(weir_stream *grouped, const char *select_list)
     if (grouped == NULL)
         return NULL;
     if (grouped->kind != NODE_GROUP && grouped->kind != NODE_WINDOW) {
-        fail(grouped->app, ERR_STATE, "weir_aggregate follows weir_group_by or weir_tumbling");
+        topology_fail(grouped->app, ERR_STATE,
+                      "weir_aggregate follows weir_group_by or weir_tumbling");
         return NULL;
     }
     if (select_list == NULL || select_list[0] == '\0') {
-        fail(grouped->app, ERR_INVALID,
-             "weir_aggregate needs a select list, for example \"count(*) AS events\"");
+        topology_fail(grouped->app, ERR_INVALID,
+                      "weir_aggregate needs a select list, for example \"count(*) AS events\"");
         return NULL;
     }
-    return add_node(grouped->app, grouped, NODE_AGGREGATE, select_list, NULL);
+    return topology_add_node(grouped->app, grouped, NODE_AGGREGATE, select_list, NULL);
 }
 
 weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode)
@@ -411,13 +414,14 @@ weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode)
         return NULL;
     if (aggregate->kind != NODE_AGGREGATE ||
         (mode != WEIR_EMIT_CHANGES && mode != WEIR_EMIT_FINAL)) {
-        fail(aggregate->app, ERR_STATE,
-             "weir_emit belongs on an aggregate and takes WEIR_EMIT_CHANGES or WEIR_EMIT_FINAL");
+        topology_fail(
+            aggregate->app, ERR_STATE,
+            "weir_emit belongs on an aggregate and takes WEIR_EMIT_CHANGES or WEIR_EMIT_FINAL");
         return NULL;
     }
     if (mode == WEIR_EMIT_FINAL && aggregate->parent->kind != NODE_WINDOW) {
-        fail(aggregate->app, ERR_INVALID,
-             "emit final needs a window: a group without one never ends");
+        topology_fail(aggregate->app, ERR_INVALID,
+                      "emit final needs a window: a group without one never ends");
         return NULL;
     }
     aggregate->emit = mode;
@@ -433,21 +437,24 @@ int weir_to(weir_stream *stream, const char *topic)
         return app->error;
     /* 249 characters less the longest thing that is added: <app>- … -repartition */
     if (!name_is_good(topic, 130))
-        return fail(
+        return topology_fail(
             app, ERR_INVALID,
             "'%s' cannot name an output: 1 to 130 characters of [A-Za-z0-9._-], not . or ..",
             topic ? topic : "");
     if (stream->kind == NODE_GROUP || stream->kind == NODE_WINDOW)
-        return fail(app, ERR_STATE, "weir_to %s: a group has no rows: aggregate it first", topic);
+        return topology_fail(app, ERR_STATE, "weir_to %s: a group has no rows: aggregate it first",
+                             topic);
     for (const struct sink *other = app->sinks; other != NULL; other = other->next)
         if (strcmp(other->topic, topic) == 0)
-            return fail(app, ERR_EXISTS, "two streams of app %s write topic %s", app->name, topic);
+            return topology_fail(app, ERR_EXISTS, "two streams of app %s write topic %s", app->name,
+                                 topic);
     struct sink *sink = calloc(1, sizeof *sink);
     if (sink == NULL || (sink->topic = strdup(topic)) == NULL) {
         free(sink);
-        return fail(app, ERR_NOMEM, "no memory for the topology");
+        return topology_fail(app, ERR_NOMEM, "no memory for the topology");
     }
     sink->stream = stream;
+    sink->failure = (weir_failure_options){.policy = WEIR_FAILURE_END};
     *app->sinks_end = sink;
     app->sinks_end = &sink->next;
     return 0;

@@ -20,8 +20,8 @@
  * Ownership. Streams belong to their app and are freed with it. Texts given to weir are copied; texts that weir returns
  * are valid until the app is closed or, for weir_app_error, until the next call on it.
  *
- * Threads. One thread at a time uses an app, with one exception: weir_app_stop may be called from any thread and from
- * a signal handler. weir_app_run starts options.threads workers of its own and blocks until they have ended.
+ * Threads. One thread at a time uses an app, with exceptions: weir_app_stop may be called from any thread and from
+ * a signal handler; weir_app_pause, weir_app_resume and weir_app_stages from any thread. weir_app_run starts options.threads workers of its own and blocks until they have ended.
  *
  * Time is in milliseconds; event times are milliseconds since 1970-01-01 UTC (negative before). */
 #ifndef WEIR_H
@@ -129,19 +129,19 @@ typedef struct weir_options {
     int32_t batch_rows;           /* [4096] rows a batch; results never depend on it (tests use 1 and 7) */
     void (*progress)(void *context, const struct weir_progress *progress); /* called about twice a second and at the end, from one thread */
     void *progress_context;
-    const char *metrics;          /* [none] a file that is replaced by OpenMetrics text when the run starts, about each second, and at its end */
     weir_log *log;                /* run on this open log, beside its producers and consumers, and not on data, which must then be NULL; its durability holds */
 } weir_options;
 
 /* Sums over all stages of the app since it was started (not since its first run). */
 typedef struct weir_progress {
     int64_t rows_in;              /* records read; rows_in + rows_made = applied + filtered + late + duplicate + dead */
-    int64_t rows_made;            /* added by unnesting: n - 1 for a row that became n */
+    int64_t rows_made;            /* by weir_unnest and weir_flat_map_fn: n - 1 for each row that became n > 0; one that became none is filtered */
     int64_t rows_applied, rows_filtered, rows_late, rows_duplicate, rows_dead;
     int64_t rows_out;             /* records written to output topics */
     int64_t lag;                  /* records between the committed positions and the ends of the source topics */
     int64_t commits;
     double seconds;
+    int32_t tasks_retrying, tasks_stopped; /* partitions of pipelines that failed; weir_app_stages says why */
 } weir_progress;
 
 /* Opens an app. The name ([A-Za-z0-9._-], at most 100 characters) prefixes its internal topics and is its consumer group. Nothing on disk is touched
@@ -173,6 +173,43 @@ WEIR_API weir_stream *weir_filter(weir_stream *stream, const char *condition);
 WEIR_API weir_stream *weir_check(weir_stream *stream, const char *condition, const char *error_class);
 /* New columns from a SQL select list: "country, quantity * unit_price AS amount". */
 WEIR_API weir_stream *weir_map(weir_stream *stream, const char *select_list);
+
+/* Where SQL is not enough, C functions work on rows. A function gets the values of a SQL select list, in its order. It must be deterministic (the same values, the same
+ * answer: rows are processed again after a crash, and a replay must give the same) and may be called by several threads at once, each with its own rows; context is
+ * passed on as it is. Code cannot be compared between two runs, so that name, which also stands in messages, should carry a version ("score-2"): a stage whose
+ * name changed is a changed stage. A negative answer makes the row a dead letter of class "function", with the text of weir_call_error. So do values that do not fit. */
+typedef struct weir_call weir_call;
+/* 1 keeps the row, 0 drops it. */
+typedef int (*weir_filter_function)(void *context, weir_call *call, const weir_value *values, size_t count);
+/* Fills results, which are WEIR_NULL before the call, one per declared column, and returns 0. */
+typedef int (*weir_map_function)(void *context, weir_call *call, const weir_value *values, size_t count, weir_value *results);
+/* Gives any number of rows (at most 65,536) with weir_call_give, values in the order of the declared columns, and returns 0. They count when it returns 0. */
+typedef int (*weir_flat_map_function)(void *context, weir_call *call, const weir_value *values, size_t count);
+typedef void (*weir_peek_function)(void *context, const weir_value *values, size_t count);
+/* Inside a function: why it is about to return a negative code. The text is copied, and cut at 511 bytes. */
+WEIR_API void weir_call_error(weir_call *call, const char *message);
+/* Inside a flat-map function: one more row. Copies. Negative: it does not fit, and the row that the function works on will be a dead letter. */
+WEIR_API int weir_call_give(weir_call *call, const weir_value *values);
+/* Inside a function: the row's event time. */
+WEIR_API int64_t weir_call_event_time(const weir_call *call);
+
+/* weir_filter with a C function. */
+WEIR_API weir_stream *weir_filter_fn(weir_stream *stream, const char *name, const char *select_list, weir_filter_function function, void *context);
+/* weir_map with a C function. columns declares what it gives: "score numeric(6,2), label text, tags jsonb". A result's type must be the column's (a bigint also
+ * goes into numeric and double precision; jsonb takes any but interval); narrower types (integer, numeric(p,s)) are then cast as in SQL. */
+WEIR_API weir_stream *weir_map_fn(weir_stream *stream, const char *name, const char *select_list, const char *columns, weir_map_function function, void *context);
+/* Any number of new rows for each row, from a C function. Each has the event time, the key and the headers of the row it came from, and is counted by itself: rows_made. */
+WEIR_API weir_stream *weir_flat_map_fn(weir_stream *stream, const char *name, const char *select_list, const char *columns, weir_flat_map_function function,
+                                       void *context);
+/* One row for each element of a JSON array: weir_unnest(orders, "items", "item"). The element, which may be anything, is a column beside those that the row has, and
+ * hides a field of its name; expressions reach into it with item ->> 'sku' (text), item -> 'price' (JSON) and item -> 0. A row whose array is missing, null or empty gives none and
+ * is filtered; one that has something else there is a dead letter of class "unnest_not_array". Dead letters and late rows of an element hold the whole source record,
+ * and the header weir.source.element says which element (from 0). */
+WEIR_API weir_stream *weir_unnest(weir_stream *stream, const char *array, const char *column);
+/* Shows every row to a function and changes nothing: for logging and counting. A row may be shown again after a crash; one whose select list cannot be
+ * computed is not shown. Fields that only peek reads must be well formed like any field that is read. */
+WEIR_API weir_stream *weir_peek(weir_stream *stream, const char *select_list, weir_peek_function function, void *context);
+
 /* Groups by a SQL select list; NULLs form one group. */
 WEIR_API weir_stream *weir_group_by(weir_stream *stream, const char *select_list);
 /* Tumbling windows of size_ms (> 0), aligned to 1970-01-01 UTC: [start, start + size). */
@@ -198,6 +235,56 @@ WEIR_API weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode);
  * keep their record's key, value, headers and timestamp byte for byte and their partition. A stage of the same app reads the topic with weir_source. */
 WEIR_API int weir_to(weir_stream *stream, const char *topic);
 
+/* ---- pipelines: what one weir_to asks for, named by its topic ---- */
+
+/* What is done when a partition of a pipeline fails: its input is damaged or gone, its store or its output cannot be written, a record cannot be
+ * processed. All that it has not committed is thrown away in any case; when it is started again it stands where its last commit left it. */
+typedef enum {
+    WEIR_FAILURE_END = 0,   /* weir_app_run ends with the error */
+    WEIR_FAILURE_STOP = 1,  /* the partition stops; everything else goes on. weir_app_run returns the error when it ends, which it does when nothing is left that works */
+    WEIR_FAILURE_RETRY = 2, /* the partition is started again after backoff_ms, twice that, …; after `retries` failures without a commit in between it stops */
+    WEIR_FAILURE_SKIP = 3   /* a record whose processing fails for a reason of its own (over a limit; not what it claims to be) becomes a dead letter of class "failed". What
+                             * is wrong around it (a damaged partition, a full disk, a broken store) cannot be skipped: as WEIR_FAILURE_RETRY */
+} weir_failure;
+typedef struct weir_failure_options {
+    weir_failure policy;
+    int32_t retries;              /* [10]; -1: without limit */
+    int64_t backoff_ms;           /* [100] */
+    int64_t backoff_max_ms;       /* [30000] */
+    uint64_t reserved[4];         /* 0 */
+} weir_failure_options;
+/* Sets the policy of the pipeline that writes topic; NULL: of every pipeline that the app has by now. Before weir_app_run. WEIR_ENOTFOUND, WEIR_EINVALID. */
+WEIR_API int weir_on_failure(weir_app *app, const char *topic, const weir_failure_options *options);
+
+/* A paused pipeline reads nothing: what it has read is committed, its time stands still, its windows stay open, its lag grows. A pipeline that reads its output
+ * just gets no rows meanwhile. weir_app_run with until_end does not end while a paused one has something to read. It is the handle that is paused: this holds before and
+ * across runs, and not in another process or after a restart. Any thread, any time. WEIR_ENOTFOUND. */
+WEIR_API int weir_app_pause(weir_app *app, const char *topic);
+WEIR_API int weir_app_resume(weir_app *app, const char *topic);
+
+typedef enum {
+    WEIR_STAGE_ENDED = 0,    /* weir_app_run is not working, or has not come to it yet */
+    WEIR_STAGE_RUNNING = 1,
+    WEIR_STAGE_PAUSED = 2,
+    WEIR_STAGE_RETRYING = 3, /* a partition at least waits for its next try */
+    WEIR_STAGE_STOPPED = 4   /* a partition at least has stopped */
+} weir_stage_state;
+typedef struct weir_stage_info {
+    const char *topic;            /* names the pipeline */
+    weir_stage_state state;       /* the worst of its partitions' */
+    int32_t tasks, tasks_retrying, tasks_stopped; /* one a partition of its source, and of its groups when they are re-keyed */
+    int32_t partition;            /* that reason is about; -1: none */
+    int code;                     /* of its last failure; 0: none */
+    const char *reason;           /* the sentence; "" */
+    int64_t retry_at_ms;          /* when it is tried again; 0: not waiting */
+    int64_t failures, skipped;    /* in this run; records that became dead letters of class "failed" */
+    int64_t lag;                  /* records between the committed positions in its source and the source's end; -1 where that cannot be read */
+    uint64_t reserved[4];
+} weir_stage_info;
+/* The app's pipelines in the order of weir_to, as of now, or as they were when the last run ended. *stages is one block that the caller frees with
+ * weir_free. Any thread, any time; also from the progress callback. */
+WEIR_API int weir_app_stages(weir_app *app, weir_stage_info **stages, size_t *count);
+
 /* Plans the topology without running it: names, types, expressions. 0 or the first error. */
 WEIR_API int weir_app_check(weir_app *app);
 /* Runs until weir_app_stop, the end (until_end) or an error; restores first. 0, or a negative code with weir_app_error. A missing source topic is WEIR_ENOTFOUND and
@@ -207,9 +294,6 @@ WEIR_API int weir_app_run(weir_app *app);
 WEIR_API void weir_app_stop(weir_app *app);
 /* As of now or of the end of the last run. */
 WEIR_API void weir_app_progress(const weir_app *app, weir_progress *progress);
-/* What the metrics file holds, as of now or of the end of the last run: OpenMetrics text (docs/operations.md lists the names), which ends with a NUL. The caller
- * frees it with weir_free. From any thread while the app is open. */
-WEIR_API int weir_app_metrics(weir_app *app, char **text);
 
 /* ================ the log by itself ================
  *
@@ -617,6 +701,112 @@ WEIR_API int weir_group_reset(weir_log *log, const char *group, const weir_group
 WEIR_API int weir_group_delete(weir_log *log, const char *group);
 /* Forgets those of one topic, partition -1: of all its partitions. WEIR_EBUSY while a member reads the topic; WEIR_ENOTFOUND: there are none. */
 WEIR_API int weir_group_delete_offsets(weir_log *log, const char *group, const char *topic, int32_t partition);
+
+/* ================ testing a job ================
+ *
+ * The engine that runs in production, in the calling thread: no other threads, a clock that stands still until the test moves it, a directory of
+ * its own, and places where it can be killed. The topology is built by the same calls; the same function may build it for production.
+ *
+ *     weir_app *app = build_revenue(weir_app_open("revenue", NULL));
+ *     weir_test *test;
+ *     if (weir_test_open(app, &(weir_test_options){.start_ms = 1772442000000, .partitions = 4}, &test) < 0)
+ *         return fail(weir_log_error());
+ *     weir_test_send(test, "orders", -1, 0, "harbour", "{\"ts\":1772442000000,\"status\":\"paid\",…}");
+ *     weir_test_run(test);
+ *     weir_test_kill(test);                              as kill -9 would
+ *     weir_test_restart(test, NULL);
+ *     weir_test_advance(test, WEIR_HOURS(1));
+ *     weir_test_run(test);
+ *     weir_record *records;
+ *     size_t count;
+ *     weir_test_read(test, "hourly-revenue", &records, &count);
+ *     …
+ *     weir_test_close(test);
+ *     weir_app_close(app);
+ *
+ * docs/testing-your-jobs.md shows whole tests.
+ *
+ * Same calls, same results: neither the machine's clock, nor its speed, nor the order in which threads run decides anything, and nothing ever sleeps.
+ * options.threads of the app are that many workers that take turns; commit_interval_ms, checkpoint_interval_ms, keeper_interval_ms, retention and
+ * timeouts go by the test's clock. Files are written as ever, but not flushed to the device: a kill ends a process, not a machine.
+ *
+ * The clock, and the places to be killed at, are the process's: one weir_test at a time (WEIR_EBUSY), and nothing else of this library meanwhile but what
+ * goes to weir_test_log, in the same thread.
+ *
+ * Errors. 0 or a negative WEIR_E code with weir_test_error, or WEIR_TEST_KILLED where the place of weir_test_kill_at was passed: the engine is dead and
+ * its files are as they were in that moment. What the call was to do may have happened or not, as for anybody whose server dies. Until
+ * weir_test_restart all other calls that need the engine are WEIR_ESTATE. An engine that failed by itself (a missing topic, a changed plan) is closed as
+ * weir_app_run would close it; the next call that needs one starts one. */
+
+typedef struct weir_test weir_test;
+#define WEIR_TEST_KILLED 1
+
+typedef struct weir_test_options {
+    const char *data;             /* [a new directory in $TMPDIR, /dev/shm or /tmp, which weir_test_close removes] a directory to use and to keep */
+    int64_t start_ms;             /* [1767225600000, 2026-01-01] what the clock shows first. Event times too far ahead of it are rejected as in production */
+    int32_t partitions;           /* [1] of the topics that the driver makes: sources and topics of weir_test_send that are missing */
+    uint64_t reserved[4];
+} weir_test_options;
+
+/* The app stays the caller's, who closes it after the test and does nothing else with it meanwhile but weir_app_progress and weir_app_error. Its own data
+ * directory and log are not touched; an app with options.log is WEIR_EINVALID. options may be NULL. Failures: weir_log_error. The engine starts
+ * with the first call that needs it; until then topics can be made in weir_test_log. */
+WEIR_API int weir_test_open(weir_app *app, const weir_test_options *options, weir_test **test);
+/* Ends the engine as a kill would (weir_test_restart ends it cleanly). WEIR_EBUSY, and nothing happens, while producers or consumers of weir_test_log
+ * are open. NULL is allowed. */
+WEIR_API int weir_test_close(weir_test *test);
+/* The sentence of the last call that failed, "" when none did. */
+WEIR_API const char *weir_test_error(const weir_test *test);
+/* The log that the engine runs on, for all that weir_log_… functions do: topics with a configuration, groups, transactional producers. NULL while killed.
+ * What was opened on it must be closed before weir_test_restart and weir_test_close. A producer's linger is over with the first weir_send or
+ * weir_flush after its time. */
+WEIR_API weir_log *weir_test_log(weir_test *test);
+
+/* Appends a record: to a partition, or with -1 to that of its key (without a key to one that changes from batch to batch). timestamp_ms 0: now. key and value
+ * may be NULL. Records are gathered and written, in one batch a partition, by weir_test_flush and by every other call that needs the engine. */
+WEIR_API int weir_test_send(weir_test *test, const char *topic, int32_t partition, int64_t timestamp_ms, const char *key, const char *value);
+/* The same with sizes and headers; record->partition is not looked at. */
+WEIR_API int weir_test_send_record(weir_test *test, int32_t partition, const weir_record *record);
+/* Writes what was sent, and no more. */
+WEIR_API int weir_test_flush(weir_test *test);
+
+/* One turn of each worker, and then what the log and the checkpoint have to do by now. *idle (may be NULL): there was nothing to do, and there will not be
+ * until records or time come. */
+WEIR_API int weir_test_step(weir_test *test, bool *idle);
+/* Turns until there is nothing to do at this time: all that was sent is processed and committed. */
+WEIR_API int weir_test_run(weir_test *test);
+/* What weir_app_run does with until_end, and with close_windows: to the end of what is there, through all stages; then the engine ends cleanly. The next
+ * call starts one that goes on behind it. */
+WEIR_API int weir_test_finish(weir_test *test, bool close_windows);
+
+/* Writes what was sent and lets ms milliseconds (0 to 1000 years) go by. What becomes due is done by the next step or run, all at the new time. */
+WEIR_API int weir_test_advance(weir_test *test, int64_t ms);
+/* What the clock shows: milliseconds since 1970. */
+WEIR_API int64_t weir_test_now(const weir_test *test);
+
+/* The committed records of a topic that earlier calls for this topic have not given out yet: partition after partition, each in offset order. Late rows
+ * (<topic>.late) and dead letters (<app>.dlq) are topics like any other. *records is the caller's, to be freed with weir_free. Restarts change nothing about
+ * what was read. WEIR_ENOTFOUND: no such topic. */
+WEIR_API int weir_test_read(weir_test *test, const char *topic, weir_record **records, size_t *count);
+/* The next weir_test_read of the topic begins at its start again. */
+WEIR_API int weir_test_rewind(weir_test *test, const char *topic);
+/* The state of one group of the aggregate that weir_to writes to topic, as a JSON object: group columns, window bounds, results. key is the record key
+ * of its results: the text of a single text column, or a JSON object of the key columns with window_start. *json is the caller's (weir_free). A checkpoint
+ * comes first. WEIR_ENOTFOUND: no such group (any more), or no such aggregate. */
+WEIR_API int weir_test_get(weir_test *test, const char *topic, const char *key, char **json);
+
+/* The names of the places, NULL at the end. commit_… and checkpoint_… are the engine's, state_… its stores', those with dots the log's. */
+WEIR_API const char *const *weir_test_points(void);
+/* The engine dies when it passes the place for the n-th time from now (n >= 1); point NULL: nowhere. WEIR_EINVALID: no such place. */
+WEIR_API int weir_test_kill_at(weir_test *test, const char *point, int64_t n);
+/* How often it was passed since weir_test_open; WEIR_EINVALID: no such place. */
+WEIR_API int64_t weir_test_passings(const weir_test *test, const char *point);
+/* Writes what was sent, then dies here, between two turns. */
+WEIR_API int weir_test_kill(weir_test *test);
+/* After a kill: opens the files again, as the next process would. Else ends the engine cleanly first: what was read is committed and the stores are brought
+ * up to date. app NULL: the same topology; or another one under the same name, a new version of the job, which is the caller's as the first one
+ * is. Recovery passes places, too. */
+WEIR_API int weir_test_restart(weir_test *test, weir_app *app);
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,9 @@ struct weir_log {
     struct running_app *running;
 };
 
+/* weir_log_open with the log's own options. */
+int handle_open(const char *dir, const struct log_options *options, weir_log **log);
+
 /* An app runs: its name is taken on this log until the matching end. ERR_BUSY when it is. Stores are open once in a process, so that fencing
  * comes too late here. */
 int handle_app_begin(weir_log *log, const char *name, struct diag *diag);

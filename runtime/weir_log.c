@@ -108,12 +108,17 @@ int weir_log_open(const char *dir, const weir_log_options *options, weir_log **l
         return handle_result(diag_set(&diag, ERR_INVALID, "log is NULL"), &diag);
     *log = NULL;
     int rc = translate_options(options, &translated, &diag);
-    if (rc < 0)
-        return handle_result(rc, &diag);
+    return rc < 0 ? handle_result(rc, &diag) : handle_open(dir, &translated, log);
+}
+
+int handle_open(const char *dir, const struct log_options *options, weir_log **log)
+{
+    struct diag diag = {.code = 0};
+    *log = NULL;
     weir_log *opened = calloc(1, sizeof *opened);
     if (opened == NULL)
         return handle_result(ERR_NOMEM, NULL);
-    rc = log_open(dir, &translated, &opened->log, &diag);
+    int rc = log_open(dir, options, &opened->log, &diag);
     if (rc < 0) {
         free(opened);
         return handle_result(rc, &diag);

@@ -1,21 +1,18 @@
-/* worker.c: a thread that owns tasks, and the commit of all of them as one transaction.
+/* worker.c: a thread that owns tasks and gives each of them its turns.
  *
- * The loop: read marks from the progress topic, poll the tasks, commit when due. A commit is due
- * when the interval is over, when the input is drained, or when the outs are full. It runs on this
- * thread up to the request: flush the operators, append changelogs, outputs and progress as one
- * transaction, ask for the decision. The decision itself (flush, one synced meta transaction)
- * happens on the log's thread while this one goes on with the next rows; at most one commit is in
- * flight.
+ * A round: tend to tasks that failed, read marks from the progress topic, give each task its turn,
+ * finish the commit in flight, start the next one when it is due. A commit (worker_commit.c) is due
+ * when the interval is over, when the input is drained, or when the outs are full.
  *
- * Progress records are appended last, since they carry the end offsets of what was written before
- * them. A commit that fails ends the run: what is in memory is thrown away and the next start
- * restores from the last decision. */
+ * Turns are bounded by time, and batches by how long the last one took, so that a task whose
+ * functions are slow has as much of its worker as the others and no more. A task that fails is
+ * closed and comes back (worker_task.c). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
-#include "runtime/run.h"
+#include "runtime/worker.h"
 
 #define TURN_NS (20 * INT64_C(1000000)) /* of one task, then the next one has its turn */
 
@@ -57,47 +54,6 @@ static void unwatch_inputs(struct worker *worker)
     }
 }
 
-static int open_tasks(struct worker *worker)
-{
-    struct run *run = worker->run;
-    for (uint32_t i = 0; i < worker->task_count; i++) {
-        struct task *task = worker->tasks[i];
-        const struct progress *progress =
-            progress_set_find(&run->progress, task->stage->name, task->partition);
-        TRY(task_open(task, run->plan, run->port, progress, &worker->diag));
-        TRY(task_restore_markers(task, &run->progress, &worker->diag));
-        if (task->stage->input != INPUT_PARTIALS)
-            continue;
-        const struct stage *upstream = &run->plan->stages[task->stage->upstream];
-        for (int32_t u = 0; u < upstream->partitions; u++) {
-            const struct progress *from = progress_set_find(&run->progress, upstream->name, u);
-            if (from != NULL && (uint32_t)task->partition < from->end_count)
-                TRY(task_add_mark(task, (uint32_t)u, from->ends[task->partition],
-                                  from->watermark_ms, &worker->diag));
-        }
-        task_apply_marks(task);
-    }
-    return 0;
-}
-
-static int participate(struct worker *worker)
-{
-    struct run *run = worker->run;
-    size_t count = 1;
-    for (uint32_t i = 0; i < worker->task_count; i++)
-        count += task_out_count(worker->tasks[i]);
-    struct port_out **outs = malloc(count * sizeof *outs);
-    if (outs == NULL)
-        return diag_set(&worker->diag, ERR_NOMEM, "no memory for a worker");
-    count = 0;
-    outs[count++] = worker->progress_out;
-    for (uint32_t i = 0; i < worker->task_count; i++)
-        count += task_outs(worker->tasks[i], outs + count);
-    int rc = run->port->ops->txn_participate(worker->txn, outs, count, &worker->diag);
-    free(outs);
-    return rc;
-}
-
 int worker_open(struct worker *worker)
 {
     struct run *run = worker->run;
@@ -111,14 +67,14 @@ int worker_open(struct worker *worker)
                  : ERR_NOMEM;
     buf_deinit(&id);
     TRY(rc);
-    TRY(open_tasks(worker));
     TRY(ops->out_open(run->port, run->plan->progress_topic, 0, &worker->progress_out,
                       &worker->diag));
     worker->progress_position = run->progress.next_offset;
     TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, worker->progress_position,
                          &worker->progress_reader, &worker->diag));
-    TRY(participate(worker));
     worker->last_commit_ns = clock_mono_ns();
+    worker->outs_changed = true;
+    TRY(worker_open_tasks(worker));
     return watch_inputs(worker);
 }
 
@@ -161,96 +117,15 @@ static int follow_progress(struct worker *worker)
     }
 }
 
-/* ---- the commit ---- */
-
-static void commit_decided(void *context, int code)
-{
-    struct worker *worker = context;
-    waker_answer(&worker->waker, &worker->commit_done, code < 0 ? code : 0);
-}
-
-static int add_progress(struct worker *worker, struct task *task, struct buf *key,
-                        struct buf *value, struct port_position *position)
-{
-    struct progress progress;
-    task_progress(task, &progress);
-    buf_clear(key);
-    buf_clear(value);
-    progress_key(&progress, key);
-    progress_encode(&progress, value);
-    if (!buf_ok(key) || !buf_ok(value))
-        return diag_set(&worker->diag, ERR_NOMEM, "no memory for a progress record");
-    memcpy(position->topic, task->stage->input_topic, sizeof position->topic);
-    position->partition = task->partition;
-    position->offset = task->position;
-    TRY(worker->run->port->ops->out_add(
-        worker->progress_out, task->now_ms, bytes_of(key->data, key->size),
-        bytes_of(value->data, value->size), (struct bytes){NULL, 0}, 0, &worker->diag));
-    return task_send_markers(task, worker->progress_out, &worker->diag);
-}
-
-static int send_progress(struct worker *worker)
-{
-    const struct port_ops *ops = worker->run->port->ops;
-    struct buf key, value;
-    struct port_position *positions = calloc(worker->task_count + 1, sizeof *positions);
-    uint32_t count = 0;
-    buf_init(&key, 0);
-    buf_init(&value, 0);
-    int rc = positions == NULL ? diag_set(&worker->diag, ERR_NOMEM, "no memory for positions") : 0;
-    for (uint32_t i = 0; rc == 0 && i < worker->task_count; i++)
-        if (worker->in_commit[i])
-            rc = add_progress(worker, worker->tasks[i], &key, &value, &positions[count++]);
-    int64_t end;
-    crash_point("commit_before_progress");
-    if (rc == 0)
-        rc = ops->txn_send(worker->txn, worker->progress_out, &end, &worker->diag);
-    if (rc == 0)
-        rc = ops->txn_positions(worker->txn, worker->run->app->name, positions, count,
-                                &worker->diag);
-    buf_deinit(&key);
-    buf_deinit(&value);
-    free(positions);
-    return rc;
-}
-
-/* Everything up to the request for the decision. */
-static int start_commit(struct worker *worker)
-{
-    const struct port_ops *ops = worker->run->port->ops;
-    worker->commit_number++;
-    worker->commit_began_ns = clock_mono_ns();
-    for (uint32_t i = 0; i < worker->task_count; i++) {
-        struct task *task = worker->tasks[i];
-        worker->in_commit[i] = task->has_pending || task->is_closing || task->moved;
-        if (worker->in_commit[i])
-            TRY(task_flush(task, worker->commit_number, &worker->diag));
-    }
-    crash_point("commit_before_append");
-    TRY(ops->txn_begin(worker->txn, &worker->diag));
-    for (uint32_t i = 0; i < worker->task_count; i++) {
-        struct task *task = worker->tasks[i];
-        if (!worker->in_commit[i])
-            continue;
-        TRY(task_send(task, worker->txn, worker->commit_number, &worker->diag));
-        task->has_pending = task->moved = false;
-    }
-    TRY(send_progress(worker));
-    atomic_store(&worker->commit_done, COMMIT_PENDING);
-    worker->in_flight = true;
-    int rc = ops->txn_commit(worker->txn, commit_decided, worker, &worker->diag);
-    if (rc < 0)
-        worker->in_flight = false;
-    crash_point("commit_started");
-    worker->last_commit_ns = clock_mono_ns();
-    return rc;
-}
+/* ---- the end ---- */
 
 static void report_ends(struct worker *worker)
 {
     struct run *run = worker->run;
     for (uint32_t i = 0; i < worker->task_count; i++) {
         struct task *task = worker->tasks[i];
+        if (!task_is_running(task))
+            continue;
         int64_t raised_ms = task_apply_raise(task);
         if (task->has_pending || task->is_closing || task->moved || !task_at_end(task) ||
             worker->progress_position < atomic_load(&run->progress_target))
@@ -265,29 +140,7 @@ static void report_ends(struct worker *worker)
     }
 }
 
-static int finish_commit(struct worker *worker)
-{
-    int code = atomic_load(&worker->commit_done);
-    if (code == COMMIT_PENDING)
-        return 0;
-    worker->in_flight = false;
-    if (code < 0)
-        return diag_set(&worker->diag, code, "app %s: a commit failed: %s", worker->run->app->name,
-                        error_text(code));
-    crash_point("commit_decided");
-    metrics_commit(worker->run->app->metrics, clock_mono_ns() - worker->commit_began_ns);
-    run_committed(worker->run, worker->tasks, worker->in_commit, worker->task_count);
-    bool want_checkpoint = false;
-    for (uint32_t i = 0; i < worker->task_count; i++) {
-        bool wanted;
-        TRY(task_trim(worker->tasks[i], &wanted, &worker->diag));
-        metrics_task(worker->tasks[i]);
-        want_checkpoint |= wanted;
-    }
-    if (want_checkpoint)
-        run_request_checkpoint(worker->run);
-    return 0;
-}
+/* ---- turns ---- */
 
 static bool is_full(const struct worker *worker)
 {
@@ -344,6 +197,25 @@ static int64_t interval_left_ms(const struct worker *worker)
     return left_ms > 0 ? left_ms : 0;
 }
 
+/* What the task has not committed is thrown away; the commit in flight is not its failure. */
+static int turn_failed(struct worker *worker, struct task *task, int rc)
+{
+    struct diag why = worker->diag;
+    int64_t undone = worker->undone;
+    if (task->stage->view->sink->failure.policy == WEIR_FAILURE_END)
+        return rc;
+    TRY(worker_settle_commit(worker));
+    if (worker->undone != undone || !task_is_running(task))
+        return 0; /* it came back from before: what failed will fail again */
+    worker->diag = why;
+    return worker_task_failed(worker, task, rc);
+}
+
+static bool is_paused(const struct task *task)
+{
+    return atomic_load_explicit(&task->stage->view->sink->is_paused, memory_order_relaxed);
+}
+
 /* One task's turn: it ends when the input is drained, after some polls, or when its time is over.
  * 1: something was read. */
 static int take_turn(struct worker *worker, struct task *task)
@@ -376,9 +248,13 @@ static int poll_tasks(struct worker *worker)
     int any = 0;
     for (uint32_t turn = 0; turn < worker->task_count; turn++) {
         struct task *task = worker->tasks[worker->next_task];
-        int rc = take_turn(worker, task);
-        TRY(rc);
-        any |= rc;
+        if (task_is_running(task) && !is_paused(task)) {
+            worker->diag.code = 0;
+            int rc = take_turn(worker, task);
+            if (rc < 0)
+                TRY(turn_failed(worker, task, rc));
+            any |= rc != 0;
+        }
         worker->next_task = (worker->next_task + 1) % worker->task_count;
         if (is_full(worker) || (any != 0 && !worker->in_flight && interval_left_ms(worker) == 0))
             break;
@@ -400,7 +276,7 @@ static int64_t commit_due(const struct worker *worker, bool idle, bool ending)
 static bool all_at_end(const struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->task_count; i++)
-        if (!task_at_end(worker->tasks[i]))
+        if (!worker->tasks[i]->fate.is_stopped && !task_at_end(worker->tasks[i]))
             return false;
     return true;
 }
@@ -409,19 +285,22 @@ int worker_turn(struct worker *worker, bool ending, int64_t *wait_ms)
 {
     int any = 0;
     *wait_ms = 0;
+    TRY(worker_tend_tasks(worker));
     TRY(follow_progress(worker));
     if (!ending && !is_full(worker))
         any = poll_tasks(worker);
     TRY(any);
-    if (worker->in_flight)
-        TRY(finish_commit(worker));
+    TRY(worker_finish_commit(worker));
     int64_t due_ms = commit_due(worker, any == 0, ending || (any == 0 && all_at_end(worker)));
     if (!worker->in_flight && due_ms == 0)
-        return start_commit(worker);
+        return worker_start_commit(worker);
     if (!worker->in_flight)
         report_ends(worker);
     if (any == 0 || (worker->in_flight && is_full(worker)))
         *wait_ms = due_ms > 0 && due_ms < IDLE_WAIT_MS ? due_ms : IDLE_WAIT_MS;
+    int64_t retry_ms = worker_retry_due_ms(worker);
+    if (retry_ms >= 0 && retry_ms < *wait_ms)
+        *wait_ms = retry_ms;
     return 0;
 }
 

@@ -112,7 +112,7 @@ interop() {
 long_random() {
     say "long random tests"
     build_tree release -DWEIR_TESTS=ON -DWEIR_TEST_SECONDS=$((600 * $1)) || { count 1; return; }
-    WEIR_RANDOM_CASES=$((1000 * $1)) WEIR_KILL_CYCLES=$((200 * $1)) run_ctest release -R '^test_(random|kill)$'
+    WEIR_RANDOM_CASES=$((6667 * $1)) WEIR_RANDOM_JOBS=$jobs WEIR_KILL_CYCLES=$((200 * $1)) run_ctest release -R '^test_(random|kill)$'
     local sequences=$((6667 * $1))
     step "the log's model, $sequences sequences" model_in_parallel $((sequences / jobs + 1))
 }

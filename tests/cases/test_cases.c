@@ -9,6 +9,10 @@
  *       filter amount > 0
  *       check positive: amount > 0     (class: condition)
  *       map a, b + 1 AS c
+ *       unnest items AS item
+ *       filter_fn even: n              (functions of tests/support/job_functions.c)
+ *       map_fn echo: n, t -> n bigint, t text
+ *       flat_map_fn repeat: n, t -> i integer, t text
  *       group "user"
  *       window 10s                     (window 1h every 5m: hopping; session 30m)
  *       aggregate count(*) AS n
@@ -181,11 +185,15 @@ static void parse_step(struct test_case *test, char *line)
     static const struct {
         const char *word;
         enum job_step_kind kind;
-    } words[] = {{"source", JOB_SOURCE},       {"lateness", JOB_LATENESS}, {"skew", JOB_SKEW},
-                 {"filter", JOB_FILTER},       {"check", JOB_CHECK},       {"map", JOB_MAP},
-                 {"group", JOB_GROUP},         {"window", JOB_WINDOW},     {"session", JOB_SESSION},
-                 {"aggregate", JOB_AGGREGATE}, {"emit", JOB_EMIT_FINAL},   {"to", JOB_TO}};
-    char *rest = NULL, *second = NULL;
+    } words[] = {{"source", JOB_SOURCE},   {"lateness", JOB_LATENESS},
+                 {"skew", JOB_SKEW},       {"filter", JOB_FILTER},
+                 {"check", JOB_CHECK},     {"map", JOB_MAP},
+                 {"group", JOB_GROUP},     {"window", JOB_WINDOW},
+                 {"session", JOB_SESSION}, {"aggregate", JOB_AGGREGATE},
+                 {"emit", JOB_EMIT_FINAL}, {"to", JOB_TO},
+                 {"unnest", JOB_UNNEST},   {"filter_fn", JOB_FILTER_FN},
+                 {"map_fn", JOB_MAP_FN},   {"flat_map_fn", JOB_FLAT_MAP_FN}};
+    char *rest = NULL, *second = NULL, *third = NULL;
     size_t i = 0;
     while (i < sizeof words / sizeof words[0] && (rest = after_word(line, words[i].word)) == NULL)
         i++;
@@ -200,6 +208,20 @@ static void parse_step(struct test_case *test, char *line)
         return;
     } else if (kind == JOB_LATENESS || kind == JOB_SKEW || kind == JOB_SESSION) {
         must_parse(test, parse_duration(rest, &number), line);
+    } else if (kind == JOB_UNNEST) {
+        must_parse(test, (second = strstr(rest, " AS ")) != NULL, line);
+        *second = '\0';
+        second += 4;
+    } else if (kind == JOB_FILTER_FN || kind == JOB_MAP_FN || kind == JOB_FLAT_MAP_FN) {
+        char *list = strstr(rest, ": ");
+        must_parse(test, list != NULL, line);
+        *list = '\0';
+        second = rest;
+        rest = list + 2;
+        if ((third = strstr(rest, " -> ")) != NULL) {
+            *third = '\0';
+            third += 4;
+        }
     } else if (kind == JOB_CHECK) {
         char *condition = strstr(rest, ": ");
         must_parse(test, condition != NULL, line);
@@ -208,6 +230,7 @@ static void parse_step(struct test_case *test, char *line)
         rest = condition + 2;
     }
     job_add(&test->job, kind, rest, second, number);
+    test->job.steps[test->job.step_count - 1].third = third;
 }
 
 static void parse_run(struct test_case *test, char *line)

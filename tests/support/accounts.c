@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/hash.h"
 #include "tests/support/topic_rows.h"
 
 struct account {
@@ -95,8 +96,8 @@ static int compare_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* How many records of the topic name this stage and partition as their source; each source record
- * once when is_once. */
+/* How many records of the topic name this stage and partition as their source; each source record,
+ * and each row that was made of one, once when is_once. */
 static int64_t kept(const struct topic_rows *rows, const struct account *a, bool is_once)
 {
     int64_t *offsets = malloc((rows->count + 1) * sizeof *offsets);
@@ -109,7 +110,11 @@ static int64_t kept(const struct topic_rows *rows, const struct account *a, bool
             topic_row_header(row, "weir.windows.taken").data != NULL || /* other windows took it */
             topic_row_header_i64(row, "weir.source.partition") != a->partition)
             continue;
-        offsets[count++] = topic_row_header_i64(row, "weir.source.offset");
+        struct bytes element = topic_row_header(row, "weir.source.element");
+        offsets[count] = topic_row_header_i64(row, "weir.source.offset");
+        if (element.data != NULL) /* a row that was made of the record counts by itself */
+            offsets[count] ^= (int64_t)(hash64(element.data, element.size) << 20);
+        count++;
     }
     qsort(offsets, count, sizeof *offsets, compare_numbers);
     for (size_t i = 0; i < count; i++)
@@ -118,30 +123,58 @@ static int64_t kept(const struct topic_rows *rows, const struct account *a, bool
     return (int64_t)(is_once ? different : count);
 }
 
-static int64_t kept_in(struct log *log, const char *topic, const struct account *a, bool is_once)
-{
-    struct topic_rows rows;
-    topic_rows_init(&rows);
-    topic_rows_read(log, topic, READ_COMMITTED, &rows);
-    int64_t count = kept(&rows, a, is_once);
-    topic_rows_deinit(&rows);
-    return count;
-}
+/* What lies beside the outputs of an app: all of it, read once. */
+struct asides {
+    struct topic_rows dead, late;
+};
 
-/* The late topic is named after the view; the stage that a row was late for stands in its headers. */
-static bool asides_add_up(struct log *log, const char *app, const struct account *a,
-                          const struct topic_info *topics, size_t topic_count)
+/* Late topics are named after views; the stage that a row was late for stands in its headers. */
+static void asides_read(struct log *log, const char *app, const struct topic_info *topics,
+                        size_t topic_count, struct asides *asides)
 {
     char dead_topic[300];
-    int64_t late = 0;
     snprintf(dead_topic, sizeof dead_topic, "%s.dlq", app);
+    topic_rows_init(&asides->dead);
+    topic_rows_init(&asides->late);
+    topic_rows_read(log, dead_topic, READ_COMMITTED, &asides->dead);
     for (size_t i = 0; i < topic_count; i++) {
         size_t size = strlen(topics[i].name);
         if (size > 5 && strcmp(topics[i].name + size - 5, ".late") == 0)
-            late += kept_in(log, topics[i].name, a, true);
+            topic_rows_read(log, topics[i].name, READ_COMMITTED, &asides->late);
     }
-    bool ok = !differs(a, "dead letters in the topic", kept_in(log, dead_topic, a, false), a->dead);
-    return !differs(a, "late rows in the topics", late, a->late) && ok;
+}
+
+static bool asides_add_up(const struct asides *asides, const struct account *a)
+{
+    bool ok = !differs(a, "dead letters in the topic", kept(&asides->dead, a, false), a->dead);
+    return !differs(a, "late rows in the topics", kept(&asides->late, a, true), a->late) && ok;
+}
+
+void accounts_read(struct log *log, const char *app, struct topic_rows *progress)
+{
+    char topic[260];
+    snprintf(topic, sizeof topic, "%s-progress", app);
+    topic_rows_init(progress);
+    topic_rows_read(log, topic, READ_COMMITTED, progress);
+    topic_rows_latest(progress);
+}
+
+void accounts_of(const struct topic_rows *progress, const char *view, struct account_sum *sum)
+{
+    char source_stage[280];
+    snprintf(source_stage, sizeof source_stage, "%s-repartition", view);
+    *sum = (struct account_sum){0};
+    for (size_t i = 0; i < progress->count; i++) {
+        struct account a;
+        if (!read_account(&progress->items[i], NULL, 0, &a) ||
+            (strcmp(a.stage, view) != 0 && strcmp(a.stage, source_stage) != 0))
+            continue;
+        sum->in += a.in;
+        sum->applied += a.applied;
+        sum->filtered += a.filtered;
+        sum->late += a.late;
+        sum->dead += a.dead;
+    }
 }
 
 bool accounts_close(struct log *log, const char *app, bool was_reset)
@@ -149,13 +182,11 @@ bool accounts_close(struct log *log, const char *app, bool was_reset)
     struct topic_info *topics = NULL;
     size_t topic_count = 0;
     struct topic_rows rows;
-    char topic[260];
+    struct asides asides;
     bool ok = true;
-    snprintf(topic, sizeof topic, "%s-progress", app);
-    topic_rows_init(&rows);
-    topic_rows_read(log, topic, READ_COMMITTED, &rows);
-    topic_rows_latest(&rows);
+    accounts_read(log, app, &rows);
     must(topic_list(log, &topics, &topic_count) == 0);
+    asides_read(log, app, topics, topic_count, &asides);
     for (size_t i = 0; i < rows.count; i++) {
         struct account a;
         if (!read_account(&rows.items[i], topics, topic_count, &a))
@@ -164,9 +195,11 @@ bool accounts_close(struct log *log, const char *app, bool was_reset)
                       a.in + a.made, a.applied + a.filtered + a.late + a.duplicate + a.dead) &&
              ok;
         ok = input_adds_up(log, &a) && ok;
-        ok = (was_reset || asides_add_up(log, app, &a, topics, topic_count)) && ok;
+        ok = (was_reset || asides_add_up(&asides, &a)) && ok;
     }
     free(topics);
+    topic_rows_deinit(&asides.dead);
+    topic_rows_deinit(&asides.late);
     topic_rows_deinit(&rows);
     return ok;
 }

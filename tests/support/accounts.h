@@ -3,6 +3,7 @@
 #define WEIR_TESTS_ACCOUNTS_H
 
 #include "log/log.h"
+#include "tests/support/topic_rows.h"
 
 /* Of every stage and partition in <app>-progress:
  *   - rows in + made = applied + filtered + late + duplicate + dead,
@@ -11,5 +12,12 @@
  *   - late = different source records in late topics that name the stage and the partition.
  * was_reset: the app was started from_beginning once, so that these two topics hold more than the counts say. Prints what differs. */
 bool accounts_close(struct log *log, const char *app, bool was_reset);
+
+/* What the progress records say of a view: the sum over partitions of its stage, or of the one that sends its partials. */
+struct account_sum {
+    int64_t in, applied, filtered, late, dead;
+};
+void accounts_read(struct log *log, const char *app, struct topic_rows *progress);   /* init included; topic_rows_deinit frees */
+void accounts_of(const struct topic_rows *progress, const char *view, struct account_sum *sum);
 
 #endif

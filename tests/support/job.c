@@ -12,7 +12,8 @@ void job_add(struct job *job, enum job_step_kind kind, const char *text, const c
              int64_t number)
 {
     must(job->step_count < JOB_STEPS_MAX);
-    job->steps[job->step_count++] = (struct job_step){kind, text, second, number, 0};
+    job->steps[job->step_count++] =
+        (struct job_step){.kind = kind, .text = text, .second = second, .number = number};
 }
 
 void job_add_window(struct job *job, enum job_step_kind kind, const char *text, int64_t number,
@@ -51,6 +52,17 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
         return weir_aggregate(stream, step->text);
     case JOB_EMIT_FINAL:
         return weir_emit(stream, WEIR_EMIT_FINAL);
+    case JOB_FILTER_FN:
+        return weir_filter_fn(stream, step->second, step->text, job_filter_function(step->second),
+                              NULL);
+    case JOB_MAP_FN:
+        return weir_map_fn(stream, step->second, step->text, step->third,
+                           job_map_function(step->second), NULL);
+    case JOB_FLAT_MAP_FN:
+        return weir_flat_map_fn(stream, step->second, step->text, step->third,
+                                job_flat_map_function(step->second), NULL);
+    case JOB_UNNEST:
+        return weir_unnest(stream, step->text, step->second);
     case JOB_TO:
         weir_to(stream, step->text);
         return NULL;

@@ -19,18 +19,30 @@ enum job_step_kind {
     JOB_AGGREGATE,  /* text */
     JOB_EMIT_FINAL,
     JOB_TO,         /* text: topic; ends a stage */
+    JOB_FILTER_FN,  /* text: select list, second: a function of job_functions.c, which is its name */
+    JOB_MAP_FN,     /* the same; third: declared columns */
+    JOB_FLAT_MAP_FN,
+    JOB_UNNEST,     /* text: array, second: column */
 };
 struct job_step {
     enum job_step_kind kind;
-    const char *text, *second;
+    const char *text, *second, *third;
     int64_t number, other;
 };
-enum { JOB_STEPS_MAX = 64 };
+enum { JOB_STEPS_MAX = 512 };
 struct job {
     const char *app;
     struct job_step steps[JOB_STEPS_MAX];
     int step_count;
 };
+
+/* job_functions.c: users' functions by name; NULL when there is none.
+ *   filter   even     keeps even bigints; refuses negative ones with a message, and other types without
+ *   map      echo     gives its values back
+ *   flat map repeat   n, x → n rows (0, x) … (n − 1, x); a negative n: −n rows, then it fails */
+weir_filter_function job_filter_function(const char *name);
+weir_map_function job_map_function(const char *name);
+weir_flat_map_function job_flat_map_function(const char *name);
 
 void job_add(struct job *job, enum job_step_kind kind, const char *text, const char *second, int64_t number);
 void job_add_window(struct job *job, enum job_step_kind kind, const char *text, int64_t number, int64_t other);

@@ -97,8 +97,8 @@ static void json_is_told_from_what_is_not(void **state)
         "[] []",
         "\"\xFF\"",
         "\"\xC3\"",
-        "\xEF\xBB\xBF"
-        "1",
+        ("\xEF\xBB\xBF"
+         "1"),
         "{\"a\" 1}",
         "]",
         "\"\\\"",

@@ -18,7 +18,10 @@ static void expect(weir_app *app, int code, const char *part)
     weir_app_close(app);
 }
 
-static weir_stream *source(weir_app *app) { return weir_source(app, "events", WEIR_JSON, "ts"); }
+static weir_stream *source(weir_app *app)
+{
+    return weir_source(app, "events", WEIR_JSON, "ts");
+}
 
 static void test_good(void **state)
 {
@@ -67,6 +70,84 @@ static void test_order_of_calls(void **state)
     assert_int_equal(weir_to(source(app), "out"), 0);
     assert_int_equal(weir_to(source(app), "out"), WEIR_EEXISTS);
     expect(app, WEIR_EEXISTS, "out");
+}
+
+static int keep(void *context, weir_call *call, const weir_value *values, size_t count)
+{
+    (void)context, (void)call, (void)values, (void)count;
+    return 1;
+}
+static int give_back(void *context, weir_call *call, const weir_value *values, size_t count,
+                     weir_value *results)
+{
+    (void)context, (void)call, (void)values, (void)count, (void)results;
+    return 0;
+}
+
+static void test_functions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *list, *columns, *part;
+    } bad[] = {
+        {"", "a", "a text", "name"},
+        {NULL, "a", "a text", "name"},
+        {"\n", "a", "a text", "name"},
+        {"f", "", "a text", "expression"},
+        {"f", "a + 1", "a text", "give it a name with AS"},
+        {"f", "a", "", "not a column and its type"},
+        {"f", "a", NULL, "not a column and its type"},
+        {"f", "a", "a", "not a column and its type"},
+        {"f", "a", "a text,", "not a column and its type"},
+        {"f", "a", "a text b", "syntax"},
+        {"f", "a", "a varchar", "use text"},
+        {"f", "a", "a text, a bigint", "two columns"},
+        {"f", "a", "a numeric(99)", "precision"},
+        {"f", "a", "a text) AS a, (b", "not a column and its type"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        weir_app *app = weir_app_open("a", NULL);
+        weir_to(weir_map_fn(source(app), bad[i].name, bad[i].list, bad[i].columns, give_back, NULL),
+                "out");
+        assert_true(weir_app_check(app) < 0);
+        if (strstr(weir_app_error(app), bad[i].part) == NULL)
+            fail_msg("'%s' does not contain '%s'", weir_app_error(app), bad[i].part);
+        weir_app_close(app);
+    }
+    weir_app *app = weir_app_open("a", NULL);
+    assert_null(weir_filter_fn(source(app), "f", "a", NULL, NULL));
+    expect(app, WEIR_EINVALID, "needs a function");
+    app = weir_app_open("a", NULL);
+    assert_null(weir_filter_fn(weir_group_by(source(app), "a"), "f", "a", keep, NULL));
+    expect(app, WEIR_ESTATE, "aggregate it first");
+    assert_null(weir_filter_fn(NULL, "f", "a", keep, NULL));
+}
+
+static void test_unnest(void **state)
+{
+    (void)state;
+    weir_app *app = weir_app_open("a", NULL);
+    assert_null(weir_unnest(source(app), "items", "2x"));
+    expect(app, WEIR_EINVALID, "elements' column");
+    app = weir_app_open("a", NULL);
+    assert_int_equal(weir_to(weir_unnest(source(app), "items", "item"), "out"), 0);
+    expect(app, WEIR_EINVALID, "weir_map");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_map(weir_unnest(source(app), "items", "item"), "item.sku"), "out");
+    expect(app, WEIR_ENOTFOUND, "item ->> 'sku'");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_map(weir_unnest(source(app), "items::text", "item"), "item"), "out");
+    expect(app, WEIR_EINVALID, "not a JSON array but text");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_map(weir_unnest(source(app), "a, b", "item"), "item"), "out");
+    assert_true(weir_app_check(app) < 0);
+    weir_app_close(app);
+    app = weir_app_open("a", NULL);
+    weir_to(weir_unnest(weir_map(source(app), "items, id AS item"), "items", "item"), "out");
+    expect(app, WEIR_EEXISTS, "already");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_map(source(app), "lower(a) -> 'b' AS c"), "out");
+    expect(app, WEIR_EINVALID, "takes a JSON value");
 }
 
 static void test_the_first_error_stays(void **state)
@@ -153,17 +234,21 @@ static void test_expressions(void **state)
     (void)state;
     static const struct {
         const char *filter, *part;
-    } bad[] = {{"quantity >", "syntax"}, {"quantity + 1", "boolean"}, {"frobnicate(x)", "frobnicate"}};
+    } bad[] = {
+        {"quantity >", "syntax"}, {"quantity + 1", "boolean"}, {"frobnicate(x)", "frobnicate"}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         weir_app *app = weir_app_open("a", NULL);
         weir_to(weir_filter(source(app), bad[i].filter), "out");
         assert_true(weir_app_check(app) < 0);
-        if (strstr(weir_app_error(app), bad[i].part) == NULL || strstr(weir_app_error(app), "out") == NULL)
+        if (strstr(weir_app_error(app), bad[i].part) == NULL ||
+            strstr(weir_app_error(app), "out") == NULL)
             fail_msg("'%s' does not name '%s' and the stream", weir_app_error(app), bad[i].part);
         weir_app_close(app);
     }
     weir_app *app = weir_app_open("a", NULL);
-    weir_to(weir_aggregate(weir_tumbling(weir_group_by(source(app), "window_start"), 1000), "count(*) AS n"), "out");
+    weir_to(weir_aggregate(weir_tumbling(weir_group_by(source(app), "window_start"), 1000),
+                           "count(*) AS n"),
+            "out");
     expect(app, WEIR_EINVALID, "window_start");
 }
 
@@ -186,10 +271,14 @@ static void test_streams_that_read_each_other(void **state)
 static void test_names_that_the_app_uses_itself(void **state)
 {
     (void)state;
-    static const char *const taken[] = {"a-progress", "a.dlq", "out.late", "a-out-changelog", "a-out-repartition", "out-repartition"};
+    static const char *const taken[] = {"a-progress",        "a.dlq",
+                                        "out.late",          "a-out-changelog",
+                                        "a-out-repartition", "out-repartition"};
     for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
         weir_app *app = weir_app_open("a", NULL);
-        assert_int_equal(weir_to(weir_aggregate(weir_group_by(source(app), "region"), "count(*) AS n"), "out"), 0);
+        assert_int_equal(
+            weir_to(weir_aggregate(weir_group_by(source(app), "region"), "count(*) AS n"), "out"),
+            0);
         assert_int_equal(weir_to(source(app), taken[i]), 0);
         expect(app, WEIR_EINVALID, taken[i]);
     }
@@ -267,7 +356,8 @@ static void test_internal_topics_are_not_written_to(void **state)
 
 static int run_rows(const char *dir, bool from_beginning, weir_app **app)
 {
-    *app = weir_app_open("rows", &(weir_options){.data = dir, .until_end = true, .from_beginning = from_beginning});
+    *app = weir_app_open(
+        "rows", &(weir_options){.data = dir, .until_end = true, .from_beginning = from_beginning});
     weir_to(weir_filter(weir_source(*app, "events", WEIR_JSON, NULL), "n > 0"), "kept");
     return weir_app_run(*app);
 }
@@ -303,6 +393,8 @@ int main(void)
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_order_of_calls),
+        cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_unnest),
         cmocka_unit_test(test_the_first_error_stays),
         cmocka_unit_test(test_spans_of_a_source),
         cmocka_unit_test(test_windows), cmocka_unit_test(test_expressions),

@@ -1,0 +1,298 @@
+/* plan_rows.c: compiles the steps of a stream that work on rows one by one: filter, check, map,
+ * users' functions, unnest (see plan.h).
+ *
+ * Each step becomes one operator with its parameters, and may change what later names mean: over a
+ * source every name is a JSON field; after a step that makes columns only those exist, and they are
+ * what the stream's records hold. A function's declared columns may be narrower than what a column
+ * holds (integer, numeric(10,2)); the casts that see to it are a map of their own behind the
+ * function. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/plan_compile.h"
+
+enum { COLUMNS_MAX = 1024 };
+
+int compile_no_memory(struct diag *diag)
+{
+    return diag_set(diag, ERR_NOMEM, "no memory for the plan");
+}
+
+int compile_in_context(struct diag *diag, int rc, const struct view *view, const char *what)
+{
+    if (rc < 0 && diag != NULL) {
+        char text[sizeof diag->text];
+        memcpy(text, diag->text, sizeof text);
+        snprintf(diag->text, sizeof diag->text, "stream to %s: %s: %.800s", view->sink->topic, what,
+                 text[0] != '\0' ? text : error_text(rc));
+        diag->code = rc;
+    }
+    return rc;
+}
+
+static int add_op(struct compile *c, const char *name, const void *params)
+{
+    if (params == NULL)
+        return compile_no_memory(c->diag);
+    if (c->view->op_count == PLAN_MAX_OPS) {
+        free((void *)(uintptr_t)params);
+        return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: more than %d steps",
+                        c->view->sink->topic, PLAN_MAX_OPS);
+    }
+    c->view->ops[c->view->op_count++] = (struct op_spec){op_type_find(name), params};
+    return 0;
+}
+
+void compile_columns_destroy(struct named_columns *columns)
+{
+    free((void *)(uintptr_t)columns->names);
+    free((void *)(uintptr_t)columns->types);
+    *columns = (struct named_columns){0};
+}
+
+/* From here on these columns, and nothing else, exist. Names are borrowed, the arrays copied. */
+static int set_columns(struct compile *c, const char *const *names, const enum col_type *types,
+                       uint32_t count)
+{
+    const char **own_names = calloc(count + 1, sizeof *own_names);
+    enum col_type *own_types = calloc(count + 1, sizeof *own_types);
+    if (own_names == NULL || own_types == NULL) {
+        free(own_names);
+        free(own_types);
+        return compile_no_memory(c->diag);
+    }
+    if (count > 0) {
+        memcpy(own_names, names, count * sizeof *own_names);
+        memcpy(own_types, types, count * sizeof *own_types);
+    }
+    compile_columns_destroy(&c->columns);
+    c->columns = (struct named_columns){own_names, own_types, count};
+    c->scope = named_columns_scope(&c->columns);
+    c->view->is_mapped = true;
+    return 0;
+}
+
+static int compile_condition(struct compile *c, const struct weir_stream *node)
+{
+    bool is_check = node->kind == NODE_CHECK;
+    const char *what = is_check ? "weir_check" : "weir_filter";
+    struct filter_params *params = calloc(1, sizeof *params);
+    TRY(add_op(c, is_check ? "check" : "filter", params));
+    params->text = node->text;
+    params->error_class = node->extra;
+    TRY(compile_in_context(c->diag,
+                           expr_parse_condition(node->text, &c->scope, &params->condition, c->diag),
+                           c->view, what));
+    return 0;
+}
+
+static int set_map_columns(struct compile *c, const struct expr_list *list)
+{
+    enum col_type *types = calloc(list->count + 1, sizeof *types);
+    if (types == NULL)
+        return compile_no_memory(c->diag);
+    for (uint32_t i = 0; i < list->count; i++)
+        types[i] = expr_type(list->exprs[i]);
+    int rc = set_columns(c, (const char *const *)list->names, types, list->count);
+    free(types);
+    return rc;
+}
+
+static int compile_map(struct compile *c, const struct weir_stream *node)
+{
+    struct map_params *params = calloc(1, sizeof *params);
+    TRY(add_op(c, "map", params));
+    TRY(compile_in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->list, c->diag),
+                           c->view, "weir_map"));
+    return set_map_columns(c, params->list);
+}
+
+static int add_casts(struct compile *c, struct column_list *list)
+{
+    if (list->casts == NULL)
+        return 0;
+    struct map_params *params = calloc(1, sizeof *params);
+    TRY(add_op(c, "map", params));
+    params->list = list->casts;
+    list->casts = NULL;
+    return 0;
+}
+
+static int compile_function(struct compile *c, const struct weir_stream *node)
+{
+    static const char *const words[][2] = {
+        [NODE_FILTER_FN] = {"filter_fn", "weir_filter_fn"},
+        [NODE_MAP_FN] = {"map_fn", "weir_map_fn"},
+        [NODE_FLAT_MAP_FN] = {"flat_map_fn", "weir_flat_map_fn"},
+        [NODE_PEEK] = {"peek", "weir_peek"},
+    };
+    const char *what = words[node->kind][1];
+    struct function_params *params = calloc(1, sizeof *params);
+    TRY(add_op(c, words[node->kind][0], params));
+    params->name = node->name;
+    topology_set_invoke(params, node);
+    TRY(compile_in_context(c->diag,
+                           expr_parse_list(node->text, &c->scope, &params->arguments, c->diag),
+                           c->view, what));
+    if (node->extra == NULL)
+        return 0;
+    TRY(compile_in_context(
+        c->diag, column_list_parse(node->extra, false, &params->results, c->diag), c->view, what));
+    TRY(set_columns(c, (const char *const *)params->results->names, params->results->types,
+                    params->results->count));
+    return add_casts(c, params->results);
+}
+
+/* Over a source any name is a field, but for those of elements. */
+static int resolve_source(void *context, const struct field_path *path, enum col_type *type,
+                          struct diag *diag)
+{
+    struct compile *c = context;
+    for (uint32_t i = c->element_count; i > 0; i--) {
+        const struct unnested *element = &c->elements[i - 1];
+        if (strcmp(element->name, path->parts[0]) != 0)
+            continue;
+        if (path->count > 1)
+            return diag_set(diag, ERR_NOT_FOUND,
+                            "\"%s\" is an element of an array and has no column \"%s\"\nhint: "
+                            "write %s ->> '%s'",
+                            element->name, path->parts[1], element->name, path->parts[1]);
+        *type = COL_VARIANT;
+        return (int)element->column;
+    }
+    struct scope fields = field_set_scope(c->view->fields);
+    return fields.resolve(fields.context, path, type, diag);
+}
+
+void compile_source_scope(struct compile *c)
+{
+    c->scope = (struct scope){.resolve = resolve_source, .context = c};
+}
+
+static int add_element_field(struct compile *c, const struct weir_stream *node,
+                             struct unnest_params *params)
+{
+    if (c->element_count == COMPILE_UNNEST_MAX)
+        return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: more than %d times weir_unnest",
+                        c->view->sink->topic, COMPILE_UNNEST_MAX);
+    int column = field_set_add_made(c->view->fields, c->diag);
+    if (column < 0)
+        return compile_in_context(c->diag, column, c->view, "weir_unnest");
+    params->column = (uint32_t)column;
+    c->elements[c->element_count++] = (struct unnested){node->extra, params->column};
+    return 0;
+}
+
+static int add_element_column(struct compile *c, const struct weir_stream *node,
+                              struct unnest_params *params)
+{
+    const char *names[COLUMNS_MAX];
+    enum col_type types[COLUMNS_MAX];
+    uint32_t count = c->columns.count;
+    if (count + 1 > COLUMNS_MAX)
+        return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: more than %d columns",
+                        c->view->sink->topic, COLUMNS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        names[i] = c->columns.names[i];
+        types[i] = c->columns.types[i];
+        if (strcmp(names[i], node->extra) == 0)
+            return diag_set(c->diag, ERR_EXISTS,
+                            "stream to %s: weir_unnest: there is a column \"%s\" already",
+                            c->view->sink->topic, node->extra);
+    }
+    names[count] = node->extra;
+    types[count] = COL_VARIANT;
+    params->column = count;
+    return set_columns(c, names, types, count + 1);
+}
+
+static int compile_unnest(struct compile *c, const struct weir_stream *node)
+{
+    struct unnest_params *params = calloc(1, sizeof *params);
+    TRY(add_op(c, "unnest", params));
+    struct expr_list *list = NULL;
+    struct buf text;
+    buf_init(&text, 0);
+    buf_printf(&text, "(%s) AS element", node->text);
+    buf_u8(&text, 0);
+    int rc = buf_ok(&text) ? expr_parse_list((const char *)text.data, &c->scope, &list, c->diag)
+                           : ERR_NOMEM;
+    buf_deinit(&text);
+    TRY(compile_in_context(c->diag, rc, c->view, "weir_unnest"));
+    params->array = list->exprs[0];
+    bool is_one = list->count == 1;
+    list->exprs[0] = NULL;
+    expr_list_destroy(list);
+    if (!is_one || expr_type(params->array) != COL_VARIANT)
+        return diag_set(c->diag, ERR_INVALID,
+                        "stream to %s: weir_unnest: \"%s\" is not a JSON array but %s",
+                        c->view->sink->topic, node->text, col_type_name(expr_type(params->array)));
+    c->view->is_unnested = true;
+    return c->view->is_mapped ? add_element_column(c, node, params)
+                              : add_element_field(c, node, params);
+}
+
+int compile_row_step(struct compile *c, const struct weir_stream *node)
+{
+    switch (node->kind) {
+    case NODE_FILTER:
+    case NODE_CHECK:
+        return compile_condition(c, node);
+    case NODE_MAP:
+        return compile_map(c, node);
+    case NODE_FILTER_FN:
+    case NODE_MAP_FN:
+    case NODE_FLAT_MAP_FN:
+    case NODE_PEEK:
+        return compile_function(c, node);
+    case NODE_UNNEST:
+        return compile_unnest(c, node);
+    default:
+        return 0;
+    }
+}
+
+/* ---- destroy ---- */
+
+static void destroy_filter(void *params)
+{
+    struct filter_params *filter = params;
+    if (filter->condition != NULL)
+        expr_destroy(filter->condition);
+}
+
+static void destroy_map(void *params)
+{
+    expr_list_destroy(((struct map_params *)params)->list);
+}
+
+static void destroy_unnest(void *params)
+{
+    struct unnest_params *unnest = params;
+    if (unnest->array != NULL)
+        expr_destroy(unnest->array);
+}
+
+static void destroy_function(void *params)
+{
+    struct function_params *function = params;
+    expr_list_destroy(function->arguments);
+    column_list_destroy(function->results);
+}
+
+void compile_row_step_destroy(const struct op_spec *spec)
+{
+    static const struct {
+        const char *name;
+        void (*destroy)(void *params);
+    } forms[] = {{"filter", destroy_filter},   {"check", destroy_filter},
+                 {"map", destroy_map},         {"filter_fn", destroy_function},
+                 {"map_fn", destroy_function}, {"flat_map_fn", destroy_function},
+                 {"unnest", destroy_unnest},   {"peek", destroy_function}};
+    void *params = (void *)(uintptr_t)spec->params;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        if (strcmp(spec->type->name, forms[i].name) == 0)
+            forms[i].destroy(params);
+    free(params);
+}

@@ -1,0 +1,171 @@
+/* topology_rows.c: the builder functions of weir.h for steps that work on rows one by one beyond
+ * filter, check and map: users' functions, and unnest.
+ *
+ * Like topology.c they only record what was asked for. What is called with a function is an adapter
+ * below, which knows that a weir_value is a struct value (topology.c holds the two together) and
+ * that a weir_call is a struct function_call. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "operators/function.h"
+#include "runtime/app.h"
+#include "runtime/plan_compile.h"
+
+enum { FUNCTION_NAME_MAX = 100, COLUMN_NAME_MAX = 59 };
+
+/* ---- what functions call ---- */
+
+void weir_call_error(weir_call *call, const char *message)
+{
+    if (call != NULL)
+        function_fail((struct function_call *)call, message);
+}
+
+int weir_call_give(weir_call *call, const weir_value *values)
+{
+    if (call == NULL || values == NULL)
+        return ERR_INVALID;
+    return function_give((struct function_call *)call, (const struct value *)values);
+}
+
+int64_t weir_call_event_time(const weir_call *call)
+{
+    return call != NULL ? ((const struct function_call *)call)->event_time_ms : INT64_MIN;
+}
+
+/* ---- adapters ---- */
+
+static const struct user_function *function_of(const struct function_params *params)
+{
+    return params->function_and_context;
+}
+
+static int invoke_filter(const struct function_params *params, struct function_call *call,
+                         const struct value *values, struct value *results)
+{
+    const struct user_function *function = function_of(params);
+    (void)results;
+    return function->filter(function->context, (weir_call *)call, (const weir_value *)values,
+                            params->arguments->count);
+}
+
+static int invoke_map(const struct function_params *params, struct function_call *call,
+                      const struct value *values, struct value *results)
+{
+    const struct user_function *function = function_of(params);
+    return function->map(function->context, (weir_call *)call, (const weir_value *)values,
+                         params->arguments->count, (weir_value *)results);
+}
+
+static int invoke_flat_map(const struct function_params *params, struct function_call *call,
+                           const struct value *values, struct value *results)
+{
+    const struct user_function *function = function_of(params);
+    (void)results;
+    return function->flat_map(function->context, (weir_call *)call, (const weir_value *)values,
+                              params->arguments->count);
+}
+
+static int invoke_peek(const struct function_params *params, struct function_call *call,
+                       const struct value *values, struct value *results)
+{
+    const struct user_function *function = function_of(params);
+    (void)call;
+    (void)results;
+    function->peek(function->context, (const weir_value *)values, params->arguments->count);
+    return 0;
+}
+
+void topology_set_invoke(struct function_params *params, const struct weir_stream *node)
+{
+    params->function_and_context = (void *)(uintptr_t)&node->function;
+    params->invoke = node->kind == NODE_FILTER_FN     ? invoke_filter
+                     : node->kind == NODE_MAP_FN      ? invoke_map
+                     : node->kind == NODE_FLAT_MAP_FN ? invoke_flat_map
+                                                      : invoke_peek;
+}
+
+/* ---- builders ---- */
+
+static bool function_name_is_good(const char *name)
+{
+    size_t size = name != NULL ? strlen(name) : 0;
+    for (size_t i = 0; i < size; i++)
+        if (name[i] < ' ' || name[i] > '~')
+            return false;
+    return size > 0 && size <= FUNCTION_NAME_MAX;
+}
+
+static struct weir_stream *add_function(struct weir_stream *stream, enum node_kind kind,
+                                        const char *what, const char *name, const char *list,
+                                        const char *columns, struct user_function function)
+{
+    struct weir_stream *node = topology_add_step(stream, kind, what, list, columns);
+    if (node == NULL)
+        return NULL;
+    if (!function_name_is_good(name)) {
+        topology_fail(node->app, ERR_INVALID,
+                      "%s: a function's name is 1 to %d printable ASCII characters, such as "
+                      "\"score-1\"",
+                      what, FUNCTION_NAME_MAX);
+        return NULL;
+    }
+    if (function.filter == NULL && function.map == NULL && function.flat_map == NULL &&
+        function.peek == NULL) {
+        topology_fail(node->app, ERR_INVALID, "%s %s needs a function", what, name);
+        return NULL;
+    }
+    node->function = function;
+    node->name = strdup(name);
+    if (node->name == NULL) {
+        topology_fail(node->app, ERR_NOMEM, "no memory for the topology");
+        return NULL;
+    }
+    return node;
+}
+
+weir_stream *weir_filter_fn(weir_stream *stream, const char *name, const char *select_list,
+                            weir_filter_function function, void *context)
+{
+    return add_function(stream, NODE_FILTER_FN, "weir_filter_fn", name, select_list, NULL,
+                        (struct user_function){.filter = function, .context = context});
+}
+
+weir_stream *weir_map_fn(weir_stream *stream, const char *name, const char *select_list,
+                         const char *columns, weir_map_function function, void *context)
+{
+    return add_function(stream, NODE_MAP_FN, "weir_map_fn", name, select_list,
+                        columns != NULL ? columns : "",
+                        (struct user_function){.map = function, .context = context});
+}
+
+weir_stream *weir_flat_map_fn(weir_stream *stream, const char *name, const char *select_list,
+                              const char *columns, weir_flat_map_function function, void *context)
+{
+    return add_function(stream, NODE_FLAT_MAP_FN, "weir_flat_map_fn", name, select_list,
+                        columns != NULL ? columns : "",
+                        (struct user_function){.flat_map = function, .context = context});
+}
+
+weir_stream *weir_unnest(weir_stream *stream, const char *array, const char *column)
+{
+    if (stream == NULL)
+        return NULL;
+    size_t size = column != NULL ? strlen(column) : 0;
+    if (size == 0 || size > COLUMN_NAME_MAX || (column[0] >= '0' && column[0] <= '9') ||
+        strspn(column, "abcdefghijklmnopqrstuvwxyz_0123456789") != size) {
+        topology_fail(stream->app, ERR_INVALID,
+                      "weir_unnest: '%s' cannot name the elements' column: 1 to %d characters of "
+                      "[a-z0-9_], not a digit first",
+                      column ? column : "", COLUMN_NAME_MAX);
+        return NULL;
+    }
+    return topology_add_step(stream, NODE_UNNEST, "weir_unnest", array, column);
+}
+
+weir_stream *weir_peek(weir_stream *stream, const char *select_list, weir_peek_function function,
+                       void *context)
+{
+    return add_function(stream, NODE_PEEK, "weir_peek", "peek", select_list, NULL,
+                        (struct user_function){.peek = function, .context = context});
+}
