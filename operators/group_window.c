@@ -12,6 +12,7 @@
  * place, packed into one number (window.h). It counts as late only when that run is empty; every
  * window that it missed has a record of its own among the late rows. */
 #include "operators/grouping.h"
+#include "operators/window_local.h"
 
 static int reject_range(struct op_call *call, const struct batch *batch, uint32_t row,
                         const struct window_spec *spec)
@@ -108,6 +109,36 @@ static int assign_sessions(const struct window_spec *spec, struct op_call *call,
     return 0;
 }
 
+/* Rows come nearly in time order, so most are in the window of the row before. */
+static int assign_local(const struct window_spec *spec, struct op_call *call,
+                        const struct batch *batch, int64_t *starts, uint16_t *kept,
+                        uint32_t *kept_count)
+{
+    uint32_t count = 0;
+    int64_t start = 0, end = 0;
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        uint32_t row = batch_row(batch, i);
+        int64_t ts = batch->event_time_ms[row];
+        if (ts < start || ts >= end) {
+            if (!local_has_window(ts)) {
+                TRY(reject_add(call->rejects, row, "event_time_range",
+                               "event time %lld has no local window", (long long)ts));
+                continue;
+            }
+            local_window_at(spec->local, ts, &start, &end);
+        }
+        if (batch->watermark_ms != NULL && end <= batch->watermark_ms[row]) {
+            TRY(late_add(call, &(struct late_row){row, start, end, batch->watermark_ms[row] - end,
+                                                  true, 0, NULL}));
+            continue;
+        }
+        starts[count] = start;
+        kept[count++] = (uint16_t)row;
+    }
+    *kept_count = count;
+    return 0;
+}
+
 int group_assign_windows(const struct group_params *params, struct op_call *call,
                          struct batch *batch, int64_t *starts)
 {
@@ -124,6 +155,9 @@ int group_assign_windows(const struct group_params *params, struct op_call *call
         break;
     case WINDOW_SESSION:
         TRY(assign_sessions(&params->window, call, batch, starts, kept, &count));
+        break;
+    case WINDOW_LOCAL:
+        TRY(assign_local(&params->window, call, batch, starts, kept, &count));
         break;
     case WINDOW_ABSENT:
         must(false);

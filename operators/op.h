@@ -24,6 +24,7 @@
 #include "operators/expr.h"
 #include "operators/json_encode.h"
 #include "operators/window.h"
+#include "operators/window_local.h"
 #include "runtime/base/hash.h"
 #include "runtime/base/io.h"
 #include "runtime/state/state.h"
@@ -110,6 +111,7 @@ struct group_params {
     struct expr_list *groups;         /* group columns over the input */
     struct agg_list *aggregates;
     struct agg_plan *plan;
+    struct local_windows local;       /* what window.local points to; zone NULL without */
     struct window_spec window;        /* kind WINDOW_ABSENT: groups without windows */
     uint32_t session_call;            /* session windows: the first of the calls that group_session_calls added */
     bool emit_final;

@@ -8,6 +8,7 @@
  * the order in which they start. */
 #include "operators/window.h"
 
+#include "operators/window_local.h"
 #include "runtime/base/error.h"
 
 struct window_spec window_tumbling(int64_t size_ms)
@@ -44,23 +45,41 @@ struct window_spec window_session(int64_t gap_ms)
                                 .per_row = 1};
 }
 
+struct window_spec window_local(const struct local_windows *local)
+{
+    return (struct window_spec){.kind = WINDOW_LOCAL, .per_row = 1, .local = local};
+}
+
 bool window_newest(const struct window_spec *spec, int64_t ts_ms, int64_t *start_ms)
 {
-    return window_start_of(ts_ms, spec->hop_ms, start_ms) && *start_ms <= INT64_MAX - spec->span_ms;
+    int64_t end_ms;
+    if (spec->kind != WINDOW_LOCAL)
+        return window_start_of(ts_ms, spec->hop_ms, start_ms) &&
+               *start_ms <= INT64_MAX - spec->span_ms;
+    if (!local_has_window(ts_ms))
+        return false;
+    local_window_at(spec->local, ts_ms, start_ms, &end_ms);
+    return true;
 }
 
 int64_t window_end(const struct window_spec *spec, int64_t start_ms)
 {
-    return start_ms + spec->size_ms;
+    int64_t end_ms = start_ms + spec->size_ms;
+    if (spec->kind == WINDOW_LOCAL)
+        local_window_at(spec->local, start_ms, &start_ms, &end_ms);
+    return end_ms;
 }
 
 int64_t window_closes_at(const struct window_spec *spec, int64_t start_ms)
 {
-    return start_ms + spec->span_ms;
+    return spec->kind == WINDOW_LOCAL ? window_end(spec, start_ms) : start_ms + spec->span_ms;
 }
 
 int64_t window_closed_before(const struct window_spec *spec, int64_t watermark_ms)
 {
+    int64_t start_ms;
+    if (spec->kind == WINDOW_LOCAL)
+        return window_newest(spec, watermark_ms, &start_ms) ? start_ms : INT64_MIN;
     return watermark_ms < INT64_MIN + spec->span_ms ? INT64_MIN : watermark_ms - spec->span_ms + 1;
 }
 

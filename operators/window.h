@@ -7,6 +7,8 @@
  *   session    runs of rows of a group of which each comes at most `size` (the gap) after the one before: from the first row to the last
  *              row + gap. The spec knows its cells: [start, start + gap), aligned as tumbling windows; operators/group_session.c joins them
  *
+ *   local      hours, days, weeks or months of a named time zone (window_local.h), next to each other; a row is in one
+ *
  * A window is named by its start; windows of one spec end in the order in which they start. All times are milliseconds since 1970-01-01 UTC.
  * A spec is immutable once made and shared by threads. */
 #ifndef WEIR_OPERATORS_WINDOW_H
@@ -15,7 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum window_kind { WINDOW_ABSENT = 0, WINDOW_TUMBLING, WINDOW_HOPPING, WINDOW_SESSION };
+enum window_kind { WINDOW_ABSENT = 0, WINDOW_TUMBLING, WINDOW_HOPPING, WINDOW_SESSION, WINDOW_LOCAL };
+struct local_windows;
 enum { WINDOW_HOPS_MAX = 1440 }; /* windows that a row may be in: a day by the minute */
 
 struct window_spec {
@@ -24,6 +27,7 @@ struct window_spec {
     int64_t hop_ms;            /* between starts */
     int64_t span_ms;           /* from a window's start to the watermark that closes it */
     uint32_t per_row;          /* windows that hold one instant, at most */
+    const struct local_windows *local; /* local: borrowed; the sizes above are 0 */
 };
 
 struct window_spec window_tumbling(int64_t size_ms);
@@ -32,6 +36,8 @@ struct window_spec window_hopping(int64_t size_ms, int64_t hop_ms);
 
 /* gap_ms > 0. */
 struct window_spec window_session(int64_t gap_ms);
+
+struct window_spec window_local(const struct local_windows *local);
 
 /* start = ts − floor_mod(ts, size); false when the window would leave the range of int64. */
 static inline bool window_start_of(int64_t ts_ms, int64_t size_ms, int64_t *start_ms)

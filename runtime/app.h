@@ -38,7 +38,7 @@ struct weir_stream {
     int64_t idle_ms;                  /* source: without new rows for so long, time follows the wall clock; 0: never */
     int64_t skew_ms;                  /* source: how far a row's event time may be ahead of its record's timestamp */
     enum window_kind window;          /* of a window */
-    int64_t hop_ms;                   /* of a hopping window */
+    int64_t hop_ms;                   /* of a hopping window; of a local one its unit */
     weir_emit_mode emit;
 };
 

@@ -91,14 +91,23 @@ static int find_group_field(struct compile *c)
     return 0;
 }
 
-static void compile_window(const struct weir_stream *window, struct window_spec *spec)
+static int compile_window(struct compile *c, const struct weir_stream *window)
 {
-    if (window->window == WINDOW_HOPPING)
+    struct group_params *group = c->view->group;
+    struct window_spec *spec = &group->window;
+    if (window->window == WINDOW_LOCAL) {
+        group->local.unit = (enum local_unit)window->hop_ms;
+        group->local.count = (int32_t)window->number_ms;
+        TRY(compile_in_context(c->diag, zone_open(window->text, &group->local.zone, c->diag),
+                               c->view, "weir_tumbling_in"));
+        *spec = window_local(&group->local);
+    } else if (window->window == WINDOW_HOPPING)
         *spec = window_hopping(window->number_ms, window->hop_ms);
     else if (window->window == WINDOW_SESSION)
         *spec = window_session(window->number_ms);
     else
         *spec = window_tumbling(window->number_ms);
+    return 0;
 }
 
 static int compile_aggregate(struct compile *c, const struct weir_stream *aggregate)
@@ -112,7 +121,7 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
     c->view->group = group;
     c->view->is_windowed = window != NULL;
     if (window != NULL)
-        compile_window(window, &group->window);
+        TRY(compile_window(c, window));
     group->emit_final = aggregate->emit == WEIR_EMIT_FINAL;
     TRY(compile_in_context(c->diag, expr_parse_list(by->text, &c->scope, &group->groups, c->diag),
                            c->view, "weir_group_by"));
@@ -147,14 +156,18 @@ static void hash_text(struct buf *all, const char *text)
 }
 
 /* Tumbling windows are hashed as they always were: what was written before there were others stays
- * usable. */
-static void hash_window(struct buf *all, const struct weir_stream *window)
+ * usable. The rules of a zone are part of what local windows mean: when a new zone database changes
+ * them, windows of both kinds must not stand in one store. */
+static void hash_window(struct buf *all, const struct weir_stream *window,
+                        const struct group_params *group)
 {
     buf_varint(all, window->number_ms);
     if (window->window == WINDOW_TUMBLING)
         return;
     buf_u8(all, (uint8_t)window->window);
     buf_varint(all, window->hop_ms);
+    if (window->window == WINDOW_LOCAL)
+        buf_be64(all, zone_hash(group->local.zone));
 }
 
 static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32_t count,
@@ -171,7 +184,7 @@ static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32
         if (chain[i]->name != NULL)
             hash_text(&all, chain[i]->name);
         if (chain[i]->kind == NODE_WINDOW)
-            hash_window(&all, chain[i]);
+            hash_window(&all, chain[i], view->group);
     }
     bool ok = buf_ok(&all);
     view->plan_hash = hash64(all.data, all.size);
@@ -356,6 +369,7 @@ static void destroy_group(struct group_params *group)
         expr_list_destroy(group->groups);
     if (group->key_names != NULL)
         json_names_destroy(group->key_names);
+    zone_close(group->local.zone);
     free(group->group_types);
     free(group);
 }

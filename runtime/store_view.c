@@ -33,6 +33,7 @@ static const char *const window_names[] = {
     [WINDOW_TUMBLING] = "tumbling",
     [WINDOW_HOPPING] = "hopping",
     [WINDOW_SESSION] = "session",
+    [WINDOW_LOCAL] = "local",
 };
 
 /* A window step without a word for its kind is a tumbling one. */
@@ -114,6 +115,10 @@ static weir_stream *make_window(weir_stream *at, const json_t *step, int64_t num
         return weir_hopping(at, number, json_integer_value(json_object_get(step, "hop")));
     if (strcmp(kind, window_names[WINDOW_SESSION]) == 0)
         return weir_session(at, number);
+    if (strcmp(kind, window_names[WINDOW_LOCAL]) == 0)
+        return weir_tumbling_in(at, number,
+                                (weir_unit)json_integer_value(json_object_get(step, "hop")),
+                                json_string_value(json_object_get(step, "text")));
     return NULL;
 }
 

@@ -28,9 +28,12 @@ static int check_progress(const struct task *task, const struct progress *progre
     static const uint8_t none[16];
     if (progress->plan_hash != stage->plan_hash)
         return diag_set(diag, ERR_STATE,
-                        "stage %s of app %s has changed since it last ran. Start it anew with "
+                        "stage %s of app %s has changed since it last ran%s. Start it anew with "
                         "from_beginning, or under another app name",
-                        stage->name, task->plan->app->name);
+                        stage->name, task->plan->app->name,
+                        stage->view->group != NULL && stage->view->group->local.zone != NULL
+                            ? " (or the zone database has: its windows follow local time)"
+                            : "");
     const struct stage *upstream =
         stage->input == INPUT_PARTIALS ? &task->plan->stages[stage->upstream] : NULL;
     if (upstream != NULL && memcmp(progress->input_id, upstream->input_id, 16) == 0)

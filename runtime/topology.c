@@ -11,6 +11,7 @@
 
 #include "operators/column.h"
 #include "operators/value.h"
+#include "operators/window_local.h"
 #include "runtime/app.h"
 #include "runtime/port.h"
 
@@ -389,6 +390,33 @@ weir_stream *weir_hopping(weir_stream *grouped, int64_t size_ms, int64_t hop_ms)
 weir_stream *weir_session(weir_stream *grouped, int64_t gap_ms)
 {
     return add_window(grouped, "weir_session", WINDOW_SESSION, gap_ms, NULL);
+}
+
+weir_stream *weir_tumbling_in(weir_stream *grouped, int64_t count, weir_unit unit, const char *zone)
+{
+    _Static_assert((int)WEIR_HOUR == (int)LOCAL_HOUR && (int)WEIR_DAY == (int)LOCAL_DAY &&
+                       (int)WEIR_WEEK == (int)LOCAL_WEEK && (int)WEIR_MONTH == (int)LOCAL_MONTH,
+                   "units are passed on as they are");
+    struct weir_stream *node = add_window(grouped, "weir_tumbling_in", WINDOW_LOCAL, 1, zone);
+    if (node == NULL)
+        return NULL;
+    node->number_ms = count;
+    node->hop_ms = unit;
+    if (zone == NULL || zone[0] == '\0')
+        topology_fail(node->app, ERR_INVALID,
+                      "weir_tumbling_in needs a time zone, like \"Europe/Berlin\"");
+    else if (unit < WEIR_HOUR || unit > WEIR_MONTH)
+        topology_fail(
+            node->app, ERR_INVALID,
+            "weir_tumbling_in: unit %d is not WEIR_HOUR, WEIR_DAY, WEIR_WEEK or WEIR_MONTH",
+            (int)unit);
+    else if (!local_count_is_good((enum local_unit)unit, count))
+        topology_fail(
+            node->app, ERR_INVALID,
+            "weir_tumbling_in: windows of %lld: hours go by 1, 2, 3, 4, 6, 8 or 12, days to 366, "
+            "weeks to 52, months to 1200",
+            (long long)count);
+    return node->app->error == 0 ? node : NULL;
 }
 
 weir_stream *weir_aggregate(weir_stream *grouped, const char *select_list)

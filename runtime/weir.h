@@ -224,6 +224,12 @@ WEIR_API weir_stream *weir_hopping(weir_stream *grouped, int64_t size_ms, int64_
  * now starts earlier, gets a tombstone. A session is final when no row that is not late can join it any more: when the watermark has passed its last row by two to three
  * gaps. count(DISTINCT) is WEIR_EUNSUPPORTED. */
 WEIR_API weir_stream *weir_session(weir_stream *grouped, int64_t gap_ms);
+typedef enum { WEIR_HOUR = 1, WEIR_DAY, WEIR_WEEK, WEIR_MONTH } weir_unit;
+/* Windows of count hours, days, weeks (from Monday) or months by the clocks of a time zone of the system's database ("Europe/Berlin"; from $TZDIR or
+ * /usr/share/zoneinfo): local days of 23 and 25 hours are exact. A window begins at the first instant at which local clocks show its boundary or more (a local midnight; for hours
+ * by 2, 3, 4, 6, 8 or 12 those of the day that they divide). Of single hours one that comes twice is two windows. window_start and window_end are instants, printed in UTC.
+ * An unknown zone is WEIR_ENOTFOUND, with a suggestion, when the app is checked or run. State that was written under other rules of the zone is refused (WEIR_ESTATE). */
+WEIR_API weir_stream *weir_tumbling_in(weir_stream *grouped, int64_t count, weir_unit unit, const char *zone);
 /* Aggregates each group (and window): "sum(amount::numeric) AS revenue, count(*) AS orders". The result's columns are the group columns, window_start
  * and window_end when windowed, then these. */
 WEIR_API weir_stream *weir_aggregate(weir_stream *grouped, const char *select_list);

@@ -14,7 +14,8 @@
  *       map_fn echo: n, t -> n bigint, t text
  *       flat_map_fn repeat: n, t -> i integer, t text
  *       group "user"
- *       window 10s                     (window 1h every 5m: hopping; session 30m)
+ *       window 10s                     (window 1h every 5m: hopping; session 30m;
+ *                                      window 1 day in Europe/Berlin)
  *       aggregate count(*) AS n
  *       emit final
  *       to counts
@@ -167,11 +168,22 @@ static struct bytes unescape(struct arena *arena, const char *line)
     return copy;
 }
 
-/* SIZE, SIZE every HOP */
+/* SIZE, SIZE every HOP, COUNT UNIT in ZONE */
 static void parse_window(struct test_case *test, char *text)
 {
-    char *every = strstr(text, " every ");
+    static const char *const units[] = {"", "hour", "day", "week", "month"};
+    char *every = strstr(text, " every "), *zone = strstr(text, " in ");
     int64_t size, hop = 0;
+    if (zone != NULL) {
+        char *unit;
+        *zone = '\0';
+        size = strtoll(text, &unit, 10);
+        for (hop = WEIR_MONTH; hop > 0 && strcmp(unit + 1, units[hop]) != 0;)
+            hop--;
+        must_parse(test, unit != text && hop > 0, text);
+        job_add_window(&test->job, JOB_LOCAL, zone + 4, size, hop);
+        return;
+    }
     if (every != NULL) {
         *every = '\0';
         must_parse(test, parse_duration(every + 7, &hop), every + 7);

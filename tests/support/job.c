@@ -48,6 +48,8 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
         return weir_hopping(stream, step->number, step->other);
     case JOB_SESSION:
         return weir_session(stream, step->number);
+    case JOB_LOCAL:
+        return weir_tumbling_in(stream, step->number, (weir_unit)step->other, step->text);
     case JOB_AGGREGATE:
         return weir_aggregate(stream, step->text);
     case JOB_EMIT_FINAL:

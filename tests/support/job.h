@@ -16,6 +16,7 @@ enum job_step_kind {
     JOB_WINDOW,     /* number: ms */
     JOB_HOPPING,    /* number: ms, other: hop in ms */
     JOB_SESSION,    /* number: gap in ms */
+    JOB_LOCAL,      /* text: zone, number: units, other: weir_unit */
     JOB_AGGREGATE,  /* text */
     JOB_EMIT_FINAL,
     JOB_TO,         /* text: topic; ends a stage */

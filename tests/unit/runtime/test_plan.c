@@ -240,6 +240,52 @@ static void test_hash(void **state)
     assert_true(hash_of(swapped) != hash_of(filtered));
 }
 
+/* Rules of a zone are in the hash, its name is not enough: see docs/decisions/time-zone-rules.md. */
+static uint64_t local_hash(const char *zone, int64_t count, weir_unit unit)
+{
+    weir_app *app = app_on("nowhere");
+    weir_to(
+        weir_aggregate(weir_tumbling_in(weir_group_by(orders(app), "region"), count, unit, zone),
+                       "count(*) AS n"),
+        "out");
+    struct plan *plan = compile(app);
+    uint64_t hash = plan->views[0].plan_hash;
+    close_plan(app, plan);
+    return hash;
+}
+
+static void copy_zone(const char *dir, const char *from, const char *to)
+{
+    char path[1024], *data;
+    size_t size;
+    snprintf(path, sizeof path, "/usr/share/zoneinfo/%s", from);
+    assert_int_equal(io_read_file(path, 1 << 20, &data, &size, NULL), 0);
+    snprintf(path, sizeof path, "%s/%s", dir, to);
+    assert_int_equal(io_write_file(path, data, size, NULL), 0);
+    free(data);
+}
+
+static void test_hash_of_zones(void **state)
+{
+    (void)state;
+    uint64_t berlin = local_hash("Europe/Berlin", 1, WEIR_DAY);
+    assert_true(berlin == local_hash("Europe/Berlin", 1, WEIR_DAY));
+    assert_true(berlin != local_hash("Europe/Berlin", 2, WEIR_DAY));
+    assert_true(berlin != local_hash("Europe/Berlin", 1, WEIR_WEEK));
+    assert_true(berlin != local_hash("Europe/London", 1, WEIR_DAY));
+    /* A database in which the zone follows other rules. */
+    char *dir = scratch_dir_create();
+    copy_zone(dir, "Europe/Berlin", "Here");
+    setenv("TZDIR", dir, 1);
+    uint64_t before = local_hash("Here", 1, WEIR_DAY);
+    copy_zone(dir, "Europe/London", "Here");
+    assert_true(before != local_hash("Here", 1, WEIR_DAY));
+    copy_zone(dir, "Europe/Berlin", "Here");
+    assert_true(before == local_hash("Here", 1, WEIR_DAY));
+    unsetenv("TZDIR");
+    scratch_dir_remove(dir);
+}
+
 static void refuse(weir_app *app, int code, const char *part)
 {
     struct plan *plan;
@@ -535,6 +581,7 @@ int main(void)
         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_group_field),
         cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_hash_of_zones),
         cmocka_unit_test(test_refused),
         TEST(test_one_partition_is_direct),
         TEST(test_partitioned_by_is_direct),

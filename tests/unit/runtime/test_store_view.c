@@ -43,7 +43,7 @@ static const char *const rows[] = {
     "{\"who\":7,\"n\":true,\"x\":3,\"at\":0}",
 };
 
-enum { SESSIONS = -1 }; /* as hop_ms */
+enum { SESSIONS = -1, LOCAL_DAYS = -2 }; /* as hop_ms */
 struct query {
     const char *map, *group, *aggregate;
     int64_t window_ms, hop_ms;
@@ -56,7 +56,9 @@ static void build(weir_app *app, const struct query *q)
     if (q->map != NULL)
         at = weir_map(at, q->map);
     at = weir_group_by(at, q->group);
-    if (q->hop_ms == SESSIONS)
+    if (q->hop_ms == LOCAL_DAYS)
+        at = weir_tumbling_in(at, q->window_ms, WEIR_DAY, "Pacific/Apia");
+    else if (q->hop_ms == SESSIONS)
         at = weir_session(at, q->window_ms);
     else if (q->hop_ms > 0)
         at = weir_hopping(at, q->window_ms, q->hop_ms);
@@ -191,6 +193,11 @@ static void test_sessions(void **state)
 {
     static const struct query q = {NULL, "who", "count(*) AS n", 1000, SESSIONS};
     check_query(*state, &q, 6);
+}
+static void test_local_windows(void **state)
+{
+    static const struct query q = {NULL, "who", "count(*) AS n", 1, LOCAL_DAYS};
+    check_query(*state, &q, 5); /* in Apia all of it is one day */
 }
 static void test_numeric_keys(void **state)
 {
@@ -364,21 +371,14 @@ int main(void)
 {
     scratch_dir_in_memory();
     const struct CMUnitTest tests[] = {
-        TEST(test_raw_keys),
-        TEST(test_text_keys),
-        TEST(test_several_columns),
-        TEST(test_windows),
-        TEST(test_hopping_windows),
-        TEST(test_sessions),
-        TEST(test_numeric_keys),
-        TEST(test_time_keys),
-        TEST(test_boolean_keys),
-        TEST(test_double_keys),
-        TEST(test_by_hand),
-        TEST(test_bad_keys),
-        TEST(test_bad_keys_of_several_columns),
-        TEST(test_round_trip),
-        TEST(test_bad_files),
+        TEST(test_raw_keys),        TEST(test_text_keys),
+        TEST(test_several_columns), TEST(test_windows),
+        TEST(test_hopping_windows), TEST(test_sessions),
+        TEST(test_local_windows),   TEST(test_numeric_keys),
+        TEST(test_time_keys),       TEST(test_boolean_keys),
+        TEST(test_double_keys),     TEST(test_by_hand),
+        TEST(test_bad_keys),        TEST(test_bad_keys_of_several_columns),
+        TEST(test_round_trip),      TEST(test_bad_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

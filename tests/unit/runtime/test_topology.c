@@ -222,6 +222,28 @@ static void test_windows(void **state)
     expect(app, WEIR_ESTATE, "weir_session follows weir_group_by");
     weir_to(weir_aggregate(weir_session(grouped(&app), 1), "count(DISTINCT url) AS urls"), "out");
     expect(app, WEIR_EUNSUPPORTED, "count(DISTINCT");
+    static const struct {
+        int64_t count;
+        weir_unit unit;
+        const char *zone;
+        int code;
+        const char *part;
+    } local[] = {
+        {1, WEIR_DAY, NULL, WEIR_EINVALID, "needs a time zone"},
+        {1, WEIR_DAY, "", WEIR_EINVALID, "needs a time zone"},
+        {0, WEIR_DAY, "Europe/Berlin", WEIR_EINVALID, "windows of 0"},
+        {5, WEIR_HOUR, "Europe/Berlin", WEIR_EINVALID, "hours go by 1, 2, 3, 4, 6, 8 or 12"},
+        {INT64_MAX, WEIR_WEEK, "Europe/Berlin", WEIR_EINVALID, "weeks to 52"},
+        {1, (weir_unit)0, "Europe/Berlin", WEIR_EINVALID, "unit 0"},
+        {1, (weir_unit)9, "Europe/Berlin", WEIR_EINVALID, "unit 9"},
+        {1, WEIR_DAY, "Europe/Berln", WEIR_ENOTFOUND, "did you mean \"Europe/Berlin\""},
+    };
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++) {
+        weir_stream *by_day = weir_tumbling_in(grouped(&app), local[i].count, local[i].unit, local[i].zone);
+        weir_to(weir_aggregate(by_day, "count(*) AS n"), "out");
+        expect(app, local[i].code, local[i].part);
+    }
+    assert_null(weir_tumbling_in(NULL, 1, WEIR_DAY, "Europe/Berlin"));
     weir_stream *by = grouped(&app);
     assert_non_null(weir_hopping(by, 1440, 1));
     assert_non_null(weir_hopping(by, 1000, 1000));
