@@ -46,7 +46,8 @@ static void produce(const char *dir, const size_t *sizes, size_t count)
 
 static weir_app *open_app(const char *dir)
 {
-    return weir_app_open("limits", &(weir_options){.data = dir, .until_end = true, .checkpoint_interval_ms = 5});
+    return weir_app_open("limits", &(weir_options){.data = dir, .until_end = true, .checkpoint_interval_ms = 5,
+                                                     .commit_interval_ms = WEIR_MINUTES(10)});
 }
 
 static void run(weir_app *app)
