@@ -12,7 +12,7 @@
 /* The numbers are part of plan hashes: new kinds go to the end. */
 enum node_kind {
     NODE_SOURCE, NODE_FILTER, NODE_CHECK, NODE_MAP, NODE_GROUP, NODE_WINDOW, NODE_AGGREGATE,
-    NODE_FILTER_FN, NODE_MAP_FN, NODE_FLAT_MAP_FN, NODE_UNNEST, NODE_PEEK
+    NODE_FILTER_FN, NODE_MAP_FN, NODE_FLAT_MAP_FN, NODE_UNNEST, NODE_PEEK, NODE_REKEY
 };
 
 /* A user's function: one of the pointers, by the node's kind. */

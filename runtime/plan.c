@@ -68,14 +68,12 @@ static int name_group_columns(struct compile *c)
     return finish_names(view, c->diag);
 }
 
-/* When the only group column is a plain field of the source, its dotted name: re-keying may then be
- * skipped. */
-static int find_group_field(struct compile *c)
+/* When the only column of a list is a plain field of the source, its dotted name. */
+int compile_find_field(struct compile *c, const struct expr_list *list, const char **field)
 {
     uint32_t index;
     struct view *view = c->view;
-    if (view->is_mapped || view->group->groups->count != 1 ||
-        !expr_is_column(view->group->groups->exprs[0], &index))
+    if (view->is_mapped || list->count != 1 || !expr_is_column(list->exprs[0], &index))
         return 0;
     const struct field_path *path = field_set_path(view->fields, index);
     if (path->count == 0)
@@ -87,7 +85,7 @@ static int find_group_field(struct compile *c)
     buf_u8(&name, 0);
     if (!buf_ok(&name))
         return compile_no_memory(c->diag);
-    view->group_field = (const char *)name.data;
+    *field = (const char *)name.data;
     return 0;
 }
 
@@ -144,7 +142,8 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
                            agg_plan_create(group->aggregates->calls, group->aggregates->call_count,
                                            &group->plan, c->diag),
                            c->view, "weir_aggregate"));
-    TRY(find_group_field(c));
+    /* Re-keying may then be skipped. */
+    TRY(compile_find_field(c, group->groups, &c->view->group_field));
     return name_group_columns(c);
 }
 
@@ -392,6 +391,7 @@ void plan_destroy(struct plan *plan)
         if (view->key_names != NULL)
             json_names_destroy(view->key_names);
         free((void *)(uintptr_t)view->group_field);
+        free((void *)(uintptr_t)view->rekey_field);
         if (view->fields != NULL)
             field_set_destroy(view->fields);
     }

@@ -43,6 +43,8 @@ struct view {
     enum col_type *column_types;
     uint32_t column_count;
     struct json_names *value_names, *key_names;
+    struct expr_list *rekey;             /* rows get this record key, and lie where it puts them; NULL: they keep theirs. key_names are its names */
+    const char *rekey_field;             /* the field of the output's records that says where they lie, for weir.partitioned.by; NULL */
     const char *group_field;             /* the source field a single group column is a plain reference to; NULL */
     uint64_t plan_hash;
     int upstream;                        /* view of this app that writes the source topic; -1 */

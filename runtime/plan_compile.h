@@ -27,6 +27,8 @@ void compile_columns_destroy(struct named_columns *columns);
 void compile_row_step_destroy(const struct op_spec *spec);
 /* Puts "stream to T: weir_filter: " before the sentence that the expression compiler left, and returns rc. */
 int compile_in_context(struct diag *diag, int rc, const struct view *view, const char *what);
+/* When the only column of a list over a source is a plain field, its dotted name (malloc'ed). */
+int compile_find_field(struct compile *c, const struct expr_list *list, const char **field);
 int compile_no_memory(struct diag *diag);
 
 /* topology_rows.c: the adapter to the node's function. */

@@ -64,8 +64,9 @@ static const struct use {
 /* Makes a topic unless it is there. An internal one's partition count must then be `partitions`;
  * the others must not be internal, since rows in, say, another app's progress would be the end of
  * that app. */
-static int ensure_topic(struct place *place, const char *topic, int32_t partitions,
-                        enum topic_use topic_use, struct port_topic *info)
+static int ensure_placed_topic(struct place *place, const char *topic, int32_t partitions,
+                               enum topic_use topic_use, const char *partitioned_by,
+                               struct port_topic *info)
 {
     const struct port_ops *ops = place->port->ops;
     const struct use *use = &uses[topic_use];
@@ -74,10 +75,12 @@ static int ensure_topic(struct place *place, const char *topic, int32_t partitio
     if (rc == ERR_NOT_FOUND) {
         /* What the engine adds to a record (headers of dead letters, new columns) must not make it
          * too large for its topic. */
-        struct port_setting settings[5] = {{"max.message.bytes", "1073741824"}};
+        struct port_setting settings[6] = {{"max.message.bytes", "1073741824"}};
         size_t count = 1;
         if (internal)
             settings[count++] = (struct port_setting){"weir.internal", "true"};
+        if (partitioned_by != NULL)
+            settings[count++] = (struct port_setting){"weir.partitioned.by", partitioned_by};
         for (size_t i = 0; i < use->setting_count; i++)
             settings[count++] = use->settings[i];
         TRY(ops->topic_create(place->port, topic, partitions, settings, count, place->diag));
@@ -95,6 +98,12 @@ static int ensure_topic(struct place *place, const char *topic, int32_t partitio
                         "topic was changed. Start the stage anew with from_beginning",
                         topic, (int)info->partitions, (int)partitions);
     return 0;
+}
+
+static int ensure_topic(struct place *place, const char *topic, int32_t partitions,
+                        enum topic_use topic_use, struct port_topic *info)
+{
+    return ensure_placed_topic(place, topic, partitions, topic_use, NULL, info);
 }
 
 static struct stage *add_stage(struct place *place, const struct view *view, enum stage_input input)
@@ -138,8 +147,14 @@ static int set_output(struct place *place, struct stage *stage)
     struct port_topic info;
     bool is_table = view->group != NULL && !view->group->emit_final;
     set_name(stage->output_topic, "%s", view->sink->topic, NULL, NULL);
-    TRY(ensure_topic(place, stage->output_topic, stage->partitions,
-                     is_table ? USE_TABLE : USE_STREAM, &info));
+    TRY(ensure_placed_topic(place, stage->output_topic, stage->partitions,
+                            is_table ? USE_TABLE : USE_STREAM, view->rekey_field, &info));
+    if (view->rekey != NULL && info.partitioned_by[0] != '\0' &&
+        (view->rekey_field == NULL || strcmp(info.partitioned_by, view->rekey_field) != 0))
+        return diag_set(place->diag, ERR_STATE,
+                        "topic %s is partitioned by %s, and weir_rekey would put rows elsewhere: "
+                        "write to another topic",
+                        stage->output_topic, info.partitioned_by);
     stage->output_partitions = info.partitions;
     place->stage_of_view[view - place->plan->views] = (int)(stage - place->plan->stages);
     return 0;

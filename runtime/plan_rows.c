@@ -233,6 +233,49 @@ static int compile_unnest(struct compile *c, const struct weir_stream *node)
                               : add_element_field(c, node, params);
 }
 
+/* Whoever reads the topic and groups by that field finds its groups in one partition, when the text
+ * that decided is the same there: the name is, and the type one that JSON does not change. */
+static int find_rekey_field(struct compile *c, const struct expr_list *list)
+{
+    struct view *view = c->view;
+    uint32_t index;
+    if (list->count != 1 || !expr_is_column(list->exprs[0], &index))
+        return 0;
+    if (!view->is_mapped) {
+        TRY(compile_find_field(c, list, &view->rekey_field));
+    } else {
+        enum col_type type = expr_type(list->exprs[0]);
+        const char *name = c->columns.names[index];
+        if (strchr(name, '.') != NULL ||
+            (type != COL_TEXT && type != COL_VARIANT && type != COL_BIGINT))
+            return 0;
+        view->rekey_field = strdup(name);
+        if (view->rekey_field == NULL)
+            return compile_no_memory(c->diag);
+    }
+    if (view->rekey_field == NULL)
+        return 0;
+    const char *last = strrchr(view->rekey_field, '.');
+    if (strcmp(last != NULL ? last + 1 : view->rekey_field, list->names[0]) != 0) {
+        free((void *)(uintptr_t)view->rekey_field);
+        view->rekey_field = NULL;
+    }
+    return 0;
+}
+
+static int compile_rekey(struct compile *c, const struct weir_stream *node)
+{
+    struct view *view = c->view;
+    struct map_params *params = calloc(1, sizeof *params);
+    TRY(add_op(c, "rekey", params));
+    TRY(compile_in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->list, c->diag),
+                           view, "weir_rekey"));
+    view->rekey = params->list;
+    view->key_names =
+        json_names_create((const char *const *)params->list->names, params->list->count);
+    return view->key_names != NULL ? find_rekey_field(c, params->list) : compile_no_memory(c->diag);
+}
+
 int compile_row_step(struct compile *c, const struct weir_stream *node)
 {
     switch (node->kind) {
@@ -248,6 +291,8 @@ int compile_row_step(struct compile *c, const struct weir_stream *node)
         return compile_function(c, node);
     case NODE_UNNEST:
         return compile_unnest(c, node);
+    case NODE_REKEY:
+        return compile_rekey(c, node);
     default:
         return 0;
     }
@@ -286,10 +331,15 @@ void compile_row_step_destroy(const struct op_spec *spec)
     static const struct {
         const char *name;
         void (*destroy)(void *params);
-    } forms[] = {{"filter", destroy_filter},   {"check", destroy_filter},
-                 {"map", destroy_map},         {"filter_fn", destroy_function},
-                 {"map_fn", destroy_function}, {"flat_map_fn", destroy_function},
-                 {"unnest", destroy_unnest},   {"peek", destroy_function}};
+    } forms[] = {{"filter", destroy_filter},
+                 {"check", destroy_filter},
+                 {"map", destroy_map},
+                 {"rekey", destroy_map},
+                 {"filter_fn", destroy_function},
+                 {"map_fn", destroy_function},
+                 {"flat_map_fn", destroy_function},
+                 {"unnest", destroy_unnest},
+                 {"peek", destroy_function}};
     void *params = (void *)(uintptr_t)spec->params;
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
         if (strcmp(spec->type->name, forms[i].name) == 0)

@@ -177,7 +177,8 @@ static int open_outs(struct task *task, struct diag *diag)
 {
     const struct stage *stage = task->stage;
     const struct port_ops *ops = task->port->ops;
-    bool stays = stage->output == OUTPUT_PASS || stage->output == OUTPUT_ROWS ||
+    bool is_rows = stage->output == OUTPUT_PASS || stage->output == OUTPUT_ROWS;
+    bool stays = (is_rows && stage->view->rekey == NULL) ||
                  (stage->output == OUTPUT_VIEW && stage->input == INPUT_PARTIALS);
     task->single_out =
         stage->output_partitions == 1 || (stays && stage->output_partitions == stage->partitions);

@@ -49,12 +49,34 @@ static int32_t row_partition(const struct task *task, const struct source_row *r
     return murmur2_partition(row->key.data, row->key.size, count);
 }
 
+/* Adds a row under its own key, or under the one that weir_rekey gave it: the text decides the
+ * partition, as for groups. */
+static int add_row(struct task *task, const struct batch *batch, uint32_t at, struct bytes value)
+{
+    const struct view *view = task->stage->view;
+    const struct source_row *row = batch_source(batch, at);
+    struct bytes key = row->key;
+    int32_t partition = 0;
+    if (view->rekey != NULL) {
+        const struct column *keys = &batch->columns[batch->column_count - view->rekey->count];
+        buf_clear(&task->key);
+        json_encode_key(&task->key, view->key_names, keys, at, false);
+        if (!buf_ok(&task->key))
+            return no_memory(task);
+        key = view_of(&task->key);
+        partition = murmur2_partition(key.data, key.size, task->stage->output_partitions);
+    } else {
+        partition = row_partition(task, row);
+    }
+    return add(task, out_of(task, partition), row->timestamp_ms, key, value, row->headers,
+               row->header_count);
+}
+
 static int sink_pass(struct task *task, const struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->selected_count; i++) {
-        const struct source_row *row = batch_source(batch, batch_row(batch, i));
-        TRY(add(task, out_of(task, row_partition(task, row)), row->timestamp_ms, row->key,
-                row->value, row->headers, row->header_count));
+        uint32_t at = batch_row(batch, i);
+        TRY(add_row(task, batch, at, batch_source(batch, at)->value));
     }
     return 0;
 }
@@ -63,7 +85,6 @@ static int sink_rows(struct task *task, const struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         uint32_t at = batch_row(batch, i);
-        const struct source_row *row = batch_source(batch, at);
         buf_clear(&task->value);
         json_encode_row(&task->value, task->stage->view->value_names, batch->columns, at, false);
         if (!buf_ok(&task->value))
@@ -76,8 +97,7 @@ static int sink_rows(struct task *task, const struct batch *batch)
         }
         task->counts.applied++;
         task->counts.out++;
-        TRY(add(task, out_of(task, row_partition(task, row)), row->timestamp_ms, row->key,
-                view_of(&task->value), row->headers, row->header_count));
+        TRY(add_row(task, batch, at, view_of(&task->value)));
     }
     return 0;
 }

@@ -235,6 +235,11 @@ struct weir_stream *topology_add_step(struct weir_stream *stream, enum node_kind
         topology_fail(app, ERR_STATE, "%s cannot follow a group: aggregate it first", what);
         return NULL;
     }
+    if (stream->kind == NODE_REKEY) {
+        topology_fail(app, ERR_STATE,
+                      "%s cannot follow weir_rekey, which is the last step before weir_to", what);
+        return NULL;
+    }
     if (stream->kind == NODE_AGGREGATE) {
         topology_fail(
             app, ERR_UNSUPPORTED,

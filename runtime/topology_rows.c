@@ -1,5 +1,5 @@
 /* topology_rows.c: the builder functions of weir.h for steps that work on rows one by one beyond
- * filter, check and map: users' functions, and unnest.
+ * filter, check and map: users' functions, unnest, rekey, branch.
  *
  * Like topology.c they only record what was asked for. What is called with a function is an adapter
  * below, which knows that a weir_value is a struct value (topology.c holds the two together) and
@@ -11,7 +11,7 @@
 #include "runtime/app.h"
 #include "runtime/plan_compile.h"
 
-enum { FUNCTION_NAME_MAX = 100, COLUMN_NAME_MAX = 59 };
+enum { FUNCTION_NAME_MAX = 100, COLUMN_NAME_MAX = 59, BRANCHES_MAX = 32 };
 
 /* ---- what functions call ---- */
 
@@ -168,4 +168,52 @@ weir_stream *weir_peek(weir_stream *stream, const char *select_list, weir_peek_f
 {
     return add_function(stream, NODE_PEEK, "weir_peek", "peek", select_list, NULL,
                         (struct user_function){.peek = function, .context = context});
+}
+
+weir_stream *weir_rekey(weir_stream *stream, const char *select_list)
+{
+    return topology_add_step(stream, NODE_REKEY, "weir_rekey", select_list, NULL);
+}
+
+/* The condition of one branch: its place among those whose conditions are asked in turn. Each stands
+ * on a line of its own, so that a comment in it ends there. */
+static int branch_text(struct buf *text, const char *const *conditions, size_t count, size_t branch)
+{
+    buf_printf(text, "CASE");
+    for (size_t i = 0; i < count; i++)
+        buf_printf(text, " WHEN (%s\n) THEN %zu", conditions[i], i);
+    buf_printf(text, " ELSE %zu END = %zu", count, branch);
+    buf_u8(text, 0);
+    return buf_ok(text) ? 0 : ERR_NOMEM;
+}
+
+int weir_branch(weir_stream *stream, const char *const *conditions, size_t count,
+                weir_stream **branches)
+{
+    for (size_t i = 0; branches != NULL && i <= count && count <= BRANCHES_MAX; i++)
+        branches[i] = NULL;
+    if (stream == NULL)
+        return ERR_STATE;
+    if (conditions == NULL || branches == NULL || count == 0 || count > BRANCHES_MAX)
+        return topology_fail(stream->app, ERR_INVALID,
+                             "weir_branch takes 1 to %d conditions and gives a stream more",
+                             BRANCHES_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (conditions[i] == NULL || conditions[i][0] == '\0')
+            return topology_fail(stream->app, ERR_INVALID, "weir_branch: condition %zu is empty",
+                                 i + 1);
+    for (size_t i = 0; i <= count; i++) {
+        struct buf text;
+        buf_init(&text, 0);
+        int rc = branch_text(&text, conditions, count, i);
+        if (rc == 0)
+            branches[i] = topology_add_step(stream, NODE_FILTER, "weir_branch",
+                                            (const char *)text.data, NULL);
+        buf_deinit(&text);
+        if (rc < 0)
+            return topology_fail(stream->app, rc, "no memory for the topology");
+        if (branches[i] == NULL)
+            return stream->app->error;
+    }
+    return 0;
 }

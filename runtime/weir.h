@@ -206,6 +206,14 @@ WEIR_API weir_stream *weir_flat_map_fn(weir_stream *stream, const char *name, co
  * is filtered; one that has something else there is a dead letter of class "unnest_not_array". Dead letters and late rows of an element hold the whole source record,
  * and the header weir.source.element says which element (from 0). */
 WEIR_API weir_stream *weir_unnest(weir_stream *stream, const char *array, const char *column);
+/* Deals rows out: branches[i] gets those for which conditions[i] is the first that is true, branches[count] the rest, so that each row is in exactly one. count is 1 to 32, and
+ * branches has room for count + 1 streams, which are NULL after an error. A row for which a condition cannot be computed is a dead letter of every branch that is written. */
+WEIR_API int weir_branch(weir_stream *stream, const char *const *conditions, size_t count, weir_stream **branches);
+/* Gives rows a new record key, from a SQL select list, and the partition that Kafka's clients choose for it (murmur2). A single text is the key as it is; anything else is
+ * a JSON object of the columns. The last step before weir_to. When that makes the topic and the key is a single field of its records, the topic's configuration
+ * weir.partitioned.by says so, and a stage that reads it and groups by that field finds each group in one place. Rows of several partitions come together
+ * in one: a stage that reads them by event time needs a lateness that covers how far those may be apart. */
+WEIR_API weir_stream *weir_rekey(weir_stream *stream, const char *select_list);
 /* Shows every row to a function and changes nothing: for logging and counting. A row may be shown again after a crash; one whose select list cannot be
  * computed is not shown. Fields that only peek reads must be well formed like any field that is read. */
 WEIR_API weir_stream *weir_peek(weir_stream *stream, const char *select_list, weir_peek_function function, void *context);

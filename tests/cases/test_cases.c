@@ -10,6 +10,8 @@
  *       check positive: amount > 0     (class: condition)
  *       map a, b + 1 AS c
  *       unnest items AS item
+ *       branch 1: n < 0; n = 0         (which of them; its conditions)
+ *       rekey user                     (before to)
  *       filter_fn even: n              (functions of tests/support/job_functions.c)
  *       map_fn echo: n, t -> n bigint, t text
  *       flat_map_fn repeat: n, t -> i integer, t text
@@ -197,14 +199,13 @@ static void parse_step(struct test_case *test, char *line)
     static const struct {
         const char *word;
         enum job_step_kind kind;
-    } words[] = {{"source", JOB_SOURCE},   {"lateness", JOB_LATENESS},
-                 {"skew", JOB_SKEW},       {"filter", JOB_FILTER},
-                 {"check", JOB_CHECK},     {"map", JOB_MAP},
-                 {"group", JOB_GROUP},     {"window", JOB_WINDOW},
-                 {"session", JOB_SESSION}, {"aggregate", JOB_AGGREGATE},
-                 {"emit", JOB_EMIT_FINAL}, {"to", JOB_TO},
-                 {"unnest", JOB_UNNEST},   {"filter_fn", JOB_FILTER_FN},
-                 {"map_fn", JOB_MAP_FN},   {"flat_map_fn", JOB_FLAT_MAP_FN}};
+    } words[] = {
+        {"source", JOB_SOURCE},       {"lateness", JOB_LATENESS}, {"skew", JOB_SKEW},
+        {"filter", JOB_FILTER},       {"check", JOB_CHECK},       {"map", JOB_MAP},
+        {"group", JOB_GROUP},         {"window", JOB_WINDOW},     {"session", JOB_SESSION},
+        {"aggregate", JOB_AGGREGATE}, {"emit", JOB_EMIT_FINAL},   {"to", JOB_TO},
+        {"unnest", JOB_UNNEST},       {"rekey", JOB_REKEY},       {"branch", JOB_BRANCH},
+        {"filter_fn", JOB_FILTER_FN}, {"map_fn", JOB_MAP_FN},     {"flat_map_fn", JOB_FLAT_MAP_FN}};
     char *rest = NULL, *second = NULL, *third = NULL;
     size_t i = 0;
     while (i < sizeof words / sizeof words[0] && (rest = after_word(line, words[i].word)) == NULL)
@@ -220,6 +221,11 @@ static void parse_step(struct test_case *test, char *line)
         return;
     } else if (kind == JOB_LATENESS || kind == JOB_SKEW || kind == JOB_SESSION) {
         must_parse(test, parse_duration(rest, &number), line);
+    } else if (kind == JOB_BRANCH) {
+        char *conditions = strstr(rest, ": ");
+        must_parse(test, conditions != NULL, line);
+        number = strtoll(rest, NULL, 10);
+        rest = conditions + 2;
     } else if (kind == JOB_UNNEST) {
         must_parse(test, (second = strstr(rest, " AS ")) != NULL, line);
         *second = '\0';

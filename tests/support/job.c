@@ -23,6 +23,23 @@ void job_add_window(struct job *job, enum job_step_kind kind, const char *text, 
     job->steps[job->step_count - 1].other = other;
 }
 
+static weir_stream *take_branch(weir_stream *stream, const char *text, int64_t branch)
+{
+    char copy[1024];
+    const char *conditions[8];
+    weir_stream *branches[9];
+    size_t count = 0;
+    must(strlen(text) < sizeof copy);
+    strcpy(copy, text);
+    for (char *rest = NULL, *one = strtok_r(copy, ";", &rest); one != NULL;
+         one = strtok_r(NULL, ";", &rest)) {
+        must(count < 8);
+        conditions[count++] = one;
+    }
+    must(branch >= 0 && branch <= (int64_t)count);
+    return weir_branch(stream, conditions, count, branches) == 0 ? branches[branch] : NULL;
+}
+
 static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_step *step)
 {
     switch (step->kind) {
@@ -63,6 +80,10 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
     case JOB_FLAT_MAP_FN:
         return weir_flat_map_fn(stream, step->second, step->text, step->third,
                                 job_flat_map_function(step->second), NULL);
+    case JOB_REKEY:
+        return weir_rekey(stream, step->text);
+    case JOB_BRANCH:
+        return take_branch(stream, step->text, step->number);
     case JOB_UNNEST:
         return weir_unnest(stream, step->text, step->second);
     case JOB_TO:

@@ -24,6 +24,8 @@ enum job_step_kind {
     JOB_MAP_FN,     /* the same; third: declared columns */
     JOB_FLAT_MAP_FN,
     JOB_UNNEST,     /* text: array, second: column */
+    JOB_REKEY,      /* text */
+    JOB_BRANCH,     /* text: conditions with ; between them, number: which branch */
 };
 struct job_step {
     enum job_step_kind kind;

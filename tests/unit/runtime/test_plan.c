@@ -572,6 +572,78 @@ static void test_upstream_order(void **state)
     close_plan(app, plan);
 }
 
+static const char *partitioned_by(const char *dir, const char *topic)
+{
+    static struct port_topic info;
+    struct port *port;
+    assert_int_equal(port_log_open(dir, NULL, &port, NULL), 0);
+    assert_int_equal(port->ops->topic_describe(port, topic, &info, NULL), 0);
+    port->ops->close(port);
+    return info.partitioned_by;
+}
+
+/* The topic that a re-keying makes says by what it is partitioned, when a reader's text is the same. */
+static void test_a_rekeyed_topic_says_where_rows_lie(void **state)
+{
+    static const struct {
+        const char *map, *key, *expected;
+    } cases[] = {
+        {NULL, "customer.id", "customer.id"},
+        {NULL, "customer.id AS who", ""},
+        {NULL, "a, b", ""},
+        {NULL, "lower(a) AS a", ""},
+        {"a, b::text AS t", "t", "t"},
+        {"a, b::bigint AS n", "n", "n"},
+        {"b::timestamptz AS z", "z", ""},
+        {"b::double precision AS d", "d", ""},
+        {"a AS \"x.y\"", "\"x.y\"", ""},
+    };
+    const char *dir = *state;
+    make_topic(dir, "orders", 3, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char topic[32];
+        snprintf(topic, sizeof topic, "rows-%zu", i);
+        weir_app *app = app_on(dir);
+        weir_stream *at = orders(app);
+        at = cases[i].map != NULL ? weir_map(at, cases[i].map) : at;
+        weir_to(weir_rekey(at, cases[i].key), topic);
+        struct plan *plan = compile(app);
+        place_well(plan, dir);
+        assert_string_equal(partitioned_by(dir, topic), cases[i].expected);
+        close_plan(app, plan);
+    }
+}
+
+static void test_a_group_behind_a_rekeying_needs_none(void **state)
+{
+    const char *dir = *state;
+    make_topic(dir, "orders", 3, NULL);
+    weir_app *app = app_on(dir);
+    weir_to(weir_rekey(orders(app), "customer.id"), "rows");
+    weir_to(weir_aggregate(weir_group_by(weir_source(app, "rows", WEIR_JSON, NULL), "customer.id"),
+                           "count(*) AS n"),
+            "counts");
+    struct plan *plan = compile(app);
+    place_well(plan, dir);
+    assert_int_equal(plan->stage_count, 2);
+    assert_true(plan->stages[1].check_placement);
+    close_plan(app, plan);
+}
+
+static void test_a_topic_that_is_partitioned_otherwise_is_refused(void **state)
+{
+    const char *dir = *state;
+    struct diag diag = {0};
+    make_topic(dir, "orders", 3, NULL);
+    make_topic(dir, "rows", 3, "region");
+    weir_app *app = app_on(dir);
+    weir_to(weir_rekey(orders(app), "customer.id"), "rows");
+    struct plan *plan = compile(app);
+    assert_int_equal(place(plan, dir, &diag), ERR_STATE);
+    assert_non_null(strstr(diag.text, "partitioned by region"));
+    close_plan(app, plan);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
@@ -590,6 +662,9 @@ int main(void)
         TEST(test_missing_source),
         TEST(test_changed_partition_count),
         TEST(test_upstream_order),
+        TEST(test_a_rekeyed_topic_says_where_rows_lie),
+        TEST(test_a_group_behind_a_rekeying_needs_none),
+        TEST(test_a_topic_that_is_partitioned_otherwise_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,6 +150,35 @@ static void test_unnest(void **state)
     expect(app, WEIR_EINVALID, "takes a JSON value");
 }
 
+static void test_rekey_and_branch(void **state)
+{
+    (void)state;
+    static const char *const conditions[] = {"a > 0", "b > 0"}, *const broken[] = {"a > 0", ""};
+    weir_stream *branches[3];
+    weir_app *app = weir_app_open("a", NULL);
+    assert_null(weir_filter(weir_rekey(source(app), "a"), "true"));
+    expect(app, WEIR_ESTATE, "last step before weir_to");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_rekey(source(app), "a +"), "out");
+    assert_true(weir_app_check(app) < 0);
+    weir_app_close(app);
+    app = weir_app_open("a", NULL);
+    assert_int_equal(weir_branch(source(app), conditions, 0, branches), WEIR_EINVALID);
+    expect(app, WEIR_EINVALID, "1 to 32 conditions");
+    app = weir_app_open("a", NULL);
+    assert_int_equal(weir_branch(source(app), broken, 2, branches), WEIR_EINVALID);
+    assert_true(branches[0] == NULL && branches[1] == NULL && branches[2] == NULL);
+    expect(app, WEIR_EINVALID, "condition 2 is empty");
+    assert_int_equal(weir_branch(NULL, conditions, 2, branches), WEIR_ESTATE);
+    assert_null(branches[2]);
+    app = weir_app_open("a", NULL);
+    assert_int_equal(weir_branch(source(app), conditions, 2, branches), 0);
+    assert_true(branches[0] != branches[1] && branches[2] != NULL);
+    assert_int_equal(weir_to(branches[1], "out"), 0);
+    assert_int_equal(weir_app_check(app), 0);
+    weir_app_close(app);
+}
+
 static void test_the_first_error_stays(void **state)
 {
     (void)state;
@@ -417,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_order_of_calls),
         cmocka_unit_test(test_functions),
         cmocka_unit_test(test_unnest),
+        cmocka_unit_test(test_rekey_and_branch),
         cmocka_unit_test(test_the_first_error_stays),
         cmocka_unit_test(test_spans_of_a_source),
         cmocka_unit_test(test_windows), cmocka_unit_test(test_expressions),
