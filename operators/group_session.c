@@ -104,9 +104,8 @@ static void set_mark(struct group_op *group, struct agg_entry *entry, bool is_se
  * whose tombstone may not have got there yet. */
 static bool store_may_have(const struct group_op *group, int64_t cell_ms)
 {
-    bool is_closing = group->closing_first < group->closing_count;
     return group->store_may_have && cell_ms <= group->store_bound_ms &&
-           !(is_closing && cell_ms == group->closing_window_ms);
+           !(group_is_closing(group) && cell_ms == group->closing_window_ms);
 }
 
 /* The group's entry in another cell, loaded when only the store has it; NULL when there is none. */

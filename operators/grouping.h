@@ -70,6 +70,12 @@ int group_session_gone(struct group_op *group, struct op_call *call, struct batc
 int group_session_results(struct group_op *group, struct op_call *call, struct agg_entry *const *entries, uint32_t n, struct batch *out);
 /* A cell is closing: when its session goes on in the next cell it is merged into that one, else it has ended. */
 int group_session_ended(struct group_op *group, struct agg_entry *cell, bool *has_ended, struct diag *diag);
+/* Makes an entry what the store holds of it. ERR_CORRUPT with a sentence. */
+int group_decode_entry(const struct group_op *group, struct agg_entry *entry, struct bytes value, struct diag *diag);
+/* The results of n entries. */
+int group_build_entries(struct group_op *group, struct op_call *call, struct agg_entry *const *entries, uint32_t n, struct batch *out);
+/* A window has been begun and not closed to its end. */
+bool group_is_closing(const struct group_op *group);
 /* Closes windows: results when final, and tombstones. */
 int group_advance(struct op *op, struct op_call *call, int64_t watermark_ms, struct batch *out);
 
