@@ -13,7 +13,9 @@ from kafka_broker import compile_java, fetch_jars
 
 CACHE = ROOT / "build" / "peers"
 KAFKA_VERSION, JACKSON_VERSION = "4.3.1", "2.21.2"
+FLINK_VERSION, CONNECTOR_VERSION = "2.2.1", "5.0.0-2.2"
 KAFKA_JARS, KAFKA_CLASSES = CACHE / f"kafka-{KAFKA_VERSION}", CACHE / "classes-kafka"
+FLINK_JARS, FLINK_CLASSES = CACHE / f"flink-{FLINK_VERSION}", CACHE / "classes-flink"
 LOGGING = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
 SHARED_SOURCES = [HERE / "PeerEvent.java", HERE / "PeerTopics.java"]
 
@@ -49,4 +51,33 @@ class KafkaStreams:
                 "jvm": " ".join(self.heap)}
 
 
-SYSTEMS = {system.name: system for system in (KafkaStreams(),)}
+class Flink:
+    name = "flink"
+    group = "peer"
+    events = {"user-counts": 3_000_000, "ysb": 6_000_000}
+    checkpoint_ms = 1000  # what Flink's page about checkpointing sets in its example
+    heap = ["-Xms1g", "-Xmx1g"]
+    # What Flink's own configuration opens for its serializers (env.java.opts.all).
+    opens = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in (
+        "java.util", "java.lang", "java.lang.reflect", "java.net", "java.io", "java.nio", "java.text", "java.time", "java.util.concurrent",
+        "java.util.concurrent.atomic", "java.util.concurrent.locks", "sun.net.util")]
+
+    def prepare(self):
+        versions = {"flink.version": FLINK_VERSION, "connector.version": CONNECTOR_VERSION, "jackson.version": JACKSON_VERSION}
+        fetch_jars(HERE / "flink" / "pom.xml", FLINK_JARS, versions)
+        compile_java([HERE / "PeerEvent.java", HERE / "flink" / "FlinkPeer.java"], f"{FLINK_JARS}/*", FLINK_CLASSES)
+
+    def commands(self, bootstrap, options, threads, work):
+        return [["java", *LOGGING, *self.heap, *self.opens, f"-Djava.io.tmpdir={work}", "-cp", f"{FLINK_CLASSES}:{FLINK_JARS}/*", "FlinkPeer", bootstrap,
+                 options.workload, threads, self.checkpoint_ms, work]]
+
+    def versions(self):
+        return {"kafka": KAFKA_VERSION, "flink": FLINK_VERSION, "flink-connector-kafka": CONNECTOR_VERSION, "jackson": JACKSON_VERSION}
+
+    def settings(self, options, threads):
+        return {"checkpointing": "exactly once", "checkpoint_interval_ms": self.checkpoint_ms, "incremental": True, "state.backend.type": "rocksdb",
+                "sink": "KafkaSink EXACTLY_ONCE", "parallelism": threads, "taskmanager.memory.managed.size": "256mb", "pipeline.object-reuse": True,
+                "compression.type": "lz4", "jvm": " ".join(self.heap)}
+
+
+SYSTEMS = {system.name: system for system in (KafkaStreams(), Flink())}
