@@ -516,7 +516,14 @@ int run_open(struct run *run, struct weir_app *app)
 int run_set_ends(struct run *run)
 {
     run->app->options.until_end = true;
-    return set_end_targets(run);
+    int rc = set_end_targets(run);
+    pthread_mutex_lock(&run->mutex);
+    for (uint32_t i = 0; rc == 0 && i < run->task_count; i++)
+        if (run->status[i].state ==
+            WEIR_STAGE_STOPPED) /* before it was known that there is an end */
+            rc = count_out(run, &run->tasks[i], &run->diag);
+    pthread_mutex_unlock(&run->mutex);
+    return rc;
 }
 
 int run_close(struct run *run, int code)

@@ -790,7 +790,8 @@ WEIR_API int weir_test_step(weir_test *test, bool *idle);
 /* Turns until there is nothing to do at this time: all that was sent is processed and committed. */
 WEIR_API int weir_test_run(weir_test *test);
 /* What weir_app_run does with until_end, and with close_windows: to the end of what is there, through all stages; then the engine ends cleanly. The next
- * call starts one that goes on behind it. */
+ * call starts one that goes on behind it. Time goes by where something waits for it (the interval of commits, a task that failed and tries
+ * again); after an hour it is WEIR_ETIMEOUT: a pipeline is paused, or goes on failing. */
 WEIR_API int weir_test_finish(weir_test *test, bool close_windows);
 
 /* Writes what was sent and lets ms milliseconds (0 to 1000 years) go by. What becomes due is done by the next step or run, all at the new time. */

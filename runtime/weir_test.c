@@ -24,6 +24,8 @@
 #define START_MS   INT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
 #define ADVANCE_MS (INT64_C(365250) * 86400000)
 
+enum { FINISH_MS = 3600000 }; /* then weir_test_finish gives up */
+
 static atomic_bool is_taken; /* the process's clock and its files' gate */
 
 /* ---- coming and going ---- */
@@ -231,10 +233,19 @@ static int finish(weir_test *test, bool close_windows)
     if (rc < 0)
         test->diag = test->engine.run.diag;
     bool idle = false;
+    int64_t until_ms = clock_mono_ms() + FINISH_MS;
     while (rc == 0 && !test->is_dead && test->engine.is_open) {
         rc = step(test, &idle);
-        if (idle && test->engine.is_open)
-            clock_virtual_advance(1); /* what is left waits for its time, the interval of commits */
+        if (!idle || !test->engine.is_open)
+            continue;
+        if (clock_mono_ms() >= until_ms)
+            rc =
+                diag_set(&test->diag, ERR_TIMEOUT,
+                         "app %s did not come to its end in %d minutes of its clock: is a pipeline "
+                         "paused, or does one go on failing?",
+                         test->app->name, FINISH_MS / 60000);
+        else /* what is left waits: for the interval of commits, to try again */
+            clock_virtual_advance(test->engine.wait_ms);
     }
     test->app->options.until_end = test->app->options.close_windows = false;
     return rc;

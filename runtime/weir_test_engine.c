@@ -99,6 +99,8 @@ static int turn_worker(struct engine *engine, struct worker *worker, bool *idle)
         return rc;
     if (wait_ms == 0)
         *idle = false;
+    if (wait_ms < engine->wait_ms)
+        engine->wait_ms = wait_ms;
     return 0;
 }
 
@@ -107,6 +109,7 @@ int engine_turn(struct engine *engine, bool *idle)
     struct run *run = &engine->run;
     int done = 0;
     *idle = true;
+    engine->wait_ms = INT64_MAX;
     if (atomic_load(&run->app->stop))
         atomic_store(&run->stopping, true);
     for (int i = 0; i < run->worker_count; i++) {
@@ -158,6 +161,9 @@ static int get_in_store(struct engine *engine, struct task *task, struct bytes k
 {
     struct port_range range;
     const struct port_ops *ops = engine->run.port->ops;
+    if (!atomic_load(&task->is_open))
+        return diag_set(diag, ERR_STATE, "task %s-%d, whose state it is, does not run",
+                        task->stage->name, (int)task->partition);
     TRY(ops->settled_range(engine->run.port, task->stage->changelog_topic, task->partition, &range,
                            diag));
     TRY(store_follow(&task->store, &engine->run.memory, false, diag));

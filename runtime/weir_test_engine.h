@@ -9,6 +9,7 @@ struct engine {
     struct weir_log *log;             /* driven; borrowed */
     int open_workers;
     int64_t next_checkpoint_ns;
+    int64_t wait_ms;                  /* of the last turn, when it was idle: some worker has something to do, or looks around, then */
     bool is_open;
 };
 

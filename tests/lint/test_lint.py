@@ -91,11 +91,12 @@ def check_includes():
         for line, mark, header in includes(name):
             place = f"{name}:{line}"
             own = (ROOT / header).exists() and header.endswith(".h")
-            if mark == '"' and not own and not (top == "examples" and header.startswith("common/")):
+            shared = top == "examples" and header.split("/")[0] in ("common", name.split("/")[1]) and (ROOT / "examples" / header).exists()
+            if mark == '"' and not own and not shared:
                 yield f'{place}: "{header}" is not a path from the root of the tree'
             if top == "examples":
-                if own or (mark == '"' and not header.startswith("common/")):
-                    yield f"{place}: examples see <weir.h> and common/ alone, not {header}"
+                if own or (mark == '"' and not shared):
+                    yield f"{place}: examples see <weir.h>, common/ and their own folder alone, not {header}"
                 continue
             if top == "tests":
                 continue
