@@ -50,6 +50,7 @@ struct sink {
     struct sink *next;
 };
 
+struct metrics;
 struct run;
 struct weir_app {
     char *name;
@@ -62,6 +63,7 @@ struct weir_app {
     atomic_int stop;                  /* set by weir_app_stop: lock-free, so safe in a signal handler */
     struct weir_progress progress;    /* of the last run */
     pthread_mutex_t mutex;            /* of what is below; taken before the run's */
+    struct metrics *metrics;          /* of all runs */
     struct run *run;                  /* while weir_app_run works */
     uint32_t stage_count;
     struct weir_stage_info *stages;   /* as the last run left them: one block; NULL: there was none */

@@ -197,11 +197,13 @@ static int make_tasks(struct run *run)
     run->counts = calloc(run->task_count, sizeof *run->counts);
     run->last = calloc(run->task_count, sizeof *run->last);
     run->status = calloc(run->task_count, sizeof *run->status);
+    run->gauges = calloc(run->task_count, sizeof *run->gauges);
     run->positions = calloc(run->task_count, sizeof *run->positions);
     run->stages = calloc(plan->stage_count, sizeof *run->stages);
     run->first_task = calloc(plan->stage_count, sizeof *run->first_task);
-    if (run->tasks == NULL || run->last == NULL || run->status == NULL || run->counts == NULL ||
-        run->positions == NULL || run->stages == NULL || run->first_task == NULL)
+    if (run->tasks == NULL || run->last == NULL || run->status == NULL || run->gauges == NULL ||
+        run->counts == NULL || run->positions == NULL || run->stages == NULL ||
+        run->first_task == NULL)
         return no_memory(run);
     uint32_t index = 0;
     for (uint32_t s = 0; s < plan->stage_count; s++) {
@@ -220,6 +222,8 @@ static int make_tasks(struct run *run)
             task->index = index;
             task->memory = &run->memory;
             task->peer_max_event_ms = &run->stages[s].max_event_ms;
+            task->gauges = &run->gauges[index];
+            atomic_init(&task->gauges->watermark_ms, TIME_NONE);
             const struct progress *progress = progress_set_find(&run->progress, stage->name, p);
             if (progress != NULL) {
                 TRY(progress_copy(&run->last[index], progress, &run->diag));
@@ -303,7 +307,8 @@ static int prepare(struct run *run)
     TRY(plan_place(run->plan, run->port, &run->diag));
     TRY(make_tasks(run));
     TRY(set_end_targets(run));
-    return deal_tasks(run);
+    TRY(deal_tasks(run));
+    return metrics_attach(run->app->metrics, run, &run->diag);
 }
 
 /* ---- run ---- */
@@ -359,6 +364,7 @@ void run_publish_progress(struct run *run)
     sum_progress(run, &app->progress);
     if (app->options.progress != NULL)
         app->options.progress(app->options.progress_context, &app->progress);
+    metrics_publish(app->metrics, false);
 }
 
 /* The main thread: watches for a stop request, which may come from a signal handler and so only
@@ -477,6 +483,7 @@ static void run_deinit(struct run *run)
     free(run->last);
     free(run->status);
     free(run->counts);
+    free(run->gauges);
     free(run->positions);
     free(run->stages);
     free(run->first_task);
@@ -535,6 +542,8 @@ int run_close(struct run *run, int code)
             diag_set(&app->diag, code, "app %s: %s", app->name, error_text(code));
     }
     run_detach(run);
+    metrics_publish(app->metrics, true);
+    metrics_detach(app->metrics);
     run_deinit(run);
     atomic_store(&app->stop, 0);
     return code;

@@ -30,6 +30,7 @@ struct worker {
     int64_t undone;                   /* commits that came to nothing: their tasks were restored */
     int64_t sent_end, progress_end;   /* of the progress topic after the commit in flight, after the last one that was decided */
     bool outs_changed;                /* tasks were opened or closed since the transactions' partitions were named */
+    int64_t commit_began_ns;          /* the one in flight */
     bool in_flight;
     bool *in_commit;                  /* by task: its record is in the commit in flight */
     struct progress *sent;            /* by task: the record in the commit in flight; memory that is used again */
@@ -68,6 +69,7 @@ struct run {
     struct worker *workers;
     int worker_count;
     struct memory memory;
+    struct task_gauges *gauges;       /* of each task */
     int64_t started_ns;
     struct counts base;               /* what the tasks had counted before this run */
     bool has_checkpointer;

@@ -106,6 +106,7 @@ int store_open(struct store *store, struct port *port, const struct plan *plan,
     store->restore_bytes =
         memory_restore_bytes(plan->app->options.memory_bytes, (uint32_t)plan->app->options.threads);
     store->dirty_limit_bytes = memory_dirty_bytes(plan->app->options.memory_bytes);
+    store->gauges = metrics_gauges(plan->app->metrics, plan, stage, partition);
     memcpy(store->topic, stage->changelog_topic, sizeof store->topic);
     memcpy(store->topic_id, stage->changelog_id, sizeof store->topic_id);
     TRY(store_path(plan, stage, partition, path, sizeof path, diag));
@@ -133,6 +134,8 @@ static int apply_slice(struct store *store, int64_t next, bool durable, struct d
     crash_point("checkpoint_slice");
     TRY(state_apply_commit(store->state, &position, durable, diag));
     store->applied_offset = next;
+    if (store->gauges != NULL)
+        atomic_store(&store->gauges->store_offset, next);
     return 0;
 }
 
@@ -195,6 +198,11 @@ int store_follow(struct store *store, const struct memory *memory, bool durable,
     pthread_mutex_lock(&store->following);
     int rc = ops->range(store->port, store->topic, store->partition, &range, diag);
     int64_t from = store->applied_offset > range.start ? store->applied_offset : range.start;
+    if (rc == 0 && store->gauges != NULL && !atomic_load(&store->gauges->is_restored)) {
+        atomic_store(&store->gauges->store_from, from);
+        atomic_store(&store->gauges->store_offset, from);
+        atomic_store(&store->gauges->store_end, range.stable);
+    }
     if (rc == 0 && from < range.stable)
         rc = ops->reader_open(store->port, store->topic, store->partition, from, &reader, diag);
     if (rc == 0 && reader != NULL)

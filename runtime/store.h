@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "runtime/memory.h"
+#include "runtime/metrics.h"
 #include "runtime/plan.h"
 
 struct store {
@@ -18,6 +19,7 @@ struct store {
     size_t dirty_limit_bytes;         /* of pages in one LMDB transaction */
     size_t restore_bytes;             /* of changes collected while no table holds anything */
     int64_t applied_offset;           /* the next changelog offset to apply; guarded by following */
+    struct task_gauges *gauges;       /* of who looks on; NULL: nobody */
     pthread_mutex_t following;        /* one store_follow at a time */
 };
 

@@ -248,6 +248,10 @@ int task_open(struct task *task, const struct plan *plan, struct port *port,
     task->chain.reject = task_reject_result;
     task->chain.context = task;
     TRY(chain_open(&task->chain, stage, &task->env, diag));
+    task->committed_watermark_ms = task->watermark_ms;
+    metrics_task(task);
+    if (task->gauges != NULL)
+        atomic_store(&task->gauges->is_restored, true);
     atomic_store(&task->is_open, true);
     return 0;
 }
@@ -414,6 +418,7 @@ int task_send(struct task *task, struct port_txn *txn, int64_t commit_number, st
     task->pending_bytes = 0;
     task->committed_counts = task->counts;
     task->committed_position = task->position;
+    task->committed_watermark_ms = task->watermark_ms;
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "runtime/chain.h"
+#include "runtime/metrics.h"
 #include "runtime/memory.h"
 #include "runtime/progress.h"
 #include "runtime/store.h"
@@ -51,7 +52,6 @@ struct task {
     int32_t partition;
     uint32_t index;                   /* in the run's array of tasks */
     struct memory *memory;            /* the run's */
-    atomic_int_fast64_t *peer_max_event_ms; /* highest event time that any task of the stage has seen; NULL: this one is alone */
     struct task_fate fate;
 
     /* from here on: of one opening; zero when closed */
@@ -88,6 +88,7 @@ struct task {
     struct counts counts;
     struct counts committed_counts;   /* as of the commit in flight or the last one */
     int64_t committed_position;
+    int64_t committed_watermark_ms;
     bool has_pending;                 /* something to commit */
     bool is_closing;                  /* more windows to close than one commit takes */
     bool moved;                       /* the position passed markers only */
@@ -100,6 +101,8 @@ struct task {
 
     /* shared */
     pthread_mutex_t following;        /* held while another thread follows the store: closing waits for that */
+    atomic_int_fast64_t *peer_max_event_ms; /* highest event time that any task of the stage has seen; NULL: this one is alone */
+    struct task_gauges *gauges;       /* NULL: nobody looks */
     atomic_bool is_open;              /* the store may be followed */
     atomic_int store_failure;         /* the code with which following failed; 0: none */
     atomic_int_fast64_t end_target;   /* process up to this offset; INT64_MAX: no end */

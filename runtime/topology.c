@@ -13,6 +13,7 @@
 #include "operators/value.h"
 #include "operators/window_local.h"
 #include "runtime/app.h"
+#include "runtime/metrics.h"
 #include "runtime/port.h"
 
 enum { APP_NAME_MAX = 100, CLASS_MAX = 60, THREADS_MAX = 1024, INTERVAL_MAX_MS = 24 * 3600 * 1000 };
@@ -144,11 +145,17 @@ weir_app *weir_app_open(const char *name, const weir_options *options)
     const char *data =
         app->options.log != NULL ? weir_log_dir(app->options.log) : app->options.data;
     app->data = strdup(data != NULL ? data : "./weir-data");
-    if (app->name == NULL || app->data == NULL) {
+    app->metrics = metrics_create();
+    if (app->name == NULL || app->data == NULL || app->metrics == NULL) {
         weir_app_close(app);
         return NULL;
     }
     app->options.data = app->data;
+    if (app->options.metrics != NULL &&
+        (app->options.metrics = strdup(app->options.metrics)) == NULL) {
+        weir_app_close(app);
+        return NULL;
+    }
     if (!name_is_good(name, APP_NAME_MAX))
         topology_fail(app, ERR_INVALID,
                       "'%s' cannot name an app: 1 to %d characters of [A-Za-z0-9._-]", app->name,
@@ -180,6 +187,8 @@ void weir_app_close(weir_app *app)
     }
     pthread_mutex_destroy(&app->mutex);
     free(app->stages);
+    metrics_destroy(app->metrics);
+    free((void *)(uintptr_t)app->options.metrics);
     free(app->name);
     free(app->data);
     free(app);

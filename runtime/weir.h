@@ -129,6 +129,7 @@ typedef struct weir_options {
     int32_t batch_rows;           /* [4096] rows a batch; results never depend on it (tests use 1 and 7) */
     void (*progress)(void *context, const struct weir_progress *progress); /* called about twice a second and at the end, from one thread */
     void *progress_context;
+    const char *metrics;          /* [none] a file that is replaced by OpenMetrics text when the run starts, about each second, and at its end */
     weir_log *log;                /* run on this open log, beside its producers and consumers, and not on data, which must then be NULL; its durability holds */
 } weir_options;
 
@@ -308,6 +309,9 @@ WEIR_API int weir_app_run(weir_app *app);
 WEIR_API void weir_app_stop(weir_app *app);
 /* As of now or of the end of the last run. */
 WEIR_API void weir_app_progress(const weir_app *app, weir_progress *progress);
+/* What the metrics file holds, as of now or of the end of the last run: OpenMetrics text (docs/operations.md lists the names), which ends with a NUL. The caller
+ * frees it with weir_free. From any thread while the app is open. */
+WEIR_API int weir_app_metrics(weir_app *app, char **text);
 
 /* ================ the log by itself ================
  *

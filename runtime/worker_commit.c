@@ -227,7 +227,7 @@ int worker_start_commit(struct worker *worker)
     const struct task *blamed;
     bool any;
     worker->commit_number++;
-    worker->last_commit_ns = clock_mono_ns();
+    worker->last_commit_ns = worker->commit_began_ns = clock_mono_ns();
     TRY(flush_tasks(worker, &any));
     if (!any)
         return 0;
@@ -274,6 +274,8 @@ static int trim_tasks(struct worker *worker)
         int rc = task_trim(worker->tasks[i], &wanted, &worker->diag);
         if (rc < 0)
             TRY(worker_task_failed(worker, worker->tasks[i], rc));
+        else
+            metrics_task(worker->tasks[i]);
         want_checkpoint |= rc == 0 && wanted;
     }
     if (want_checkpoint)
@@ -295,6 +297,7 @@ int worker_finish_commit(struct worker *worker)
     }
     crash_point("commit_decided");
     keep_progress(worker);
+    metrics_commit(worker->run->app->metrics, clock_mono_ns() - worker->commit_began_ns);
     run_committed(worker->run, worker->tasks, worker->in_commit, worker->task_count);
     return trim_tasks(worker);
 }
