@@ -15,6 +15,7 @@
  *
  * Encoding (operators/README.md has the table): version byte 1, uvarint row count, then the slots'
  * own forms one after another, without names or lengths, since the plan says what follows. */
+#include "operators/agg_function.h"
 #include "operators/agg_kind.h"
 
 #include <stdlib.h>
@@ -25,11 +26,15 @@ struct plan_call {
     const struct agg_kind *kind; /* NULL: count(*) without filter, which is the row count */
     uint32_t slot_offset;
     bool wants_max;
+    bool is_function; /* of the user's: kind is NULL, see agg_plan.function */
 };
 
 struct agg_plan {
     size_t row_bytes;
     bool owns_heap, has_distinct;
+    const struct agg_function *function; /* NULL: none */
+    uint32_t function_offset;            /* of its slot */
+    uint32_t function_call;              /* its first call */
     uint32_t call_count;
     struct plan_call calls[];
 };
@@ -126,8 +131,22 @@ static bool call_kind(const struct agg_call *call, const struct agg_kind **kind,
     case AGG_COUNT_DISTINCT:
         *kind = &agg_kind_distinct;
         return true;
+    case AGG_FUNCTION:
+        *kind = NULL;
+        *result_type = call->result_type;
+        return true;
     }
     return false;
+}
+
+static void add_function(struct agg_plan *plan, const struct agg_function *function, uint32_t call)
+{
+    must(plan->function == NULL && function->state_bytes > 0 &&
+         function->state_bytes <= AGG_STATE_MAX_BYTES);
+    plan->function = function;
+    plan->function_offset = (uint32_t)plan->row_bytes;
+    plan->function_call = call;
+    plan->row_bytes += agg_function_slot_bytes(function);
 }
 
 int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct agg_plan **out,
@@ -143,8 +162,8 @@ int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct ag
     plan->call_count = call_count;
     plan->row_bytes = ROW_COUNT_BYTES;
     for (uint32_t c = 0; c < call_count; c++) {
-        static const char *const names[] = {"count", "count", "sum",  "avg",  "min",
-                                            "max",   "first", "last", "count"};
+        static const char *const names[] = {"count", "count", "sum",  "avg",   "min",
+                                            "max",   "first", "last", "count", "function"};
         struct plan_call *call = &plan->calls[c];
         enum col_type result_type;
         if (!call_kind(&calls[c], &call->kind, &result_type)) {
@@ -155,7 +174,10 @@ int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct ag
         must(result_type == calls[c].result_type);
         call->slot_offset = (uint32_t)plan->row_bytes;
         call->wants_max = calls[c].func == AGG_MAX || calls[c].func == AGG_LAST;
+        call->is_function = calls[c].func == AGG_FUNCTION;
         plan->has_distinct |= calls[c].func == AGG_COUNT_DISTINCT;
+        if (calls[c].function != NULL)
+            add_function(plan, calls[c].function, c);
         if (call->kind != NULL) {
             plan->row_bytes += (call->kind->slot_bytes + 7u) & ~7u;
             plan->owns_heap |= call->kind->release != NULL;
@@ -258,6 +280,16 @@ void agg_row_count_distinct(const struct agg_plan *plan, void *row, uint32_t cal
     ++*(uint64_t *)slot_of(&plan->calls[call], row);
 }
 
+const struct agg_function *agg_plan_function(const struct agg_plan *plan)
+{
+    return plan->function;
+}
+
+static struct agg_function_slot *function_slot(const struct agg_plan *plan, const void *row)
+{
+    return (struct agg_function_slot *)(uintptr_t)((const uint8_t *)row + plan->function_offset);
+}
+
 /* ---- batches ---- */
 
 static const uint16_t zero_rows[BATCH_ROWS];
@@ -355,6 +387,18 @@ int agg_update(const struct agg_plan *plan, const struct batch *batch,
             TRY(update_call(&plan->calls[c], batch, present(&arguments[c]), present(&filters[c]),
                             rows, &picked));
     return 0;
+}
+
+int agg_update_function(const struct agg_plan *plan, struct op_call *call, struct batch *batch,
+                        const struct column *arguments, void **rows, uint32_t *kept)
+{
+    return agg_function_update(plan->function, call, batch, arguments + plan->function_call, rows,
+                               kept, plan->function_offset);
+}
+
+uint64_t agg_row_function_count(const struct agg_plan *plan, const void *row)
+{
+    return function_slot(plan, row)->added;
 }
 
 /* One mark per physical row, so that a row is rejected once however many calls refuse it. */
@@ -466,6 +510,8 @@ void agg_encode(const struct agg_plan *plan, const void *row, struct buf *out)
     for (uint32_t c = 0; c < plan->call_count; c++)
         if (plan->calls[c].kind != NULL)
             plan->calls[c].kind->encode(slot_of_const(&plan->calls[c], row), out);
+    if (plan->function != NULL)
+        agg_function_encode(plan->function, function_slot(plan, row), out);
 }
 
 /* Walks the encoding; row NULL: only checks it. */
@@ -483,6 +529,9 @@ static int merge_walk(const struct agg_plan *plan, void *row, struct bytes in, u
             TRY(call->kind->merge(row != NULL ? slot_of(call, row) : NULL, &in, row_count,
                                   call->wants_max));
     }
+    if (plan->function != NULL)
+        TRY(agg_function_merge(plan->function, row != NULL ? function_slot(plan, row) : NULL, &in,
+                               row_count));
     if (row != NULL)
         *row_count_of(row) += (int64_t)row_count;
     return in.size == 0 ? 0 : ERR_CORRUPT;
@@ -516,6 +565,8 @@ int agg_result(const struct agg_plan *plan, const void *row, struct column *resu
         const struct plan_call *call = &plan->calls[c];
         struct column *out = &results[c];
         int rc = 1;
+        if (call->is_function)
+            continue; /* agg_result_function */
         if (call->kind == NULL)
             out->i64[at] = agg_row_count(row);
         else
@@ -528,4 +579,11 @@ int agg_result(const struct agg_plan *plan, const void *row, struct column *resu
             out->variant[at] = (struct variant){.kind = VARIANT_NULL};
     }
     return failure;
+}
+
+int agg_result_function(const struct agg_plan *plan, struct op_call *call, const void *row,
+                        struct column *results, uint32_t at)
+{
+    return agg_function_result(plan->function, call, function_slot(plan, row),
+                               results + plan->function_call, at);
 }

@@ -35,6 +35,14 @@ void agg_row_count_distinct(const struct agg_plan *plan, void *row, uint32_t cal
 int agg_update(const struct agg_plan *plan, const struct batch *batch, const struct column *arguments, const struct column *filters, void *const *rows);
 /* Rejects rows that agg_update could not take (class "type_mismatch" …): call before the group is looked up; rejected rows must be deselected. */
 int agg_check(const struct agg_plan *plan, const struct batch *batch, const struct column *arguments, const struct column *filters, struct reject_list *rejects);
+/* A function that the user wrote (agg_function.h), which works row by row and may refuse one; NULL: the plan has none. */
+struct agg_function;
+struct op_call;
+const struct agg_function *agg_plan_function(const struct agg_plan *plan);
+/* Comes before agg_update: rows that the function refuses are rejected and leave batch and rows; kept[i]: which of the rows the i-th one that stays was. */
+int agg_update_function(const struct agg_plan *plan, struct op_call *call, struct batch *batch, const struct column *arguments, void **rows, uint32_t *kept);
+/* Rows that the function took. */
+uint64_t agg_row_function_count(const struct agg_plan *plan, const void *row);
 /* Merges an encoded partial into row. ERR_CORRUPT (the row is as before), ERR_NOMEM (the row must be thrown away). */
 int agg_merge_encoded(const struct agg_plan *plan, void *row, struct bytes encoded);
 /* Appends the absolute encoding: version byte, uvarint row count, then per call a compact form (docs: operators/README.md). */
@@ -44,5 +52,8 @@ int agg_decode(const struct agg_plan *plan, void *row, struct bytes encoded);   
  * value is NULL. Text borrows from the row. A sum that does not fit 38 digits (or a double sum that overflowed): ERR_RANGE (the caller dead-letters the group's output); that
  * result is NULL then, the others are written. */
 int agg_result(const struct agg_plan *plan, const void *row, struct column *results, uint32_t at);
+
+/* The results of the plan's function, which agg_result leaves out. ERR_INVALID: the row `at` was rejected. */
+int agg_result_function(const struct agg_plan *plan, struct op_call *call, const void *row, struct column *results, uint32_t at);
 
 #endif

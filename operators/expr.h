@@ -82,12 +82,14 @@ void expr_list_destroy(struct expr_list *list);
  * [group columns…, window_start, window_end when windowed, call results…] in that order. Every output must contain at least one
  * aggregate or only group columns. FILTER, and DISTINCT inside count, are supported; nested aggregates, other DISTINCT and ORDER BY
  * inside a call are refused. first and last go by event time (agg_edge.c). */
-enum agg_func { AGG_COUNT_STAR, AGG_COUNT, AGG_SUM, AGG_AVG, AGG_MIN, AGG_MAX, AGG_FIRST, AGG_LAST, AGG_COUNT_DISTINCT };
+enum agg_func { AGG_COUNT_STAR, AGG_COUNT, AGG_SUM, AGG_AVG, AGG_MIN, AGG_MAX, AGG_FIRST, AGG_LAST, AGG_COUNT_DISTINCT, AGG_FUNCTION };
+struct agg_function;
 struct agg_call {
     enum agg_func func;
     struct expr *argument;     /* NULL for count(*) */
     struct expr *filter;       /* FILTER (WHERE …) or NULL */
     enum col_type argument_type;
+    const struct agg_function *function; /* AGG_FUNCTION, the first of its calls; the others, and all other aggregates: NULL */
     enum col_type result_type; /* count: bigint; sum of bigint/numeric/variant: numeric; of double: double; avg: numeric or double; min/max/first/last: the argument's */
 };
 struct agg_list {

@@ -287,6 +287,33 @@ static int encode_groups(const struct group_params *params, struct op_call *call
     return group_key_encode_batch(batch, groups, params->groups->count, keys);
 }
 
+/* The user's function sees rows one by one, before anything else counts them. Those that it refuses
+ * leave the batch; a group that is new and got none is not there. */
+static int apply_function(const struct group_params *params, struct agg_table *into,
+                          struct op_call *call, struct batch *batch, const struct column *arguments,
+                          struct agg_entry **entries, void **rows)
+{
+    uint32_t all = batch->selected_count;
+    uint32_t *kept = arena_alloc(call->arena, (all + 1) * sizeof *kept);
+    if (kept == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < all; i++)
+        rows[i] = agg_entry_row(entries[i]);
+    TRY(agg_update_function(params->plan, call, batch, arguments, rows, kept));
+    if (batch->selected_count == all)
+        return 0;
+    for (uint32_t i = 0, next = 0; i < all; i++) {
+        bool stays = next < batch->selected_count && kept[next] == i;
+        next += stays;
+        if (!stays && entries[i]->is_live &&
+            agg_row_function_count(params->plan, agg_entry_row(entries[i])) == 0)
+            agg_table_remove(into, entries[i]);
+    }
+    for (uint32_t i = 0; i < batch->selected_count; i++)
+        entries[i] = entries[kept[i]];
+    return 0;
+}
+
 int group_update_rows(struct group_op *group, struct op_call *call, const struct batch *in)
 {
     const struct group_params *params = params_of(group);
@@ -324,6 +351,8 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
     TRY(agg_table_probe(into, batch.selected_count, starts, keys, entries));
     if (into == group->table)
         TRY(load_new_entries(group, entries, batch.selected_count, call->diag));
+    if (agg_plan_function(params->plan) != NULL)
+        TRY(apply_function(params, into, call, &batch, arguments, entries, rows));
     TRY(mark_entries(into, entries, batch.selected_count, rows));
     TRY(agg_update(params->plan, &batch, arguments, filters, rows));
     if (agg_plan_has_distinct(params->plan))
@@ -492,6 +521,12 @@ static int fill_inputs(const struct group_params *params, struct op_call *call,
             columns[groups].i64[i] = items[i].window_start_ms;
             columns[groups + 1].i64[i] = window_end(&params->window, items[i].window_start_ms);
         }
+        if (agg_plan_function(params->plan) != NULL) {
+            rc = agg_result_function(params->plan, call, items[i].row, columns + groups + windows,
+                                     i);
+            if (rc < 0 && rc != ERR_INVALID)
+                return rc;
+        }
         rc = agg_result(params->plan, items[i].row, columns + groups + windows, i);
         if (params->window.kind == WINDOW_SESSION)
             group_session_bounds(params, columns + groups + windows, i, &columns[groups].i64[i],
@@ -525,8 +560,13 @@ int group_build_results(const struct group_params *params, struct op_call *call,
     TRY(batch_drop_rejected(out, call->rejects, first, call->arena));
     first = call->rejects->count;
     memcpy(results, columns, fixed * sizeof *results);
+    struct batch scope = *out;
+    if (params->function != NULL) {
+        scope.columns += fixed;
+        scope.column_count -= fixed;
+    }
     for (uint32_t i = 0; i < params->aggregates->output_count; i++)
-        TRY(expr_eval(params->aggregates->outputs[i], out, &results[fixed + i], call->rejects));
+        TRY(expr_eval(params->aggregates->outputs[i], &scope, &results[fixed + i], call->rejects));
     TRY(batch_drop_rejected(out, call->rejects, first, call->arena));
     out->columns = results;
     out->column_count = group_result_columns(params);

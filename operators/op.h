@@ -112,6 +112,7 @@ struct group_params {
     struct agg_list *aggregates;
     struct agg_plan *plan;
     struct local_windows local;       /* what window.local points to; zone NULL without */
+    struct agg_function *function;    /* of the user's, in place of SQL's aggregates; its outputs are expressions over its results alone. NULL: none */
     struct window_spec window;        /* kind WINDOW_ABSENT: groups without windows */
     uint32_t session_call;            /* session windows: the first of the calls that group_session_calls added */
     bool emit_final;

@@ -34,6 +34,7 @@ struct weir_stream {
     char *extra;                      /* event time field (or NULL), error class, declared result columns */
     char *name;                       /* of a function, with its version */
     struct user_function function;
+    weir_aggregate_functions aggregate; /* of an aggregate with a name; context is function.context */
     int64_t number_ms;                /* lateness or window size */
     int64_t idle_ms;                  /* source: without new rows for so long, time follows the wall clock; 0: never */
     int64_t skew_ms;                  /* source: how far a row's event time may be ahead of its record's timestamp */
@@ -70,6 +71,7 @@ struct weir_app {
 };
 
 /* What the files of builder functions share (topology.c). */
+bool topology_function_name_is_good(const char *name);   /* topology_rows.c */
 /* Keeps the app's first error and returns its code. */
 int topology_fail(struct weir_app *app, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A new node behind parent. NULL after an error, this one or an earlier one. */

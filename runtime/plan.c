@@ -108,6 +108,17 @@ static int compile_window(struct compile *c, const struct weir_stream *window)
     return 0;
 }
 
+static int compile_select_list(struct compile *c, const struct weir_stream *aggregate,
+                               struct group_params *group)
+{
+    struct named_columns columns = {group->group_names, group->group_types, group->groups->count};
+    return compile_in_context(c->diag,
+                              expr_parse_aggregates(aggregate->text, &c->scope, &columns,
+                                                    c->view->is_windowed, &group->aggregates,
+                                                    c->diag),
+                              c->view, "weir_aggregate");
+}
+
 static int compile_aggregate(struct compile *c, const struct weir_stream *aggregate)
 {
     const struct weir_stream *window =
@@ -129,11 +140,11 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
         return compile_no_memory(c->diag);
     for (uint32_t i = 0; i < group->groups->count; i++)
         group->group_types[i] = expr_type(group->groups->exprs[i]);
-    struct named_columns columns = {group->group_names, group->group_types, group->groups->count};
-    TRY(compile_in_context(c->diag,
-                           expr_parse_aggregates(aggregate->text, &c->scope, &columns,
-                                                 window != NULL, &group->aggregates, c->diag),
-                           c->view, "weir_aggregate"));
+    if (aggregate->name != NULL)
+        TRY(compile_in_context(c->diag, compile_aggregate_fn(c, aggregate, group), c->view,
+                               "weir_aggregate_fn"));
+    else
+        TRY(compile_select_list(c, aggregate, group));
     if (group->window.kind == WINDOW_SESSION)
         TRY(compile_in_context(
             c->diag, group_session_calls(group->aggregates, &group->session_call, c->diag), c->view,
@@ -182,6 +193,8 @@ static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32
         hash_text(&all, chain[i]->kind == NODE_CHECK ? NULL : chain[i]->extra);
         if (chain[i]->name != NULL)
             hash_text(&all, chain[i]->name);
+        if (chain[i]->kind == NODE_AGGREGATE && chain[i]->name != NULL)
+            buf_uvarint(&all, chain[i]->aggregate.state_size);
         if (chain[i]->kind == NODE_WINDOW)
             hash_window(&all, chain[i], view->group);
     }
@@ -364,6 +377,7 @@ static void destroy_group(struct group_params *group)
         agg_plan_destroy(group->plan);
     if (group->aggregates != NULL)
         agg_list_destroy(group->aggregates);
+    compile_aggregate_fn_destroy(group->function);
     if (group->groups != NULL)
         expr_list_destroy(group->groups);
     if (group->key_names != NULL)

@@ -31,6 +31,9 @@ int compile_in_context(struct diag *diag, int rc, const struct view *view, const
 int compile_find_field(struct compile *c, const struct expr_list *list, const char **field);
 int compile_no_memory(struct diag *diag);
 
+/* aggregate_fn.c: fills function and aggregates of a group whose aggregate is a user's function. */
+int compile_aggregate_fn(struct compile *c, const struct weir_stream *node, struct group_params *group);
+void compile_aggregate_fn_destroy(struct agg_function *function);
 /* topology_rows.c: the adapter to the node's function. */
 void topology_set_invoke(struct function_params *params, const struct weir_stream *node);
 

@@ -180,6 +180,13 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     return make_function(at, kind, step);
 }
 
+static bool is_function_aggregate(const json_t *step)
+{
+    const char *kind = json_string_value(json_object_get(step, "kind"));
+    return kind != NULL && strcmp(kind, "aggregate") == 0 &&
+           json_string_value(json_object_get(step, "name")) != NULL;
+}
+
 static int rebuild(struct store_view *view, const json_t *object, struct diag *diag)
 {
     const char *app = json_string_value(json_object_get(object, "app"));
@@ -192,6 +199,13 @@ static int rebuild(struct store_view *view, const json_t *object, struct diag *d
     if (view->app == NULL)
         return no_memory(diag);
     weir_stream *at = NULL;
+    for (size_t i = 0; i < json_array_size(steps); i++)
+        if (is_function_aggregate(json_array_get(steps, i)))
+            return diag_set(
+                diag, ERR_UNSUPPORTED,
+                "the states of %s are kept by the function %s of the app's program, "
+                "and only that can show them: read the topic %s",
+                topic, json_string_value(json_object_get(json_array_get(steps, i), "name")), topic);
     for (size_t i = 0; i < json_array_size(steps); i++)
         at = make_step(view->app, at, json_array_get(steps, i));
     if (at == NULL || weir_to(at, topic) < 0)
@@ -220,6 +234,8 @@ int store_view_open(const char *state_dir, struct store_view **result, struct di
     json_decref(object);
     if (rc < 0) {
         store_view_close(view);
+        if (rc == ERR_UNSUPPORTED)
+            return rc;
         return diag_set(diag, rc, "%s does not describe a view", path);
     }
     *result = view;

@@ -87,7 +87,7 @@ void topology_set_invoke(struct function_params *params, const struct weir_strea
 
 /* ---- builders ---- */
 
-static bool function_name_is_good(const char *name)
+bool topology_function_name_is_good(const char *name)
 {
     size_t size = name != NULL ? strlen(name) : 0;
     for (size_t i = 0; i < size; i++)
@@ -103,7 +103,7 @@ static struct weir_stream *add_function(struct weir_stream *stream, enum node_ki
     struct weir_stream *node = topology_add_step(stream, kind, what, list, columns);
     if (node == NULL)
         return NULL;
-    if (!function_name_is_good(name)) {
+    if (!topology_function_name_is_good(name)) {
         topology_fail(node->app, ERR_INVALID,
                       "%s: a function's name is 1 to %d printable ASCII characters, such as "
                       "\"score-1\"",

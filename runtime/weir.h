@@ -242,6 +242,27 @@ WEIR_API weir_stream *weir_tumbling_in(weir_stream *grouped, int64_t count, weir
 /* Aggregates each group (and window): "sum(amount::numeric) AS revenue, count(*) AS orders". The result's columns are the group columns, window_start
  * and window_end when windowed, then these. */
 WEIR_API weir_stream *weir_aggregate(weir_stream *grouped, const char *select_list);
+/* An aggregate in C, where SQL's are not enough. The functions work on a state of state_size bytes (1 to 16,384, aligned to 8, zeroed before init): plain memory without pointers, since weir
+ * keeps it in its table of groups, writes it to the changelog, and copies it. Rows of a group reach add in no order that a function may rely on: partitions are read side by side, each commit
+ * begins a new state where the stream is re-keyed, and merge puts them together in the order in which they come. So add and merge must be commutative and associative (as for a
+ * sum, a maximum, a sketch), or results depend on the cut. All must be deterministic and may be called by several threads at once, each with its own state. */
+typedef struct weir_aggregate_functions {
+    size_t state_size;
+    void (*init)(void *context, void *state);                       /* NULL: zeros are an empty state */
+    /* Adds a row: values of the select list, in its order. 0, or negative: the row is a dead letter of class "function" and the state as before. */
+    int (*add)(void *context, weir_call *call, void *state, const weir_value *values, size_t count);
+    void (*merge)(void *context, void *state, const void *other);   /* adds other's rows to state */
+    /* Fills results, which are WEIR_NULL before the call, one per declared column, and returns 0. Negative: a dead letter of class "function" stands for the group. */
+    int (*result)(void *context, weir_call *call, const void *state, weir_value *results);
+    /* How a state is written: at most room (65,536) bytes; returns how many. NULL, with decode: the memory as it is. */
+    size_t (*encode)(void *context, const void *state, void *bytes, size_t room);
+    /* Reads that back into zeroed memory. 0, or negative: these bytes are no state, which stops the partition. */
+    int (*decode)(void *context, void *state, const void *bytes, size_t size);
+} weir_aggregate_functions;
+/* Aggregates each group (and window) with functions, which are copied: "amount, quantity" are the values that add gets, "median numeric, spread numeric(10,2)" the columns that result
+ * gives. name: as for weir_filter_fn; another name, or another state_size, is another plan. 'weir state' cannot show such states. */
+WEIR_API weir_stream *weir_aggregate_fn(weir_stream *grouped, const char *name, const char *select_list, const char *columns, const weir_aggregate_functions *functions,
+                                        void *context);
 /* Of an aggregate: changes (default) gives, at each commit, one record per changed group, an upsert; final gives one record per window, after it closed. Returns stream. */
 WEIR_API weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode);
 

@@ -19,6 +19,7 @@
  *       window 10s                     (window 1h every 5m: hopping; session 30m;
  *                                      window 1 day in Europe/Berlin)
  *       aggregate count(*) AS n
+ *       aggregate_fn span: x -> rows bigint, total numeric   (instead of aggregate)
  *       emit final
  *       to counts
  *     run
@@ -199,13 +200,25 @@ static void parse_step(struct test_case *test, char *line)
     static const struct {
         const char *word;
         enum job_step_kind kind;
-    } words[] = {
-        {"source", JOB_SOURCE},       {"lateness", JOB_LATENESS}, {"skew", JOB_SKEW},
-        {"filter", JOB_FILTER},       {"check", JOB_CHECK},       {"map", JOB_MAP},
-        {"group", JOB_GROUP},         {"window", JOB_WINDOW},     {"session", JOB_SESSION},
-        {"aggregate", JOB_AGGREGATE}, {"emit", JOB_EMIT_FINAL},   {"to", JOB_TO},
-        {"unnest", JOB_UNNEST},       {"rekey", JOB_REKEY},       {"branch", JOB_BRANCH},
-        {"filter_fn", JOB_FILTER_FN}, {"map_fn", JOB_MAP_FN},     {"flat_map_fn", JOB_FLAT_MAP_FN}};
+    } words[] = {{"source", JOB_SOURCE},
+                 {"lateness", JOB_LATENESS},
+                 {"skew", JOB_SKEW},
+                 {"filter", JOB_FILTER},
+                 {"check", JOB_CHECK},
+                 {"map", JOB_MAP},
+                 {"group", JOB_GROUP},
+                 {"window", JOB_WINDOW},
+                 {"session", JOB_SESSION},
+                 {"aggregate", JOB_AGGREGATE},
+                 {"emit", JOB_EMIT_FINAL},
+                 {"to", JOB_TO},
+                 {"unnest", JOB_UNNEST},
+                 {"rekey", JOB_REKEY},
+                 {"branch", JOB_BRANCH},
+                 {"filter_fn", JOB_FILTER_FN},
+                 {"map_fn", JOB_MAP_FN},
+                 {"flat_map_fn", JOB_FLAT_MAP_FN},
+                 {"aggregate_fn", JOB_AGGREGATE_FN}};
     char *rest = NULL, *second = NULL, *third = NULL;
     size_t i = 0;
     while (i < sizeof words / sizeof words[0] && (rest = after_word(line, words[i].word)) == NULL)
@@ -230,7 +243,8 @@ static void parse_step(struct test_case *test, char *line)
         must_parse(test, (second = strstr(rest, " AS ")) != NULL, line);
         *second = '\0';
         second += 4;
-    } else if (kind == JOB_FILTER_FN || kind == JOB_MAP_FN || kind == JOB_FLAT_MAP_FN) {
+    } else if (kind == JOB_FILTER_FN || kind == JOB_MAP_FN || kind == JOB_FLAT_MAP_FN ||
+               kind == JOB_AGGREGATE_FN) {
         char *list = strstr(rest, ": ");
         must_parse(test, list != NULL, line);
         *list = '\0';

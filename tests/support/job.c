@@ -40,6 +40,13 @@ static weir_stream *take_branch(weir_stream *stream, const char *text, int64_t b
     return weir_branch(stream, conditions, count, branches) == 0 ? branches[branch] : NULL;
 }
 
+void job_add_function(struct job *job, enum job_step_kind kind, const char *list,
+                      const char *function, const char *columns)
+{
+    job_add(job, kind, list, function, 0);
+    job->steps[job->step_count - 1].third = columns;
+}
+
 static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_step *step)
 {
     switch (step->kind) {
@@ -84,6 +91,9 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
         return weir_rekey(stream, step->text);
     case JOB_BRANCH:
         return take_branch(stream, step->text, step->number);
+    case JOB_AGGREGATE_FN:
+        return weir_aggregate_fn(stream, step->second, step->text, step->third,
+                                 job_aggregate_functions(step->second), NULL);
     case JOB_UNNEST:
         return weir_unnest(stream, step->text, step->second);
     case JOB_TO:
@@ -122,7 +132,7 @@ bool job_topic_is_upsert(const struct job *job, const char *topic)
         const struct job_step *step = &job->steps[i];
         if (step->kind == JOB_SOURCE)
             is_aggregate = is_final = false;
-        is_aggregate |= step->kind == JOB_AGGREGATE;
+        is_aggregate |= step->kind == JOB_AGGREGATE || step->kind == JOB_AGGREGATE_FN;
         is_final |= step->kind == JOB_EMIT_FINAL;
         if (step->kind == JOB_TO && strcmp(step->text, topic) == 0)
             return is_aggregate && !is_final;

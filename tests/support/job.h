@@ -23,6 +23,7 @@ enum job_step_kind {
     JOB_FILTER_FN,  /* text: select list, second: a function of job_functions.c, which is its name */
     JOB_MAP_FN,     /* the same; third: declared columns */
     JOB_FLAT_MAP_FN,
+    JOB_AGGREGATE_FN,
     JOB_UNNEST,     /* text: array, second: column */
     JOB_REKEY,      /* text */
     JOB_BRANCH,     /* text: conditions with ; between them, number: which branch */
@@ -42,12 +43,17 @@ struct job {
 /* job_functions.c: users' functions by name; NULL when there is none.
  *   filter   even     keeps even bigints; refuses negative ones with a message, and other types without
  *   map      echo     gives its values back
- *   flat map repeat   n, x → n rows (0, x) … (n − 1, x); a negative n: −n rows, then it fails */
+ *   flat map repeat   n, x → n rows (0, x) … (n − 1, x); a negative n: −n rows, then it fails
+ *   aggregate span    bigint n: rows, sum, least, greatest; refuses 7 with a message, and what is no bigint. NULL is a row alone
+ *             packed  the same, with encode and decode
+ *             wary    the same; refuses to give a negative sum */
 weir_filter_function job_filter_function(const char *name);
 weir_map_function job_map_function(const char *name);
 weir_flat_map_function job_flat_map_function(const char *name);
+const weir_aggregate_functions *job_aggregate_functions(const char *name);
 
 void job_add(struct job *job, enum job_step_kind kind, const char *text, const char *second, int64_t number);
+void job_add_function(struct job *job, enum job_step_kind kind, const char *list, const char *function, const char *columns);
 void job_add_window(struct job *job, enum job_step_kind kind, const char *text, int64_t number, int64_t other);
 /* Builds the topology into app. */
 void job_build(const struct job *job, weir_app *app);

@@ -53,3 +53,108 @@ weir_flat_map_function job_flat_map_function(const char *name)
 {
     return strcmp(name, "repeat") == 0 ? repeat : NULL;
 }
+
+/* ---- aggregates ---- */
+
+struct span {
+    int64_t rows, values, sum, least, greatest;
+};
+
+static int span_add(void *context, weir_call *call, void *state, const weir_value *values,
+                    size_t count)
+{
+    struct span *span = state;
+    (void)context;
+    span->rows++; /* undone by weir when the row is refused */
+    if (count != 1 || values[0].type == WEIR_NULL)
+        return 0;
+    if (values[0].type != WEIR_BIGINT)
+        return WEIR_EINVALID;
+    int64_t n = values[0].i64;
+    span->least = span->values == 0 || n < span->least ? n : span->least;
+    span->greatest = span->values == 0 || n > span->greatest ? n : span->greatest;
+    span->values++;
+    span->sum += n;
+    if (n == 7)
+        weir_call_error(call, "no sevens");
+    return n == 7 ? -1 : 0;
+}
+
+static void span_merge(void *context, void *state, const void *other)
+{
+    struct span *span = state;
+    const struct span *more = other;
+    (void)context;
+    if (more->values > 0 && (span->values == 0 || more->least < span->least))
+        span->least = more->least;
+    if (more->values > 0 && (span->values == 0 || more->greatest > span->greatest))
+        span->greatest = more->greatest;
+    span->rows += more->rows;
+    span->values += more->values;
+    span->sum += more->sum;
+}
+
+static int span_result(void *context, weir_call *call, const void *state, weir_value *results)
+{
+    const struct span *span = state;
+    (void)context;
+    (void)call;
+    results[0] = (weir_value){.type = WEIR_BIGINT, .i64 = span->rows};
+    if (span->values == 0)
+        return 0;
+    results[1] = (weir_value){.type = WEIR_BIGINT, .i64 = span->sum};
+    results[2] = (weir_value){.type = WEIR_BIGINT, .i64 = span->least};
+    results[3] = (weir_value){.type = WEIR_BIGINT, .i64 = span->greatest};
+    return 0;
+}
+
+static int wary_result(void *context, weir_call *call, const void *state, weir_value *results)
+{
+    const struct span *span = state;
+    span_result(context, call, state, results);
+    if (span->sum < 0)
+        weir_call_error(call, "a sum below zero");
+    return span->sum < 0 ? -1 : 0;
+}
+
+/* A leading byte, so that it is not the memory as it is. */
+static size_t packed_encode(void *context, const void *state, void *bytes, size_t room)
+{
+    (void)context;
+    if (room < 1 + sizeof(struct span))
+        return room + 1;
+    *(char *)bytes = 'p';
+    memcpy((char *)bytes + 1, state, sizeof(struct span));
+    return 1 + sizeof(struct span);
+}
+
+static int packed_decode(void *context, void *state, const void *bytes, size_t size)
+{
+    (void)context;
+    if (size != 1 + sizeof(struct span) || *(const char *)bytes != 'p')
+        return -1;
+    memcpy(state, (const char *)bytes + 1, sizeof(struct span));
+    return 0;
+}
+
+const weir_aggregate_functions *job_aggregate_functions(const char *name)
+{
+    static const weir_aggregate_functions span = {.state_size = sizeof(struct span),
+                                                  .add = span_add,
+                                                  .merge = span_merge,
+                                                  .result = span_result};
+    static const weir_aggregate_functions packed = {.state_size = sizeof(struct span),
+                                                    .add = span_add,
+                                                    .merge = span_merge,
+                                                    .result = span_result,
+                                                    .encode = packed_encode,
+                                                    .decode = packed_decode};
+    static const weir_aggregate_functions wary = {.state_size = sizeof(struct span),
+                                                  .add = span_add,
+                                                  .merge = span_merge,
+                                                  .result = wary_result};
+    return strcmp(name, "span") == 0     ? &span
+           : strcmp(name, "packed") == 0 ? &packed
+           : strcmp(name, "wary") == 0   ? &wary
+                                         : NULL;
+}

@@ -182,7 +182,7 @@ static void run_middle(struct model *model, struct naive_result *result)
 
 static bool aggregates_take(const struct naive_plan *plan, const struct naive_row *row)
 {
-    for (int i = 0; i < plan->aggregate_count; i++) {
+    for (int i = 0; i < plan->aggregate_count && plan->function == NULL; i++) {
         enum aggregate aggregate = plan->aggregates[i];
         if ((aggregate == SUM_N || aggregate == COUNT_POSITIVE || aggregate == AVG_N) &&
             n_usable(row) == TYPE_MISMATCH)
@@ -261,6 +261,22 @@ static void add_row(struct group *group, const struct naive_row *row)
         group->last_a = row;
 }
 
+/* No window takes the row: the newest one that holds it has closed. */
+static bool is_late(const struct model *model, const struct naive_row *row)
+{
+    const struct naive_plan *plan = model->plan;
+    int64_t rest = row->ts % plan->hop_ms;
+    int64_t newest = plan->is_session ? row->ts : row->ts - (rest < 0 ? rest + plan->hop_ms : rest);
+    return newest + plan->window_ms <= model->watermarks[row->partition];
+}
+
+/* What the functions of job_functions.c do not take. */
+static bool function_refuses(const struct naive_plan *plan, const struct naive_row *row)
+{
+    return plan->function != NULL && (row->n_kind == VALUE_TEXT || row->n_kind == VALUE_BOOL ||
+                                      (row->n_kind == VALUE_INT && row->n == 7));
+}
+
 /* Every window that holds the row takes it or has closed; the row is late when none took it. */
 static void apply_windows(struct model *model, struct naive_row *row,
                           const struct naive_row *source, struct naive_result *result)
@@ -268,7 +284,12 @@ static void apply_windows(struct model *model, struct naive_row *row,
     const struct naive_plan *plan = model->plan;
     char k = plan->grouping == BY_G_MODULO ? 0 : row->k;
     int64_t g = plan->grouping == BY_K ? 0 : plan->grouping == BY_K_AND_G ? row->g : row->g % 2;
+    bool is_refused = function_refuses(plan, row);
+    if (is_refused && (plan->window_ms == 0 || !is_late(model, row)))
+        die(&result->main, source, "function");
     if (plan->window_ms == 0) {
+        if (is_refused)
+            return;
         result->main.applied++;
         add_row(find_group(model, k, g, 0, row->partition), row);
         return;
@@ -277,11 +298,11 @@ static void apply_windows(struct model *model, struct naive_row *row,
     bool is_taken = false;
     if (plan->is_session) {
         is_taken = row->ts + plan->window_ms > watermark;
-        if (is_taken)
+        if (is_taken && !is_refused)
             model->visits[model->visit_count++] = (struct visit){k, g, row};
-        else
+        else if (!is_taken)
             pairs_add_text(&result->late_rows, "", source->text);
-        result->main.applied += is_taken;
+        result->main.applied += is_taken && !is_refused;
         result->main.late += !is_taken;
         return;
     }
@@ -291,12 +312,14 @@ static void apply_windows(struct model *model, struct naive_row *row,
             pairs_add_text(&result->late_rows, "", source->text);
         } else {
             is_taken = true;
+            if (is_refused)
+                continue;
             struct group *group = find_group(model, k, g, window, row->partition);
             group->end_ms = window + plan->window_ms;
             add_row(group, row);
         }
     }
-    result->main.applied += is_taken;
+    result->main.applied += is_taken && !is_refused;
     result->main.late += !is_taken;
 }
 

@@ -62,6 +62,7 @@ struct naive_plan {
     int aggregate_count;
     int64_t window_ms, hop_ms, lateness_ms; /* hop_ms = window_ms: tumbling */
     bool is_session;           /* window_ms is the gap */
+    const char *function;      /* the aggregates are made by this function of job_functions.c; NULL: by SQL */
     bool is_final, is_direct;
     int partitions, row_count;
     struct naive_row rows[NAIVE_ROWS_MAX];

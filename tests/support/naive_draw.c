@@ -122,7 +122,14 @@ static bool can_aggregate(const struct naive_plan *plan, enum aggregate aggregat
 
 static void draw_aggregates(struct naive_plan *plan)
 {
+    static const enum aggregate function_results[] = {COUNT_ALL, SUM_N, MIN_N, MAX_N};
     bool used[AGGREGATES] = {false};
+    if (below(plan, 6) == 0) {
+        plan->function = below(plan, 2) == 0 ? "span" : "packed";
+        plan->aggregate_count = 4;
+        memcpy(plan->aggregates, function_results, sizeof function_results);
+        return;
+    }
     plan->aggregate_count = 1 + (int)below(plan, NAIVE_AGGREGATES_MAX);
     for (int i = 0; i < plan->aggregate_count; i++) {
         enum aggregate aggregate;
@@ -137,7 +144,10 @@ static void draw_aggregates(struct naive_plan *plan)
 void naive_print(struct naive_plan *plan)
 {
     plan->aggregate_sql[0] = '\0';
-    for (int i = 0; i < plan->aggregate_count; i++) {
+    if (plan->function != NULL)
+        snprintf(plan->aggregate_sql, sizeof plan->aggregate_sql,
+                 "c bigint, sn numeric, low bigint, high bigint");
+    for (int i = 0; i < plan->aggregate_count && plan->function == NULL; i++) {
         size_t size = strlen(plan->aggregate_sql);
         snprintf(plan->aggregate_sql + size, sizeof plan->aggregate_sql - size, "%s%s",
                  i > 0 ? ", " : "", aggregate_texts[plan->aggregates[i]]);
@@ -148,7 +158,7 @@ void naive_print(struct naive_plan *plan)
  * order that SQL does not define. */
 static bool takes_odd_n(const struct naive_plan *plan)
 {
-    bool rejects = plan->is_rows, has_extreme = false;
+    bool rejects = plan->is_rows || plan->function != NULL, has_extreme = false;
     for (int i = 0; i < plan->aggregate_count; i++) {
         enum aggregate aggregate = plan->aggregates[i];
         rejects |= aggregate == SUM_N || aggregate == COUNT_POSITIVE || aggregate == AVG_N;
@@ -364,7 +374,11 @@ void naive_add_job(const struct naive_plan *plan, struct job *job)
             job_add_window(job, JOB_HOPPING, NULL, plan->window_ms, plan->hop_ms);
         else if (plan->window_ms > 0)
             job_add(job, JOB_WINDOW, NULL, NULL, plan->window_ms);
-        job_add(job, JOB_AGGREGATE, plan->aggregate_sql, NULL, 0);
+        if (plan->function != NULL)
+            job_add_function(job, JOB_AGGREGATE_FN, naive_is_mapped(plan) ? "n::bigint AS n" : "n",
+                             plan->function, plan->aggregate_sql);
+        else
+            job_add(job, JOB_AGGREGATE, plan->aggregate_sql, NULL, 0);
         if (plan->is_final)
             job_add(job, JOB_EMIT_FINAL, NULL, NULL, 0);
     }
