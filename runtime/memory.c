@@ -1,5 +1,6 @@
 /* memory.c: one budget for the process (memory_bytes, 256 MiB unless said otherwise).
  *
+ *   buffers      5 MiB for each task beyond six; the rest is dealt out as follows
  *   tables       3/8 or 1/2 for the groups of all tasks with a store, together; 3/4 for a while
  *   partials     1/8, when groups are re-keyed: what source tasks count between two commits
  *   pending      1/8 for output that waits for its commit, over all workers
@@ -17,7 +18,9 @@
  * tables will. */
 #include "runtime/memory.h"
 
-enum { SHARE_MIN_BYTES = 1 << 20 };
+/* A task's reader, decoder, batch and builders take some 5 MiB (measured with 32 tasks); those of six
+ * tasks are no part of the budget. */
+enum { SHARE_MIN_BYTES = 1 << 20, TASK_BYTES = 5 << 20, TASKS_BESIDE = 6 };
 
 static size_t share(size_t bytes, uint32_t owners)
 {
@@ -25,9 +28,18 @@ static size_t share(size_t bytes, uint32_t owners)
     return bytes > SHARE_MIN_BYTES ? bytes : SHARE_MIN_BYTES;
 }
 
-void memory_init(struct memory *memory, size_t budget_bytes, uint32_t workers, uint32_t stores,
-                 uint32_t preaggregating)
+/* Many partitions take much for their buffers alone; a quarter of the budget is left in any case. */
+static size_t without_buffers(size_t budget_bytes, uint32_t tasks)
 {
+    size_t buffers = tasks > TASKS_BESIDE ? (size_t)(tasks - TASKS_BESIDE) * TASK_BYTES : 0;
+    size_t most = budget_bytes / 4 * 3;
+    return budget_bytes - (buffers < most ? buffers : most);
+}
+
+void memory_init(struct memory *memory, size_t budget_bytes, uint32_t workers, uint32_t tasks,
+                 uint32_t stores, uint32_t preaggregating)
+{
+    budget_bytes = without_buffers(budget_bytes, tasks);
     size_t eighth = budget_bytes / 8;
     memory->budget_bytes = budget_bytes;
     memory->tables_bytes = eighth * (preaggregating > 0 ? 3 : 4);

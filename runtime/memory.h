@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct memory {
-    size_t budget_bytes;
+    size_t budget_bytes;              /* what is left of memory_bytes when every task has its buffers */
     size_t tables_bytes;              /* what all tables of groups together may hold and keep: above it they forget */
     size_t tables_most_bytes;         /* above it nothing more is read before they have forgotten */
     size_t table_share_bytes;         /* what one table may keep whatever the others hold */
@@ -16,7 +16,8 @@ struct memory {
     _Atomic size_t tables_held_bytes; /* by all tables, as their tasks last said */
 };
 
-void memory_init(struct memory *memory, size_t budget_bytes, uint32_t workers, uint32_t stores, uint32_t preaggregating);
+void memory_init(struct memory *memory, size_t budget_bytes, uint32_t workers, uint32_t tasks, uint32_t stores,
+                 uint32_t preaggregating);
 /* A table that held *said holds now_bytes. Any thread; *said is the caller's. */
 void memory_table_holds(struct memory *memory, size_t *said, size_t now_bytes);
 /* How much a table that holds own_bytes may keep, and how much it may reach for a while (most). */

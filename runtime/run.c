@@ -233,7 +233,7 @@ static int make_tasks(struct run *run)
         }
     }
     memory_init(&run->memory, run->app->options.memory_bytes, (uint32_t)run->app->options.threads,
-                stores, preaggregating);
+                run->task_count, stores, preaggregating);
     return 0;
 }
 

@@ -15,7 +15,7 @@ static void test_one_table(void **state)
     (void)state;
     struct memory memory;
     size_t said = 0;
-    memory_init(&memory, 256 * MIB, 1, 1, 0);
+    memory_init(&memory, 256 * MIB, 1, 1, 1, 0);
     assert_int_equal(memory_table_budget(&memory, 0), 128 * MIB);
     assert_int_equal(memory_table_most(&memory, 0), 192 * MIB);
     assert_int_equal(memory_checkpoint_bytes(&memory), 160 * MIB);
@@ -38,7 +38,7 @@ static void test_tables_share(void **state)
     enum { TABLES = 16 };
     struct memory memory;
     size_t said[TABLES] = {0}, sum = 0;
-    memory_init(&memory, 256 * MIB, 2, TABLES, TABLES);
+    memory_init(&memory, 256 * MIB, 2, 1, TABLES, TABLES);
     assert_int_equal(memory.tables_bytes, 96 * MIB);
     assert_int_equal(memory_table_budget(&memory, 0), 96 * MIB);
     memory_table_holds(&memory, &said[0], 90 * MIB);
@@ -64,12 +64,18 @@ static void test_sum(void **state)
         for (uint32_t preaggregating = 0; preaggregating <= stores; preaggregating += stores) {
             struct memory memory;
             size_t said = 0;
-            memory_init(&memory, 256 * MIB, 4, stores, preaggregating);
+            memory_init(&memory, 256 * MIB, 4, 1, stores, preaggregating);
             memory_table_holds(&memory, &said, memory.tables_most_bytes);
             size_t sum = said + memory.partials_bytes * preaggregating + memory.pending_bytes * 4 +
                          memory_checkpoint_bytes(&memory) + memory_dirty_bytes(256 * MIB);
             assert_true(sum <= 256 * MIB / 5 * 6);
         }
+    /* Buffers of tasks count, and a quarter is left whatever they take. */
+    struct memory many;
+    memory_init(&many, 256 * MIB, 2, 32, 16, 16);
+    assert_int_equal(many.budget_bytes, (256 - 26 * 5) * MIB);
+    memory_init(&many, 64 * MIB, 2, 32, 16, 16);
+    assert_int_equal(many.budget_bytes, 16 * MIB);
     assert_int_equal(memory_restore_bytes(256 * MIB, 4), 32 * MIB);
     assert_true(memory_restore_bytes(1, 4) >= MIB);
 }
