@@ -15,7 +15,13 @@
 #include "runtime/port.h"
 #include "runtime/weir_handle.h"
 
-enum { FETCH_BYTES = 1 << 20, BATCH_PLAIN_BYTES = 256 << 10, POOL_BUFFERS = 64, SETTLE_MS = 30000 };
+enum {
+    FETCH_BYTES = 1 << 20,
+    BATCH_PLAIN_BYTES = 256 << 10,
+    POOL_BUFFERS = 64,
+    POOL_BYTES = 3 << 20,
+    SETTLE_MS = 30000
+};
 
 struct port_log {
     struct port port;
@@ -177,6 +183,15 @@ static void port_reader_close(struct port_reader *reader)
     free(reader);
 }
 
+/* Of plain batches that the run in progress holds: a small batch takes a whole lz4 block's buffer, so that their number says little. */
+static size_t pool_bytes(const struct port_reader *reader)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < reader->pool_used; i++)
+        bytes += reader->pool[i].capacity;
+    return bytes;
+}
+
 /* The batch in progress keeps its plain bytes in pool[0] when a new run starts. */
 static void start_run(struct port_reader *reader)
 {
@@ -250,7 +265,8 @@ static int port_reader_read(struct port_reader *reader, struct source_row *rows,
             continue;
         }
         if (reader->in_fetch) {
-            if (reader->pool_used == POOL_BUFFERS)
+            if (reader->pool_used == POOL_BUFFERS ||
+                (*count > 0 && pool_bytes(reader) >= POOL_BYTES))
                 break;
             int rc = next_batch(reader, diag);
             if (rc < 0)

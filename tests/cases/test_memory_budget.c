@@ -19,7 +19,7 @@
 #include "tests/support/memory_sampler.h"
 #include "tests/support/scratch_dir.h"
 
-enum { PARTITIONS = 16, GROUPS = 300000, ROUNDS = 2, BUDGET_MIB = 176 };
+enum { PARTITIONS = 16, GROUPS = 300000, ROUNDS = 2, BUDGET_MIB = 192 };
 #define MIB 1.048576 /* in MB, which the sampler counts in */
 
 static void send_events(weir_log *log)
