@@ -34,7 +34,7 @@ import systems
 BROKER_JVM = [*systems.LOGGING, "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"]  # of kafka-server-start.sh
 # The events' times lie in the past: nothing is to be deleted for its age.
 BROKER_SETTINGS = {"log.retention.ms": -1, "log.retention.check.interval.ms": 86_400_000, "log.initial.task.delay.ms": 86_400_000}
-TOPIC, OUTPUT = "events", "results"
+TOPIC = "events"
 QUIET_SECONDS = 3  # the output has ended: all input is committed and nothing was written for so long
 STUCK_SECONDS = 60
 LONGEST_SECONDS = 1200
@@ -70,14 +70,15 @@ class Run:
         self.expected = self.work / "expected"
         events = start_process([self.options.bench, "--print", "--events", self.events], stdout=subprocess.PIPE)
         self.processes.callback(stop_process, events)
-        loader = start_process(self.topics("load", self.options.workload, TOPIC, OUTPUT, self.threads, self.expected), stdin=events.stdout, stdout=sys.stderr)
+        loader = start_process(self.topics("load", self.options.workload, TOPIC, self.system.output, self.threads, self.expected,
+                                           self.system.tail), stdin=events.stdout, stdout=sys.stderr)
         self.processes.callback(stop_process, loader)
         events.stdout.close()
         if loader.wait() != 0 or events.wait() != 0:
             raise Failed("the events could not be loaded")
 
     def start_watcher(self, lines):
-        watcher = start_process(self.topics("watch", OUTPUT, self.system.group, TOPIC), stdout=subprocess.PIPE)
+        watcher = start_process(self.topics("watch", self.system.output, self.system.group, TOPIC), stdout=subprocess.PIPE)
         self.processes.callback(stop_process, watcher)
         follow(watcher, lines)
         lines.get(timeout=60)  # it looks already
@@ -116,7 +117,7 @@ class Run:
                 raise Failed(f"stuck: {left} events are not committed, nothing moved for {quiet:.0f} s")
 
     def check(self):
-        done = subprocess.run([str(c) for c in self.topics("check", OUTPUT, self.expected)], stdout=subprocess.PIPE, text=True)
+        done = subprocess.run([str(c) for c in self.topics("check", self.system.output, self.expected)], stdout=subprocess.PIPE, text=True)
         words = done.stdout.strip()
         if done.returncode != 0 or not words.startswith("ok "):
             raise Failed(words or "the results could not be read")

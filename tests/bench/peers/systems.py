@@ -1,15 +1,17 @@
 """systems.py: the peers: what each needs, how its job is started, which settings it runs with.
 
 A System has a name, its default event counts (ten seconds and more of steady running on a slow machine), the consumer group whose committed offsets say how
-far it is, prepare() (fetches and compiles; raises Unavailable), commands() (one process each), versions() and settings(), which go into the JSON line.
+far it is, the topic of its results, a tail (so many unchecked events more in each partition, without which its last results would stay invisible), prepare()
+(fetches and compiles; raises Unavailable), commands() (one process each), versions() and settings(), which go into the JSON line.
 """
+import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 sys.path.insert(0, str(HERE.parents[1] / "support"))
-from kafka_broker import compile_java, fetch_jars
+from kafka_broker import Unavailable, compile_java, fetch_jars
 
 CACHE = ROOT / "build" / "peers"
 KAFKA_VERSION, JACKSON_VERSION = "4.3.1", "2.21.2"
@@ -33,6 +35,8 @@ def prepare_kafka():
 class KafkaStreams:
     name = "kafka-streams"
     group = "peer"
+    output = "results"
+    tail = 0
     events = {"user-counts": 1_000_000, "ysb": 2_000_000}
     heap = ["-Xms1g", "-Xmx1g"]
 
@@ -54,6 +58,8 @@ class KafkaStreams:
 class Flink:
     name = "flink"
     group = "peer"
+    output = "results"
+    tail = 0
     events = {"user-counts": 3_000_000, "ysb": 6_000_000}
     checkpoint_ms = 1000  # what Flink's page about checkpointing sets in its example
     heap = ["-Xms1g", "-Xmx1g"]
@@ -80,4 +86,38 @@ class Flink:
                 "compression.type": "lz4", "jvm": " ".join(self.heap)}
 
 
-SYSTEMS = {system.name: system for system in (KafkaStreams(), Flink())}
+class Faust:
+    name = "faust"
+    group = "peer"
+    output = "peer-counts-changelog"  # of its table: the only thing that Faust's transactions cover
+    events = {"user-counts": 30_000, "ysb": 60_000}
+    tail = 500
+    requirements = HERE / "faust" / "requirements.txt"
+
+    def venv(self):
+        return CACHE / f"faust-{self.versions()['faust-streaming']}"
+
+    def prepare(self):
+        venv = self.venv()
+        if (venv / "complete").exists():
+            return
+        for command in ([sys.executable, "-m", "venv", "--clear", venv], [venv / "bin" / "pip", "install", "-q", "-r", self.requirements]):
+            done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=600)
+            if done.returncode != 0:
+                reason = (done.stderr + done.stdout).strip().splitlines()
+                raise Unavailable(f"{command[-1].name} cannot be installed: {reason[-1] if reason else '?'}")
+        (venv / "complete").touch()
+
+    def commands(self, bootstrap, options, threads, work):
+        return [[self.venv() / "bin" / "python", HERE / "faust" / "faust_peer.py", bootstrap, options.workload, threads, options.commit_interval, work, number]
+                for number in range(threads)]
+
+    def versions(self):
+        return {"kafka": KAFKA_VERSION, **dict(line.split("==") for line in self.requirements.read_text().split())}
+
+    def settings(self, options, threads):
+        return {"processing_guarantee": "exactly_once", "broker_commit_interval_ms": options.commit_interval, "store": "rocksdb (rocksdict)", "json": "orjson",
+                "workers": threads, "producer_compression_type": "lz4", "results": "the table's changelog"}
+
+
+SYSTEMS = {system.name: system for system in (KafkaStreams(), Flink(), Faust())}
