@@ -791,7 +791,7 @@ typedef struct weir_test_options {
  * directory and log are not touched; an app with options.log is WEIR_EINVALID. options may be NULL. Failures: weir_log_error. The engine starts
  * with the first call that needs it; until then topics can be made in weir_test_log. */
 WEIR_API int weir_test_open(weir_app *app, const weir_test_options *options, weir_test **test);
-/* Ends the engine as a kill would (weir_test_restart ends it cleanly). WEIR_EBUSY, and nothing happens, while producers or consumers of weir_test_log
+/* Ends the engine cleanly where the directory is kept (data), else as it is, and removes the directory. WEIR_EBUSY, and nothing happens, while producers or consumers of weir_test_log
  * are open. NULL is allowed. */
 WEIR_API int weir_test_close(weir_test *test);
 /* The sentence of the last call that failed, "" when none did. */
