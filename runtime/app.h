@@ -32,7 +32,7 @@ struct weir_stream {
     enum node_kind kind;
     char *text;                       /* topic, condition or select list */
     char *extra;                      /* event time field (or NULL), error class, declared result columns */
-    char *name;                       /* of a function, with its version */
+    char *name;                       /* of a function, with its version; of a source of CSV, its columns */
     struct user_function function;
     weir_aggregate_functions aggregate; /* of an aggregate with a name; context is function.context */
     int64_t number_ms;                /* lateness or window size */

@@ -73,7 +73,8 @@ int compile_find_field(struct compile *c, const struct expr_list *list, const ch
 {
     uint32_t index;
     struct view *view = c->view;
-    if (view->is_mapped || list->count != 1 || !expr_is_column(list->exprs[0], &index))
+    if (view->is_mapped || view->csv != NULL || list->count != 1 ||
+        !expr_is_column(list->exprs[0], &index))
         return 0;
     const struct field_path *path = field_set_path(view->fields, index);
     if (path->count == 0)
@@ -222,6 +223,8 @@ static int compile_source(struct compile *c)
         return compile_no_memory(c->diag);
     compile_source_scope(c);
     view->event_time_field = -1;
+    if (view->source->name != NULL)
+        return compile_csv_source(c);
     if (view->source->extra == NULL)
         return 0;
     int index = field_set_add(view->fields, view->source->extra, c->diag);
@@ -404,6 +407,7 @@ void plan_destroy(struct plan *plan)
             json_names_destroy(view->value_names);
         if (view->key_names != NULL)
             json_names_destroy(view->key_names);
+        column_list_destroy(view->csv);
         free((void *)(uintptr_t)view->group_field);
         free((void *)(uintptr_t)view->rekey_field);
         if (view->fields != NULL)

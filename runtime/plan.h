@@ -12,6 +12,7 @@
 #ifndef WEIR_RUNTIME_PLAN_H
 #define WEIR_RUNTIME_PLAN_H
 
+#include "operators/column_list.h"
 #include "operators/json_decode.h"
 #include "operators/op.h"
 #include "runtime/app.h"
@@ -32,6 +33,8 @@ struct view {
     const struct sink *sink;
     const struct weir_stream *source;
     struct field_set *fields;            /* JSON fields that the chain, and the event time, read */
+    struct column_list *csv;             /* the source's records are CSV of these columns; NULL: JSON. The column of event times is one more */
+    int csv_time;                        /* which of them is the event time; -1: the record's timestamp */
     int event_time_field;                /* index in fields; -1: the record's timestamp */
     struct op_spec ops[PLAN_MAX_OPS];    /* filter, check, map; the group operator is added by placement */
     uint32_t op_count;

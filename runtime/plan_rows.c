@@ -119,6 +119,30 @@ static int add_casts(struct compile *c, struct column_list *list)
     return 0;
 }
 
+int compile_csv_source(struct compile *c)
+{
+    struct view *view = c->view;
+    const char *time = view->source->extra;
+    TRY(compile_in_context(c->diag,
+                           column_list_parse(view->source->name, true, &view->csv, c->diag), view,
+                           "weir_source_csv"));
+    view->csv_time = -1;
+    for (uint32_t i = 0; time != NULL && i < view->csv->count; i++)
+        if (strcmp(view->csv->names[i], time) == 0)
+            view->csv_time = (int)i;
+    if (time != NULL && view->csv_time < 0)
+        return diag_set(
+            c->diag, ERR_NOT_FOUND,
+            "stream to %s: weir_source_csv: the event time's column \"%s\" is not declared",
+            view->sink->topic, time);
+    if (time != NULL)
+        view->event_time_field = (int)view->csv->count;
+    TRY(add_casts(c, view->csv));
+    TRY(set_columns(c, (const char *const *)view->csv->names, view->csv->types, view->csv->count));
+    view->is_mapped = false; /* rows that pass keep their bytes */
+    return 0;
+}
+
 static int compile_function(struct compile *c, const struct weir_stream *node)
 {
     static const char *const words[][2] = {
@@ -229,8 +253,8 @@ static int compile_unnest(struct compile *c, const struct weir_stream *node)
                         "stream to %s: weir_unnest: \"%s\" is not a JSON array but %s",
                         c->view->sink->topic, node->text, col_type_name(expr_type(params->array)));
     c->view->is_unnested = true;
-    return c->view->is_mapped ? add_element_column(c, node, params)
-                              : add_element_field(c, node, params);
+    return c->view->is_mapped || c->view->csv != NULL ? add_element_column(c, node, params)
+                                                      : add_element_field(c, node, params);
 }
 
 /* Whoever reads the topic and groups by that field finds its groups in one partition, when the text
@@ -241,7 +265,7 @@ static int find_rekey_field(struct compile *c, const struct expr_list *list)
     uint32_t index;
     if (list->count != 1 || !expr_is_column(list->exprs[0], &index))
         return 0;
-    if (!view->is_mapped) {
+    if (!view->is_mapped) { /* of CSV there is none */
         TRY(compile_find_field(c, list, &view->rekey_field));
     } else {
         enum col_type type = expr_type(list->exprs[0]);

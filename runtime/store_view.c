@@ -154,6 +154,14 @@ static weir_stream *make_function(weir_stream *at, const char *kind, const json_
     return strcmp(kind, "peek") == 0 ? at : NULL;
 }
 
+static weir_stream *make_source(weir_app *app, const char *topic, const char *event_time,
+                                const json_t *step)
+{
+    const char *columns = json_string_value(json_object_get(step, "name"));
+    return columns != NULL ? weir_source_csv(app, topic, columns, event_time)
+                           : weir_source(app, topic, WEIR_JSON, event_time);
+}
+
 static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step)
 {
     const char *kind = json_string_value(json_object_get(step, "kind"));
@@ -163,7 +171,7 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     if (kind == NULL)
         return NULL;
     if (strcmp(kind, "source") == 0)
-        return weir_lateness(weir_source(app, text, WEIR_JSON, extra), number);
+        return weir_lateness(make_source(app, text, extra, step), number);
     if (strcmp(kind, "filter") == 0)
         return weir_filter(at, text);
     if (strcmp(kind, "check") == 0)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/csv_decode.h"
 #include "runtime/base/clock.h"
 #include "runtime/task.h"
 
@@ -33,6 +34,29 @@ static int decode_between(struct task *task, const struct bytes *docs, uint32_t 
     return 0;
 }
 
+/* The columns as texts; behind them the event times once more, in the form in which all sources have
+ * them. */
+static int decode_csv(struct task *task, const struct bytes *docs, uint32_t count,
+                      struct column *columns)
+{
+    const struct view *view = task->stage->view;
+    struct column *times = &columns[view->csv->count];
+    TRY(csv_decode(docs, count, view->csv->count, &task->chain.arena, columns,
+                   &task->chain.rejects));
+    if (view->csv_time < 0)
+        return 0;
+    TRY(column_alloc(times, COL_VARIANT, count, false, &task->chain.arena));
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes text = columns[view->csv_time].text[i];
+        bool is_null = columns[view->csv_time].nulls[i] != 0;
+        times->variant[i] = is_null ? (struct variant){.kind = VARIANT_NULL}
+                                    : (struct variant){.data = text.data,
+                                                       .size = (uint32_t)text.size,
+                                                       .kind = VARIANT_TEXT};
+    }
+    return 0;
+}
+
 static int decode_rows(struct task *task, uint32_t count, struct column *columns)
 {
     struct bytes *docs = arena_alloc(&task->chain.arena, (count + 1) * sizeof *docs);
@@ -40,6 +64,8 @@ static int decode_rows(struct task *task, uint32_t count, struct column *columns
         return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++)
         docs[i] = task->rows[i].value;
+    if (task->stage->view->csv != NULL)
+        return decode_csv(task, docs, count, columns);
     if (task->decoded == NULL)
         return json_decode(task->decoder, docs, count, false, &task->chain.arena, columns,
                            &task->chain.rejects);
@@ -109,9 +135,10 @@ static int keep_the_rest(struct task *task, uint32_t count)
 static int process_rows(struct task *task, uint32_t count)
 {
     struct chain *chain = &task->chain;
-    uint32_t fields = field_set_count(task->stage->view->fields);
+    const struct view *view = task->stage->view;
+    uint32_t fields = view->csv != NULL ? view->csv->count : field_set_count(view->fields);
     TRY(chain_begin(chain, task->diag));
-    struct column *columns = arena_alloc(&chain->arena, (fields + 1) * sizeof *columns);
+    struct column *columns = arena_alloc(&chain->arena, (fields + 2) * sizeof *columns);
     uint8_t *gone = arena_zalloc(&chain->arena, count + 1);
     int64_t *times = arena_alloc(&chain->arena, (count + 1) * sizeof *times);
     int64_t *watermarks = arena_alloc(&chain->arena, (count + 1) * sizeof *watermarks);

@@ -282,6 +282,20 @@ weir_stream *weir_source(weir_app *app, const char *topic, weir_format format,
     return node;
 }
 
+weir_stream *weir_source_csv(weir_app *app, const char *topic, const char *columns,
+                             const char *event_time)
+{
+    weir_stream *node = weir_source(app, topic, WEIR_JSON, event_time);
+    if (node == NULL)
+        return NULL;
+    node->name = strdup(columns != NULL ? columns : "");
+    if (node->name == NULL) {
+        topology_fail(app, ERR_NOMEM, "no memory for the topology");
+        return NULL;
+    }
+    return node;
+}
+
 /* A span of time of a source, 0 to 100 years. */
 static weir_stream *set_span(weir_stream *source, const char *function, const char *what,
                              int64_t span_ms, int64_t *place)

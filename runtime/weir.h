@@ -155,6 +155,10 @@ WEIR_API const char *weir_app_error(const weir_app *app);
 /* Reads a topic. event_time names the JSON field (dots for nested ones) that holds the event time: epoch milliseconds (a number, or text of digits) or ISO 8601
  * text; NULL takes the record's timestamp. A row whose event time cannot be read is dead-lettered. */
 WEIR_API weir_stream *weir_source(weir_app *app, const char *topic, weir_format format, const char *event_time);
+/* Reads a topic whose records are rows of comma-separated values (RFC 4180; one row a record). columns declares them in order: "id bigint, shop text, amount numeric(10,2), ts
+ * timestamptz"; each field is cast from its text as in SQL. An empty field is NULL, and "" an empty text. event_time names a column (epoch milliseconds or ISO 8601), or is NULL. Rows that
+ * are no CSV, have another number of fields or a field that does not cast are dead letters: "csv_malformed" (with the byte), "csv_columns", "csv_utf8", "cast_failed". */
+WEIR_API weir_stream *weir_source_csv(weir_app *app, const char *topic, const char *columns, const char *event_time);
 /* How far behind the highest event time of its source partition a row may be before its window counts as closed [30 s]. On a source. Returns stream. */
 WEIR_API weir_stream *weir_lateness(weir_stream *source, int64_t lateness_ms);
 /* How far ahead of its record's own timestamp a row's event time may be [1 h]; a row further ahead is a dead letter (event_time_future) and moves no time, so that

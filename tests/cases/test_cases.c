@@ -4,6 +4,7 @@
  *     # Sentences that say what the case shows.
  *     pipeline
  *       source events by ts            (by FIELD: event time; else the record's timestamp)
+ *       source_csv events by ts: id bigint, ts text    (rows of CSV)
  *       lateness 5s
  *       skew 1m                        (weir_max_future_skew)
  *       filter amount > 0
@@ -214,6 +215,7 @@ static void parse_step(struct test_case *test, char *line)
                  {"to", JOB_TO},
                  {"unnest", JOB_UNNEST},
                  {"rekey", JOB_REKEY},
+                 {"source_csv", JOB_SOURCE_CSV},
                  {"branch", JOB_BRANCH},
                  {"filter_fn", JOB_FILTER_FN},
                  {"map_fn", JOB_MAP_FN},
@@ -226,7 +228,12 @@ static void parse_step(struct test_case *test, char *line)
     must_parse(test, rest != NULL, line);
     enum job_step_kind kind = words[i].kind;
     int64_t number = 0;
-    if (kind == JOB_SOURCE && (second = strstr(rest, " by ")) != NULL) {
+    if (kind == JOB_SOURCE_CSV) {
+        must_parse(test, (third = strstr(rest, ": ")) != NULL, line);
+        *third = '\0';
+        third += 2;
+    }
+    if ((kind == JOB_SOURCE || kind == JOB_SOURCE_CSV) && (second = strstr(rest, " by ")) != NULL) {
         *second = '\0';
         second += 4;
     } else if (kind == JOB_WINDOW) {

@@ -87,6 +87,8 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
     case JOB_FLAT_MAP_FN:
         return weir_flat_map_fn(stream, step->second, step->text, step->third,
                                 job_flat_map_function(step->second), NULL);
+    case JOB_SOURCE_CSV:
+        return weir_source_csv(app, step->text, step->third, step->second);
     case JOB_REKEY:
         return weir_rekey(stream, step->text);
     case JOB_BRANCH:
@@ -130,7 +132,7 @@ bool job_topic_is_upsert(const struct job *job, const char *topic)
     bool is_aggregate = false, is_final = false;
     for (int i = 0; i < job->step_count; i++) {
         const struct job_step *step = &job->steps[i];
-        if (step->kind == JOB_SOURCE)
+        if (step->kind == JOB_SOURCE || step->kind == JOB_SOURCE_CSV)
             is_aggregate = is_final = false;
         is_aggregate |= step->kind == JOB_AGGREGATE || step->kind == JOB_AGGREGATE_FN;
         is_final |= step->kind == JOB_EMIT_FINAL;

@@ -150,6 +150,30 @@ static void test_unnest(void **state)
     expect(app, WEIR_EINVALID, "takes a JSON value");
 }
 
+static void test_csv(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *columns, *time, *part;
+    } bad[] = {
+        {NULL, NULL, "not a column and its type"}, {"a text, b", NULL, "not a column and its type"},
+        {"a jsonb", NULL, "declare it as text"},   {"a text, a text", NULL, "two columns"},
+        {"a date", NULL, "date_trunc"},            {"a text", "b", "is not declared"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        weir_app *app = weir_app_open("a", NULL);
+        weir_to(weir_source_csv(app, "events", bad[i].columns, bad[i].time), "out");
+        assert_true(weir_app_check(app) < 0);
+        if (strstr(weir_app_error(app), bad[i].part) == NULL)
+            fail_msg("'%s' does not contain '%s'", weir_app_error(app), bad[i].part);
+        weir_app_close(app);
+    }
+    weir_app *app = weir_app_open("a", NULL);
+    weir_stream *rows = weir_source_csv(app, "events", "a text, b bigint", "b");
+    weir_to(weir_filter(rows, "c > 0"), "out");
+    expect(app, WEIR_ENOTFOUND, "does not exist");
+}
+
 static void test_rekey_and_branch(void **state)
 {
     (void)state;
@@ -446,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_order_of_calls),
         cmocka_unit_test(test_functions),
         cmocka_unit_test(test_unnest),
+        cmocka_unit_test(test_csv),
         cmocka_unit_test(test_rekey_and_branch),
         cmocka_unit_test(test_the_first_error_stays),
         cmocka_unit_test(test_spans_of_a_source),
