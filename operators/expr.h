@@ -103,4 +103,8 @@ int expr_parse_aggregates(const char *sql, const struct scope *input, const stru
                           struct agg_list **list, struct diag *diag);
 void agg_list_destroy(struct agg_list *list);
 
+/* Appends bytes that say what a condition or select list means and nothing of how it is laid out: the same bytes, the same meaning. calls_only: of a list with
+ * aggregates, the distinct calls alone, which is what state is kept for. Errors as expr_parse_list. */
+int expr_canonical(const char *sql, bool calls_only, struct buf *out, struct diag *diag);
+
 #endif

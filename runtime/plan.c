@@ -5,9 +5,10 @@
  * find is known when the last expression is compiled, and nothing else of an event is ever looked
  * at.
  *
- * The plan hash covers everything that decides what the state of a view means: source, conditions,
- * groups, window, aggregates. A store or a progress record with another hash is refused, never
- * mixed. */
+ * Two hashes say whether a view is still what it was. The plan hash is of the texts: when it is
+ * equal, nothing has changed. The state hash is of what decides what the state means: source,
+ * conditions, groups, window, aggregate calls. A view whose state hash is equal goes on with its
+ * state; with any other, it is rebuilt or refused, never mixed (evolve.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +206,51 @@ static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32
     return ok ? 0 : compile_no_memory(diag);
 }
 
+/* What decides what the state of a view means, and nothing else: conditions and select lists by
+ * what they say, of aggregates the calls alone. Not how often results are emitted, how their columns
+ * are computed from the calls, what a rejected row is called, how late a row may be. */
+static int hash_meaning(struct buf *all, const struct view *view, const struct weir_stream *node,
+                        struct diag *diag)
+{
+    buf_u8(all, (uint8_t)node->kind);
+    hash_text(all, node->name);
+    switch (node->kind) {
+    case NODE_FILTER:
+    case NODE_CHECK:
+    case NODE_MAP:
+    case NODE_GROUP:
+    case NODE_AGGREGATE:
+        if (node->kind == NODE_AGGREGATE && node->name != NULL)
+            buf_uvarint(all, node->aggregate.state_size); /* in C: texts of other forms */
+        else if (node->extra == NULL || node->kind == NODE_CHECK)
+            return expr_canonical(node->text, node->kind == NODE_AGGREGATE, all, diag);
+        break;
+    case NODE_WINDOW:
+        hash_window(all, node, view->group);
+        break;
+    default:
+        break;
+    }
+    hash_text(all, node->text);
+    hash_text(all, node->extra);
+    return 0;
+}
+
+static int hash_state(struct view *view, struct weir_stream *const *chain, uint32_t count,
+                      struct diag *diag)
+{
+    struct buf all;
+    int rc = 0;
+    buf_init(&all, 0);
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        if (chain[i]->kind != NODE_PEEK)
+            rc = hash_meaning(&all, view, chain[i], diag);
+    bool ok = buf_ok(&all);
+    view->state_hash = hash64(all.data, all.size) | 1; /* 0 says that none is known */
+    buf_deinit(&all);
+    return rc < 0 ? rc : ok ? 0 : compile_no_memory(diag);
+}
+
 static int compile_step(struct compile *c, const struct weir_stream *node)
 {
     switch (node->kind) {
@@ -273,6 +319,8 @@ static int compile_view(struct view *view, struct diag *diag)
         rc = compile_rows_out(&c);
     if (rc == 0)
         rc = hash_plan(view, chain, count, diag);
+    if (rc == 0)
+        rc = hash_state(view, chain, count, diag);
     compile_columns_destroy(&c.columns);
     return rc;
 }

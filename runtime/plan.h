@@ -49,7 +49,8 @@ struct view {
     struct expr_list *rekey;             /* rows get this record key, and lie where it puts them; NULL: they keep theirs. key_names are its names */
     const char *rekey_field;             /* the field of the output's records that says where they lie, for weir.partitioned.by; NULL */
     const char *group_field;             /* the source field a single group column is a plain reference to; NULL */
-    uint64_t plan_hash;
+    uint64_t plan_hash;                  /* of the texts: equal, nothing has changed */
+    uint64_t state_hash;                 /* of what decides what the state means */
     int upstream;                        /* view of this app that writes the source topic; -1 */
 };
 
@@ -66,7 +67,7 @@ struct stage {
     uint32_t op_count;
     bool check_placement;
     int upstream;                        /* stage of this plan that writes the input topic; -1 */
-    uint64_t plan_hash;
+    uint64_t plan_hash, state_hash;
 };
 
 struct plan {
@@ -82,5 +83,7 @@ struct plan {
 int plan_compile(const struct weir_app *app, struct plan **plan, struct diag *diag);
 int plan_place(struct plan *plan, struct port *port, struct diag *diag);
 void plan_destroy(struct plan *plan);
+/* Whether the groups of a view over this source do not lie together and must be re-keyed. */
+bool plan_must_rekey(const struct view *view, const struct port_topic *source);
 
 #endif

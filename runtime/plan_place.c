@@ -113,6 +113,7 @@ static struct stage *add_stage(struct place *place, const struct view *view, enu
     stage->input = input;
     stage->upstream = -1;
     stage->plan_hash = view->plan_hash;
+    stage->state_hash = view->state_hash;
     return stage;
 }
 
@@ -176,6 +177,11 @@ static bool groups_lie_right(const struct view *view, const struct port_topic *i
            (view->group_field != NULL && strcmp(info->partitioned_by, view->group_field) == 0);
 }
 
+bool plan_must_rekey(const struct view *view, const struct port_topic *source)
+{
+    return view->group != NULL && !groups_lie_right(view, source);
+}
+
 static int place_rekeyed(struct place *place, const struct view *view,
                          const struct port_topic *source)
 {
@@ -209,7 +215,7 @@ static int place_view(struct place *place, const struct view *view)
     TRY(describe_source(place, view, &source));
     if (source.partitions > place->plan->dlq_partitions)
         place->plan->dlq_partitions = source.partitions;
-    if (view->group != NULL && !groups_lie_right(view, &source))
+    if (plan_must_rekey(view, &source))
         return place_rekeyed(place, view, &source);
     struct stage *stage = add_stage(place, view, INPUT_ROWS);
     set_source(place, stage, view, &source);

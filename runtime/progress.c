@@ -46,6 +46,9 @@ void progress_encode(const struct progress *p, struct buf *value)
 {
     buf_printf(value, "{\"version\":1,\"reset\":%s,\"plan\":\"%016llx\"",
                p->is_reset ? "true" : "false", (unsigned long long)p->plan_hash);
+    if (p->state_hash != 0)
+        buf_printf(value, ",\"state\":\"%016llx\",\"final\":%s", (unsigned long long)p->state_hash,
+                   p->is_final ? "true" : "false");
     put_id(value, "input", p->input_id);
     buf_printf(value, ",\"position\":%lld", (long long)p->position);
     put_time(value, "watermark", p->watermark_ms);
@@ -124,6 +127,11 @@ static int decode_value(const json_t *object, struct progress *p)
     if (get_number(object, "version") != 1 || plan == NULL || sscanf(plan, "%llx", &hash) != 1)
         return ERR_CORRUPT;
     p->plan_hash = hash;
+    const char *state = json_string_value(json_object_get(object, "state"));
+    if (state != NULL && sscanf(state, "%llx", &hash) != 1)
+        return ERR_CORRUPT;
+    p->state_hash = state != NULL ? hash : 0;
+    p->is_final = json_is_true(json_object_get(object, "final"));
     p->is_reset = json_is_true(json_object_get(object, "reset"));
     TRY(get_id(object, "input", p->input_id));
     TRY(get_id(object, "changelog", p->changelog_id));

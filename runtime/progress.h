@@ -37,6 +37,8 @@ struct progress {
     int32_t partition;
     bool is_reset;                    /* the stage is being started anew: nothing but this is valid */
     uint64_t plan_hash;
+    uint64_t state_hash;              /* 0: not recorded */
+    bool is_final;                    /* the stage emits final results */
     uint8_t input_id[16], changelog_id[16];
     int64_t position;                 /* next input offset */
     int64_t watermark_ms;             /* TIME_NONE: none */

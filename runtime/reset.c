@@ -80,18 +80,24 @@ int run_read_progress(struct run *run, struct diag *diag)
     return run_load_progress(run, &run->progress, diag);
 }
 
-/* Is this record one of a stage of this plan? A stage is named after its view's topic, or that with
- * -repartition. */
-static bool is_ours(const struct run *run, const struct progress *progress)
+/* The view of this plan that a record is of, by its number; -1: none. A stage is named after its
+ * view's topic, or that with -repartition. */
+static int view_of_record(const struct run *run, const struct progress *progress)
 {
     for (uint32_t i = 0; i < run->plan->view_count; i++) {
         const char *topic = run->plan->views[i].sink->topic;
         size_t size = strlen(topic);
         if (strncmp(progress->stage, topic, size) == 0 &&
             (progress->stage[size] == '\0' || strcmp(progress->stage + size, "-repartition") == 0))
-            return true;
+            return (int)i;
     }
-    return false;
+    return -1;
+}
+
+static bool is_ours(const struct run *run, const struct progress *progress)
+{
+    int view = view_of_record(run, progress);
+    return view >= 0 && run->resets[view];
 }
 
 static int add_reset(struct run *run, struct port_out *out, const struct progress *old,
@@ -130,18 +136,12 @@ static void decided(void *context, int code)
     waker_answer(&decision->waker, &decision->code, code < 0 ? code : 0);
 }
 
-static int commit_and_wait(struct run *run, struct port_txn *txn, struct port_out *out,
-                           struct diag *diag)
+static int commit_and_wait(struct run *run, struct port_txn *txn, struct diag *diag)
 {
-    const struct port_ops *ops = run->port->ops;
     struct decision decision;
-    int64_t end;
-    TRY(ops->txn_participate(txn, &out, 1, diag));
-    TRY(ops->txn_begin(txn, diag));
-    TRY(ops->txn_send(txn, out, &end, diag));
     waker_init(&decision.waker);
     atomic_init(&decision.code, COMMIT_PENDING);
-    int rc = ops->txn_commit(txn, decided, &decision, diag);
+    int rc = run->port->ops->txn_commit(txn, decided, &decision, diag);
     while (rc == 0 && atomic_load(&decision.code) == COMMIT_PENDING)
         waker_wait(&decision.waker, 1000);
     if (rc == 0)
@@ -150,7 +150,80 @@ static int commit_and_wait(struct run *run, struct port_txn *txn, struct port_ou
     return rc;
 }
 
-/* The records that a reset has begun (reset=true), or that it is over (tombstones). */
+/* A tombstone for every row of a partition of a table: who reads it sees the old rows go. */
+static int take_back_rows(struct run *run, struct port_txn *txn, struct port_reader *reader,
+                          struct port_out *out, struct source_row *rows, struct diag *diag)
+{
+    const struct port_ops *ops = run->port->ops;
+    const struct bytes none = {NULL, 0};
+    int64_t next = -1, before, end;
+    for (;;) {
+        uint32_t count;
+        before = next;
+        TRY(ops->reader_read(reader, rows, READ_ROWS, &count, &next, diag));
+        for (uint32_t i = 0; i < count; i++)
+            if (rows[i].value.data != NULL)
+                TRY(ops->out_add(out, clock_wall_ms(), rows[i].key, none, none, 0, diag));
+        if (ops->out_records(out) > 0)
+            TRY(ops->txn_send(txn, out, &end, diag));
+        if (count == 0 && next == before)
+            return 0;
+    }
+}
+
+static int take_back_partition(struct run *run, struct port_txn *txn, const char *topic,
+                               int32_t partition, struct diag *diag)
+{
+    const struct port_ops *ops = run->port->ops;
+    struct port_range range;
+    struct port_reader *reader = NULL;
+    struct port_out *out = NULL;
+    struct source_row *rows = malloc(READ_ROWS * sizeof *rows);
+    int rc = rows == NULL ? diag_set(diag, ERR_NOMEM, "no memory to take rows back")
+                          : ops->range(run->port, topic, partition, &range, diag);
+    if (rc == 0)
+        rc = ops->reader_open(run->port, topic, partition, range.start, &reader, diag);
+    if (rc == 0)
+        rc = ops->out_open(run->port, topic, partition, &out, diag);
+    if (rc == 0)
+        rc = take_back_rows(run, txn, reader, out, rows, diag);
+    ops->out_close(out);
+    ops->reader_close(reader);
+    free(rows);
+    return rc;
+}
+
+/* The rows of the old plan, where a table is rebuilt under another one. */
+static int take_back_tables(struct run *run, struct port_txn *txn, struct diag *diag)
+{
+    for (uint32_t i = 0; i < run->plan->view_count; i++) {
+        const char *topic = run->plan->views[i].sink->topic;
+        struct port_topic info;
+        if (run->evolutions[i].change != WEIR_CHANGE_REBUILD || !run->evolutions[i].takes_back ||
+            run->app->options.from_beginning ||
+            run->port->ops->topic_describe(run->port, topic, &info, NULL) < 0)
+            continue;
+        for (int32_t p = 0; p < info.partitions; p++)
+            TRY(take_back_partition(run, txn, topic, p, diag));
+    }
+    return 0;
+}
+
+static int write_transaction(struct run *run, struct port_txn *txn, struct port_out *out,
+                             bool is_over, struct diag *diag)
+{
+    const struct port_ops *ops = run->port->ops;
+    int64_t end;
+    TRY(ops->txn_participate(txn, &out, 1, diag));
+    TRY(ops->txn_begin(txn, diag));
+    if (!is_over)
+        TRY(take_back_tables(run, txn, diag));
+    TRY(ops->txn_send(txn, out, &end, diag));
+    return commit_and_wait(run, txn, diag);
+}
+
+/* The records that a reset has begun (reset=true; with them go the rows that are taken back), or that
+ * it is over (tombstones). */
 static int write_resets(struct run *run, bool is_over, struct diag *diag)
 {
     const struct port_ops *ops = run->port->ops;
@@ -165,7 +238,7 @@ static int write_resets(struct run *run, bool is_over, struct diag *diag)
     if (rc == 0 && ops->out_records(out) > 0) {
         rc = ops->txn_open(run->port, id, &txn, diag);
         if (rc == 0)
-            rc = commit_and_wait(run, txn, out, diag);
+            rc = write_transaction(run, txn, out, is_over, diag);
     }
     ops->txn_close(txn);
     ops->out_close(out);
@@ -204,25 +277,33 @@ static int forget_view(struct run *run, const struct view *view, struct diag *di
     return 0;
 }
 
-static bool reset_was_begun(const struct run *run)
+/* All of them; or those whose reset was begun and not ended; or those that must be rebuilt. */
+static bool choose_views(struct run *run)
 {
-    for (uint32_t i = 0; i < run->progress.count; i++)
-        if (run->progress.items[i].is_reset && is_ours(run, &run->progress.items[i]))
-            return true;
-    return false;
+    bool any = false;
+    for (uint32_t i = 0; i < run->plan->view_count; i++)
+        run->resets[i] =
+            run->app->options.from_beginning || run->evolutions[i].change == WEIR_CHANGE_REBUILD;
+    for (uint32_t i = 0; i < run->progress.count; i++) {
+        int view = view_of_record(run, &run->progress.items[i]);
+        if (view >= 0 && run->progress.items[i].is_reset)
+            run->resets[view] = true;
+    }
+    for (uint32_t i = 0; i < run->plan->view_count; i++)
+        any |= run->resets[i];
+    return any;
 }
 
-int run_reset(struct run *run, struct diag *diag)
+static int reset_views(struct run *run, struct diag *diag)
 {
-    if (!run->app->options.from_beginning && !reset_was_begun(run))
-        return 0;
     struct port_topic info;
     bool has_progress =
         run->port->ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL) == 0;
     if (has_progress)
         TRY(write_resets(run, false, diag));
     for (uint32_t i = 0; i < run->plan->view_count; i++)
-        TRY(forget_view(run, &run->plan->views[i], diag));
+        if (run->resets[i])
+            TRY(forget_view(run, &run->plan->views[i], diag));
     if (has_progress)
         TRY(write_resets(run, true, diag));
     uint32_t kept = 0;
@@ -234,4 +315,12 @@ int run_reset(struct run *run, struct diag *diag)
     }
     run->progress.count = kept;
     return 0;
+}
+
+int run_reset(struct run *run, struct diag *diag)
+{
+    run->resets = calloc(run->plan->view_count + 1, sizeof *run->resets);
+    if (run->resets == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for the plan");
+    return choose_views(run) ? reset_views(run, diag) : 0;
 }

@@ -292,7 +292,7 @@ static int set_end_targets(struct run *run)
     return 0;
 }
 
-static int prepare(struct run *run)
+static int look(struct run *run)
 {
     TRY(plan_compile(run->app, &run->plan, &run->diag));
     const weir_options *options = &run->app->options;
@@ -302,7 +302,15 @@ static int prepare(struct run *run)
         TRY(port_log_share(options->log, run->app->name, &run->port, &run->diag));
     else
         TRY(port_log_open(run->app->data, &log, &run->port, &run->diag));
-    TRY(run_read_progress(run, &run->diag));
+    return run_read_progress(run, &run->diag);
+}
+
+static int prepare(struct run *run)
+{
+    TRY(look(run));
+    TRY(run_evolve(run, &run->diag));
+    if (!run->app->options.from_beginning)
+        TRY(run_admit_changes(run, &run->diag));
     TRY(run_reset(run, &run->diag));
     TRY(plan_place(run->plan, run->port, &run->diag));
     TRY(make_tasks(run));
@@ -480,6 +488,8 @@ static void run_deinit(struct run *run)
     }
     free(run->workers);
     free(run->tasks);
+    free(run->evolutions);
+    free(run->resets);
     free(run->last);
     free(run->status);
     free(run->counts);
@@ -507,6 +517,13 @@ static void run_init(struct run *run, struct weir_app *app)
     pthread_cond_init(&run->changed, &attributes);
     pthread_cond_init(&run->checkpoint, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+int run_look(struct run *run, struct weir_app *app)
+{
+    app->diag = (struct diag){0};
+    run_init(run, app);
+    return look(run);
 }
 
 int run_open(struct run *run, struct weir_app *app)

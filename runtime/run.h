@@ -57,11 +57,20 @@ struct task_status {
     int64_t retry_at_ms, failures, skipped;
 };
 
+/* What has become of a view since it last ran (evolve.c). */
+struct evolution {
+    weir_change change;
+    bool takes_back;                  /* rebuild: its output is a table, whose rows go first */
+    char reason[512];
+};
+
 struct run {
     struct weir_app *app;
     struct plan *plan;
     struct port *port;
     struct progress_set progress;     /* as of the start; read only afterwards */
+    struct evolution *evolutions;     /* by view */
+    bool *resets;                     /* by view: it is started anew */
     struct progress *last;            /* by task: as of its last commit; its worker's. stage "": none yet */
     struct task *tasks;               /* those of a stage are neighbours */
     uint32_t task_count;
@@ -142,6 +151,12 @@ void run_detach(struct run *run);
 
 /* reset.c: the latest progress records that are visible now. */
 int run_load_progress(struct run *run, struct progress_set *set, struct diag *diag);
+/* evolve.c: compares the views with what their progress records say; refuses what may not or cannot be done about it. */
+int run_evolve(struct run *run, struct diag *diag);
+int run_admit_changes(struct run *run, struct diag *diag);
+/* run.c: plan, log and progress of an app, and nothing more; ends with run_close. */
+int run_look(struct run *run, struct weir_app *app);
+
 /* reset.c: from_beginning: forgets positions and state of the plan's stages, so that a crash in between starts over. */
 int run_read_progress(struct run *run, struct diag *diag);
 int run_reset(struct run *run, struct diag *diag);

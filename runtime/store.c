@@ -43,16 +43,20 @@ int store_remove(const struct plan *plan, const struct stage *stage, int32_t par
     return remove_directory(path, diag);
 }
 
-static int open_state(struct store *store, const char *path, uint64_t plan_hash, struct diag *diag)
+/* A store is marked with what its state means; older ones are marked with the texts of their plan. */
+static int open_state(struct store *store, const char *path, const struct stage *stage,
+                      struct diag *diag)
 {
     struct state_options options = {.dirty_limit_bytes = store->dirty_limit_bytes};
-    int rc = state_open(path, plan_hash, &options, &store->state, diag);
+    int rc = state_open(path, stage->state_hash, &options, &store->state, diag);
+    if (rc == ERR_STATE)
+        rc = state_open(path, stage->plan_hash, &options, &store->state, diag);
     if (rc != ERR_STATE && rc != ERR_CORRUPT)
         return rc;
     log_line('W', "store %s is rebuilt from %s-%d: %s", path, store->topic, (int)store->partition,
              diag != NULL ? diag->text : error_text(rc));
     TRY(remove_directory(path, diag));
-    return state_open(path, plan_hash, &options, &store->state, diag);
+    return state_open(path, stage->state_hash, &options, &store->state, diag);
 }
 
 /* 1: fine; 0: the store belongs to another changelog, or starts before what is left of it, or may
@@ -110,7 +114,7 @@ int store_open(struct store *store, struct port *port, const struct plan *plan,
     memcpy(store->topic, stage->changelog_topic, sizeof store->topic);
     memcpy(store->topic_id, stage->changelog_id, sizeof store->topic_id);
     TRY(store_path(plan, stage, partition, path, sizeof path, diag));
-    TRY(open_state(store, path, stage->plan_hash, diag));
+    TRY(open_state(store, path, stage, diag));
     int rc = check_position(store, path, diag);
     if (rc == 0) {
         state_close(store->state);
@@ -118,7 +122,7 @@ int store_open(struct store *store, struct port *port, const struct plan *plan,
         store->applied_offset = 0;
         port->ops->keep_deletions(port, store->topic, partition, 0);
         TRY(remove_directory(path, diag));
-        TRY(open_state(store, path, stage->plan_hash, diag));
+        TRY(open_state(store, path, stage, diag));
     }
     if (rc < 0)
         return rc;

@@ -260,6 +260,11 @@ void store_view_close(struct store_view *view)
     free(view);
 }
 
+uint64_t store_view_state_hash(const struct store_view *view)
+{
+    return view->view->state_hash;
+}
+
 uint64_t store_view_plan_hash(const struct store_view *view)
 {
     return view->view->plan_hash;

@@ -20,7 +20,8 @@ int store_view_remove(const char *state_dir, struct diag *diag);
 
 /* ERR_NOT_FOUND without a view.json, ERR_CORRUPT when it cannot be read. */
 int store_view_open(const char *state_dir, struct store_view **view, struct diag *diag);
-uint64_t store_view_plan_hash(const struct store_view *view);   /* what state_open asks for */
+uint64_t store_view_state_hash(const struct store_view *view);  /* what state_open asks for … */
+uint64_t store_view_plan_hash(const struct store_view *view);   /* … of older stores */
 /* Appends the pair as one JSON object: group columns, window bounds, results. */
 /* False for what is no row of the view but stands behind one: the values that count(DISTINCT) has seen. */
 bool store_view_is_row(struct bytes value);

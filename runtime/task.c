@@ -26,7 +26,7 @@ static int check_progress(const struct task *task, const struct progress *progre
 {
     const struct stage *stage = task->stage;
     static const uint8_t none[16];
-    if (progress->plan_hash != stage->plan_hash)
+    if (progress->plan_hash != stage->plan_hash && progress->state_hash != stage->state_hash)
         return diag_set(diag, ERR_STATE,
                         "stage %s of app %s has changed since it last ran%s. Start it anew with "
                         "from_beginning, or under another app name",
@@ -430,6 +430,8 @@ void task_progress(const struct task *task, struct progress *progress)
     memcpy(progress->stage, stage->name, sizeof progress->stage);
     progress->partition = task->partition;
     progress->plan_hash = stage->plan_hash;
+    progress->state_hash = stage->state_hash;
+    progress->is_final = stage->view->group != NULL && stage->view->group->emit_final;
     memcpy(progress->input_id, stage->input_id, 16);
     memcpy(progress->changelog_id, stage->changelog_id, 16);
     progress->position = task->position;

@@ -114,6 +114,12 @@ typedef enum { WEIR_JSON = 1 } weir_format;
 typedef enum { WEIR_EMIT_CHANGES = 0, WEIR_EMIT_FINAL = 1 } weir_emit_mode;
 typedef enum { WEIR_DURABILITY_COMMIT = 0, WEIR_DURABILITY_OS = 1 } weir_durability;
 
+typedef enum {
+    WEIR_ON_CHANGE_REFUSE = 0,
+    WEIR_ON_CHANGE_REBUILD = 1    /* a pipeline that must be rebuilt, and no other, starts at the beginning of its source. Of an upsert table the old rows are taken back
+                                   * first, with tombstones; other outputs get the new rows behind the old ones */
+} weir_on_change;
+
 /* Zero-initialise; a zero means the default in brackets. Numbers that make no sense are WEIR_EINVALID: threads over 1024, intervals over a day, batch_rows over 4096, negative ones. */
 typedef struct weir_options {
     const char *data;             /* directory of the log and the state ["./weir-data"]; created when missing */
@@ -125,6 +131,7 @@ typedef struct weir_options {
     size_t memory_bytes;          /* [256 MiB] budget for pending state and buffers of the whole process */
     bool until_end;               /* process the sources to the end they had at the start, then return */
     bool close_windows;           /* with until_end: then close every open window and keep the raised watermark */
+    weir_on_change on_change;     /* [refuse] when the state of a pipeline no longer means what its steps say (weir_app_plan) */
     bool from_beginning;          /* forget this app's positions and state for the stages of this topology, and replay them */
     int32_t batch_rows;           /* [4096] rows a batch; results never depend on it (tests use 1 and 7) */
     void (*progress)(void *context, const struct weir_progress *progress); /* called about twice a second and at the end, from one thread */
@@ -327,6 +334,22 @@ WEIR_API int weir_app_stages(weir_app *app, weir_stage_info **stages, size_t *co
 
 /* Plans the topology without running it: names, types, expressions. 0 or the first error. */
 WEIR_API int weir_app_check(weir_app *app);
+/* What weir_app_run would do about each pipeline, by what it was when it last ran. */
+typedef enum {
+    WEIR_CHANGE_NEW = 0,          /* it never ran */
+    WEIR_CHANGE_NONE = 1,
+    WEIR_CHANGE_REUSABLE = 2,     /* it goes on with its state, which means the same: columns computed or named otherwise from the same aggregate calls, final results instead of changes, the same texts laid out anew */
+    WEIR_CHANGE_REBUILD = 3,      /* its state means something else: another source, condition, group, window or call. Rebuilt with on_change, else refused */
+    WEIR_CHANGE_REFUSED = 4       /* likewise, and it cannot be rebuilt. Only from_beginning, or another name, helps */
+} weir_change;
+typedef struct weir_view_plan {
+    const char *topic;            /* names the pipeline */
+    weir_change change;
+    const char *reason;           /* "" when there is nothing to say */
+    uint64_t reserved[4];
+} weir_view_plan;
+/* In the order of weir_to; *views is one block for weir_free. Opens the log (WEIR_EBUSY while another has it; on options.log while the app runs) and changes nothing in it. */
+WEIR_API int weir_app_plan(weir_app *app, weir_view_plan **views, size_t *count);
 /* Runs until weir_app_stop, the end (until_end) or an error; restores first. 0, or a negative code with weir_app_error. A missing source topic is WEIR_ENOTFOUND and
  * the message names the command that creates it. */
 WEIR_API int weir_app_run(weir_app *app);

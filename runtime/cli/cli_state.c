@@ -132,7 +132,10 @@ static int store_open(const struct store_name *name, struct store *store, struct
     struct state_options options = {.must_exist = true, .read_only = true};
     TRY(store_view_open(name->path, &store->view, diag));
     int code =
-        state_open(name->path, store_view_plan_hash(store->view), &options, &store->state, diag);
+        state_open(name->path, store_view_state_hash(store->view), &options, &store->state, diag);
+    if (code == ERR_STATE)
+        code = state_open(name->path, store_view_plan_hash(store->view), &options, &store->state,
+                          diag);
     if (code < 0)
         store_view_close(store->view);
     return code;

@@ -1,0 +1,224 @@
+/* evolve.c: what has become of a view since it last ran, and what follows for its state.
+ *
+ * Each task's progress record keeps two hashes of its view (plan.c) and the id of the topic that it
+ * reads. They are compared before anything is placed or opened:
+ *
+ *   unchanged   the texts are the same
+ *   reusable    the texts differ, and the state means what it meant: laid out anew, other columns
+ *               computed from the same calls, changes → final, another error class
+ *   rebuild     the state means something else now. It is forgotten, with its changelog, and made
+ *               again from the beginning of the source; of an upsert table the rows of the old plan
+ *               are taken back (tombstones), since the new one need not have their keys
+ *   refused     what must be rebuilt but cannot be: the source's beginning is gone, another view of
+ *               the app reads the output as a stream, or the source is another topic of the same name
+ *
+ * A view that must be rebuilt is rebuilt when the app asks for it (weir_options.on_change), that
+ * view and no other; else the run is refused with the reason. Nothing is ever mixed. Taking rows back
+ * is part of the reset (reset.c), which a crash does not leave half done. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/run.h"
+
+/* The record is one of a stage of this view; *is_source: of the one that reads the source. */
+static bool is_of_view(const struct view *view, const struct progress *progress)
+{
+    const char *topic = view->sink->topic;
+    size_t size = strlen(topic);
+    return strncmp(progress->stage, topic, size) == 0 &&
+           (progress->stage[size] == '\0' || strcmp(progress->stage + size, "-repartition") == 0);
+}
+
+static bool reads_the_source(const struct view *view, const struct progress *progress, bool rekeyed)
+{
+    return (strcmp(progress->stage, view->sink->topic) != 0) == rekeyed;
+}
+
+struct history {
+    uint32_t records;
+    bool was_rekeyed, same_texts, same_meaning, was_final, same_source;
+    bool had_store, knows_final;
+};
+
+static void read_history(const struct run *run, const struct view *view,
+                         const struct port_topic *source, struct history *history)
+{
+    static const uint8_t none[16];
+    *history = (struct history){.same_texts = true, .same_meaning = true, .same_source = true};
+    for (uint32_t i = 0; i < run->progress.count; i++) {
+        const struct progress *item = &run->progress.items[i];
+        if (!is_of_view(view, item) || item->is_reset)
+            continue;
+        history->records++;
+        history->was_rekeyed |= strcmp(item->stage, view->sink->topic) != 0;
+        history->same_texts &= item->plan_hash == view->plan_hash;
+        history->same_meaning &=
+            item->plan_hash == view->plan_hash || item->state_hash == view->state_hash;
+        history->was_final |= item->is_final;
+        history->knows_final |= item->state_hash != 0;
+        history->had_store |= memcmp(item->changelog_id, none, 16) != 0;
+    }
+    for (uint32_t i = 0; i < run->progress.count; i++) {
+        const struct progress *item = &run->progress.items[i];
+        if (is_of_view(view, item) && !item->is_reset &&
+            reads_the_source(view, item, history->was_rekeyed))
+            history->same_source &= memcmp(item->input_id, source->id, 16) == 0;
+    }
+}
+
+static void say(struct evolution *evolution, weir_change change, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void say(struct evolution *evolution, weir_change change, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    evolution->change = change;
+    vsnprintf(evolution->reason, sizeof evolution->reason, format, arguments);
+    va_end(arguments);
+}
+
+static void compare(const struct run *run, const struct view *view, const struct port_topic *source,
+                    struct evolution *evolution)
+{
+    struct history history;
+    bool is_final = view->group != NULL && view->group->emit_final;
+    read_history(run, view, source, &history);
+    *evolution = (struct evolution){.change = WEIR_CHANGE_NEW};
+    if (history.records == 0)
+        return;
+    evolution->change = WEIR_CHANGE_NONE;
+    evolution->takes_back =
+        history.had_store && !(history.knows_final ? history.was_final : is_final);
+    if (!history.same_source)
+        say(evolution, WEIR_CHANGE_REFUSED,
+            "topic %s was deleted and created again since %s last read it", view->source->text,
+            view->sink->topic);
+    else if (!history.same_meaning)
+        say(evolution, WEIR_CHANGE_REBUILD,
+            "its source, conditions, groups, window or aggregates have changed");
+    else if (history.was_rekeyed != plan_must_rekey(view, source))
+        say(evolution, WEIR_CHANGE_REBUILD,
+            "topic %s is partitioned by other keys than before: its groups lie elsewhere",
+            view->source->text);
+    else if (history.was_final && !is_final)
+        say(evolution, WEIR_CHANGE_REBUILD,
+            "it emitted final results and is to emit changes: open windows without new rows would "
+            "be missing");
+    else if (!history.same_texts)
+        say(evolution, WEIR_CHANGE_REUSABLE,
+            "its state means what it meant; rows written before stay as they are");
+}
+
+static int64_t first_missing(const struct run *run, const struct view *view,
+                             const struct port_topic *source)
+{
+    for (int32_t p = 0; p < source->partitions; p++) {
+        struct port_range range;
+        if (run->port->ops->range(run->port, view->source->text, p, &range, NULL) == 0 &&
+            range.start > 0)
+            return range.start;
+    }
+    return 0;
+}
+
+/* What must be rebuilt, and cannot be without mixing or losing something. */
+static void check_rebuild(const struct run *run, const struct view *view,
+                          const struct port_topic *source, struct evolution *evolution)
+{
+    const struct plan *plan = run->plan;
+    char why[sizeof evolution->reason];
+    snprintf(why, sizeof why, "%.300s", evolution->reason);
+    for (uint32_t i = 0; i < plan->view_count; i++)
+        if (plan->views[i].upstream == (int)(view - plan->views)) {
+            say(evolution, WEIR_CHANGE_REFUSED,
+                "%s; and %s reads its rows, which would get the new ones behind the old ones: "
+                "give both other topics",
+                why, plan->views[i].sink->topic);
+            return;
+        }
+    if (first_missing(run, view, source) > 0)
+        say(evolution, WEIR_CHANGE_REFUSED,
+            "%s; and topic %s has lost its beginning: what was made of it cannot be rebuilt", why,
+            view->source->text);
+}
+
+int run_evolve(struct run *run, struct diag *diag)
+{
+    const struct plan *plan = run->plan;
+    free(run->evolutions);
+    run->evolutions = calloc(plan->view_count + 1, sizeof *run->evolutions);
+    if (run->evolutions == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for the plan");
+    for (uint32_t i = 0; i < plan->view_count; i++) {
+        const struct view *view = &plan->views[i];
+        struct port_topic source;
+        /* A source that is missing is said where stages are placed. */
+        if (run->port->ops->topic_describe(run->port, view->source->text, &source, NULL) < 0)
+            continue;
+        compare(run, view, &source, &run->evolutions[i]);
+        if (run->evolutions[i].change == WEIR_CHANGE_REBUILD)
+            check_rebuild(run, view, &source, &run->evolutions[i]);
+    }
+    return 0;
+}
+
+int run_admit_changes(struct run *run, struct diag *diag)
+{
+    for (uint32_t i = 0; i < run->plan->view_count; i++) {
+        const struct evolution *evolution = &run->evolutions[i];
+        bool rebuild = evolution->change == WEIR_CHANGE_REBUILD;
+        if (evolution->change != WEIR_CHANGE_REFUSED &&
+            !(rebuild && run->app->options.on_change != WEIR_ON_CHANGE_REBUILD))
+            continue;
+        return diag_set(diag, ERR_STATE,
+                        "stage %s of app %s has changed since it last ran: %s. Start it anew with "
+                        "%sfrom_beginning, or under another app name",
+                        run->plan->views[i].sink->topic, run->app->name, evolution->reason,
+                        rebuild ? "on_change = WEIR_ON_CHANGE_REBUILD or " : "");
+    }
+    return 0;
+}
+
+/* ---- weir_app_plan ---- */
+
+static weir_view_plan *copy_plans(const struct run *run)
+{
+    uint32_t count = run->plan->view_count;
+    size_t size = (size_t)count * sizeof(weir_view_plan) + 1;
+    for (uint32_t i = 0; i < count; i++)
+        size += strlen(run->plan->views[i].sink->topic) + strlen(run->evolutions[i].reason) + 2;
+    weir_view_plan *plans = calloc(1, size);
+    if (plans == NULL)
+        return NULL;
+    char *text = (char *)(plans + count);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *topic = run->plan->views[i].sink->topic, *reason = run->evolutions[i].reason;
+        plans[i].change = run->evolutions[i].change;
+        plans[i].topic = memcpy(text, topic, strlen(topic) + 1);
+        text += strlen(text) + 1;
+        plans[i].reason = memcpy(text, reason, strlen(reason) + 1);
+        text += strlen(text) + 1;
+    }
+    return plans;
+}
+
+int weir_app_plan(weir_app *app, weir_view_plan **views, size_t *count)
+{
+    struct run run;
+    if (app == NULL || views == NULL || count == NULL)
+        return ERR_INVALID;
+    *views = NULL;
+    *count = 0;
+    if (app->error != 0)
+        return app->error;
+    int rc = run_look(&run, app);
+    if (rc == 0)
+        rc = run_evolve(&run, &run.diag);
+    if (rc == 0 && (*views = copy_plans(&run)) == NULL)
+        rc = diag_set(&run.diag, ERR_NOMEM, "no memory for the plan");
+    if (rc == 0)
+        *count = run.plan->view_count;
+    return run_close(&run, rc);
+}
