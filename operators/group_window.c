@@ -28,17 +28,20 @@ static int assign_tumbling(const struct window_spec *spec, struct op_call *call,
 {
     uint32_t count = 0;
     int64_t size_ms = spec->size_ms;
-    for (uint32_t i = 0; i < batch->selected_count; i++) {
-        uint32_t row = batch_row(batch, i);
+    /* Copies, which the stores below cannot change: they are not read again for each row. */
+    const int64_t *times = batch->event_time_ms, *watermarks = batch->watermark_ms;
+    const uint16_t *selection = batch->selection;
+    for (uint32_t i = 0, n = batch->selected_count; i < n; i++) {
+        uint32_t row = selection != NULL ? selection[i] : i;
         int64_t start;
-        if (!window_start_of(batch->event_time_ms[row], size_ms, &start)) {
+        if (__builtin_expect(!window_start_of(times[row], size_ms, &start), 0)) {
             TRY(reject_range(call, batch, row, spec));
             continue;
         }
         int64_t end = start + size_ms;
-        if (batch->watermark_ms != NULL && end <= batch->watermark_ms[row]) {
-            TRY(late_add(call, &(struct late_row){row, start, end, batch->watermark_ms[row] - end,
-                                                  true, 0, NULL}));
+        if (watermarks != NULL && __builtin_expect(end <= watermarks[row], 0)) {
+            TRY(late_add(
+                call, &(struct late_row){row, start, end, watermarks[row] - end, true, 0, NULL}));
             continue;
         }
         starts[count] = start;
