@@ -363,8 +363,8 @@ static void test_few_descriptors(void **state)
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t moved;
-    bool closed[IO_UNLINK + 1];
-    int held[IO_UNLINK + 1]; /* calls that wait now */
+    bool closed[IO_COMMIT + 1];
+    int held[IO_COMMIT + 1]; /* calls that wait now */
 } gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, {false}, {0}};
 
 static int gate_hook(void *context, enum io_call call, const char *path, int fd, size_t *size)
