@@ -53,7 +53,7 @@ static void numbers_are_stored_big_endian(void **state)
     for (size_t i = 0; i < buf.size; i++)
         assert_int_equal(buf.data[i], i + 1);
     struct bytes in = bytes_of(buf.data, buf.size);
-    uint8_t a;
+    uint8_t a = 0;
     uint16_t b;
     uint32_t c;
     uint64_t d;
@@ -70,7 +70,7 @@ static void reading_past_the_end_changes_nothing(void **state)
 {
     (void)state;
     static const uint8_t bytes[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-    uint8_t a;
+    uint8_t a = 0;
     uint16_t b;
     uint32_t c;
     uint64_t d;
