@@ -352,6 +352,10 @@ static int fetch_once(struct partition *partition, int64_t offset, int64_t bound
         return 0;
     if (partition_collect_aborted(partition, offset, fetch->next_offset, fetch) < 0)
         return diag_set(diag, ERR_NOMEM, "no memory for aborted transactions");
+    /* A purge forgets the aborted transactions below the start once it moved the start: ours may
+     * have been among them. */
+    if (offset < atomic_load(&partition->start_offset))
+        return diag_set(diag, ERR_RANGE, "purged meanwhile");
     return was_swapped(partition, &place) ? 1 : 0;
 }
 

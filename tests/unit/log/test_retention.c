@@ -702,6 +702,38 @@ static void test_with_readers_inside(void **state)
     end(&s);
 }
 
+/* A reader holds records of an aborted transaction when a purge forgets that it was aborted. */
+static void test_purges_do_not_show_aborted_records(void **state)
+{
+    (void)state;
+    enum { TRANSACTIONS = 400 };
+    struct setup s;
+    struct producer *producer;
+    pthread_t threads[2];
+    begin(&s, "-1", "-1");
+    assert_int_equal(producer_open(s.log, "x", &producer, NULL), 0);
+    for (int i = 0; i < TRANSACTIONS; i++) {
+        assert_int_equal(txn_begin(producer, NULL), 0);
+        for (int k = 0; k < 8; k++) /* some segments each, so that a purge takes a while */
+            assert_int_equal(fixture_txn_append(producer, s.p, 1000000, 1), 9 * i + k);
+        assert_int_equal(txn_abort(producer, NULL), 0);
+    }
+    append(&s, 9 * TRANSACTIONS);
+    settle(&s);
+    struct reading reading = {.p = s.p};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_on, &reading), 0);
+    for (int i = 1; i <= TRANSACTIONS; i++)
+        assert_int_equal(partition_purge(s.p, 9 * i, NULL), 0);
+    atomic_store(&reading.stop, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&reading.wrong), 0);
+    assert_int_equal(start_of(&s), 9 * TRANSACTIONS);
+    producer_close(producer);
+    end(&s);
+}
+
 /* ---- a crash at each step ---- */
 
 /* Later than any write, by the test's clock and by the system's, which dates the active file. */
@@ -847,6 +879,7 @@ int main(void)
         TEST(test_unflushed_records_stay),
         TEST(test_against_a_naive_model),
         TEST(test_with_readers_inside),
+        TEST(test_purges_do_not_show_aborted_records),
         TEST(test_crash_at_each_step),
         TEST(test_left_overs_are_removed),
         TEST(test_a_roll_after_a_purge_gives_the_space_back),
