@@ -21,14 +21,14 @@ struct builder {
 
 /* ---- Collecting calls ---- */
 
-static const struct syntax *find_aggregate(const struct syntax *syntax)
+const struct syntax *syntax_find_aggregate(const struct syntax *syntax)
 {
     if (syntax == NULL)
         return NULL;
     if (syntax->kind == SYNTAX_CALL && is_aggregate_name(syntax->text))
         return syntax;
     for (uint32_t i = 0; i < syntax->arg_count; i++) {
-        const struct syntax *found = find_aggregate(syntax->args[i]);
+        const struct syntax *found = syntax_find_aggregate(syntax->args[i]);
         if (found != NULL)
             return found;
     }
@@ -48,9 +48,9 @@ static int check_aggregate(struct builder *builder, const struct syntax *call)
         return source_error(source, ERR_INVALID, call->at,
                             strcmp(call->text, "count") == 0 ? "count(*) counts rows" : NULL,
                             "%s takes one argument", call->text);
-    const struct syntax *nested = call->star ? NULL : find_aggregate(call->args[0]);
+    const struct syntax *nested = call->star ? NULL : syntax_find_aggregate(call->args[0]);
     if (nested == NULL)
-        nested = find_aggregate(call->filter);
+        nested = syntax_find_aggregate(call->filter);
     if (nested != NULL)
         return source_error(source, ERR_INVALID, nested->at,
                             "aggregate in one view, and again in the next",
@@ -211,33 +211,51 @@ static int build(struct builder *builder, struct arena *arena, const struct targ
     return build_outputs(builder, targets, groups, windowed);
 }
 
-int expr_parse_aggregates(const char *sql, const struct scope *input,
-                          const struct named_columns *group_columns, bool windowed,
-                          struct agg_list **out, struct diag *diag)
+static int compile_targets(const struct target_list *targets, struct arena *arena,
+                           const struct source *source, const struct scope *input,
+                           const struct named_columns *groups, bool windowed, struct agg_list **out)
 {
     static const struct named_columns none = {0};
-    struct arena arena;
-    struct target_list targets;
     struct builder *builder = calloc(1, sizeof *builder);
     struct agg_list *list = calloc(1, sizeof *list);
     int rc = ERR_NOMEM;
-    *out = NULL;
-    arena_init(&arena, 0);
     if (builder != NULL && list != NULL) {
-        *builder = (struct builder){.source = {sql, diag}, .input = input, .list = list};
-        rc = syntax_parse(sql, &arena, &targets, diag);
-        if (rc == 0)
-            rc = build(builder, &arena, &targets, group_columns != NULL ? group_columns : &none,
-                       windowed);
+        *builder = (struct builder){.source = *source, .input = input, .list = list};
+        rc = build(builder, arena, targets, groups != NULL ? groups : &none, windowed);
     }
-    if (rc == ERR_NOMEM)
-        diag_set(diag, ERR_NOMEM, "no memory to compile an expression");
-    arena_deinit(&arena);
     free(builder);
     if (rc == 0)
         *out = list;
     else
         agg_list_destroy(list);
+    return rc;
+}
+
+int agg_list_of_targets(const struct target_list *targets, struct arena *arena,
+                        const struct source *source, const struct scope *input,
+                        const struct named_columns *group_columns, bool windowed,
+                        struct agg_list **out)
+{
+    *out = NULL;
+    int rc = compile_targets(targets, arena, source, input, group_columns, windowed, out);
+    if (rc == ERR_NOMEM)
+        diag_set(source->diag, ERR_NOMEM, "no memory to compile an expression");
+    return rc;
+}
+
+int expr_parse_aggregates(const char *sql, const struct scope *input,
+                          const struct named_columns *group_columns, bool windowed,
+                          struct agg_list **out, struct diag *diag)
+{
+    struct arena arena;
+    struct target_list targets;
+    struct source source = {sql, diag};
+    *out = NULL;
+    arena_init(&arena, 0);
+    int rc = syntax_parse(sql, &arena, &targets, diag);
+    if (rc == 0)
+        rc = agg_list_of_targets(&targets, &arena, &source, input, group_columns, windowed, out);
+    arena_deinit(&arena);
     return rc;
 }
 

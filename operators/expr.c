@@ -50,6 +50,14 @@ static int compile_condition(const struct target_list *targets, const char *sql,
     return bind_expr(&binder, targets->items[0].syntax, true, expr);
 }
 
+int expr_of_syntax(const struct syntax *syntax, bool condition, const struct source *source,
+                   const struct scope *scope, struct expr **expr)
+{
+    struct binder binder = {.source = *source, .scope = scope};
+    *expr = NULL;
+    return bind_expr(&binder, syntax, condition, expr);
+}
+
 int expr_parse_condition(const char *sql, const struct scope *scope, struct expr **expr,
                          struct diag *diag)
 {

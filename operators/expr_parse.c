@@ -25,9 +25,9 @@ enum { STACK_BYTES = 192 * 1024 * 1024 };
 static const char prefix[] = "SELECT ";
 enum { PREFIX_BYTES = sizeof prefix - 1 };
 
-int32_t user_position(int32_t location)
+int32_t user_position(const struct parse *parse, int32_t location)
 {
-    return location < PREFIX_BYTES ? -1 : location - PREFIX_BYTES;
+    return location < 0 || location < parse->shift ? -1 : location - parse->shift;
 }
 
 /* ---- The text ---- */
@@ -98,7 +98,7 @@ static const struct {
 };
 
 /* The location of any node, found through the message's description; −1 when its type has none. */
-static int32_t node_location(const ProtobufCMessage *message)
+static int32_t node_location(const struct parse *parse, const ProtobufCMessage *message)
 {
     const ProtobufCFieldDescriptor *field =
         protobuf_c_message_descriptor_get_field_by_name(message->descriptor, "location");
@@ -106,17 +106,17 @@ static int32_t node_location(const ProtobufCMessage *message)
         return -1;
     int32_t location;
     memcpy(&location, (const uint8_t *)message + field->offset, sizeof location);
-    return user_position(location);
+    return user_position(parse, location);
 }
 
-static int refuse_node(struct parse *parse, const PgQuery__Node *node)
+int refuse_node(struct parse *parse, const PgQuery__Node *node)
 {
     int32_t at = -1;
     char what[80];
     const ProtobufCFieldDescriptor *field =
         protobuf_c_message_descriptor_get_field(node->base.descriptor, node->node_case);
     if (field != NULL && node->alias != NULL)
-        at = node_location((const ProtobufCMessage *)node->alias);
+        at = node_location(parse, (const ProtobufCMessage *)node->alias);
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         if (refused[i].node == node->node_case)
             return source_error(&parse->source, ERR_UNSUPPORTED, at < 0 ? parse->near : at,
@@ -134,7 +134,7 @@ static struct syntax *syntax_new(struct parse *parse, enum syntax_kind kind, int
     if (syntax == NULL)
         return NULL;
     syntax->kind = kind;
-    syntax->at = user_position(location);
+    syntax->at = user_position(parse, location);
     if (syntax->at < 0)
         syntax->at = parse->near;
     syntax->arg_count = (uint32_t)arg_count;
@@ -244,7 +244,7 @@ static const char *operator_hint(const char *name)
 static int parse_operator(struct parse *parse, const PgQuery__AExpr *expr, struct syntax **out)
 {
     const char *name = expr->n_name == 1 ? string_of(expr->name[0]) : NULL;
-    int32_t at = user_position(expr->location);
+    int32_t at = user_position(parse, expr->location);
     if (name == NULL)
         return source_error(&parse->source, ERR_UNSUPPORTED, at, "write the operator alone",
                             "OPERATOR(…) is not supported");
@@ -292,7 +292,7 @@ static int parse_expr(struct parse *parse, const PgQuery__AExpr *expr, struct sy
 {
     const char *name = expr->n_name > 0 ? string_of(expr->name[0]) : NULL;
     bool not_name = name != NULL && (name[0] == '!' || strcmp(name, "<>") == 0);
-    int32_t at = user_position(expr->location);
+    int32_t at = user_position(parse, expr->location);
     switch (expr->kind) {
     case PG_QUERY__A__EXPR__KIND__AEXPR_OP:
         return parse_operator(parse, expr, out);
@@ -426,8 +426,8 @@ static int parse_case(struct parse *parse, const PgQuery__CaseExpr *expr, struct
 static int parse_min_max(struct parse *parse, const PgQuery__MinMaxExpr *expr, struct syntax **out)
 {
     if (expr->op != PG_QUERY__MIN_MAX_OP__IS_GREATEST && expr->op != PG_QUERY__MIN_MAX_OP__IS_LEAST)
-        return source_error(&parse->source, ERR_UNSUPPORTED, user_position(expr->location), NULL,
-                            "this function is not supported");
+        return source_error(&parse->source, ERR_UNSUPPORTED, user_position(parse, expr->location),
+                            NULL, "this function is not supported");
     struct syntax *syntax = syntax_new(
         parse, expr->op == PG_QUERY__MIN_MAX_OP__IS_GREATEST ? SYNTAX_GREATEST : SYNTAX_LEAST,
         expr->location, expr->n_args);
@@ -563,18 +563,18 @@ static const char *trailing_clause(const PgQuery__SelectStmt *select)
                                                              : NULL;
 }
 
-static int parse_targets(struct parse *parse, const PgQuery__SelectStmt *select,
-                         struct target_list *list)
+int targets_from_nodes(struct parse *parse, PgQuery__Node **nodes, size_t count,
+                       struct target_list *list)
 {
-    list->items = arena_zalloc(parse->arena, select->n_target_list * sizeof *list->items);
+    list->items = arena_zalloc(parse->arena, count * sizeof *list->items);
     if (list->items == NULL)
         return ERR_NOMEM;
-    for (size_t i = 0; i < select->n_target_list; i++) {
-        const PgQuery__Node *node = select->target_list[i];
+    for (size_t i = 0; i < count; i++) {
+        const PgQuery__Node *node = nodes[i];
         if (node->node_case != PG_QUERY__NODE__NODE_RES_TARGET)
             return refuse_node(parse, node);
         struct target *target = &list->items[i];
-        target->at = parse->near = user_position(node->res_target->location);
+        target->at = parse->near = user_position(parse, node->res_target->location);
         TRY(syntax_from_node(parse, node->res_target->val, &target->syntax));
         const char *name = node->res_target->name;
         if (name == NULL || name[0] == '\0')
@@ -586,7 +586,7 @@ static int parse_targets(struct parse *parse, const PgQuery__SelectStmt *select,
         if (target->name == NULL)
             return ERR_NOMEM;
     }
-    list->count = (uint32_t)select->n_target_list;
+    list->count = (uint32_t)count;
     return 0;
 }
 
@@ -596,7 +596,8 @@ static int parse_tree(struct parse *parse, const PgQuery__ParseResult *tree,
     const struct source *source = &parse->source;
     if (tree->n_stmts != 1)
         return source_error(source, ERR_INVALID,
-                            tree->n_stmts > 1 ? user_position(tree->stmts[1]->stmt_location) : -1,
+                            tree->n_stmts > 1 ? user_position(parse, tree->stmts[1]->stmt_location)
+                                              : -1,
                             NULL, "one expression is expected, not several statements");
     const PgQuery__Node *statement = tree->stmts[0]->stmt;
     if (statement == NULL || statement->node_case != PG_QUERY__NODE__NODE_SELECT_STMT)
@@ -608,21 +609,22 @@ static int parse_tree(struct parse *parse, const PgQuery__ParseResult *tree,
                             "%s is not supported in an expression", clause);
     if (statement->select_stmt->n_target_list == 0)
         return source_error(source, ERR_INVALID, -1, NULL, "the expression is empty");
-    return parse_targets(parse, statement->select_stmt, list);
+    return targets_from_nodes(parse, statement->select_stmt->target_list,
+                              statement->select_stmt->n_target_list, list);
 }
 
 /* PostgreSQL counts characters from 1. */
-static int32_t cursor_position(const char *wrapped, int cursor)
+int32_t cursor_position(const struct parse *parse, const char *parsed, int cursor)
 {
     if (cursor <= 0)
         return -1;
-    const char *c = wrapped;
+    const char *c = parsed;
     for (int left = cursor - 1; left > 0 && *c != '\0'; left--) {
         do
             c++;
         while (((unsigned char)*c & 0xC0) == 0x80);
     }
-    return user_position((int32_t)(c - wrapped));
+    return user_position(parse, (int32_t)(c - parsed));
 }
 
 struct parse_job {
@@ -638,8 +640,9 @@ static int parser_error(const struct parse_job *job, const char *wrapped, const 
     if (too_deep)
         return source_error(&job->parse.source, ERR_TOO_LARGE, -1, NULL,
                             "the expression is nested too deeply");
-    return source_error(&job->parse.source, ERR_INVALID, cursor_position(wrapped, error->cursorpos),
-                        NULL, "%s", error->message);
+    return source_error(&job->parse.source, ERR_INVALID,
+                        cursor_position(&job->parse, wrapped, error->cursorpos), NULL, "%s",
+                        error->message);
 }
 
 static void *parse_on_thread(void *argument)
@@ -669,23 +672,30 @@ static void *parse_on_thread(void *argument)
     return NULL;
 }
 
-int syntax_parse(const char *sql, struct arena *arena, struct target_list *list, struct diag *diag)
+int parse_on_large_stack(void *(*work)(void *), void *job, struct diag *diag)
 {
-    struct parse_job job = {.parse = {.source = {sql, diag}, .arena = arena, .near = -1},
-                            .list = list};
-    *list = (struct target_list){0};
-    TRY(check_text(&job.parse.source));
     pthread_attr_t attributes;
     pthread_t thread;
     if (pthread_attr_init(&attributes) != 0)
         return diag_set(diag, ERR_NOMEM, "no memory for a parser thread");
     int failed = pthread_attr_setstacksize(&attributes, STACK_BYTES);
     if (failed == 0)
-        failed = pthread_create(&thread, &attributes, parse_on_thread, &job);
+        failed = pthread_create(&thread, &attributes, work, job);
     pthread_attr_destroy(&attributes);
     if (failed != 0)
         return diag_set(diag, ERR_NOMEM, "a parser thread cannot be started: %s", strerror(failed));
     pthread_join(thread, NULL);
+    return 0;
+}
+
+int syntax_parse(const char *sql, struct arena *arena, struct target_list *list, struct diag *diag)
+{
+    struct parse_job job = {
+        .parse = {.source = {sql, diag}, .arena = arena, .shift = PREFIX_BYTES, .near = -1},
+        .list = list};
+    *list = (struct target_list){0};
+    TRY(check_text(&job.parse.source));
+    TRY(parse_on_large_stack(parse_on_thread, &job, diag));
     if (job.rc == ERR_NOMEM)
         return diag_set(diag, ERR_NOMEM, "no memory to parse an expression");
     return job.rc;

@@ -10,6 +10,8 @@
 struct parse {
     struct source source;
     struct arena *arena;
+    int32_t shift; /* bytes in what PostgreSQL parsed before the first of the user's text; negative:
+                      the user's text begins earlier */
     uint32_t depth;
     int32_t near; /* the last known place, for nodes without one */
 };
@@ -19,7 +21,17 @@ int syntax_from_node(struct parse *parse, const PgQuery__Node *node, struct synt
 int type_from_name(struct parse *parse, const PgQuery__TypeName *name, int32_t at,
                    struct sql_type *type);
 /* A position in the parsed text as one in the user's; −1 when it has none. */
-int32_t user_position(int32_t location);
+int32_t user_position(const struct parse *parse, int32_t location);
+/* The same of a place that PostgreSQL's errors name: characters from 1, in the text it was given. */
+int32_t cursor_position(const struct parse *parse, const char *parsed, int cursor);
+/* The items of a select list, AS names taken along. list is empty before. */
+int targets_from_nodes(struct parse *parse, PgQuery__Node **nodes, size_t count,
+                       struct target_list *list);
+/* Refuses a node by its name. ERR_UNSUPPORTED. */
+int refuse_node(struct parse *parse, const PgQuery__Node *node);
+/* Runs work(job) on a thread whose stack no text of EXPR_TEXT_BYTES_MAX can exhaust, and waits.
+ * ERR_NOMEM: it did not run. */
+int parse_on_large_stack(void *(*work)(void *), void *job, struct diag *diag);
 /* The text of a string node, or NULL. */
 const char *string_of(const PgQuery__Node *node);
 

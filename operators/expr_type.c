@@ -57,7 +57,7 @@ static int numeric_typmod(struct parse *parse, const PgQuery__TypeName *name, in
 int type_from_name(struct parse *parse, const PgQuery__TypeName *name, int32_t at,
                    struct sql_type *type)
 {
-    int32_t type_at = user_position(name->location);
+    int32_t type_at = user_position(parse, name->location);
     if (type_at >= 0)
         at = type_at;
     const char *spelled = name->n_names > 0 ? string_of(name->names[name->n_names - 1]) : NULL;
