@@ -15,6 +15,8 @@ enum node_kind {
     NODE_FILTER_FN, NODE_MAP_FN, NODE_FLAT_MAP_FN, NODE_UNNEST, NODE_PEEK, NODE_REKEY
 };
 
+struct format;
+
 /* A user's function: one of the pointers, by the node's kind. */
 struct user_function {
     weir_filter_function filter;
@@ -32,7 +34,8 @@ struct weir_stream {
     enum node_kind kind;
     char *text;                       /* topic, condition or select list */
     char *extra;                      /* event time field (or NULL), error class, declared result columns */
-    char *name;                       /* of a function, with its version; of a source of CSV, its columns */
+    char *name;                       /* of a function, with its version; of a source, its declared columns */
+    const struct format *format;      /* of a source */
     struct user_function function;
     weir_aggregate_functions aggregate; /* of an aggregate with a name; context is function.context */
     int64_t number_ms;                /* lateness or window size */

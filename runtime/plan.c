@@ -74,7 +74,7 @@ int compile_find_field(struct compile *c, const struct expr_list *list, const ch
 {
     uint32_t index;
     struct view *view = c->view;
-    if (view->is_mapped || view->csv != NULL || list->count != 1 ||
+    if (view->is_mapped || view->declared != NULL || list->count != 1 ||
         !expr_is_column(list->exprs[0], &index))
         return 0;
     const struct field_path *path = field_set_path(view->fields, index);
@@ -182,6 +182,13 @@ static void hash_window(struct buf *all, const struct weir_stream *window,
         buf_be64(all, zone_hash(group->local.zone));
 }
 
+/* JSON and CSV are hashed as they always were: the second one is known by its declared columns. */
+static void hash_format(struct buf *all, const struct format *format)
+{
+    if (format != NULL && format->number != WEIR_JSON && format->number != WEIR_CSV)
+        hash_text(all, format->name);
+}
+
 static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32_t count,
                      struct diag *diag)
 {
@@ -195,6 +202,7 @@ static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32
         hash_text(&all, chain[i]->kind == NODE_CHECK ? NULL : chain[i]->extra);
         if (chain[i]->name != NULL)
             hash_text(&all, chain[i]->name);
+        hash_format(&all, chain[i]->format);
         if (chain[i]->kind == NODE_AGGREGATE && chain[i]->name != NULL)
             buf_uvarint(&all, chain[i]->aggregate.state_size);
         if (chain[i]->kind == NODE_WINDOW)
@@ -214,6 +222,7 @@ static int hash_meaning(struct buf *all, const struct view *view, const struct w
 {
     buf_u8(all, (uint8_t)node->kind);
     hash_text(all, node->name);
+    hash_format(all, node->format);
     switch (node->kind) {
     case NODE_FILTER:
     case NODE_CHECK:
@@ -269,8 +278,8 @@ static int compile_source(struct compile *c)
         return compile_no_memory(c->diag);
     compile_source_scope(c);
     view->event_time_field = -1;
-    if (view->source->name != NULL)
-        return compile_csv_source(c);
+    if (!view->source->format->has_fields)
+        return compile_declared_source(c);
     if (view->source->extra == NULL)
         return 0;
     int index = field_set_add(view->fields, view->source->extra, c->diag);
@@ -455,7 +464,7 @@ void plan_destroy(struct plan *plan)
             json_names_destroy(view->value_names);
         if (view->key_names != NULL)
             json_names_destroy(view->key_names);
-        column_list_destroy(view->csv);
+        column_list_destroy(view->declared);
         free((void *)(uintptr_t)view->group_field);
         free((void *)(uintptr_t)view->rekey_field);
         if (view->fields != NULL)

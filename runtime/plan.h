@@ -16,6 +16,7 @@
 #include "operators/json_decode.h"
 #include "operators/op.h"
 #include "runtime/app.h"
+#include "runtime/format.h"
 #include "runtime/port.h"
 
 enum { PLAN_MAX_OPS = 64, TOPIC_NAME_BYTES = 250 };
@@ -33,9 +34,9 @@ struct view {
     const struct sink *sink;
     const struct weir_stream *source;
     struct field_set *fields;            /* JSON fields that the chain, and the event time, read */
-    struct column_list *csv;             /* the source's records are CSV of these columns; NULL: JSON. The column of event times is one more */
-    int csv_time;                        /* which of them is the event time; -1: the record's timestamp */
-    int event_time_field;                /* index in fields; -1: the record's timestamp */
+    struct column_list *declared;        /* the columns of the source's records, in order; NULL: it has fields (format.h). The column of event times is one more */
+    int time_column;                     /* which of them holds the event time; -1: the record's timestamp */
+    int event_time_field;                /* index in what is decoded; -1: the record's timestamp */
     struct op_spec ops[PLAN_MAX_OPS];    /* filter, check, map; the group operator is added by placement */
     uint32_t op_count;
     bool is_mapped;

@@ -21,8 +21,8 @@ struct compile {
 
 /* Names over a source: any is a field, but for columns that steps have added. */
 void compile_source_scope(struct compile *c);
-/* plan_rows.c: a source of declared columns: their texts are cast first. */
-int compile_csv_source(struct compile *c);
+/* plan_rows.c: a source whose format has columns in an order: what they are narrower than their columns' types is cast first. */
+int compile_declared_source(struct compile *c);
 /* plan_rows.c: filter, check, map and what else works on rows. */
 int compile_row_step(struct compile *c, const struct weir_stream *node);
 void compile_columns_destroy(struct named_columns *columns);

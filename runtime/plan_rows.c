@@ -119,26 +119,44 @@ static int add_casts(struct compile *c, struct column_list *list)
     return 0;
 }
 
-int compile_csv_source(struct compile *c)
+/* Finds the column of event times. One that holds text, a number of milliseconds or a time will do. */
+static int find_time_column(struct compile *c)
 {
     struct view *view = c->view;
     const char *time = view->source->extra;
+    view->time_column = -1;
+    if (time == NULL)
+        return 0;
+    for (uint32_t i = 0; i < view->declared->count; i++)
+        if (strcmp(view->declared->names[i], time) == 0)
+            view->time_column = (int)i;
+    if (view->time_column < 0)
+        return diag_set(c->diag, ERR_NOT_FOUND,
+                        "stream to %s: weir_source: the event time's column \"%s\" is not declared",
+                        view->sink->topic, time);
+    enum col_type type = view->declared->types[view->time_column];
+    if (!view->source->format->is_text && type != COL_TEXT && type != COL_VARIANT &&
+        type != COL_BIGINT && type != COL_TIMESTAMPTZ)
+        return diag_set(c->diag, ERR_INVALID,
+                        "stream to %s: weir_source: the event time's column \"%s\" is %s, and not "
+                        "timestamptz, bigint or text",
+                        view->sink->topic, time, col_type_name(type));
+    view->event_time_field = (int)view->declared->count;
+    return 0;
+}
+
+int compile_declared_source(struct compile *c)
+{
+    struct view *view = c->view;
+    const struct format *format = view->source->format;
+    const char *columns = format->columns != NULL ? format->columns : view->source->name;
     TRY(compile_in_context(c->diag,
-                           column_list_parse(view->source->name, true, &view->csv, c->diag), view,
-                           "weir_source_csv"));
-    view->csv_time = -1;
-    for (uint32_t i = 0; time != NULL && i < view->csv->count; i++)
-        if (strcmp(view->csv->names[i], time) == 0)
-            view->csv_time = (int)i;
-    if (time != NULL && view->csv_time < 0)
-        return diag_set(
-            c->diag, ERR_NOT_FOUND,
-            "stream to %s: weir_source_csv: the event time's column \"%s\" is not declared",
-            view->sink->topic, time);
-    if (time != NULL)
-        view->event_time_field = (int)view->csv->count;
-    TRY(add_casts(c, view->csv));
-    TRY(set_columns(c, (const char *const *)view->csv->names, view->csv->types, view->csv->count));
+                           column_list_parse(columns, format->is_text, &view->declared, c->diag),
+                           view, "weir_source"));
+    TRY(find_time_column(c));
+    TRY(add_casts(c, view->declared));
+    TRY(set_columns(c, (const char *const *)view->declared->names, view->declared->types,
+                    view->declared->count));
     view->is_mapped = false; /* rows that pass keep their bytes */
     return 0;
 }
@@ -253,8 +271,8 @@ static int compile_unnest(struct compile *c, const struct weir_stream *node)
                         "stream to %s: weir_unnest: \"%s\" is not a JSON array but %s",
                         c->view->sink->topic, node->text, col_type_name(expr_type(params->array)));
     c->view->is_unnested = true;
-    return c->view->is_mapped || c->view->csv != NULL ? add_element_column(c, node, params)
-                                                      : add_element_field(c, node, params);
+    return c->view->is_mapped || c->view->declared != NULL ? add_element_column(c, node, params)
+                                                           : add_element_field(c, node, params);
 }
 
 /* Whoever reads the topic and groups by that field finds its groups in one partition, when the text

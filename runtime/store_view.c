@@ -45,6 +45,15 @@ static int add_window(json_t *step, const struct weir_stream *node)
     return rc < 0 ? rc : json_object_set_new(step, "hop", json_integer((json_int_t)node->hop_ms));
 }
 
+/* Of a source; JSON and CSV are known without. */
+static int add_format(json_t *step, const struct weir_stream *node)
+{
+    if (node->format == NULL || node->format->number == WEIR_JSON ||
+        node->format->number == WEIR_CSV)
+        return 0;
+    return json_object_set_new(step, "format", json_string(node->format->name));
+}
+
 static json_t *steps_of(const struct view *view)
 {
     json_t *steps = json_array();
@@ -54,7 +63,7 @@ static json_t *steps_of(const struct view *view)
             json_pack("{s:s, s:s?, s:s?, s:s?, s:I, s:i}", "kind", kind_names[node->kind], "text",
                       node->text, "extra", node->extra, "name", node->name, "number",
                       (json_int_t)node->number_ms, "emit", (int)node->emit);
-        if (step == NULL || add_window(step, node) < 0 ||
+        if (step == NULL || add_window(step, node) < 0 || add_format(step, node) < 0 ||
             json_array_insert_new(steps, 0, step) < 0) {
             json_decref(steps);
             return NULL;
@@ -158,8 +167,14 @@ static weir_stream *make_source(weir_app *app, const char *topic, const char *ev
                                 const json_t *step)
 {
     const char *columns = json_string_value(json_object_get(step, "name"));
-    return columns != NULL ? weir_source_csv(app, topic, columns, event_time)
-                           : weir_source(app, topic, WEIR_JSON, event_time);
+    const char *name = json_string_value(json_object_get(step, "format"));
+    const struct format *format = format_named(app, name != NULL      ? name
+                                                    : columns != NULL ? "csv"
+                                                                      : "json");
+    if (format == NULL)
+        return NULL;
+    return columns != NULL ? weir_source_columns(app, topic, format->number, columns, event_time)
+                           : weir_source(app, topic, format->number, event_time);
 }
 
 static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step)

@@ -150,27 +150,7 @@ static int open_reader(struct task *task, struct diag *diag)
     const struct view *view = task->stage->view;
     TRY(task->port->ops->reader_open(task->port, task->stage->input_topic, task->partition,
                                      task->position, &task->reader, diag));
-    uint32_t fields = field_set_count(view->fields);
-    if (task->stage->input != INPUT_ROWS || fields == 0)
-        return 0;
-    const struct field_path **paths = malloc(fields * sizeof *paths);
-    task->decoded = malloc(fields * sizeof *task->decoded);
-    if (paths == NULL || task->decoded == NULL) {
-        free(paths);
-        return diag_set(diag, ERR_NOMEM, "no memory for a decoder");
-    }
-    for (uint32_t i = 0; i < fields; i++) {
-        paths[task->decoded_count] = field_set_path(view->fields, i);
-        task->decoded[task->decoded_count] = i;
-        task->decoded_count += paths[task->decoded_count]->count > 0;
-    }
-    if (task->decoded_count == fields) {
-        free(task->decoded);
-        task->decoded = NULL;
-    }
-    int rc = json_decoder_create(paths, task->decoded_count, &task->decoder, diag);
-    free(paths);
-    return rc;
+    return task->stage->input == INPUT_ROWS ? format_open(view, &task->decoder, diag) : 0;
 }
 
 static int open_outs(struct task *task, struct diag *diag)
@@ -263,8 +243,8 @@ static void close_parts(struct task *task)
         memory_table_holds(task->memory, &task->table_held_bytes, 0);
     chain_close(&task->chain);
     ops->reader_close(task->reader);
-    if (task->decoder != NULL)
-        json_decoder_destroy(task->decoder);
+    if (task->stage->input == INPUT_ROWS)
+        format_close(task->stage->view, task->decoder);
     for (int32_t i = 0; task->outs != NULL && i < task->out_count; i++)
         ops->out_close(task->outs[i]);
     ops->out_close(task->changelog);
@@ -275,7 +255,6 @@ static void close_parts(struct task *task)
         free(task->marks[i].items);
     free(task->marks);
     time_markers_deinit(&task->time_markers);
-    free(task->decoded);
     free(task->outs);
     free(task->rows);
     free(task->ends);

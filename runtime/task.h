@@ -60,9 +60,7 @@ struct task {
     struct port_reader *reader;
     struct source_row *rows;          /* of the read in progress */
     uint32_t batch_rows;              /* of the next read; task_pace */
-    struct json_decoder *decoder;
-    uint32_t *decoded;                /* which column each of the decoder's fields is, when operators fill columns between them; else NULL */
-    uint32_t decoded_count;
+    void *decoder;                    /* what the source's format keeps for this task; NULL: nothing */
     struct chain chain;
     struct op_env env;
     size_t table_held_bytes;          /* as the budget knows it */

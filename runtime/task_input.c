@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "operators/csv_decode.h"
 #include "runtime/base/clock.h"
 #include "runtime/task.h"
 
@@ -14,62 +13,16 @@
  * fewer rows. */
 #define BATCH_LONG_NS (50 * INT64_C(1000000))
 
-/* Fields are decoded side by side; columns that operators fill stand between them and are NULL until
- * then. */
-static int decode_between(struct task *task, const struct bytes *docs, uint32_t count,
-                          struct column *columns)
-{
-    static const struct variant null;
-    struct column *decoded =
-        arena_alloc(&task->chain.arena, (task->decoded_count + 1) * sizeof *decoded);
-    if (decoded == NULL)
-        return ERR_NOMEM;
-    TRY(json_decode(task->decoder, docs, count, false, &task->chain.arena, decoded,
-                    &task->chain.rejects));
-    for (uint32_t i = 0; i < field_set_count(task->stage->view->fields); i++)
-        columns[i] = (struct column){
-            .type = COL_VARIANT, .constant = true, .variant = (struct variant *)(uintptr_t)&null};
-    for (uint32_t i = 0; i < task->decoded_count; i++)
-        columns[task->decoded[i]] = decoded[i];
-    return 0;
-}
-
-/* The columns as texts; behind them the event times once more, in the form in which all sources have
- * them. */
-static int decode_csv(struct task *task, const struct bytes *docs, uint32_t count,
-                      struct column *columns)
-{
-    const struct view *view = task->stage->view;
-    struct column *times = &columns[view->csv->count];
-    TRY(csv_decode(docs, count, view->csv->count, &task->chain.arena, columns,
-                   &task->chain.rejects));
-    if (view->csv_time < 0)
-        return 0;
-    TRY(column_alloc(times, COL_VARIANT, count, false, &task->chain.arena));
-    for (uint32_t i = 0; i < count; i++) {
-        struct bytes text = columns[view->csv_time].text[i];
-        bool is_null = columns[view->csv_time].nulls[i] != 0;
-        times->variant[i] = is_null ? (struct variant){.kind = VARIANT_NULL}
-                                    : (struct variant){.data = text.data,
-                                                       .size = (uint32_t)text.size,
-                                                       .kind = VARIANT_TEXT};
-    }
-    return 0;
-}
-
 static int decode_rows(struct task *task, uint32_t count, struct column *columns)
 {
-    struct bytes *docs = arena_alloc(&task->chain.arena, (count + 1) * sizeof *docs);
-    if (docs == NULL)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++)
-        docs[i] = task->rows[i].value;
-    if (task->stage->view->csv != NULL)
-        return decode_csv(task, docs, count, columns);
-    if (task->decoded == NULL)
-        return json_decode(task->decoder, docs, count, false, &task->chain.arena, columns,
-                           &task->chain.rejects);
-    return decode_between(task, docs, count, columns);
+    struct decoding decoding = {.view = task->stage->view,
+                                .state = task->decoder,
+                                .rows = task->rows,
+                                .count = count,
+                                .arena = &task->chain.arena,
+                                .columns = columns,
+                                .rejects = &task->chain.rejects};
+    return format_decode(&decoding);
 }
 
 static void mark_rejected(const struct reject_list *rejects, uint8_t *gone)
@@ -136,16 +89,15 @@ static int process_rows(struct task *task, uint32_t count)
 {
     struct chain *chain = &task->chain;
     const struct view *view = task->stage->view;
-    uint32_t fields = view->csv != NULL ? view->csv->count : field_set_count(view->fields);
+    uint32_t fields = format_column_count(view);
     TRY(chain_begin(chain, task->diag));
-    struct column *columns = arena_alloc(&chain->arena, (fields + 2) * sizeof *columns);
+    struct column *columns = arena_alloc(&chain->arena, format_room(view) * sizeof *columns);
     uint8_t *gone = arena_zalloc(&chain->arena, count + 1);
     int64_t *times = arena_alloc(&chain->arena, (count + 1) * sizeof *times);
     int64_t *watermarks = arena_alloc(&chain->arena, (count + 1) * sizeof *watermarks);
     if (columns == NULL || gone == NULL || times == NULL || watermarks == NULL)
         return ERR_NOMEM;
-    if (fields > 0)
-        TRY(decode_rows(task, count, columns));
+    TRY(decode_rows(task, count, columns));
     mark_rejected(&chain->rejects, gone);
     TRY(task_assign_times(task, columns, gone, count, times, watermarks));
     struct batch batch = {.row_count = count,

@@ -13,6 +13,7 @@
 #include "operators/value.h"
 #include "operators/window_local.h"
 #include "runtime/app.h"
+#include "runtime/format.h"
 #include "runtime/metrics.h"
 #include "runtime/port.h"
 
@@ -264,40 +265,60 @@ struct weir_stream *topology_add_step(struct weir_stream *stream, enum node_kind
     return topology_add_node(app, stream, kind, text, extra);
 }
 
-weir_stream *weir_source(weir_app *app, const char *topic, weir_format format,
-                         const char *event_time)
+static struct weir_stream *add_source(struct weir_app *app, const char *topic, weir_format format,
+                                      const char *columns, const char *event_time)
 {
     if (app == NULL)
         return NULL;
-    if (format != WEIR_JSON)
-        topology_fail(app, ERR_UNSUPPORTED,
-                      "source %s: format %d is not known; this version reads WEIR_JSON",
-                      topic ? topic : "", (int)format);
+    const struct format *known = format_find(app, format);
+    if (known == NULL)
+        topology_fail(app, ERR_INVALID, "source %s: format %d is not known", topic ? topic : "",
+                      format);
+    else if (!known->has_fields && known->columns == NULL && columns == NULL)
+        topology_fail(app, ERR_INVALID,
+                      "source %s: records of format %s have no names: declare their columns with "
+                      "weir_source_columns",
+                      topic ? topic : "", known->name);
+    else if ((known->has_fields || known->columns != NULL) && columns != NULL)
+        topology_fail(app, ERR_INVALID,
+                      "source %s: records of format %s take no declared columns: name it with "
+                      "weir_source",
+                      topic ? topic : "", known->name);
     if (!name_is_good(topic, 249))
         topology_fail(
             app, ERR_INVALID,
             "'%s' cannot name a topic: 1 to 249 characters of [A-Za-z0-9._-], not . or ..",
             topic ? topic : "");
     struct weir_stream *node = topology_add_node(app, NULL, NODE_SOURCE, topic, event_time);
-    if (node != NULL) {
-        node->number_ms = WEIR_SECONDS(30);
-        node->skew_ms = WEIR_HOURS(1);
+    if (node == NULL)
+        return NULL;
+    node->number_ms = WEIR_SECONDS(30);
+    node->skew_ms = WEIR_HOURS(1);
+    node->format = known;
+    node->name = columns != NULL ? strdup(columns) : NULL;
+    if (columns != NULL && node->name == NULL) {
+        topology_fail(app, ERR_NOMEM, "no memory for the topology");
+        return NULL;
     }
     return node;
+}
+
+weir_stream *weir_source(weir_app *app, const char *topic, weir_format format,
+                         const char *event_time)
+{
+    return add_source(app, topic, format, NULL, event_time);
+}
+
+weir_stream *weir_source_columns(weir_app *app, const char *topic, weir_format format,
+                                 const char *columns, const char *event_time)
+{
+    return add_source(app, topic, format, columns != NULL ? columns : "", event_time);
 }
 
 weir_stream *weir_source_csv(weir_app *app, const char *topic, const char *columns,
                              const char *event_time)
 {
-    weir_stream *node = weir_source(app, topic, WEIR_JSON, event_time);
-    if (node == NULL)
-        return NULL;
-    node->name = strdup(columns != NULL ? columns : "");
-    if (node->name == NULL) {
-        topology_fail(app, ERR_NOMEM, "no memory for the topology");
-        return NULL;
-    }
-    return node;
+    return weir_source_columns(app, topic, WEIR_CSV, columns, event_time);
 }
 
 /* A span of time of a source, 0 to 100 years. */

@@ -110,7 +110,13 @@ typedef struct weir_stream weir_stream;
 typedef struct weir_log weir_log;
 struct weir_progress;
 
-typedef enum { WEIR_JSON = 1 } weir_format;
+/* What the values of a topic's records are. */
+typedef int weir_format;
+enum {
+    WEIR_JSON = 1,                /* an object; its fields are named as they are used */
+    WEIR_CSV = 2,                 /* one row of comma-separated values (RFC 4180); its columns are declared */
+    WEIR_PLAIN_TEXT = 3           /* UTF-8 text: the one column "value" */
+};
 typedef enum { WEIR_EMIT_CHANGES = 0, WEIR_EMIT_FINAL = 1 } weir_emit_mode;
 typedef enum { WEIR_DURABILITY_COMMIT = 0, WEIR_DURABILITY_OS = 1 } weir_durability;
 
@@ -159,10 +165,13 @@ WEIR_API void weir_app_close(weir_app *app);
 /* The sentence of the last error, "" when there was none. */
 WEIR_API const char *weir_app_error(const weir_app *app);
 
-/* Reads a topic. event_time names the JSON field (dots for nested ones) that holds the event time: epoch milliseconds (a number, or text of digits) or ISO 8601
- * text; NULL takes the record's timestamp. A row whose event time cannot be read is dead-lettered. */
+/* Reads a topic. event_time names the JSON field (dots for nested ones), or the column, that holds the event time: epoch milliseconds (a number, or text of digits) or
+ * ISO 8601 text; NULL takes the record's timestamp. A row whose event time cannot be read is dead-lettered. So is a record that is not what format says ("json_…",
+ * "text_utf8"); one without a value is "value_null" in JSON, and NULL in plain text. */
 WEIR_API weir_stream *weir_source(weir_app *app, const char *topic, weir_format format, const char *event_time);
-/* Reads a topic whose records are rows of comma-separated values (RFC 4180; one row a record). columns declares them in order: "id bigint, shop text, amount numeric(10,2), ts
+/* The same for formats whose records name nothing: columns declares what they hold, in order, "id bigint, shop text". Such are WEIR_CSV, and no other of weir's own. */
+WEIR_API weir_stream *weir_source_columns(weir_app *app, const char *topic, weir_format format, const char *columns, const char *event_time);
+/* weir_source_columns with WEIR_CSV: rows of comma-separated values (RFC 4180; one row a record). columns declares them in order: "id bigint, shop text, amount numeric(10,2), ts
  * timestamptz"; each field is cast from its text as in SQL. An empty field is NULL, and "" an empty text. event_time names a column (epoch milliseconds or ISO 8601), or is NULL. Rows that
  * are no CSV, have another number of fields or a field that does not cast are dead letters: "csv_malformed" (with the byte), "csv_columns", "csv_utf8", "cast_failed". */
 WEIR_API weir_stream *weir_source_csv(weir_app *app, const char *topic, const char *columns, const char *event_time);

@@ -5,6 +5,7 @@
  *     pipeline
  *       source events by ts            (by FIELD: event time; else the record's timestamp)
  *       source_csv events by ts: id bigint, ts text    (rows of CSV)
+ *       source_text lines              (WEIR_PLAIN_TEXT)
  *       lateness 5s
  *       skew 1m                        (weir_max_future_skew)
  *       filter amount > 0
@@ -196,6 +197,20 @@ static void parse_window(struct test_case *test, char *text)
     job_add_window(&test->job, every != NULL ? JOB_HOPPING : JOB_WINDOW, NULL, size, hop);
 }
 
+/* The format that a word begins with. */
+static weir_format parse_format(const struct test_case *test, const char *word)
+{
+    static const struct {
+        const char *name;
+        weir_format format;
+    } formats[] = {{"json", WEIR_JSON}, {"csv", WEIR_CSV}, {"text", WEIR_PLAIN_TEXT}};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        if (strncmp(word, formats[i].name, strlen(formats[i].name)) == 0)
+            return formats[i].format;
+    must_parse(test, false, word);
+    return 0;
+}
+
 static void parse_step(struct test_case *test, char *line)
 {
     static const struct {
@@ -215,7 +230,8 @@ static void parse_step(struct test_case *test, char *line)
                  {"to", JOB_TO},
                  {"unnest", JOB_UNNEST},
                  {"rekey", JOB_REKEY},
-                 {"source_csv", JOB_SOURCE_CSV},
+                 {"source_csv", JOB_SOURCE_AS},
+                 {"source_text", JOB_SOURCE_AS},
                  {"branch", JOB_BRANCH},
                  {"filter_fn", JOB_FILTER_FN},
                  {"map_fn", JOB_MAP_FN},
@@ -228,12 +244,15 @@ static void parse_step(struct test_case *test, char *line)
     must_parse(test, rest != NULL, line);
     enum job_step_kind kind = words[i].kind;
     int64_t number = 0;
-    if (kind == JOB_SOURCE_CSV) {
-        must_parse(test, (third = strstr(rest, ": ")) != NULL, line);
-        *third = '\0';
-        third += 2;
+    if (kind == JOB_SOURCE_AS) {
+        number = parse_format(test, line + strlen("source_"));
+        third = strstr(rest, ": ");
+        if (third != NULL) {
+            *third = '\0';
+            third += 2;
+        }
     }
-    if ((kind == JOB_SOURCE || kind == JOB_SOURCE_CSV) && (second = strstr(rest, " by ")) != NULL) {
+    if ((kind == JOB_SOURCE || kind == JOB_SOURCE_AS) && (second = strstr(rest, " by ")) != NULL) {
         *second = '\0';
         second += 4;
     } else if (kind == JOB_WINDOW) {

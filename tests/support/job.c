@@ -47,6 +47,14 @@ void job_add_function(struct job *job, enum job_step_kind kind, const char *list
     job->steps[job->step_count - 1].third = columns;
 }
 
+static weir_stream *source_as(weir_app *app, const struct job_step *step)
+{
+    weir_format format = (weir_format)step->number;
+    return step->third != NULL
+               ? weir_source_columns(app, step->text, format, step->third, step->second)
+               : weir_source(app, step->text, format, step->second);
+}
+
 static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_step *step)
 {
     switch (step->kind) {
@@ -87,8 +95,8 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
     case JOB_FLAT_MAP_FN:
         return weir_flat_map_fn(stream, step->second, step->text, step->third,
                                 job_flat_map_function(step->second), NULL);
-    case JOB_SOURCE_CSV:
-        return weir_source_csv(app, step->text, step->third, step->second);
+    case JOB_SOURCE_AS:
+        return source_as(app, step);
     case JOB_REKEY:
         return weir_rekey(stream, step->text);
     case JOB_BRANCH:
@@ -132,7 +140,7 @@ bool job_topic_is_upsert(const struct job *job, const char *topic)
     bool is_aggregate = false, is_final = false;
     for (int i = 0; i < job->step_count; i++) {
         const struct job_step *step = &job->steps[i];
-        if (step->kind == JOB_SOURCE || step->kind == JOB_SOURCE_CSV)
+        if (step->kind == JOB_SOURCE || step->kind == JOB_SOURCE_AS)
             is_aggregate = is_final = false;
         is_aggregate |= step->kind == JOB_AGGREGATE || step->kind == JOB_AGGREGATE_FN;
         is_final |= step->kind == JOB_EMIT_FINAL;

@@ -26,7 +26,7 @@ enum job_step_kind {
     JOB_AGGREGATE_FN,
     JOB_UNNEST,     /* text: array, second: column */
     JOB_REKEY,      /* text */
-    JOB_SOURCE_CSV, /* as JOB_SOURCE; third: columns */
+    JOB_SOURCE_AS,  /* as JOB_SOURCE; third: columns or NULL, number: the format */
     JOB_BRANCH,     /* text: conditions with ; between them, number: which branch */
 };
 struct job_step {

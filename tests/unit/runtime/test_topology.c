@@ -156,9 +156,12 @@ static void test_csv(void **state)
     static const struct {
         const char *columns, *time, *part;
     } bad[] = {
-        {NULL, NULL, "not a column and its type"}, {"a text, b", NULL, "not a column and its type"},
-        {"a jsonb", NULL, "declare it as text"},   {"a text, a text", NULL, "two columns"},
-        {"a date", NULL, "date_trunc"},            {"a text", "b", "is not declared"},
+        {NULL, NULL, "not a column and its type"},
+        {"a text, b", NULL, "not a column and its type"},
+        {"a jsonb", NULL, "declare it as text"},
+        {"a text, a text", NULL, "two columns"},
+        {"a date", NULL, "date_trunc"},
+        {"a text", "b", "is not declared"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         weir_app *app = weir_app_open("a", NULL);
@@ -172,6 +175,26 @@ static void test_csv(void **state)
     weir_stream *rows = weir_source_csv(app, "events", "a text, b bigint", "b");
     weir_to(weir_filter(rows, "c > 0"), "out");
     expect(app, WEIR_ENOTFOUND, "does not exist");
+}
+
+static void test_formats(void **state)
+{
+    (void)state;
+    weir_app *app = weir_app_open("a", NULL);
+    weir_to(weir_source(app, "events", 77, NULL), "out");
+    expect(app, WEIR_EINVALID, "format 77 is not known");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_source(app, "events", WEIR_CSV, NULL), "out");
+    expect(app, WEIR_EINVALID, "weir_source_columns");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_source_columns(app, "events", WEIR_PLAIN_TEXT, "a text", NULL), "out");
+    expect(app, WEIR_EINVALID, "take no declared columns");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_filter(weir_source(app, "events", WEIR_PLAIN_TEXT, NULL), "line <> ''"), "out");
+    expect(app, WEIR_ENOTFOUND, "\"line\" does not exist");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_source(app, "events", WEIR_PLAIN_TEXT, "ts"), "out");
+    expect(app, WEIR_ENOTFOUND, "\"ts\" is not declared");
 }
 
 static void test_rekey_and_branch(void **state)
@@ -218,7 +241,8 @@ static void test_the_first_error_stays(void **state)
 static void test_spans_of_a_source(void **state)
 {
     (void)state;
-    static weir_stream *(*const setters[])(weir_stream *, int64_t) = {weir_lateness, weir_max_future_skew, weir_idle_close};
+    static weir_stream *(*const setters[])(weir_stream *, int64_t) = {
+        weir_lateness, weir_max_future_skew, weir_idle_close};
     static const char *const names[] = {"lateness", "future skew", "idle time"};
     static const int64_t bad[] = {-1, INT64_MIN, WEIR_DAYS(36500) + 1, INT64_MAX};
     for (size_t i = 0; i < sizeof setters / sizeof setters[0]; i++) {
@@ -292,7 +316,8 @@ static void test_windows(void **state)
         {1, WEIR_DAY, "Europe/Berln", WEIR_ENOTFOUND, "did you mean \"Europe/Berlin\""},
     };
     for (size_t i = 0; i < sizeof local / sizeof local[0]; i++) {
-        weir_stream *by_day = weir_tumbling_in(grouped(&app), local[i].count, local[i].unit, local[i].zone);
+        weir_stream *by_day =
+            weir_tumbling_in(grouped(&app), local[i].count, local[i].unit, local[i].zone);
         weir_to(weir_aggregate(by_day, "count(*) AS n"), "out");
         expect(app, local[i].code, local[i].part);
     }
@@ -471,10 +496,12 @@ int main(void)
         cmocka_unit_test(test_functions),
         cmocka_unit_test(test_unnest),
         cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_formats),
         cmocka_unit_test(test_rekey_and_branch),
         cmocka_unit_test(test_the_first_error_stays),
         cmocka_unit_test(test_spans_of_a_source),
-        cmocka_unit_test(test_windows), cmocka_unit_test(test_expressions),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_expressions),
         cmocka_unit_test(test_streams_that_read_each_other),
         cmocka_unit_test(test_names_that_the_app_uses_itself),
         cmocka_unit_test(test_options),
