@@ -540,6 +540,41 @@ static int fill_inputs(const struct group_params *params, struct op_call *call,
     return 0;
 }
 
+/* Finds the results for which having is true; *shown is out with those alone. With changes a column
+ * says it of every row: one that is not shown takes back what was shown before. */
+static int judge_results(const struct group_params *params, struct op_call *call, struct batch *out,
+                         struct batch *shown)
+{
+    uint32_t first = call->rejects->count;
+    *shown = *out;
+    if (params->having == NULL)
+        return 0;
+    uint16_t *selection = arena_alloc(call->arena, (out->selected_count + 1) * sizeof *selection);
+    struct column *mark = &out->columns[group_batch_columns(params) - 1];
+    if (selection == NULL)
+        return ERR_NOMEM;
+    TRY(column_alloc(mark, COL_BOOLEAN, out->row_count, false, call->arena));
+    memset(mark->boolean, 0, out->row_count);
+    TRY(expr_filter(params->having, out, selection, &shown->selected_count, call->rejects));
+    shown->selection = selection;
+    for (uint32_t i = 0; i < shown->selected_count; i++)
+        mark->boolean[selection[i]] = 1;
+    if (params->emit_final)
+        *out = *shown;
+    return batch_drop_rejected(out, call->rejects, first, call->arena);
+}
+
+/* Only of rows that are shown, as in SQL: HAVING count(x) > 0 guards a division by count(x). */
+static int select_columns(const struct group_params *params, struct op_call *call,
+                          struct batch *out, const struct batch *shown)
+{
+    uint32_t first = call->rejects->count, count = out->column_count;
+    for (uint32_t i = 0; params->select != NULL && i < params->select->count; i++)
+        TRY(expr_eval(params->select->exprs[i], shown, &out->columns[count + i], call->rejects));
+    out->column_count = group_batch_columns(params);
+    return batch_drop_rejected(out, call->rejects, first, call->arena);
+}
+
 int group_build_results(const struct group_params *params, struct op_call *call,
                         const struct group_item *items, uint32_t n, struct batch *out)
 {
@@ -548,7 +583,7 @@ int group_build_results(const struct group_params *params, struct op_call *call,
     uint32_t first = call->rejects->count;
     struct column *columns = arena_alloc(call->arena, (inputs + 1) * sizeof *columns);
     struct column *results =
-        arena_alloc(call->arena, group_result_columns(params) * sizeof *results);
+        arena_alloc(call->arena, group_batch_columns(params) * sizeof *results);
     if (columns == NULL || results == NULL)
         return ERR_NOMEM;
     TRY(fill_inputs(params, call, items, n, columns, inputs));
@@ -570,7 +605,8 @@ int group_build_results(const struct group_params *params, struct op_call *call,
     TRY(batch_drop_rejected(out, call->rejects, first, call->arena));
     out->columns = results;
     out->column_count = group_result_columns(params);
-    return 0;
+    TRY(judge_results(params, call, out, &scope));
+    return select_columns(params, call, out, &scope);
 }
 
 int group_build_entries(struct group_op *group, struct op_call *call,

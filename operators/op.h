@@ -119,8 +119,10 @@ struct group_params {
     const char *const *group_names;   /* of the group columns */
     enum col_type *group_types;
     struct json_names *key_names;     /* group columns only: the text that decides the partition */
+    struct expr *having;              /* over the columns below: results for which it is not true are not shown. NULL: all are */
+    struct expr_list *select;         /* over the same: the columns of the results' values in their place. NULL: those */
 };
-/* Columns of a result batch: group columns, window_start and window_end when windowed, then the aggregates' outputs. */
+/* Columns of a result: group columns, window_start and window_end when windowed, then the aggregates' outputs. */
 static inline uint32_t group_result_columns(const struct group_params *p)
 {
     return p->groups->count + (p->window.kind != WINDOW_ABSENT ? 2 : 0) + p->aggregates->output_count;
@@ -132,7 +134,17 @@ struct group_item {
     struct bytes key;
     const void *row;                  /* accumulators */
 };
-/* Writes the result rows of n groups into out (arena memory of the call; text borrows from keys and rows). */
+/* Behind those stand the selected ones, and then, where a result that is not shown takes back the one before, whether it is shown. */
+static inline uint32_t group_batch_columns(const struct group_params *p)
+{
+    return group_result_columns(p) + (p->select != NULL ? p->select->count : 0) + (p->having != NULL);
+}
+static inline bool group_is_shown(const struct group_params *p, const struct batch *batch, uint32_t row)
+{
+    return p->having == NULL || batch->columns[batch->column_count - 1].boolean[row] != 0;
+}
+/* Writes the result rows of n groups into out (arena memory of the call; text borrows from keys and rows). With emit_final the rows that having does not show
+ * are not selected. */
 int group_build_results(const struct group_params *params, struct op_call *call, const struct group_item *items, uint32_t n,
                         struct batch *out);
 /* The partition of a group: murmur2 of its text (a single text column: raw; else the canonical object). scratch is reused. */

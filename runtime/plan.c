@@ -18,7 +18,7 @@
 
 static int add_column(struct view *view, const char *name, enum col_type type, struct diag *diag)
 {
-    for (uint32_t i = 0; i < view->column_count; i++)
+    for (uint32_t i = view->first_value; i < view->column_count; i++)
         if (strcmp(view->column_names[i], name) == 0)
             return diag_set(
                 diag, ERR_INVALID,
@@ -42,7 +42,8 @@ static int name_columns(struct view *view, uint32_t most, struct diag *diag)
 static int finish_names(struct view *view, struct diag *diag)
 {
     view->value_names =
-        json_names_create((const char *const *)view->column_names, view->column_count);
+        json_names_create((const char *const *)view->column_names + view->first_value,
+                          view->column_count - view->first_value);
     return view->value_names == NULL ? compile_no_memory(diag) : 0;
 }
 
@@ -64,9 +65,41 @@ static int name_group_columns(struct compile *c)
     const char *const *names = (const char *const *)view->column_names;
     view->key_names = json_names_create(names, count + (view->is_windowed ? 1 : 0));
     group->key_names = json_names_create(names, count);
-    if (view->key_names == NULL || group->key_names == NULL)
+    view->result_names = json_names_create(names, view->column_count);
+    return view->key_names == NULL || group->key_names == NULL || view->result_names == NULL
+               ? compile_no_memory(c->diag)
+               : 0;
+}
+
+/* A step on results: which are shown, and what their values hold. */
+static int compile_result_step(struct compile *c, const struct weir_stream *node)
+{
+    struct view *view = c->view;
+    struct named_columns results = {(const char *const *)view->column_names, view->column_types,
+                                    view->column_count};
+    struct scope scope = named_columns_scope(&results);
+    if (node->kind == NODE_FILTER)
+        return compile_in_context(
+            c->diag, expr_parse_condition(node->text, &scope, &view->group->having, c->diag), view,
+            "weir_filter");
+    TRY(compile_in_context(c->diag,
+                           expr_parse_list(node->text, &scope, &view->group->select, c->diag), view,
+                           "weir_map"));
+    const struct expr_list *select = view->group->select;
+    char **names =
+        realloc(view->column_names, (view->column_count + select->count + 1) * sizeof *names);
+    if (names != NULL)
+        view->column_names = names;
+    enum col_type *types =
+        realloc(view->column_types, (view->column_count + select->count + 1) * sizeof *types);
+    if (types != NULL)
+        view->column_types = types;
+    if (names == NULL || types == NULL)
         return compile_no_memory(c->diag);
-    return finish_names(view, c->diag);
+    view->first_value = view->column_count;
+    for (uint32_t i = 0; i < select->count; i++)
+        TRY(add_column(view, select->names[i], expr_type(select->exprs[i]), c->diag));
+    return 0;
 }
 
 /* When the only column of a list is a plain field of the source, its dotted name. */
@@ -251,9 +284,12 @@ static int hash_state(struct view *view, struct weir_stream *const *chain, uint3
     struct buf all;
     int rc = 0;
     buf_init(&all, 0);
-    for (uint32_t i = 0; rc == 0 && i < count; i++)
-        if (chain[i]->kind != NODE_PEEK)
+    bool is_result = false; /* a map of results changes how they look, a filter which there are */
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        if (chain[i]->kind != NODE_PEEK && !(is_result && chain[i]->kind == NODE_MAP))
             rc = hash_meaning(&all, view, chain[i], diag);
+        is_result |= chain[i]->kind == NODE_AGGREGATE;
+    }
     bool ok = buf_ok(&all);
     view->state_hash = hash64(all.data, all.size) | 1; /* 0 says that none is known */
     buf_deinit(&all);
@@ -262,6 +298,8 @@ static int hash_state(struct view *view, struct weir_stream *const *chain, uint3
 
 static int compile_step(struct compile *c, const struct weir_stream *node)
 {
+    if (c->view->group != NULL && (node->kind == NODE_FILTER || node->kind == NODE_MAP))
+        return compile_result_step(c, node);
     switch (node->kind) {
     case NODE_AGGREGATE:
         return compile_aggregate(c, node);
@@ -295,7 +333,9 @@ static int compile_rows_out(struct compile *c)
                         "stream to %s: the rows that weir_unnest makes have no form of their own: "
                         "say with weir_map which columns to write",
                         view->sink->topic);
-    if (view->group != NULL || !view->is_mapped)
+    if (view->group != NULL)
+        return finish_names(view, c->diag);
+    if (!view->is_mapped)
         return 0;
     TRY(name_columns(view, c->columns.count, c->diag));
     for (uint32_t i = 0; i < c->columns.count; i++)
@@ -438,6 +478,9 @@ static void destroy_group(struct group_params *group)
     if (group->aggregates != NULL)
         agg_list_destroy(group->aggregates);
     compile_aggregate_fn_destroy(group->function);
+    expr_list_destroy(group->select);
+    if (group->having != NULL)
+        expr_destroy(group->having);
     if (group->groups != NULL)
         expr_list_destroy(group->groups);
     if (group->key_names != NULL)
@@ -464,6 +507,8 @@ void plan_destroy(struct plan *plan)
             json_names_destroy(view->value_names);
         if (view->key_names != NULL)
             json_names_destroy(view->key_names);
+        if (view->result_names != NULL)
+            json_names_destroy(view->result_names);
         column_list_destroy(view->declared);
         free((void *)(uintptr_t)view->group_field);
         free((void *)(uintptr_t)view->rekey_field);

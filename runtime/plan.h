@@ -46,7 +46,9 @@ struct view {
     char **column_names;                 /* of the output value */
     enum col_type *column_types;
     uint32_t column_count;
+    uint32_t first_value;                /* of a group with selected columns: where those begin; the output's value has them alone */
     struct json_names *value_names, *key_names;
+    struct json_names *result_names;     /* of a group: its columns before others are selected */
     struct expr_list *rekey;             /* rows get this record key, and lie where it puts them; NULL: they keep theirs. key_names are its names */
     const char *rekey_field;             /* the field of the output's records that says where they lie, for weir.partitioned.by; NULL */
     const char *group_field;             /* the source field a single group column is a plain reference to; NULL */

@@ -311,7 +311,7 @@ int store_view_json(struct store_view *view, struct bytes key, struct bytes valu
     if (rc == 0)
         rc = group_build_results(group, &call, &item, 1, &batch);
     if (rc == 0)
-        json_encode_row(out, view->view->value_names, batch.columns, 0, false);
+        json_encode_row(out, view->view->result_names, batch.columns, 0, false);
     agg_row_release(group->plan, row);
     if (rc < 0)
         return diag_set(diag, rc, "a stored aggregate does not decode");

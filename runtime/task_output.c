@@ -159,14 +159,19 @@ static int sink_results(struct task *task, const struct batch *batch)
     const struct bytes none = {NULL, 0};
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         uint32_t row = batch_row(batch, i);
+        struct bytes value = none; /* a tombstone */
         buf_clear(&task->key);
         buf_clear(&task->value);
         json_encode_key(&task->key, view->key_names, batch->columns, row, view->is_windowed);
-        json_encode_row(&task->value, view->value_names, batch->columns, row, false);
+        if (group_is_shown(view->group, batch, row)) {
+            json_encode_row(&task->value, view->value_names, batch->columns + view->first_value,
+                            row, false);
+            value = view_of(&task->value);
+        }
         if (!buf_ok(&task->key) || !buf_ok(&task->value))
             return no_memory(task);
         TRY(add(task, out_of(task, result_partition(task, batch, row)), task->now_ms,
-                view_of(&task->key), view_of(&task->value), none, 0));
+                view_of(&task->key), value, none, 0));
     }
     return 0;
 }

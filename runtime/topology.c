@@ -234,7 +234,21 @@ struct weir_stream *topology_add_node(struct weir_app *app, struct weir_stream *
     return node;
 }
 
-/* A step on a stream that is not grouped: after an aggregate the chain ends in weir_to. */
+static bool follows_aggregate(const struct weir_stream *stream)
+{
+    while (stream->kind == NODE_FILTER || stream->kind == NODE_MAP)
+        stream = stream->parent;
+    return stream->kind == NODE_AGGREGATE;
+}
+
+/* What works on results: a condition, and behind it their columns. */
+static bool may_follow_aggregate(const struct weir_stream *stream, enum node_kind kind)
+{
+    return (kind == NODE_FILTER && stream->kind == NODE_AGGREGATE) ||
+           (kind == NODE_MAP && stream->kind != NODE_MAP);
+}
+
+/* A step on a stream that is not grouped; after an aggregate on its results. */
 struct weir_stream *topology_add_step(struct weir_stream *stream, enum node_kind kind,
                                       const char *what, const char *text, const char *extra)
 {
@@ -254,11 +268,11 @@ struct weir_stream *topology_add_step(struct weir_stream *stream, enum node_kind
                       "%s cannot follow weir_rekey, which is the last step before weir_to", what);
         return NULL;
     }
-    if (stream->kind == NODE_AGGREGATE) {
+    if (follows_aggregate(stream) && !may_follow_aggregate(stream, kind)) {
         topology_fail(
             app, ERR_UNSUPPORTED,
-            "%s cannot follow an aggregate directly: write it with weir_to (emit final) and read "
-            "that topic with weir_source",
+            "%s cannot follow an aggregate directly, which takes one weir_filter and then one "
+            "weir_map: write it with weir_to (emit final) and read that topic with weir_source",
             what);
         return NULL;
     }

@@ -283,6 +283,9 @@ typedef struct weir_aggregate_functions {
  * gives. name: as for weir_filter_fn; another name, or another state_size, is another plan. 'weir state' cannot show such states. */
 WEIR_API weir_stream *weir_aggregate_fn(weir_stream *grouped, const char *name, const char *select_list, const char *columns, const weir_aggregate_functions *functions,
                                         void *context);
+/* An aggregate may be followed by one weir_filter and then one weir_map: the first says which results are shown (SQL's HAVING; with emit changes a result for which it is not
+ * true is a tombstone, which takes back what was shown before), the second what their values hold ("region, revenue / orders AS mean, window_start"). The record
+ * keys stay those of the group. */
 /* Of an aggregate: changes (default) gives, at each commit, one record per changed group, an upsert; final gives one record per window, after it closed. Returns stream. */
 WEIR_API weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode);
 

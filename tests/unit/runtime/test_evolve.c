@@ -19,7 +19,7 @@
 
 /* The topology, as it is to be next. */
 struct shape {
-    const char *filter, *group, *aggregate, *copy_filter;
+    const char *filter, *group, *aggregate, *copy_filter, *having, *results;
     int64_t window_ms, lateness_ms;
     bool is_final, reads_sums;
 };
@@ -107,6 +107,10 @@ static void open_app(struct fixture *f)
     job_add(&job, JOB_AGGREGATE, shape->aggregate, NULL, 0);
     if (shape->is_final)
         job_add(&job, JOB_EMIT_FINAL, NULL, NULL, 0);
+    if (shape->having != NULL)
+        job_add(&job, JOB_FILTER, shape->having, NULL, 0);
+    if (shape->results != NULL)
+        job_add(&job, JOB_MAP, shape->results, NULL, 0);
     job_add(&job, JOB_TO, "sums", NULL, 0);
     job_add(&job, JOB_SOURCE, "orders", "ts", 0);
     job_add(&job, JOB_FILTER, shape->copy_filter, NULL, 0);
@@ -295,6 +299,22 @@ static void test_another_group(void **state)
     f->shape.window_ms = 1000;
     assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_REBUILD);
 }
+/* Which results there are is part of the table; what their values hold is not. */
+static void test_another_condition_on_results(void **state)
+{
+    struct fixture *f = *state;
+    run_first(f);
+    f->shape.results = "n, total";
+    assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_REUSABLE);
+    f->shape.results = NULL;
+    f->shape.having = "n > 5";
+    assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_REBUILD);
+    f->rebuild = true;
+    run_well(f);
+    assert_sums(f, ROW("north", "55", "10"), NULL);
+    f->shape.having = "(n) > 5";
+    assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_REUSABLE);
+}
 static void test_rows_of_another_filter_are_appended(void **state)
 {
     struct fixture *f = *state;
@@ -415,6 +435,7 @@ int main(void)
         TEST(test_another_call),
         TEST(test_another_order_of_calls),
         TEST(test_another_group),
+        TEST(test_another_condition_on_results),
         TEST(test_rows_of_another_filter_are_appended),
         TEST(test_final_and_changes),
         TEST(test_a_source_without_its_beginning),
