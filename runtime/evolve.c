@@ -6,15 +6,17 @@
  *   unchanged   the texts are the same
  *   reusable    the texts differ, and the state means what it meant: laid out anew, other columns
  *               computed from the same calls, changes → final, another error class
- *   rebuild     the state means something else now. It is forgotten, with its changelog, and made
- *               again from the beginning of the source; of an upsert table the rows of the old plan
- *               are taken back (tombstones), since the new one need not have their keys
- *   refused     what must be rebuilt but cannot be: the source's beginning is gone, another view of
- *               the app reads the output as a stream, or the source is another topic of the same name
+ *   rebuild     the state means something else now, or that of a view whose output it reads. It is
+ *               forgotten, with its changelog, and made again from the beginning of the source, or
+ *               from the first row of the new life of the view that it reads. The rows of the old
+ *               plan go: of an upsert table they are taken back (tombstones), since the new one need
+ *               not have their keys; of a stream they are removed
+ *   refused     what must be rebuilt but cannot be: the source's beginning is gone, or the source is
+ *               another topic of the same name
  *
- * A view that must be rebuilt is rebuilt when the app asks for it (weir_options.on_change), that
- * view and no other; else the run is refused with the reason. Nothing is ever mixed. Taking rows back
- * is part of the reset (reset.c), which a crash does not leave half done. */
+ * A view that must be rebuilt is rebuilt when the app asks for it (weir_options.on_change), with those
+ * that read it and no others; else the run is refused with the reason. Nothing is ever mixed. What
+ * becomes of the output is part of the reset (reset.c), which a crash does not leave half done. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,24 +24,25 @@
 
 #include "runtime/run.h"
 
-/* The record is one of a stage of this view; *is_source: of the one that reads the source. */
 static bool is_of_view(const struct view *view, const struct progress *progress)
 {
-    const char *topic = view->sink->topic;
-    size_t size = strlen(topic);
-    return strncmp(progress->stage, topic, size) == 0 &&
-           (progress->stage[size] == '\0' || strcmp(progress->stage + size, "-repartition") == 0);
+    char name[sizeof progress->view];
+    progress_view(progress, name);
+    return strcmp(name, view->sink->topic) == 0;
 }
 
+/* And not its own repartition topic; older records do not say which. */
 static bool reads_the_source(const struct view *view, const struct progress *progress, bool rekeyed)
 {
-    return (strcmp(progress->stage, view->sink->topic) != 0) == rekeyed;
+    return !progress->reads_partials &&
+           !(rekeyed && strcmp(progress->stage, view->sink->topic) == 0);
 }
 
 struct history {
     uint32_t records;
     bool was_rekeyed, same_texts, same_meaning, was_final, same_source;
     bool had_store, knows_final;
+    bool begins_elsewhere; /* reset to offsets of another topic than the source is now */
 };
 
 static void read_history(const struct run *run, const struct view *view,
@@ -51,8 +54,12 @@ static void read_history(const struct run *run, const struct view *view,
         const struct progress *item = &run->progress.items[i];
         if (!is_of_view(view, item) || item->is_reset)
             continue;
+        if (item->is_begin) {
+            history->begins_elsewhere |= memcmp(item->input_id, source->id, 16) != 0;
+            continue;
+        }
         history->records++;
-        history->was_rekeyed |= strcmp(item->stage, view->sink->topic) != 0;
+        history->was_rekeyed |= item->end_count > 0;
         history->same_texts &= item->plan_hash == view->plan_hash;
         history->same_meaning &=
             item->plan_hash == view->plan_hash || item->state_hash == view->state_hash;
@@ -62,7 +69,7 @@ static void read_history(const struct run *run, const struct view *view,
     }
     for (uint32_t i = 0; i < run->progress.count; i++) {
         const struct progress *item = &run->progress.items[i];
-        if (is_of_view(view, item) && !item->is_reset &&
+        if (is_of_view(view, item) && !item->is_reset && !item->is_begin &&
             reads_the_source(view, item, history->was_rekeyed))
             history->same_source &= memcmp(item->input_id, source->id, 16) == 0;
     }
@@ -86,6 +93,9 @@ static void compare(const struct run *run, const struct view *view, const struct
     bool is_final = view->group != NULL && view->group->emit_final;
     read_history(run, view, source, &history);
     *evolution = (struct evolution){.change = WEIR_CHANGE_NEW};
+    if (history.records == 0 && history.begins_elsewhere)
+        say(evolution, WEIR_CHANGE_REFUSED,
+            "it was reset to offsets of another topic than the present %s", view->source->text);
     if (history.records == 0)
         return;
     evolution->change = WEIR_CHANGE_NONE;
@@ -127,21 +137,33 @@ static int64_t first_missing(const struct run *run, const struct view *view,
 static void check_rebuild(const struct run *run, const struct view *view,
                           const struct port_topic *source, struct evolution *evolution)
 {
-    const struct plan *plan = run->plan;
     char why[sizeof evolution->reason];
     snprintf(why, sizeof why, "%.300s", evolution->reason);
-    for (uint32_t i = 0; i < plan->view_count; i++)
-        if (plan->views[i].upstream == (int)(view - plan->views)) {
-            say(evolution, WEIR_CHANGE_REFUSED,
-                "%s; and %s reads its rows, which would get the new ones behind the old ones: "
-                "give both other topics",
-                why, plan->views[i].sink->topic);
-            return;
-        }
     if (first_missing(run, view, source) > 0)
         say(evolution, WEIR_CHANGE_REFUSED,
             "%s; and topic %s has lost its beginning: what was made of it cannot be rebuilt", why,
             view->source->text);
+}
+
+static bool is_rebuilt(const struct run *run, int view)
+{
+    return view >= 0 && run->evolutions[view].change == WEIR_CHANGE_REBUILD;
+}
+
+/* Who reads a view that is rebuilt is rebuilt: its rows are of the old life. It begins behind
+ * them, so that it needs no beginning of its own. */
+static void spread_rebuilds(const struct run *run)
+{
+    const struct plan *plan = run->plan;
+    for (uint32_t round = 0; round < plan->view_count; round++)
+        for (uint32_t i = 0; i < plan->view_count; i++) {
+            struct evolution *evolution = &run->evolutions[i];
+            const struct view *view = &plan->views[i];
+            if (is_rebuilt(run, view->upstream) && (evolution->change == WEIR_CHANGE_NONE ||
+                                                    evolution->change == WEIR_CHANGE_REUSABLE))
+                say(evolution, WEIR_CHANGE_REBUILD, "it reads the rows of %s, which is rebuilt",
+                    view->source->text);
+        }
 }
 
 int run_evolve(struct run *run, struct diag *diag)
@@ -158,7 +180,13 @@ int run_evolve(struct run *run, struct diag *diag)
         if (run->port->ops->topic_describe(run->port, view->source->text, &source, NULL) < 0)
             continue;
         compare(run, view, &source, &run->evolutions[i]);
-        if (run->evolutions[i].change == WEIR_CHANGE_REBUILD)
+    }
+    spread_rebuilds(run);
+    for (uint32_t i = 0; i < plan->view_count; i++) {
+        const struct view *view = &plan->views[i];
+        struct port_topic source;
+        if (is_rebuilt(run, (int)i) && !is_rebuilt(run, view->upstream) &&
+            run->port->ops->topic_describe(run->port, view->source->text, &source, NULL) == 0)
             check_rebuild(run, view, &source, &run->evolutions[i]);
     }
     return 0;
@@ -170,7 +198,7 @@ int run_admit_changes(struct run *run, struct diag *diag)
         const struct evolution *evolution = &run->evolutions[i];
         bool rebuild = evolution->change == WEIR_CHANGE_REBUILD;
         if (evolution->change != WEIR_CHANGE_REFUSED &&
-            !(rebuild && run->app->options.on_change != WEIR_ON_CHANGE_REBUILD))
+            !(rebuild && run->app->options.on_change == WEIR_ON_CHANGE_REFUSE))
             continue;
         return diag_set(diag, ERR_STATE,
                         "stage %s of app %s has changed since it last ran: %s. Start it anew with "

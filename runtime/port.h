@@ -39,6 +39,8 @@ struct port;
 struct port_ops {
     /* ERR_NOT_FOUND when there is none (diag names the closest). */
     int (*topic_describe)(struct port *port, const char *topic, struct port_topic *info, struct diag *diag);
+    /* The name of the topic with this id; ERR_NOT_FOUND when there is none (any more). */
+    int (*topic_name)(struct port *port, const uint8_t id[16], char name[250], struct diag *diag);
     int (*topic_create)(struct port *port, const char *topic, int32_t partitions, const struct port_setting *settings,
                         size_t setting_count, struct diag *diag);
     int (*topic_delete)(struct port *port, const char *topic, struct diag *diag);
@@ -46,6 +48,8 @@ struct port_ops {
     /* Waits until all that was written to the partition so far, markers included, is visible to readers; then as range. For topics whose
      * writers have ended. */
     int (*settled_range)(struct port *port, const char *topic, int32_t partition, struct port_range *range, struct diag *diag);
+    /* The first record with a timestamp at or after time_ms; -1: there is none. */
+    int (*offset_at)(struct port *port, const char *topic, int32_t partition, int64_t time_ms, int64_t *offset, struct diag *diag);
     /* wake(context) is called, from any thread, after committed records were added. It must be quick and not call the port.
      * Returns an id for unwatch, or a negative code. */
     int (*watch)(struct port *port, const char *topic, int32_t partition, void (*wake)(void *), void *context, struct diag *diag);

@@ -50,6 +50,22 @@ static int port_topic_describe(struct port *port, const char *topic, struct port
     return 0;
 }
 
+static int port_topic_name(struct port *port, const uint8_t id[16], char name[250],
+                           struct diag *diag)
+{
+    struct topic_info *topics = NULL;
+    size_t count = 0;
+    TRY(topic_list(log_of(port), &topics, &count));
+    int rc = ERR_NOT_FOUND;
+    for (size_t i = 0; i < count && rc != 0; i++)
+        if (memcmp(topics[i].id.bytes, id, 16) == 0) {
+            memcpy(name, topics[i].name, sizeof topics[i].name);
+            rc = 0;
+        }
+    free(topics);
+    return rc == 0 ? 0 : diag_set(diag, rc, "no topic has this id (any more)");
+}
+
 static int port_topic_create(struct port *port, const char *topic, int32_t partitions,
                              const struct port_setting *settings, size_t setting_count,
                              struct diag *diag)
@@ -100,6 +116,15 @@ static int port_settled_range(struct port *port, const char *topic, int32_t part
         return diag_set(diag, rc, "%s-%d was not flushed within %d ms: %s", topic, (int)partition,
                         SETTLE_MS, error_text(rc));
     return port_range(port, topic, partition, range, diag);
+}
+
+static int port_offset_at(struct port *port, const char *topic, int32_t partition, int64_t time_ms,
+                          int64_t *offset, struct diag *diag)
+{
+    struct partition *handle;
+    int64_t found_ms;
+    TRY(partition_get(log_of(port), topic, partition, &handle, diag));
+    return partition_find_time(handle, time_ms, offset, &found_ms, diag);
 }
 
 static int port_watch(struct port *port, const char *topic, int32_t partition, void (*wake)(void *),
@@ -480,10 +505,12 @@ static void port_log_close(struct port *port)
 
 static const struct port_ops port_log_ops = {
     .topic_describe = port_topic_describe,
+    .topic_name = port_topic_name,
     .topic_create = port_topic_create,
     .topic_delete = port_topic_delete,
     .range = port_range,
     .settled_range = port_settled_range,
+    .offset_at = port_offset_at,
     .watch = port_watch,
     .unwatch = port_unwatch,
     .purge = port_purge,

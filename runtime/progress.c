@@ -21,6 +21,19 @@ void counts_add(struct counts *sum, const struct counts *counts, int sign)
         *counts_field(sum, i) += sign * *counts_field(&addend, i);
 }
 
+void progress_view(const struct progress *progress, char view[250])
+{
+    static const char suffix[] = "-repartition";
+    size_t size = strlen(progress->stage), cut = sizeof suffix - 1;
+    if (progress->view[0] != '\0') {
+        memcpy(view, progress->view, strlen(progress->view) + 1);
+        return;
+    }
+    memcpy(view, progress->stage, size + 1);
+    if (progress->end_count > 0 && size > cut && strcmp(view + size - cut, suffix) == 0)
+        view[size - cut] = '\0';
+}
+
 void progress_key(const struct progress *progress, struct buf *key)
 {
     buf_printf(key, "%s/%d", progress->stage, (int)progress->partition);
@@ -42,10 +55,29 @@ static void put_id(struct buf *value, const char *name, const uint8_t id[16])
     buf_u8(value, '"');
 }
 
+/* What an older reader would take for something else: where a stage begins that was started anew. */
+static void put_start(const struct progress *p, struct buf *value)
+{
+    static const char *const starts[] = {
+        [START_AT_BEGINNING] = "", [START_AT_POSITION] = "position", [START_BEHIND] = "behind"};
+    if (p->is_begin)
+        buf_printf(value, ",\"begin\":true");
+    if (p->is_reset && p->start != START_AT_BEGINNING)
+        buf_printf(value, ",\"start\":\"%s\"", starts[p->start]);
+    if (p->is_reset && p->clears)
+        buf_printf(value, ",\"clear\":true");
+}
+
 void progress_encode(const struct progress *p, struct buf *value)
 {
-    buf_printf(value, "{\"version\":1,\"reset\":%s,\"plan\":\"%016llx\"",
+    bool is_new = p->is_begin || (p->is_reset && (p->start != START_AT_BEGINNING || p->clears));
+    buf_printf(value, "{\"version\":%d,\"reset\":%s,\"plan\":\"%016llx\"", is_new ? 2 : 1,
                p->is_reset ? "true" : "false", (unsigned long long)p->plan_hash);
+    put_start(p, value);
+    if (p->view[0] != '\0' && strcmp(p->view, p->stage) != 0)
+        buf_printf(value, ",\"view\":\"%s\"", p->view);
+    if (p->reads_partials)
+        buf_printf(value, ",\"partials\":true");
     if (p->state_hash != 0)
         buf_printf(value, ",\"state\":\"%016llx\",\"final\":%s", (unsigned long long)p->state_hash,
                    p->is_final ? "true" : "false");
@@ -120,12 +152,33 @@ static int decode_ends(const json_t *ends, struct progress *p)
     return 0;
 }
 
+static int decode_start(const json_t *object, struct progress *p)
+{
+    const char *view = json_string_value(json_object_get(object, "view"));
+    const char *start = json_string_value(json_object_get(object, "start"));
+    if (view != NULL && strlen(view) >= sizeof p->view)
+        return ERR_CORRUPT;
+    if (view != NULL)
+        memcpy(p->view, view, strlen(view) + 1);
+    if (start != NULL && strcmp(start, "position") != 0 && strcmp(start, "behind") != 0)
+        return ERR_CORRUPT;
+    p->start = start == NULL     ? START_AT_BEGINNING
+               : start[0] == 'p' ? START_AT_POSITION
+                                 : START_BEHIND;
+    p->reads_partials = json_is_true(json_object_get(object, "partials"));
+    p->is_begin = json_is_true(json_object_get(object, "begin"));
+    p->clears = json_is_true(json_object_get(object, "clear"));
+    return 0;
+}
+
 static int decode_value(const json_t *object, struct progress *p)
 {
     const char *plan = json_string_value(json_object_get(object, "plan"));
     unsigned long long hash;
-    if (get_number(object, "version") != 1 || plan == NULL || sscanf(plan, "%llx", &hash) != 1)
+    int64_t version = get_number(object, "version");
+    if (version < 1 || version > 2 || plan == NULL || sscanf(plan, "%llx", &hash) != 1)
         return ERR_CORRUPT;
+    TRY(decode_start(object, p));
     p->plan_hash = hash;
     const char *state = json_string_value(json_object_get(object, "state"));
     if (state != NULL && sscanf(state, "%llx", &hash) != 1)
@@ -240,6 +293,20 @@ const struct progress *progress_set_find(const struct progress_set *set, const c
                                          int32_t partition)
 {
     return find(set, stage, partition);
+}
+
+const struct progress *progress_set_begin(const struct progress_set *set, const char *view,
+                                          const uint8_t input_id[16], int32_t partition)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct progress *item = &set->items[i];
+        char name[sizeof item->view];
+        progress_view(item, name);
+        if (item->is_begin && item->partition == partition && strcmp(name, view) == 0 &&
+            memcmp(item->input_id, input_id, 16) == 0)
+            return item;
+    }
+    return NULL;
 }
 
 static struct time_marker *find_marker(const struct progress_set *set,

@@ -32,10 +32,22 @@ static inline bool counts_add_up(const struct counts *c)
 /* sum += sign * counts, member by member. */
 void counts_add(struct counts *sum, const struct counts *counts, int sign);
 
+/* Where a stage that is started anew begins. */
+enum progress_start {
+    START_AT_BEGINNING = 0,           /* of what its source then holds */
+    START_AT_POSITION,
+    START_BEHIND                      /* what its source holds when the reset ends: that is of another life of the stage that writes it */
+};
+
 struct progress {
     char stage[250];
+    char view[250];                   /* the stage is one of this view's; "": its name says (progress_view) */
     int32_t partition;
-    bool is_reset;                    /* the stage is being started anew: nothing but this is valid */
+    bool reads_partials;              /* of its view's own repartition topic */
+    bool is_reset;                    /* the stage is being started anew: only names, ids, start and clears are valid, and position with START_AT_POSITION */
+    enum progress_start start;        /* of a reset */
+    bool clears;                      /* of a reset: the records of the view's output go */
+    bool is_begin;                    /* the stage was started anew and has not committed: only names, input_id and position are valid */
     uint64_t plan_hash;
     uint64_t state_hash;              /* 0: not recorded */
     bool is_final;                    /* the stage emits final results */
@@ -52,6 +64,8 @@ struct progress {
     uint32_t end_count;
 };
 
+/* The name of the view that the record's stage belongs to. Records from before it was kept: a stage that ends in -repartition and writes partials is its view's first. */
+void progress_view(const struct progress *progress, char view[250]);
 void progress_key(const struct progress *progress, struct buf *key);
 void progress_encode(const struct progress *progress, struct buf *value);
 /* ERR_CORRUPT with the reason. ends is malloc'ed; progress_deinit frees it. */
@@ -75,5 +89,10 @@ int progress_set_put(struct progress_set *set, const struct progress *progress, 
 /* Removes the record of this key (a tombstone was read), if there is one. */
 void progress_set_remove(struct progress_set *set, struct bytes key);
 const struct progress *progress_set_find(const struct progress_set *set, const char *stage, int32_t partition);
+/* Where a view that was started anew begins in a partition of this topic, whatever its stage was called then. NULL: nowhere in particular. */
+const struct progress *progress_set_begin(const struct progress_set *set, const char *view, const uint8_t input_id[16], int32_t partition);
+/* Reads a progress topic to its end. */
+struct port;
+int progress_load(struct port *port, const char *topic, struct progress_set *set, struct diag *diag);
 
 #endif

@@ -1,130 +1,33 @@
-/* reset.c: what the progress topic says at the start, and starting a stage anew.
+/* reset.c: starts views anew, so that a crash at any moment leaves the old life or the new one (see
+ * reset.h).
  *
- * A reset deletes internal topics and stores, which cannot be one transaction. So it is written
- * down first: a progress record with reset=true for each task, in one transaction. Then topics and
- * stores go, and a second transaction removes the records. A crash in between finds them at the
- * next start and deletes again; once they are gone the stages are as if they had never run. */
+ *   1. One transaction: a progress record with reset=true for each task of the chosen views, which
+ *      says where it is to begin; and, where the output is a table whose rows are to go, a tombstone
+ *      for each of them.
+ *   2. Changelogs, repartition topics and stores are deleted. Rows of a stream that are to go are
+ *      removed: its partitions then start where they end.
+ *   3. A second transaction ends the reset: a task that begins at an offset gets a record that says
+ *      so, the records of the others are deleted; the group's positions are set.
+ *
+ * A crash before 1 has changed nothing. After it the next start, or the next reset, finds the
+ * records and does 2 and 3 again, which are the same when they are done twice.
+ *
+ * A stage that reads what another one writes, which is started anew as well, begins behind all that
+ * is there in step 3: no row of the old life and none that takes one back is among the new ones. */
+#include "runtime/reset.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/clock.h"
-#include "runtime/run.h"
+#include "runtime/base/io.h"
+#include "runtime/store.h"
+#include "runtime/waker.h"
 
-enum { READ_ROWS = 1024 };
+enum { READ_ROWS = 1024, COMMIT_PENDING = 1 };
 
-static int read_rows(struct run *run, struct progress_set *set, struct port_reader *reader,
-                     struct source_row *rows, struct diag *diag)
-{
-    for (;;) {
-        uint32_t count;
-        int64_t next;
-        TRY(run->port->ops->reader_read(reader, rows, READ_ROWS, &count, &next, diag));
-        for (uint32_t i = 0; i < count; i++)
-            TRY(progress_set_apply(set, rows[i].key, rows[i].value, diag));
-        if (next == set->next_offset)
-            return 0;
-        set->next_offset = next;
-    }
-}
-
-/* No progress topic: either the app never ran, or somebody deleted it, and starting over would give
- * every row a second time. The group's positions in the log's metadata tell which. */
-static int check_never_ran(struct run *run, struct diag *diag)
-{
-    const struct port_ops *ops = run->port->ops;
-    for (uint32_t i = 0; i < run->plan->view_count && !run->app->options.from_beginning; i++) {
-        const char *topic = run->plan->views[i].source->text;
-        struct port_topic info;
-        if (ops->topic_describe(run->port, topic, &info, NULL) < 0)
-            continue;
-        for (int32_t p = 0; p < info.partitions; p++) {
-            int64_t offset;
-            TRY(ops->position(run->port, run->app->name, topic, p, &offset, diag));
-            if (offset >= 0)
-                return diag_set(diag, ERR_STATE,
-                                "group %s has read %s-%d up to offset %lld, but the topic %s, "
-                                "which says what came of it, is missing. "
-                                "Start the app anew with from_beginning, or under another name",
-                                run->app->name, topic, (int)p, (long long)offset,
-                                run->plan->progress_topic);
-        }
-    }
-    return 0;
-}
-
-int run_load_progress(struct run *run, struct progress_set *set, struct diag *diag)
-{
-    const struct port_ops *ops = run->port->ops;
-    struct port_reader *reader;
-    struct port_range range;
-    TRY(ops->range(run->port, run->plan->progress_topic, 0, &range, diag));
-    set->next_offset = range.start;
-    TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, range.start, &reader, diag));
-    struct source_row *rows = malloc(READ_ROWS * sizeof *rows);
-    int rc = rows != NULL ? read_rows(run, set, reader, rows, diag)
-                          : diag_set(diag, ERR_NOMEM, "no memory to read progress");
-    free(rows);
-    ops->reader_close(reader);
-    return rc;
-}
-
-int run_read_progress(struct run *run, struct diag *diag)
-{
-    struct port_topic info;
-    progress_set_deinit(&run->progress);
-    int rc = run->port->ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL);
-    if (rc == ERR_NOT_FOUND)
-        return check_never_ran(run, diag);
-    TRY(rc);
-    return run_load_progress(run, &run->progress, diag);
-}
-
-/* The view of this plan that a record is of, by its number; -1: none. A stage is named after its
- * view's topic, or that with -repartition. */
-static int view_of_record(const struct run *run, const struct progress *progress)
-{
-    for (uint32_t i = 0; i < run->plan->view_count; i++) {
-        const char *topic = run->plan->views[i].sink->topic;
-        size_t size = strlen(topic);
-        if (strncmp(progress->stage, topic, size) == 0 &&
-            (progress->stage[size] == '\0' || strcmp(progress->stage + size, "-repartition") == 0))
-            return (int)i;
-    }
-    return -1;
-}
-
-static bool is_ours(const struct run *run, const struct progress *progress)
-{
-    int view = view_of_record(run, progress);
-    return view >= 0 && run->resets[view];
-}
-
-static int add_reset(struct run *run, struct port_out *out, const struct progress *old,
-                     bool is_over, struct diag *diag)
-{
-    struct progress reset = {.partition = old->partition,
-                             .is_reset = true,
-                             .watermark_ms = TIME_NONE,
-                             .max_event_ms = TIME_NONE,
-                             .closed_before_ms = TIME_NONE,
-                             .max_window_ms = TIME_NONE};
-    struct buf key, value;
-    memcpy(reset.stage, old->stage, sizeof reset.stage);
-    buf_init(&key, 0);
-    buf_init(&value, 0);
-    progress_key(&reset, &key);
-    progress_encode(&reset, &value);
-    int rc = !buf_ok(&key) || !buf_ok(&value)
-                 ? diag_set(diag, ERR_NOMEM, "no memory for a progress record")
-                 : run->port->ops->out_add(out, clock_wall_ms(), bytes_of(key.data, key.size),
-                                           is_over ? (struct bytes){NULL, 0}
-                                                   : bytes_of(value.data, value.size),
-                                           (struct bytes){NULL, 0}, 0, diag);
-    buf_deinit(&key);
-    buf_deinit(&value);
-    return rc;
-}
+/* ---- transactions ---- */
 
 struct decision {
     struct waker waker;
@@ -136,12 +39,12 @@ static void decided(void *context, int code)
     waker_answer(&decision->waker, &decision->code, code < 0 ? code : 0);
 }
 
-static int commit_and_wait(struct run *run, struct port_txn *txn, struct diag *diag)
+static int commit_and_wait(struct port *port, struct port_txn *txn, struct diag *diag)
 {
     struct decision decision;
     waker_init(&decision.waker);
     atomic_init(&decision.code, COMMIT_PENDING);
-    int rc = run->port->ops->txn_commit(txn, decided, &decision, diag);
+    int rc = port->ops->txn_commit(txn, decided, &decision, diag);
     while (rc == 0 && atomic_load(&decision.code) == COMMIT_PENDING)
         waker_wait(&decision.waker, 1000);
     if (rc == 0)
@@ -150,11 +53,63 @@ static int commit_and_wait(struct run *run, struct port_txn *txn, struct diag *d
     return rc;
 }
 
+/* The record of a task; a tombstone of it. */
+static int add_record(struct reset *reset, struct port_out *out, const struct progress *progress,
+                      bool is_gone, struct diag *diag)
+{
+    struct buf key, value;
+    buf_init(&key, 0);
+    buf_init(&value, 0);
+    progress_key(progress, &key);
+    progress_encode(progress, &value);
+    int rc = !buf_ok(&key) || !buf_ok(&value)
+                 ? diag_set(diag, ERR_NOMEM, "no memory for a progress record")
+                 : reset->port->ops->out_add(out, clock_wall_ms(), bytes_of(key.data, key.size),
+                                             is_gone ? (struct bytes){NULL, 0}
+                                                     : bytes_of(value.data, value.size),
+                                             (struct bytes){NULL, 0}, 0, diag);
+    buf_deinit(&key);
+    buf_deinit(&value);
+    return rc;
+}
+
+/* Runs step between the begin and the commit of a transaction that has an out for progress. */
+static int in_transaction(struct reset *reset,
+                          int (*step)(struct reset *, struct port_txn *, struct port_out *,
+                                      struct diag *),
+                          struct diag *diag)
+{
+    const struct port_ops *ops = reset->port->ops;
+    struct port_out *out = NULL;
+    struct port_txn *txn = NULL;
+    char id[128];
+    int64_t end;
+    snprintf(id, sizeof id, "%s-0", reset->app); /* of the first worker: what it left is fenced */
+    int rc = ops->out_open(reset->port, reset->progress_topic, 0, &out, diag);
+    if (rc == 0)
+        rc = ops->txn_open(reset->port, id, &txn, diag);
+    if (rc == 0)
+        rc = ops->txn_participate(txn, &out, 1, diag);
+    if (rc == 0)
+        rc = ops->txn_begin(txn, diag);
+    if (rc == 0)
+        rc = step(reset, txn, out, diag);
+    if (rc == 0)
+        rc = ops->txn_send(txn, out, &end, diag);
+    if (rc == 0)
+        rc = commit_and_wait(reset->port, txn, diag);
+    ops->txn_close(txn);
+    ops->out_close(out);
+    return rc;
+}
+
+/* ---- 1: rows that are taken back ---- */
+
 /* A tombstone for every row of a partition of a table: who reads it sees the old rows go. */
-static int take_back_rows(struct run *run, struct port_txn *txn, struct port_reader *reader,
+static int take_back_rows(struct reset *reset, struct port_txn *txn, struct port_reader *reader,
                           struct port_out *out, struct source_row *rows, struct diag *diag)
 {
-    const struct port_ops *ops = run->port->ops;
+    const struct port_ops *ops = reset->port->ops;
     const struct bytes none = {NULL, 0};
     int64_t next = -1, before, end;
     for (;;) {
@@ -171,156 +126,281 @@ static int take_back_rows(struct run *run, struct port_txn *txn, struct port_rea
     }
 }
 
-static int take_back_partition(struct run *run, struct port_txn *txn, const char *topic,
+static int take_back_partition(struct reset *reset, struct port_txn *txn, const char *topic,
                                int32_t partition, struct diag *diag)
 {
-    const struct port_ops *ops = run->port->ops;
+    const struct port_ops *ops = reset->port->ops;
     struct port_range range;
     struct port_reader *reader = NULL;
     struct port_out *out = NULL;
     struct source_row *rows = malloc(READ_ROWS * sizeof *rows);
     int rc = rows == NULL ? diag_set(diag, ERR_NOMEM, "no memory to take rows back")
-                          : ops->range(run->port, topic, partition, &range, diag);
+                          : ops->range(reset->port, topic, partition, &range, diag);
     if (rc == 0)
-        rc = ops->reader_open(run->port, topic, partition, range.start, &reader, diag);
+        rc = ops->reader_open(reset->port, topic, partition, range.start, &reader, diag);
     if (rc == 0)
-        rc = ops->out_open(run->port, topic, partition, &out, diag);
+        rc = ops->out_open(reset->port, topic, partition, &out, diag);
     if (rc == 0)
-        rc = take_back_rows(run, txn, reader, out, rows, diag);
+        rc = take_back_rows(reset, txn, reader, out, rows, diag);
     ops->out_close(out);
     ops->reader_close(reader);
     free(rows);
     return rc;
 }
 
-/* The rows of the old plan, where a table is rebuilt under another one. */
-static int take_back_tables(struct run *run, struct port_txn *txn, struct diag *diag)
+static int take_back_tables(struct reset *reset, struct port_txn *txn, struct diag *diag)
 {
-    for (uint32_t i = 0; i < run->plan->view_count; i++) {
-        const char *topic = run->plan->views[i].sink->topic;
+    for (uint32_t i = 0; i < reset->view_count; i++) {
+        const struct reset_view *view = &reset->views[i];
         struct port_topic info;
-        if (run->evolutions[i].change != WEIR_CHANGE_REBUILD || !run->evolutions[i].takes_back ||
-            run->app->options.from_beginning ||
-            run->port->ops->topic_describe(run->port, topic, &info, NULL) < 0)
+        if (!view->is_chosen || !view->clears || !view->is_table ||
+            reset->port->ops->topic_describe(reset->port, view->name, &info, NULL) < 0)
             continue;
         for (int32_t p = 0; p < info.partitions; p++)
-            TRY(take_back_partition(run, txn, topic, p, diag));
+            TRY(take_back_partition(reset, txn, view->name, p, diag));
     }
     return 0;
 }
 
-static int write_transaction(struct run *run, struct port_txn *txn, struct port_out *out,
-                             bool is_over, struct diag *diag)
+/* ---- 1: the records ---- */
+
+static int view_of(const struct reset *reset, const struct progress *progress)
 {
-    const struct port_ops *ops = run->port->ops;
-    int64_t end;
-    TRY(ops->txn_participate(txn, &out, 1, diag));
-    TRY(ops->txn_begin(txn, diag));
-    if (!is_over)
-        TRY(take_back_tables(run, txn, diag));
-    TRY(ops->txn_send(txn, out, &end, diag));
-    return commit_and_wait(run, txn, diag);
+    char name[250];
+    progress_view(progress, name);
+    for (uint32_t i = 0; i < reset->view_count; i++)
+        if (strcmp(reset->views[i].name, name) == 0)
+            return (int)i;
+    return -1;
 }
 
-/* The records that a reset has begun (reset=true; with them go the rows that are taken back), or that
- * it is over (tombstones). */
-static int write_resets(struct run *run, bool is_over, struct diag *diag)
+static bool is_chosen(const struct reset *reset, const struct progress *progress)
 {
-    const struct port_ops *ops = run->port->ops;
-    struct port_out *out = NULL;
-    struct port_txn *txn = NULL;
-    char id[128];
-    snprintf(id, sizeof id, "%s-0", run->app->name);
-    int rc = ops->out_open(run->port, run->plan->progress_topic, 0, &out, diag);
-    for (uint32_t i = 0; rc == 0 && i < run->progress.count; i++)
-        if (is_ours(run, &run->progress.items[i]))
-            rc = add_reset(run, out, &run->progress.items[i], is_over, diag);
-    if (rc == 0 && ops->out_records(out) > 0) {
-        rc = ops->txn_open(run->port, id, &txn, diag);
-        if (rc == 0)
-            rc = write_transaction(run, txn, out, is_over, diag);
-    }
-    ops->txn_close(txn);
-    ops->out_close(out);
+    int view = view_of(reset, progress);
+    return view >= 0 && reset->views[view].is_chosen;
+}
+
+/* Where a stage begins in a partition; of one that has no record there yet, too. */
+static int mark_input(struct reset *reset, const struct reset_stage *stage, int32_t partition,
+                      struct diag *diag)
+{
+    const struct reset_view *view = &reset->views[stage->view];
+    const struct progress *old = progress_set_find(reset->set, stage->name, partition);
+    struct progress mark = {.watermark_ms = TIME_NONE,
+                            .max_event_ms = TIME_NONE,
+                            .closed_before_ms = TIME_NONE,
+                            .max_window_ms = TIME_NONE};
+    if (old != NULL)
+        TRY(progress_copy(&mark, old, diag));
+    memcpy(mark.stage, stage->name, sizeof mark.stage);
+    memcpy(mark.view, view->name, sizeof mark.view);
+    memcpy(mark.input_id, stage->topic_id, sizeof mark.input_id);
+    mark.partition = partition;
+    mark.is_reset = true;
+    mark.is_begin = mark.reads_partials = false;
+    mark.clears = view->clears && !view->is_table;
+    mark.start = stage->start;
+    mark.position = stage->start == START_AT_POSITION ? stage->inputs[partition].target : 0;
+    int rc = progress_set_put(reset->set, &mark, diag);
+    if (rc < 0)
+        progress_deinit(&mark);
     return rc;
 }
 
-static int forget_state(struct run *run, const struct view *view, int32_t partitions,
-                        struct diag *diag)
+/* In memory first: the transaction then writes what is there. */
+static int mark_all(struct reset *reset, struct diag *diag)
 {
-    struct stage stage = {.view = view};
-    snprintf(stage.name, sizeof stage.name, "%s", view->sink->topic);
+    for (uint32_t i = 0; i < reset->set->count; i++) {
+        struct progress *item = &reset->set->items[i];
+        int view = view_of(reset, item);
+        if (view < 0 || !reset->views[view].is_chosen)
+            continue;
+        memcpy(item->view, reset->views[view].name, sizeof item->view);
+        item->is_reset = true;
+        item->is_begin = false;
+        item->start = START_AT_BEGINNING;
+        item->clears = reset->views[view].clears && !reset->views[view].is_table;
+    }
+    for (uint32_t s = 0; s < reset->stage_count; s++) {
+        const struct reset_stage *stage = &reset->stages[s];
+        bool is_needed = reset->views[stage->view].is_chosen && stage->start != START_AT_BEGINNING;
+        for (int32_t p = 0; is_needed && p < stage->partitions; p++)
+            TRY(mark_input(reset, stage, p, diag));
+    }
+    return 0;
+}
+
+static int begin_step(struct reset *reset, struct port_txn *txn, struct port_out *out,
+                      struct diag *diag)
+{
+    TRY(take_back_tables(reset, txn, diag));
+    for (uint32_t i = 0; i < reset->set->count; i++)
+        if (is_chosen(reset, &reset->set->items[i]))
+            TRY(add_record(reset, out, &reset->set->items[i], false, diag));
+    return 0;
+}
+
+/* ---- 2: what lies around ---- */
+
+static int forget_stores(struct reset *reset, const char *view, int32_t partitions,
+                         struct diag *diag)
+{
     for (int32_t i = 0; i < partitions; i++) {
-        int rc = store_remove(run->plan, &stage, i, diag);
+        int rc = store_remove(reset->data, reset->app, view, i, diag);
         if (rc < 0 && rc != ERR_NOT_FOUND)
             return rc;
     }
     return 0;
 }
 
-static int forget_view(struct run *run, const struct view *view, struct diag *diag)
+static int forget_view(struct reset *reset, const char *view, struct diag *diag)
 {
     static const char *const kinds[] = {"changelog", "repartition"};
-    const struct port_ops *ops = run->port->ops;
+    const struct port_ops *ops = reset->port->ops;
     for (size_t i = 0; i < 2; i++) {
-        char topic[TOPIC_NAME_BYTES];
+        char topic[400];
         struct port_topic info;
-        snprintf(topic, sizeof topic, "%s-%s-%s", run->app->name, view->sink->topic, kinds[i]);
-        int rc = ops->topic_describe(run->port, topic, &info, NULL);
+        snprintf(topic, sizeof topic, "%s-%s-%s", reset->app, view, kinds[i]);
+        int rc = ops->topic_describe(reset->port, topic, &info, NULL);
         if (rc == ERR_NOT_FOUND)
             continue;
         TRY(rc);
         if (i == 0)
-            TRY(forget_state(run, view, info.partitions, diag));
-        TRY(ops->topic_delete(run->port, topic, diag));
+            TRY(forget_stores(reset, view, info.partitions, diag));
+        TRY(ops->topic_delete(reset->port, topic, diag));
     }
+    crash_point("reset_forgotten");
     return 0;
 }
 
-/* All of them; or those whose reset was begun and not ended; or those that must be rebuilt. */
-static bool choose_views(struct run *run)
+/* Records of a stream go as delete-records takes them: the partition starts behind them. */
+static int clear_output(struct reset *reset, const char *topic, struct diag *diag)
 {
-    bool any = false;
-    for (uint32_t i = 0; i < run->plan->view_count; i++)
-        run->resets[i] =
-            run->app->options.from_beginning || run->evolutions[i].change == WEIR_CHANGE_REBUILD;
-    for (uint32_t i = 0; i < run->progress.count; i++) {
-        int view = view_of_record(run, &run->progress.items[i]);
-        if (view >= 0 && run->progress.items[i].is_reset)
-            run->resets[view] = true;
-    }
-    for (uint32_t i = 0; i < run->plan->view_count; i++)
-        any |= run->resets[i];
-    return any;
-}
-
-static int reset_views(struct run *run, struct diag *diag)
-{
+    const struct port_ops *ops = reset->port->ops;
     struct port_topic info;
-    bool has_progress =
-        run->port->ops->topic_describe(run->port, run->plan->progress_topic, &info, NULL) == 0;
-    if (has_progress)
-        TRY(write_resets(run, false, diag));
-    for (uint32_t i = 0; i < run->plan->view_count; i++)
-        if (run->resets[i])
-            TRY(forget_view(run, &run->plan->views[i], diag));
-    if (has_progress)
-        TRY(write_resets(run, true, diag));
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < run->progress.count; i++) {
-        if (is_ours(run, &run->progress.items[i]))
-            progress_deinit(&run->progress.items[i]);
-        else
-            run->progress.items[kept++] = run->progress.items[i];
+    struct port_range range;
+    int rc = ops->topic_describe(reset->port, topic, &info, NULL);
+    if (rc < 0)
+        return rc == ERR_NOT_FOUND ? 0 : rc;
+    for (int32_t p = 0; p < info.partitions; p++) {
+        TRY(ops->settled_range(reset->port, topic, p, &range, diag));
+        if (range.start < range.stable)
+            TRY(ops->purge(reset->port, topic, p, range.stable, diag));
+        crash_point("reset_cleared");
     }
-    run->progress.count = kept;
     return 0;
 }
 
-int run_reset(struct run *run, struct diag *diag)
+/* The views whose reset is written down. */
+static int choose_begun(struct reset *reset, struct diag *diag)
 {
-    run->resets = calloc(run->plan->view_count + 1, sizeof *run->resets);
-    if (run->resets == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory for the plan");
-    return choose_views(run) ? reset_views(run, diag) : 0;
+    for (uint32_t i = 0; i < reset->view_count; i++)
+        reset->views[i].clears = false;
+    for (uint32_t i = 0; i < reset->set->count; i++) {
+        const struct progress *item = &reset->set->items[i];
+        char name[250];
+        if (!item->is_reset)
+            continue;
+        progress_view(item, name);
+        int view = reset_add_view(reset, name, diag);
+        TRY(view);
+        reset->views[view].is_chosen = true;
+        reset->views[view].clears |= item->clears;
+    }
+    return 0;
+}
+
+/* ---- 3: the end ---- */
+
+/* Turns the record of a task into the one that it begins with. 0: it begins with none. */
+static int make_begin(struct reset *reset, struct progress *item, struct port_position *position,
+                      struct diag *diag)
+{
+    const struct port_ops *ops = reset->port->ops;
+    struct port_range range = {.stable = -1};
+    if (item->start == START_AT_BEGINNING || item->reads_partials ||
+        ops->topic_name(reset->port, item->input_id, position->topic, NULL) < 0)
+        return 0;
+    if (item->start == START_BEHIND)
+        TRY(ops->settled_range(reset->port, position->topic, item->partition, &range, diag));
+    position->partition = item->partition;
+    position->offset = item->start == START_BEHIND ? range.stable : item->position;
+    struct progress begin = {.is_begin = true,
+                             .partition = item->partition,
+                             .position = position->offset,
+                             .watermark_ms = TIME_NONE,
+                             .max_event_ms = TIME_NONE,
+                             .closed_before_ms = TIME_NONE,
+                             .max_window_ms = TIME_NONE};
+    memcpy(begin.stage, item->stage, sizeof begin.stage);
+    memcpy(begin.view, item->view, sizeof begin.view);
+    memcpy(begin.input_id, item->input_id, sizeof begin.input_id);
+    progress_deinit(item);
+    *item = begin;
+    return 1;
+}
+
+static int end_step(struct reset *reset, struct port_txn *txn, struct port_out *out,
+                    struct diag *diag)
+{
+    struct progress_set *set = reset->set;
+    struct port_position *positions = calloc(set->count + 1, sizeof *positions);
+    size_t position_count = 0;
+    uint32_t kept = 0;
+    int rc = positions != NULL ? 0 : diag_set(diag, ERR_NOMEM, "no memory for positions");
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct progress *item = &set->items[i];
+        bool is_gone = false;
+        if (rc == 0 && item->is_reset) {
+            rc = make_begin(reset, item, &positions[position_count], diag);
+            position_count += rc > 0;
+            is_gone = rc == 0;
+            rc = rc < 0 ? rc : add_record(reset, out, item, is_gone, diag);
+        }
+        if (is_gone)
+            progress_deinit(item);
+        else
+            set->items[kept++] = *item;
+    }
+    set->count = kept;
+    if (rc == 0 && position_count > 0)
+        rc = reset->port->ops->txn_positions(txn, reset->app, positions, position_count, diag);
+    free(positions);
+    return rc;
+}
+
+static bool any_begun(const struct reset *reset)
+{
+    for (uint32_t i = 0; i < reset->set->count; i++)
+        if (reset->set->items[i].is_reset)
+            return true;
+    return false;
+}
+
+int reset_finish(struct reset *reset, struct diag *diag)
+{
+    TRY(choose_begun(reset, diag));
+    for (uint32_t i = 0; i < reset->view_count; i++) {
+        if (!reset->views[i].is_chosen)
+            continue;
+        TRY(forget_view(reset, reset->views[i].name, diag));
+        if (reset->views[i].clears)
+            TRY(clear_output(reset, reset->views[i].name, diag));
+    }
+    crash_point("reset_before_end");
+    if (any_begun(reset))
+        TRY(in_transaction(reset, end_step, diag));
+    crash_point("reset_ended");
+    return 0;
+}
+
+int reset_execute(struct reset *reset, struct diag *diag)
+{
+    crash_point("reset_before");
+    TRY(mark_all(reset, diag));
+    if (any_begun(reset)) {
+        TRY(in_transaction(reset, begin_step, diag));
+        crash_point("reset_begun");
+    }
+    return reset_finish(reset, diag);
 }

@@ -225,6 +225,9 @@ static int make_tasks(struct run *run)
             task->gauges = &run->gauges[index];
             atomic_init(&task->gauges->watermark_ms, TIME_NONE);
             const struct progress *progress = progress_set_find(&run->progress, stage->name, p);
+            if (progress == NULL && stage->input == INPUT_ROWS)
+                progress = progress_set_begin(&run->progress, stage->view->sink->topic,
+                                              stage->input_id, p);
             if (progress != NULL) {
                 TRY(progress_copy(&run->last[index], progress, &run->diag));
                 run->counts[index] = progress->counts;
@@ -308,6 +311,7 @@ static int look(struct run *run)
 static int prepare(struct run *run)
 {
     TRY(look(run));
+    TRY(run_end_resets(run, &run->diag));
     TRY(run_evolve(run, &run->diag));
     if (!run->app->options.from_beginning)
         TRY(run_admit_changes(run, &run->diag));
@@ -489,7 +493,6 @@ static void run_deinit(struct run *run)
     free(run->workers);
     free(run->tasks);
     free(run->evolutions);
-    free(run->resets);
     free(run->last);
     free(run->status);
     free(run->counts);

@@ -70,7 +70,6 @@ struct run {
     struct port *port;
     struct progress_set progress;     /* as of the start; read only afterwards */
     struct evolution *evolutions;     /* by view */
-    bool *resets;                     /* by view: it is started anew */
     struct progress *last;            /* by task: as of its last commit; its worker's. stage "": none yet */
     struct task *tasks;               /* those of a stage are neighbours */
     uint32_t task_count;
@@ -149,16 +148,17 @@ void run_store_failure(struct run *run, const struct task *task, struct diag *di
 void run_attach(struct run *run);
 void run_detach(struct run *run);
 
-/* reset.c: the latest progress records that are visible now. */
-int run_load_progress(struct run *run, struct progress_set *set, struct diag *diag);
 /* evolve.c: compares the views with what their progress records say; refuses what may not or cannot be done about it. */
 int run_evolve(struct run *run, struct diag *diag);
 int run_admit_changes(struct run *run, struct diag *diag);
 /* run.c: plan, log and progress of an app, and nothing more; ends with run_close. */
 int run_look(struct run *run, struct weir_app *app);
 
-/* reset.c: from_beginning: forgets positions and state of the plan's stages, so that a crash in between starts over. */
+/* run_reset.c: what the progress topic says at the start … */
 int run_read_progress(struct run *run, struct diag *diag);
+/* … the end of resets that a crash left half done … */
+int run_end_resets(struct run *run, struct diag *diag);
+/* … and what from_beginning and changed views ask for is started anew (reset.h). */
 int run_reset(struct run *run, struct diag *diag);
 
 /* checkpoint.c: the thread that lets stores follow and purges what was consumed. */

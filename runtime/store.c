@@ -17,15 +17,14 @@
 
 enum { FOLLOW_ROWS = 1024 };
 
-int store_path(const struct plan *plan, const struct stage *stage, int32_t partition, char *path,
+int store_path(const char *data, const char *app, const char *stage, int32_t partition, char *path,
                size_t size, struct diag *diag)
 {
-    int length = snprintf(path, size, "%s/state/%s/%s-%d", plan->app->data, plan->app->name,
-                          stage->name, (int)partition);
+    int length = snprintf(path, size, "%s/state/%s/%s-%d", data, app, stage, (int)partition);
     return length > 0 && (size_t)length < size
                ? 0
                : diag_set(diag, ERR_TOO_LARGE, "the path of the data directory is too long: %s",
-                          plan->app->data);
+                          data);
 }
 
 /* The directory of a closed store, with the view that lies beside it. */
@@ -35,11 +34,11 @@ static int remove_directory(const char *path, struct diag *diag)
     return state_destroy(path, diag);
 }
 
-int store_remove(const struct plan *plan, const struct stage *stage, int32_t partition,
+int store_remove(const char *data, const char *app, const char *stage, int32_t partition,
                  struct diag *diag)
 {
     char path[4096];
-    TRY(store_path(plan, stage, partition, path, sizeof path, diag));
+    TRY(store_path(data, app, stage, partition, path, sizeof path, diag));
     return remove_directory(path, diag);
 }
 
@@ -113,7 +112,8 @@ int store_open(struct store *store, struct port *port, const struct plan *plan,
     store->gauges = metrics_gauges(plan->app->metrics, plan, stage, partition);
     memcpy(store->topic, stage->changelog_topic, sizeof store->topic);
     memcpy(store->topic_id, stage->changelog_id, sizeof store->topic_id);
-    TRY(store_path(plan, stage, partition, path, sizeof path, diag));
+    TRY(store_path(plan->app->data, plan->app->name, stage->name, partition, path, sizeof path,
+                   diag));
     TRY(open_state(store, path, stage, diag));
     int rc = check_position(store, path, diag);
     if (rc == 0) {

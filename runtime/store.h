@@ -31,8 +31,8 @@ int store_open(struct store *store, struct port *port, const struct plan *plan, 
 int store_follow(struct store *store, const struct memory *memory, bool durable, struct diag *diag);
 void store_close(struct store *store);
 /* Where it lies. */
-int store_path(const struct plan *plan, const struct stage *stage, int32_t partition, char *path, size_t size, struct diag *diag);
+int store_path(const char *data, const char *app, const char *stage, int32_t partition, char *path, size_t size, struct diag *diag);
 /* Removes the directory of a closed store. */
-int store_remove(const struct plan *plan, const struct stage *stage, int32_t partition, struct diag *diag);
+int store_remove(const char *data, const char *app, const char *stage, int32_t partition, struct diag *diag);
 
 #endif

@@ -5,6 +5,7 @@
  * the same commit wrote. Whatever does not fit together (another plan, another topic under the same
  * name, a position beyond the end) is refused with what to do, never guessed. */
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,6 +104,17 @@ static int check_output(const struct task *task, const struct progress *progress
         (int)progress->output_partitions);
 }
 
+/* The stage was reset to this offset. */
+static int begin_anew(struct task *task, const struct progress *progress, struct diag *diag)
+{
+    if (memcmp(progress->input_id, task->stage->input_id, 16) == 0)
+        return check_range(task, diag);
+    return diag_set(diag, ERR_STATE,
+                    "stage %s was reset to offset %lld of another topic than the present %s. Start "
+                    "it anew with from_beginning",
+                    task->stage->name, (long long)progress->position, task->stage->input_topic);
+}
+
 static int restore_position(struct task *task, const struct progress *progress, struct diag *diag)
 {
     struct port_range range;
@@ -114,9 +126,11 @@ static int restore_position(struct task *task, const struct progress *progress, 
         task->position = range.start;
         return 0;
     }
+    task->position = progress->position;
+    if (progress->is_begin)
+        return begin_anew(task, progress, diag);
     TRY(check_progress(task, progress, diag));
     TRY(check_output(task, progress, diag));
-    task->position = progress->position;
     task->watermark_ms = progress->watermark_ms;
     task->max_event_ms = progress->max_event_ms;
     task->env.closed_before_ms = progress->closed_before_ms;
@@ -407,6 +421,8 @@ void task_progress(const struct task *task, struct progress *progress)
     const struct op *group = chain_group(&task->chain);
     memset(progress, 0, sizeof *progress);
     memcpy(progress->stage, stage->name, sizeof progress->stage);
+    snprintf(progress->view, sizeof progress->view, "%s", stage->view->sink->topic);
+    progress->reads_partials = stage->input == INPUT_PARTIALS;
     progress->partition = task->partition;
     progress->plan_hash = stage->plan_hash;
     progress->state_hash = stage->state_hash;

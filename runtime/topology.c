@@ -126,9 +126,9 @@ static void check_options(struct weir_app *app)
         topology_fail(app, ERR_INVALID,
                       "durability must be WEIR_DURABILITY_COMMIT or WEIR_DURABILITY_OS, not %d",
                       (int)options->durability);
-    if (options->on_change != WEIR_ON_CHANGE_REFUSE && options->on_change != WEIR_ON_CHANGE_REBUILD)
-        topology_fail(app, ERR_INVALID,
-                      "on_change must be WEIR_ON_CHANGE_REFUSE or WEIR_ON_CHANGE_REBUILD, not %d",
+    if ((int)options->on_change < WEIR_ON_CHANGE_REFUSE ||
+        options->on_change > WEIR_ON_CHANGE_REBUILD_APPEND)
+        topology_fail(app, ERR_INVALID, "on_change must be one of enum weir_on_change, not %d",
                       (int)options->on_change);
     if (options->close_windows && !options->until_end)
         topology_fail(app, ERR_INVALID, "close_windows needs until_end");

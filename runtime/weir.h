@@ -122,8 +122,10 @@ typedef enum { WEIR_DURABILITY_COMMIT = 0, WEIR_DURABILITY_OS = 1 } weir_durabil
 
 typedef enum {
     WEIR_ON_CHANGE_REFUSE = 0,
-    WEIR_ON_CHANGE_REBUILD = 1    /* a pipeline that must be rebuilt, and no other, starts at the beginning of its source. Of an upsert table the old rows are taken back
-                                   * first, with tombstones; other outputs get the new rows behind the old ones */
+    WEIR_ON_CHANGE_REBUILD = 1,   /* a pipeline that must be rebuilt starts at the beginning of its source, and with it those of the app that read its topic, which begin with the first
+                                   * row of its new life. Its topic holds afterwards what the new pipeline makes: old rows of an upsert table get tombstones, those of any other topic are
+                                   * removed, as delete-records does it, whoever wrote them. No other pipeline is touched */
+    WEIR_ON_CHANGE_REBUILD_APPEND = 2 /* likewise, but old rows stay: the new ones come behind them, and those of an upsert table replace what has their keys */
 } weir_on_change;
 
 /* Zero-initialise; a zero means the default in brackets. Numbers that make no sense are WEIR_EINVALID: threads over 1024, intervals over a day, batch_rows over 4096, negative ones. */
@@ -351,7 +353,7 @@ typedef enum {
     WEIR_CHANGE_NEW = 0,          /* it never ran */
     WEIR_CHANGE_NONE = 1,
     WEIR_CHANGE_REUSABLE = 2,     /* it goes on with its state, which means the same: columns computed or named otherwise from the same aggregate calls, final results instead of changes, the same texts laid out anew */
-    WEIR_CHANGE_REBUILD = 3,      /* its state means something else: another source, condition, group, window or call. Rebuilt with on_change, else refused */
+    WEIR_CHANGE_REBUILD = 3,      /* its state means something else: another source, condition, group, window or call; or that of one whose topic it reads does. Rebuilt with on_change, else refused */
     WEIR_CHANGE_REFUSED = 4       /* likewise, and it cannot be rebuilt. Only from_beginning, or another name, helps */
 } weir_change;
 typedef struct weir_view_plan {

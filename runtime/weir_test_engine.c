@@ -206,7 +206,7 @@ int engine_get(struct engine *engine, const char *topic, const char *key, struct
         struct store_view *view;
         if (stage->changelog_topic[0] == '\0' || strcmp(stage->view->sink->topic, topic) != 0)
             continue;
-        TRY(store_path(plan, stage, 0, path, sizeof path, diag));
+        TRY(store_path(plan->app->data, plan->app->name, stage->name, 0, path, sizeof path, diag));
         TRY(store_view_open(path, &view, diag));
         int rc = get_in_stage(engine, s, view, key, json, diag);
         store_view_close(view);

@@ -38,6 +38,12 @@ static const char *const points[] = {
     "checkpoint_slice",
     "restore_before",
     "close_before",
+    "reset_before",
+    "reset_begun",
+    "reset_forgotten",
+    "reset_cleared",
+    "reset_before_end",
+    "reset_ended",
     "state_before_commit",
     "state_after_commit",
     /* the log */

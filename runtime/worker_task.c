@@ -74,11 +74,11 @@ static int take_progress(struct worker *worker, struct task *task, const struct 
 static int restore_from_progress(struct worker *worker, struct task *task)
 {
     struct progress_set set = {.next_offset = 0};
-    if (worker->progress_end == 0 &&
-        worker->progress_position == worker->run->progress.next_offset)
+    if (worker->progress_end == 0 && worker->progress_position == worker->run->progress.next_offset)
         return take_progress(worker, task, &worker->run->progress);
     TRY(await_own_progress(worker));
-    int rc = run_load_progress(worker->run, &set, &worker->diag);
+    int rc =
+        progress_load(worker->run->port, worker->run->plan->progress_topic, &set, &worker->diag);
     if (rc == 0)
         rc = take_progress(worker, task, &set);
     progress_set_deinit(&set);

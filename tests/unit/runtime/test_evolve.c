@@ -21,7 +21,7 @@
 struct shape {
     const char *filter, *group, *aggregate, *copy_filter, *having, *results;
     int64_t window_ms, lateness_ms;
-    bool is_final, reads_sums;
+    bool is_final, counts_copy;
 };
 static const struct shape plain = {.filter = "amount >= 0",
                                    .group = "region",
@@ -33,7 +33,8 @@ struct fixture {
     char *dir;
     weir_app *app;
     struct shape shape;
-    bool rebuild;
+    bool rebuild, from_beginning;
+    weir_on_change on_change; /* of a rebuild */
     char error[1024];
 };
 
@@ -43,6 +44,7 @@ static int set_up(void **state)
     assert_non_null(f);
     f->dir = scratch_dir_create();
     f->shape = plain;
+    f->on_change = WEIR_ON_CHANGE_REBUILD;
     *state = f;
     return 0;
 }
@@ -93,8 +95,8 @@ static void open_app(struct fixture *f)
     const struct shape *shape = &f->shape;
     weir_options options = {.data = f->dir,
                             .until_end = true,
-                            .on_change =
-                                f->rebuild ? WEIR_ON_CHANGE_REBUILD : WEIR_ON_CHANGE_REFUSE};
+                            .from_beginning = f->from_beginning,
+                            .on_change = f->rebuild ? f->on_change : WEIR_ON_CHANGE_REFUSE};
     weir_app_close(f->app);
     f->app = weir_app_open("shop", &options);
     assert_non_null(f->app);
@@ -115,9 +117,11 @@ static void open_app(struct fixture *f)
     job_add(&job, JOB_SOURCE, "orders", "ts", 0);
     job_add(&job, JOB_FILTER, shape->copy_filter, NULL, 0);
     job_add(&job, JOB_TO, "copy", NULL, 0);
-    if (shape->reads_sums) {
-        job_add(&job, JOB_SOURCE, "sums", NULL, 0);
-        job_add(&job, JOB_TO, "sums-copy", NULL, 0);
+    if (shape->counts_copy) {
+        job_add(&job, JOB_SOURCE, "copy", "ts", 0);
+        job_add(&job, JOB_GROUP, "region", NULL, 0);
+        job_add(&job, JOB_AGGREGATE, "sum(amount::bigint) AS total, count(*) AS n", NULL, 0);
+        job_add(&job, JOB_TO, "counts", NULL, 0);
     }
     job_build(&job, f->app);
 }
@@ -161,7 +165,8 @@ static weir_change change_of(struct fixture *f, const char *topic)
 
 #define ROW(region, total, n) "{\"region\":\"" region "\",\"total\":" total ",\"n\":" n "}"
 
-static void assert_sums(const struct fixture *f, const char *north, const char *south)
+static void assert_table(const struct fixture *f, const char *topic, const char *north,
+                         const char *south)
 {
     struct pairs expected, actual;
     struct topic_rows rows;
@@ -169,18 +174,22 @@ static void assert_sums(const struct fixture *f, const char *north, const char *
     pairs_init(&expected);
     pairs_init(&actual);
     topic_rows_init(&rows);
-    topic_rows_read(log, "sums", READ_COMMITTED, &rows);
+    topic_rows_read(log, topic, READ_COMMITTED, &rows);
     topic_rows_latest(&rows);
     pairs_add_rows(&actual, &rows);
     if (north != NULL)
         pairs_add_text(&expected, "north", north);
     if (south != NULL)
         pairs_add_text(&expected, "south", south);
-    assert_true(pairs_same("sums", &expected, &actual));
+    assert_true(pairs_same(topic, &expected, &actual));
     topic_rows_deinit(&rows);
     pairs_deinit(&expected);
     pairs_deinit(&actual);
     log_close(log);
+}
+static void assert_sums(const struct fixture *f, const char *north, const char *south)
+{
+    assert_table(f, "sums", north, south);
 }
 static size_t rows_of(const struct fixture *f, const char *topic)
 {
@@ -315,17 +324,39 @@ static void test_another_condition_on_results(void **state)
     f->shape.having = "(n) > 5";
     assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_REUSABLE);
 }
-static void test_rows_of_another_filter_are_appended(void **state)
+/* 13 and 14 are left; with APPEND the 14 rows before stay. */
+static void rebuild_copy(struct fixture *f, weir_on_change on_change, size_t rows)
 {
-    struct fixture *f = *state;
     run_first(f);
     f->shape.copy_filter = "amount > 12";
     assert_int_equal(change_of(f, "copy"), WEIR_CHANGE_REBUILD);
     assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_NONE);
     f->rebuild = true;
+    f->on_change = on_change;
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 14 + 2);
+    assert_int_equal(rows_of(f, "copy"), rows);
     assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
+    append(f, 1, "south", 15, 1);
+    run_well(f); /* and not again */
+    assert_int_equal(rows_of(f, "copy"), rows + 1);
+}
+static void test_rows_of_another_filter_replace_the_old_ones(void **state)
+{
+    rebuild_copy(*state, WEIR_ON_CHANGE_REBUILD, 2);
+}
+static void test_rows_of_another_filter_are_appended(void **state)
+{
+    rebuild_copy(*state, WEIR_ON_CHANGE_REBUILD_APPEND, 14 + 2);
+}
+static void test_an_appended_table_keeps_other_keys(void **state)
+{
+    struct fixture *f = *state;
+    run_first(f);
+    f->shape.filter = "amount <= 3";
+    f->rebuild = true;
+    f->on_change = WEIR_ON_CHANGE_REBUILD_APPEND;
+    run_well(f);
+    assert_sums(f, ROW("north", "6", "3"), ROW("south", "50", "4"));
 }
 static void test_final_and_changes(void **state)
 {
@@ -374,17 +405,86 @@ static void test_a_source_that_is_another(void **state)
     fill(f);
     refused(f, "deleted and created again");
 }
-static void test_a_view_that_another_one_reads(void **state)
+
+/* ---- views that others read ---- */
+
+/* counts is of the rows of copy, and re-keyed. 13 + 14 = 27. */
+static void run_chain_first(struct fixture *f)
+{
+    f->shape.counts_copy = true;
+    run_first(f);
+    assert_int_equal(change_of(f, "counts"), WEIR_CHANGE_NONE);
+    assert_table(f, "counts", ROW("north", "55", "10"), ROW("south", "50", "4"));
+    f->shape.copy_filter = "amount > 12";
+    assert_int_equal(change_of(f, "copy"), WEIR_CHANGE_REBUILD);
+    assert_int_equal(change_of(f, "counts"), WEIR_CHANGE_REBUILD);
+    assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_NONE);
+    f->rebuild = true;
+}
+static void assert_chain_rebuilt(struct fixture *f)
+{
+    assert_int_equal(rows_of(f, "copy"), 2);
+    assert_table(f, "counts", NULL, ROW("south", "27", "2"));
+    assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
+    f->rebuild = false;
+    append(f, 0, "north", 20, 1);
+    run_well(f);
+    assert_int_equal(rows_of(f, "copy"), 3);
+    assert_table(f, "counts", ROW("north", "20", "1"), ROW("south", "27", "2"));
+    assert_sums(f, ROW("north", "75", "11"), ROW("south", "50", "4"));
+}
+static void test_who_reads_a_view_is_rebuilt_with_it(void **state)
 {
     struct fixture *f = *state;
-    f->shape.window_ms = 1000000;
-    f->shape.is_final = true;
-    f->shape.reads_sums = true;
+    run_chain_first(f);
+    run_well(f);
+    assert_chain_rebuilt(f);
+}
+/* Old rows stay in the topic, and are no part of what is made of the new ones. */
+static void test_readers_begin_behind_rows_that_stay(void **state)
+{
+    struct fixture *f = *state;
+    run_chain_first(f);
+    f->on_change = WEIR_ON_CHANGE_REBUILD_APPEND;
+    run_well(f);
+    assert_int_equal(rows_of(f, "copy"), 14 + 2);
+    assert_table(f, "counts", ROW("north", "55", "10"), ROW("south", "27", "2"));
+}
+static void test_readers_begin_behind_what_a_replay_appends_to(void **state)
+{
+    struct fixture *f = *state;
+    f->shape.counts_copy = true;
     run_first(f);
-    f->shape.filter = "amount <= 3";
-    assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_REFUSED);
-    assert_int_equal(run(f), WEIR_ESTATE);
-    assert_non_null(strstr(f->error, "sums-copy"));
+    f->from_beginning = true;
+    run_well(f);
+    run_well(f);
+    assert_int_equal(rows_of(f, "copy"), 3 * 14);
+    assert_table(f, "counts", ROW("north", "55", "10"), ROW("south", "50", "4"));
+}
+/* A reader that is new when what it reads is rebuilt, and one that has read another topic before. */
+static void test_a_new_reader_of_a_rebuilt_view(void **state)
+{
+    struct fixture *f = *state;
+    run_first(f);
+    f->shape.counts_copy = true;
+    f->shape.copy_filter = "amount > 12";
+    f->rebuild = true;
+    f->on_change = WEIR_ON_CHANGE_REBUILD_APPEND;
+    run_well(f);
+    assert_int_equal(rows_of(f, "copy"), 14 + 2);
+    assert_table(f, "counts", NULL, ROW("south", "27", "2"));
+}
+/* While it is not in the topology, its state is of rows that go. */
+static void test_a_reader_that_is_away(void **state)
+{
+    struct fixture *f = *state;
+    run_chain_first(f);
+    f->shape.counts_copy = false;
+    run_well(f);
+    f->shape.counts_copy = true;
+    f->rebuild = false;
+    run_well(f);
+    assert_chain_rebuilt(f);
 }
 
 /* ---- killed in a rebuild ---- */
@@ -423,6 +523,30 @@ static void test_killed_in_the_first_commit(void **state)
     kill_and_finish(*state, "commit_before_append", true);
 }
 
+static void test_killed_anywhere_in_the_rebuild_of_a_chain(void **state)
+{
+    static const struct {
+        const char *point;
+        bool begun;
+    } kills[] = {
+        {"reset_before", false},   {"decide.before", false},       {"reset_begun", true},
+        {"reset_forgotten", true}, {"reset_forgotten:2", true},    {"reset_cleared", true},
+        {"reset_cleared:2", true}, {"reset_before_end", true},     {"decide.before:2", true},
+        {"reset_ended", true},     {"commit_before_append", true}, {"commit_decided", true}};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof kills / sizeof *kills; i++) {
+        f->shape = plain;
+        f->rebuild = false;
+        run_chain_first(f);
+        assert_int_equal(fixture_child(run, f, kills[i].point), 137);
+        f->rebuild = !kills[i].begun;
+        run_well(f);
+        assert_chain_rebuilt(f);
+        scratch_dir_remove(f->dir);
+        f->dir = scratch_dir_create();
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
@@ -436,16 +560,23 @@ int main(void)
         TEST(test_another_order_of_calls),
         TEST(test_another_group),
         TEST(test_another_condition_on_results),
+        TEST(test_rows_of_another_filter_replace_the_old_ones),
         TEST(test_rows_of_another_filter_are_appended),
+        TEST(test_an_appended_table_keeps_other_keys),
         TEST(test_final_and_changes),
         TEST(test_a_source_without_its_beginning),
         TEST(test_a_source_that_is_another),
-        TEST(test_a_view_that_another_one_reads),
+        TEST(test_who_reads_a_view_is_rebuilt_with_it),
+        TEST(test_readers_begin_behind_rows_that_stay),
+        TEST(test_readers_begin_behind_what_a_replay_appends_to),
+        TEST(test_a_new_reader_of_a_rebuilt_view),
+        TEST(test_a_reader_that_is_away),
         TEST(test_killed_before_the_rebuild_is_recorded),
         TEST(test_killed_before_the_state_goes),
         TEST(test_killed_between_two_deletions),
         TEST(test_killed_before_the_rebuild_is_over),
         TEST(test_killed_in_the_first_commit),
+        TEST(test_killed_anywhere_in_the_rebuild_of_a_chain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

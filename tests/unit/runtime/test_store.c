@@ -348,7 +348,8 @@ static void test_ahead_is_refused(void **state)
     assert_non_null(strstr(diag.text, "up to offset 4711"));
     assert_non_null(strstr(diag.text, "ends at 11"));
     assert_non_null(strstr(diag.text, "delete the store's directory"));
-    assert_int_equal(store_remove(f->plan, &f->stage, 0, NULL), 0); /* as the message says */
+    assert_int_equal(store_remove(f->plan->app->data, f->plan->app->name, f->stage.name, 0, NULL),
+                     0); /* as the message says */
     open_store(f, &store);
     assert_content(f, &store, 11);
     store_close(&store);
@@ -364,7 +365,8 @@ static void test_deleted_store_comes_back(void **state)
     assert_content(f, &store, 20 * 14);
     store_close(&store);
     char *dir = store_dir(f);
-    assert_int_equal(store_remove(f->plan, &f->stage, 0, NULL), 0);
+    assert_int_equal(store_remove(f->plan->app->data, f->plan->app->name, f->stage.name, 0, NULL),
+                     0);
     assert_int_not_equal(access(dir, F_OK), 0);
     open_store(f, &store);
     assert_content(f, &store, 20 * 14);
