@@ -318,7 +318,7 @@ const struct agg_kind agg_kind_edge_numeric = {.slot_bytes = sizeof(struct numer
                                                .merge = numeric_merge,
                                                .result = numeric_result};
 
-/* ---- text ---- */
+/* ---- text, bytea ---- */
 
 struct text_edge {
     struct edge edge;
@@ -354,7 +354,8 @@ static void text_encode(const void *memory, struct buf *out)
     buf_append(out, slot->text.data, slot->text.size);
 }
 
-static int text_merge(void *memory, struct bytes *in, uint64_t row_count, bool wants_last)
+static int bytes_merge(void *memory, struct bytes *in, uint64_t row_count, bool wants_last,
+                       bool is_text)
 {
     struct edge edge;
     uint64_t size;
@@ -366,7 +367,17 @@ static int text_merge(void *memory, struct bytes *in, uint64_t row_count, bool w
     TRY(take_bytes(in, size, &value));
     if (memory != NULL)
         return text_offer(memory, edge, value, wants_last);
-    return agg_utf8_valid(value) ? 0 : ERR_CORRUPT;
+    return is_text && !agg_utf8_valid(value) ? ERR_CORRUPT : 0;
+}
+
+static int text_merge(void *memory, struct bytes *in, uint64_t row_count, bool wants_last)
+{
+    return bytes_merge(memory, in, row_count, wants_last, true);
+}
+
+static int bytea_merge(void *memory, struct bytes *in, uint64_t row_count, bool wants_last)
+{
+    return bytes_merge(memory, in, row_count, wants_last, false);
 }
 
 static int text_result(const void *memory, struct column *out, uint32_t at)
@@ -398,6 +409,15 @@ const struct agg_kind agg_kind_edge_text = {.slot_bytes = sizeof(struct text_edg
                                             .result = text_result,
                                             .release = text_release,
                                             .heap_bytes = text_heap_bytes};
+
+const struct agg_kind agg_kind_edge_bytea = {.slot_bytes = sizeof(struct text_edge),
+                                             .needs_place = true,
+                                             .update = text_update,
+                                             .encode = text_encode,
+                                             .merge = bytea_merge,
+                                             .result = text_result,
+                                             .release = text_release,
+                                             .heap_bytes = text_heap_bytes};
 
 /* ---- json ---- */
 

@@ -45,7 +45,7 @@ extern const struct agg_kind agg_kind_sum_bigint, agg_kind_sum_numeric, agg_kind
 extern const struct agg_kind agg_kind_avg_bigint, agg_kind_avg_numeric, agg_kind_avg_variant, agg_kind_avg_double;
 extern const struct agg_kind agg_kind_extreme_i64, agg_kind_extreme_boolean, agg_kind_extreme_double, agg_kind_extreme_numeric,
     agg_kind_extreme_text, agg_kind_extreme_variant;
-extern const struct agg_kind agg_kind_edge_i64, agg_kind_edge_boolean, agg_kind_edge_double, agg_kind_edge_numeric, agg_kind_edge_text,
+extern const struct agg_kind agg_kind_edge_i64, agg_kind_edge_boolean, agg_kind_edge_double, agg_kind_edge_numeric, agg_kind_edge_text, agg_kind_edge_bytea,
     agg_kind_edge_variant;
 extern const struct agg_kind agg_kind_distinct;
 

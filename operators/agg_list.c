@@ -83,9 +83,10 @@ static int choose_function(struct builder *builder, const struct syntax *call, s
     } else {
         agg->func = strcmp(call->text, "min") == 0 ? AGG_MIN : AGG_MAX;
         agg->result_type = type;
-        if (type != COL_BOOLEAN)
+        if (type != COL_BOOLEAN && type != COL_BYTEA)
             return 0;
-        hint = "count(*) FILTER (WHERE …) counts the rows where it is true";
+        hint = type == COL_BOOLEAN ? "count(*) FILTER (WHERE …) counts the rows where it is true"
+                                   : "write encode(value, 'hex'), whose order is that of the bytes";
     }
     return source_error(&builder->source, ERR_INVALID, call->at, hint, "%s does not take %s",
                         call->text, col_type_name(type));

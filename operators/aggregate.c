@@ -94,6 +94,8 @@ static const struct agg_kind *edge_kind(enum col_type type)
         return &agg_kind_edge_numeric;
     case COL_TEXT:
         return &agg_kind_edge_text;
+    case COL_BYTEA:
+        return &agg_kind_edge_bytea;
     case COL_VARIANT:
         return &agg_kind_edge_variant;
     default:

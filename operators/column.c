@@ -30,6 +30,7 @@ const char *col_type_name(enum col_type type)
         [COL_TEXT] = "text",
         [COL_TIMESTAMPTZ] = "timestamptz",
         [COL_INTERVAL] = "interval",
+        [COL_BYTEA] = "bytea",
     };
     must((unsigned)type < COL_TYPE_COUNT);
     return names[type];
@@ -42,6 +43,7 @@ size_t col_type_bytes(enum col_type type)
         [COL_BIGINT] = sizeof(int64_t),         [COL_DOUBLE] = sizeof(double),
         [COL_NUMERIC] = sizeof(struct numeric), [COL_TEXT] = sizeof(struct bytes),
         [COL_TIMESTAMPTZ] = sizeof(int64_t),    [COL_INTERVAL] = sizeof(int64_t),
+        [COL_BYTEA] = sizeof(struct bytes),
     };
     must((unsigned)type < COL_TYPE_COUNT);
     return bytes[type];

@@ -21,6 +21,7 @@ enum col_type {
     COL_TEXT,          /* struct bytes, valid UTF-8 */
     COL_TIMESTAMPTZ,   /* int64_t epoch milliseconds */
     COL_INTERVAL,      /* int64_t milliseconds (months are not supported) */
+    COL_BYTEA,         /* struct bytes, any */
     COL_TYPE_COUNT
 };
 const char *col_type_name(enum col_type type);   /* "bigint", …; "json" for COL_VARIANT */

@@ -26,6 +26,7 @@ const char *type_name(uint8_t type)
                                         [COL_TEXT] = "text",
                                         [COL_TIMESTAMPTZ] = "timestamptz",
                                         [COL_INTERVAL] = "interval",
+                                        [COL_BYTEA] = "bytea",
                                         [TYPE_NUMBER] = "json number",
                                         [TYPE_UNKNOWN] = "unknown"};
     return names[type];
@@ -84,7 +85,7 @@ static int make_literal(struct binder *binder, uint8_t type, int32_t at,
         return 0;
     }
     memcpy(node->value.data, column->data, size);
-    if (column->type == COL_TEXT) {
+    if (column->type == COL_TEXT || column->type == COL_BYTEA) {
         node->value.text[0] = arena_copy(binder->arena, column->text[0]);
         return node->value.text[0].data != NULL ? 0 : ERR_NOMEM;
     }
@@ -183,6 +184,9 @@ static const char *coerce_hint(uint8_t from, uint8_t to)
         return "write a cast: field::timestamptz (epoch milliseconds or ISO 8601)";
     if (type_is_json(to) && from == COL_TIMESTAMPTZ)
         return "write a cast: field::timestamptz (epoch milliseconds or ISO 8601)";
+    if (from == COL_BYTEA || to == COL_BYTEA)
+        return "write a cast: field::bytea (\\x and hexadecimal digits), or convert_from(value, "
+               "'UTF8')";
     return "write a cast, as in value::numeric";
 }
 
@@ -190,7 +194,7 @@ static bool coercible(uint8_t from, uint8_t to)
 {
     switch (from) {
     case COL_VARIANT:
-        return to != COL_TIMESTAMPTZ && to != COL_INTERVAL;
+        return to != COL_TIMESTAMPTZ && to != COL_INTERVAL && to != COL_BYTEA;
     case COL_BIGINT:
         return type_is_numeric(to) || to == COL_VARIANT;
     case COL_NUMERIC:
@@ -318,10 +322,10 @@ static int common_type(struct binder *binder, struct node **nodes, uint32_t coun
                                 "write a cast, as in value::text", "%s cannot mix types %s and %s",
                                 what, type_name(type), type_name(next));
     }
-    if (json && (type == COL_TIMESTAMPTZ || type == COL_INTERVAL))
+    if (json && (type == COL_TIMESTAMPTZ || type == COL_INTERVAL || type == COL_BYTEA))
         return source_error(&binder->source, ERR_INVALID, nodes[0]->at,
-                            coerce_hint(COL_VARIANT, COL_TIMESTAMPTZ),
-                            "%s cannot mix types json and %s", what, type_name(type));
+                            coerce_hint(COL_VARIANT, type), "%s cannot mix types json and %s", what,
+                            type_name(type));
     *out = json ? COL_VARIANT : type == TYPE_UNKNOWN ? COL_TEXT : type;
     return 0;
 }
@@ -347,7 +351,7 @@ static bool comparand_types(uint8_t a, uint8_t b, uint8_t *a_out, uint8_t *b_out
     }
     if (a == COL_VARIANT || b == COL_VARIANT) {
         uint8_t other = a == COL_VARIANT ? b : a;
-        return other != COL_TIMESTAMPTZ && other != COL_INTERVAL;
+        return other != COL_TIMESTAMPTZ && other != COL_INTERVAL && other != COL_BYTEA;
     }
     if (type_is_numeric(a) && type_is_numeric(b)) {
         *a_out = *b_out = wider_number(a, b);

@@ -481,6 +481,7 @@ int compare_columns(struct eval *eval, enum compare_op op, const struct column *
         compare_numeric(eval, op, &both[0], &both[1], result.nulls, result.boolean);
         break;
     case COL_TEXT:
+    case COL_BYTEA:
         compare_text(eval, op, &both[0], &both[1], result.nulls, result.boolean);
         break;
     default:

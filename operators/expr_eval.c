@@ -170,6 +170,7 @@ void scalar_load(const struct column *column, uint32_t row, union scalar *value)
         value->numeric = column->numeric[at];
         break;
     case COL_TEXT:
+    case COL_BYTEA:
         value->text = column->text[at];
         break;
     default:
@@ -193,6 +194,7 @@ void scalar_store(struct column *column, uint32_t row, const union scalar *value
         column->numeric[row] = value->numeric;
         break;
     case COL_TEXT:
+    case COL_BYTEA:
         column->text[row] = value->text;
         break;
     default:

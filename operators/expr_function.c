@@ -11,7 +11,8 @@
 
 #include <stdio.h>
 
-static const struct function *const tables[] = {text_functions, math_functions, time_functions};
+static const struct function *const tables[] = {text_functions, math_functions, time_functions,
+                                                bytea_functions};
 
 static const struct {
     const char *name, *hint;
@@ -55,7 +56,11 @@ static uint8_t letter_type(char letter)
     case 'f':
     case 'g':
     case 'e':
+    case 'h':
+    case 'u':
         return COL_BIGINT;
+    case 'y':
+        return COL_BYTEA;
     case 'n':
         return COL_NUMERIC;
     case 'd':
@@ -72,9 +77,14 @@ static uint8_t letter_type(char letter)
     }
 }
 
+static bool of_bytes(char letter)
+{
+    return letter == 'h' || letter == 'u';
+}
+
 static bool is_field(char letter)
 {
-    return letter == 'f' || letter == 'g' || letter == 'e';
+    return strchr("fgehu", letter) != NULL;
 }
 
 static bool accepts(char letter, const struct node *arg)
@@ -96,7 +106,7 @@ static bool accepts(char letter, const struct node *arg)
     case TYPE_NUMBER:
         return letter == 'n' || letter == 'd' || letter == 'i';
     case COL_VARIANT:
-        return letter != 'z' && letter != 'v';
+        return letter != 'z' && letter != 'v' && letter != 'y';
     default:
         return false;
     }
@@ -120,6 +130,7 @@ static void print_signature(const struct function *function, char *text, size_t 
     size_t used = (size_t)snprintf(text, size, "%s(", function->name);
     for (const char *letter = function->signature + 2; *letter != '\0' && used < size; letter++) {
         const char *name = *letter == '*'      ? "any, …"
+                           : of_bytes(*letter) ? "'name'"
                            : is_field(*letter) ? "'field'"
                                                : type_name(letter_type(*letter));
         used += (size_t)snprintf(text + used, size - used, "%s%s",
@@ -182,23 +193,38 @@ static int no_signature(struct binder *binder, const struct syntax *syntax,
 
 /* ---- Binding ---- */
 
+static const char *names_hint(char letter)
+{
+    switch (letter) {
+    case 'h':
+        return "forms: hex, base64, escape";
+    case 'u':
+        return "text is UTF8";
+    case 'e':
+        return "an interval has the field epoch, its length in seconds";
+    default:
+        return "fields: year, quarter, month, week, day, hour, minute, second, …; extract also has "
+               "dow, doy, epoch";
+    }
+}
+
 /* date_trunc('day', …): the field is read once, here. */
 static int bind_field(struct binder *binder, char letter, struct node **arg)
 {
     char name[32];
     if (!node_is_literal(*arg) || node_is_null_literal(*arg))
         return source_error(&binder->source, ERR_UNSUPPORTED, (*arg)->at, "write it as a literal",
-                            "the field of a time must be a literal");
+                            "%s must be a literal",
+                            of_bytes(letter) ? "this name" : "the field of a time");
     struct bytes text = (*arg)->value.text[0];
     snprintf(name, sizeof name, "%.*s", clip(text, sizeof name - 1), (const char *)text.data);
-    int field = time_field_find(name, letter);
+    int field = of_bytes(letter) ? bytea_name_find(name, letter) : time_field_find(name, letter);
     if (field < 0)
-        return source_error(&binder->source, ERR_INVALID, (*arg)->at,
-                            letter == 'e'
-                                ? "an interval has the field epoch, its length in seconds"
-                                : "fields: year, quarter, month, week, day, hour, minute, "
-                                  "second, …; extract also has dow, doy, epoch",
-                            "\"%s\" is not a field that can be taken here", name);
+        return source_error(&binder->source, ERR_INVALID, (*arg)->at, names_hint(letter),
+                            "\"%s\" is not %s", name,
+                            letter == 'h'   ? "a form of bytes as text"
+                            : letter == 'u' ? "an encoding that can be taken here"
+                                            : "a field that can be taken here");
     struct node *literal = node_new(binder, eval_literal, COL_BIGINT, (*arg)->at, 0);
     if (literal == NULL)
         return ERR_NOMEM;
@@ -381,6 +407,13 @@ int bind_concat_operator(struct binder *binder, const struct syntax *syntax, str
     uint8_t a = node->args[0]->type, b = node->args[1]->type;
     bool a_text = a == COL_TEXT || a == TYPE_UNKNOWN, b_text = b == COL_TEXT || b == TYPE_UNKNOWN;
     bool a_json = a == COL_VARIANT, b_json = b == COL_VARIANT;
+    if ((a == COL_BYTEA && (b == COL_BYTEA || b == TYPE_UNKNOWN)) ||
+        (a == TYPE_UNKNOWN && b == COL_BYTEA)) {
+        node->type = COL_BYTEA;
+        node->scalar = concat_texts;
+        TRY(bind_coerce(binder, &node->args[0], COL_BYTEA));
+        return bind_coerce(binder, &node->args[1], COL_BYTEA);
+    }
     if (!a_text && !b_text && !a_json && !b_json)
         return source_error(&binder->source, ERR_INVALID, syntax->at,
                             "write a cast: value::text || …", "operator || does not take %s and %s",

@@ -214,19 +214,23 @@ int bind_json_operator(struct binder *binder, const struct syntax *syntax,
                        struct node **node); /* expr_json.c: -> ->> */
 
 /* One entry a function. signature: result letter, ':', argument letters: t text, i bigint, n
- * numeric, d double, N number of uncast JSON (or bigint), z timestamptz, v interval, b boolean, f g
- * e a time field's name (a literal; passed as its number), * any number of anything, as text. Of
- * several entries of a name the first that fits is taken. */
+ * numeric, d double, N number of uncast JSON (or bigint), z timestamptz, v interval, b boolean, y
+ * bytea, f g e a time field's name (a literal; passed as its number), h a form of bytes as text and
+ * u an encoding (likewise), * any number of anything, as text. Of several entries of a name the
+ * first that fits is taken. */
 struct function {
     const char *name;
     const char *signature;
     scalar_fn call;
     bool sees_nulls;
 };
-extern const struct function text_functions[], math_functions[], time_functions[];
+extern const struct function text_functions[], math_functions[], time_functions[],
+    bytea_functions[];
 /* The number of a time field, or −1. letter: f any field, g one that date_trunc takes, e one that
  * an interval has. */
 int time_field_find(const char *name, char letter);
+/* The number of a form of bytes (letter h) or of an encoding (u), or −1. */
+int bytea_name_find(const char *name, char letter);
 int interval_parse(struct bytes text, int64_t *ms);
 size_t interval_print(int64_t ms, char *text);       /* ≤ 48 bytes */
 size_t timestamp_print(int64_t ms, char *text);      /* PostgreSQL's form in UTC; ≤ 48 bytes */

@@ -16,6 +16,7 @@ static const struct {
     {"text", {COL_TEXT, 0, 0, 0, "text"}, NULL},
     {"timestamptz", {COL_TIMESTAMPTZ, 0, 0, 0, "timestamp with time zone"}, NULL},
     {"interval", {COL_INTERVAL, 0, 0, 0, "interval"}, NULL},
+    {"bytea", {COL_BYTEA, 0, 0, 0, "bytea"}, NULL},
     {"float4", {0}, "use double precision, or numeric for exact values"},
     {"varchar", {0}, "use text"},
     {"bpchar", {0}, "use text"},
@@ -87,6 +88,6 @@ int type_from_name(struct parse *parse, const PgQuery__TypeName *name, int32_t a
     }
     return source_error(&parse->source, ERR_UNSUPPORTED, at,
                         "types: boolean, smallint, integer, bigint, double precision, numeric, "
-                        "text, timestamptz, interval",
+                        "text, timestamptz, interval, bytea",
                         "type %s is not supported", spelled);
 }

@@ -11,6 +11,7 @@
  *     7     8 bytes as kind 3                                   timestamptz
  *     8     uvarint length, bytes                               raw JSON: object, array, number over
  *                                                               38 digits
+ *     9     uvarint length, bytes                               bytea
  *
  * Columns follow each other without separators; every value knows its length. Equal groups have
  * equal bytes, because each value has one form: numbers that are equal in SQL (1, 1.0, 1e0) are
@@ -24,6 +25,7 @@
 
 #include <math.h>
 
+#include "operators/bytea.h"
 #include "operators/decimal_text.h"
 #include "operators/wide_int.h"
 #include "runtime/base/clock.h"
@@ -38,6 +40,7 @@ enum kind {
     KIND_DOUBLE,
     KIND_TIMESTAMPTZ,
     KIND_JSON,
+    KIND_BYTEA,
 };
 
 enum { FIXED_BYTES = 1 + 1 + 16, TEXT_EXTRA_BYTES = 1 + 5 };
@@ -142,6 +145,8 @@ static uint8_t *put_value(uint8_t *p, const struct column *column, uint32_t row)
         return put_numeric(p, column->numeric[at]);
     case COL_TEXT:
         return put_text(p, KIND_TEXT, column->text[at].data, column->text[at].size);
+    case COL_BYTEA:
+        return put_text(p, KIND_BYTEA, column->text[at].data, column->text[at].size);
     case COL_TIMESTAMPTZ:
         return put_i64(p, KIND_TIMESTAMPTZ, column->i64[at]);
     case COL_TYPE_COUNT:
@@ -154,7 +159,7 @@ static uint8_t *put_value(uint8_t *p, const struct column *column, uint32_t row)
 static inline size_t value_bound(const struct column *column, uint32_t row)
 {
     uint32_t at = column_at(column, row);
-    if (column->type == COL_TEXT)
+    if (column->type == COL_TEXT || column->type == COL_BYTEA)
         return column_is_null(column, row) ? 1 : column->text[at].size + TEXT_EXTRA_BYTES;
     if (column->type == COL_VARIANT && column->variant[at].kind >= VARIANT_NUMBER)
         return column->variant[at].size + (size_t)FIXED_BYTES;
@@ -209,7 +214,7 @@ int group_key_encode_batch(const struct batch *batch, const struct column *colum
 {
     if (column_count == 1 && columns[0].type == COL_VARIANT)
         return encode_variants(batch, &columns[0], keys);
-    if (column_count == 1 && columns[0].type == COL_TEXT)
+    if (column_count == 1 && (columns[0].type == COL_TEXT || columns[0].type == COL_BYTEA))
         return encode_texts(batch, &columns[0], keys);
 
     size_t bound = 0;
@@ -275,6 +280,7 @@ static int take_value(struct bytes *key, struct value *value)
         return 0;
     case KIND_TEXT:
     case KIND_JSON:
+    case KIND_BYTEA:
         TRY(take_uvarint(key, &word));
         return word > UINT32_MAX ? ERR_CORRUPT : take_bytes(key, word, &value->text);
     }
@@ -290,6 +296,18 @@ static int variant_text(struct variant *variant, enum variant_kind kind, const c
     variant->data = copy.data;
     variant->size = (uint32_t)size;
     variant->kind = (uint8_t)kind;
+    return 0;
+}
+
+/* JSON has no bytes: the text that spells them, as json_encode.h writes it. */
+static int variant_bytea(struct variant *variant, struct bytes value, struct arena *arena)
+{
+    size_t size = bytea_text_bytes(value.size);
+    uint8_t *text = size <= UINT32_MAX ? arena_alloc_aligned(arena, size, 1) : NULL;
+    if (text == NULL)
+        return ERR_NOMEM;
+    bytea_print(value, text);
+    *variant = (struct variant){.data = text, .size = (uint32_t)size, .kind = VARIANT_TEXT};
     return 0;
 }
 
@@ -319,6 +337,8 @@ static int set_variant(struct variant *variant, const struct value *value, struc
         return variant_text(variant, VARIANT_NUMBER, text, decimal_double(value->f64, text), arena);
     case KIND_TIMESTAMPTZ:
         return variant_text(variant, VARIANT_TEXT, text, time_format_iso(value->i64, text), arena);
+    case KIND_BYTEA:
+        return variant_bytea(variant, value->text, arena);
     case KIND_TEXT:
     case KIND_JSON:
         break;
@@ -357,6 +377,9 @@ static int set_typed(struct column *column, uint32_t row, const struct value *va
     case COL_TEXT:
         column->text[row] = value->text;
         return kind == KIND_TEXT ? 0 : ERR_CORRUPT;
+    case COL_BYTEA:
+        column->text[row] = value->text;
+        return kind == KIND_BYTEA ? 0 : ERR_CORRUPT;
     case COL_VARIANT:
     case COL_TYPE_COUNT:
         break;

@@ -228,11 +228,12 @@ static int reject_long_values(const struct group_params *params, struct op_call 
         enum agg_func func = params->aggregates->calls[c].func;
         const struct column *value = &arguments[c];
         size_t limit = value_limit(func, calls);
-        if (limit == 0 || (value->type != COL_TEXT && value->type != COL_VARIANT))
+        bool is_bytes = value->type == COL_TEXT || value->type == COL_BYTEA;
+        if (limit == 0 || (!is_bytes && value->type != COL_VARIANT))
             continue;
         for (uint32_t i = 0; i < batch->selected_count; i++) {
             uint32_t row = batch_row(batch, i), at = column_at(value, row);
-            size_t size = value->type == COL_TEXT                     ? value->text[at].size
+            size_t size = is_bytes                                    ? value->text[at].size
                           : value->variant[at].kind >= VARIANT_NUMBER ? value->variant[at].size
                                                                       : 0;
             if (__builtin_expect(size > limit, 0) && !column_is_null(value, row))

@@ -16,6 +16,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "operators/bytea.h"
 #include "operators/decimal_text.h"
 #include "runtime/base/clock.h"
 
@@ -183,6 +184,19 @@ static void put_interval(struct buf *out, int64_t ms)
     out->size += (size_t)(p + 2 - at);
 }
 
+/* "\\x6869": the backslash is JSON's own. */
+static void put_bytea(struct buf *out, struct bytes value)
+{
+    size_t size = bytea_text_bytes(value.size);
+    uint8_t *at = room(out, size + 3);
+    if (at == NULL)
+        return;
+    memcpy(at, "\"\\", 2);
+    bytea_print(value, at + 2);
+    at[size + 2] = '"';
+    out->size += size + 3;
+}
+
 static void put_variant(struct buf *out, const struct variant *value)
 {
     switch ((enum variant_kind)value->kind) {
@@ -244,6 +258,9 @@ static inline void put_value(struct buf *out, const struct column *column, uint3
         return;
     case COL_INTERVAL:
         put_interval(out, column->i64[at]);
+        return;
+    case COL_BYTEA:
+        put_bytea(out, column->text[at]);
         return;
     case COL_TYPE_COUNT:
         break;

@@ -3,7 +3,8 @@
  * Value: one object a row, columns in order, no white space: {"country":"France","revenue":12.50,"window_start":"2026-01-01T00:00:00.000Z"}.
  * bigint and numeric print exactly, unquoted; double prints the shortest text that reads back the same (no NaN/Infinity: null); timestamptz
  * ISO 8601 UTC with milliseconds (or epoch ms); text is escaped as JSON needs and no more (", \, control characters as \b \f \n \r \t or \u00XX);
- * variants print as they came (numbers by their raw token, objects and arrays raw); interval as ISO 8601 duration text in milliseconds, "PT1.500S".
+ * variants print as they came (numbers by their raw token, objects and arrays raw); interval as ISO 8601 duration text in milliseconds, "PT1.500S"; bytea as "\\x" and
+ * hexadecimal digits, as PostgreSQL does.
  * Key forms (architecture, section 8): a single text key without a window is the raw text, except NULL or text that starts with '{', which
  * use the object form; else the canonical object of the key columns in order. */
 #ifndef WEIR_OPERATORS_JSON_ENCODE_H

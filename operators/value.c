@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "operators/bytea.h"
 #include "operators/expr_internal.h"
 #include "operators/json_token.h"
 #include "operators/json_value.h"
@@ -18,8 +19,8 @@
 const char *value_type_name(enum value_type type)
 {
     static const char *const names[VALUE_TYPE_COUNT] = {
-        "NULL",        "boolean",  "bigint", "double precision", "numeric", "text",
-        "timestamptz", "interval", "json",
+        "NULL",     "boolean", "bigint", "double precision", "numeric", "text", "timestamptz",
+        "interval", "json",    "bytea",
     };
     return (unsigned)type < VALUE_TYPE_COUNT ? names[type] : "unknown";
 }
@@ -92,7 +93,9 @@ int value_get(const struct column *column, uint32_t row, struct arena *arena, st
     case COL_NUMERIC:
         return get_numeric(column->numeric[row], arena, value);
     case COL_TEXT:
-        set_text(value, VALUE_TEXT, column->text[row].data, column->text[row].size);
+    case COL_BYTEA:
+        set_text(value, column->type == COL_TEXT ? VALUE_TEXT : VALUE_BYTEA, column->text[row].data,
+                 column->text[row].size);
         return 0;
     case COL_BIGINT:
     case COL_TIMESTAMPTZ:
@@ -174,6 +177,22 @@ static int put_variant_text(struct putting *p, struct variant *to, enum variant_
     return 0;
 }
 
+static int put_variant_bytes(struct putting *p, struct variant *to)
+{
+    const struct value *value = p->value;
+    if (value->text.data == NULL && value->text.size > 0)
+        return refuse(p, "bytes without data were given");
+    size_t size = bytea_text_bytes(value->text.size);
+    if (size > EXPR_VALUE_BYTES_MAX)
+        return refuse(p, "more than 8 MiB of bytes were given as JSON");
+    uint8_t *text = arena_alloc_aligned(p->arena, size, 1);
+    if (text == NULL)
+        return ERR_NOMEM;
+    bytea_print(bytes_of(value->text.data, value->text.size), text);
+    *to = (struct variant){.data = text, .size = (uint32_t)size, .kind = VARIANT_TEXT};
+    return 0;
+}
+
 static int put_variant(struct putting *p)
 {
     const struct value *value = p->value;
@@ -202,6 +221,8 @@ static int put_variant(struct putting *p)
         return 0;
     case VALUE_TIMESTAMP:
         return put_variant_text(p, to, VARIANT_TEXT, printed, time_format_iso(value->i64, printed));
+    case VALUE_BYTEA:
+        return put_variant_bytes(p, to);
     case VALUE_JSON:
         TRY(take_text(p, &text));
         if (!json_value_check(text))
@@ -232,6 +253,8 @@ static int put_typed(struct putting *p)
         return take_numeric(p, &to->numeric[row]);
     } else if (to->type == COL_TEXT && given == VALUE_TEXT) {
         return take_utf8(p, &to->text[row]);
+    } else if (to->type == COL_BYTEA && (given == VALUE_BYTEA || given == VALUE_TEXT)) {
+        return take_text(p, &to->text[row]);
     } else {
         return refuse_type(p);
     }

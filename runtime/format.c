@@ -123,17 +123,34 @@ static int decode_csv(struct decoding *d)
     return csv_decode(docs, d->count, d->view->declared->count, d->arena, d->columns, d->rejects);
 }
 
-/* ---- text ---- */
+/* ---- text and raw: key and value as they are ---- */
+
+static int take_whole(struct decoding *d, enum col_type type)
+{
+    struct column *keys = &d->columns[0], *values = &d->columns[1];
+    TRY(column_alloc(keys, COL_BYTEA, d->count, true, d->arena));
+    TRY(column_alloc(values, type, d->count, true, d->arena));
+    for (uint32_t i = 0; i < d->count; i++) {
+        keys->text[i] = d->rows[i].key;
+        keys->nulls[i] = d->rows[i].key.data == NULL;
+        values->text[i] = d->rows[i].value;
+        values->nulls[i] = d->rows[i].value.data == NULL;
+    }
+    return 0;
+}
+
+static int decode_raw(struct decoding *d)
+{
+    return take_whole(d, COL_BYTEA);
+}
 
 static int decode_text(struct decoding *d)
 {
-    struct column *values = &d->columns[0];
-    TRY(column_alloc(values, COL_TEXT, d->count, true, d->arena));
+    struct column *values = &d->columns[1];
+    TRY(take_whole(d, COL_TEXT));
     for (uint32_t i = 0; i < d->count; i++) {
-        struct bytes value = d->rows[i].value;
+        struct bytes value = values->text[i];
         size_t bad = value.data != NULL ? json_find_bad_utf8(value.data, value.size) : 0;
-        values->text[i] = value;
-        values->nulls[i] = value.data == NULL;
         if (__builtin_expect(bad == value.size, 1))
             continue;
         values->nulls[i] = 1;
@@ -162,10 +179,17 @@ static const struct format format_csv = {
 static const struct format format_text = {
     .name = "text",
     .number = WEIR_PLAIN_TEXT,
-    .columns = "value text",
+    .columns = "key bytea, value text",
     .decode = decode_text,
 };
-static const struct format *const formats[] = {&format_json, &format_csv, &format_text};
+static const struct format format_raw = {
+    .name = "raw",
+    .number = WEIR_RAW,
+    .columns = "key bytea, value bytea",
+    .decode = decode_raw,
+};
+static const struct format *const formats[] = {&format_json, &format_csv, &format_text,
+                                              &format_raw};
 
 const struct format *format_find(const struct weir_app *app, int number)
 {

@@ -12,6 +12,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
+#include "operators/bytea.h"
 #include "operators/group_key.h"
 #include "runtime/plan.h"
 #include "runtime/store_view.h"
@@ -343,6 +344,13 @@ static int double_of(const struct variant *value, double *number)
     return 0;
 }
 
+static int bytea_of(const struct variant *value, struct arena *arena, struct bytes *bytes)
+{
+    return value->kind == VARIANT_TEXT
+               ? bytea_parse(bytes_of(value->data, value->size), arena, bytes)
+               : ERR_INVALID;
+}
+
 /* A key's columns are written by the type of the view's column where a variant would be written as another kind. */
 static int convert_column(const struct view *view, uint32_t index, struct column *column,
                           struct arena *arena, struct diag *diag)
@@ -350,13 +358,18 @@ static int convert_column(const struct view *view, uint32_t index, struct column
     enum col_type type = view->group->group_types[index];
     const struct variant *value = &column->variant[0];
     struct column typed;
-    if ((type != COL_TIMESTAMPTZ && type != COL_DOUBLE) || value->kind == VARIANT_NULL)
+    if ((type != COL_TIMESTAMPTZ && type != COL_DOUBLE && type != COL_BYTEA) ||
+        value->kind == VARIANT_NULL)
         return 0;
     TRY(column_alloc(&typed, type, 1, false, arena));
-    int rc = type == COL_DOUBLE ? double_of(value, &typed.f64[0]) : time_of(value, &typed.i64[0]);
+    int rc = type == COL_DOUBLE  ? double_of(value, &typed.f64[0])
+             : type == COL_BYTEA ? bytea_of(value, arena, &typed.text[0])
+                                 : time_of(value, &typed.i64[0]);
     if (rc < 0)
         return diag_set(diag, ERR_INVALID, "%s is not a %s", view->column_names[index],
-                        type == COL_DOUBLE ? "number" : "time");
+                        type == COL_DOUBLE  ? "number"
+                        : type == COL_BYTEA ? "text of bytes (\\x and hexadecimal digits)"
+                                            : "time");
     *column = typed;
     return 0;
 }

@@ -60,7 +60,10 @@ static int add_row(struct task *task, const struct batch *batch, uint32_t at, st
     if (view->rekey != NULL) {
         const struct column *keys = &batch->columns[batch->column_count - view->rekey->count];
         buf_clear(&task->key);
-        json_encode_key(&task->key, view->key_names, keys, at, false);
+        if (view->rekey->count == 1 && keys->type == COL_BYTEA && !column_is_null(keys, at))
+            buf_append_bytes(&task->key, keys->text[column_at(keys, at)]);
+        else
+            json_encode_key(&task->key, view->key_names, keys, at, false);
         if (!buf_ok(&task->key))
             return no_memory(task);
         key = view_of(&task->key);

@@ -50,6 +50,7 @@ SAME(WEIR_TEXT, VALUE_TEXT);
 SAME(WEIR_TIMESTAMP, VALUE_TIMESTAMP);
 SAME(WEIR_INTERVAL, VALUE_INTERVAL);
 SAME(WEIR_JSON_VALUE, VALUE_JSON);
+SAME(WEIR_BYTEA, VALUE_BYTEA);
 SAME(sizeof(weir_value), sizeof(struct value));
 SAME(offsetof(weir_value, i64), offsetof(struct value, i64));
 SAME(offsetof(weir_value, text.data), offsetof(struct value, text.data));

@@ -90,7 +90,8 @@ typedef enum {
     WEIR_TEXT,
     WEIR_TIMESTAMP,               /* i64: epoch milliseconds */
     WEIR_INTERVAL,                /* i64: milliseconds */
-    WEIR_JSON_VALUE               /* text: JSON */
+    WEIR_JSON_VALUE,              /* text: JSON */
+    WEIR_BYTEA                    /* text: any bytes */
 } weir_type;
 typedef struct weir_value {
     weir_type type;
@@ -115,7 +116,8 @@ typedef int weir_format;
 enum {
     WEIR_JSON = 1,                /* an object; its fields are named as they are used */
     WEIR_CSV = 2,                 /* one row of comma-separated values (RFC 4180); its columns are declared */
-    WEIR_PLAIN_TEXT = 3           /* UTF-8 text: the one column "value" */
+    WEIR_PLAIN_TEXT = 3,          /* UTF-8 text: the column "value", and "key" (bytea) */
+    WEIR_RAW = 4                  /* any bytes: the columns "value" and "key", both bytea */
 };
 typedef enum { WEIR_EMIT_CHANGES = 0, WEIR_EMIT_FINAL = 1 } weir_emit_mode;
 typedef enum { WEIR_DURABILITY_COMMIT = 0, WEIR_DURABILITY_OS = 1 } weir_durability;
@@ -169,7 +171,7 @@ WEIR_API const char *weir_app_error(const weir_app *app);
 
 /* Reads a topic. event_time names the JSON field (dots for nested ones), or the column, that holds the event time: epoch milliseconds (a number, or text of digits) or
  * ISO 8601 text; NULL takes the record's timestamp. A row whose event time cannot be read is dead-lettered. So is a record that is not what format says ("json_…",
- * "text_utf8"); one without a value is "value_null" in JSON, and NULL in plain text. */
+ * "text_utf8"); one without a value is "value_null" in JSON, and NULL in plain text and raw bytes. */
 WEIR_API weir_stream *weir_source(weir_app *app, const char *topic, weir_format format, const char *event_time);
 /* The same for formats whose records name nothing: columns declares what they hold, in order, "id bigint, shop text". Such are WEIR_CSV, and no other of weir's own. */
 WEIR_API weir_stream *weir_source_columns(weir_app *app, const char *topic, weir_format format, const char *columns, const char *event_time);
@@ -219,7 +221,7 @@ WEIR_API int64_t weir_call_event_time(const weir_call *call);
 /* weir_filter with a C function. */
 WEIR_API weir_stream *weir_filter_fn(weir_stream *stream, const char *name, const char *select_list, weir_filter_function function, void *context);
 /* weir_map with a C function. columns declares what it gives: "score numeric(6,2), label text, tags jsonb". A result's type must be the column's (a bigint also
- * goes into numeric and double precision; jsonb takes any but interval); narrower types (integer, numeric(p,s)) are then cast as in SQL. */
+ * goes into numeric and double precision, a text into bytea; jsonb takes any but interval); narrower types (integer, numeric(p,s)) are then cast as in SQL. */
 WEIR_API weir_stream *weir_map_fn(weir_stream *stream, const char *name, const char *select_list, const char *columns, weir_map_function function, void *context);
 /* Any number of new rows for each row, from a C function. Each has the event time, the key and the headers of the row it came from, and is counted by itself: rows_made. */
 WEIR_API weir_stream *weir_flat_map_fn(weir_stream *stream, const char *name, const char *select_list, const char *columns, weir_flat_map_function function,
@@ -232,7 +234,7 @@ WEIR_API weir_stream *weir_unnest(weir_stream *stream, const char *array, const 
 /* Deals rows out: branches[i] gets those for which conditions[i] is the first that is true, branches[count] the rest, so that each row is in exactly one. count is 1 to 32, and
  * branches has room for count + 1 streams, which are NULL after an error. A row for which a condition cannot be computed is a dead letter of every branch that is written. */
 WEIR_API int weir_branch(weir_stream *stream, const char *const *conditions, size_t count, weir_stream **branches);
-/* Gives rows a new record key, from a SQL select list, and the partition that Kafka's clients choose for it (murmur2). A single text is the key as it is; anything else is
+/* Gives rows a new record key, from a SQL select list, and the partition that Kafka's clients choose for it (murmur2). A single text or bytea is the key as it is; anything else is
  * a JSON object of the columns. The last step before weir_to. When that makes the topic and the key is a single field of its records, the topic's configuration
  * weir.partitioned.by says so, and a stage that reads it and groups by that field finds each group in one place. Rows of several partitions come together
  * in one: a stage that reads them by event time needs a lateness that covers how far those may be apart. */

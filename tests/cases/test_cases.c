@@ -5,7 +5,7 @@
  *     pipeline
  *       source events by ts            (by FIELD: event time; else the record's timestamp)
  *       source_csv events by ts: id bigint, ts text    (rows of CSV)
- *       source_text lines              (WEIR_PLAIN_TEXT)
+ *       source_text lines              (WEIR_PLAIN_TEXT; source_raw: WEIR_RAW)
  *       lateness 5s
  *       skew 1m                        (weir_max_future_skew)
  *       filter amount > 0
@@ -203,7 +203,7 @@ static weir_format parse_format(const struct test_case *test, const char *word)
     static const struct {
         const char *name;
         weir_format format;
-    } formats[] = {{"json", WEIR_JSON}, {"csv", WEIR_CSV}, {"text", WEIR_PLAIN_TEXT}};
+    } formats[] = {{"json", WEIR_JSON}, {"csv", WEIR_CSV}, {"text", WEIR_PLAIN_TEXT}, {"raw", WEIR_RAW}};
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
         if (strncmp(word, formats[i].name, strlen(formats[i].name)) == 0)
             return formats[i].format;
@@ -232,6 +232,7 @@ static void parse_step(struct test_case *test, char *line)
                  {"rekey", JOB_REKEY},
                  {"source_csv", JOB_SOURCE_AS},
                  {"source_text", JOB_SOURCE_AS},
+                 {"source_raw", JOB_SOURCE_AS},
                  {"branch", JOB_BRANCH},
                  {"filter_fn", JOB_FILTER_FN},
                  {"map_fn", JOB_MAP_FN},

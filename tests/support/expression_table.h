@@ -34,7 +34,7 @@ static inline enum col_type table_type(const char *name)
     } types[] = {{"bigint", COL_BIGINT},    {"numeric", COL_NUMERIC},
                  {"float8", COL_DOUBLE},    {"text", COL_TEXT},
                  {"boolean", COL_BOOLEAN},  {"timestamptz", COL_TIMESTAMPTZ},
-                 {"interval", COL_INTERVAL}};
+                 {"interval", COL_INTERVAL}, {"bytea", COL_BYTEA}};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (strcmp(types[i].name, name) == 0)
             return types[i].type;
@@ -111,6 +111,17 @@ static inline int64_t table_interval(const char *text)
     return negative ? -ms : ms;
 }
 
+/* "\x48656c" as the bytes that it spells. */
+static inline struct bytes table_bytes(const char *text, struct arena *arena)
+{
+    size_t size = strlen(text) / 2 - 1;
+    uint8_t *bytes = arena_alloc(arena, size + 1);
+    must(bytes != NULL && text[0] == '\\' && text[1] == 'x');
+    for (size_t i = 0; i < size; i++)
+        must(sscanf(text + 2 + 2 * i, "%2hhx", &bytes[i]) == 1);
+    return bytes_of(bytes, size);
+}
+
 /* Fills rows values of a column with the table's, over and over. */
 static inline void table_column(const struct expression_table *table, uint32_t c, uint32_t rows,
                                 struct column *column, struct arena *arena)
@@ -134,6 +145,9 @@ static inline void table_column(const struct expression_table *table, uint32_t c
             break;
         case COL_TEXT:
             column->text[row] = bytes_text(value);
+            break;
+        case COL_BYTEA:
+            column->text[row] = table_bytes(value, arena);
             break;
         case COL_TIMESTAMPTZ:
             must(time_parse_iso(bytes_text(value), &column->i64[row]) == 0);

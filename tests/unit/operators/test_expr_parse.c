@@ -55,7 +55,7 @@ static void messages(void **state)
          "hint: join conditions with AND"},
         {"substr(x) = 'a'", ERR_INVALID,
          "function substr does not take (json), line 1, column 1:\n  substr(x) = 'a'\n  ^\n"
-         "hint: substr(text, bigint) or substr(text, bigint, bigint)"},
+         "hint: substr(text, bigint) or substr(text, bigint, bigint) or substr(bytea, bigint) or substr(bytea, bigint, bigint)"},
         {"x::bigint = 'abc'", ERR_INVALID,
          "invalid input syntax for type bigint: \"abc\", line 1, column 13:\n  x::bigint = 'abc'\n"
          "              ^"},

@@ -63,6 +63,9 @@ static void the_bytes_are_the_documented_ones(void **state)
     expect_bytes(&column, "037fffffffffffffff");
     column.type = COL_TIMESTAMPTZ;
     expect_bytes(&column, "077fffffffffffffff");
+    struct bytes bytes = bytes_of("a\0\xff", 3);
+    column = (struct column){.type = COL_BYTEA, .text = &bytes};
+    expect_bytes(&column, "09036100ff");
     column = (struct column){.type = COL_BOOLEAN, .boolean = &no};
     expect_bytes(&column, "01");
     column.boolean = &yes;
@@ -234,6 +237,7 @@ static void fill(struct column *column, enum col_type type)
             column->numeric[i] = random_numeric();
             break;
         case COL_TEXT:
+        case COL_BYTEA:
             column->text[i] = random_text();
             break;
         default:
@@ -249,7 +253,7 @@ static void expect_same(const struct column *a, uint32_t i, const struct column 
         return;
     if (a->type == COL_NUMERIC)
         assert_int_equal(0, numeric_compare(a->numeric[i], b->numeric[j]));
-    else if (a->type == COL_TEXT)
+    else if (a->type == COL_TEXT || a->type == COL_BYTEA)
         assert_true(bytes_equal(a->text[i], b->text[j]));
     else if (a->type != COL_VARIANT)
         assert_memory_equal((uint8_t *)a->data + i * col_type_bytes(a->type),
@@ -270,7 +274,7 @@ static void keys_come_back(void **state)
         for (uint32_t c = 0; c < count; c++)
             fill(
                 &columns[c],
-                (enum col_type)(round < 16 && count == 1 ? round % 8 : (int)below(COL_TYPE_COUNT)));
+                (enum col_type)(round < 16 && count == 1 ? round % 9 : (int)below(COL_TYPE_COUNT)));
         uint16_t selection[ROWS];
         uint32_t selected = 0;
         for (uint16_t i = 0; i < ROWS; i++)
@@ -313,15 +317,15 @@ static void constants_make_keys(void **state)
 static void a_kind_that_does_not_fit_is_corrupt(void **state)
 {
     (void)state;
-    static const enum col_type written[] = {COL_BOOLEAN, COL_BIGINT,      COL_DOUBLE,
-                                            COL_TEXT,    COL_TIMESTAMPTZ, COL_NUMERIC};
+    static const enum col_type written[] = {COL_BOOLEAN,     COL_BIGINT,  COL_DOUBLE, COL_TEXT,
+                                            COL_TIMESTAMPTZ, COL_NUMERIC, COL_BYTEA};
     struct numeric half = number("0.5");
     uint8_t yes = 1;
     int64_t one = 1;
     double real = 1.5;
     struct bytes text = bytes_text("x");
-    void *values[] = {&yes, &one, &real, &text, &one, &half};
-    for (int w = 0; w < 6; w++)
+    void *values[] = {&yes, &one, &real, &text, &one, &half, &text};
+    for (int w = 0; w < 7; w++)
         for (int type = 1; type < COL_TYPE_COUNT; type++) {
             struct column from = {.type = written[w], .data = values[w]}, to;
             assert_int_equal(0, column_alloc(&to, (enum col_type)type, 1, true, &arena));
@@ -333,7 +337,11 @@ static void a_kind_that_does_not_fit_is_corrupt(void **state)
     struct column variant;
     assert_int_equal(0, column_alloc(&variant, COL_VARIANT, 1, false, &arena));
     struct column real_column = {.type = COL_DOUBLE, .f64 = &real},
-                  time_column = {.type = COL_TIMESTAMPTZ, .i64 = &one};
+                  time_column = {.type = COL_TIMESTAMPTZ, .i64 = &one},
+                  bytes_column = {.type = COL_BYTEA, .text = &text};
+    assert_int_equal(0, group_key_decode(key_of(&bytes_column, 1, 0), &variant, 1, 0, &arena));
+    assert_int_equal(VARIANT_TEXT, variant.variant[0].kind);
+    assert_memory_equal("\\x78", variant.variant[0].data, variant.variant[0].size);
     assert_int_equal(0, group_key_decode(key_of(&real_column, 1, 0), &variant, 1, 0, &arena));
     assert_int_equal(VARIANT_NUMBER, variant.variant[0].kind);
     assert_memory_equal("1.5", variant.variant[0].data, 3);

@@ -88,6 +88,9 @@ static void values_go_there_and_back(void **state)
     check(text_value(VALUE_TEXT, "é"), COL_VARIANT, VALUE_TEXT, "\"é\"");
     check(text_value(VALUE_JSON, " {\"a\":[1]} "), COL_VARIANT, VALUE_JSON, "{\"a\":[1]}");
     check(text_value(VALUE_JSON, "3"), COL_VARIANT, VALUE_BIGINT, "3");
+    check(text_value(VALUE_BYTEA, "a\xff"), COL_BYTEA, VALUE_BYTEA, "\"\\\\x61ff\"");
+    check(text_value(VALUE_TEXT, "a"), COL_BYTEA, VALUE_BYTEA, "\"\\\\x61\"");
+    check(text_value(VALUE_BYTEA, "a\xff"), COL_VARIANT, VALUE_TEXT, "\"\\\\x61ff\"");
 }
 
 static void check_refused(struct value value, enum col_type type, const char *words)
@@ -112,6 +115,9 @@ static void what_does_not_fit_is_refused(void **state)
     missing.text.size = 5;
     check_refused(seven, COL_TEXT, "a bigint was given for a column of type text");
     check_refused(text_value(VALUE_TEXT, "7"), COL_BIGINT, "a text was given");
+    check_refused(text_value(VALUE_BYTEA, "7"), COL_TEXT, "a bytea was given");
+    check_refused((struct value){.type = VALUE_BYTEA, .text = {NULL, 1}}, COL_VARIANT,
+                  "without data");
     check_refused(infinite, COL_VARIANT, "not finite");
     check_refused(infinite, COL_BIGINT, "a double precision was given");
     check_refused(text_value(VALUE_NUMERIC, "1,5"), COL_NUMERIC, "not a number");

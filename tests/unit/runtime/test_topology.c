@@ -195,6 +195,14 @@ static void test_formats(void **state)
     app = weir_app_open("a", NULL);
     weir_to(weir_source(app, "events", WEIR_PLAIN_TEXT, "ts"), "out");
     expect(app, WEIR_ENOTFOUND, "\"ts\" is not declared");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_source(app, "events", WEIR_RAW, "value"), "out");
+    expect(app, WEIR_EINVALID, "is bytea, and not timestamptz");
+    app = weir_app_open("a", NULL);
+    weir_to(weir_aggregate(weir_group_by(weir_source(app, "events", WEIR_RAW, NULL), "key"),
+                           "max(value) AS m"),
+            "out");
+    expect(app, WEIR_EINVALID, "max does not take bytea");
 }
 
 static void test_rekey_and_branch(void **state)
