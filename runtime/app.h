@@ -49,6 +49,7 @@ struct weir_stream {
 struct sink {
     struct weir_stream *stream;
     char *topic;
+    const struct format *format;      /* of weir_to_as; NULL: JSON, or what the rows have that pass as they came */
     struct weir_failure_options failure;   /* defaults filled in */
     atomic_bool is_paused;
     struct sink *next;

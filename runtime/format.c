@@ -4,13 +4,17 @@
  * and text are short enough to stand here; what they read from bytes is in operators/.
  *
  * What is no value, by format: a record without a value (a tombstone) is a dead letter where rows
- * have fields or several columns, and NULL where the value itself is the column. */
+ * have fields or several columns, and NULL where the value itself is the column. So text and raw
+ * outputs write NULL as a record without a value, and JSON and CSV always write one. */
 #include "runtime/format.h"
 
 #include <stdlib.h>
 
 #include "operators/csv_decode.h"
+#include "operators/csv_encode.h"
+#include "operators/json_encode.h"
 #include "operators/json_token.h"
+#include "operators/value_text.h"
 #include "runtime/plan.h"
 
 static int collect_values(const struct decoding *d, struct bytes **docs)
@@ -114,6 +118,12 @@ static int decode_json(struct decoding *d)
                : decode_between(d, json, docs);
 }
 
+static int encode_json(struct encoding *e, uint32_t row)
+{
+    json_encode_row(e->out, e->view->value_names, e->columns, row, false);
+    return 0;
+}
+
 /* ---- CSV ---- */
 
 static int decode_csv(struct decoding *d)
@@ -121,6 +131,12 @@ static int decode_csv(struct decoding *d)
     struct bytes *docs;
     TRY(collect_values(d, &docs));
     return csv_decode(docs, d->count, d->view->declared->count, d->arena, d->columns, d->rejects);
+}
+
+static int encode_csv(struct encoding *e, uint32_t row)
+{
+    csv_encode_row(e->out, e->columns, e->count, row);
+    return 0;
 }
 
 /* ---- text and raw: key and value as they are ---- */
@@ -160,6 +176,22 @@ static int decode_text(struct decoding *d)
     return 0;
 }
 
+static int encode_text(struct encoding *e, uint32_t row)
+{
+    e->is_null = column_is_null(e->columns, row);
+    if (!e->is_null)
+        value_text(e->out, e->columns, row);
+    return 0;
+}
+
+static int encode_raw(struct encoding *e, uint32_t row)
+{
+    e->is_null = column_is_null(e->columns, row);
+    if (!e->is_null)
+        buf_append_bytes(e->out, e->columns->text[column_at(e->columns, row)]);
+    return 0;
+}
+
 /* ---- the table ---- */
 
 const struct format format_json = {
@@ -169,27 +201,34 @@ const struct format format_json = {
     .open = open_json,
     .close = close_json,
     .decode = decode_json,
+    .encode = encode_json,
 };
 static const struct format format_csv = {
     .name = "csv",
     .number = WEIR_CSV,
     .is_text = true,
     .decode = decode_csv,
+    .encode = encode_csv,
 };
 static const struct format format_text = {
     .name = "text",
     .number = WEIR_PLAIN_TEXT,
     .columns = "key bytea, value text",
     .decode = decode_text,
+    .is_single = true,
+    .encode = encode_text,
 };
 static const struct format format_raw = {
     .name = "raw",
     .number = WEIR_RAW,
     .columns = "key bytea, value bytea",
     .decode = decode_raw,
+    .is_single = true,
+    .is_bytes = true,
+    .encode = encode_raw,
 };
 static const struct format *const formats[] = {&format_json, &format_csv, &format_text,
-                                              &format_raw};
+                                               &format_raw};
 
 const struct format *format_find(const struct weir_app *app, int number)
 {

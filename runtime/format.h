@@ -1,4 +1,4 @@
-/* format.h: what the values of records are: JSON, CSV, plain text, and how they become columns.
+/* format.h: what the values of records are: JSON, CSV, plain text, how they become columns, and how rows become them.
  *
  * One table: a format is an entry (format.c), and everything else asks the entry. A source has one (weir_source), which fills a batch's columns from its
  * records. JSON is the one that has fields by name, of which only those that something reads are decoded; all others have columns in an order, declared by
@@ -22,6 +22,17 @@ struct decoding {
     struct reject_list *rejects;
 };
 
+/* Rows on their way to records of an output. */
+struct encoding {
+    const struct view *view;
+    const struct column *columns; /* of the view's value, in order */
+    uint32_t count;
+    struct arena *arena;
+    struct buf *out;              /* the value is appended */
+    bool is_null;                 /* set: the record has no value */
+    const char *problem;          /* why a row was refused: constant or arena text */
+};
+
 struct format {
     const char *name;             /* stands in plan hashes and in view.json */
     int number;                   /* weir.h's */
@@ -32,6 +43,10 @@ struct format {
     void (*close)(void *state);
     /* Bad records go to rejects and are NULLs. 0, ERR_NOMEM. */
     int (*decode)(struct decoding *decoding);
+    bool is_single;               /* an output writes one column */
+    bool is_bytes;                /* and that of text or bytes */
+    /* 0; ERR_INVALID: the row cannot be written, and problem says why; ERR_NOMEM. Memory that out lacked is found out by buf_ok. */
+    int (*encode)(struct encoding *encoding, uint32_t row);
 };
 extern const struct format format_json;
 
@@ -46,5 +61,6 @@ static inline uint32_t format_room(const struct view *view) { return format_colu
 int format_open(const struct view *view, void **state, struct diag *diag);
 void format_close(const struct view *view, void *state);
 int format_decode(struct decoding *decoding);
+
 
 #endif

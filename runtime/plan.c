@@ -102,14 +102,27 @@ static int compile_result_step(struct compile *c, const struct weir_stream *node
     return 0;
 }
 
+/* Of declared columns those are fields whose text, which decides where rows lie, is the same for
+ * everybody. */
+static int find_declared(struct compile *c, uint32_t index, const char **field)
+{
+    enum col_type type = c->columns.types[index];
+    const char *name = c->columns.names[index];
+    if ((type != COL_TEXT && type != COL_BIGINT) || strchr(name, '.') != NULL)
+        return 0;
+    *field = strdup(name);
+    return *field != NULL ? 0 : compile_no_memory(c->diag);
+}
+
 /* When the only column of a list is a plain field of the source, its dotted name. */
 int compile_find_field(struct compile *c, const struct expr_list *list, const char **field)
 {
     uint32_t index;
     struct view *view = c->view;
-    if (view->is_mapped || view->declared != NULL || list->count != 1 ||
-        !expr_is_column(list->exprs[0], &index))
+    if (view->is_mapped || list->count != 1 || !expr_is_column(list->exprs[0], &index))
         return 0;
+    if (view->declared != NULL)
+        return find_declared(c, index, field);
     const struct field_path *path = field_set_path(view->fields, index);
     if (path->count == 0)
         return 0; /* an element of an array */
@@ -241,6 +254,8 @@ static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32
         if (chain[i]->kind == NODE_WINDOW)
             hash_window(&all, chain[i], view->group);
     }
+    if (view->sink->format != NULL)
+        hash_text(&all, view->sink->format->name);
     bool ok = buf_ok(&all);
     view->plan_hash = hash64(all.data, all.size);
     buf_deinit(&all);
@@ -325,6 +340,57 @@ static int compile_source(struct compile *c)
     return index < 0 ? compile_in_context(c->diag, index, view, "event time") : 0;
 }
 
+/* Text and raw bytes have room for one column. */
+static int check_output_columns(struct compile *c)
+{
+    const struct view *view = c->view;
+    uint32_t count = view->column_count - view->first_value;
+    enum col_type type = count == 1 ? view->column_types[view->first_value] : COL_TEXT;
+    if (view->format->is_single && count != 1)
+        return diag_set(c->diag, ERR_INVALID,
+                        "stream to %s: weir_to_as: a record of format %s holds one column, and "
+                        "there are %u: say with weir_map which",
+                        view->sink->topic, view->format->name, count);
+    if (view->format->is_bytes && type != COL_BYTEA && type != COL_TEXT)
+        return diag_set(c->diag, ERR_INVALID,
+                        "stream to %s: weir_to_as: a record of format %s holds bytea or text, and "
+                        "column \"%s\" is %s",
+                        view->sink->topic, view->format->name,
+                        view->column_names[view->first_value], col_type_name(type));
+    return 0;
+}
+
+static int compile_columns_out(struct compile *c)
+{
+    struct view *view = c->view;
+    if (view->group == NULL) {
+        TRY(name_columns(view, c->columns.count, c->diag));
+        for (uint32_t i = 0; i < c->columns.count; i++)
+            TRY(add_column(view, c->columns.names[i], c->columns.types[i], c->diag));
+    }
+    TRY(check_output_columns(c));
+    return finish_names(view, c->diag);
+}
+
+/* Rows that were only filtered keep their bytes, unless another format was asked for: then they are
+ * written anew from their columns. */
+static int compile_passing_rows(struct compile *c)
+{
+    struct view *view = c->view;
+    const struct format *wanted = view->sink->format, *given = view->source->format;
+    view->format = given;
+    if (wanted == NULL || wanted == given)
+        return 0;
+    if (view->declared == NULL)
+        return diag_set(c->diag, ERR_INVALID,
+                        "stream to %s: weir_to_as: these are whole JSON records, which have no "
+                        "columns: say with weir_map what to write as %s",
+                        view->sink->topic, wanted->name);
+    view->format = wanted;
+    view->is_mapped = true;
+    return compile_columns_out(c);
+}
+
 static int compile_rows_out(struct compile *c)
 {
     struct view *view = c->view;
@@ -333,14 +399,10 @@ static int compile_rows_out(struct compile *c)
                         "stream to %s: the rows that weir_unnest makes have no form of their own: "
                         "say with weir_map which columns to write",
                         view->sink->topic);
-    if (view->group != NULL)
-        return finish_names(view, c->diag);
-    if (!view->is_mapped)
-        return 0;
-    TRY(name_columns(view, c->columns.count, c->diag));
-    for (uint32_t i = 0; i < c->columns.count; i++)
-        TRY(add_column(view, c->columns.names[i], c->columns.types[i], c->diag));
-    return finish_names(view, c->diag);
+    view->format = view->sink->format != NULL ? view->sink->format : &format_json;
+    if (view->group == NULL && !view->is_mapped)
+        return compile_passing_rows(c);
+    return compile_columns_out(c);
 }
 
 static int compile_view(struct view *view, struct diag *diag)
@@ -405,6 +467,18 @@ static int check_names(const struct plan *plan, struct diag *diag)
     return 0;
 }
 
+/* A stage reads what the one before it writes: another format there would make dead letters of all
+ * its rows. Bytes and text can be anything. */
+static int check_formats(const struct plan *plan, const struct view *view, struct diag *diag)
+{
+    const struct format *read = view->source->format;
+    const struct format *written = view->upstream >= 0 ? plan->views[view->upstream].format : read;
+    if (read == written || read->is_single || written->is_single)
+        return 0;
+    return diag_set(diag, ERR_INVALID, "stream to %s reads %s as %s, which is written as %s",
+                    view->sink->topic, view->source->text, read->name, written->name);
+}
+
 /* Which view of the app writes each source; an emit=changes view is a table, and reading it as a
  * stream would count every change as an event. */
 static int link_views(struct plan *plan, struct diag *diag)
@@ -425,6 +499,8 @@ static int link_views(struct plan *plan, struct diag *diag)
                             "table, not a stream. Use weir_emit(…, WEIR_EMIT_FINAL) on it",
                             view->sink->topic, upstream->sink->topic);
     }
+    for (uint32_t i = 0; i < plan->view_count; i++)
+        TRY(check_formats(plan, &plan->views[i], diag));
     for (uint32_t i = 0; i < plan->view_count; i++) {
         uint32_t steps = 0;
         for (int at = (int)i; at >= 0; at = plan->views[at].upstream)

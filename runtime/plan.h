@@ -43,6 +43,7 @@ struct view {
     bool is_unnested;                    /* some step makes several rows of one */
     bool is_windowed;
     struct group_params *group;          /* NULL: no aggregate */
+    const struct format *format;         /* of what is written; of rows that pass as they came: their source's */
     char **column_names;                 /* of the output value */
     enum col_type *column_types;
     uint32_t column_count;

@@ -283,7 +283,7 @@ static int find_rekey_field(struct compile *c, const struct expr_list *list)
     uint32_t index;
     if (list->count != 1 || !expr_is_column(list->exprs[0], &index))
         return 0;
-    if (!view->is_mapped) { /* of CSV there is none */
+    if (!view->is_mapped) {
         TRY(compile_find_field(c, list, &view->rekey_field));
     } else {
         enum col_type type = expr_type(list->exprs[0]);

@@ -84,14 +84,44 @@ static int sink_pass(struct task *task, const struct batch *batch)
     return 0;
 }
 
+static struct encoding begin_values(struct task *task, const struct batch *batch)
+{
+    const struct view *view = task->stage->view;
+    return (struct encoding){.view = view,
+                             .columns = batch->columns + view->first_value,
+                             .count = view->column_count - view->first_value,
+                             .arena = &task->chain.arena,
+                             .out = &task->value};
+}
+
+/* The value of one row's record, by the view's format. ERR_INVALID: it has none, and
+ * encoding->problem says why. */
+static int encode_value(struct task *task, struct encoding *encoding, uint32_t row,
+                        struct bytes *value)
+{
+    buf_clear(&task->value);
+    encoding->is_null = false;
+    int rc = encoding->view->format->encode(encoding, row);
+    if (__builtin_expect(rc == ERR_INVALID, 0))
+        return rc;
+    if (rc < 0 || !buf_ok(&task->value))
+        return no_memory(task);
+    *value = encoding->is_null ? (struct bytes){NULL, 0} : view_of(&task->value);
+    return 0;
+}
+
 static int sink_rows(struct task *task, const struct batch *batch)
 {
+    struct encoding encoding = begin_values(task, batch);
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         uint32_t at = batch_row(batch, i);
-        buf_clear(&task->value);
-        json_encode_row(&task->value, task->stage->view->value_names, batch->columns, at, false);
-        if (!buf_ok(&task->value))
-            return no_memory(task);
+        struct bytes value;
+        int rc = encode_value(task, &encoding, at, &value);
+        if (rc == ERR_INVALID) {
+            TRY(reject_add(&task->chain.rejects, at, "encode", "%s", encoding.problem));
+            continue;
+        }
+        TRY(rc);
         if (task->value.size > ROW_MAX_BYTES) {
             TRY(reject_add(&task->chain.rejects, at, "row_too_long",
                            "the new row takes %zu bytes; the limit is %d", task->value.size,
@@ -100,7 +130,7 @@ static int sink_rows(struct task *task, const struct batch *batch)
         }
         task->counts.applied++;
         task->counts.out++;
-        TRY(add_row(task, batch, at, view_of(&task->value)));
+        TRY(add_row(task, batch, at, value));
     }
     return 0;
 }
@@ -144,6 +174,7 @@ static int32_t result_partition(struct task *task, const struct batch *batch, ui
 static int sink_gone(struct task *task, const struct batch *batch)
 {
     const struct bytes none = {NULL, 0};
+    task->counts.out += batch->selected_count;
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         uint32_t row = batch_row(batch, i);
         buf_clear(&task->key);
@@ -160,19 +191,24 @@ static int sink_results(struct task *task, const struct batch *batch)
 {
     const struct view *view = task->stage->view;
     const struct bytes none = {NULL, 0};
+    struct encoding encoding = begin_values(task, batch);
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         uint32_t row = batch_row(batch, i);
         struct bytes value = none; /* a tombstone */
-        buf_clear(&task->key);
-        buf_clear(&task->value);
-        json_encode_key(&task->key, view->key_names, batch->columns, row, view->is_windowed);
-        if (group_is_shown(view->group, batch, row)) {
-            json_encode_row(&task->value, view->value_names, batch->columns + view->first_value,
-                            row, false);
-            value = view_of(&task->value);
+        int rc = group_is_shown(view->group, batch, row)
+                     ? encode_value(task, &encoding, row, &value)
+                     : 0;
+        if (rc == ERR_INVALID) {
+            const struct reject reject = {row, "encode", encoding.problem, NULL};
+            TRY(task_reject_result(task, batch, &reject));
+            continue;
         }
-        if (!buf_ok(&task->key) || !buf_ok(&task->value))
+        TRY(rc);
+        buf_clear(&task->key);
+        json_encode_key(&task->key, view->key_names, batch->columns, row, view->is_windowed);
+        if (!buf_ok(&task->key))
             return no_memory(task);
+        task->counts.out++;
         TRY(add(task, out_of(task, result_partition(task, batch, row)), task->now_ms,
                 view_of(&task->key), value, none, 0));
     }
@@ -192,7 +228,6 @@ int task_sink(void *context, const struct batch *batch)
     case OUTPUT_PARTIALS:
         return sink_partials(task, batch);
     case OUTPUT_VIEW:
-        task->counts.out += batch->selected_count;
         return batch->is_gone ? sink_gone(task, batch) : sink_results(task, batch);
     }
     return 0;

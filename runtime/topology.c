@@ -524,7 +524,7 @@ weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode)
     return aggregate;
 }
 
-int weir_to(weir_stream *stream, const char *topic)
+static int add_sink(struct weir_stream *stream, const char *topic, const struct format *format)
 {
     if (stream == NULL)
         return ERR_STATE;
@@ -550,8 +550,25 @@ int weir_to(weir_stream *stream, const char *topic)
         return topology_fail(app, ERR_NOMEM, "no memory for the topology");
     }
     sink->stream = stream;
+    sink->format = format;
     sink->failure = (weir_failure_options){.policy = WEIR_FAILURE_END};
     *app->sinks_end = sink;
     app->sinks_end = &sink->next;
     return 0;
+}
+
+int weir_to(weir_stream *stream, const char *topic)
+{
+    return add_sink(stream, topic, NULL);
+}
+
+int weir_to_as(weir_stream *stream, const char *topic, weir_format format)
+{
+    if (stream == NULL)
+        return ERR_STATE;
+    const struct format *known = format_find(stream->app, format);
+    if (known == NULL)
+        return topology_fail(stream->app, ERR_INVALID, "weir_to_as %s: format %d is not known",
+                             topic ? topic : "", format);
+    return add_sink(stream, topic, known);
 }

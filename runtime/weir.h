@@ -297,6 +297,11 @@ WEIR_API weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode);
  * <app>-<topic>-changelog, its repartition topic <app>-<topic>-repartition, its late rows <topic>.late. Rows of a stream that was filtered and checked only
  * keep their record's key, value, headers and timestamp byte for byte and their partition. A stage of the same app reads the topic with weir_source. */
 WEIR_API int weir_to(weir_stream *stream, const char *topic);
+/* weir_to, and what its records are written as (weir_to: JSON, or the bytes of rows that were filtered and checked only). WEIR_CSV: one row a record, without a header; NULL is nothing,
+ * an empty text is "", and quoted is what holds a comma, a quote or a line end. WEIR_PLAIN_TEXT and WEIR_RAW: the stream's one column, of text or bytea for WEIR_RAW; NULL is a record
+ * without a value (of an upsert table: a deletion). Whole JSON records have no columns, so that they need weir_map before another format; rows of other sources are written from their columns
+ * unless format is the source's. Keys, late rows and dead letters are as ever. */
+WEIR_API int weir_to_as(weir_stream *stream, const char *topic, weir_format format);
 
 /* ---- pipelines: what one weir_to asks for, named by its topic ---- */
 

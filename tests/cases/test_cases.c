@@ -23,7 +23,7 @@
  *       aggregate count(*) AS n
  *       aggregate_fn span: x -> rows bigint, total numeric   (instead of aggregate)
  *       emit final
- *       to counts
+ *       to counts                      (to_csv counts: weir_to_as; to_json, to_text, to_raw)
  *     run
  *       partitions 1                   (of the sources; default: with 1 and with 3)
  *       close windows
@@ -203,7 +203,8 @@ static weir_format parse_format(const struct test_case *test, const char *word)
     static const struct {
         const char *name;
         weir_format format;
-    } formats[] = {{"json", WEIR_JSON}, {"csv", WEIR_CSV}, {"text", WEIR_PLAIN_TEXT}, {"raw", WEIR_RAW}};
+    } formats[] = {
+        {"json", WEIR_JSON}, {"csv", WEIR_CSV}, {"text", WEIR_PLAIN_TEXT}, {"raw", WEIR_RAW}};
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
         if (strncmp(word, formats[i].name, strlen(formats[i].name)) == 0)
             return formats[i].format;
@@ -228,6 +229,10 @@ static void parse_step(struct test_case *test, char *line)
                  {"aggregate", JOB_AGGREGATE},
                  {"emit", JOB_EMIT_FINAL},
                  {"to", JOB_TO},
+                 {"to_json", JOB_TO},
+                 {"to_csv", JOB_TO},
+                 {"to_text", JOB_TO},
+                 {"to_raw", JOB_TO},
                  {"unnest", JOB_UNNEST},
                  {"rekey", JOB_REKEY},
                  {"source_csv", JOB_SOURCE_AS},
@@ -245,6 +250,8 @@ static void parse_step(struct test_case *test, char *line)
     must_parse(test, rest != NULL, line);
     enum job_step_kind kind = words[i].kind;
     int64_t number = 0;
+    if (kind == JOB_TO && line[2] == '_')
+        number = parse_format(test, line + strlen("to_"));
     if (kind == JOB_SOURCE_AS) {
         number = parse_format(test, line + strlen("source_"));
         third = strstr(rest, ": ");

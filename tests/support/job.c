@@ -107,7 +107,10 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
     case JOB_UNNEST:
         return weir_unnest(stream, step->text, step->second);
     case JOB_TO:
-        weir_to(stream, step->text);
+        if (step->number != 0)
+            weir_to_as(stream, step->text, (weir_format)step->number);
+        else
+            weir_to(stream, step->text);
         return NULL;
     }
     return NULL;

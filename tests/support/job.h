@@ -19,7 +19,7 @@ enum job_step_kind {
     JOB_LOCAL,      /* text: zone, number: units, other: weir_unit */
     JOB_AGGREGATE,  /* text */
     JOB_EMIT_FINAL,
-    JOB_TO,         /* text: topic; ends a stage */
+    JOB_TO,         /* text: topic, number: the format or 0; ends a stage */
     JOB_FILTER_FN,  /* text: select list, second: a function of job_functions.c, which is its name */
     JOB_MAP_FN,     /* the same; third: declared columns */
     JOB_FLAT_MAP_FN,

@@ -205,6 +205,34 @@ static void test_formats(void **state)
     expect(app, WEIR_EINVALID, "max does not take bytea");
 }
 
+static void test_output_formats(void **state)
+{
+    (void)state;
+    weir_app *app = weir_app_open("a", NULL);
+    weir_to_as(source(app), "out", 77);
+    expect(app, WEIR_EINVALID, "format 77 is not known");
+    app = weir_app_open("a", NULL);
+    weir_to_as(weir_filter(source(app), "a > 0"), "out", WEIR_CSV);
+    expect(app, WEIR_EINVALID, "whole JSON records");
+    app = weir_app_open("a", NULL);
+    weir_to_as(weir_map(source(app), "a, b"), "out", WEIR_PLAIN_TEXT);
+    expect(app, WEIR_EINVALID, "holds one column, and there are 2");
+    app = weir_app_open("a", NULL);
+    weir_to_as(weir_map(source(app), "a::bigint AS a"), "out", WEIR_RAW);
+    expect(app, WEIR_EINVALID, "column \"a\" is bigint");
+    app = weir_app_open("a", NULL);
+    weir_to_as(weir_map(source(app), "a, b"), "middle", WEIR_CSV);
+    weir_to(weir_filter(weir_source(app, "middle", WEIR_JSON, NULL), "a > 0"), "out");
+    expect(app, WEIR_EINVALID, "reads middle as json, which is written as csv");
+    app = weir_app_open("a", NULL);
+    weir_to_as(weir_filter(source(app), "a > 0"), "same", WEIR_JSON);
+    weir_to_as(weir_map(source(app), "a, b"), "middle", WEIR_CSV);
+    weir_to(weir_filter(weir_source(app, "middle", WEIR_RAW, NULL), "length(value) > 0"), "out");
+    assert_int_equal(weir_app_check(app), 0);
+    weir_app_close(app);
+    assert_int_equal(weir_to_as(NULL, "out", WEIR_CSV), WEIR_ESTATE);
+}
+
 static void test_rekey_and_branch(void **state)
 {
     (void)state;
@@ -505,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_unnest),
         cmocka_unit_test(test_csv),
         cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_output_formats),
         cmocka_unit_test(test_rekey_and_branch),
         cmocka_unit_test(test_the_first_error_stays),
         cmocka_unit_test(test_spans_of_a_source),
