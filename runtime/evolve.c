@@ -55,7 +55,8 @@ static void read_history(const struct run *run, const struct view *view,
         if (!is_of_view(view, item) || item->is_reset)
             continue;
         if (item->is_begin) {
-            history->begins_elsewhere |= memcmp(item->input_id, source->id, 16) != 0;
+            history->begins_elsewhere |=
+                item->position >= 0 && memcmp(item->input_id, source->id, 16) != 0;
             continue;
         }
         history->records++;

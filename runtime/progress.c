@@ -62,6 +62,8 @@ static void put_start(const struct progress *p, struct buf *value)
         [START_AT_BEGINNING] = "", [START_AT_POSITION] = "position", [START_BEHIND] = "behind"};
     if (p->is_begin)
         buf_printf(value, ",\"begin\":true");
+    if ((p->is_reset || p->is_begin) && p->is_table)
+        buf_printf(value, ",\"table\":true");
     if (p->is_reset && p->start != START_AT_BEGINNING)
         buf_printf(value, ",\"start\":\"%s\"", starts[p->start]);
     if (p->is_reset && p->clears)
@@ -168,6 +170,7 @@ static int decode_start(const json_t *object, struct progress *p)
     p->reads_partials = json_is_true(json_object_get(object, "partials"));
     p->is_begin = json_is_true(json_object_get(object, "begin"));
     p->clears = json_is_true(json_object_get(object, "clear"));
+    p->is_table = json_is_true(json_object_get(object, "table"));
     return 0;
 }
 

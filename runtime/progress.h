@@ -47,7 +47,8 @@ struct progress {
     bool is_reset;                    /* the stage is being started anew: only names, ids, start and clears are valid, and position with START_AT_POSITION */
     enum progress_start start;        /* of a reset */
     bool clears;                      /* of a reset: the records of the view's output go */
-    bool is_begin;                    /* the stage was started anew and has not committed: only names, input_id and position are valid */
+    bool is_begin;                    /* the stage was started anew and has not committed: only names, input_id, is_table and position are valid; -1: at the beginning */
+    bool is_table;                    /* of a reset, and of a begin: the view's output was an upsert table */
     uint64_t plan_hash;
     uint64_t state_hash;              /* 0: not recorded */
     bool is_final;                    /* the stage emits final results */

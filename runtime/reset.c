@@ -198,6 +198,7 @@ static int mark_input(struct reset *reset, const struct reset_stage *stage, int3
     mark.partition = partition;
     mark.is_reset = true;
     mark.is_begin = mark.reads_partials = false;
+    mark.is_table = view->is_table;
     mark.clears = view->clears && !view->is_table;
     mark.start = stage->start;
     mark.position = stage->start == START_AT_POSITION ? stage->inputs[partition].target : 0;
@@ -219,6 +220,7 @@ static int mark_all(struct reset *reset, struct diag *diag)
         item->is_reset = true;
         item->is_begin = false;
         item->start = START_AT_BEGINNING;
+        item->is_table = reset->views[view].is_table;
         item->clears = reset->views[view].clears && !reset->views[view].is_table;
     }
     for (uint32_t s = 0; s < reset->stage_count; s++) {
@@ -312,20 +314,22 @@ static int choose_begun(struct reset *reset, struct diag *diag)
 
 /* ---- 3: the end ---- */
 
-/* Turns the record of a task into the one that it begins with. 0: it begins with none. */
+/* Turns the record of a task into the one that it begins with, also at the beginning: so the next
+ * reset knows of it. 0: it has none. position->offset -1: the group has none. */
 static int make_begin(struct reset *reset, struct progress *item, struct port_position *position,
                       struct diag *diag)
 {
     const struct port_ops *ops = reset->port->ops;
     struct port_range range = {.stable = -1};
-    if (item->start == START_AT_BEGINNING || item->reads_partials ||
+    if (item->reads_partials ||
         ops->topic_name(reset->port, item->input_id, position->topic, NULL) < 0)
         return 0;
     if (item->start == START_BEHIND)
         TRY(ops->settled_range(reset->port, position->topic, item->partition, &range, diag));
     position->partition = item->partition;
-    position->offset = item->start == START_BEHIND ? range.stable : item->position;
+    position->offset = item->start == START_AT_POSITION ? item->position : range.stable;
     struct progress begin = {.is_begin = true,
+                             .is_table = item->is_table,
                              .partition = item->partition,
                              .position = position->offset,
                              .watermark_ms = TIME_NONE,
@@ -353,7 +357,7 @@ static int end_step(struct reset *reset, struct port_txn *txn, struct port_out *
         bool is_gone = false;
         if (rc == 0 && item->is_reset) {
             rc = make_begin(reset, item, &positions[position_count], diag);
-            position_count += rc > 0;
+            position_count += rc > 0 && positions[position_count].offset >= 0;
             is_gone = rc == 0;
             rc = rc < 0 ? rc : add_record(reset, out, item, is_gone, diag);
         }

@@ -29,6 +29,7 @@ struct reset_stage {
     struct reset_input {
         int64_t position;             /* committed; -1: none */
         int64_t target;               /* with START_AT_POSITION */
+        const char *note;             /* for who plans the reset; NULL */
     } *inputs;                        /* by partition */
 };
 

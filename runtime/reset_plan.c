@@ -161,7 +161,8 @@ static int take_record(struct reset *reset, const struct progress *progress, str
     int view = reset_add_view(reset, name, diag);
     TRY(view);
     reset->views[view].is_table |=
-        memcmp(progress->changelog_id, none, 16) != 0 && !progress->is_final;
+        progress->is_table ||
+        (memcmp(progress->changelog_id, none, 16) != 0 && !progress->is_final);
     if (reads_partials(reset, progress, name) ||
         find_stage(reset, (uint32_t)view, progress->input_id) != NULL)
         return 0;

@@ -231,7 +231,7 @@ static int make_tasks(struct run *run)
             if (progress != NULL) {
                 TRY(progress_copy(&run->last[index], progress, &run->diag));
                 run->counts[index] = progress->counts;
-                run->positions[index] = progress->position;
+                run->positions[index] = progress->position > 0 ? progress->position : 0;
             }
         }
     }

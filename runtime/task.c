@@ -107,6 +107,7 @@ static int check_output(const struct task *task, const struct progress *progress
 /* The stage was reset to this offset. */
 static int begin_anew(struct task *task, const struct progress *progress, struct diag *diag)
 {
+    task->position = progress->position;
     if (memcmp(progress->input_id, task->stage->input_id, 16) == 0)
         return check_range(task, diag);
     return diag_set(diag, ERR_STATE,
@@ -115,22 +116,26 @@ static int begin_anew(struct task *task, const struct progress *progress, struct
                     task->stage->name, (long long)progress->position, task->stage->input_topic);
 }
 
-static int restore_position(struct task *task, const struct progress *progress, struct diag *diag)
+static int begin_at_start(struct task *task, struct diag *diag)
 {
     struct port_range range;
+    TRY(task->port->ops->range(task->port, task->stage->input_topic, task->partition, &range,
+                               diag));
+    task->position = range.start;
+    return 0;
+}
+
+static int restore_position(struct task *task, const struct progress *progress, struct diag *diag)
+{
     task->watermark_ms = task->max_event_ms = TIME_NONE;
     task->env.closed_before_ms = task->env.store_max_window_ms = TIME_NONE;
-    if (progress == NULL) {
-        TRY(task->port->ops->range(task->port, task->stage->input_topic, task->partition, &range,
-                                   diag));
-        task->position = range.start;
-        return 0;
-    }
-    task->position = progress->position;
+    if (progress == NULL || (progress->is_begin && progress->position < 0))
+        return begin_at_start(task, diag);
     if (progress->is_begin)
         return begin_anew(task, progress, diag);
     TRY(check_progress(task, progress, diag));
     TRY(check_output(task, progress, diag));
+    task->position = progress->position;
     task->watermark_ms = progress->watermark_ms;
     task->max_event_ms = progress->max_event_ms;
     task->env.closed_before_ms = progress->closed_before_ms;

@@ -789,6 +789,58 @@ WEIR_API int weir_group_delete(weir_log *log, const char *group);
 /* Forgets those of one topic, partition -1: of all its partitions. WEIR_EBUSY while a member reads the topic; WEIR_ENOTFOUND: there are none. */
 WEIR_API int weir_group_delete_offsets(weir_log *log, const char *group, const char *topic, int32_t partition);
 
+/* ---- starting an app anew ---- */
+
+/* What becomes of the rows that pipelines which start anew have written. */
+typedef enum {
+    WEIR_OUTPUTS_UNSAID = 0,      /* refused where there are any */
+    WEIR_OUTPUTS_CLEAR = 1,       /* the topic holds afterwards what the replay makes: rows of an upsert table get tombstones, records of any other topic are removed as delete-records
+                                   * does it, whoever wrote them */
+    WEIR_OUTPUTS_KEEP = 2         /* they stay: the new ones come behind them, and those of an upsert table replace what has their keys */
+} weir_outputs;
+typedef struct weir_app_reset_options {
+    const char *topic;            /* [every pipeline of the app] the pipeline that writes it, and those that read its output */
+    weir_reset_to to;             /* [the beginning] of the sources; WEIR_RESET_TO_OFFSET: offsets; WEIR_RESET_BY_SHIFT is WEIR_EUNSUPPORTED */
+    int64_t number;               /* WEIR_RESET_TO_TIME: the first record with a timestamp at or after it */
+    const weir_offset *offsets;   /* WEIR_RESET_TO_OFFSET: one for each partition of each source, but of those that a pipeline which starts anew writes */
+    size_t offset_count;
+    weir_outputs outputs;         /* must be said to execute */
+    bool execute;                 /* [false] nothing changes, and the plan says what would */
+    uint64_t reserved[4];
+} weir_app_reset_options;
+typedef struct weir_app_reset_row {
+    const char *topic;            /* the pipeline */
+    const char *source;           /* what it reads, and of that a partition */
+    int32_t partition;
+    int64_t old_offset;           /* -1: nothing committed */
+    int64_t new_offset;
+    int64_t start_offset, end_offset; /* what exists */
+    const char *note;             /* what to know of it; "" */
+    uint64_t reserved[2];
+} weir_app_reset_row;
+typedef struct weir_app_reset_effect {
+    const char *topic;            /* the pipeline */
+    const char *kind;             /* "state", "changelog", "repartition", "output" */
+    const char *name;             /* a directory below the data directory, without -PARTITION; a topic */
+    const char *effect;           /* what becomes of it */
+    int64_t records;              /* that it holds, at most; of "state": its partitions */
+    uint64_t reserved[2];
+} weir_app_reset_effect;
+typedef struct weir_app_reset_plan {
+    weir_app_reset_row *rows;     /* each partition of each source of each pipeline */
+    size_t row_count;
+    weir_app_reset_effect *effects;
+    size_t effect_count;
+    uint64_t reserved[4];
+} weir_app_reset_plan;
+/* Makes pipelines of an app forget their state and positions and begin where it is asked; the next weir_app_run rebuilds their state and results from there, and from nothing before: a
+ * window that began before holds the rows from there on. Those that read the topic of one that starts anew do, too, and begin with the first row of its new life. Late rows
+ * and dead letters stay. The topology is not needed: app is the name, and its progress says the rest (of pipelines that have committed anything). A crash leaves all of it done or nothing, once the app, or a reset of it, is started
+ * again. *plan (may be NULL) is one block for weir_free.
+ * WEIR_EBUSY: the app runs on this log. WEIR_ENOTFOUND: it never ran here, or no pipeline of it writes topic, or a source was deleted. WEIR_ERANGE: an offset before what its partition
+ * still has or behind its end; a time after the last record of every partition. WEIR_EINVALID: offsets that are missing or too many; outputs are not said. */
+WEIR_API int weir_app_reset(weir_log *log, const char *app, const weir_app_reset_options *options, weir_app_reset_plan **plan);
+
 /* ================ testing a job ================
  *
  * The engine that runs in production, in the calling thread: no other threads, a clock that stands still until the test moves it, a directory of

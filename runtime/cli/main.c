@@ -25,6 +25,7 @@ const struct command *const commands[] = {
     &command_group_describe, &command_group_reset,
     &command_group_delete, &command_group_delete_offsets,   &command_state_list,
     &command_state_get,      &command_state_scan,
+    &command_app_reset,
     &command_version,        NULL,
 };
 

@@ -23,6 +23,7 @@ extern const struct command command_group_describe;
 extern const struct command command_group_reset;
 extern const struct command command_group_delete;
 extern const struct command command_group_delete_offsets;
+extern const struct command command_app_reset;      /* cli_app.c */
 extern const struct command command_log_describe;   /* cli_log.c */
 extern const struct command command_state_list;     /* cli_state.c */
 extern const struct command command_state_get;
