@@ -113,21 +113,21 @@ static int find_pairs(struct group_op *group, struct agg_table *table, struct op
                       const size_t *group_bytes, struct agg_entry **pairs, uint8_t *is_new)
 {
     TRY(agg_table_probe_pairs(table, n, starts, keys, pairs));
+    for (uint32_t i = 0; i < n; i++)
+        is_new[i] = pairs[i]->is_new;
+    if (table == group->table)
+        TRY(group_load_entries(group, pairs, n, call->diag));
     for (uint32_t i = 0; i < n; i++) {
-        is_new[i] = 0;
-        if (__builtin_expect(!pairs[i]->is_new, 1))
+        if (__builtin_expect(!is_new[i], 1))
             continue;
         uint64_t *word = agg_entry_row(pairs[i]);
-        if (table == group->table)
-            TRY(group_load_entry(group, pairs[i], call->diag));
         pairs[i]->is_new = 0;
-        if (*word != 0)
-            continue; /* the store had it */
+        is_new[i] = *word == 0;
+        if (!is_new[i])
+            continue; /* the store had it, or it came before */
         *word = group_bytes[i] + 1;
-        is_new[i] = 1;
         TRY(agg_table_mark(table, &pairs[i], 1));
     }
-    arena_reset(&group->load);
     return 0;
 }
 

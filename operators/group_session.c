@@ -129,7 +129,7 @@ static int find_cell(struct group_op *group, struct bytes key, int64_t cell_ms,
     if (rc <= 0)
         return rc;
     TRY(agg_table_probe(group->table, 1, &cell_ms, &key, found));
-    return group_load_entry(group, *found, diag);
+    return group_load_entries(group, found, 1, diag);
 }
 
 /* The cell beside one (direction −1 or 1) when it belongs to the same session, else NULL. */

@@ -102,31 +102,65 @@ int group_decode_entry(const struct group_op *group, struct agg_entry *entry, st
                : 0;
 }
 
-int group_load_entry(struct group_op *group, struct agg_entry *entry, struct diag *diag)
+/* Takes an entry as not new any more. Whether the store may have it. */
+static bool must_look_up(struct group_op *group, struct agg_entry *entry)
 {
     entry->is_new = 0;
     if (entry->window_start_ms != WINDOW_NONE && entry->window_start_ms > group->max_window_ms)
         group->max_window_ms = entry->window_start_ms;
-    if (!group->store_may_have || entry->window_start_ms > group->store_bound_ms)
-        return 0;
-    buf_clear(&group->store_key);
-    group_store_key(&group->store_key, entry->window_start_ms, entry->key);
-    if (!buf_ok(&group->store_key))
-        return ERR_NOMEM;
-    struct bytes value;
-    int rc = state_get(group->op.env->state, bytes_of(group->store_key.data, group->store_key.size),
-                       &group->load, &value, diag);
-    return rc <= 0 ? rc : group_decode_entry(group, entry, value, diag);
+    return group->store_may_have && entry->window_start_ms <= group->store_bound_ms;
 }
 
-static int load_new_entries(struct group_op *group, struct agg_entry **entries, uint32_t count,
-                            struct diag *diag)
+/* The entry's key in the store; without a window it is the group's key as it lies in the table. */
+static int entry_store_key(const struct agg_entry *entry, struct arena *arena, struct bytes *key)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (__builtin_expect(entries[i]->is_new, 0))
-            TRY(group_load_entry(group, entries[i], diag));
-    arena_reset(&group->load);
+    *key = entry->key;
+    if (entry->window_start_ms == WINDOW_NONE)
+        return 0;
+    uint8_t *data = arena_alloc_aligned(arena, sizeof(uint64_t) + key->size, 1);
+    if (data == NULL)
+        return ERR_NOMEM;
+    store_be64(data, (uint64_t)entry->window_start_ms ^ (1ull << 63));
+    memcpy(data + sizeof(uint64_t), key->data, key->size);
+    *key = bytes_of(data, sizeof(uint64_t) + key->size);
     return 0;
+}
+
+static int load_listed(struct group_op *group, struct agg_entry *const *listed, uint32_t count,
+                       struct diag *diag)
+{
+    struct arena *arena = &group->load;
+    struct bytes *keys = arena_alloc(arena, count * sizeof *keys);
+    struct bytes *values = arena_alloc(arena, count * sizeof *values);
+    if (keys == NULL || values == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        TRY(entry_store_key(listed[i], arena, &keys[i]));
+    TRY(state_get_many(group->op.env->state, keys, count, arena, values, diag));
+    for (uint32_t i = 0; i < count; i++)
+        if (values[i].data != NULL)
+            TRY(group_decode_entry(group, listed[i], values[i], diag));
+    return 0;
+}
+
+int group_load_entries(struct group_op *group, struct agg_entry *const *entries, uint32_t count,
+                       struct diag *diag)
+{
+    uint32_t listed_count = 0, at = 0;
+    while (at < count && __builtin_expect(!entries[at]->is_new, 1))
+        at++;
+    if (at == count)
+        return 0;
+    struct agg_entry **listed =
+        arena_alloc(&group->load, (count - at) * sizeof(struct agg_entry *));
+    if (listed == NULL)
+        return ERR_NOMEM;
+    for (; at < count; at++)
+        if (entries[at]->is_new && must_look_up(group, entries[at]))
+            listed[listed_count++] = entries[at];
+    int rc = listed_count > 0 ? load_listed(group, listed, listed_count, diag) : 0;
+    arena_reset(&group->load);
+    return rc;
 }
 
 static int mark_entries(struct agg_table *table, struct agg_entry **entries, uint32_t count,
@@ -351,7 +385,7 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
     struct agg_table *into = group->runs != NULL ? group->runs : group->table;
     TRY(agg_table_probe(into, batch.selected_count, starts, keys, entries));
     if (into == group->table)
-        TRY(load_new_entries(group, entries, batch.selected_count, call->diag));
+        TRY(group_load_entries(group, entries, batch.selected_count, call->diag));
     if (agg_plan_function(params->plan) != NULL)
         TRY(apply_function(params, into, call, &batch, arguments, entries, rows));
     TRY(mark_entries(into, entries, batch.selected_count, rows));
@@ -432,7 +466,7 @@ int group_merge_windows(struct group_op *group, struct op_call *call, const stru
         TRY(list_partials(in, keys, pairs, &pair_count, call->diag));
     }
     TRY(agg_table_probe(group->table, n, is_windowed(params) ? starts : NULL, keys, entries));
-    TRY(load_new_entries(group, entries, n, call->diag));
+    TRY(group_load_entries(group, entries, n, call->diag));
     TRY(mark_entries(group->table, entries, n, rows));
     for (uint32_t i = 0, next_pair = 0; i < n; i++) {
         if (next_pair < pair_count && pairs[next_pair] == i) {

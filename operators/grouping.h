@@ -30,7 +30,7 @@ struct group_op {
     int64_t closing_window_ms;
     uint32_t closed_rows;         /* in the commit being made */
     struct buf store_key, encoded, text;
-    struct arena load;            /* reset after each batch of loads */
+    struct arena load;            /* keys and values on their way from the store; reset after each batch of loads */
 };
 
 int group_open(struct op *op, struct op_env *env, struct diag *diag);
@@ -38,8 +38,8 @@ void group_close(struct op *op);
 /* The windows of the selected rows (for hopping ones: packed runs); missed windows go to call->late, rows that no window took leave the
  * selection, rows whose window cannot be expressed are rejected. */
 int group_assign_windows(const struct group_params *params, struct op_call *call, struct batch *batch, int64_t *starts);
-/* Makes an entry that a probe created (is_new) what the store has of it. */
-int group_load_entry(struct group_op *group, struct agg_entry *entry, struct diag *diag);
+/* Makes those entries that a probe created (is_new) what the store has of them; entries may repeat. */
+int group_load_entries(struct group_op *group, struct agg_entry *const *entries, uint32_t count, struct diag *diag);
 /* Rows → accumulators: groups, arguments, window and lateness, placement, probe, load, update. */
 int group_update_rows(struct group_op *group, struct op_call *call, const struct batch *in);
 /* Partials → accumulators. */

@@ -1,4 +1,4 @@
-/* state.c: the LMDB environment of one task: open, close, snapshots, reading.
+/* state.c: the LMDB environment of one task: open, close, snapshots. Reading: state_read.c.
  *
  * An environment holds two named databases. "data" has the pairs, "meta" one record: format
  * version, plan hash and changelog position. Writing (state_apply.c) changes both in one
@@ -43,7 +43,7 @@ static const size_t DIRTY_LIMIT_BYTES = (size_t)64 << 20, DIRTY_LIMIT_MIN_BYTES 
 enum { DATABASES_MAX = 2, FILE_MODE = 0644, LMDB_PAGE_MAX_BYTES = 32 << 10 };
 
 static const char DATA_FILE[] = "data.mdb", LOCK_FILE[] = "lock.mdb";
-static const char HEADER_KEY[] = "header";
+static const char HEADER_KEY[] = "header", DATA_NAME[] = "data";
 
 int state_error(const struct state *state, struct diag *diag, int lmdb_code, const char *what)
 {
@@ -287,13 +287,12 @@ int state_read_header(struct state *state, MDB_txn *txn, struct state_header *he
 static int databases_open(struct state *state, MDB_txn *txn, bool *fresh, struct diag *diag)
 {
     *fresh = false;
-    int rc = mdb_dbi_open(txn, "meta", 0, &state->meta);
+    int rc = mdb_dbi_open(txn, NULL, 0, &state->unnamed);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "meta", 0, &state->meta);
     if (rc == MDB_NOTFOUND) {
-        MDB_dbi unnamed;
         MDB_stat contents;
-        rc = mdb_dbi_open(txn, NULL, 0, &unnamed);
-        if (rc == 0)
-            rc = mdb_stat(txn, unnamed, &contents);
+        rc = mdb_stat(txn, state->unnamed, &contents);
         if (rc != 0)
             return state_error(state, diag, rc, "cannot read the databases of");
         *fresh = contents.ms_entries == 0;
@@ -303,7 +302,7 @@ static int databases_open(struct state *state, MDB_txn *txn, bool *fresh, struct
                               "%s is an LMDB environment, but not a weir state store", state->path);
     }
     if (rc == 0)
-        rc = mdb_dbi_open(txn, "data", 0, &state->data);
+        rc = mdb_dbi_open(txn, DATA_NAME, 0, &state->data);
     if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE)
         return diag_set(diag, ERR_CORRUPT, "%s is an LMDB environment, but not a weir state store",
                         state->path);
@@ -355,7 +354,7 @@ static int fresh_create(struct state *state, struct diag *diag)
     int rc = mdb_txn_begin(state->env, NULL, 0, &txn);
     if (rc != 0)
         return state_error(state, diag, rc, "cannot write to");
-    rc = mdb_dbi_open(txn, "data", MDB_CREATE, &state->data);
+    rc = mdb_dbi_open(txn, DATA_NAME, MDB_CREATE, &state->data);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &state->meta);
     if (rc == 0)
@@ -490,8 +489,19 @@ static void snapshot_park(struct state *state)
     state->snapshot_live = false;
 }
 
-/* Makes sure that there is a snapshot. Under the reading lock. */
-static int snapshot_take(struct state *state, struct diag *diag)
+/* Where the tree of pairs begins in this snapshot: the unnamed database says it. */
+static void find_tree(struct state *state)
+{
+    MDB_val key = {sizeof DATA_NAME - 1, (void *)(uintptr_t)DATA_NAME}, record;
+    MDB_envinfo info;
+    state->tree = (struct tree){.map = NULL};
+    mdb_env_info(state->env, &info);
+    if (mdb_get(state->snapshot, state->unnamed, &key, &record) == 0)
+        (void)tree_init(&state->tree, bytes_of(record.mv_data, record.mv_size), state->page_bytes,
+                        info.me_last_pgno + 1);
+}
+
+int state_snapshot_take(struct state *state, struct diag *diag)
 {
     if (state->snapshot_live)
         return 0;
@@ -508,6 +518,7 @@ static int snapshot_take(struct state *state, struct diag *diag)
         return rc;
     }
     state->position = header.position;
+    find_tree(state);
     return 0;
 }
 
@@ -515,7 +526,7 @@ void state_position(struct state *state, struct state_position *position)
 {
     pthread_mutex_lock(&state->reading);
     struct diag diag = {0};
-    if (snapshot_take(state, &diag) < 0)
+    if (state_snapshot_take(state, &diag) < 0)
         log_line('W', "%s; the last known position stays in use", diag.text);
     *position = state->position;
     pthread_mutex_unlock(&state->reading);
@@ -531,7 +542,7 @@ int state_renew(struct state *state, struct diag *diag)
         if (info.me_last_txnid != mdb_txn_id(state->snapshot))
             snapshot_park(state);
     }
-    int rc = snapshot_take(state, diag);
+    int rc = state_snapshot_take(state, diag);
     pthread_mutex_unlock(&state->reading);
     return rc;
 }
@@ -570,173 +581,4 @@ int state_grow(struct state *state, size_t wanted_bytes, struct diag *diag)
         return state_error(state, diag, rc, "cannot enlarge the map of");
     }
     return 0;
-}
-
-/* ---- reading ---- */
-
-/* A key for a message: printable bytes as they are, others as \xHH, cut after 64. */
-static const char *key_text(struct bytes key, char text[264])
-{
-    size_t shown = key.size < 64 ? key.size : 64, at = 0;
-    for (size_t i = 0; i < shown; i++) {
-        uint8_t c = key.data[i];
-        if (c >= 0x20 && c < 0x7f && c != '\\')
-            text[at++] = (char)c;
-        else
-            at += (size_t)snprintf(text + at, 5, "\\x%02x", c);
-    }
-    strcpy(text + at, shown < key.size ? "..." : "");
-    return text;
-}
-
-static int damaged(const struct state *state, struct bytes key, struct diag *diag)
-{
-    char text[264];
-    return diag_set(diag, ERR_CORRUPT,
-                    "state store %s: the value of key \"%s\" does not match its checksum",
-                    state->path, key_text(key, text));
-}
-
-static int get_in_snapshot(struct state *state, struct bytes key, struct arena *arena,
-                           struct bytes *value, struct diag *diag)
-{
-    struct stored_key stored;
-    stored_key_encode(key, &stored);
-    MDB_val lmdb_key = {stored.size, stored.data}, lmdb_value;
-    int rc = mdb_get(state->snapshot, state->data, &lmdb_key, &lmdb_value);
-    if (rc == MDB_NOTFOUND)
-        return 0;
-    if (rc != 0)
-        return state_error(state, diag, rc, "cannot read");
-    struct bytes found_key, found_value;
-    if (stored_decode(bytes_of(stored.data, stored.size),
-                      bytes_of(lmdb_value.mv_data, lmdb_value.mv_size), &found_key,
-                      &found_value) < 0)
-        return damaged(state, key, diag);
-    if (!bytes_equal(found_key, bytes_of(key.data != NULL ? key.data : stored.data, key.size)))
-        return 0; /* another long key with the same beginning and hash; apply lets only one in */
-    *value = arena_copy(arena, found_value);
-    if (value->data == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory for a value of %zu bytes", found_value.size);
-    return 1;
-}
-
-int state_get(struct state *state, struct bytes key, struct arena *arena, struct bytes *value,
-              struct diag *diag)
-{
-    if (key.size > STATE_KEY_MAX_BYTES)
-        return 0; /* never stored */
-    pthread_mutex_lock(&state->reading);
-    int rc = snapshot_take(state, diag);
-    if (rc == 0)
-        rc = get_in_snapshot(state, key, arena, value, diag);
-    pthread_mutex_unlock(&state->reading);
-    return rc;
-}
-
-/* The bounds of a scan. Long bounds need a look at whole keys: among keys that share their first
- * bytes the stored order is that of the hash. */
-struct scan_range {
-    struct bytes from, to;
-    struct stored_key stored_from, stored_to;
-};
-
-enum scan_verdict { SCAN_SKIP, SCAN_TAKE, SCAN_END };
-
-static enum scan_verdict scan_judge(const struct scan_range *range, struct bytes stored,
-                                    struct bytes key)
-{
-    if (range->to.data != NULL) {
-        bool to_is_long = stored_is_long(range->stored_to.size);
-        struct bytes bound = bytes_of(range->stored_to.data,
-                                      to_is_long ? STORED_SHORT_MAX_BYTES : range->stored_to.size);
-        struct bytes head = stored;
-        if (to_is_long && head.size > STORED_SHORT_MAX_BYTES)
-            head.size = STORED_SHORT_MAX_BYTES;
-        int order = bytes_compare(head, bound);
-        if (order > 0 || (order == 0 && !to_is_long))
-            return SCAN_END;
-        if (order == 0 && bytes_compare(key, range->to) >= 0)
-            return SCAN_SKIP;
-    }
-    if (range->from.data != NULL && stored_is_long(range->stored_from.size) &&
-        bytes_compare(key, range->from) < 0)
-        return SCAN_SKIP;
-    return SCAN_TAKE;
-}
-
-static int scan_cursor(struct state *state, const struct scan_range *range, MDB_cursor *cursor,
-                       int (*fn)(void *context, struct bytes key, struct bytes value),
-                       void *context, struct diag *diag)
-{
-    MDB_val lmdb_key = {0}, lmdb_value;
-    MDB_cursor_op op = MDB_FIRST;
-    if (range->from.data != NULL) {
-        size_t size = range->stored_from.size;
-        lmdb_key.mv_data = (void *)(uintptr_t)range->stored_from.data;
-        lmdb_key.mv_size = stored_is_long(size) ? STORED_SHORT_MAX_BYTES : size;
-        op = MDB_SET_RANGE;
-    }
-    int rc;
-    for (; (rc = mdb_cursor_get(cursor, &lmdb_key, &lmdb_value, op)) == 0; op = MDB_NEXT) {
-        struct bytes stored = bytes_of(lmdb_key.mv_data, lmdb_key.mv_size), key, value;
-        if (stored_decode(stored, bytes_of(lmdb_value.mv_data, lmdb_value.mv_size), &key, &value) <
-            0)
-            return damaged(state, stored, diag);
-        enum scan_verdict verdict = scan_judge(range, stored, key);
-        if (verdict == SCAN_END)
-            return 0;
-        int answer = verdict == SCAN_TAKE ? fn(context, key, value) : 0;
-        if (answer != 0)
-            return answer;
-    }
-    return rc == MDB_NOTFOUND ? 0 : state_error(state, diag, rc, "cannot read");
-}
-
-int state_scan(struct state *state, struct bytes from, struct bytes to,
-               int (*fn)(void *context, struct bytes key, struct bytes value), void *context,
-               struct diag *diag)
-{
-    if (from.size > STATE_KEY_MAX_BYTES || to.size > STATE_KEY_MAX_BYTES)
-        return diag_set(diag, ERR_TOO_LARGE, "a scan bound is over %d bytes", STATE_KEY_MAX_BYTES);
-    struct scan_range range = {.from = from, .to = to};
-    if (from.data != NULL)
-        stored_key_encode(from, &range.stored_from);
-    if (to.data != NULL)
-        stored_key_encode(to, &range.stored_to);
-    pthread_mutex_lock(&state->reading);
-    state->scans_running++;
-    MDB_cursor *cursor = NULL;
-    int rc = snapshot_take(state, diag);
-    if (rc == 0) {
-        int code = mdb_cursor_open(state->snapshot, state->data, &cursor);
-        rc = code == 0 ? 0 : state_error(state, diag, code, "cannot read");
-    }
-    if (rc == 0)
-        rc = scan_cursor(state, &range, cursor, fn, context, diag);
-    if (cursor != NULL)
-        mdb_cursor_close(cursor);
-    state->scans_running--;
-    pthread_mutex_unlock(&state->reading);
-    return rc;
-}
-
-int state_stat(struct state *state, struct state_statistics *statistics, struct diag *diag)
-{
-    MDB_stat data;
-    MDB_envinfo info;
-    pthread_mutex_lock(&state->reading);
-    int rc = snapshot_take(state, diag);
-    if (rc == 0) {
-        int code = mdb_stat(state->snapshot, state->data, &data);
-        rc = code == 0 ? 0 : state_error(state, diag, code, "cannot read");
-    }
-    if (rc == 0) {
-        mdb_env_info(state->env, &info);
-        statistics->entries = data.ms_entries;
-        statistics->used_bytes = (uint64_t)(info.me_last_pgno + 1) * data.ms_psize;
-        statistics->map_bytes = info.me_mapsize;
-    }
-    pthread_mutex_unlock(&state->reading);
-    return rc;
 }

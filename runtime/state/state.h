@@ -5,7 +5,7 @@
  * from the position is idempotent. The only writer is state_apply (checkpoint and restore are the same act); the task's thread
  * only reads, through snapshots of at most a second.
  *
- * Threads: one reading thread (state_get, state_scan, state_renew) and one applying thread (state_apply_*) may work at the same time.
+ * Threads: one reading thread (state_get, state_get_many, state_scan, state_renew) and one applying thread (state_apply_*) may work at the same time.
  * Keys are any bytes up to 64 KiB and sort by memcmp: LMDB allows 511 bytes, so a longer one is stored under its first bytes and a
  * 128-bit hash, with the whole key in the value (only keys that share their first 480 bytes are then ordered by hash, not by memcmp). Values up to 64 MiB carry a checksum; a mismatch is ERR_CORRUPT with the key in diag.
  * The map starts small and grows (doubling) when it fills, with no live transaction.
@@ -47,6 +47,9 @@ int state_renew(struct state *state, struct diag *diag);
 void state_release(struct state *state);
 /* 1: found, value copied into arena; 0: not there; negative: error. */
 int state_get(struct state *state, struct bytes key, struct arena *arena, struct bytes *value, struct diag *diag);
+/* The same for many: values[i].data NULL when keys[i] is not there. Several times faster than one by one where the store is larger than the
+ * processor's caches. 0 or an error; values are then undefined. */
+int state_get_many(struct state *state, const struct bytes *keys, size_t count, struct arena *arena, struct bytes *values, struct diag *diag);
 /* Calls fn for the pairs with from ≤ key < to in key order (to.data NULL: to the end); key and value are borrowed for the call. fn may call state_get, no other state function. fn returns 0 to
  * go on, 1 to stop, negative to fail. Returns fn's last non-zero value or 0. */
 int state_scan(struct state *state, struct bytes from, struct bytes to, int (*fn)(void *context, struct bytes key, struct bytes value),

@@ -1,4 +1,4 @@
-/* state_private.h: what state.c (environment and reading), state_batch.c (changes) and state_apply.c (writing) share.
+/* state_private.h: what state.c (environment, snapshots), state_read.c (reading), state_batch.c (changes) and state_apply.c (writing) share.
  *
  * Who owns what:
  *   constant after open   path, environment, database handles, limits, registry identity
@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include "runtime/state/state.h"
 #include "runtime/state/state_format.h"
+#include "runtime/state/state_tree.h"
 
 /* One put or delete, in arena memory; the stored key and the stored value follow. */
 struct apply_record {
@@ -48,7 +49,7 @@ struct apply_batch {
 struct state {
     char *path;
     MDB_env *env;
-    MDB_dbi data, meta;
+    MDB_dbi data, meta, unnamed;
     size_t map_limit_bytes, page_bytes, dirty_limit_bytes;
     uint64_t plan_hash;
     bool read_only;
@@ -61,6 +62,7 @@ struct state {
     bool snapshot_live;
     uint32_t scans_running;
     struct state_position position;  /* as of the last snapshot */
+    struct tree tree;                /* the pairs in it */
     bool map_lost;                   /* a failed remap left nothing to read from */
 
     struct apply_batch batch;
@@ -74,6 +76,8 @@ int state_commit(struct state *state, MDB_txn *txn);
 int state_sync(struct state *state);
 /* Reads the header inside a transaction. */
 int state_read_header(struct state *state, MDB_txn *txn, struct state_header *header, struct diag *diag);
+/* Makes sure that there is a snapshot. Under the reading lock. */
+int state_snapshot_take(struct state *state, struct diag *diag);
 /* Enlarges the map to hold at least wanted_bytes (doubling, cut at the limit); waits for a running read and drops the snapshot. Only the
  * applying thread, outside a transaction. ERR_FULL when the map is at its limit already. */
 int state_grow(struct state *state, size_t wanted_bytes, struct diag *diag);
