@@ -21,7 +21,8 @@
  * before it starts, so that slots do not move inside a block.
  *
  * Windows. Each entry hangs in the list of its window (window_index.c), linked both ways, so that
- * closing a window touches its entries and nothing else.
+ * closing a window touches its entries and nothing else. Entries without a window are in no list:
+ * they never close, and unlinking would touch two others for each one that is forgotten.
  *
  * Changes. Marked entries are listed in an array and not in a chain: a commit takes them in marking
  * order, which is the order of keys in the input and so a random one in memory, and an array says
@@ -50,6 +51,8 @@ enum {
     LINE_BYTES = 64,
     DIRTY_FIRST = 4096,
     TAKE_AHEAD = 16, /* entries between the one that is taken and the one that is fetched */
+    REMOVE_AHEAD = 8,
+    WALK_AHEAD_BYTES = 1024,
 };
 
 struct slot {
@@ -223,6 +226,8 @@ static struct agg_entry *entry_take(struct agg_table *table, uint32_t units, uin
 
 static void window_link(struct window *window, struct agg_entry *entry, uint32_t reference)
 {
+    if (window == NULL)
+        return;
     entry->next_in_window = window->first;
     entry->previous_in_window = 0;
     if (window->first != NULL)
@@ -238,9 +243,10 @@ static struct agg_entry *entry_create(struct agg_table *table, int64_t window_st
     size_t row_bytes = is_pair ? sizeof(uint64_t) : table->row_bytes;
     size_t size = sizeof(struct agg_entry) + row_bytes + (outside ? 0 : key.size);
     uint32_t units = (uint32_t)((size + UNIT_BYTES - 1) / UNIT_BYTES);
-    struct window *window = window_index_get(&table->windows, window_start_ms);
-    uint8_t *own_key = outside && window != NULL ? malloc(key.size) : NULL;
-    struct agg_entry *entry = window != NULL && (!outside || own_key != NULL)
+    bool windowed = window_start_ms != WINDOW_NONE;
+    struct window *window = windowed ? window_index_get(&table->windows, window_start_ms) : NULL;
+    uint8_t *own_key = outside ? malloc(key.size) : NULL;
+    struct agg_entry *entry = (window != NULL || !windowed) && (!outside || own_key != NULL)
                                   ? entry_take(table, units, reference)
                                   : NULL;
     if (entry == NULL) {
@@ -518,6 +524,8 @@ static void window_unlink(struct agg_table *table, struct agg_entry *entry)
 {
     struct agg_entry *next = entry->next_in_window;
     uint32_t previous = entry->previous_in_window;
+    if (entry->window_start_ms == WINDOW_NONE)
+        return;
     if (next != NULL)
         next->previous_in_window = previous;
     if (previous != 0) {
@@ -542,10 +550,9 @@ static void slabs_start_over(struct agg_table *table)
     memset(table->free_by_units, 0, table->free_classes * sizeof(struct agg_entry *));
 }
 
-void agg_table_remove(struct agg_table *table, struct agg_entry *entry)
+static void remove_entry(struct agg_table *table, struct agg_entry *entry)
 {
     must(entry->is_live);
-    heap_settle(table);
     if (table->heap != NULL)
         table->heap->bytes -= entry->heap_bytes;
     uint32_t at = slot_of_entry(table, entry), reference = table->slots[at].reference;
@@ -557,6 +564,24 @@ void agg_table_remove(struct agg_table *table, struct agg_entry *entry)
     table->free_by_units[entry->units] = entry;
     if (--table->count == 0)
         slabs_start_over(table);
+}
+
+void agg_table_remove(struct agg_table *table, struct agg_entry *entry)
+{
+    heap_settle(table);
+    remove_entry(table, entry);
+}
+
+void agg_table_remove_many(struct agg_table *table, struct agg_entry *const *entries, size_t count)
+{
+    heap_settle(table);
+    for (size_t i = 0; i < count; i++) {
+        if (i + REMOVE_AHEAD < count) {
+            uint32_t tag = tag_of(entries[i + REMOVE_AHEAD]->hash);
+            __builtin_prefetch(&table->slots[slot_home(table, tag)], 1);
+        }
+        remove_entry(table, entries[i]);
+    }
 }
 
 /* The next entry at or after the cursor, which moves behind it; NULL at the end. */
@@ -574,6 +599,7 @@ static struct agg_entry *walk_next(const struct agg_table *table, size_t *cursor
         }
         struct agg_entry *entry = entry_at(table, (uint32_t)*cursor);
         *cursor += entry->units;
+        __builtin_prefetch(&entry->changelog_offset + WALK_AHEAD_BYTES / sizeof(int64_t));
         if (entry->is_live)
             return entry;
     }

@@ -39,6 +39,8 @@ int agg_table_probe(struct agg_table *table, uint32_t n, const int64_t *window_s
 int agg_table_probe_pairs(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms, const struct bytes *keys, struct agg_entry **entries);
 struct agg_entry *agg_table_find(struct agg_table *table, int64_t window_start_ms, struct bytes key);
 void agg_table_remove(struct agg_table *table, struct agg_entry *entry);  /* must not be on the dirty list unless the list is rebuilt by the owner */
+/* The same for many different ones; their waits for memory overlap. */
+void agg_table_remove_many(struct agg_table *table, struct agg_entry *const *entries, size_t count);
 void agg_table_clear(struct agg_table *table);                             /* keeps memory for reuse */
 /* Puts entries on the dirty list (idempotent). ERR_NOMEM: none was put there. */
 int agg_table_mark(struct agg_table *table, struct agg_entry *const *entries, uint32_t n);
@@ -47,7 +49,7 @@ uint32_t agg_table_take_dirty(struct agg_table *table, struct agg_entry **entrie
 size_t agg_table_count(const struct agg_table *table);
 size_t agg_table_bytes(const struct agg_table *table);                     /* memory in use; removing lowers it. Text accumulators included (estimate within 10 %): a row may change from the probe or find that
                                                                               returned it until the next probe or removal */
-/* Window index: the smallest window start present, false when there is none. WINDOW_NONE is not a window here; agg_table_window lists its entries too. */
+/* Window index: the smallest window start present, false when there is none. WINDOW_NONE is not a window here, and its entries are in no list. */
 bool agg_table_first_window(const struct agg_table *table, int64_t *window_start_ms);
 /* The entries of one window, linked through agg_entry_next_in_window; NULL when there is none. */
 struct agg_entry *agg_table_window(const struct agg_table *table, int64_t window_start_ms);

@@ -20,7 +20,7 @@ extern const struct op_type op_preaggregate_type, op_aggregate_type, op_merge_ty
 
 /* Changed groups are written in passes (changelog, then results), each over so many: a pass finds them
  * where the one before left them, in the second-level cache. */
-enum { FLUSH_ROWS = 1024 };
+enum { FLUSH_ROWS = 1024, EVICT_BLOCK = 256 };
 
 static const struct group_params *params_of(const struct group_op *group)
 {
@@ -741,34 +741,58 @@ void op_group_commit_number(struct op *op, int64_t number)
     ((struct group_op *)op)->commit_number = number;
 }
 
+/* Groups that may be forgotten, a block at a time. */
 struct evict {
-    struct group_op *group;
+    const struct group_op *group;
     int64_t stored_commit;
-    size_t target_bytes;
+    size_t count;
+    struct agg_entry *entries[EVICT_BLOCK];
 };
-static bool evict_entry(void *context, struct agg_entry *entry)
+
+static bool collect_evictable(void *context, struct agg_entry *entry)
 {
     struct evict *evict = context;
-    struct group_op *group = evict->group;
+    const struct group_op *group = evict->group;
     if (entry->is_dirty || entry->is_new || entry->changelog_offset > evict->stored_commit ||
         (group_is_closing(group) && entry->window_start_ms == group->closing_window_ms))
         return true;
+    evict->entries[evict->count++] = entry;
+    return evict->count < EVICT_BLOCK;
+}
+
+static void evict_block(struct group_op *group, const struct evict *evict)
+{
+    for (size_t i = 0; i < evict->count; i++)
+        if (evict->entries[i]->window_start_ms > group->store_bound_ms)
+            group->store_bound_ms = evict->entries[i]->window_start_ms;
     group->store_may_have = true;
-    if (entry->window_start_ms > group->store_bound_ms)
-        group->store_bound_ms = entry->window_start_ms;
-    agg_table_remove(group->table, entry);
-    return agg_table_bytes(group->table) > evict->target_bytes;
+    agg_table_remove_many(group->table, evict->entries, evict->count);
 }
 
 void op_group_evict(struct op *op, int64_t stored_commit, size_t target_bytes)
 {
     must(op_is_group(op));
     struct group_op *group = (struct group_op *)op;
-    struct evict evict = {group, stored_commit, target_bytes};
+    struct evict evict = {.group = group, .stored_commit = stored_commit};
+    /* What is left then is newer than the store: walking the table again would find nothing until
+     * the store has moved. */
+    if (group->has_evicted && group->evicted_commit == stored_commit)
+        return;
+    group->has_evicted = false;
     /* Goes round: what has just been read back took the place of what went last, and stays a round. */
-    for (int pass = 0; pass < 2 && agg_table_bytes(group->table) > target_bytes; pass++) {
-        agg_table_each(group->table, &group->evict_cursor, evict_entry, &evict);
-        if (agg_table_bytes(group->table) > target_bytes)
+    for (int pass = 0; pass < 2;) {
+        if (agg_table_bytes(group->table) <= target_bytes)
+            return;
+        evict.count = 0;
+        agg_table_each(group->table, &group->evict_cursor, collect_evictable, &evict);
+        bool at_end = evict.count < EVICT_BLOCK;
+        if (evict.count > 0)
+            evict_block(group, &evict);
+        if (at_end) {
             group->evict_cursor = 0;
+            pass++;
+        }
     }
+    group->has_evicted = true;
+    group->evicted_commit = stored_commit;
 }

@@ -20,6 +20,8 @@ struct group_op {
     int64_t commit_number;        /* that entries flushed from now on belong to */
     int64_t closed_before_ms;     /* windows that start before this are closed for good */
     size_t evict_cursor;          /* where the last eviction ended */
+    int64_t evicted_commit;       /* of the store, when the last eviction found all that it could (has_evicted) */
+    bool has_evicted;
     int64_t max_window_ms;        /* the highest window start ever touched */
     int64_t store_bound_ms;       /* no window that starts later is in the store and not in the table */
     bool store_may_have;          /* the store may hold groups that the table does not */

@@ -12,6 +12,8 @@ struct memory {
     size_t tables_most_bytes;         /* above it nothing more is read before they have forgotten */
     size_t table_share_bytes;         /* what one table may keep whatever the others hold */
     size_t partials_bytes;            /* per task that pre-aggregates: then a commit is forced */
+    size_t checkpoint_bytes;          /* changes on their way into a store: at least so much, and */
+    size_t collected_bytes;           /* so much less what the tables hold */
     size_t pending_bytes;             /* output that waits for the commit, per worker: likewise */
     _Atomic size_t tables_held_bytes; /* by all tables, as their tasks last said */
 };
