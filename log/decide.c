@@ -1,12 +1,13 @@
-/* decide.c: how transactions end. All of it runs on the flusher's thread, in three steps of a
- * round.
+/* decide.c: how transactions end. The first step runs on the flusher's thread, the others on the
+ * decider's, when the round's flush is over.
  *
- *            before the flush    after the flush             after that
- *            (prepare)           (collect → meta)            (finish)
- *   commit   room for markers    decision, group offsets,    last stable offset moves, markers
- *            reserved            participants of the next    are appended, done(0)
- *   abort    abort markers       aborted ranges,             aborted list, then last stable
- *            appended            participants                offset moves, done
+ *            before the flush    after the flush             after that              then
+ *            (prepare)           (collect → meta)            (settle)                (finish)
+ *   commit   room for markers    decision, group offsets,    last stable offset      markers are
+ *            reserved            participants of the next    moves                   appended, done(0)
+ *   abort    abort markers       aborted ranges,             aborted list, then      done
+ *            appended            participants                last stable offset
+ *                                                            moves
  *
  * A commit is decided by the write to meta: from then on it is complete, whatever happens to its
  * markers; recovery appends the missing ones. Its decision stays in meta until all markers lie
@@ -162,27 +163,27 @@ static void renew_participants(struct producer *producer, struct meta_batch *bat
 
 /* How it ends, for producers that may ask after a crash; unless a newer epoch has the record now.
  */
-static void collect_outcome(struct round *round, struct producer *producer,
+static void collect_outcome(struct decide_pass *pass, struct producer *producer,
                             enum txn_outcome outcome)
 {
     pthread_mutex_lock(&producer->mutex);
     if (producer->keeps_outcome && !producer->fenced) {
-        producer_put_outcome(producer, outcome, &round->batch);
-        round->decides = true;
+        producer_put_outcome(producer, outcome, &pass->batch);
+        pass->decides = true;
     }
     pthread_mutex_unlock(&producer->mutex);
 }
 
-static void collect_commit(struct round *round, struct producer *producer)
+static void collect_commit(struct decide_pass *pass, struct producer *producer)
 {
     struct meta_decision_part *parts =
         malloc((producer->participant_count + 1) * sizeof *parts); /* never malloc(0) */
-    struct meta_decision decision = {.sequence = round->log->flusher.next_sequence,
+    struct meta_decision decision = {.sequence = pass->log->flusher.next_sequence,
                                      .producer_id = producer->id,
                                      .epoch = producer->epoch,
                                      .commit = true};
     if (parts == NULL) {
-        round->batch.operations.failed = true;
+        pass->batch.operations.failed = true;
         return;
     }
     for (uint32_t i = 0; i < producer->participant_count; i++) {
@@ -193,18 +194,18 @@ static void collect_commit(struct round *round, struct producer *producer)
     }
     producer->sequence = 0;
     if (decision.count > 0) {
-        producer->sequence = round->log->flusher.next_sequence++;
-        meta_put_decision(&round->batch, &decision, parts);
+        producer->sequence = pass->log->flusher.next_sequence++;
+        meta_put_decision(&pass->batch, &decision, parts);
     }
     free(parts);
     if (decision.count > 0 || producer->offsets.count > 0) {
-        meta_batch_join(&round->batch, &producer->offsets);
-        renew_participants(producer, &round->batch);
-        round->decides = true;
+        meta_batch_join(&pass->batch, &producer->offsets);
+        renew_participants(producer, &pass->batch);
+        pass->decides = true;
     }
 }
 
-static void collect_abort(struct round *round, struct producer *producer)
+static void collect_abort(struct decide_pass *pass, struct producer *producer)
 {
     bool any = false;
     for (uint32_t i = 0; i < producer->participant_count; i++) {
@@ -213,18 +214,18 @@ static void collect_abort(struct round *round, struct producer *producer)
             continue;
         struct meta_place place = partition_place(part->partition);
         struct aborted aborted = {producer->id, part->first_offset, part->marker_offset};
-        meta_put_aborted(&round->batch, &place, &aborted);
+        meta_put_aborted(&pass->batch, &place, &aborted);
         any = true;
     }
     if (any) {
-        renew_participants(producer, &round->batch);
-        round->decides = true;
+        renew_participants(producer, &pass->batch);
+        pass->decides = true;
     }
 }
 
-void decide_collect(struct round *round)
+void decide_collect(struct decide_pass *pass)
 {
-    for (struct producer *p = round->requests; p != NULL; p = p->next_request) {
+    for (struct producer *p = pass->requests; p != NULL; p = p->next_request) {
         if (p->decided || p->failure < 0)
             continue;
         pthread_mutex_lock(&p->mutex);
@@ -234,11 +235,11 @@ void decide_collect(struct round *round)
             become_abort(p, ERR_FENCED);
             p->failure = ERR_FENCED; /* its abort is the next round's */
         } else if (p->wants_commit) {
-            collect_commit(round, p);
-            collect_outcome(round, p, TXN_OUTCOME_COMMITTED);
+            collect_commit(pass, p);
+            collect_outcome(pass, p, TXN_OUTCOME_COMMITTED);
         } else {
-            collect_abort(round, p);
-            collect_outcome(round, p, TXN_OUTCOME_ABORTED);
+            collect_abort(pass, p);
+            collect_outcome(pass, p, TXN_OUTCOME_ABORTED);
         }
     }
 }
@@ -289,8 +290,10 @@ static void defer_request(struct flusher *flusher, struct producer *producer, in
         pthread_cond_broadcast(&producer->quiet);
     }
     pthread_mutex_unlock(&producer->mutex);
+    pthread_mutex_lock(&flusher->mutex);
     producer->next_request = flusher->deferred;
     flusher->deferred = producer;
+    pthread_mutex_unlock(&flusher->mutex);
     if (done != NULL)
         done(context, code);
 }
@@ -310,8 +313,10 @@ static void remember_decision(struct flusher *flusher, const struct producer *pr
             producer->participants[i].marker_offset >= 0)
             decided->parts[decided->count++] = (struct decided_part){
                 producer->participants[i].partition, producer->participants[i].marker_offset + 1};
+    pthread_mutex_lock(&flusher->mutex);
     decided->next = flusher->decided;
     flusher->decided = decided;
+    pthread_mutex_unlock(&flusher->mutex);
 }
 
 static void close_everywhere(struct producer *producer)
@@ -334,23 +339,13 @@ static bool has_records(const struct producer *producer)
     return false;
 }
 
-static void finish_commit(struct round *round, struct producer *producer)
+/* What happened to the request: its end is durable, or else why it is not. */
+static bool is_through(const struct producer *producer, int code)
 {
-    if (!producer->decided) {
-        producer->decided = true;
-        close_everywhere(producer);
-        crash_point("decide.stable");
-    }
-    if (append_markers(producer, true) < 0) {
-        defer_request(&round->log->flusher, producer, 0);
-        return;
-    }
-    if (producer->sequence != 0)
-        remember_decision(&round->log->flusher, producer);
-    release_request(producer, 0);
+    return producer->decided || (producer->failure == 0 && code == 0);
 }
 
-static void finish_abort(struct producer *producer)
+static void settle_abort(struct producer *producer)
 {
     for (uint32_t i = 0; i < producer->participant_count; i++) {
         struct participant *part = &producer->participants[i];
@@ -368,54 +363,78 @@ static void finish_abort(struct producer *producer)
         }
     }
     close_everywhere(producer);
-    release_request(producer, producer->answer);
 }
 
-static void finish(struct round *round, struct producer *producer, int code)
+void decide_settle(struct decide_pass *pass, int code)
 {
-    if (producer->decided) {
-        finish_commit(round, producer);
-    } else if (producer->failure == ERR_FENCED && !producer->answered) {
+    for (struct producer *p = pass->requests; p != NULL; p = p->next_request) {
+        if (p->decided || !is_through(p, code))
+            continue;
+        if (!p->wants_commit) {
+            settle_abort(p);
+            continue;
+        }
+        p->decided = true;
+        close_everywhere(p);
+        crash_point("decide.stable");
+    }
+}
+
+static void finish_commit(struct flusher *flusher, struct producer *producer)
+{
+    if (append_markers(producer, true) < 0) {
+        defer_request(flusher, producer, 0);
+        return;
+    }
+    if (producer->sequence != 0)
+        remember_decision(flusher, producer);
+    release_request(producer, 0);
+}
+
+/* It is neither committed nor aborted yet. */
+static void finish_failed(struct flusher *flusher, struct producer *producer, int code)
+{
+    if (producer->failure == ERR_FENCED && !producer->answered) {
         producer->failure = 0;
         flusher_submit(producer); /* becomes an abort in the next round */
     } else if (producer->failure < 0) {
-        defer_request(&round->log->flusher, producer, producer->failure);
-    } else if (code < 0 && producer->wants_commit && has_records(producer)) {
+        defer_request(flusher, producer, producer->failure);
+    } else if (producer->wants_commit && has_records(producer)) {
         become_abort(producer, code); /* meta has no room: undecided */
         flusher_submit(producer);
-    } else if (code < 0 && has_records(producer)) {
-        defer_request(&round->log->flusher, producer, code);
-    } else if (producer->wants_commit && code < 0) {
-        release_request(producer, code); /* group offsets alone */
+    } else if (has_records(producer)) {
+        defer_request(flusher, producer, code);
     } else if (producer->wants_commit) {
-        finish_commit(round, producer);
+        release_request(producer, code); /* group offsets alone */
     } else {
-        finish_abort(producer);
+        release_request(producer, producer->answer);
     }
 }
 
-void decide_finish(struct round *round, int code)
+void decide_finish(struct decide_pass *pass, int code)
 {
+    struct flusher *flusher = &pass->log->flusher;
     struct producer *next;
-    for (struct producer *p = round->requests; p != NULL; p = next) {
+    for (struct producer *p = pass->requests; p != NULL; p = next) {
         next = p->next_request;
-        finish(round, p, code);
+        if (!is_through(p, code))
+            finish_failed(flusher, p, code);
+        else if (p->decided)
+            finish_commit(flusher, p);
+        else
+            release_request(p, p->answer);
     }
-    round->requests = NULL;
+    pass->requests = NULL;
     crash_point("decide.finished");
-    for (size_t i = 0; i < round->target_count; i++)
-        if (round->decides && code == 0)
-            partition_notify(round->targets[i].partition);
 }
 
-void decide_fail_all(struct round *round, int code)
+void decide_fail_all(struct producer *requests, int code)
 {
     struct producer *next;
-    for (struct producer *p = round->requests; p != NULL; p = next) {
+    for (struct producer *p = requests; p != NULL; p = next) {
         next = p->next_request;
         release_request(p, p->wants_commit || p->answer == 0 ? code : p->answer);
     }
-    round->requests = NULL;
 }
 
 /* ---- decisions that are history ---- */
@@ -444,6 +463,7 @@ void decided_collect(struct flusher *flusher, struct meta_batch *batch)
 void decided_forget(struct flusher *flusher)
 {
     struct decided **link = &flusher->decided;
+    pthread_mutex_lock(&flusher->mutex);
     while (*link != NULL) {
         struct decided *decided = *link;
         if (!decided->removed) {
@@ -453,4 +473,5 @@ void decided_forget(struct flusher *flusher)
         *link = decided->next;
         free(decided);
     }
+    pthread_mutex_unlock(&flusher->mutex);
 }

@@ -1,4 +1,4 @@
-/* flusher.c: the one background thread: group commit.
+/* flusher.c: the background thread that makes records durable: group commit.
  *
  * It works in rounds. A round begins when somebody waits (partition_wait, a transaction), or when
  * an unflushed tail has reached its age (flush_interval_ms), and does, in this order:
@@ -8,19 +8,18 @@
  *   2. note, per partition, where it ends now; flush its files, and its directory when a file was
  * made, all in parallel;
  *   3. move the flushed ends; wake waiters and watchers;
- *   4. one transaction in meta for all: decisions, aborted ranges, group offsets, next
- * participants, flushed ends, records of closed segments, and the removal of old decisions whose
- * markers are flushed by now. Skipped when it would hold nothing but flushed ends and the second is
- * not over;
- *   5. decide_finish: last stable offsets move, commit markers are appended, callbacks are called.
+ *   4. hand the round to the decider (decider.c) when it holds transactions, or when flushed ends or closed segments are to be
+ * recorded in meta.
  *
- * While a round waits for the disk the next one collects: that is all there is to group commit.
+ * While a round waits for the disk the next one collects: that is all there is to group commit. And while the
+ * decider waits for meta, which takes two flushes one after the other, the next round's records are flushed: a producer
+ * waits for no decision but its own. At most ROUND_COUNT rounds wait to be decided.
  *
  * A failed flush, or a write to meta whose outcome is not known, stops the writer for good (P9). A
  * disk that is full fails what waits, and nothing else.
  *
- * A driven log (log_options.driven) has no such thread: rounds are run by whoever waits (flusher_await) and by
- * log_drive, in the one thread that uses the log. The order is the same, so that what a crash
+ * A driven log (log_options.driven) has neither thread: rounds are run by whoever waits (flusher_await) and by
+ * log_drive, in the one thread that uses the log, and each is decided before the next one. The order is the same, so that what a crash
  * leaves is, too.
  *
  * With durability=os nobody waits for step 2 but aborts (an aborted range in meta must not be newer
@@ -376,9 +375,8 @@ static int flush_targets(struct round *round, struct diag *diag)
 
 /* ---- flushed ends ---- */
 
-void flusher_note_unrecorded(struct partition *partition)
+static void note_unrecorded(struct flusher *flusher, struct partition *partition)
 {
-    struct flusher *flusher = &partition->log->flusher;
     if (partition->unrecorded)
         return;
     partition->unrecorded = true;
@@ -386,8 +384,18 @@ void flusher_note_unrecorded(struct partition *partition)
     flusher->unrecorded = partition;
 }
 
+void flusher_note_unrecorded(struct partition *partition)
+{
+    struct flusher *flusher = &partition->log->flusher;
+    pthread_mutex_lock(&flusher->mutex);
+    note_unrecorded(flusher, partition);
+    pthread_mutex_unlock(&flusher->mutex);
+}
+
 static void publish_flushed(struct round *round)
 {
+    struct flusher *flusher = &round->log->flusher;
+    pthread_mutex_lock(&flusher->mutex);
     for (size_t i = 0; i < round->target_count; i++) {
         struct flush_target *target = &round->targets[i];
         struct partition *partition = target->partition;
@@ -395,87 +403,21 @@ static void publish_flushed(struct round *round)
             continue;
         target->moved = target->flushed.flushed_end > atomic_load(&partition->flushed_end);
         if (memcmp(&partition->flushed, &target->flushed, sizeof target->flushed) != 0)
-            flusher_note_unrecorded(partition);
+            note_unrecorded(flusher, partition);
         partition->flushed = target->flushed;
         atomic_store(&partition->flushed_end, target->flushed.flushed_end);
     }
-    pthread_mutex_lock(&round->log->flusher.mutex);
-    pthread_cond_broadcast(&round->log->flusher.progress);
-    pthread_mutex_unlock(&round->log->flusher.mutex);
+    pthread_cond_broadcast(&flusher->progress);
+    pthread_mutex_unlock(&flusher->mutex);
     for (size_t i = 0; i < round->target_count; i++)
         if (round->targets[i].moved)
             partition_notify(round->targets[i].partition);
 }
 
-void partition_put_record(struct partition *partition, struct meta_batch *batch)
-{
-    struct meta_place place = partition_place(partition);
-    meta_put_partition(batch, &place, &partition->flushed);
-    pthread_mutex_lock(&partition->list_mutex);
-    for (int32_t i = partition->segment_count - 2; i >= 0 && !partition->segments[i]->recorded;
-         i--) {
-        struct segment *segment = partition->segments[i];
-        if (segment->base_offset >= partition->flushed.segment_base)
-            continue; /* rolled after this round began */
-        struct meta_segment record = segment_record(segment);
-        meta_put_segment(batch, &place, &record);
-    }
-    pthread_mutex_unlock(&partition->list_mutex);
-}
-
-/* The records put by partition_put_record are durable. */
-static void mark_recorded(struct partition *partition)
-{
-    pthread_mutex_lock(&partition->list_mutex);
-    for (int32_t i = partition->segment_count - 2; i >= 0 && !partition->segments[i]->recorded; i--)
-        if (partition->segments[i]->base_offset < partition->flushed.segment_base)
-            partition->segments[i]->recorded = true;
-    pthread_mutex_unlock(&partition->list_mutex);
-}
-
-static void collect_records(struct round *round)
-{
-    for (struct partition *p = round->log->flusher.unrecorded; p != NULL; p = p->next_unrecorded)
-        if ((round->record_all || p->in_round) && !atomic_load(&p->deleted))
-            partition_put_record(p, &round->batch);
-}
-
-static void forget_recorded(struct round *round)
-{
-    struct partition **link = &round->log->flusher.unrecorded;
-    while (*link != NULL) {
-        struct partition *p = *link;
-        if (!round->record_all && !p->in_round) {
-            link = &p->next_unrecorded;
-            continue;
-        }
-        mark_recorded(p);
-        *link = p->next_unrecorded;
-        p->next_unrecorded = NULL;
-        p->unrecorded = false;
-    }
-}
-
 /* ---- the round ---- */
 
-static int write_meta(struct round *round, struct diag *diag)
-{
-    struct flusher *flusher = &round->log->flusher;
-    decide_collect(round);
-    if (!round->decides && !round->rolled && !round->record_all)
-        return 0;
-    collect_records(round);
-    decided_collect(flusher, &round->batch);
-    crash_point("decide.before");
-    TRY(log_meta_apply(round->log, &round->batch, diag));
-    flusher->told_full = false;
-    crash_point("decide.done");
-    forget_recorded(round);
-    decided_forget(flusher);
-    return 0;
-}
-
-static void run_round(struct round *round)
+/* True: it holds something for the decider. */
+static bool flush_round(struct round *round)
 {
     struct diag diag = {0};
     int rc = log_status(round->log, &diag);
@@ -487,51 +429,39 @@ static void run_round(struct round *round)
         if (rc < 0)
             log_stop(round->log, rc, &diag);
     }
-    if (rc < 0) {
-        decide_fail_all(round, rc);
-    } else {
+    if (rc == 0)
         publish_flushed(round);
-        rc = write_meta(round, &diag);
-        if (rc < 0 && log_status(round->log, NULL) < 0)
-            decide_fail_all(round, rc);
-        else
-            decide_finish(round, rc);
-        if (rc == ERR_FULL && !round->log->flusher.told_full)
-            log_line('W', "%s", diag.text); /* once, until there is room */
-        else if (rc < 0 && rc != ERR_FULL)
-            log_line('E', "%s", diag.text);
-        round->log->flusher.told_full |= rc == ERR_FULL;
-    }
+    else
+        decide_fail_all(round->requests, rc);
     for (size_t i = 0; i < round->target_count; i++)
         round->targets[i].partition->in_round = false;
-    pthread_mutex_lock(&round->log->flusher.mutex);
-    pthread_cond_broadcast(&round->log->flusher.progress);
-    pthread_mutex_unlock(&round->log->flusher.mutex);
+    if (rc < 0)
+        flusher_tell_progress(&round->log->flusher);
+    return rc == 0 && (round->requests != NULL || round->rolled || round->record_all);
 }
 
-static void round_deinit(struct round *round)
+void flusher_tell_progress(struct flusher *flusher)
 {
-    free(round->targets);
-    meta_batch_deinit(&round->batch);
+    pthread_mutex_lock(&flusher->mutex);
+    pthread_cond_broadcast(&flusher->progress);
+    pthread_mutex_unlock(&flusher->mutex);
 }
 
 static bool more_work(struct flusher *flusher)
 {
     pthread_mutex_lock(&flusher->mutex);
-    bool more = flusher->dirty != NULL || flusher->requests != NULL;
+    bool more = flusher->dirty != NULL || flusher->requests != NULL ||
+                flusher->unrecorded != NULL || flusher->decided != NULL;
     pthread_mutex_unlock(&flusher->mutex);
-    more = more || flusher->unrecorded != NULL || flusher->decided != NULL;
     return more && log_status(flusher->log, NULL) == 0;
 }
 
 /* False: stop after this round. */
 static bool flusher_turn(struct flusher *flusher)
 {
-    struct round round = {.log = flusher->log};
-    meta_batch_init(&round.batch);
-    bool running = next_round(flusher, &round);
-    run_round(&round);
-    round_deinit(&round);
+    struct round *round = decider_next_round(flusher);
+    bool running = next_round(flusher, round);
+    decider_take(flusher, round, flush_round(round));
     return running;
 }
 
@@ -543,12 +473,16 @@ static void *flusher_main(void *context)
      * Their number is bounded, so that a full disk cannot keep a log from closing. */
     for (int last_rounds = 0; running || (last_rounds < 4 && more_work(flusher));) {
         running = flusher_turn(flusher);
-        if (!running)
+        if (!running) {
+            decider_await(flusher);
             last_rounds++;
+        }
     }
-    struct round round = {.log = flusher->log, .requests = flusher->deferred};
+    pthread_mutex_lock(&flusher->mutex);
+    struct producer *deferred = flusher->deferred;
     flusher->deferred = NULL;
-    decide_fail_all(&round, ERR_STOPPED);
+    pthread_mutex_unlock(&flusher->mutex);
+    decide_fail_all(deferred, ERR_STOPPED);
     return NULL;
 }
 
@@ -610,6 +544,8 @@ int flusher_init(struct log *log, struct diag *diag)
     pthread_mutex_init(&flusher->mutex, NULL);
     init_condition(&flusher->work);
     init_condition(&flusher->progress);
+    init_condition(&flusher->handed);
+    init_condition(&flusher->settled);
     flusher->pool = sync_pool_create(log);
     return flusher->pool != NULL ? 0 : diag_set(diag, ERR_NOMEM, "no memory to open %s", log->dir);
 }
@@ -622,6 +558,7 @@ int flusher_start(struct log *log, struct diag *diag)
     if (flusher->driven)
         return 0;
     flusher->started = false;
+    TRY(decider_start(flusher, diag));
     if (pthread_create(&flusher->thread, NULL, flusher_main, flusher) != 0)
         return diag_set(diag, ERR_NOMEM, "cannot start the flusher of %s", log->dir);
     flusher->started = true;
@@ -631,14 +568,13 @@ int flusher_start(struct log *log, struct diag *diag)
 int flusher_flush_all(struct log *log, struct diag *diag)
 {
     struct round round = {.log = log};
-    meta_batch_init(&round.batch);
     take_due(&log->flusher, &round, true);
     int rc = flush_targets(&round, diag);
     if (rc == 0)
         publish_flushed(&round);
     for (size_t i = 0; i < round.target_count; i++)
         round.targets[i].partition->in_round = false;
-    round_deinit(&round);
+    free(round.targets);
     return rc;
 }
 
@@ -655,6 +591,7 @@ void flusher_stop(struct log *log)
         else
             pthread_join(flusher->thread, NULL);
     }
+    decider_stop(flusher);
     while (flusher->decided != NULL) {
         struct decided *decided = flusher->decided;
         flusher->decided = decided->next;
@@ -664,4 +601,6 @@ void flusher_stop(struct log *log)
     pthread_mutex_destroy(&flusher->mutex);
     pthread_cond_destroy(&flusher->work);
     pthread_cond_destroy(&flusher->progress);
+    pthread_cond_destroy(&flusher->handed);
+    pthread_cond_destroy(&flusher->settled);
 }

@@ -127,7 +127,7 @@ struct segment {
     bool swapping;                       /* META_SEGMENT_SWAPPING; purge_mutex */
     bool is_cleaned;                     /* its files are named .cleaned yet. Constant once in the list */
     atomic_bool replaced;                /* compaction put another file in its place; written under fd_cache.mutex */
-    bool recorded;                       /* meta has its closing record; flusher thread and recovery */
+    bool recorded;                       /* meta has its closing record; list_mutex, set by the decider and recovery */
     bool cut_needed;                     /* a failed write left bytes after size_bytes; partition.mutex */
     int32_t references;                  /* list_mutex: the list's own, readers, the flusher */
     int fd, pins;                        /* fd_cache.mutex */
@@ -340,11 +340,11 @@ struct partition {
     bool urgent;
     int64_t dirty_since_ms;
     struct partition *next_dirty, *previous_dirty;
-    /* flusher thread (and recovery, before it runs) */
-    bool in_round;
     bool unrecorded;               /* flushed is ahead of what meta has; in flusher.unrecorded */
+    bool in_pass;                  /* the decider records it now */
     struct partition *next_unrecorded;
     struct meta_partition flushed; /* what a record of the flushed end would say */
+    bool in_round;                 /* flusher thread (and recovery, before it runs) */
 
     pthread_mutex_t watch_mutex;
     pthread_cond_t watch_quiet;
@@ -629,20 +629,38 @@ struct decided { /* a decision whose markers are not all below the flushed end *
     } parts[];
 };
 struct round;
+struct decide_pass;
 /* Before the flush: reserves room for markers, writes abort markers, names the files to flush. */
 void decide_prepare(struct round *round);
-/* After the flush: adds the decisions to the round's batch. */
-void decide_collect(struct round *round);
-/* After the batch was applied (code 0) or not: moves last stable offsets, writes commit markers, answers. */
-void decide_finish(struct round *round, int code);
-/* The writer stopped. */
-void decide_fail_all(struct round *round, int code);
+/* After the flush: adds the decisions to the pass's batch. */
+void decide_collect(struct decide_pass *pass);
+/* After the batch was applied (code 0) or not: moves the last stable offsets of what is decided by that. */
+void decide_settle(struct decide_pass *pass, int code);
+/* After that: writes commit markers, answers. */
+void decide_finish(struct decide_pass *pass, int code);
+/* The writer stopped: a list of requests. */
+void decide_fail_all(struct producer *requests, int code);
 /* Deletes of the decisions whose markers are flushed; forget frees them once the batch was applied. */
 void decided_collect(struct flusher *flusher, struct meta_batch *batch);
 void decided_forget(struct flusher *flusher);
 
 /* ---- flusher.c ---- */
 struct sync_pool;
+struct flush_target {
+    struct partition *partition;
+    struct meta_partition flushed; /* what the flush of this round will have made durable */
+    bool sync;                     /* false: only its last stable offset may move (durability=os) */
+    bool moved;                    /* the high watermark moved */
+};
+struct round { /* the flusher's, then the decider's */
+    struct log *log;
+    struct producer *requests;
+    struct flush_target *targets;
+    size_t target_count, target_capacity;
+    bool rolled;                   /* a closed segment waits for its record */
+    bool record_all;               /* the second is over: persist every newer flushed end */
+};
+enum { ROUND_COUNT = 4 };
 struct flusher {
     struct log *log;
     pthread_mutex_t mutex;
@@ -653,31 +671,23 @@ struct flusher {
     struct partition *dirty, *last_dirty; /* oldest first */
     bool urgent;                          /* some dirty partition is awaited */
     struct producer *requests, *last_request;
-    _Atomic int32_t waiters;
-    /* flusher thread alone (of a driven log: the one thread that uses it) */
     struct producer *deferred;            /* could not be finished (disk full): tried again */
     struct partition *unrecorded;         /* flushed ends newer than meta's */
+    struct decided *decided;              /* mutex to change it; the decider reads it without */
+    _Atomic int32_t waiters;
+    /* flusher thread alone (of a driven log: the one thread that uses it) */
     int64_t next_record_ms, next_retry_ms;
-    struct decided *decided;
-    uint64_t next_sequence;
     struct sync_pool *pool;
+
+    /* rounds on their way to the decider: a ring; mutex. The flusher fills the one behind the last */
+    struct round rounds[ROUND_COUNT];
+    uint32_t first_round, round_count;
+    pthread_cond_t handed, settled;
+    pthread_t decider;
+    bool decider_started, decider_stopping;
+    /* decider thread alone (likewise) */
+    uint64_t next_sequence;
     bool told_full;                       /* that meta has no room */
-};
-struct flush_target {
-    struct partition *partition;
-    struct meta_partition flushed; /* what the flush of this round will have made durable */
-    bool sync;                     /* false: only its last stable offset may move (durability=os) */
-    bool moved;                    /* the high watermark moved */
-};
-struct round {
-    struct log *log;
-    struct producer *requests;
-    struct flush_target *targets;
-    size_t target_count, target_capacity;
-    struct meta_batch batch;
-    bool decides;                  /* batch holds decisions: it must be applied */
-    bool rolled;                   /* a closed segment waits for its record */
-    bool record_all;               /* the second is over: persist every newer flushed end */
 };
 int flusher_init(struct log *log, struct diag *diag);
 int flusher_start(struct log *log, struct diag *diag);
@@ -695,8 +705,36 @@ int round_add_target(struct round *round, struct partition *partition, bool sync
 /* Recovery, before the thread runs: flushes every dirty partition. */
 int flusher_flush_all(struct log *log, struct diag *diag);
 void flusher_note_unrecorded(struct partition *partition);
-/* Adds the record of the flushed end, and of closed segments below it, to batch. */
-void partition_put_record(struct partition *partition, struct meta_batch *batch);
+/* Whoever waits for something looks again. */
+void flusher_tell_progress(struct flusher *flusher);
+
+/* decider.c: what is flushed gets into meta. */
+struct flushed_record {
+    struct partition *partition;
+    struct meta_partition flushed;
+};
+struct decide_pass { /* the rounds that wait, decided by one write to meta */
+    struct log *log;
+    struct producer *requests;
+    struct round *rounds[ROUND_COUNT];
+    uint32_t round_count;
+    struct meta_batch batch;
+    struct flushed_record *records; /* flushed ends in the batch */
+    size_t record_count;
+    bool decides;                   /* batch holds decisions: it must be applied */
+    bool rolled, record_all;        /* as of its rounds */
+};
+int decider_start(struct flusher *flusher, struct diag *diag);
+/* After the flusher's thread ended: decides what it handed over; joins. */
+void decider_stop(struct flusher *flusher);
+/* An empty round that the caller fills; waits while ROUND_COUNT of them wait to be decided. */
+struct round *decider_next_round(struct flusher *flusher);
+/* Takes it back, and, wanted, decides it: in time, or, in a driven log, now. */
+void decider_take(struct flusher *flusher, struct round *round, bool wanted);
+/* Waits until all that was handed over is decided. */
+void decider_await(struct flusher *flusher);
+/* Adds the record of a flushed end, and of closed segments below it, to batch. */
+void partition_put_record(struct partition *partition, const struct meta_partition *flushed, struct meta_batch *batch);
 
 /* sync_pool.c: parallel fdatasync. */
 struct sync_job {

@@ -385,7 +385,7 @@ static void put_flushed_ends(struct recovery *recovery)
 {
     struct partition *partition = recovery->log->flusher.unrecorded;
     for (; partition != NULL; partition = partition->next_unrecorded)
-        partition_put_record(partition, &recovery->batch);
+        partition_put_record(partition, &partition->flushed, &recovery->batch);
 }
 
 static int recover(struct recovery *recovery, struct diag *diag)
