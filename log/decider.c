@@ -196,7 +196,8 @@ static void run_pass(struct decide_pass *pass)
         }
         tell_failure(flusher, rc, &diag);
     }
-    flusher_tell_progress(flusher);
+    if (log_status(pass->log, NULL) < 0)
+        flusher_tell_progress(flusher); /* nobody else's end has come nearer */
 }
 
 /* Joins the rounds that wait, from the first on. */

@@ -72,8 +72,8 @@ void flusher_mark_dirty(struct partition *partition)
         else
             flusher->dirty = partition;
         flusher->last_dirty = partition;
-        /* Waiters that came before the append look again, and ask for their round. */
-        if (atomic_load(&flusher->waiters) > 0)
+        /* Who waits for records that only now are there looks again, and asks for a round. */
+        if (partition->waiter_count > 0)
             pthread_cond_broadcast(&flusher->progress);
         if (flusher->dirty == partition)
             pthread_cond_signal(&flusher->work);

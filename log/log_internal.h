@@ -338,6 +338,7 @@ struct partition {
     /* flusher.mutex */
     atomic_bool dirty;
     bool urgent;
+    int32_t waiter_count;          /* in partition_wait */
     int64_t dirty_since_ms;
     struct partition *next_dirty, *previous_dirty;
     bool unrecorded;               /* flushed is ahead of what meta has; in flusher.unrecorded */

@@ -469,6 +469,7 @@ int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_
     int64_t until_ns = timeout_ms < 0 ? INT64_MAX : clock_mono_ns() + (int64_t)timeout_ms * 1000000;
     atomic_fetch_add(&flusher->waiters, 1);
     pthread_mutex_lock(&flusher->mutex);
+    partition->waiter_count++;
     while ((rc = wait_result(partition, offset)) == 1) {
         if (atomic_load(&partition->dirty) && !partition->urgent) {
             partition->urgent = true;
@@ -482,6 +483,7 @@ int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_
             break;
         }
     }
+    partition->waiter_count--;
     pthread_mutex_unlock(&flusher->mutex);
     atomic_fetch_sub(&flusher->waiters, 1);
     return rc;

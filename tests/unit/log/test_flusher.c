@@ -5,6 +5,7 @@
 #include "log/log_internal.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
+#include "tests/support/io_gate.h"
 #include "tests/support/log_fixture.h"
 #include "tests/support/scratch_dir.h"
 
@@ -358,47 +359,6 @@ static void test_few_descriptors(void **state)
 
 /* ---- acknowledged before durable ---- */
 
-/* Holds flushes back until they are let through, so that the time between a write and its flush can
- * be looked at. */
-static struct {
-    pthread_mutex_t mutex;
-    pthread_cond_t moved;
-    bool closed[IO_COMMIT + 1];
-    int held[IO_COMMIT + 1]; /* calls that wait now */
-} gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, {false}, {0}};
-
-static int gate_hook(void *context, enum io_call call, const char *path, int fd, size_t *size)
-{
-    (void)context;
-    (void)path;
-    (void)fd;
-    (void)size;
-    pthread_mutex_lock(&gate.mutex);
-    gate.held[call]++;
-    pthread_cond_broadcast(&gate.moved);
-    while (gate.closed[call])
-        pthread_cond_wait(&gate.moved, &gate.mutex);
-    gate.held[call]--;
-    pthread_mutex_unlock(&gate.mutex);
-    return 0;
-}
-
-static void gate_set(enum io_call call, bool closed)
-{
-    pthread_mutex_lock(&gate.mutex);
-    gate.closed[call] = closed;
-    pthread_cond_broadcast(&gate.moved);
-    pthread_mutex_unlock(&gate.mutex);
-}
-
-static void gate_wait_held(enum io_call call)
-{
-    pthread_mutex_lock(&gate.mutex);
-    while (gate.held[call] == 0)
-        pthread_cond_wait(&gate.moved, &gate.mutex);
-    pthread_mutex_unlock(&gate.mutex);
-}
-
 struct acknowledged {
     struct partition *partition;
     int64_t offset;
@@ -415,20 +375,20 @@ static void *wait_for_offset(void *context)
 
 static void note_watch(void *context)
 {
-    pthread_mutex_lock(&gate.mutex);
+    pthread_mutex_lock(&io_gate.mutex);
     atomic_fetch_add(&((struct acknowledged *)context)->watched, 1);
-    pthread_cond_broadcast(&gate.moved);
-    pthread_mutex_unlock(&gate.mutex);
+    pthread_cond_broadcast(&io_gate.moved);
+    pthread_mutex_unlock(&io_gate.mutex);
 }
 
 static void note_commit(void *context, int code)
 {
     struct acknowledged *acknowledged = context;
     assert_int_equal(code, 0);
-    pthread_mutex_lock(&gate.mutex);
+    pthread_mutex_lock(&io_gate.mutex);
     atomic_fetch_add(&acknowledged->commits, 1);
-    pthread_cond_broadcast(&gate.moved);
-    pthread_mutex_unlock(&gate.mutex);
+    pthread_cond_broadcast(&io_gate.moved);
+    pthread_mutex_unlock(&io_gate.mutex);
 }
 
 /* Written, and neither acknowledged to whoever waits nor shown to whoever reads. */
@@ -472,29 +432,29 @@ static void hold_flushes(enum io_call first, enum io_call last)
     assert_int_equal(producer_open(log, "tx", &producer, &diag), 0);
     assert_int_equal(txn_begin(producer, &diag), 0);
     assert_int_equal(txn_participate(producer, &transactional, 1, &diag), 0);
-    io_set_fault(gate_hook, NULL);
-    gate_set(first, true);
-    gate_set(last, true);
+    io_set_fault(io_gate_hook, NULL);
+    io_gate_set(first, true);
+    io_gate_set(last, true);
     int watch = partition_watch(plain, note_watch, &acknowledged);
     assert_int_equal(fixture_append(plain, 1, 1), 0);
     assert_int_equal(fixture_txn_append(producer, transactional, 2, 1), 0);
     assert_int_equal(txn_commit_start(producer, note_commit, &acknowledged, &diag), 0);
     for (int i = 0; i < WAITERS; i++)
         assert_int_equal(pthread_create(&waiters[i], NULL, wait_for_offset, &acknowledged), 0);
-    gate_wait_held(first);
+    io_gate_wait_held(first);
     expect_silence(&acknowledged, plain, 0);
     expect_silence(&acknowledged, transactional, 0);
-    gate_set(first, false);
-    gate_wait_held(last);
+    io_gate_set(first, false);
+    io_gate_wait_held(last);
     expect_silence(&acknowledged, plain, 0);
     expect_silence(&acknowledged, transactional, 0);
-    gate_set(last, false);
+    io_gate_set(last, false);
     for (int i = 0; i < WAITERS; i++)
         pthread_join(waiters[i], NULL);
-    pthread_mutex_lock(&gate.mutex);
+    pthread_mutex_lock(&io_gate.mutex);
     while (atomic_load(&acknowledged.commits) == 0 || atomic_load(&acknowledged.watched) == 0)
-        pthread_cond_wait(&gate.moved, &gate.mutex);
-    pthread_mutex_unlock(&gate.mutex);
+        pthread_cond_wait(&io_gate.moved, &io_gate.mutex);
+    pthread_mutex_unlock(&io_gate.mutex);
     io_set_fault(NULL, NULL);
     assert_int_equal(atomic_load(&acknowledged.waits), WAITERS);
     assert_string_equal(fixture_values(plain, READ_UNCOMMITTED), "1");
