@@ -293,6 +293,7 @@ static void defer_request(struct flusher *flusher, struct producer *producer, in
     pthread_mutex_lock(&flusher->mutex);
     producer->next_request = flusher->deferred;
     flusher->deferred = producer;
+    pthread_cond_signal(&flusher->work); /* it has a time to wait for now */
     pthread_mutex_unlock(&flusher->mutex);
     if (done != NULL)
         done(context, code);
@@ -316,6 +317,8 @@ static void remember_decision(struct flusher *flusher, const struct producer *pr
     pthread_mutex_lock(&flusher->mutex);
     decided->next = flusher->decided;
     flusher->decided = decided;
+    if (decided->count == 0)
+        pthread_cond_signal(&flusher->work); /* no marker did that */
     pthread_mutex_unlock(&flusher->mutex);
 }
 

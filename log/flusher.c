@@ -389,6 +389,7 @@ void flusher_note_unrecorded(struct partition *partition)
     struct flusher *flusher = &partition->log->flusher;
     pthread_mutex_lock(&flusher->mutex);
     note_unrecorded(flusher, partition);
+    pthread_cond_signal(&flusher->work); /* for the time it is due */
     pthread_mutex_unlock(&flusher->mutex);
 }
 
