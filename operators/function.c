@@ -92,7 +92,7 @@ static int refuse_given(struct function_call *call, const char *column, const ch
 
 int function_give(struct function_call *call, const struct value *values)
 {
-    const struct column_list *list = call->params->results;
+    const struct column_list *list = call->params != NULL ? call->params->results : NULL;
     const char *problem = NULL;
     if (list == NULL)
         return refuse_given(call, "", "only a flat-map function gives rows");
@@ -109,4 +109,14 @@ int function_give(struct function_call *call, const struct value *values)
     call->is_out_of_memory |= rc < 0;
     call->given_count += rc == 0;
     return rc;
+}
+
+int function_write(struct function_call *call, const void *data, size_t size)
+{
+    if (call->out == NULL)
+        return refuse_given(call, "", "only a format's encode writes");
+    if (size > FUNCTION_VALUE_BYTES_MAX || call->out->size > FUNCTION_VALUE_BYTES_MAX - size)
+        return refuse_given(call, "", "the format wrote more than 16 MiB");
+    buf_append(call->out, data, size);
+    return 0;
 }

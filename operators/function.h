@@ -9,7 +9,7 @@
 #include "operators/op.h"
 #include "operators/value.h"
 
-enum { FUNCTION_MESSAGE_BYTES = 512, FUNCTION_ROWS_MAX = 65536 };
+enum { FUNCTION_MESSAGE_BYTES = 512, FUNCTION_ROWS_MAX = 65536, FUNCTION_VALUE_BYTES_MAX = 16 << 20 };
 
 struct function_call;
 struct function_params {
@@ -31,10 +31,14 @@ struct function_call {
     char message[FUNCTION_MESSAGE_BYTES];
     struct column *given;             /* flat_map_fn: the rows of this call so far */
     uint32_t given_count, given_capacity;
+    struct buf *out;                  /* a format's encode: what it writes; NULL elsewhere */
 };
 void function_fail(struct function_call *call, const char *message);
 /* flat_map_fn: one more row; values in the order of the declared columns. ERR_INVALID: it does not fit, and the input row will be rejected. */
 int function_give(struct function_call *call, const struct value *values);
+
+/* A format's encode: appends to the record's value. ERR_INVALID: elsewhere, or over 16 MiB; the row will be rejected. */
+int function_write(struct function_call *call, const void *data, size_t size);
 
 /* The arguments of a batch. Rows whose arguments cannot be computed are rejected and leave out's selection (out = in otherwise). */
 struct function_arguments {

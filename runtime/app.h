@@ -16,6 +16,7 @@ enum node_kind {
 };
 
 struct format;
+struct user_format;
 
 /* A user's function: one of the pointers, by the node's kind. */
 struct user_function {
@@ -62,6 +63,7 @@ struct weir_app {
     char *data;
     struct weir_options options;      /* defaults filled in; data points to the copy above */
     struct weir_stream *nodes;
+    struct user_format *formats;      /* the last one first */
     struct sink *sinks, **sinks_end;  /* in the order of weir_to */
     struct diag diag;                 /* the first error of the builder, or the last of a run */
     int error;                        /* of the builder */

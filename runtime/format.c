@@ -232,20 +232,18 @@ static const struct format *const formats[] = {&format_json, &format_csv, &forma
 
 const struct format *format_find(const struct weir_app *app, int number)
 {
-    (void)app;
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
         if (formats[i]->number == number)
             return formats[i];
-    return NULL;
+    return format_of_user(app, number, NULL);
 }
 
 const struct format *format_named(const struct weir_app *app, const char *name)
 {
-    (void)app;
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
         if (strcmp(formats[i]->name, name) == 0)
             return formats[i];
-    return NULL;
+    return format_of_user(app, 0, name);
 }
 
 /* ---- decoding ---- */

@@ -1,4 +1,4 @@
-/* format.h: what the values of records are: JSON, CSV, plain text, how they become columns, and how rows become them.
+/* format.h: what the values of records are: JSON, CSV, plain text, bytes, a program's own format; how they become columns, and how rows become them.
  *
  * One table: a format is an entry (format.c), and everything else asks the entry. A source has one (weir_source), which fills a batch's columns from its
  * records. JSON is the one that has fields by name, of which only those that something reads are decoded; all others have columns in an order, declared by
@@ -31,6 +31,7 @@ struct encoding {
     struct buf *out;              /* the value is appended */
     bool is_null;                 /* set: the record has no value */
     const char *problem;          /* why a row was refused: constant or arena text */
+    void *state;                  /* the format's, for the batch; NULL at its first row */
 };
 
 struct format {
@@ -42,11 +43,11 @@ struct format {
     int (*open)(const struct view *view, void **state, struct diag *diag);  /* NULL: nothing is kept */
     void (*close)(void *state);
     /* Bad records go to rejects and are NULLs. 0, ERR_NOMEM. */
-    int (*decode)(struct decoding *decoding);
+    int (*decode)(struct decoding *decoding);   /* NULL: nothing is read with it */
     bool is_single;               /* an output writes one column */
     bool is_bytes;                /* and that of text or bytes */
     /* 0; ERR_INVALID: the row cannot be written, and problem says why; ERR_NOMEM. Memory that out lacked is found out by buf_ok. */
-    int (*encode)(struct encoding *encoding, uint32_t row);
+    int (*encode)(struct encoding *encoding, uint32_t row);                 /* NULL: nothing is written with it */
 };
 extern const struct format format_json;
 
@@ -54,6 +55,10 @@ extern const struct format format_json;
 const struct format *format_find(const struct weir_app *app, int number);
 /* By its name. */
 const struct format *format_named(const struct weir_app *app, const char *name);
+
+/* format_user.c: of those that the app's program added, by number, or by name when it is not NULL. */
+const struct format *format_of_user(const struct weir_app *app, int number, const char *name);
+void format_release(struct weir_app *app);
 
 /* What a view's source decodes to: columns, and behind declared ones the event times, once more, in the form that JSON's have. */
 uint32_t format_column_count(const struct view *view);

@@ -148,6 +148,15 @@ static int no_map(void *context, weir_call *call, const weir_value *values, size
     return no_filter(context, call, values, count);
 }
 
+static int no_decode(void *context, weir_call *call, const weir_value *key, const weir_value *value,
+                     const weir_column *columns, size_t count, weir_value *results)
+{
+    (void)key;
+    (void)columns;
+    (void)results;
+    return no_filter(context, call, value, count);
+}
+
 static weir_stream *make_function(weir_stream *at, const char *kind, const json_t *step)
 {
     const char *text = json_string_value(json_object_get(step, "text"));
@@ -169,9 +178,12 @@ static weir_stream *make_source(weir_app *app, const char *topic, const char *ev
 {
     const char *columns = json_string_value(json_object_get(step, "name"));
     const char *name = json_string_value(json_object_get(step, "format"));
-    const struct format *format = format_named(app, name != NULL      ? name
-                                                    : columns != NULL ? "csv"
-                                                                      : "json");
+    static const weir_format_functions none = {.decode = no_decode};
+    if (name == NULL)
+        name = columns != NULL ? "csv" : "json";
+    if (format_named(app, name) == NULL) /* one that the app's program has */
+        weir_format_add(app, name, &none, NULL);
+    const struct format *format = format_named(app, name);
     if (format == NULL)
         return NULL;
     return columns != NULL ? weir_source_columns(app, topic, format->number, columns, event_time)

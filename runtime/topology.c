@@ -185,6 +185,7 @@ void weir_app_close(weir_app *app)
         free(node->name);
         free(node);
     }
+    format_release(app);
     while (app->sinks != NULL) {
         struct sink *sink = app->sinks;
         app->sinks = sink->next;
@@ -286,6 +287,9 @@ static struct weir_stream *add_source(struct weir_app *app, const char *topic, w
     if (app == NULL)
         return NULL;
     const struct format *known = format_find(app, format);
+    if (known != NULL && known->decode == NULL)
+        topology_fail(app, ERR_UNSUPPORTED, "source %s: format %s has no function that reads",
+                      topic ? topic : "", known->name);
     if (known == NULL)
         topology_fail(app, ERR_INVALID, "source %s: format %d is not known", topic ? topic : "",
                       format);
@@ -570,5 +574,9 @@ int weir_to_as(weir_stream *stream, const char *topic, weir_format format)
     if (known == NULL)
         return topology_fail(stream->app, ERR_INVALID, "weir_to_as %s: format %d is not known",
                              topic ? topic : "", format);
+    if (known->encode == NULL)
+        return topology_fail(stream->app, ERR_UNSUPPORTED,
+                             "weir_to_as %s: format %s has no function that writes",
+                             topic ? topic : "", known->name);
     return add_sink(stream, topic, known);
 }

@@ -173,7 +173,7 @@ WEIR_API const char *weir_app_error(const weir_app *app);
  * ISO 8601 text; NULL takes the record's timestamp. A row whose event time cannot be read is dead-lettered. So is a record that is not what format says ("json_…",
  * "text_utf8"); one without a value is "value_null" in JSON, and NULL in plain text and raw bytes. */
 WEIR_API weir_stream *weir_source(weir_app *app, const char *topic, weir_format format, const char *event_time);
-/* The same for formats whose records name nothing: columns declares what they hold, in order, "id bigint, shop text". Such are WEIR_CSV, and no other of weir's own. */
+/* The same for formats whose records name nothing: columns declares what they hold, in order, "id bigint, shop text". Such are WEIR_CSV and those of weir_format_add. */
 WEIR_API weir_stream *weir_source_columns(weir_app *app, const char *topic, weir_format format, const char *columns, const char *event_time);
 /* weir_source_columns with WEIR_CSV: rows of comma-separated values (RFC 4180; one row a record). columns declares them in order: "id bigint, shop text, amount numeric(10,2), ts
  * timestamptz"; each field is cast from its text as in SQL. An empty field is NULL, and "" an empty text. event_time names a column (epoch milliseconds or ISO 8601), or is NULL. Rows that
@@ -217,6 +217,29 @@ WEIR_API void weir_call_error(weir_call *call, const char *message);
 WEIR_API int weir_call_give(weir_call *call, const weir_value *values);
 /* Inside a function: the row's event time. */
 WEIR_API int64_t weir_call_event_time(const weir_call *call);
+
+/* A format of your own, for sources and outputs. Its functions are called row by row, under the same rules; what context points to is shared by all threads. Rows are
+ * decoded again after a crash and by a replay. */
+typedef struct weir_column {
+    const char *name;
+    weir_type type;               /* WEIR_JSON_VALUE: any of them, by row */
+} weir_column;
+typedef struct weir_format_functions {
+    /* Reads a record. key and value are WEIR_BYTEA, or WEIR_NULL where the record has none. Fills results, which are WEIR_NULL before the call, one per column that
+     * weir_source_columns declared, and returns 0; what it gives is copied when it returns. Negative: a dead letter of class "decode"; so is a value that its column does not
+     * take (as for weir_map_fn). weir_call_event_time gives the record's timestamp. NULL: no sources. */
+    int (*decode)(void *context, weir_call *call, const weir_value *key, const weir_value *value, const weir_column *columns, size_t count,
+                  weir_value *results);
+    /* Writes a row's values as the value of its record, with weir_call_write, and returns 0; without a write it is empty. 1: the record has no value (in an upsert
+     * table a deletion). Negative: a dead letter of class "encode"; of a group the last record that was written stands. NULL: no outputs. */
+    int (*encode)(void *context, weir_call *call, const weir_column *columns, size_t count, const weir_value *values);
+    uint64_t reserved[4];         /* 0 */
+} weir_format_functions;
+/* Inside encode: appends to the record's value, up to 16 MiB. Negative: it does not fit, and the row will be a dead letter. */
+WEIR_API int weir_call_write(weir_call *call, const void *data, size_t size);
+/* Adds a format to the app and returns its number, for weir_source_columns and weir_to_as; 0 after an error, which the app keeps. functions is copied. The name stands in
+ * messages, too: a source whose format's name changed is a changed source. */
+WEIR_API weir_format weir_format_add(weir_app *app, const char *name, const weir_format_functions *functions, void *context);
 
 /* weir_filter with a C function. */
 WEIR_API weir_stream *weir_filter_fn(weir_stream *stream, const char *name, const char *select_list, weir_filter_function function, void *context);

@@ -6,6 +6,7 @@
  *       source events by ts            (by FIELD: event time; else the record's timestamp)
  *       source_csv events by ts: id bigint, ts text    (rows of CSV)
  *       source_text lines              (WEIR_PLAIN_TEXT; source_raw: WEIR_RAW)
+ *       source_pairs events: a text    (a user's format, tests/support/job_formats.c)
  *       lateness 5s
  *       skew 1m                        (weir_max_future_skew)
  *       filter amount > 0
@@ -23,7 +24,7 @@
  *       aggregate count(*) AS n
  *       aggregate_fn span: x -> rows bigint, total numeric   (instead of aggregate)
  *       emit final
- *       to counts                      (to_csv counts: weir_to_as; to_json, to_text, to_raw)
+ *       to counts                      (to_csv counts: weir_to_as; to_json, to_text, to_raw, to_pairs)
  *     run
  *       partitions 1                   (of the sources; default: with 1 and with 3)
  *       close windows
@@ -203,8 +204,11 @@ static weir_format parse_format(const struct test_case *test, const char *word)
     static const struct {
         const char *name;
         weir_format format;
-    } formats[] = {
-        {"json", WEIR_JSON}, {"csv", WEIR_CSV}, {"text", WEIR_PLAIN_TEXT}, {"raw", WEIR_RAW}};
+    } formats[] = {{"json", WEIR_JSON},
+                   {"csv", WEIR_CSV},
+                   {"text", WEIR_PLAIN_TEXT},
+                   {"raw", WEIR_RAW},
+                   {"pairs", JOB_PAIRS}};
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
         if (strncmp(word, formats[i].name, strlen(formats[i].name)) == 0)
             return formats[i].format;
@@ -233,11 +237,13 @@ static void parse_step(struct test_case *test, char *line)
                  {"to_csv", JOB_TO},
                  {"to_text", JOB_TO},
                  {"to_raw", JOB_TO},
+                 {"to_pairs", JOB_TO},
                  {"unnest", JOB_UNNEST},
                  {"rekey", JOB_REKEY},
                  {"source_csv", JOB_SOURCE_AS},
                  {"source_text", JOB_SOURCE_AS},
                  {"source_raw", JOB_SOURCE_AS},
+                 {"source_pairs", JOB_SOURCE_AS},
                  {"branch", JOB_BRANCH},
                  {"filter_fn", JOB_FILTER_FN},
                  {"map_fn", JOB_MAP_FN},

@@ -47,15 +47,16 @@ void job_add_function(struct job *job, enum job_step_kind kind, const char *list
     job->steps[job->step_count - 1].third = columns;
 }
 
-static weir_stream *source_as(weir_app *app, const struct job_step *step)
+static weir_stream *source_as(weir_app *app, const struct job_step *step, weir_format pairs)
 {
-    weir_format format = (weir_format)step->number;
+    weir_format format = step->number == JOB_PAIRS ? pairs : (weir_format)step->number;
     return step->third != NULL
                ? weir_source_columns(app, step->text, format, step->third, step->second)
                : weir_source(app, step->text, format, step->second);
 }
 
-static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_step *step)
+static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_step *step,
+                          weir_format pairs)
 {
     switch (step->kind) {
     case JOB_SOURCE:
@@ -96,7 +97,7 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
         return weir_flat_map_fn(stream, step->second, step->text, step->third,
                                 job_flat_map_function(step->second), NULL);
     case JOB_SOURCE_AS:
-        return source_as(app, step);
+        return source_as(app, step, pairs);
     case JOB_REKEY:
         return weir_rekey(stream, step->text);
     case JOB_BRANCH:
@@ -108,7 +109,8 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
         return weir_unnest(stream, step->text, step->second);
     case JOB_TO:
         if (step->number != 0)
-            weir_to_as(stream, step->text, (weir_format)step->number);
+            weir_to_as(stream, step->text,
+                       step->number == JOB_PAIRS ? pairs : (weir_format)step->number);
         else
             weir_to(stream, step->text);
         return NULL;
@@ -119,8 +121,14 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
 void job_build(const struct job *job, weir_app *app)
 {
     weir_stream *stream = NULL;
-    for (int i = 0; i < job->step_count; i++)
-        stream = apply(app, stream, &job->steps[i]);
+    weir_format pairs = 0;
+    for (int i = 0; i < job->step_count; i++) {
+        const struct job_step *step = &job->steps[i];
+        bool names_format = step->kind == JOB_SOURCE_AS || step->kind == JOB_TO;
+        if (names_format && step->number == JOB_PAIRS && pairs == 0)
+            pairs = job_add_pairs(app);
+        stream = apply(app, stream, step, pairs);
+    }
 }
 
 int job_run(const struct job *job, const weir_options *options, weir_progress *progress,

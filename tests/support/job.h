@@ -53,6 +53,10 @@ weir_map_function job_map_function(const char *name);
 weir_flat_map_function job_flat_map_function(const char *name);
 const weir_aggregate_functions *job_aggregate_functions(const char *name);
 
+/* job_formats.c: a user's format, as a source's or an output's number JOB_PAIRS; this adds it to an app. */
+enum { JOB_PAIRS = -1 };
+weir_format job_add_pairs(weir_app *app);
+
 void job_add(struct job *job, enum job_step_kind kind, const char *text, const char *second, int64_t number);
 void job_add_function(struct job *job, enum job_step_kind kind, const char *list, const char *function, const char *columns);
 void job_add_window(struct job *job, enum job_step_kind kind, const char *text, int64_t number, int64_t other);
