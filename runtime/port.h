@@ -91,6 +91,9 @@ struct port_ops {
     /* done(context, code) is called once, from another thread; no call on txn before that. */
     int (*txn_commit)(struct port_txn *txn, void (*done)(void *context, int code), void *context, struct diag *diag);
     int (*txn_abort)(struct port_txn *txn, struct diag *diag);
+    /* Of a log without threads: takes a step of what its threads would do, for who waits for an answer of txn_commit. False: there are threads, and waiting
+     * is enough. */
+    bool (*drive)(struct port *port);
     void (*txn_close)(struct port_txn *txn);
 
     void (*close)(struct port *port);

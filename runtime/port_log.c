@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "log/log.h"
+#include "runtime/base/clock.h"
 #include "runtime/port.h"
 #include "runtime/weir_handle.h"
 
@@ -503,6 +504,15 @@ static void port_log_close(struct port *port)
     free(closed);
 }
 
+static bool port_drive(struct port *port)
+{
+    if (!log_is_driven(log_of(port)))
+        return false;
+    if (!log_drive(log_of(port)))
+        clock_virtual_advance(1); /* the disk is full, and the decision is tried again */
+    return true;
+}
+
 static const struct port_ops port_log_ops = {
     .topic_describe = port_topic_describe,
     .topic_name = port_topic_name,
@@ -531,6 +541,7 @@ static const struct port_ops port_log_ops = {
     .txn_positions = port_txn_positions,
     .txn_commit = port_txn_commit,
     .txn_abort = port_txn_abort,
+    .drive = port_drive,
     .txn_close = port_txn_close,
     .close = port_log_close,
 };

@@ -46,7 +46,8 @@ static int commit_and_wait(struct port *port, struct port_txn *txn, struct diag 
     atomic_init(&decision.code, COMMIT_PENDING);
     int rc = port->ops->txn_commit(txn, decided, &decision, diag);
     while (rc == 0 && atomic_load(&decision.code) == COMMIT_PENDING)
-        waker_wait(&decision.waker, 1000);
+        if (!port->ops->drive(port))
+            waker_wait(&decision.waker, 1000);
     if (rc == 0)
         rc = atomic_load(&decision.code);
     waker_deinit(&decision.waker);

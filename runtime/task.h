@@ -78,7 +78,7 @@ struct task {
     int64_t position, watermark_ms, max_event_ms;
     int64_t changelog_end;
     int64_t *ends;                    /* of the output partitions, -1: never written */
-    struct time_markers time_markers; /* INPUT_ROWS, of a source with idle_close */
+    struct time_markers time_markers; /* INPUT_ROWS */
     int64_t idle_since_ms;            /* wall clock of the first read that found nothing after the last row; TIME_NONE: rows come */
     int64_t rows_end;                 /* offset after the last row read, or the position at the start */
     struct marks *marks;              /* INPUT_PARTIALS: one per upstream task */
@@ -138,7 +138,7 @@ int task_lost_records(const struct task *task, struct diag *diag);
  * are rejected, do not move the watermark. */
 int task_assign_times(struct task *task, const struct column *columns, const uint8_t *gone, uint32_t count, int64_t *times,
                       int64_t *watermarks);
-/* idle_close: takes the markers of this task's partition from what the progress topic held, after task_open. */
+/* Takes the markers of this task's partition from what the progress topic held, after task_open: those of idle times when the source has one. */
 int task_restore_markers(struct task *task, const struct progress_set *set, struct diag *diag);
 /* A read found nothing: after the source's idle time the watermark follows the wall clock (task->now_ms), as far as windows wait for it. */
 int task_idle(struct task *task);
@@ -149,8 +149,8 @@ int task_send_markers(struct task *task, struct port_out *out, struct diag *diag
 /* Remembers an upstream task's watermark, to be applied when the position reaches end. */
 int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms, struct diag *diag);
 void task_apply_marks(struct task *task);
-/* Applies what the coordinator asked for and returns it (TIME_NONE: nothing). */
-int64_t task_apply_raise(struct task *task);
+/* Applies what the coordinator asked for, and leaves a marker: *raised_ms (may be NULL) is what was asked for, TIME_NONE: nothing. */
+int task_apply_raise(struct task *task, int64_t *raised_ms, struct diag *diag);
 
 /* Commit: flushes operators and closes windows into the outs; sends them; fills the progress record (ends borrowed). */
 int task_flush(struct task *task, int64_t commit_number, struct diag *diag);

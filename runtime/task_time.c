@@ -12,9 +12,10 @@
  * offset.
  *
  * With idle_close the wall clock has a part in it: a partition without new rows for so long is as
- * late as the clock says, less the lateness. Where that moved the watermark a time marker is
- * committed (time_marker.h), and a replay moves it at the same offset, whatever the clock says then.
- * The clock is read in one place, task_poll (now_ms). */
+ * late as the clock says, less the lateness; with close_windows the end of a run has. Where that moved
+ * the watermark a time marker is committed (time_marker.h), and a replay moves it at the same offset,
+ * whatever the clock says then and however it ends. The clock is read in one place, task_poll
+ * (now_ms). */
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,6 +226,8 @@ static int64_t idle_time(const struct task *task)
         return TIME_NONE;
     if (window_all_closed_at(windows, seen_ms, &closed_ms) && closed_ms < time_ms)
         time_ms = closed_ms;
+    if (windows->kind == WINDOW_SESSION) /* between ends nothing closes, but rows would be late */
+        time_ms = floor_to(time_ms, windows->size_ms);
     if (time_ms <= task->watermark_ms)
         return TIME_NONE;
     return closes_one(windows, task->watermark_ms, time_ms) ? time_ms : TIME_NONE;
@@ -237,6 +240,21 @@ static int forget_purged_markers(struct task *task)
     TRY(task->port->ops->range(task->port, task->stage->input_topic, task->partition, &range,
                                task->diag));
     return time_markers_drop_before(&task->time_markers, range.start, task->diag);
+}
+
+/* Takes the watermark on by other means than a row, and leaves a marker. */
+static int advance_time(struct task *task, int64_t time_ms, bool closes)
+{
+    struct time_markers *markers = &task->time_markers;
+    int64_t offset = task->rows_end;
+    if (markers->count > 0 && markers->items[markers->count - 1].offset > offset)
+        offset = markers->items[markers->count - 1].offset;
+    else if (markers->count > 0 && markers->items[markers->count - 1].offset < offset)
+        TRY(forget_purged_markers(task));
+    TRY(time_markers_set(markers, offset, time_ms, closes, task->diag));
+    task->watermark_ms = time_ms;
+    task->has_pending = true;
+    return 0;
 }
 
 int task_idle(struct task *task)
@@ -253,32 +271,25 @@ int task_idle(struct task *task)
     int64_t time_ms = idle_time(task);
     if (time_ms == TIME_NONE)
         return 0;
-    struct time_markers *markers = &task->time_markers;
-    int64_t offset = task->rows_end;
-    if (markers->count > 0 && markers->items[markers->count - 1].offset > offset)
-        offset = markers->items[markers->count - 1].offset;
-    else if (markers->count > 0 && markers->items[markers->count - 1].offset < offset)
-        TRY(forget_purged_markers(task));
-    TRY(time_markers_set(markers, offset, time_ms, task->diag));
-    task->watermark_ms = time_ms;
-    task->has_pending = true;
-    return 0;
+    return advance_time(task, time_ms, false);
 }
 
 int task_restore_markers(struct task *task, const struct progress_set *set, struct diag *diag)
 {
     const struct stage *stage = task->stage;
     struct port_range range;
-    if (stage->input != INPUT_ROWS || stage->view->source->idle_ms == 0)
+    if (stage->input != INPUT_ROWS)
         return 0;
     TRY(task->port->ops->range(task->port, stage->input_topic, task->partition, &range, diag));
     for (uint32_t i = 0; i < set->marker_count; i++) {
         const struct time_marker *marker = &set->markers[i];
-        if (marker->partition != task->partition || strcmp(marker->stage, stage->name) != 0)
+        if (marker->partition != task->partition || strcmp(marker->stage, stage->name) != 0 ||
+            (!marker->closes && stage->view->source->idle_ms == 0))
             continue;
         if (memcmp(marker->input_id, stage->input_id, 16) == 0 && marker->offset >= range.start &&
             marker->offset <= range.stable)
-            TRY(time_markers_add(&task->time_markers, marker->offset, marker->time_ms, diag));
+            TRY(time_markers_add(&task->time_markers, marker->offset, marker->time_ms,
+                                 marker->closes, diag));
         else
             TRY(time_markers_forget(&task->time_markers, marker->offset, diag));
     }
@@ -311,6 +322,7 @@ static int send_marker(struct task *task, struct port_out *out, int64_t offset,
     time_marker_key(&task->key, task->stage->name, task->partition, offset);
     if (mark != NULL) {
         marker.time_ms = mark->time_ms;
+        marker.closes = mark->closes;
         time_marker_value(&task->value, &marker);
     }
     if (!buf_ok(&task->key) || !buf_ok(&task->value))
@@ -382,12 +394,13 @@ void task_apply_marks(struct task *task)
     }
 }
 
-int64_t task_apply_raise(struct task *task)
+int task_apply_raise(struct task *task, int64_t *raised_ms, struct diag *diag)
 {
     int64_t raise_ms = atomic_load(&task->raise_ms);
-    if (raise_ms != TIME_NONE && raise_ms > task->watermark_ms) {
-        task->watermark_ms = raise_ms;
-        task->has_pending = true;
-    }
-    return raise_ms;
+    if (raised_ms != NULL)
+        *raised_ms = raise_ms;
+    if (raise_ms == TIME_NONE || raise_ms <= task->watermark_ms)
+        return 0;
+    task->diag = diag;
+    return advance_time(task, raise_ms, true);
 }

@@ -1,7 +1,8 @@
-/* time_marker.c: records of how far the wall clock took an idle partition (see time_marker.h).
+/* time_marker.c: records of how far the wall clock took an idle partition, or the end of a run all of
+ * them (see time_marker.h).
  *
  * Rows alone decide the time of a partition, so that a replay gives the same verdicts. Where the
- * wall clock took part, what it did becomes part of the log: not in the source topic, which may
+ * wall clock or close_windows took part, what they did becomes part of the log: not in the source topic, which may
  * belong to others, but beside the progress of the stage, in the same commit. While a partition
  * stays idle its marker is overwritten (the same key); a new one begins after the next row.
  *
@@ -36,8 +37,9 @@ void time_marker_value(struct buf *value, const struct time_marker *marker)
     buf_printf(value, "{\"version\":1,\"topic\":\"%s\",\"input\":\"", marker->topic);
     for (int i = 0; i < 16; i++)
         buf_printf(value, "%02x", marker->input_id[i]);
-    buf_printf(value, "\",\"partition\":%d,\"offset\":%lld,\"time\":%lld}", (int)marker->partition,
-               (long long)marker->offset, (long long)marker->time_ms);
+    buf_printf(value, "\",\"partition\":%d,\"offset\":%lld,\"time\":%lld%s}",
+               (int)marker->partition, (long long)marker->offset, (long long)marker->time_ms,
+               marker->closes ? ",\"closes\":true" : "");
 }
 
 static int damaged(struct bytes key, struct diag *diag)
@@ -87,6 +89,7 @@ static bool decode_value(const json_t *object, struct time_marker *marker)
         marker->input_id[i] = (uint8_t)byte;
     }
     marker->time_ms = json_integer_value(time);
+    marker->closes = json_is_true(json_object_get(object, "closes"));
     return true;
 }
 
@@ -140,7 +143,7 @@ static int add_at(struct time_markers *markers, uint32_t at, struct time_mark ma
     return 0;
 }
 
-int time_markers_add(struct time_markers *markers, int64_t offset, int64_t time_ms,
+int time_markers_add(struct time_markers *markers, int64_t offset, int64_t time_ms, bool closes,
                      struct diag *diag)
 {
     uint32_t at = markers->count;
@@ -148,9 +151,10 @@ int time_markers_add(struct time_markers *markers, int64_t offset, int64_t time_
         at--;
     if (at > 0 && markers->items[at - 1].offset == offset) {
         markers->items[at - 1].time_ms = time_ms;
+        markers->items[at - 1].closes = closes;
         return 0;
     }
-    return add_at(markers, at, (struct time_mark){offset, time_ms, false}, diag);
+    return add_at(markers, at, (struct time_mark){offset, time_ms, closes, false}, diag);
 }
 
 void time_markers_begin(struct time_markers *markers, int64_t position)
@@ -168,15 +172,17 @@ int64_t time_markers_apply(struct time_markers *markers)
     return markers->items[markers->next++].time_ms;
 }
 
-int time_markers_set(struct time_markers *markers, int64_t offset, int64_t time_ms,
+int time_markers_set(struct time_markers *markers, int64_t offset, int64_t time_ms, bool closes,
                      struct diag *diag)
 {
     struct time_mark *last = markers->count > 0 ? &markers->items[markers->count - 1] : NULL;
     must(last == NULL || last->offset <= offset);
     if (last == NULL || last->offset < offset)
-        TRY(add_at(markers, markers->count, (struct time_mark){offset, time_ms, true}, diag));
+        TRY(add_at(markers, markers->count, (struct time_mark){offset, time_ms, closes, true},
+                   diag));
     last = &markers->items[markers->count - 1];
     last->time_ms = time_ms;
+    last->closes |= closes; /* once it counts without an idle time it always does */
     last->is_new = true;
     markers->next = markers->count;
     markers->is_open = true;

@@ -1,4 +1,5 @@
-/* time_marker.h: "before the record at this offset of this source partition, time came up to this": what idle_close did, kept so that a replay does it again.
+/* time_marker.h: "before the record at this offset of this source partition, time came up to this": what idle_close and close_windows did, kept so that a
+ * replay does it again.
  *
  * One record of <app>-progress each, written in the commit that holds the raised watermark. Key: "time/<stage>/<partition>/<offset>", so that compaction
  * keeps the latest time of each offset; value: a JSON object (docs/formats-engine.md). A tombstone takes back a marker that says nothing any more.
@@ -18,6 +19,7 @@ struct time_marker {
     char topic[250];                  /* the source, for who reads the topic; the id decides */
     uint8_t input_id[16];
     int64_t offset, time_ms;
+    bool closes;                      /* close_windows had a part in it: it counts whether or not the source has an idle time */
 };
 
 bool time_marker_is_key(struct bytes key);
@@ -31,6 +33,7 @@ int time_marker_decode(struct bytes key, struct bytes value, struct time_marker 
 struct time_markers {
     struct time_mark {
         int64_t offset, time_ms;
+        bool closes;
         bool is_new;                  /* to be written */
     } *items;                         /* by offset */
     uint32_t count, capacity;
@@ -41,7 +44,7 @@ struct time_markers {
 };
 void time_markers_deinit(struct time_markers *markers);
 /* Adds a marker read from the topic, in any order. */
-int time_markers_add(struct time_markers *markers, int64_t offset, int64_t time_ms, struct diag *diag);
+int time_markers_add(struct time_markers *markers, int64_t offset, int64_t time_ms, bool closes, struct diag *diag);
 /* A task begins at this position: what lies before it was applied. */
 void time_markers_begin(struct time_markers *markers, int64_t position);
 /* Offset of the next marker to apply; INT64_MAX: none. */
@@ -52,7 +55,7 @@ static inline int64_t time_markers_next(const struct time_markers *markers)
 /* Applies the next one: its time. */
 int64_t time_markers_apply(struct time_markers *markers);
 /* A new time at offset, behind all others: written with the next commit. */
-int time_markers_set(struct time_markers *markers, int64_t offset, int64_t time_ms, struct diag *diag);
+int time_markers_set(struct time_markers *markers, int64_t offset, int64_t time_ms, bool closes, struct diag *diag);
 /* The first row with a usable time since the last marker came: its watermark alone, by itself, is watermark_ms. When that is no lower than the marker's time, the
  * marker changed no verdict and a replay needs it no more. */
 int time_markers_close(struct time_markers *markers, int64_t watermark_ms, struct diag *diag);

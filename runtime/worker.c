@@ -87,7 +87,8 @@ static int apply_progress(struct worker *worker, const struct source_row *row)
         return 0;
     TRY(progress_decode(row->key, row->value, &progress, &worker->diag));
     int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < worker->task_count; i++) {
+    bool is_commit = !progress.is_reset && !progress.is_begin; /* others name no ends of topics */
+    for (uint32_t i = 0; rc == 0 && is_commit && i < worker->task_count; i++) {
         struct task *task = worker->tasks[i];
         if (task->stage->input != INPUT_PARTIALS ||
             (uint32_t)task->partition >= progress.end_count ||
@@ -119,14 +120,15 @@ static int follow_progress(struct worker *worker)
 
 /* ---- the end ---- */
 
-static void report_ends(struct worker *worker)
+static int report_ends(struct worker *worker)
 {
     struct run *run = worker->run;
     for (uint32_t i = 0; i < worker->task_count; i++) {
         struct task *task = worker->tasks[i];
         if (!task_is_running(task))
             continue;
-        int64_t raised_ms = task_apply_raise(task);
+        int64_t raised_ms;
+        TRY(task_apply_raise(task, &raised_ms, &worker->diag));
         if (task->has_pending || task->is_closing || task->moved || !task_at_end(task) ||
             worker->progress_position < atomic_load(&run->progress_target))
             continue;
@@ -138,6 +140,7 @@ static void report_ends(struct worker *worker)
             run_task_closed(run, task);
         }
     }
+    return 0;
 }
 
 /* ---- turns ---- */
@@ -222,7 +225,7 @@ static int take_turn(struct worker *worker, struct task *task)
 {
     int any = 0;
     int64_t began_ns = clock_mono_ns(), now_ns = began_ns;
-    task_apply_raise(task);
+    TRY(task_apply_raise(task, NULL, &worker->diag));
     for (int poll = 0; poll < POLLS_PER_TURN && now_ns - began_ns < TURN_NS; poll++) {
         int rc = table_is_over(worker, task);
         TRY(rc);
@@ -295,7 +298,7 @@ int worker_turn(struct worker *worker, bool ending, int64_t *wait_ms)
     if (!worker->in_flight && due_ms == 0)
         return worker_start_commit(worker);
     if (!worker->in_flight)
-        report_ends(worker);
+        TRY(report_ends(worker));
     if (any == 0 || (worker->in_flight && is_full(worker)))
         *wait_ms = due_ms > 0 && due_ms < IDLE_WAIT_MS ? due_ms : IDLE_WAIT_MS;
     int64_t retry_ms = worker_retry_due_ms(worker);

@@ -172,6 +172,7 @@ void log_line(char level, const char *format, ...)
 
 void must_failed(const char *file, int line, const char *condition)
 {
+    log_line_mute(false);
     log_line('E', "%s:%d: must(%s) failed: this is a bug in weir", file, line, condition);
     abort();
 }

@@ -183,19 +183,26 @@ static void test_end_target(void **state)
     close_driver(&d);
 }
 
+static int64_t raised(struct driver *d)
+{
+    int64_t raised_ms;
+    assert_int_equal(task_apply_raise(&d->tasks[0], &raised_ms, &d->diag), 0);
+    return raised_ms;
+}
+
 static void test_raise(void **state)
 {
     struct driver d;
     fill_steps(*state, 1);
     open_driver(&d, *state, 4096);
     struct task *task = &d.tasks[0];
-    assert_true(task_apply_raise(task) == TIME_NONE && task->watermark_ms == TIME_NONE &&
-                !task->has_pending);
+    assert_true(raised(&d) == TIME_NONE && task->watermark_ms == TIME_NONE && !task->has_pending);
     atomic_store(&task->raise_ms, 20000);
-    assert_true(task_apply_raise(task) == 20000 && task->watermark_ms == 20000 &&
-                task->has_pending);
+    assert_true(raised(&d) == 20000 && task->watermark_ms == 20000 && task->has_pending);
+    assert_true(task->time_markers.count == 1 && task->time_markers.items[0].closes);
     atomic_store(&task->raise_ms, 10000);
-    assert_true(task_apply_raise(task) == 10000 && task->watermark_ms == 20000); /* never back */
+    assert_true(raised(&d) == 10000 && task->watermark_ms == 20000); /* never back */
+    assert_true(task->time_markers.items[0].time_ms == 20000);
     close_driver(&d);
 }
 

@@ -42,6 +42,15 @@ static void test_bytes(void **state)
     assert_int_equal(time_marker_decode(bytes_text(key_text), bytes_text(value_text), &to, NULL),
                      0);
     assert_memory_equal(&to, &from, sizeof to);
+    /* One that close_windows set says so behind the rest. */
+    from.closes = true;
+    buf_clear(&value);
+    time_marker_value(&value, &from);
+    assert_true(value.size == strlen(value_text) + strlen(",\"closes\":true"));
+    assert_memory_equal(value.data + strlen(value_text) - 1, ",\"closes\":true}", 16);
+    assert_int_equal(
+        time_marker_decode(bytes_text(key_text), bytes_of(value.data, value.size), &to, NULL), 0);
+    assert_memory_equal(&to, &from, sizeof to);
     buf_deinit(&key);
     buf_deinit(&value);
 }
@@ -114,8 +123,9 @@ static void test_list(void **state)
     struct time_markers m = {0};
     assert_true(time_markers_next(&m) == INT64_MAX);
     for (int64_t offset = 90; offset >= 10; offset -= 10) /* in any order */
-        assert_int_equal(time_markers_add(&m, offset, offset * 100, NULL), 0);
-    assert_int_equal(time_markers_add(&m, 50, 5001, NULL), 0); /* the last one of an offset */
+        assert_int_equal(time_markers_add(&m, offset, offset * 100, false, NULL), 0);
+    assert_int_equal(time_markers_add(&m, 50, 5001, false, NULL),
+                     0); /* the last one of an offset */
     assert_int_equal(m.count, 9);
     time_markers_begin(&m, 40);
     assert_true(time_markers_next(&m) == 40 && time_markers_apply(&m) == 4000 && m.is_open);
@@ -136,8 +146,9 @@ static void test_list(void **state)
     time_markers_written(&m);
     assert_int_equal(m.gone_count, 0);
     /* Idle at the end: one offset is one marker. */
-    assert_int_equal(time_markers_set(&m, 100, 12000, NULL), 0);
-    assert_int_equal(time_markers_set(&m, 100, 13000, NULL), 0);
+    assert_int_equal(time_markers_set(&m, 100, 12000, true, NULL), 0);
+    assert_int_equal(time_markers_set(&m, 100, 13000, false, NULL), 0);
+    assert_true(m.items[6].closes); /* what the first one was, the offset stays */
     assert_true(m.count == 7 && m.items[6].time_ms == 13000 && m.items[6].is_new && m.is_open);
     assert_true(time_markers_next(&m) == INT64_MAX);
     time_markers_written(&m);

@@ -267,6 +267,26 @@ static int entries(const char *path)
     return count;
 }
 
+static void a_replay_gives_all_of_it_again(void **state)
+{
+    (void)state;
+    weir_app *app = counts_app(NULL, WEIR_EMIT_FINAL);
+    weir_app *again = counts_app(&(weir_options){.from_beginning = true}, WEIR_EMIT_FINAL);
+    weir_test *test = open_test(app, 2);
+    for (int i = 0; i < 20; i++)
+        click(test, i, START, 1);
+    ok(test, weir_test_finish(test, true));
+    assert_int_equal(read_count(test, "user-counts"), 20);
+    ok(test, weir_test_restart(test, again));
+    ok(test, weir_test_finish(test, true));
+    assert_int_equal(read_count(test, "user-counts"), 20);
+    ok(test, weir_test_finish(test, true)); /* it was asked for once */
+    assert_int_equal(read_count(test, "user-counts"), 0);
+    ok(test, weir_test_close(test));
+    weir_app_close(again);
+    weir_app_close(app);
+}
+
 static void directories_are_removed_or_kept(void **state)
 {
     (void)state;
@@ -393,6 +413,7 @@ int main(void)
         cmocka_unit_test(the_interval_of_commits_follows_the_clock),
         cmocka_unit_test(the_log_and_late_rows_are_there),
         cmocka_unit_test(a_new_version_takes_over),
+        cmocka_unit_test(a_replay_gives_all_of_it_again),
         cmocka_unit_test(directories_are_removed_or_kept),
         cmocka_unit_test(bad_calls_are_refused),
     };
