@@ -170,6 +170,7 @@ void accounts_of(const struct topic_rows *progress, const char *view, struct acc
             (strcmp(a.stage, view) != 0 && strcmp(a.stage, source_stage) != 0))
             continue;
         sum->in += a.in;
+        sum->made += a.made;
         sum->applied += a.applied;
         sum->filtered += a.filtered;
         sum->late += a.late;

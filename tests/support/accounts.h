@@ -15,7 +15,7 @@ bool accounts_close(struct log *log, const char *app, bool was_reset);
 
 /* What the progress records say of a view: the sum over partitions of its stage, or of the one that sends its partials. */
 struct account_sum {
-    int64_t in, applied, filtered, late, dead;
+    int64_t in, made, applied, filtered, late, dead;
 };
 void accounts_read(struct log *log, const char *app, struct topic_rows *progress);   /* init included; topic_rows_deinit frees */
 void accounts_of(const struct topic_rows *progress, const char *view, struct account_sum *sum);

@@ -105,6 +105,8 @@ static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_s
     case JOB_AGGREGATE_FN:
         return weir_aggregate_fn(stream, step->second, step->text, step->third,
                                  job_aggregate_functions(step->second), NULL);
+    case JOB_PEEK:
+        return weir_peek(stream, step->text, job_peek_function(step->second), NULL);
     case JOB_UNNEST:
         return weir_unnest(stream, step->text, step->second);
     case JOB_TO:

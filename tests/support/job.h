@@ -28,6 +28,7 @@ enum job_step_kind {
     JOB_REKEY,      /* text */
     JOB_SOURCE_AS,  /* as JOB_SOURCE; third: columns or NULL, number: the format */
     JOB_BRANCH,     /* text: conditions with ; between them, number: which branch */
+    JOB_PEEK,       /* text: select list, second: a function of job_functions.c */
 };
 struct job_step {
     enum job_step_kind kind;
@@ -44,13 +45,18 @@ struct job {
 /* job_functions.c: users' functions by name; NULL when there is none.
  *   filter   even     keeps even bigints; refuses negative ones with a message, and other types without
  *   map      echo     gives its values back
- *   flat map repeat   n, x → n rows (0, x) … (n − 1, x); a negative n: −n rows, then it fails
+ *            nudge    the third value plus one when it is a bigint; refuses 13
+ *   peek     look     looks at the types of its values
+ *   flat map fan      as many rows as the second value says, which counts them, the third, when it is a bigint, from itself on; refuses 13 there, after it
+ *                     gave rows
+ *            repeat   n, x → n rows (0, x) … (n − 1, x); a negative n: −n rows, then it fails
  *   aggregate span    bigint n: rows, sum, least, greatest; refuses 7 with a message, and what is no bigint. NULL is a row alone
  *             packed  the same, with encode and decode
  *             wary    the same; refuses to give a negative sum */
 weir_filter_function job_filter_function(const char *name);
 weir_map_function job_map_function(const char *name);
 weir_flat_map_function job_flat_map_function(const char *name);
+weir_peek_function job_peek_function(const char *name);
 const weir_aggregate_functions *job_aggregate_functions(const char *name);
 
 /* job_formats.c: a user's format, as a source's or an output's number JOB_PAIRS; this adds it to an app. */

@@ -2,6 +2,7 @@
  * user would write, and a few things that a user should not. */
 #include <string.h>
 
+#include "runtime/base/error.h"
 #include "tests/support/job.h"
 
 static int even(void *context, weir_call *call, const weir_value *values, size_t count)
@@ -39,6 +40,40 @@ static int repeat(void *context, weir_call *call, const weir_value *values, size
     return times < 0 ? -1 : 0;
 }
 
+/* The third value plus one; what is no bigint stays as it is. */
+static int nudge(void *context, weir_call *call, const weir_value *values, size_t count,
+                 weir_value *results)
+{
+    echo(context, call, values, count, results);
+    if (values[2].type == WEIR_BIGINT)
+        results[2].i64++;
+    return values[2].type == WEIR_BIGINT && values[2].i64 == 13 ? -1 : 0;
+}
+
+static int fan(void *context, weir_call *call, const weir_value *values, size_t count)
+{
+    weir_value row[8];
+    bool is_int = values[2].type == WEIR_BIGINT;
+    (void)context;
+    memcpy(row, values, count * sizeof *values);
+    for (int64_t i = 0; i < values[1].i64; i++) {
+        row[1].i64 = i;
+        if (is_int)
+            row[2].i64 = values[2].i64 + i;
+        int rc = weir_call_give(call, row);
+        if (rc < 0)
+            return rc;
+    }
+    return is_int && values[2].i64 == 13 ? -1 : 0;
+}
+
+static void look(void *context, const weir_value *values, size_t count)
+{
+    (void)context;
+    for (size_t i = 0; i < count; i++)
+        must(values[i].type >= WEIR_NULL && values[i].type <= WEIR_JSON_VALUE);
+}
+
 weir_filter_function job_filter_function(const char *name)
 {
     return strcmp(name, "even") == 0 ? even : NULL;
@@ -46,12 +81,17 @@ weir_filter_function job_filter_function(const char *name)
 
 weir_map_function job_map_function(const char *name)
 {
-    return strcmp(name, "echo") == 0 ? echo : NULL;
+    return strcmp(name, "echo") == 0 ? echo : strcmp(name, "nudge") == 0 ? nudge : NULL;
 }
 
 weir_flat_map_function job_flat_map_function(const char *name)
 {
-    return strcmp(name, "repeat") == 0 ? repeat : NULL;
+    return strcmp(name, "repeat") == 0 ? repeat : strcmp(name, "fan") == 0 ? fan : NULL;
+}
+
+weir_peek_function job_peek_function(const char *name)
+{
+    return strcmp(name, "look") == 0 ? look : NULL;
 }
 
 /* ---- aggregates ---- */

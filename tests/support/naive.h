@@ -5,7 +5,9 @@
  *   e<N> ──► [m<N>: steps, passed on or as new rows] ──► o<N>: steps, then rows or groups ──► [r<N>: a rollup of final windows]
  *
  * Rows are structs that the generator made and nobody parses back; conditions are C functions with three-valued logic; groups are found by walking a list; sums
- * are 64-bit integers with a scale; distinct values are lists. */
+ * are 64-bit integers with a scale; distinct values are lists; local windows ask the C library what a clock on the wall shows.
+ *
+ * What decides results beside the job and its rows is in struct naive_round: what was done to the app between two sendings. */
 #ifndef WEIR_TESTS_NAIVE_H
 #define WEIR_TESTS_NAIVE_H
 
@@ -15,31 +17,47 @@
 
 enum {
     NAIVE_ROWS_MAX = 400,
+    NAIVE_ELEMENTS_MAX = 3,
     NAIVE_STEPS_MAX = 4,
     NAIVE_AGGREGATES_MAX = 6,
     NAIVE_PARTITIONS_MAX = 3,
-    NAIVE_GROUPS_MAX = 4096,
+    NAIVE_ROUNDS_MAX = 4,
+    NAIVE_CLOCKS_MAX = 4,
 };
 
 enum value_kind { VALUE_NULL, VALUE_MISSING, VALUE_INT, VALUE_TEXT, VALUE_BOOL };
+/* What stands in the field xs, an array of values like those of n. */
+enum array_kind { ARRAY, ARRAY_NULL, ARRAY_MISSING, ARRAY_NOT };
+struct naive_element {
+    enum value_kind kind;
+    int64_t n;
+};
 struct naive_row {
     int partition, round;
-    const char *defect;  /* dead-letter class that the decoder or the event time gives it; NULL: none */
-    char k;              /* 'a'…; 0: null or missing */
-    int64_t g, n, a, ts; /* a: hundredths or tenths or whole, by a_scale */
+    int64_t order;         /* in its partition */
+    int64_t timestamp_ms;  /* of the record; INT64_MIN: when it is sent */
+    const char *defect;    /* dead-letter class that the decoder or the event time gives it; NULL: none */
+    char k;                /* 'a'…; 0: null or missing */
+    int64_t g, n, a, ts;   /* a: hundredths or tenths or whole, by a_scale */
     enum value_kind n_kind, a_kind;
     int a_scale;
-    char ts_token[40];
-    char text[224];
+    enum array_kind xs_kind;
+    struct naive_element xs[NAIVE_ELEMENTS_MAX];
+    int x_count;
+    char ts_token[40];     /* as JSON */
+    char text[256];        /* of its record */
 };
 
 enum condition { N_GREATER, K_IS_B, N_MODULO, K_OR_G, A_AT_LEAST, DIVIDED, AND_NOT, CONDITIONS };
-enum step_kind { STEP_FILTER, STEP_CHECK, STEP_MAP };
+enum step_kind {
+    STEP_FILTER, STEP_CHECK, STEP_MAP, STEP_FILTER_FN, STEP_MAP_FN, STEP_FLAT_MAP_FN, STEP_UNNEST, STEP_BRANCH, STEP_PEEK, STEPS
+};
 struct naive_step {
     enum step_kind kind;
-    enum condition condition;
+    enum condition condition, second; /* second: of a branch */
     int64_t number;
-    char sql[96];
+    int branch;
+    char sql[160];
 };
 enum grouping { BY_K, BY_K_AND_G, BY_G_MODULO, GROUPINGS };
 enum aggregate {
@@ -47,51 +65,79 @@ enum aggregate {
     FIRST_N, LAST_A, FIRST_K, DISTINCT_N, DISTINCT_A, DISTINCT_G, AGGREGATES
 };
 enum middle { MIDDLE_NONE, MIDDLE_PASS, MIDDLE_ROWS };
+enum windows { NO_WINDOWS, TUMBLING, HOPPING, SESSIONS, LOCAL };
 
 /* steps[0 … middle_steps) stand in front of m<N>, the others behind it. */
 struct naive_plan {
     int number;
     char source[16], middle_topic[16], out[16], rollup_topic[16], late[24];
     struct chance chance;
+    bool is_csv;               /* e<N> holds comma-separated values */
     enum middle middle;
+    const char *rekey;         /* of m<N>; NULL: rows keep their place */
     struct naive_step steps[NAIVE_STEPS_MAX];
     int step_count, middle_steps;
     bool is_rows, has_rollup;  /* is_rows: no groups, o<N> gets the rows */
     enum grouping grouping;
     enum aggregate aggregates[NAIVE_AGGREGATES_MAX];
     int aggregate_count;
-    int64_t window_ms, hop_ms, lateness_ms; /* hop_ms = window_ms: tumbling */
-    bool is_session;           /* window_ms is the gap */
+    enum windows windows;
+    int64_t window_ms, hop_ms; /* of hopping ones; of tumbling ones they are equal; of sessions window_ms is the gap */
+    const char *zone;          /* of local ones */
+    int unit, units;           /* weir_unit, and how many */
+    int64_t lateness_ms, idle_ms;
+    int64_t skew_ms;           /* -1: as it is unless it is said */
     const char *function;      /* the aggregates are made by this function of job_functions.c; NULL: by SQL */
     bool is_final, is_direct;
+    bool is_paused[NAIVE_ROUNDS_MAX]; /* while the round's rows are sent */
     int partitions, row_count;
-    struct naive_row rows[NAIVE_ROWS_MAX];
+    struct naive_row rows[NAIVE_ROWS_MAX]; /* by round */
     char aggregate_sql[768];
 };
 
-void naive_draw(struct naive_plan *plan, uint64_t seed, int number, int rounds);
+/* What a case is drawn for. */
+struct naive_setting {
+    int rounds;
+    bool is_driven;            /* by weir_test: the clock is virtual, rows are sent at now_ms and later */
+    bool is_replayed;          /* from_beginning at the end: nothing in front, nothing behind */
+    bool may_idle;
+    int64_t now_ms, step_ms;   /* is_driven: where event times begin, and by how much they go on at most */
+};
+void naive_draw(struct naive_plan *plan, uint64_t seed, int number, const struct naive_setting *setting);
 /* Writes the texts that depend on the drawn lists: again after one was changed. */
 void naive_print(struct naive_plan *plan);
 /* False when a change left values in min and max that SQL does not order. */
 bool naive_is_sound(const struct naive_plan *plan);
+/* An instant within two days of a change of the zone's clocks, when the year that was drawn has one. */
+int64_t naive_near_a_change(struct chance *chance, const char *zone);
+const char *naive_draw_zone(struct chance *chance);
+
+/* naive_job.c */
 void naive_add_job(const struct naive_plan *plan, struct job *job);
 void naive_describe(const struct naive_plan *plan);
+void naive_describe_row(const struct naive_row *row);
+
+/* A round: the app takes the rows that were sent for it; then the clock is moved to each of clocks in turn, and the app
+ * does what is due. With until_end it is ended, perhaps with close_windows. */
+struct naive_round {
+    bool restarts;             /* the app was started anew before it */
+    bool close_windows;
+    bool has_clock;            /* false: time stands still (runs with until_end) */
+    int64_t send_clock_ms;     /* as of sending */
+    int64_t clocks_ms[NAIVE_CLOCKS_MAX];
+    int clock_count;
+};
 
 /* One stage that reads rows: what its accounts must say, and what lies beside its output. */
 struct naive_stage {
-    int64_t in, applied, filtered, late, dead;
+    int64_t in, made, applied, filtered, late, dead;
     struct pairs dead_rows;    /* class, source row */
 };
 struct naive_result {
     struct naive_stage middle, main, rollup;
     struct pairs middle_rows, outputs, late_rows, rollups;
 };
-void naive_evaluate(const struct naive_plan *plan, bool close_windows, struct naive_result *result);
+void naive_evaluate(const struct naive_plan *plan, const struct naive_round *rounds, int count, struct naive_result *result);
 void naive_result_deinit(struct naive_result *result);
-
-/* Shared by the generator and the model. */
-void naive_print_decimal(struct buf *out, int64_t value, int scale);
-void naive_print_n(struct buf *out, const struct naive_row *row);
-bool naive_is_mapped(const struct naive_plan *plan);
 
 #endif

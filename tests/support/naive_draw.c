@@ -1,7 +1,11 @@
 /* naive_draw.c: draws a job and its input (see naive.h).
  *
  * Most rows are good; the rest are what producers send on bad days: nulls, missing fields, wrong
- * types, broken lines, unreadable, equal, negative and late times. */
+ * types, broken lines, unreadable, equal, negative, late and future times.
+ *
+ * Some things are not drawn together, because what comes of them is nowhere defined: min and max of
+ * mixed kinds; first, last and short lateness where rows of several partitions come together in one;
+ * idle times of a topic that several tasks of the same app write. */
 #include "tests/support/naive.h"
 
 #include <stdio.h>
@@ -10,6 +14,9 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/error.h"
 #include "runtime/base/hash.h"
+#include "tests/support/naive_model.h"
+
+#define TEN_YEARS_MS INT64_C(315360000000)
 
 static const char *const aggregate_texts[AGGREGATES] = {
     "count(*) AS c",
@@ -27,7 +34,6 @@ static const char *const aggregate_texts[AGGREGATES] = {
     "count(DISTINCT a) AS da",
     "count(DISTINCT g) FILTER (WHERE a > 0) AS dg",
 };
-static const char *const group_texts[GROUPINGS] = {"k", "k, g", "g % 2 AS h"};
 
 static int64_t below(struct naive_plan *plan, int64_t limit)
 {
@@ -36,87 +42,153 @@ static int64_t below(struct naive_plan *plan, int64_t limit)
 
 /* ---- the pipeline ---- */
 
-static void condition_sql(struct naive_step *step)
+static void condition_sql(enum condition condition, long long x, char *sql, size_t size)
 {
-    long long x = step->number;
-    switch (step->condition) {
+    switch (condition) {
     case N_GREATER:
-        snprintf(step->sql, sizeof step->sql, "n > %lld", x);
+        snprintf(sql, size, "n > %lld", x);
         break;
     case K_IS_B:
-        snprintf(step->sql, sizeof step->sql, "k = 'b'");
+        snprintf(sql, size, "k = 'b'");
         break;
     case N_MODULO:
-        snprintf(step->sql, sizeof step->sql, "n %% 3 = %lld", x % 3);
+        snprintf(sql, size, "n %% 3 = %lld", x % 3);
         break;
     case K_OR_G:
-        snprintf(step->sql, sizeof step->sql, "k IS NOT NULL OR g > %lld", x % 4);
+        snprintf(sql, size, "k IS NOT NULL OR g > %lld", x % 4);
         break;
     case A_AT_LEAST:
-        snprintf(step->sql, sizeof step->sql, "a >= %lld.5", x < 0 ? -x : x);
+        snprintf(sql, size, "a >= %lld.5", x < 0 ? -x : x);
         break;
     case DIVIDED:
-        snprintf(step->sql, sizeof step->sql, "12 / n > %lld", x % 5);
+        snprintf(sql, size, "12 / n > %lld", x % 5);
         break;
     case AND_NOT:
-        snprintf(step->sql, sizeof step->sql, "g <> 2 AND NOT (n < %lld)", x);
+        snprintf(sql, size, "g <> 2 AND NOT (n < %lld)", x);
         break;
     case CONDITIONS:
         break;
     }
 }
 
-bool naive_is_mapped(const struct naive_plan *plan)
+/* Whatever is no number in n does not pass it. */
+static bool rejects_odd_n(const struct naive_step *step)
 {
-    for (int i = 0; i < plan->step_count; i++)
-        if (plan->steps[i].kind == STEP_MAP)
-            return true;
-    return false;
+    switch (step->kind) {
+    case STEP_MAP:
+    case STEP_FILTER_FN:
+        return true;
+    case STEP_FILTER:
+    case STEP_CHECK:
+        return step->condition == N_GREATER || step->condition == N_MODULO ||
+               step->condition == DIVIDED;
+    default:
+        return false;
+    }
 }
 
-static bool reads_n(const struct naive_step *step)
+static enum condition draw_condition(struct naive_plan *plan, bool is_numeric)
 {
-    return step->kind == STEP_MAP || step->condition == N_GREATER || step->condition == N_MODULO ||
-           step->condition == DIVIDED;
+    enum condition condition;
+    do
+        condition = (enum condition)below(plan, CONDITIONS);
+    while (is_numeric && (condition == N_MODULO || condition == DIVIDED));
+    return condition;
+}
+
+static enum step_kind draw_kind(struct naive_plan *plan, bool makes_columns, bool has_unnest)
+{
+    static const enum step_kind kinds[] = {
+        STEP_FILTER, STEP_FILTER,    STEP_FILTER, STEP_CHECK,       STEP_CHECK,
+        STEP_MAP,    STEP_FILTER_FN, STEP_MAP_FN, STEP_FLAT_MAP_FN, STEP_UNNEST,
+        STEP_UNNEST, STEP_BRANCH,    STEP_PEEK};
+    enum step_kind kind = kinds[below(plan, sizeof kinds / sizeof kinds[0])];
+    if (kind == STEP_UNNEST && (makes_columns || has_unnest || plan->is_csv))
+        return STEP_FILTER;
+    return kind;
+}
+
+static void draw_step(struct naive_plan *plan, struct naive_step *step, bool is_numeric)
+{
+    char first[72], second[72];
+    const char *n = is_numeric ? "n::bigint AS n" : "n";
+    step->condition = draw_condition(plan, is_numeric);
+    step->second = draw_condition(plan, is_numeric);
+    step->branch = (int)below(plan, 3);
+    switch (step->kind) {
+    case STEP_MAP:
+        snprintf(step->sql, sizeof step->sql, "k, g, n * 2 AS n, a, ts");
+        return;
+    case STEP_FILTER_FN:
+    case STEP_PEEK:
+        snprintf(step->sql, sizeof step->sql, "%s", n);
+        return;
+    case STEP_MAP_FN:
+    case STEP_FLAT_MAP_FN:
+        snprintf(step->sql, sizeof step->sql, "k, g, %s, a, ts", n);
+        return;
+    case STEP_UNNEST:
+        snprintf(step->sql, sizeof step->sql, "xs");
+        return;
+    case STEP_BRANCH:
+        condition_sql(step->second, step->number, second, sizeof second);
+        condition_sql(step->condition, step->number, first, sizeof first);
+        snprintf(step->sql, sizeof step->sql, "%s;%s", first, second);
+        return;
+    default:
+        condition_sql(step->condition, step->number, step->sql, sizeof step->sql);
+    }
 }
 
 static void draw_steps(struct naive_plan *plan)
 {
-    bool is_mapped = false;
+    bool has_unnest = false;
     plan->step_count = (int)below(plan, NAIVE_STEPS_MAX + 1);
     for (int i = 0; i < plan->step_count; i++) {
         struct naive_step *step = &plan->steps[i];
+        bool is_numeric = naive_n_is_numeric(plan, i);
         *step = (struct naive_step){.number = below(plan, 41) - 20};
-        int64_t kind = below(plan, 6);
-        step->kind = kind < 3 ? STEP_FILTER : kind < 5 || is_mapped ? STEP_CHECK : STEP_MAP;
-        do
-            step->condition = (enum condition)below(plan, CONDITIONS);
-        while (is_mapped && (step->condition == N_MODULO || step->condition == DIVIDED));
-        if (step->kind == STEP_MAP)
-            snprintf(step->sql, sizeof step->sql, "k, g, n * 2 AS n, a, ts");
-        else
-            condition_sql(step);
-        is_mapped |= step->kind == STEP_MAP;
+        step->kind = draw_kind(plan, naive_maps(plan, 0, i), has_unnest);
+        if (step->kind == STEP_MAP && is_numeric)
+            step->kind = STEP_CHECK;
+        has_unnest |= step->kind == STEP_UNNEST;
+        draw_step(plan, step, is_numeric);
     }
 }
 
-/* A stage in front: it ends behind some of the steps, and gives new rows when its last one is a
- * map. */
-static void draw_middle(struct naive_plan *plan)
+/* A stage in front: it ends behind some of the steps, and gives new rows when one of them makes
+ * columns. */
+static void draw_middle(struct naive_plan *plan, const struct naive_setting *setting)
 {
-    if (below(plan, 4) != 0)
+    if (setting->is_replayed || below(plan, 4) != 0)
         return;
     plan->middle_steps = (int)below(plan, plan->step_count + 1);
-    plan->middle = MIDDLE_PASS;
-    for (int i = 0; i < plan->middle_steps; i++)
-        if (plan->steps[i].kind == STEP_MAP)
-            plan->middle = MIDDLE_ROWS;
+    plan->middle = naive_maps(plan, 0, plan->middle_steps) ? MIDDLE_ROWS : MIDDLE_PASS;
+    if (below(plan, 3) == 0)
+        plan->rekey = below(plan, 2) == 0 ? "k" : "k, g";
+}
+
+/* The rows that unnest makes have no form of their own: where they are written, something must give
+ * them one. */
+static void form_unnested(struct naive_plan *plan)
+{
+    for (int i = 0; i < plan->step_count; i++) {
+        int to = i < plan->middle_steps ? plan->middle_steps : plan->step_count;
+        if (plan->steps[i].kind == STEP_UNNEST && (plan->is_rows || i < plan->middle_steps) &&
+            !naive_maps(plan, i, to)) {
+            plan->steps[i].kind = STEP_PEEK;
+            snprintf(plan->steps[i].sql, sizeof plan->steps[i].sql, "n");
+        }
+    }
 }
 
 /* Sessions merge, and sets of values that are records of their own do not. */
 static bool can_aggregate(const struct naive_plan *plan, enum aggregate aggregate)
 {
-    return !plan->is_session ||
+    if (plan->rekey != NULL && plan->partitions > 1 &&
+        (aggregate == FIRST_N || aggregate == LAST_A || aggregate == FIRST_K))
+        return false;
+    return plan->windows != SESSIONS ||
            (aggregate != DISTINCT_N && aggregate != DISTINCT_A && aggregate != DISTINCT_G);
 }
 
@@ -154,67 +226,91 @@ void naive_print(struct naive_plan *plan)
     }
 }
 
-/* Texts and booleans in n only where something rejects them: min and max of mixed kinds have an
- * order that SQL does not define. */
+static bool makes_elements(const struct naive_plan *plan)
+{
+    for (int i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].kind == STEP_UNNEST)
+            return true;
+    return false;
+}
+
+/* Texts and booleans as values that are aggregated only where something rejects them: min and max of
+ * mixed kinds have an order that SQL does not define. Elements take the place of n. */
 static bool takes_odd_n(const struct naive_plan *plan)
 {
-    bool rejects = plan->is_rows || plan->function != NULL, has_extreme = false;
+    bool rejects = plan->is_rows || plan->function != NULL || plan->is_csv, has_extreme = false;
     for (int i = 0; i < plan->aggregate_count; i++) {
         enum aggregate aggregate = plan->aggregates[i];
         rejects |= aggregate == SUM_N || aggregate == COUNT_POSITIVE || aggregate == AVG_N;
         has_extreme |= aggregate == MIN_N || aggregate == MAX_N;
     }
-    for (int i = 0; i < plan->step_count; i++)
-        rejects |= reads_n(&plan->steps[i]);
+    for (int i = plan->step_count - 1; i >= 0 && plan->steps[i].kind != STEP_UNNEST; i--)
+        rejects |= rejects_odd_n(&plan->steps[i]);
     return rejects || !has_extreme;
+}
+
+static bool is_odd(enum value_kind kind)
+{
+    return kind == VALUE_TEXT || kind == VALUE_BOOL;
 }
 
 bool naive_is_sound(const struct naive_plan *plan)
 {
-    bool takes = takes_odd_n(plan);
-    for (int i = 0; i < plan->row_count; i++)
-        if (!takes && (plan->rows[i].n_kind == VALUE_TEXT || plan->rows[i].n_kind == VALUE_BOOL))
+    bool has_elements = makes_elements(plan);
+    if (takes_odd_n(plan))
+        return true;
+    for (int i = 0; i < plan->row_count; i++) {
+        const struct naive_row *row = &plan->rows[i];
+        if (!has_elements && is_odd(row->n_kind))
             return false;
+        for (int x = 0; has_elements && x < row->x_count; x++)
+            if (is_odd(row->xs[x].kind))
+                return false;
+    }
     return true;
 }
 
 /* ---- input ---- */
 
-static void draw_values(struct naive_plan *plan, struct naive_row *row, bool takes_odd)
+static void draw_elements(struct naive_plan *plan, struct naive_row *row, bool takes_odd)
 {
+    int64_t kind = below(plan, 20);
+    row->xs_kind = kind == 0   ? ARRAY_NULL
+                   : kind == 1 ? ARRAY_MISSING
+                   : kind == 2 ? ARRAY_NOT
+                               : ARRAY;
+    row->x_count = row->xs_kind == ARRAY ? (int)below(plan, NAIVE_ELEMENTS_MAX + 1) : 0;
+    for (int i = 0; i < row->x_count; i++) {
+        kind = below(plan, 20);
+        row->xs[i].n = below(plan, 61) - 30;
+        row->xs[i].kind = kind == 0                ? VALUE_NULL
+                          : takes_odd && kind == 1 ? VALUE_TEXT
+                          : takes_odd && kind == 2 ? VALUE_BOOL
+                                                   : VALUE_INT;
+    }
+}
+
+static void draw_values(struct naive_plan *plan, struct naive_row *row)
+{
+    bool has_elements = makes_elements(plan), takes_odd = takes_odd_n(plan);
     int64_t kind = below(plan, 20);
     row->k = kind < 2 ? 0 : (char)('a' + below(plan, 5));
     row->g = below(plan, 4);
     row->n = below(plan, 61) - 30;
     kind = below(plan, 20);
     row->n_kind = kind == 0 ? VALUE_NULL : kind == 1 ? VALUE_MISSING : VALUE_INT;
-    if (takes_odd && kind == 2)
+    if (kind == 2 && (takes_odd || has_elements))
         row->n_kind = VALUE_TEXT;
-    if (takes_odd && kind == 3)
+    if (kind == 3 && (takes_odd || has_elements))
         row->n_kind = VALUE_BOOL;
     row->a = below(plan, 4001) - 2000;
     row->a_scale = (int)below(plan, 3);
     row->a_kind = below(plan, 10) == 0 ? VALUE_NULL : VALUE_INT;
+    if (has_elements)
+        draw_elements(plan, row, takes_odd);
 }
 
-void naive_print_decimal(struct buf *out, int64_t value, int scale)
-{
-    int64_t unit = scale == 0 ? 1 : scale == 1 ? 10 : 100, whole = value < 0 ? -value : value;
-    buf_printf(out, "%s%lld", value < 0 ? "-" : "", (long long)(whole / unit));
-    if (scale > 0)
-        buf_printf(out, ".%0*lld", scale, (long long)(whole % unit));
-}
-
-void naive_print_n(struct buf *out, const struct naive_row *row)
-{
-    if (row->n_kind == VALUE_INT)
-        buf_printf(out, "%lld", (long long)row->n);
-    else
-        buf_printf(out, row->n_kind == VALUE_TEXT   ? "\"x\""
-                        : row->n_kind == VALUE_BOOL ? "true"
-                                                    : "null");
-}
-
+/* Of comma-separated values the time is a text. */
 static void print_time(struct naive_plan *plan, struct naive_row *row)
 {
     char iso[40];
@@ -227,11 +323,28 @@ static void print_time(struct naive_plan *plan, struct naive_row *row)
         snprintf(row->ts_token, sizeof row->ts_token, "\"%.30s\"", iso);
         break;
     default:
-        snprintf(row->ts_token, sizeof row->ts_token, "%lld", (long long)row->ts);
+        snprintf(row->ts_token, sizeof row->ts_token, plan->is_csv ? "\"%lld\"" : "%lld",
+                 (long long)row->ts);
     }
 }
 
-static void print_values(struct naive_plan *plan, const struct naive_row *row, struct buf *out)
+static void print_elements(const struct naive_row *row, struct buf *out)
+{
+    if (row->xs_kind == ARRAY_MISSING)
+        return;
+    buf_printf(out, ",\"xs\":%s",
+               row->xs_kind == ARRAY        ? "["
+               : row->xs_kind == ARRAY_NULL ? "null"
+                                            : "{\"0\":1}");
+    for (int i = 0; i < row->x_count; i++) {
+        buf_printf(out, i > 0 ? "," : "");
+        naive_print_value(out, row->xs[i].kind, row->xs[i].n);
+    }
+    buf_printf(out, row->xs_kind == ARRAY ? "]" : "");
+}
+
+static void print_json(struct naive_plan *plan, struct naive_row *row, int64_t defect,
+                       struct buf *out)
 {
     buf_printf(out, "{\"g\":%lld", (long long)row->g);
     if (row->k != 0)
@@ -240,41 +353,75 @@ static void print_values(struct naive_plan *plan, const struct naive_row *row, s
         buf_printf(out, ",\"k\":null");
     if (row->n_kind != VALUE_MISSING) {
         buf_printf(out, ",\"n\":");
-        naive_print_n(out, row);
+        naive_print_value(out, row->n_kind, row->n);
     }
     buf_printf(out, ",\"a\":");
     if (row->a_kind == VALUE_INT)
         naive_print_decimal(out, row->a, row->a_scale);
     else
         buf_printf(out, "null");
+    if (makes_elements(plan))
+        print_elements(row, out);
+    if (defect == 0)
+        row->defect = "event_time_missing";
+    else
+        buf_printf(out, ",\"ts\":%s", row->ts_token);
+    if (defect == 2)
+        row->defect = "json_malformed";
+    else
+        buf_printf(out, "}");
+    if (defect != 3)
+        return;
+    buf_clear(out);
+    buf_printf(out, "[%lld]", (long long)row->n);
+    row->defect = "json_not_object";
 }
 
-static void draw_row(struct naive_plan *plan, struct naive_row *row, int64_t time_ms,
-                     bool takes_odd)
+/* The columns of naive_job.c. */
+static void print_csv(struct naive_plan *plan, struct naive_row *row, int64_t defect,
+                      struct buf *out)
+{
+    int quotes = (int)below(plan, 4);
+    if (row->k != 0)
+        buf_printf(out, quotes == 0 ? "\"%c\"" : "%c", row->k);
+    buf_printf(out, ",%lld,", (long long)row->g);
+    if (row->n_kind == VALUE_INT)
+        buf_printf(out, "%lld", (long long)row->n);
+    else if (row->n_kind == VALUE_TEXT || row->n_kind == VALUE_BOOL)
+        buf_printf(out, row->n_kind == VALUE_TEXT ? "x" : "true");
+    buf_printf(out, ",");
+    if (row->a_kind == VALUE_INT)
+        naive_print_decimal(out, row->a, row->a_scale);
+    if (defect == 3)
+        row->defect = "csv_columns";
+    else
+        buf_printf(out, ",");
+    if (defect == 0)
+        row->defect = "event_time_missing";
+    else if (defect != 3)
+        buf_printf(out, "%.*s", (int)strlen(row->ts_token) - 2, row->ts_token + 1);
+    if (defect == 2) {
+        buf_printf(out, "\"");
+        row->defect = "csv_malformed";
+    }
+}
+
+static void draw_row(struct naive_plan *plan, struct naive_row *row, int64_t time_ms)
 {
     struct buf out;
     buf_init(&out, 0);
-    row->ts = time_ms;
     int64_t defect = below(plan, 60);
-    draw_values(plan, row, takes_odd);
-    print_values(plan, row, &out);
-    if (defect == 0) {
-        row->defect = "event_time_missing";
-    } else if (defect == 1) {
+    row->ts = time_ms;
+    draw_values(plan, row);
+    print_time(plan, row);
+    if (defect == 1) {
         row->defect = "event_time_invalid";
-        buf_printf(&out, ",\"ts\":\"soon\"");
-    } else {
-        if (defect == 2)
-            row->defect = "json_malformed";
-        print_time(plan, row);
-        buf_printf(&out, ",\"ts\":%s", row->ts_token);
+        snprintf(row->ts_token, sizeof row->ts_token, "\"soon\"");
     }
-    buf_printf(&out, "%s", defect == 2 ? "" : "}");
-    if (defect == 3) {
-        buf_clear(&out);
-        buf_printf(&out, "[%lld]", (long long)row->n);
-        row->defect = "json_not_object";
-    }
+    if (plan->is_csv)
+        print_csv(plan, row, defect, &out);
+    else
+        print_json(plan, row, defect, &out);
     must(buf_ok(&out) && out.size < sizeof row->text);
     memcpy(row->text, out.data, out.size);
     row->text[out.size] = '\0';
@@ -290,11 +437,30 @@ static int place(struct naive_plan *plan, const struct naive_row *row)
     return murmur2_partition(key, strlen(key), plan->partitions);
 }
 
-static void draw_rows(struct naive_plan *plan, int rounds)
+/* Around the event time, so that some are further ahead of it than the source allows; else the time
+ * of sending. */
+static int64_t draw_timestamp(struct naive_plan *plan, const struct naive_row *row)
 {
-    int64_t now = below(plan, 3) == 0 ? -60000 : below(plan, 1000000), step = 1 + below(plan, 2000);
+    if (plan->skew_ms < 0)
+        return INT64_MIN;
+    int64_t time_ms = row->ts - 2 * plan->skew_ms + below(plan, 8 * plan->skew_ms + 10);
+    return time_ms > 0 ? time_ms : 1;
+}
+
+static void draw_rows(struct naive_plan *plan, const struct naive_setting *setting)
+{
+    int64_t now = setting->now_ms, step = setting->step_ms;
     int64_t most = below(plan, 4) == 0 ? NAIVE_ROWS_MAX : 120;
-    bool takes_odd = takes_odd_n(plan);
+    if (!setting->is_driven) {
+        now = below(plan, 3) == 0 ? -60000 : below(plan, 1000000);
+        step = 1 + below(plan, 2000);
+        if (plan->windows == LOCAL) {
+            now = naive_near_a_change(&plan->chance, plan->zone);
+            step = 1 + below(plan, plan->unit == WEIR_HOUR  ? 1200000
+                                   : plan->unit == WEIR_DAY ? 3600000 * 4
+                                                            : 86400000);
+        }
+    }
     plan->row_count =
         (int)below(plan, 8) == 0 ? (int)below(plan, 4) : 20 + (int)below(plan, most - 20);
     for (int i = 0; i < plan->row_count; i++) {
@@ -304,115 +470,91 @@ static void draw_rows(struct naive_plan *plan, int rounds)
         draw_row(plan, row,
                  back == 0   ? now - below(plan, 20 * step)
                  : back == 1 ? now - below(plan, 300 * step)
-                             : now,
-                 takes_odd);
+                             : now);
         row->partition = place(plan, row);
-        row->round = i * rounds / plan->row_count;
+        row->round = i * setting->rounds / plan->row_count;
+        row->timestamp_ms = draw_timestamp(plan, row);
     }
 }
 
-void naive_draw(struct naive_plan *plan, uint64_t seed, int number, int rounds)
+/* ---- all of it ---- */
+
+static void draw_windows(struct naive_plan *plan, const struct naive_setting *setting)
 {
-    static const int64_t windows[] = {0, 1, 1000, 7000, 60000};
+    static const int64_t sizes[] = {1, 1000, 7000, 60000};
+    static const int hours[] = {1, 1, 2, 6, 12}, more[] = {1, 1, 2, 7};
+    bool is_slow = setting->is_driven && setting->step_ms > 2000;
+    int64_t kind = below(plan, 10);
+    if (plan->is_rows || kind < 2)
+        return;
+    plan->window_ms = sizes[below(plan, 4)];
+    if (is_slow)
+        plan->window_ms *= 600;
+    plan->hop_ms = plan->window_ms;
+    plan->windows = kind < 5 ? TUMBLING : kind < 7 ? HOPPING : kind < 8 ? SESSIONS : LOCAL;
+    if (plan->windows == HOPPING) {
+        plan->hop_ms = plan->window_ms / (1 + below(plan, 5)) + below(plan, 2);
+        if (plan->hop_ms == 0 || plan->hop_ms >= plan->window_ms)
+            plan->windows = TUMBLING;
+    }
+    if (plan->windows == TUMBLING)
+        plan->hop_ms = plan->window_ms;
+    if (plan->windows != LOCAL)
+        return;
+    plan->zone = naive_draw_zone(&plan->chance);
+    plan->unit = WEIR_HOUR + (int)below(plan, 4);
+    plan->units = plan->unit == WEIR_HOUR ? hours[below(plan, 5)] : more[below(plan, 4)];
+}
+
+static void draw_time(struct naive_plan *plan, const struct naive_setting *setting)
+{
+    int64_t scale = plan->windows == LOCAL && !setting->is_driven ? 7200000
+                    : setting->is_driven                          ? 15 * setting->step_ms
+                                                                  : 30000;
+    plan->lateness_ms = below(plan, 3) == 0 ? 0 : below(plan, scale);
+    if (plan->rekey != NULL && plan->partitions > 1)
+        plan->lateness_ms = TEN_YEARS_MS;
+    plan->skew_ms = below(plan, 4) == 0 ? below(plan, 2000) : -1;
+    if (!setting->may_idle || (plan->middle != MIDDLE_NONE && plan->partitions > 1))
+        return;
+    static const int64_t idle[] = {300, 1000, 2500, 60000};
+    plan->idle_ms = below(plan, 3) == 0 ? 0 : idle[below(plan, 4)];
+}
+
+static void name_topics(struct naive_plan *plan)
+{
+    snprintf(plan->source, sizeof plan->source, "e%d", plan->number);
+    snprintf(plan->middle_topic, sizeof plan->middle_topic, "m%d", plan->number);
+    snprintf(plan->out, sizeof plan->out, "o%d", plan->number);
+    snprintf(plan->rollup_topic, sizeof plan->rollup_topic, "r%d", plan->number);
+    snprintf(plan->late, sizeof plan->late, "o%d.late", plan->number);
+}
+
+void naive_draw(struct naive_plan *plan, uint64_t seed, int number,
+                const struct naive_setting *setting)
+{
     memset(plan, 0, sizeof *plan);
     plan->number = number;
     plan->chance.state = seed;
-    snprintf(plan->source, sizeof plan->source, "e%d", number);
-    snprintf(plan->middle_topic, sizeof plan->middle_topic, "m%d", number);
-    snprintf(plan->out, sizeof plan->out, "o%d", number);
-    snprintf(plan->rollup_topic, sizeof plan->rollup_topic, "r%d", number);
-    snprintf(plan->late, sizeof plan->late, "o%d.late", number);
+    name_topics(plan);
     plan->is_rows = below(plan, 10) == 0;
-    plan->window_ms = plan->is_rows ? 0 : windows[below(plan, 5)];
-    plan->hop_ms = plan->window_ms;
-    if (plan->window_ms > 1 && below(plan, 3) == 0)
-        plan->hop_ms = plan->window_ms / (1 + below(plan, 5)) + below(plan, 2);
-    if (plan->hop_ms > plan->window_ms)
-        plan->hop_ms = plan->window_ms;
-    plan->is_session =
-        plan->window_ms > 0 && plan->hop_ms == plan->window_ms && below(plan, 3) == 0;
-    plan->lateness_ms = below(plan, 3) == 0 ? 0 : below(plan, 30000);
-    plan->is_final = plan->window_ms > 0 && below(plan, 2) == 0;
-    plan->has_rollup = plan->is_final && below(plan, 3) == 0;
-    plan->grouping = (enum grouping)below(plan, GROUPINGS);
+    plan->is_csv = below(plan, 8) == 0;
     plan->partitions = 1 + (int)below(plan, NAIVE_PARTITIONS_MAX);
+    plan->grouping = (enum grouping)below(plan, GROUPINGS);
+    draw_windows(plan, setting);
     draw_steps(plan);
-    draw_middle(plan);
+    draw_middle(plan, setting);
+    form_unnested(plan);
+    draw_time(plan, setting);
+    plan->is_final = plan->windows != NO_WINDOWS && below(plan, 2) == 0;
+    plan->has_rollup = plan->is_final && !setting->is_replayed && below(plan, 3) == 0;
     if (!plan->is_rows)
         draw_aggregates(plan);
-    plan->is_direct = plan->middle == MIDDLE_NONE && !plan->is_rows && plan->grouping == BY_K &&
-                      !naive_is_mapped(plan) && below(plan, 2) == 0;
+    plan->is_direct = plan->middle == MIDDLE_NONE && !plan->is_rows && !plan->is_csv &&
+                      plan->grouping == BY_K && !naive_maps(plan, 0, plan->step_count) &&
+                      below(plan, 2) == 0;
+    for (int i = 0; i < setting->rounds; i++)
+        plan->is_paused[i] = setting->is_driven && plan->idle_ms == 0 && below(plan, 6) == 0;
     naive_print(plan);
-    draw_rows(plan, rounds);
-}
-
-/* ---- the job ---- */
-
-static void add_steps(const struct naive_plan *plan, struct job *job, int from, int to)
-{
-    static const enum job_step_kind kinds[] = {JOB_FILTER, JOB_CHECK, JOB_MAP};
-    for (int i = from; i < to; i++)
-        job_add(job, kinds[plan->steps[i].kind], plan->steps[i].sql, "violated", 0);
-}
-
-void naive_add_job(const struct naive_plan *plan, struct job *job)
-{
-    const char *source = plan->source;
-    job_add(job, JOB_SOURCE, source, "ts", 0);
-    if (plan->middle != MIDDLE_NONE) {
-        add_steps(plan, job, 0, plan->middle_steps);
-        job_add(job, JOB_TO, plan->middle_topic, NULL, 0);
-        job_add(job, JOB_SOURCE, plan->middle_topic, "ts", 0);
-    }
-    job_add(job, JOB_LATENESS, NULL, NULL, plan->lateness_ms);
-    add_steps(plan, job, plan->middle_steps, plan->step_count);
-    if (!plan->is_rows) {
-        job_add(job, JOB_GROUP, group_texts[plan->grouping], NULL, 0);
-        if (plan->is_session)
-            job_add(job, JOB_SESSION, NULL, NULL, plan->window_ms);
-        else if (plan->hop_ms < plan->window_ms)
-            job_add_window(job, JOB_HOPPING, NULL, plan->window_ms, plan->hop_ms);
-        else if (plan->window_ms > 0)
-            job_add(job, JOB_WINDOW, NULL, NULL, plan->window_ms);
-        if (plan->function != NULL)
-            job_add_function(job, JOB_AGGREGATE_FN, naive_is_mapped(plan) ? "n::bigint AS n" : "n",
-                             plan->function, plan->aggregate_sql);
-        else
-            job_add(job, JOB_AGGREGATE, plan->aggregate_sql, NULL, 0);
-        if (plan->is_final)
-            job_add(job, JOB_EMIT_FINAL, NULL, NULL, 0);
-    }
-    job_add(job, JOB_TO, plan->out, NULL, 0);
-    if (!plan->has_rollup)
-        return;
-    job_add(job, JOB_SOURCE, plan->out, NULL, 0);
-    job_add(job, JOB_GROUP, plan->grouping == BY_G_MODULO ? "h" : "k", NULL, 0);
-    job_add(job, JOB_AGGREGATE,
-            "count(*) AS windows, count(DISTINCT window_start) AS starts, max(window_start) AS "
-            "newest",
-            NULL, 0);
-    job_add(job, JOB_TO, plan->rollup_topic, NULL, 0);
-}
-
-void naive_describe(const struct naive_plan *plan)
-{
-    static const char *const kinds[] = {"filter", "check", "map"};
-    fprintf(stderr, "  source %s by ts, %d rows in %d partition(s)%s\n", plan->source,
-            plan->row_count, plan->partitions, plan->is_direct ? " by k" : "");
-    for (int i = 0; i < plan->step_count; i++) {
-        if (plan->middle != MIDDLE_NONE && i == plan->middle_steps)
-            fprintf(stderr, "  to %s, which is read by ts\n", plan->middle_topic);
-        fprintf(stderr, "  %s %s\n", kinds[plan->steps[i].kind], plan->steps[i].sql);
-    }
-    if (plan->middle != MIDDLE_NONE && plan->middle_steps == plan->step_count)
-        fprintf(stderr, "  to %s, which is read by ts\n", plan->middle_topic);
-    if (!plan->is_rows)
-        fprintf(stderr, "  group %s, %s %lld ms every %lld ms, lateness %lld ms, %s%s\n",
-                group_texts[plan->grouping], plan->is_session ? "sessions" : "windows",
-                (long long)plan->window_ms, (long long)plan->hop_ms, (long long)plan->lateness_ms,
-                plan->aggregate_sql, plan->is_final ? ", final" : "");
-    fprintf(stderr, "  to %s%s\n", plan->out, plan->has_rollup ? ", rolled up" : "");
-    for (int i = 0; i < plan->row_count && plan->row_count <= 24; i++)
-        fprintf(stderr, "    run %d, partition %d: %s\n", plan->rows[i].round,
-                plan->rows[i].partition, plan->rows[i].text);
+    draw_rows(plan, setting);
 }

@@ -519,9 +519,10 @@ static void send_rows(const struct naive_plan *plan, struct log *log, int round)
     assert_int_equal(sender_open(log, plan->source, NULL, &sender, NULL), 0);
     for (int i = 0; i < plan->row_count; i++)
         if (plan->rows[i].round == round)
-            assert_int_equal(sender_send(sender, plan->rows[i].partition, INT64_MIN,
-                                         (struct bytes){NULL, 0}, bytes_text(plan->rows[i].text),
-                                         (struct bytes){NULL, 0}, 0, NULL),
+            assert_int_equal(sender_send(sender, plan->rows[i].partition,
+                                         plan->rows[i].timestamp_ms, (struct bytes){NULL, 0},
+                                         bytes_text(plan->rows[i].text), (struct bytes){NULL, 0}, 0,
+                                         NULL),
                              0);
     assert_int_equal(sender_flush(sender, true, NULL), 0);
     sender_close(sender);
@@ -618,13 +619,14 @@ static bool same_accounts(const struct topic_rows *progress, const char *view,
 }
 static bool same_case(struct log *log, const struct naive_plan *plan, bool close_windows)
 {
+    struct naive_round rounds[ROUNDS] = {[ROUNDS - 1] = {.close_windows = close_windows}};
     struct naive_result want;
     struct topic_rows progress;
     bool ok = true;
-    naive_evaluate(plan, close_windows, &want);
+    naive_evaluate(plan, rounds, ROUNDS, &want);
     accounts_read(log, "random", &progress);
     if (plan->middle != MIDDLE_NONE)
-        ok = same_topic(log, plan->middle_topic, false, false, &want.middle_rows) &&
+        ok = same_topic(log, plan->middle_topic, plan->rekey != NULL, false, &want.middle_rows) &&
              same_accounts(&progress, plan->middle_topic, &want.middle);
     ok = same_topic(log, plan->out, !plan->is_rows, !plan->is_rows && !plan->is_final,
                     &want.outputs) &&
@@ -647,10 +649,11 @@ static void live(uint64_t seed)
     for (int i = 0; i < CASES; i++) {
         life->cases[i] = malloc(sizeof *life->cases[i]);
         assert_non_null(life->cases[i]);
-        naive_draw(life->cases[i], chance_next(&chance), i, ROUNDS);
+        naive_draw(life->cases[i], chance_next(&chance), i,
+                   &(struct naive_setting){.rounds = ROUNDS});
     }
     send_round(life, dir, 0);
-    run_life(life, dir, chance_below(&chance, 2) == 0, 1 + (int)chance_below(&chance, 3));
+    run_life(life, dir, false, 1 + (int)chance_below(&chance, 3));
     draw_targets(life, &chance);
     reset_life(life, dir);
     if (chance_below(&chance, 2) == 0)
