@@ -298,6 +298,30 @@ static void pause_cases(struct drive *drive, int round, bool is_paused)
     }
 }
 
+/* Of a paused pipeline nothing of what was sent has been read. */
+static bool pauses_hold(struct drive *drive, int round)
+{
+    weir_stage_info *stages;
+    size_t count;
+    bool ok = true;
+    must(weir_app_stages(drive->app, &stages, &count) == 0);
+    for (int c = 0; c < drive->life->case_count; c++) {
+        const struct naive_plan *plan = drive->life->cases[c];
+        int64_t sent = 0;
+        for (int i = 0; i < plan->row_count; i++)
+            sent += plan->rows[i].round == round;
+        for (size_t s = 0; s < count; s++)
+            if (plan->is_paused[round] && plan->middle == MIDDLE_NONE &&
+                strcmp(stages[s].topic, plan->out) == 0 && stages[s].lag != sent) {
+                fprintf(stderr, "%s is paused, and %lld of %lld rows are left\n", plan->out,
+                        (long long)stages[s].lag, (long long)sent);
+                ok = false;
+            }
+    }
+    weir_free(stages);
+    return ok;
+}
+
 static void send_rows(struct drive *drive, int round)
 {
     for (int c = 0; c < drive->life->case_count; c++) {
@@ -325,7 +349,7 @@ static bool drive_round(struct drive *drive, int round)
     pause_cases(drive, round, true);
     send_rows(drive, round);
     must(weir_test_kill_at(drive->test, run->kill_at, run->kill_number) == 0);
-    bool ok = call(drive, RUN);
+    bool ok = call(drive, RUN) && pauses_hold(drive, round);
     pause_cases(drive, round, false);
     ok = ok && call(drive, RUN);
     for (int i = 0; ok && i < now->clock_count; i++) {
