@@ -3,6 +3,7 @@
 
 Skipped otherwise, and under sanitizers, which the samples serve as well.
 """
+import ctypes
 import functools
 import os
 import sys
@@ -13,10 +14,42 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 import oracle
-from jobs import SKIPPED, Log, full_data, read_bytes
+from jobs import BUILD, SKIPPED, Log, full_data, read_bytes
 
 DATA = full_data()
 TO_THE_END = ("--until-end", "--close-windows")
+
+
+class Options(ctypes.Structure):
+    """weir_options of weir.h."""
+    _fields_ = [("data", ctypes.c_char_p), ("threads", ctypes.c_int), ("durability", ctypes.c_int), ("commit_interval_ms", ctypes.c_int64),
+                ("checkpoint_interval_ms", ctypes.c_int64), ("keeper_interval_ms", ctypes.c_int64), ("memory_bytes", ctypes.c_size_t),
+                ("until_end", ctypes.c_bool), ("close_windows", ctypes.c_bool), ("on_change", ctypes.c_int), ("from_beginning", ctypes.c_bool),
+                ("batch_rows", ctypes.c_int32), ("progress", ctypes.c_void_p), ("progress_context", ctypes.c_void_p), ("metrics", ctypes.c_char_p),
+                ("log", ctypes.c_void_p)]
+
+
+def run_sessions(directory, emit, threads):
+    """The job of examples/user-counts with sessions in place of windows, by the shared library."""
+    weir = ctypes.CDLL(str(BUILD / "libweir.so"))
+    pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64
+
+    def call(name, *arguments, gives=pointer):
+        function = getattr(weir, name)
+        function.restype, function.argtypes = gives, [kind for kind, _ in arguments]
+        return function(*(value for _, value in arguments))
+
+    options = Options(data=directory.encode(), threads=threads, until_end=True, close_windows=True)
+    app = call("weir_app_open", (text, b"sessions"), (pointer, ctypes.addressof(options)))
+    stream = call("weir_source", (pointer, app), (text, b"incident-events"), (ctypes.c_int, 1), (text, b"ts"))
+    stream = call("weir_lateness", (pointer, stream), (number, 400 * oracle.DAY_MS))
+    stream = call("weir_group_by", (pointer, stream), (text, b'"user"'))
+    stream = call("weir_session", (pointer, stream), (number, 30 * oracle.MINUTE_MS))
+    stream = call("weir_aggregate", (pointer, stream), (text, b"count(*) AS events"))
+    call("weir_to", (pointer, call("weir_emit", (pointer, stream), (ctypes.c_int, emit))), (text, b"sessions"), gives=ctypes.c_int)
+    if call("weir_app_run", (pointer, app), gives=ctypes.c_int) < 0:
+        raise AssertionError(call("weir_app_error", (pointer, app), gives=text))
+    call("weir_app_close", (pointer, app), gives=None)
 
 
 @functools.cache
@@ -67,6 +100,19 @@ class FullData(unittest.TestCase):
                     log.produce("incident-events", self.events, key=key, partitions=partitions)
                     log.run("user-counts", *TO_THE_END, "--threads", threads)
                     self.assert_rows(log.table("user-counts"), "user-counts", "incident-events.ndjson.gz")
+
+    def test_sessions(self):
+        """Each event is a row far behind or ahead of the others: sessions are begun, grown and joined in any order."""
+        changes, final = 0, 1
+        for key, partitions, emit, threads in (("user", 1, changes, 1), (None, 3, changes, 2), (None, 3, final, 1), ("user", 3, final, 2)):
+            with self.subTest(key=key, partitions=partitions, emit=emit, threads=threads), Log() as log:
+                log.produce("incident-events", self.events, key=key, partitions=partitions)
+                run_sessions(log.dir, emit, threads)
+                if emit == final:
+                    self.assertEqual(len(log.records("sessions")), 24082)
+                table = log.table("sessions")
+                self.assertEqual(len(table), 24082)
+                self.assert_rows(table, "user-sessions", "incident-events.ndjson.gz")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The expected results of the examples, computed from the input lines alone.
 
-    oracle.py user-counts|revenue|pipeline-windows|pipeline-bad FILE.ndjson[.gz]     prints the expected rows, sorted, one a line
+    oracle.py user-counts|user-sessions|revenue|pipeline-windows|pipeline-bad FILE.ndjson[.gz]     prints the expected rows, sorted, one a line
 
 Shares nothing with weir: rows are read with Python's json and decimal modules, windows are integer arithmetic. Values print as
 weir prints them (ISO 8601 in UTC with milliseconds; a decimal sum with the largest number of decimals among its terms, as in
@@ -43,6 +43,18 @@ def user_counts(rows):
             for (user, start), group in windows(rows, "user", 5 * MINUTE_MS).items()]
 
 
+def user_sessions(rows, gap_ms=30 * MINUTE_MS):
+    """Runs of a user's events of which each comes at most the gap after the one before."""
+    times = {}
+    for row in rows:
+        times.setdefault(row["user"], []).append(row["ts"])
+    for user, moments in times.items():
+        moments.sort()
+        starts = [i for i, at in enumerate(moments) if i == 0 or at - moments[i - 1] > gap_ms]
+        for start, end in zip(starts, starts[1:] + [len(moments)]):
+            yield {"user": user, "window_start": iso(moments[start]), "window_end": iso(moments[end - 1] + gap_ms), "events": end - start}
+
+
 def error_class(row):
     """The first rule that a retail line breaks, or None."""
     if row["customer_id"] is None:
@@ -82,7 +94,7 @@ def text_of(row):
     return "{" + ",".join(parts) + "}"
 
 
-JOBS = {"user-counts": user_counts, "revenue": revenue, "pipeline-windows": pipeline_windows, "pipeline-bad": pipeline_bad}
+JOBS = {"user-counts": user_counts, "user-sessions": user_sessions, "revenue": revenue, "pipeline-windows": pipeline_windows, "pipeline-bad": pipeline_bad}
 
 
 def main():
