@@ -101,6 +101,7 @@ struct naive_setting {
     bool is_driven;            /* by weir_test: the clock is virtual, rows are sent at now_ms and later */
     bool is_replayed;          /* from_beginning at the end: nothing in front, nothing behind */
     bool may_idle;
+    enum windows only_windows; /* NO_WINDOWS: any, or none */
     int64_t now_ms, step_ms;   /* is_driven: where event times begin, and by how much they go on at most */
 };
 void naive_draw(struct naive_plan *plan, uint64_t seed, int number, const struct naive_setting *setting);

@@ -485,13 +485,15 @@ static void draw_windows(struct naive_plan *plan, const struct naive_setting *se
     static const int hours[] = {1, 1, 2, 6, 12}, more[] = {1, 1, 2, 7};
     bool is_slow = setting->is_driven && setting->step_ms > 2000;
     int64_t kind = below(plan, 10);
-    if (plan->is_rows || kind < 2)
+    if (plan->is_rows || (kind < 2 && setting->only_windows == NO_WINDOWS))
         return;
     plan->window_ms = sizes[below(plan, 4)];
     if (is_slow)
         plan->window_ms *= 600;
     plan->hop_ms = plan->window_ms;
     plan->windows = kind < 5 ? TUMBLING : kind < 7 ? HOPPING : kind < 8 ? SESSIONS : LOCAL;
+    if (setting->only_windows != NO_WINDOWS)
+        plan->windows = setting->only_windows;
     if (plan->windows == HOPPING) {
         plan->hop_ms = plan->window_ms / (1 + below(plan, 5)) + below(plan, 2);
         if (plan->hop_ms == 0 || plan->hop_ms >= plan->window_ms)
@@ -537,7 +539,7 @@ void naive_draw(struct naive_plan *plan, uint64_t seed, int number,
     plan->number = number;
     plan->chance.state = seed;
     name_topics(plan);
-    plan->is_rows = below(plan, 10) == 0;
+    plan->is_rows = below(plan, 10) == 0 && setting->only_windows == NO_WINDOWS;
     plan->is_csv = below(plan, 8) == 0;
     plan->partitions = 1 + (int)below(plan, NAIVE_PARTITIONS_MAX);
     plan->grouping = (enum grouping)below(plan, GROUPINGS);

@@ -77,9 +77,19 @@ static void draw_setting(struct naive_setting *setting, struct chance *chance)
 void life_draw(struct life *life, uint64_t seed)
 {
     struct chance chance = {seed};
+    struct naive_setting setting;
+    draw_setting(&setting, &chance);
+    life_draw_for(life, seed, &setting);
+}
+
+void life_draw_for(struct life *life, uint64_t seed, const struct naive_setting *setting)
+{
+    struct chance chance = {seed ^ 0x9e3779b97f4a7c15};
     memset(life, 0, sizeof *life);
     life->seed = seed;
-    draw_setting(&life->setting, &chance);
+    life->setting = *setting;
+    if (setting->is_driven && setting->now_ms == 0)
+        life->setting.now_ms = YEAR_2026_MS;
     for (int i = 0; i < life->setting.rounds; i++) {
         struct naive_round *round = &life->rounds[i];
         bool is_last = i == life->setting.rounds - 1;
@@ -214,7 +224,6 @@ struct drive {
     const char *dir;
     weir_app *app;
     weir_test *test;
-    int kills;
 };
 
 static weir_app *make_app(const struct drive *drive, int round, bool from_beginning)
@@ -245,7 +254,7 @@ static bool call(struct drive *drive, enum call what)
     for (int kills = 0; kills < KILLS_MAX; kills++) {
         int rc = what == RUN ? weir_test_run(drive->test)
                              : weir_test_finish(drive->test, what == FINISH_AND_CLOSE);
-        drive->kills += rc == WEIR_TEST_KILLED;
+        drive->life->kills += rc == WEIR_TEST_KILLED;
         if (rc == WEIR_TEST_KILLED)
             rc = weir_test_restart(drive->test, NULL);
         else if (rc == 0)

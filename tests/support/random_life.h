@@ -24,10 +24,13 @@ struct life {
     struct naive_round rounds[NAIVE_ROUNDS_MAX]; /* what decides results; the driven clock is put down when it is known */
     int case_count;
     struct naive_plan *cases[LIFE_CASES];
+    int kills;                 /* how often it died at its places */
 };
 
 /* Allocates the cases. */
 void life_draw(struct life *life, uint64_t seed);
+/* The same for a setting that is given; a driven life begins in 2026 when it says nothing else. */
+void life_draw_for(struct life *life, uint64_t seed, const struct naive_setting *setting);
 void life_free(struct life *life);
 /* Which of its cases differ, as bits; all of them when the app failed or its accounts do not close. Differences go to stderr. */
 unsigned life_run(struct life *life);
