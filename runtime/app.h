@@ -12,7 +12,7 @@
 /* The numbers are part of plan hashes: new kinds go to the end. */
 enum node_kind {
     NODE_SOURCE, NODE_FILTER, NODE_CHECK, NODE_MAP, NODE_GROUP, NODE_WINDOW, NODE_AGGREGATE,
-    NODE_FILTER_FN, NODE_MAP_FN, NODE_FLAT_MAP_FN, NODE_UNNEST, NODE_PEEK, NODE_REKEY
+    NODE_FILTER_FN, NODE_MAP_FN, NODE_FLAT_MAP_FN, NODE_UNNEST, NODE_PEEK, NODE_REKEY, NODE_MERGE
 };
 
 struct format;
@@ -30,7 +30,9 @@ struct user_function {
 /* One step of a chain. Nodes are immutable once built but for lateness, skew and idle time (source) and emit (aggregate). */
 struct weir_stream {
     struct weir_app *app;
-    struct weir_stream *parent;       /* NULL for a source */
+    struct weir_stream *parent;       /* NULL for a source and a merge */
+    struct weir_stream **merged;      /* of a merge: what comes together, in order; own array */
+    uint32_t merged_count;
     struct weir_stream *next_owned;   /* list of all nodes of the app */
     enum node_kind kind;
     char *text;                       /* topic, condition or select list */
@@ -83,6 +85,8 @@ int topology_fail(struct weir_app *app, int code, const char *format, ...) __att
 /* A new node behind parent. NULL after an error, this one or an earlier one. */
 struct weir_stream *topology_add_node(struct weir_app *app, struct weir_stream *parent, enum node_kind kind, const char *text,
                                       const char *extra);
+/* Whether such a step may follow the stream: it is not grouped or re-keyed, and not aggregated unless the step works on results. what is the step's function. */
+bool topology_gives_rows(const struct weir_stream *stream, enum node_kind kind, const char *what);
 /* The same for a step on rows: text is needed, and the stream is not grouped or aggregated. what is the function's name. */
 struct weir_stream *topology_add_step(struct weir_stream *stream, enum node_kind kind, const char *what, const char *text,
                                       const char *extra);

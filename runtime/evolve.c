@@ -31,36 +31,74 @@ static bool is_of_view(const struct view *view, const struct progress *progress)
     return strcmp(name, view->sink->topic) == 0;
 }
 
-/* And not its own repartition topic; older records do not say which. */
-static bool reads_the_source(const struct view *view, const struct progress *progress, bool rekeyed)
-{
-    return !progress->reads_partials &&
-           !(rekeyed && strcmp(progress->stage, view->sink->topic) == 0);
-}
-
 struct history {
     uint32_t records;
-    bool was_rekeyed, same_texts, same_meaning, was_final, same_source;
+    bool was_rekeyed, same_texts, same_meaning, was_final;
     bool had_store, knows_final;
-    bool begins_elsewhere; /* reset to offsets of another topic than the source is now */
+    /* Topics of another id than the one that was read, or that the view was reset to; "": none. */
+    char other_source[TOPIC_NAME_BYTES], other_begin[TOPIC_NAME_BYTES];
 };
 
+/* Of a view that was re-keyed, what reads its own repartition topic; older records do not say. */
+static bool reads_partials(const struct view *view, const struct progress *progress, bool rekeyed)
+{
+    return progress->reads_partials ||
+           (rekeyed && strcmp(progress->stage, view->sink->topic) == 0);
+}
+
+/* Whether a view is known to have written partials: a stage of another name than its own, which says
+ * where what it wrote ended. */
+static bool was_rekeyed(const struct view *view, const struct progress *progress)
+{
+    return progress->reads_partials ||
+           (progress->end_count > 0 && strcmp(progress->stage, view->sink->topic) != 0);
+}
+
+/* The arm's source is the topic that its records say they read. Of a view with several arms those are
+ * found by their names. */
+static bool has_other_source(const struct run *run, const struct view *arm,
+                             const struct port_topic *source, bool rekeyed)
+{
+    char name[STAGE_NAME_BYTES];
+    plan_stage_name(arm, name);
+    for (uint32_t i = 0; i < run->progress.count; i++) {
+        const struct progress *item = &run->progress.items[i];
+        if (!is_of_view(arm, item) || item->is_reset || item->is_begin ||
+            (arm->lead->arm_count > 1 ? strcmp(item->stage, name) != 0
+                                      : reads_partials(arm, item, rekeyed)))
+            continue;
+        if (memcmp(item->input_id, source->id, 16) != 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_a_source(const struct view *view, const struct port_topic *sources,
+                        const uint8_t input_id[16])
+{
+    for (uint32_t i = 0; i < view->arm_count; i++)
+        if (memcmp(sources[i].id, input_id, 16) == 0)
+            return true;
+    return false;
+}
+
 static void read_history(const struct run *run, const struct view *view,
-                         const struct port_topic *source, struct history *history)
+                         const struct port_topic *sources, struct history *history)
 {
     static const uint8_t none[16];
-    *history = (struct history){.same_texts = true, .same_meaning = true, .same_source = true};
+    *history = (struct history){.same_texts = true, .same_meaning = true};
     for (uint32_t i = 0; i < run->progress.count; i++) {
         const struct progress *item = &run->progress.items[i];
         if (!is_of_view(view, item) || item->is_reset)
             continue;
         if (item->is_begin) {
-            history->begins_elsewhere |=
-                item->position >= 0 && memcmp(item->input_id, source->id, 16) != 0;
+            if (item->position >= 0 && !is_a_source(view, sources, item->input_id))
+                snprintf(history->other_begin, sizeof history->other_begin, "%s",
+                         view->source->text);
             continue;
         }
         history->records++;
-        history->was_rekeyed |= item->end_count > 0;
+        history->was_rekeyed |= was_rekeyed(view, item);
         history->same_texts &= item->plan_hash == view->plan_hash;
         history->same_meaning &=
             item->plan_hash == view->plan_hash || item->state_hash == view->state_hash;
@@ -68,12 +106,9 @@ static void read_history(const struct run *run, const struct view *view,
         history->knows_final |= item->state_hash != 0;
         history->had_store |= memcmp(item->changelog_id, none, 16) != 0;
     }
-    for (uint32_t i = 0; i < run->progress.count; i++) {
-        const struct progress *item = &run->progress.items[i];
-        if (is_of_view(view, item) && !item->is_reset && !item->is_begin &&
-            reads_the_source(view, item, history->was_rekeyed))
-            history->same_source &= memcmp(item->input_id, source->id, 16) == 0;
-    }
+    for (const struct view *arm = view; arm != NULL; arm = arm->next_arm)
+        if (has_other_source(run, arm, &sources[arm->arm], history->was_rekeyed))
+            snprintf(history->other_source, sizeof history->other_source, "%s", arm->source->text);
 }
 
 static void say(struct evolution *evolution, weir_change change, const char *format, ...)
@@ -87,29 +122,29 @@ static void say(struct evolution *evolution, weir_change change, const char *for
     va_end(arguments);
 }
 
-static void compare(const struct run *run, const struct view *view, const struct port_topic *source,
-                    struct evolution *evolution)
+static void compare(const struct run *run, const struct view *view,
+                    const struct port_topic *sources, struct evolution *evolution)
 {
     struct history history;
     bool is_final = view->group != NULL && view->group->emit_final;
-    read_history(run, view, source, &history);
+    read_history(run, view, sources, &history);
     *evolution = (struct evolution){.change = WEIR_CHANGE_NEW};
-    if (history.records == 0 && history.begins_elsewhere)
+    if (history.records == 0 && history.other_begin[0] != '\0')
         say(evolution, WEIR_CHANGE_REFUSED,
-            "it was reset to offsets of another topic than the present %s", view->source->text);
+            "it was reset to offsets of another topic than the present %s", history.other_begin);
     if (history.records == 0)
         return;
     evolution->change = WEIR_CHANGE_NONE;
     evolution->takes_back =
         history.had_store && !(history.knows_final ? history.was_final : is_final);
-    if (!history.same_source)
+    if (history.other_source[0] != '\0')
         say(evolution, WEIR_CHANGE_REFUSED,
-            "topic %s was deleted and created again since %s last read it", view->source->text,
+            "topic %s was deleted and created again since %s last read it", history.other_source,
             view->sink->topic);
     else if (!history.same_meaning)
         say(evolution, WEIR_CHANGE_REBUILD,
             "its source, conditions, groups, window or aggregates have changed");
-    else if (history.was_rekeyed != plan_must_rekey(view, source))
+    else if (view->group != NULL && history.was_rekeyed != plan_must_rekey(view, &sources[0]))
         say(evolution, WEIR_CHANGE_REBUILD,
             "topic %s is partitioned by other keys than before: its groups lie elsewhere",
             view->source->text);
@@ -122,49 +157,73 @@ static void compare(const struct run *run, const struct view *view, const struct
             "its state means what it meant; rows written before stay as they are");
 }
 
-static int64_t first_missing(const struct run *run, const struct view *view,
-                             const struct port_topic *source)
-{
-    for (int32_t p = 0; p < source->partitions; p++) {
-        struct port_range range;
-        if (run->port->ops->range(run->port, view->source->text, p, &range, NULL) == 0 &&
-            range.start > 0)
-            return range.start;
-    }
-    return 0;
-}
-
-/* What must be rebuilt, and cannot be without mixing or losing something. */
-static void check_rebuild(const struct run *run, const struct view *view,
-                          const struct port_topic *source, struct evolution *evolution)
-{
-    char why[sizeof evolution->reason];
-    snprintf(why, sizeof why, "%.300s", evolution->reason);
-    if (first_missing(run, view, source) > 0)
-        say(evolution, WEIR_CHANGE_REFUSED,
-            "%s; and topic %s has lost its beginning: what was made of it cannot be rebuilt", why,
-            view->source->text);
-}
-
 static bool is_rebuilt(const struct run *run, int view)
 {
     return view >= 0 && run->evolutions[view].change == WEIR_CHANGE_REBUILD;
 }
 
-/* Who reads a view that is rebuilt is rebuilt: its rows are of the old life. It begins behind
- * them, so that it needs no beginning of its own. */
+/* The first source that has lost its beginning; NULL: none has. One that is the output of a view that
+ * is rebuilt is read from where its new life begins, and needs no beginning of its own. */
+static const char *first_missing(const struct run *run, const struct view *view,
+                                 const struct port_topic *sources)
+{
+    for (const struct view *arm = view; arm != NULL; arm = arm->next_arm)
+        for (int32_t p = 0; !is_rebuilt(run, arm->upstream) && p < sources[arm->arm].partitions;
+             p++) {
+            struct port_range range;
+            if (run->port->ops->range(run->port, arm->source->text, p, &range, NULL) == 0 &&
+                range.start > 0)
+                return arm->source->text;
+        }
+    return NULL;
+}
+
+/* What must be rebuilt, and cannot be without mixing or losing something. */
+static void check_rebuild(const struct run *run, const struct view *view,
+                          const struct port_topic *sources, struct evolution *evolution)
+{
+    const char *missing = first_missing(run, view, sources);
+    char why[sizeof evolution->reason];
+    snprintf(why, sizeof why, "%.300s", evolution->reason);
+    if (missing != NULL)
+        say(evolution, WEIR_CHANGE_REFUSED,
+            "%s; and topic %s has lost its beginning: what was made of it cannot be rebuilt", why,
+            missing);
+}
+
+/* Who reads a view that is rebuilt is rebuilt: its rows are of the old life. */
 static void spread_rebuilds(const struct run *run)
 {
     const struct plan *plan = run->plan;
     for (uint32_t round = 0; round < plan->view_count; round++)
-        for (uint32_t i = 0; i < plan->view_count; i++) {
-            struct evolution *evolution = &run->evolutions[i];
-            const struct view *view = &plan->views[i];
-            if (is_rebuilt(run, view->upstream) && (evolution->change == WEIR_CHANGE_NONE ||
-                                                    evolution->change == WEIR_CHANGE_REUSABLE))
-                say(evolution, WEIR_CHANGE_REBUILD, "it reads the rows of %s, which is rebuilt",
-                    view->source->text);
-        }
+        for (uint32_t i = 0; i < plan->view_count; i++)
+            for (const struct view *arm = &plan->views[i]; arm != NULL; arm = arm->next_arm) {
+                struct evolution *evolution = &run->evolutions[i];
+                if (is_rebuilt(run, arm->upstream) && (evolution->change == WEIR_CHANGE_NONE ||
+                                                       evolution->change == WEIR_CHANGE_REUSABLE))
+                    say(evolution, WEIR_CHANGE_REBUILD, "it reads the rows of %s, which is rebuilt",
+                        arm->source->text);
+            }
+}
+
+/* Judges a view by its sources. One that is missing is said where stages are placed. */
+static int judge(struct run *run, uint32_t number,
+                 void (*judgement)(const struct run *run, const struct view *view,
+                                   const struct port_topic *sources, struct evolution *evolution),
+                 struct diag *diag)
+{
+    const struct view *view = &run->plan->views[number];
+    struct port_topic *sources = calloc(view->arm_count, sizeof *sources);
+    bool is_whole = true;
+    if (sources == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for the plan");
+    for (const struct view *arm = view; arm != NULL && is_whole; arm = arm->next_arm)
+        is_whole = run->port->ops->topic_describe(run->port, arm->source->text, &sources[arm->arm],
+                                                  NULL) == 0;
+    if (is_whole)
+        judgement(run, view, sources, &run->evolutions[number]);
+    free(sources);
+    return 0;
 }
 
 int run_evolve(struct run *run, struct diag *diag)
@@ -174,22 +233,12 @@ int run_evolve(struct run *run, struct diag *diag)
     run->evolutions = calloc(plan->view_count + 1, sizeof *run->evolutions);
     if (run->evolutions == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for the plan");
-    for (uint32_t i = 0; i < plan->view_count; i++) {
-        const struct view *view = &plan->views[i];
-        struct port_topic source;
-        /* A source that is missing is said where stages are placed. */
-        if (run->port->ops->topic_describe(run->port, view->source->text, &source, NULL) < 0)
-            continue;
-        compare(run, view, &source, &run->evolutions[i]);
-    }
+    for (uint32_t i = 0; i < plan->view_count; i++)
+        TRY(judge(run, i, compare, diag));
     spread_rebuilds(run);
-    for (uint32_t i = 0; i < plan->view_count; i++) {
-        const struct view *view = &plan->views[i];
-        struct port_topic source;
-        if (is_rebuilt(run, (int)i) && !is_rebuilt(run, view->upstream) &&
-            run->port->ops->topic_describe(run->port, view->source->text, &source, NULL) == 0)
-            check_rebuild(run, view, &source, &run->evolutions[i]);
-    }
+    for (uint32_t i = 0; i < plan->view_count; i++)
+        if (is_rebuilt(run, (int)i))
+            TRY(judge(run, i, check_rebuild, diag));
     return 0;
 }
 

@@ -367,6 +367,8 @@ static int compile_columns_out(struct compile *c)
         TRY(name_columns(view, c->columns.count, c->diag));
         for (uint32_t i = 0; i < c->columns.count; i++)
             TRY(add_column(view, c->columns.names[i], c->columns.types[i], c->diag));
+        view->is_time = c->is_time;
+        c->is_time = NULL;
     }
     TRY(check_output_columns(c));
     return finish_names(view, c->diag);
@@ -405,35 +407,38 @@ static int compile_rows_out(struct compile *c)
     return compile_columns_out(c);
 }
 
-static int compile_view(struct view *view, struct diag *diag)
+static int compile_chain(struct view *view, const struct arm_chain *chain,
+                         struct arm_chains *chains, struct diag *diag)
 {
-    struct weir_stream *chain[PLAN_MAX_OPS + 8];
-    uint32_t count = 0;
-    for (struct weir_stream *node = view->sink->stream; node != NULL; node = node->parent) {
-        if (count == sizeof chain / sizeof chain[0])
-            return diag_set(diag, ERR_TOO_LARGE, "stream to %s: more than %d steps",
-                            view->sink->topic, PLAN_MAX_OPS);
-        chain[count++] = node;
-    }
-    must(count > 0);
-    for (uint32_t i = 0; i < count / 2; i++) {
-        struct weir_stream *swap = chain[i];
-        chain[i] = chain[count - 1 - i];
-        chain[count - 1 - i] = swap;
-    }
-    view->source = chain[0];
     struct compile c = {.view = view, .diag = diag};
+    view->source = chain->steps[0];
     int rc = compile_source(&c);
-    for (uint32_t i = 1; rc == 0 && i < count; i++)
-        rc = compile_step(&c, chain[i]);
+    for (uint32_t i = 1; rc == 0 && i < chain->count; i++)
+        rc = chain->steps[i]->kind == NODE_MERGE
+                 ? arm_chains_pass_merge(chains, &c, chain->steps[i])
+                 : compile_step(&c, chain->steps[i]);
     if (rc == 0)
         rc = compile_rows_out(&c);
     if (rc == 0)
-        rc = hash_plan(view, chain, count, diag);
+        rc = hash_plan(view, chain->steps, chain->count, diag);
     if (rc == 0)
-        rc = hash_state(view, chain, count, diag);
-    compile_columns_destroy(&c.columns);
+        rc = hash_state(view, chain->steps, chain->count, diag);
+    compile_columns_destroy(&c);
     return rc;
+}
+
+static int compile_view(struct view *lead, struct diag *diag)
+{
+    struct arm_chains chains = {0};
+    int rc = arm_chains_find(lead->sink, &chains, diag);
+    for (uint32_t i = 0; rc == 0 && i < chains.count; i++) {
+        struct view *arm;
+        rc = plan_arm_add(lead, i, &arm, diag);
+        if (rc == 0)
+            rc = compile_chain(arm, &chains.items[i], &chains, diag);
+    }
+    arm_chains_deinit(&chains);
+    return rc < 0 ? rc : plan_arms_finish(lead, diag);
 }
 
 static bool is_internal_name(const struct plan *plan, const struct view *of, const char *topic)
@@ -469,47 +474,67 @@ static int check_names(const struct plan *plan, struct diag *diag)
 
 /* A stage reads what the one before it writes: another format there would make dead letters of all
  * its rows. Bytes and text can be anything. */
-static int check_formats(const struct plan *plan, const struct view *view, struct diag *diag)
+static int check_formats(const struct plan *plan, const struct view *arm, struct diag *diag)
 {
-    const struct format *read = view->source->format;
-    const struct format *written = view->upstream >= 0 ? plan->views[view->upstream].format : read;
+    const struct format *read = arm->source->format;
+    const struct format *written = arm->upstream >= 0 ? plan->views[arm->upstream].format : read;
     if (read == written || read->is_single || written->is_single)
         return 0;
     return diag_set(diag, ERR_INVALID, "stream to %s reads %s as %s, which is written as %s",
-                    view->sink->topic, view->source->text, read->name, written->name);
+                    arm->sink->topic, arm->source->text, read->name, written->name);
 }
 
-/* Which view of the app writes each source; an emit=changes view is a table, and reading it as a
- * stream would count every change as an event. */
-static int link_views(struct plan *plan, struct diag *diag)
+/* Which view of the app writes the source of an arm; an emit=changes view is a table, and reading it
+ * as a stream would count every change as an event. */
+static int link_arm(struct plan *plan, struct view *arm, struct diag *diag)
 {
-    for (uint32_t i = 0; i < plan->view_count; i++) {
-        struct view *view = &plan->views[i];
-        view->upstream = -1;
-        for (uint32_t j = 0; j < plan->view_count; j++)
-            if (strcmp(plan->views[j].sink->topic, view->source->text) == 0)
-                view->upstream = (int)j;
-        if (strcmp(view->sink->topic, view->source->text) == 0)
-            return diag_set(diag, ERR_INVALID, "stream to %s reads the topic that it writes",
-                            view->sink->topic);
-        const struct view *upstream = view->upstream >= 0 ? &plan->views[view->upstream] : NULL;
-        if (upstream != NULL && upstream->group != NULL && !upstream->group->emit_final)
-            return diag_set(diag, ERR_UNSUPPORTED,
-                            "stream to %s reads %s, which emits changes: that topic is an upsert "
-                            "table, not a stream. Use weir_emit(…, WEIR_EMIT_FINAL) on it",
-                            view->sink->topic, upstream->sink->topic);
-    }
     for (uint32_t i = 0; i < plan->view_count; i++)
-        TRY(check_formats(plan, &plan->views[i], diag));
-    for (uint32_t i = 0; i < plan->view_count; i++) {
-        uint32_t steps = 0;
-        for (int at = (int)i; at >= 0; at = plan->views[at].upstream)
-            if (++steps > plan->view_count)
-                return diag_set(diag, ERR_INVALID,
-                                "the streams of app %s read each other in a circle, through %s",
-                                plan->app->name, plan->views[i].sink->topic);
+        if (strcmp(plan->views[i].sink->topic, arm->source->text) == 0)
+            arm->upstream = (int)i;
+    if (strcmp(arm->sink->topic, arm->source->text) == 0)
+        return diag_set(diag, ERR_INVALID, "stream to %s reads the topic that it writes",
+                        arm->sink->topic);
+    const struct view *upstream = arm->upstream >= 0 ? &plan->views[arm->upstream] : NULL;
+    if (upstream != NULL && upstream->group != NULL && !upstream->group->emit_final)
+        return diag_set(diag, ERR_UNSUPPORTED,
+                        "stream to %s reads %s, which emits changes: that topic is an upsert "
+                        "table, not a stream. Use weir_emit(…, WEIR_EMIT_FINAL) on it",
+                        arm->sink->topic, upstream->sink->topic);
+    return check_formats(plan, arm, diag);
+}
+
+/* A view is a level below the lowest one that it reads; in a circle levels grow without end. */
+static int check_circles(const struct plan *plan, uint32_t *levels, struct diag *diag)
+{
+    bool moved = true;
+    while (moved) {
+        moved = false;
+        for (uint32_t i = 0; i < plan->view_count; i++)
+            for (const struct view *arm = &plan->views[i]; arm != NULL; arm = arm->next_arm) {
+                if (arm->upstream < 0 || levels[arm->upstream] < levels[i])
+                    continue;
+                levels[i] = levels[arm->upstream] + 1;
+                moved = true;
+                if (levels[i] >= plan->view_count)
+                    return diag_set(diag, ERR_INVALID,
+                                    "the streams of app %s read each other in a circle, through %s",
+                                    plan->app->name, plan->views[i].sink->topic);
+            }
     }
     return 0;
+}
+
+static int link_views(struct plan *plan, struct diag *diag)
+{
+    for (uint32_t i = 0; i < plan->view_count; i++)
+        for (struct view *arm = &plan->views[i]; arm != NULL; arm = arm->next_arm)
+            TRY(link_arm(plan, arm, diag));
+    uint32_t *levels = calloc(plan->view_count + 1, sizeof *levels);
+    if (levels == NULL)
+        return compile_no_memory(diag);
+    int rc = check_circles(plan, levels, diag);
+    free(levels);
+    return rc;
 }
 
 int plan_compile(const struct weir_app *app, struct plan **result, struct diag *diag)
@@ -566,30 +591,40 @@ static void destroy_group(struct group_params *group)
     free(group);
 }
 
+static void destroy_arm(struct view *view)
+{
+    for (uint32_t op = 0; op < view->op_count; op++)
+        compile_row_step_destroy(&view->ops[op]);
+    destroy_group(view->group);
+    for (uint32_t c = 0; c < view->column_count; c++)
+        free(view->column_names[c]);
+    free(view->column_names);
+    free(view->column_types);
+    if (view->value_names != NULL)
+        json_names_destroy(view->value_names);
+    if (view->key_names != NULL)
+        json_names_destroy(view->key_names);
+    if (view->result_names != NULL)
+        json_names_destroy(view->result_names);
+    column_list_destroy(view->declared);
+    free(view->is_time);
+    free((void *)(uintptr_t)view->group_field);
+    free((void *)(uintptr_t)view->rekey_field);
+    if (view->fields != NULL)
+        field_set_destroy(view->fields);
+}
+
 void plan_destroy(struct plan *plan)
 {
     if (plan == NULL)
         return;
     for (uint32_t i = 0; plan->views != NULL && i < plan->view_count; i++) {
-        struct view *view = &plan->views[i];
-        for (uint32_t op = 0; op < view->op_count; op++)
-            compile_row_step_destroy(&view->ops[op]);
-        destroy_group(view->group);
-        for (uint32_t c = 0; c < view->column_count; c++)
-            free(view->column_names[c]);
-        free(view->column_names);
-        free(view->column_types);
-        if (view->value_names != NULL)
-            json_names_destroy(view->value_names);
-        if (view->key_names != NULL)
-            json_names_destroy(view->key_names);
-        if (view->result_names != NULL)
-            json_names_destroy(view->result_names);
-        column_list_destroy(view->declared);
-        free((void *)(uintptr_t)view->group_field);
-        free((void *)(uintptr_t)view->rekey_field);
-        if (view->fields != NULL)
-            field_set_destroy(view->fields);
+        destroy_arm(&plan->views[i]);
+        for (struct view *arm = plan->views[i].next_arm, *next; arm != NULL; arm = next) {
+            next = arm->next_arm;
+            destroy_arm(arm);
+            free(arm);
+        }
     }
     free(plan->views);
     free(plan->stages);

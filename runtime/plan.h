@@ -8,7 +8,10 @@
  *   <topic>              rows → … → aggregate → topic             (groups already lie where they belong)
  *   <topic>-repartition  rows → … → preaggregate → repartition topic
  *   <topic>              partials → merge → topic
- * A stage has one task per partition of its input. Stage names are stable: they name stores and progress records. */
+ * A stage has one task per partition of its input. Stage names are stable: they name stores and progress records.
+ *
+ * A view whose rows come from several sources (weir_merge) has arms: chains that each begin at a source. Each arm is compiled as a view of its own, steps behind
+ * the merge included, and becomes a source stage <topic>:<source topic>; all of them write to the same topic, and groups are always re-keyed. */
 #ifndef WEIR_RUNTIME_PLAN_H
 #define WEIR_RUNTIME_PLAN_H
 
@@ -18,6 +21,7 @@
 #include "runtime/app.h"
 #include "runtime/format.h"
 #include "runtime/port.h"
+#include "runtime/time_marker.h"
 
 enum { PLAN_MAX_OPS = 64, TOPIC_NAME_BYTES = 250 };
 
@@ -29,9 +33,20 @@ struct op_spec {
     const void *params;
 };
 
-/* What one weir_to compiles to. */
+/* How a stage that reads the topic of another one knows what time it is (plan_time.c). */
+enum stage_time {
+    TIME_OF_ROWS,                        /* by the rows of its partition, in offset order: as of any topic */
+    TIME_OF_WRITERS,                     /* each row says how far its own source was (TIME_HEADER); windows close when all writers have come so far */
+    TIME_OF_CLOSING                      /* rows are final results: none is late, windows close when all writers have closed theirs */
+};
+
+/* What one weir_to compiles to, or one arm of it. */
 struct view {
     const struct sink *sink;
+    struct view *next_arm;               /* the same sink by another source; its own memory */
+    const struct view *lead;             /* the first arm: itself when there is one only */
+    uint32_t arm;                        /* which one this is */
+    uint32_t arm_count;                  /* of the lead */
     const struct weir_stream *source;
     struct field_set *fields;            /* JSON fields that the chain, and the event time, read */
     struct column_list *declared;        /* the columns of the source's records, in order; NULL: it has fields (format.h). The column of event times is one more */
@@ -51,16 +66,17 @@ struct view {
     struct json_names *value_names, *key_names;
     struct json_names *result_names;     /* of a group: its columns before others are selected */
     struct expr_list *rekey;             /* rows get this record key, and lie where it puts them; NULL: they keep theirs. key_names are its names */
+    bool *is_time;                       /* by column: it is the source's event time as it came; NULL: none is */
     const char *rekey_field;             /* the field of the output's records that says where they lie, for weir.partitioned.by; NULL */
     const char *group_field;             /* the source field a single group column is a plain reference to; NULL */
     uint64_t plan_hash;                  /* of the texts: equal, nothing has changed */
     uint64_t state_hash;                 /* of what decides what the state means */
-    int upstream;                        /* view of this app that writes the source topic; -1 */
+    int upstream;                        /* view of this app (its lead) that writes the source topic; -1 */
 };
 
 struct stage {
-    const struct view *view;
-    char name[TOPIC_NAME_BYTES];
+    const struct view *view;             /* of an arm its own, else the lead */
+    char name[STAGE_NAME_BYTES];
     enum stage_input input;
     enum stage_output output;
     char input_topic[TOPIC_NAME_BYTES], output_topic[TOPIC_NAME_BYTES];
@@ -70,13 +86,18 @@ struct stage {
     struct op_spec ops[PLAN_MAX_OPS + 1];
     uint32_t op_count;
     bool check_placement;
-    int upstream;                        /* stage of this plan that writes the input topic; -1 */
+    int upstream;                        /* stage of this plan that writes the input topic, the first of upstream_count neighbours; -1 */
+    uint32_t upstream_count;
+    uint32_t first_arm, arm_count;       /* the stages that read for the same view, neighbours: they end together */
+    enum stage_time time;
+    bool tells_time;                     /* rows leave with TIME_HEADER: who reads them has TIME_OF_WRITERS */
+    bool tells_ends;                     /* progress records say where the output's partitions ended */
     uint64_t plan_hash, state_hash;
 };
 
 struct plan {
     const struct weir_app *app;
-    struct view *views;
+    struct view *views;                  /* leads */
     uint32_t view_count;
     struct stage *stages;                /* upstream before downstream */
     uint32_t stage_count;
@@ -87,6 +108,18 @@ struct plan {
 int plan_compile(const struct weir_app *app, struct plan **plan, struct diag *diag);
 int plan_place(struct plan *plan, struct port *port, struct diag *diag);
 void plan_destroy(struct plan *plan);
+/* plan_arms.c: the names under which the stages of a view stand in progress records, by which others of an earlier topology are known too. */
+void plan_stage_name(const struct view *arm, char name[STAGE_NAME_BYTES]);
+bool plan_is_stage_of(const struct view *view, const char *stage_name);
+/* plan_time.c: after placement: sets time, tells_time and tells_ends of all stages. */
+void plan_settle_time(struct plan *plan);
+/* The only partition of the output that the stage's task on this partition can write; -1: any. */
+int32_t stage_only_output(const struct stage *stage, int32_t partition);
+/* How far a stage's watermark is behind its time as TIME_HEADER tells it. */
+static inline int64_t stage_lag_ms(const struct stage *stage)
+{
+    return stage->time == TIME_OF_CLOSING ? 0 : stage->view->source->number_ms;
+}
 /* Whether the groups of a view over this source do not lie together and must be re-keyed. */
 bool plan_must_rekey(const struct view *view, const struct port_topic *source);
 

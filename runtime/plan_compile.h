@@ -1,11 +1,11 @@
-/* plan_compile.h: what the files that compile a view share. Private to plan.c, plan_rows.c and topology_rows.c. */
+/* plan_compile.h: what the files that compile a view share. Private to plan.c, plan_arms.c, plan_rows.c and topology_rows.c. */
 #ifndef WEIR_RUNTIME_PLAN_COMPILE_H
 #define WEIR_RUNTIME_PLAN_COMPILE_H
 
 #include "operators/function.h"
 #include "runtime/plan.h"
 
-enum { COMPILE_UNNEST_MAX = 8 };
+enum { COMPILE_UNNEST_MAX = 8, COMPILE_CHAIN_MAX = PLAN_MAX_OPS + 8 };
 struct unnested {
     const char *name;
     uint32_t column;
@@ -17,7 +17,37 @@ struct compile {
     struct unnested elements[COMPILE_UNNEST_MAX]; /* over a source: columns that hide fields */
     uint32_t element_count;
     struct named_columns columns;   /* that the rows have, once a step has made columns; the arrays are its own */
+    bool *is_time;                  /* by those columns: it is the source's event time as it came; NULL: none is. Own array */
 };
+
+/* A way from a source to weir_to. */
+struct arm_chain {
+    struct weir_stream *steps[COMPILE_CHAIN_MAX];
+    uint32_t count;
+};
+/* What the rows of the first arm that came to a merge look like there. */
+struct arm_shape {
+    const struct weir_stream *merge, *source;
+    bool has_columns;
+    char **names;
+    enum col_type *types;
+    uint32_t count;
+};
+struct arm_chains {
+    struct arm_chain *items;
+    uint32_t count;
+    struct arm_shape *shapes;
+    uint32_t shape_count;
+};
+/* plan_arms.c. All ways that lead to the sink, in the order of the merged streams; at most 64. */
+int arm_chains_find(const struct sink *sink, struct arm_chains *chains, struct diag *diag);
+void arm_chains_deinit(struct arm_chains *chains);
+/* An arm has come to a merge: ERR_INVALID with the first difference when its rows are not as those of the arms before it. */
+int arm_chains_pass_merge(struct arm_chains *chains, const struct compile *c, const struct weir_stream *merge);
+/* The view of an arm, which is the lead when it is the first; plan_destroy frees it. */
+int plan_arm_add(struct view *lead, uint32_t arm, struct view **view, struct diag *diag);
+/* When all are compiled: whether what they write is of one form; gives them the hashes of the whole. */
+int plan_arms_finish(struct view *lead, struct diag *diag);
 
 /* Names over a source: any is a field, but for columns that steps have added. */
 void compile_source_scope(struct compile *c);
@@ -25,7 +55,7 @@ void compile_source_scope(struct compile *c);
 int compile_declared_source(struct compile *c);
 /* plan_rows.c: filter, check, map and what else works on rows. */
 int compile_row_step(struct compile *c, const struct weir_stream *node);
-void compile_columns_destroy(struct named_columns *columns);
+void compile_columns_destroy(struct compile *c);
 void compile_row_step_destroy(const struct op_spec *spec);
 /* Puts "stream to T: weir_filter: " before the sentence that the expression compiler left, and returns rc. */
 int compile_in_context(struct diag *diag, int rc, const struct view *view, const char *what);

@@ -3,8 +3,10 @@
  * Views are placed upstream first, so that a topic which this app writes exists, with its partition
  * count, before the stage that reads it is placed. Re-keying is skipped when all rows of a group
  * are known to lie in one partition: there is one partition only, or the topic's own metadata says
- * that murmur2 of the group's field chose the partition (then each row is checked). A missing
- * source topic is an error that names the command which creates it. */
+ * that murmur2 of the group's field chose the partition (then each row is checked). The groups of
+ * several arms meet behind a re-keying in any case. A missing source topic is an error that names
+ * the command which creates it. */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,8 @@ struct place {
     struct plan *plan;
     struct port *port;
     struct diag *diag;
-    int *stage_of_view; /* the stage that writes the view's topic; -1: not placed yet */
+    int *stage_of_view;       /* the first stage that writes the view's topic; -1: not placed yet */
+    uint32_t *stages_of_view; /* how many do */
 };
 
 static void set_name(char name[TOPIC_NAME_BYTES], const char *format, const char *a, const char *b,
@@ -112,6 +115,8 @@ static struct stage *add_stage(struct place *place, const struct view *view, enu
     stage->view = view;
     stage->input = input;
     stage->upstream = -1;
+    stage->first_arm = (uint32_t)(stage - place->plan->stages);
+    stage->arm_count = 1;
     stage->plan_hash = view->plan_hash;
     stage->state_hash = view->state_hash;
     return stage;
@@ -122,33 +127,37 @@ static void add_group_op(struct stage *stage, const char *name)
     stage->ops[stage->op_count++] = (struct op_spec){op_type_find(name), stage->view->group};
 }
 
-static void set_source(struct place *place, struct stage *stage, const struct view *view,
-                       const struct port_topic *info)
+static void set_source(struct place *place, struct stage *stage, const struct port_topic *info)
 {
+    const struct view *view = stage->view;
+    plan_stage_name(view, stage->name);
     set_name(stage->input_topic, "%s", view->source->text, NULL, NULL);
     memcpy(stage->input_id, info->id, sizeof stage->input_id);
     stage->partitions = info->partitions;
-    stage->upstream = view->upstream >= 0 ? place->stage_of_view[view->upstream] : -1;
+    if (view->upstream >= 0) {
+        stage->upstream = place->stage_of_view[view->upstream];
+        stage->upstream_count = place->stages_of_view[view->upstream];
+    }
     memcpy(stage->ops, view->ops, sizeof view->ops);
     stage->op_count = view->op_count;
 }
 
-static int set_late(struct place *place, struct stage *stage)
+static int set_late(struct place *place, struct stage *stage, int32_t partitions)
 {
     struct port_topic info;
     if (!stage->view->is_windowed)
         return 0;
     set_name(stage->late_topic, "%s.late", stage->view->sink->topic, NULL, NULL);
-    return ensure_topic(place, stage->late_topic, stage->partitions, USE_ASIDE, &info);
+    return ensure_topic(place, stage->late_topic, partitions, USE_ASIDE, &info);
 }
 
-static int set_output(struct place *place, struct stage *stage)
+static int set_output(struct place *place, struct stage *stage, int32_t partitions)
 {
     const struct view *view = stage->view;
     struct port_topic info;
     bool is_table = view->group != NULL && !view->group->emit_final;
     set_name(stage->output_topic, "%s", view->sink->topic, NULL, NULL);
-    TRY(ensure_placed_topic(place, stage->output_topic, stage->partitions,
+    TRY(ensure_placed_topic(place, stage->output_topic, partitions,
                             is_table ? USE_TABLE : USE_STREAM, view->rekey_field, &info));
     if (view->rekey != NULL && info.partitioned_by[0] != '\0' &&
         (view->rekey_field == NULL || strcmp(info.partitioned_by, view->rekey_field) != 0))
@@ -157,7 +166,9 @@ static int set_output(struct place *place, struct stage *stage)
                         "write to another topic",
                         stage->output_topic, info.partitioned_by);
     stage->output_partitions = info.partitions;
-    place->stage_of_view[view - place->plan->views] = (int)(stage - place->plan->stages);
+    ptrdiff_t number = view->lead - place->plan->views;
+    if (place->stages_of_view[number]++ == 0)
+        place->stage_of_view[number] = (int)(stage - place->plan->stages);
     return 0;
 }
 
@@ -179,23 +190,51 @@ static bool groups_lie_right(const struct view *view, const struct port_topic *i
 
 bool plan_must_rekey(const struct view *view, const struct port_topic *source)
 {
-    return view->group != NULL && !groups_lie_right(view, source);
+    return view->group != NULL && (view->lead->arm_count > 1 || !groups_lie_right(view, source));
 }
 
-static int place_rekeyed(struct place *place, const struct view *view,
-                         const struct port_topic *source)
+/* A source stage for each arm, which all end together. */
+static int add_arms(struct place *place, const struct view *lead, struct stage **first,
+                    int32_t *partitions)
+{
+    struct port_topic source;
+    *first = NULL;
+    *partitions = 0;
+    for (const struct view *arm = lead; arm != NULL; arm = arm->next_arm) {
+        TRY(describe_source(place, arm, &source));
+        struct stage *stage = add_stage(place, arm, INPUT_ROWS);
+        *first = *first == NULL ? stage : *first;
+        stage->first_arm = (uint32_t)(*first - place->plan->stages);
+        stage->arm_count = lead->arm_count;
+        set_source(place, stage, &source);
+        if (source.partitions > *partitions)
+            *partitions = source.partitions;
+    }
+    if (*partitions > place->plan->dlq_partitions)
+        place->plan->dlq_partitions = *partitions;
+    return 0;
+}
+
+static int place_rekeyed(struct place *place, const struct view *view)
 {
     struct port_topic info;
-    struct stage *first = add_stage(place, view, INPUT_ROWS);
-    set_source(place, first, view, source);
-    set_name(first->name, "%s-repartition", view->sink->topic, NULL, NULL);
+    struct stage *first;
+    int32_t partitions;
+    TRY(add_arms(place, view, &first, &partitions));
     set_name(first->output_topic, "%s-%s-repartition", place->plan->app->name, view->sink->topic,
              NULL);
-    first->output = OUTPUT_PARTIALS;
-    add_group_op(first, "preaggregate");
-    TRY(ensure_topic(place, first->output_topic, source->partitions, USE_REPARTITION, &info));
-    first->output_partitions = info.partitions;
-    TRY(set_late(place, first));
+    TRY(ensure_topic(place, first->output_topic, partitions, USE_REPARTITION, &info));
+    for (struct stage *stage = first; stage < first + view->arm_count; stage++) {
+        if (view->arm_count == 1)
+            set_name(stage->name, "%s-repartition", view->sink->topic, NULL, NULL);
+        set_name(stage->output_topic, "%s-%s-repartition", place->plan->app->name,
+                 view->sink->topic, NULL);
+        stage->output = OUTPUT_PARTIALS;
+        add_group_op(stage, "preaggregate");
+        stage->output_partitions = info.partitions;
+        stage->tells_ends = true;
+        TRY(set_late(place, stage, partitions));
+    }
 
     struct stage *second = add_stage(place, view, INPUT_PARTIALS);
     set_name(second->name, "%s", view->sink->topic, NULL, NULL);
@@ -203,31 +242,51 @@ static int place_rekeyed(struct place *place, const struct view *view,
     memcpy(second->input_id, info.id, sizeof second->input_id);
     second->partitions = info.partitions;
     second->upstream = (int)(first - place->plan->stages);
+    second->upstream_count = view->arm_count;
     second->output = OUTPUT_VIEW;
     add_group_op(second, "merge");
     TRY(set_store(place, second));
-    return set_output(place, second);
+    return set_output(place, second, second->partitions);
+}
+
+static int place_rows(struct place *place, const struct view *view)
+{
+    struct stage *first;
+    int32_t partitions;
+    TRY(add_arms(place, view, &first, &partitions));
+    for (struct stage *stage = first; stage < first + view->arm_count; stage++) {
+        stage->output = view->is_mapped ? OUTPUT_ROWS : OUTPUT_PASS;
+        TRY(set_output(place, stage, partitions));
+    }
+    return 0;
 }
 
 static int place_view(struct place *place, const struct view *view)
 {
     struct port_topic source;
+    struct stage *stage;
+    int32_t partitions;
     TRY(describe_source(place, view, &source));
-    if (source.partitions > place->plan->dlq_partitions)
-        place->plan->dlq_partitions = source.partitions;
+    if (view->group == NULL)
+        return place_rows(place, view);
     if (plan_must_rekey(view, &source))
-        return place_rekeyed(place, view, &source);
-    struct stage *stage = add_stage(place, view, INPUT_ROWS);
-    set_source(place, stage, view, &source);
-    set_name(stage->name, "%s", view->sink->topic, NULL, NULL);
-    stage->output = view->group != NULL ? OUTPUT_VIEW : view->is_mapped ? OUTPUT_ROWS : OUTPUT_PASS;
-    if (view->group != NULL) {
-        stage->check_placement = source.partitions > 1;
-        add_group_op(stage, "aggregate");
-        TRY(set_store(place, stage));
-    }
-    TRY(set_late(place, stage));
-    return set_output(place, stage);
+        return place_rekeyed(place, view);
+    TRY(add_arms(place, view, &stage, &partitions));
+    stage->output = OUTPUT_VIEW;
+    stage->check_placement = partitions > 1;
+    add_group_op(stage, "aggregate");
+    TRY(set_store(place, stage));
+    TRY(set_late(place, stage, partitions));
+    return set_output(place, stage, partitions);
+}
+
+/* What it reads of this app has been placed. */
+static bool can_be_placed(const struct place *place, const struct view *view)
+{
+    for (const struct view *arm = view; arm != NULL; arm = arm->next_arm)
+        if (arm->upstream >= 0 && place->stage_of_view[arm->upstream] < 0)
+            return false;
+    return true;
 }
 
 static int place_all(struct place *place)
@@ -236,8 +295,7 @@ static int place_all(struct place *place)
     for (uint32_t placed = 0; placed < plan->view_count;)
         for (uint32_t i = 0; i < plan->view_count; i++) {
             const struct view *view = &plan->views[i];
-            if (place->stage_of_view[i] >= 0 ||
-                (view->upstream >= 0 && place->stage_of_view[view->upstream] < 0))
+            if (place->stage_of_view[i] >= 0 || !can_be_placed(place, view))
                 continue;
             TRY(place_view(place, view));
             placed++;
@@ -245,31 +303,53 @@ static int place_all(struct place *place)
     return 0;
 }
 
+/* A missing source is an error before anything is created. */
+static int check_sources(struct place *place)
+{
+    struct port_topic info;
+    for (uint32_t i = 0; i < place->plan->view_count; i++)
+        for (const struct view *arm = &place->plan->views[i]; arm != NULL; arm = arm->next_arm)
+            if (arm->upstream < 0)
+                TRY(describe_source(place, arm, &info));
+    return 0;
+}
+
+static int begin_place(struct place *place)
+{
+    struct plan *plan = place->plan;
+    size_t most = plan->view_count;
+    for (uint32_t i = 0; i < plan->view_count; i++)
+        most += plan->views[i].arm_count;
+    free(plan->stages);
+    plan->stage_count = 0;
+    plan->stages = calloc(most + 1, sizeof *plan->stages);
+    place->stage_of_view = calloc(plan->view_count + 1, sizeof *place->stage_of_view);
+    place->stages_of_view = calloc(plan->view_count + 1, sizeof *place->stages_of_view);
+    if (plan->stages == NULL || place->stage_of_view == NULL || place->stages_of_view == NULL)
+        return diag_set(place->diag, ERR_NOMEM, "no memory for the plan");
+    for (uint32_t i = 0; i < plan->view_count; i++)
+        place->stage_of_view[i] = -1;
+    return 0;
+}
+
 int plan_place(struct plan *plan, struct port *port, struct diag *diag)
 {
     struct port_topic info;
-    struct place place = {plan, port, diag, NULL};
-    free(plan->stages);
-    plan->stage_count = 0;
-    plan->stages = calloc(2 * (size_t)plan->view_count + 1, sizeof *plan->stages);
-    place.stage_of_view = calloc(plan->view_count + 1, sizeof *place.stage_of_view);
-    int rc = plan->stages == NULL || place.stage_of_view == NULL
-                 ? diag_set(diag, ERR_NOMEM, "no memory for the plan")
-                 : 0;
-    for (uint32_t i = 0; rc == 0 && i < plan->view_count; i++)
-        place.stage_of_view[i] = -1;
-    /* Sources first: a missing one is an error before anything is created. */
-    for (uint32_t i = 0; rc == 0 && i < plan->view_count; i++)
-        if (plan->views[i].upstream < 0)
-            rc = describe_source(&place, &plan->views[i], &info);
+    struct place place = {.plan = plan, .port = port, .diag = diag};
+    int rc = begin_place(&place);
+    if (rc == 0)
+        rc = check_sources(&place);
     if (rc == 0)
         rc = place_all(&place);
     if (rc == 0)
         rc = ensure_topic(&place, plan->progress_topic, 1, USE_PROGRESS, &info);
     if (rc == 0)
         rc = ensure_topic(&place, plan->dlq_topic, plan->dlq_partitions, USE_ASIDE, &info);
-    if (rc == 0)
+    if (rc == 0) {
         plan->dlq_partitions = info.partitions;
+        plan_settle_time(plan);
+    }
     free(place.stage_of_view);
+    free(place.stages_of_view);
     return rc;
 }

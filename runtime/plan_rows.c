@@ -44,11 +44,21 @@ static int add_op(struct compile *c, const char *name, const void *params)
     return 0;
 }
 
-void compile_columns_destroy(struct named_columns *columns)
+void compile_columns_destroy(struct compile *c)
 {
-    free((void *)(uintptr_t)columns->names);
-    free((void *)(uintptr_t)columns->types);
-    *columns = (struct named_columns){0};
+    free((void *)(uintptr_t)c->columns.names);
+    free((void *)(uintptr_t)c->columns.types);
+    free(c->is_time);
+    c->columns = (struct named_columns){0};
+    c->is_time = NULL;
+}
+
+/* Whether a column of the rows as they are now is the source's event time, untouched. */
+static bool is_time(const struct compile *c, uint32_t column)
+{
+    if (c->columns.names != NULL)
+        return c->is_time != NULL && c->is_time[column];
+    return (int)column == c->view->event_time_field;
 }
 
 /* From here on these columns, and nothing else, exist. Names are borrowed, the arrays copied. */
@@ -66,7 +76,7 @@ static int set_columns(struct compile *c, const char *const *names, const enum c
         memcpy(own_names, names, count * sizeof *own_names);
         memcpy(own_types, types, count * sizeof *own_types);
     }
-    compile_columns_destroy(&c->columns);
+    compile_columns_destroy(c);
     c->columns = (struct named_columns){own_names, own_types, count};
     c->scope = named_columns_scope(&c->columns);
     c->view->is_mapped = true;
@@ -90,12 +100,20 @@ static int compile_condition(struct compile *c, const struct weir_stream *node)
 static int set_map_columns(struct compile *c, const struct expr_list *list)
 {
     enum col_type *types = calloc(list->count + 1, sizeof *types);
-    if (types == NULL)
-        return compile_no_memory(c->diag);
-    for (uint32_t i = 0; i < list->count; i++)
+    bool *times = calloc(list->count + 1, sizeof *times);
+    uint32_t index;
+    int rc = types == NULL || times == NULL ? compile_no_memory(c->diag) : 0;
+    for (uint32_t i = 0; rc == 0 && i < list->count; i++) {
         types[i] = expr_type(list->exprs[i]);
-    int rc = set_columns(c, (const char *const *)list->names, types, list->count);
+        times[i] = expr_is_column(list->exprs[i], &index) && is_time(c, index);
+    }
+    if (rc == 0)
+        rc = set_columns(c, (const char *const *)list->names, types, list->count);
     free(types);
+    if (rc < 0)
+        free(times);
+    else
+        c->is_time = times;
     return rc;
 }
 

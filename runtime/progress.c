@@ -24,12 +24,13 @@ void counts_add(struct counts *sum, const struct counts *counts, int sign)
 void progress_view(const struct progress *progress, char view[250])
 {
     static const char suffix[] = "-repartition";
-    size_t size = strlen(progress->stage), cut = sizeof suffix - 1;
+    size_t size, cut = sizeof suffix - 1;
     if (progress->view[0] != '\0') {
         memcpy(view, progress->view, strlen(progress->view) + 1);
         return;
     }
-    memcpy(view, progress->stage, size + 1);
+    snprintf(view, sizeof progress->view, "%.*s", (int)sizeof progress->view - 1, progress->stage);
+    size = strlen(view);
     if (progress->end_count > 0 && size > cut && strcmp(view + size - cut, suffix) == 0)
         view[size - cut] = '\0';
 }

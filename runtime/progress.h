@@ -40,7 +40,7 @@ enum progress_start {
 };
 
 struct progress {
-    char stage[250];
+    char stage[STAGE_NAME_BYTES];
     char view[250];                   /* the stage is one of this view's; "": its name says (progress_view) */
     int32_t partition;
     bool reads_partials;              /* of its view's own repartition topic */

@@ -20,7 +20,8 @@ struct reset_view {
 
 /* A stage that reads a topic which is not the app's own between two stages. */
 struct reset_stage {
-    char name[250], topic[250];       /* topic "": it does not exist any more */
+    char name[STAGE_NAME_BYTES];
+    char topic[250];                  /* "": it does not exist any more */
     uint8_t topic_id[16];
     uint32_t view;
     int upstream;                     /* the view that writes the topic; -1 */
@@ -51,8 +52,9 @@ void reset_deinit(struct reset *reset);
 int reset_survey(struct reset *reset, struct diag *diag);
 /* Its number, or that of a new one; negative: no memory. */
 int reset_add_view(struct reset *reset, const char *name, struct diag *diag);
-/* The view reads this topic from now on: its stage that reads a topic (a new one when it has none) gets another one. Nothing when the topic does not exist. */
-int reset_set_source(struct reset *reset, uint32_t view, const char *topic, struct diag *diag);
+/* The view reads this topic from now on: its stage that reads a topic (a new one when it has none) gets another one; with a name, beside other topics, by a stage of that
+ * name. Nothing when the topic does not exist. */
+int reset_set_source(struct reset *reset, uint32_t view, const char *topic, const char *name, struct diag *diag);
 /* With each chosen view those that read its output are chosen: they begin behind what it has written so far. */
 void reset_spread(struct reset *reset);
 

@@ -113,22 +113,23 @@ static int set_inputs(struct reset *reset, struct reset_stage *stage, struct dia
     return 0;
 }
 
-int reset_set_source(struct reset *reset, uint32_t view, const char *topic, struct diag *diag)
+int reset_set_source(struct reset *reset, uint32_t view, const char *topic, const char *name,
+                     struct diag *diag)
 {
     struct reset_stage *stage = NULL;
     struct port_topic info;
-    char name[250];
+    char made[300];
     int rc = reset->port->ops->topic_describe(reset->port, topic, &info, NULL);
     if (rc < 0)
         return rc == ERR_NOT_FOUND ? 0 : rc;
     if (find_stage(reset, view, info.id) != NULL)
         return 0;
-    for (uint32_t i = 0; i < reset->stage_count; i++)
+    for (uint32_t i = 0; name == NULL && i < reset->stage_count; i++)
         if (reset->stages[i].view == view)
             stage = &reset->stages[i];
-    /* No stage has such a name: how the view will be placed is not known yet. */
-    snprintf(name, sizeof name, "%.240s:begin", reset->views[view].name);
-    if (stage == NULL && (stage = add_stage(reset, name, view)) == NULL)
+    /* No stage has the made name: how the view will be placed is not known yet. */
+    snprintf(made, sizeof made, "%s::begin", reset->views[view].name);
+    if (stage == NULL && (stage = add_stage(reset, name != NULL ? name : made, view)) == NULL)
         return no_memory(diag);
     snprintf(stage->topic, sizeof stage->topic, "%s", topic);
     memcpy(stage->topic_id, info.id, sizeof info.id);

@@ -66,20 +66,20 @@ void run_wake_workers(struct run *run)
         waker_wake(&run->workers[i].waker);
 }
 
-/* With the mutex held. The stage's output has its final end now: the stages that read it get
- * theirs. */
+/* With the mutex held. The output of the stage and its arms has its final end now: the stages that
+ * read it get theirs. */
 static int finish_stage(struct run *run, uint32_t stage, struct diag *diag)
 {
     struct port_range range;
     run->stages[stage].phase = STAGE_DONE;
-    run->stages_done++;
+    run->stages_done += run->plan->stages[stage].arm_count;
     TRY(run->port->ops->range(run->port, run->plan->progress_topic, 0, &range, diag));
     atomic_store(&run->progress_target, range.stable);
     for (uint32_t s = 0; s < run->plan->stage_count; s++) {
         const struct stage *reader = &run->plan->stages[s];
         if (reader->upstream != (int)stage)
             continue;
-        run->stages[s].is_incomplete |= run->stages[stage].is_incomplete;
+        run->stages[reader->first_arm].is_incomplete |= run->stages[stage].is_incomplete;
         for (int32_t p = 0; p < reader->partitions; p++) {
             /* One that cannot be read fails when its task reads it. */
             int rc = run->port->ops->settled_range(run->port, reader->input_topic, p, &range, diag);
@@ -104,10 +104,23 @@ static void report(struct run *run, int rc, const struct diag *diag)
         run_wake_workers(run);
 }
 
+/* With the mutex held. All tasks of a stage and its arms are drained: time goes up to the end of the
+ * last window that any of them saw. */
+static void raise_stage(struct run *run, uint32_t stage)
+{
+    struct stage_state *state = &run->stages[stage];
+    state->phase = STAGE_RAISING;
+    state->left = 0;
+    for (uint32_t s = stage; s < stage + run->plan->stages[stage].arm_count; s++)
+        for (int32_t p = 0; p < run->plan->stages[s].partitions; p++, state->left++)
+            atomic_store(&run->tasks[run->first_task[s] + (uint32_t)p].raise_ms,
+                         state->max_window_end_ms);
+}
+
 void run_task_drained(struct run *run, struct task *task)
 {
     struct diag diag = {0};
-    uint32_t s = (uint32_t)(task->stage - run->plan->stages);
+    uint32_t s = task->stage->first_arm; /* arms come to their end together */
     struct stage_state *state = &run->stages[s];
     const struct view *view = task->stage->view;
     int64_t closed_ms;
@@ -119,15 +132,10 @@ void run_task_drained(struct run *run, struct task *task)
         state->max_window_end_ms = closed_ms;
     if (--state->left == 0) {
         if (run->app->options.close_windows && !state->is_incomplete &&
-            state->max_window_end_ms != TIME_NONE) {
-            state->phase = STAGE_RAISING;
-            state->left = task->stage->partitions;
-            for (int32_t p = 0; p < task->stage->partitions; p++)
-                atomic_store(&run->tasks[run->first_task[s] + (uint32_t)p].raise_ms,
-                             state->max_window_end_ms);
-        } else {
+            state->max_window_end_ms != TIME_NONE)
+            raise_stage(run, s);
+        else
             rc = finish_stage(run, s, &diag);
-        }
     }
     pthread_mutex_unlock(&run->mutex);
     report(run, rc, &diag);
@@ -136,7 +144,7 @@ void run_task_drained(struct run *run, struct task *task)
 void run_task_closed(struct run *run, struct task *task)
 {
     struct diag diag = {0};
-    uint32_t s = (uint32_t)(task->stage - run->plan->stages);
+    uint32_t s = task->stage->first_arm;
     int rc = 0;
     pthread_mutex_lock(&run->mutex);
     if (--run->stages[s].left == 0)
@@ -149,7 +157,7 @@ void run_task_closed(struct run *run, struct task *task)
  * goes on without it, but for closing windows: rows of theirs may lie behind what stopped it. */
 static int count_out(struct run *run, struct task *task, struct diag *diag)
 {
-    uint32_t s = (uint32_t)(task->stage - run->plan->stages);
+    uint32_t s = task->stage->first_arm;
     struct stage_state *state = &run->stages[s];
     state->is_incomplete = true;
     bool awaited = state->phase == STAGE_RUNNING   ? !task->reported_drained
@@ -187,6 +195,15 @@ static int no_memory(struct run *run)
     return diag_set(&run->diag, ERR_NOMEM, "no memory to run app %s", run->app->name);
 }
 
+/* Some source of the view has an idle time, and so asks how far all of them are. */
+static bool follows_clock(const struct view *lead)
+{
+    for (const struct view *arm = lead; arm != NULL; arm = arm->next_arm)
+        if (arm->source->idle_ms > 0)
+            return true;
+    return false;
+}
+
 static int make_tasks(struct run *run)
 {
     const struct plan *plan = run->plan;
@@ -209,7 +226,7 @@ static int make_tasks(struct run *run)
     for (uint32_t s = 0; s < plan->stage_count; s++) {
         const struct stage *stage = &plan->stages[s];
         run->first_task[s] = index;
-        run->stages[s].left = stage->partitions;
+        run->stages[stage->first_arm].left += stage->partitions;
         run->stages[s].max_window_end_ms = TIME_NONE;
         atomic_init(&run->stages[s].max_event_ms, TIME_NONE);
         stores += stage->changelog_topic[0] != '\0' ? (uint32_t)stage->partitions : 0;
@@ -221,7 +238,9 @@ static int make_tasks(struct run *run)
             task->partition = p;
             task->index = index;
             task->memory = &run->memory;
-            task->peer_max_event_ms = &run->stages[s].max_event_ms;
+            task->peer_max_event_ms = follows_clock(stage->view->lead)
+                                          ? &run->stages[stage->first_arm].max_event_ms
+                                          : NULL;
             task->gauges = &run->gauges[index];
             atomic_init(&task->gauges->watermark_ms, TIME_NONE);
             const struct progress *progress = progress_set_find(&run->progress, stage->name, p);

@@ -10,28 +10,33 @@
 #include "runtime/reset.h"
 #include "runtime/run.h"
 
+static int check_never_read(struct run *run, const char *topic, struct diag *diag)
+{
+    const struct port_ops *ops = run->port->ops;
+    struct port_topic info;
+    if (ops->topic_describe(run->port, topic, &info, NULL) < 0)
+        return 0;
+    for (int32_t p = 0; p < info.partitions; p++) {
+        int64_t offset;
+        TRY(ops->position(run->port, run->app->name, topic, p, &offset, diag));
+        if (offset >= 0)
+            return diag_set(diag, ERR_STATE,
+                            "group %s has read %s-%d up to offset %lld, but the topic %s, "
+                            "which says what came of it, is missing. "
+                            "Start the app anew with from_beginning, or under another name",
+                            run->app->name, topic, (int)p, (long long)offset,
+                            run->plan->progress_topic);
+    }
+    return 0;
+}
+
 /* No progress topic: either the app never ran, or somebody deleted it, and starting over would give
  * every row a second time. The group's positions in the log's metadata tell which. */
 static int check_never_ran(struct run *run, struct diag *diag)
 {
-    const struct port_ops *ops = run->port->ops;
-    for (uint32_t i = 0; i < run->plan->view_count && !run->app->options.from_beginning; i++) {
-        const char *topic = run->plan->views[i].source->text;
-        struct port_topic info;
-        if (ops->topic_describe(run->port, topic, &info, NULL) < 0)
-            continue;
-        for (int32_t p = 0; p < info.partitions; p++) {
-            int64_t offset;
-            TRY(ops->position(run->port, run->app->name, topic, p, &offset, diag));
-            if (offset >= 0)
-                return diag_set(diag, ERR_STATE,
-                                "group %s has read %s-%d up to offset %lld, but the topic %s, "
-                                "which says what came of it, is missing. "
-                                "Start the app anew with from_beginning, or under another name",
-                                run->app->name, topic, (int)p, (long long)offset,
-                                run->plan->progress_topic);
-        }
-    }
+    for (uint32_t i = 0; i < run->plan->view_count && !run->app->options.from_beginning; i++)
+        for (const struct view *arm = &run->plan->views[i]; arm != NULL; arm = arm->next_arm)
+            TRY(check_never_read(run, arm->source->text, diag));
     return 0;
 }
 
@@ -65,19 +70,25 @@ static int choose_views(struct run *run, struct reset *reset, bool *any, struct 
     return 0;
 }
 
+static int follow_arm(struct reset *reset, const struct view *arm, struct diag *diag)
+{
+    char name[STAGE_NAME_BYTES];
+    int number = reset_add_view(reset, arm->sink->topic, diag);
+    TRY(number);
+    TRY(reset_add_view(reset, arm->source->text, diag) < 0 ? ERR_NOMEM : 0);
+    plan_stage_name(arm, name);
+    return reset_set_source(reset, (uint32_t)number, arm->source->text,
+                            arm->lead->arm_count > 1 ? name : NULL, diag);
+}
+
 /* A view reads from now on what the topology says; that may be the output of a view that is started
  * anew. */
 static int follow_topology(struct run *run, struct reset *reset, struct diag *diag)
 {
-    for (uint32_t i = 0; i < run->plan->view_count; i++) {
-        const struct view *view = &run->plan->views[i];
-        if (view->upstream < 0)
-            continue;
-        int number = reset_add_view(reset, view->sink->topic, diag);
-        TRY(number);
-        TRY(reset_add_view(reset, view->source->text, diag) < 0 ? ERR_NOMEM : 0);
-        TRY(reset_set_source(reset, (uint32_t)number, view->source->text, diag));
-    }
+    for (uint32_t i = 0; i < run->plan->view_count; i++)
+        for (const struct view *arm = &run->plan->views[i]; arm != NULL; arm = arm->next_arm)
+            if (arm->upstream >= 0)
+                TRY(follow_arm(reset, arm, diag));
     return 0;
 }
 

@@ -17,11 +17,11 @@
 #include "runtime/plan.h"
 #include "runtime/store_view.h"
 
-enum { VIEW_FILE_LIMIT = 1 << 20, MAX_STEPS = PLAN_MAX_OPS + 8 };
+enum { VIEW_FILE_LIMIT = 1 << 20, MAX_STEPS = PLAN_MAX_OPS + 8, MERGED_MAX = 32 };
 
 static const char *const kind_names[] = {
     "source",    "filter", "check",       "map",    "group", "window", "aggregate",
-    "filter_fn", "map_fn", "flat_map_fn", "unnest", "peek",  "rekey"};
+    "filter_fn", "map_fn", "flat_map_fn", "unnest", "peek",  "rekey",  "merge"};
 
 static int no_memory(struct diag *diag)
 {
@@ -55,17 +55,36 @@ static int add_format(json_t *step, const struct weir_stream *node)
     return json_object_set_new(step, "format", json_string(node->format->name));
 }
 
-static json_t *steps_of(const struct view *view)
+static json_t *steps_of(const struct weir_stream *stream);
+
+/* Of a merge what comes together, each as steps of its own. */
+static int add_merged(json_t *step, const struct weir_stream *node)
+{
+    if (node->kind != NODE_MERGE)
+        return 0;
+    json_t *streams = json_array();
+    int rc = json_object_set_new(step, "streams", streams);
+    for (uint32_t i = 0; rc == 0 && i < node->merged_count; i++)
+        rc = json_array_append_new(streams, steps_of(node->merged[i]));
+    return rc;
+}
+
+static json_t *steps_of(const struct weir_stream *stream)
 {
     json_t *steps = json_array();
-    for (const struct weir_stream *node = view->sink->stream; steps != NULL && node != NULL;
+    for (const struct weir_stream *node = stream; steps != NULL && node != NULL;
          node = node->parent) {
         json_t *step =
             json_pack("{s:s, s:s?, s:s?, s:s?, s:I, s:i}", "kind", kind_names[node->kind], "text",
                       node->text, "extra", node->extra, "name", node->name, "number",
                       (json_int_t)node->number_ms, "emit", (int)node->emit);
         if (step == NULL || add_window(step, node) < 0 || add_format(step, node) < 0 ||
-            json_array_insert_new(steps, 0, step) < 0) {
+            add_merged(step, node) < 0) {
+            json_decref(step);
+            json_decref(steps);
+            return NULL;
+        }
+        if (json_array_insert_new(steps, 0, step) < 0) {
             json_decref(steps);
             return NULL;
         }
@@ -80,7 +99,7 @@ int store_view_write(const char *state_dir, const struct weir_app *app, const st
     size_t old_size = 0;
     snprintf(path, sizeof path, "%s/view.json", state_dir);
     json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "version", 1, "app", app->name, "topic",
-                               view->sink->topic, "steps", steps_of(view));
+                               view->sink->topic, "steps", steps_of(view->sink->stream));
     char *text = object != NULL ? json_dumps(object, JSON_INDENT(2)) : NULL;
     json_decref(object);
     if (text == NULL)
@@ -216,6 +235,31 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     return make_function(at, kind, step);
 }
 
+static weir_stream *make_steps(weir_app *app, const json_t *steps);
+
+static weir_stream *make_merge(weir_app *app, const json_t *step)
+{
+    weir_stream *streams[MERGED_MAX];
+    const json_t *merged = json_object_get(step, "streams");
+    size_t count = json_array_size(merged);
+    for (size_t i = 0; count <= MERGED_MAX && i < count; i++)
+        if ((streams[i] = make_steps(app, json_array_get(merged, i))) == NULL)
+            return NULL;
+    return count <= MERGED_MAX ? weir_merge(streams, count) : NULL;
+}
+
+static weir_stream *make_steps(weir_app *app, const json_t *steps)
+{
+    weir_stream *at = NULL;
+    for (size_t i = 0; i < json_array_size(steps); i++) {
+        const json_t *step = json_array_get(steps, i);
+        const char *kind = json_string_value(json_object_get(step, "kind"));
+        at = kind != NULL && strcmp(kind, "merge") == 0 ? make_merge(app, step)
+                                                        : make_step(app, at, step);
+    }
+    return at;
+}
+
 static bool is_function_aggregate(const json_t *step)
 {
     const char *kind = json_string_value(json_object_get(step, "kind"));
@@ -234,7 +278,6 @@ static int rebuild(struct store_view *view, const json_t *object, struct diag *d
     view->app = weir_app_open(app, NULL);
     if (view->app == NULL)
         return no_memory(diag);
-    weir_stream *at = NULL;
     for (size_t i = 0; i < json_array_size(steps); i++)
         if (is_function_aggregate(json_array_get(steps, i)))
             return diag_set(
@@ -242,8 +285,7 @@ static int rebuild(struct store_view *view, const json_t *object, struct diag *d
                 "the states of %s are kept by the function %s of the app's program, "
                 "and only that can show them: read the topic %s",
                 topic, json_string_value(json_object_get(json_array_get(steps, i), "name")), topic);
-    for (size_t i = 0; i < json_array_size(steps); i++)
-        at = make_step(view->app, at, json_array_get(steps, i));
+    weir_stream *at = make_steps(view->app, steps);
     if (at == NULL || weir_to(at, topic) < 0)
         return ERR_CORRUPT;
     TRY(plan_compile(view->app, &view->plan, diag));

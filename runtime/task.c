@@ -35,14 +35,16 @@ static int check_progress(const struct task *task, const struct progress *progre
                         stage->view->group != NULL && stage->view->group->local.zone != NULL
                             ? " (or the zone database has: its windows follow local time)"
                             : "");
-    const struct stage *upstream =
-        stage->input == INPUT_PARTIALS ? &task->plan->stages[stage->upstream] : NULL;
-    if (upstream != NULL && memcmp(progress->input_id, upstream->input_id, 16) == 0)
+    for (uint32_t i = 0; stage->input == INPUT_PARTIALS && i < stage->upstream_count; i++) {
+        const struct stage *upstream = &task->plan->stages[(uint32_t)stage->upstream + i];
+        if (memcmp(progress->input_id, upstream->input_id, 16) != 0)
+            continue;
         return diag_set(
             diag, ERR_STATE,
             "topic %s is no longer partitioned by the group of stage %s (records came with other "
             "keys), so the stage must be re-keyed. Start it anew with from_beginning",
             upstream->input_topic, stage->name);
+    }
     if (memcmp(progress->input_id, stage->input_id, 16) != 0)
         return diag_set(diag, ERR_STATE,
                         "topic %s was deleted and created again since stage %s last read it. Start "
@@ -116,6 +118,22 @@ static int begin_anew(struct task *task, const struct progress *progress, struct
                     task->stage->name, (long long)progress->position, task->stage->input_topic);
 }
 
+/* What a record does not say, since nobody asked when it was written, is as far as the topic goes. */
+static int restore_ends(struct task *task, const struct progress *progress, struct diag *diag)
+{
+    const struct stage *stage = task->stage;
+    struct port_range range;
+    for (int32_t i = 0; stage->tells_ends && i < stage->output_partitions; i++) {
+        if ((uint32_t)i < progress->end_count) {
+            task->ends[i] = progress->ends[i];
+            continue;
+        }
+        TRY(task->port->ops->range(task->port, stage->output_topic, i, &range, diag));
+        task->ends[i] = range.stable;
+    }
+    return 0;
+}
+
 static int begin_at_start(struct task *task, struct diag *diag)
 {
     struct port_range range;
@@ -142,9 +160,7 @@ static int restore_position(struct task *task, const struct progress *progress, 
     task->env.store_max_window_ms = progress->max_window_ms;
     task->changelog_end = progress->changelog_end;
     task->counts = progress->counts;
-    for (uint32_t i = 0; i < progress->end_count && (int32_t)i < task->stage->output_partitions;
-         i++)
-        task->ends[i] = progress->ends[i];
+    TRY(restore_ends(task, progress, diag));
     return check_range(task, diag);
 }
 
@@ -176,11 +192,7 @@ static int open_outs(struct task *task, struct diag *diag)
 {
     const struct stage *stage = task->stage;
     const struct port_ops *ops = task->port->ops;
-    bool is_rows = stage->output == OUTPUT_PASS || stage->output == OUTPUT_ROWS;
-    bool stays = (is_rows && stage->view->rekey == NULL) ||
-                 (stage->output == OUTPUT_VIEW && stage->input == INPUT_PARTIALS);
-    task->single_out =
-        stage->output_partitions == 1 || (stays && stage->output_partitions == stage->partitions);
+    task->single_out = stage_only_output(stage, task->partition) >= 0;
     task->out_count = task->single_out ? 1 : stage->output_partitions;
     task->outs = calloc((size_t)task->out_count + 1, sizeof *task->outs);
     if (task->outs == NULL)
@@ -201,19 +213,6 @@ static int open_outs(struct task *task, struct diag *diag)
     TRY(ops->out_open(task->port, task->plan->dlq_topic,
                       task->partition % task->plan->dlq_partitions, &task->dead, diag));
     return task_check_outs(task, diag);
-}
-
-static int open_marks(struct task *task, struct diag *diag)
-{
-    if (task->stage->input != INPUT_PARTIALS)
-        return 0;
-    task->mark_count = (uint32_t)task->plan->stages[task->stage->upstream].partitions;
-    task->marks = calloc(task->mark_count, sizeof *task->marks);
-    if (task->marks == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory for watermarks");
-    for (uint32_t i = 0; i < task->mark_count; i++)
-        task->marks[i].applied_ms = TIME_NONE;
-    return 0;
 }
 
 int task_open(struct task *task, const struct plan *plan, struct port *port,
@@ -242,7 +241,7 @@ int task_open(struct task *task, const struct plan *plan, struct port *port,
     TRY(open_store(task, diag));
     TRY(open_reader(task, diag));
     TRY(open_outs(task, diag));
-    TRY(open_marks(task, diag));
+    TRY(task_open_marks(task, diag));
     task->chain.sink = task_sink;
     task->chain.reject = task_reject_result;
     task->chain.context = task;
@@ -443,7 +442,7 @@ void task_progress(const struct task *task, struct progress *progress)
     progress->counts = task->counts;
     progress->output_partitions = stage->output_partitions;
     progress->ends = task->ends;
-    progress->end_count = stage->output == OUTPUT_PARTIALS ? (uint32_t)stage->output_partitions : 0;
+    progress->end_count = stage->tells_ends ? (uint32_t)stage->output_partitions : 0;
 }
 
 /* Learns how far the store has come; then forgets groups that it holds, down to three quarters of

@@ -13,6 +13,12 @@
 #include "runtime/store.h"
 #include "runtime/time_marker.h"
 
+/* The header of a row that says how far its source had come, in milliseconds; the first of its headers (plan_time.c). */
+#define TIME_HEADER "weir.time"
+/* Event times: year 0001 to 9999, what prints as ISO 8601 and what any data set holds. */
+#define TASK_TIME_MIN_MS INT64_C(-62135596800000)
+#define TASK_TIME_MAX_MS INT64_C(253402300799999)
+
 /* Watermarks of one upstream task that wait for this task to reach the end offset they belong to. */
 struct marks {
     struct mark {
@@ -81,7 +87,7 @@ struct task {
     struct time_markers time_markers; /* INPUT_ROWS */
     int64_t idle_since_ms;            /* wall clock of the first read that found nothing after the last row; TIME_NONE: rows come */
     int64_t rows_end;                 /* offset after the last row read, or the position at the start */
-    struct marks *marks;              /* INPUT_PARTIALS: one per upstream task */
+    struct marks *marks;              /* one per upstream task, stage by stage; none when time is that of the rows alone */
     uint32_t mark_count;
     struct counts counts;
     struct counts committed_counts;   /* as of the commit in flight or the last one */
@@ -146,8 +152,14 @@ int task_idle(struct task *task);
 void task_apply_markers(struct task *task);
 /* Adds the markers that this commit sets or takes back to the progress topic's out. */
 int task_send_markers(struct task *task, struct port_out *out, struct diag *diag);
-/* Remembers an upstream task's watermark, to be applied when the position reaches end. */
-int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms, struct diag *diag);
+/* task_marks.c. What a row's TIME_HEADER says; false: it has none. */
+bool task_row_time(const struct source_row *row, int64_t *time_ms);
+/* The row's headers with its time as this stage knows it, for as long as task->headers is not used. ERR_NOMEM. */
+int task_tell_time(struct task *task, const struct source_row *row, int64_t watermark_ms, struct bytes *headers, int32_t *header_count);
+/* Makes room for the marks of the upstream tasks whose progress this task follows. */
+int task_open_marks(struct task *task, struct diag *diag);
+/* Remembers an upstream task's watermark, to be applied when the position reaches the end that belongs to it. Records of other tasks are left alone. */
+int task_take_mark(struct task *task, const struct progress *upstream, struct diag *diag);
 void task_apply_marks(struct task *task);
 /* Applies what the coordinator asked for, and leaves a marker: *raised_ms (may be NULL) is what was asked for, TIME_NONE: nothing. */
 int task_apply_raise(struct task *task, int64_t *raised_ms, struct diag *diag);

@@ -107,7 +107,7 @@ static int process_rows(struct task *task, uint32_t count)
                           .event_time_ms = times,
                           .watermark_ms = watermarks,
                           .source = task->rows,
-                          .origin = (uint64_t)task->partition,
+                          .origin = (uint64_t)view->arm << 32 | (uint32_t)task->partition,
                           .arena = &chain->arena};
     TRY(batch_drop_rejected(&batch, &chain->rejects, 0, &chain->arena));
     chain->call.applied_rows = chain->call.made_rows = 0;
@@ -236,15 +236,22 @@ static int process(struct task *task, uint32_t count, int64_t next)
 
 /* Nothing comes because a pipeline that this one lives on, directly or not, is paused: that is not
  * being idle. */
-static bool upstream_is_paused(struct task *task)
+static bool upstream_is_paused(const struct plan *plan, const struct stage *stage)
 {
-    const struct plan *plan = task->plan;
-    for (int s = task->stage->upstream; s >= 0; s = plan->stages[s].upstream)
-        if (atomic_load(&plan->stages[s].view->sink->is_paused)) {
-            task->idle_since_ms = TIME_NONE;
+    for (uint32_t i = 0; i < stage->upstream_count; i++) {
+        const struct stage *upstream = &plan->stages[(uint32_t)stage->upstream + i];
+        if (atomic_load(&upstream->view->sink->is_paused) || upstream_is_paused(plan, upstream))
             return true;
-        }
+    }
     return false;
+}
+
+static int found_nothing(struct task *task)
+{
+    if (!upstream_is_paused(task->plan, task->stage))
+        return task_idle(task);
+    task->idle_since_ms = TIME_NONE;
+    return 0;
 }
 
 int task_poll(struct task *task, struct diag *diag)
@@ -263,7 +270,7 @@ int task_poll(struct task *task, struct diag *diag)
                                  diag); /* retention overtook us: nothing is skipped in silence */
     TRY(rc);
     if (next == task->position)
-        return upstream_is_paused(task) ? 0 : task_idle(task);
+        return found_nothing(task);
     while (count > 0 && task->rows[count - 1].offset >= target)
         count--;
     if (count > 0) {

@@ -71,8 +71,12 @@ static int add_row(struct task *task, const struct batch *batch, uint32_t at, st
     } else {
         partition = row_partition(task, row);
     }
-    return add(task, out_of(task, partition), row->timestamp_ms, key, value, row->headers,
-               row->header_count);
+    struct bytes headers = row->headers;
+    int32_t header_count = row->header_count;
+    if (__builtin_expect(task->stage->tells_time, 0) &&
+        task_tell_time(task, row, batch->watermark_ms[at], &headers, &header_count) < 0)
+        return no_memory(task);
+    return add(task, out_of(task, partition), row->timestamp_ms, key, value, headers, header_count);
 }
 
 static int sink_pass(struct task *task, const struct batch *batch)

@@ -7,9 +7,9 @@
  * ahead of its record's timestamp than the source allows moves nothing: the limit is taken from the
  * log and not from the wall clock, so that a replay rejects the same rows.
  *
- * Watermarks cross a re-keying as marks: an upstream task's progress record says up to which offset
- * of this partition its watermark covers; the mark is applied when the position reaches that
- * offset.
+ * Watermarks cross a re-keying as marks (task_marks.c). A stage whose input has rows of several
+ * sources in one partition (plan_time.c) has its watermark from marks as well, and judges each row by
+ * what its header says.
  *
  * With idle_close the wall clock has a part in it: a partition without new rows for so long is as
  * late as the clock says, less the lateness; with close_windows the end of a run has. Where that moved
@@ -23,10 +23,6 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/task.h"
-
-/* Year 0001 to 9999: what prints as ISO 8601 and what any data set holds. */
-#define EVENT_TIME_MIN_MS INT64_C(-62135596800000)
-#define EVENT_TIME_MAX_MS INT64_C(253402300799999)
 
 /* The wall clock moves an idle partition in steps, so that it costs a commit a second at most. */
 enum { IDLE_STEP_MS = 1000 };
@@ -103,8 +99,23 @@ static int reject_time(struct task *task, uint32_t row, const struct variant *va
                       field);
 }
 
-static int assign_rows(struct task *task, const struct column *columns, const uint8_t *gone,
-                       uint32_t from, uint32_t to, int64_t *times, int64_t *watermarks)
+/* The verdict on a row that has rows of other sources around it follows from its header. Without one it
+ * was written by somebody else, and all that came before it decide, as in any topic. What has closed
+ * has closed in any case. */
+static int64_t mixed_watermark(const struct task *task, const struct source_row *row)
+{
+    const struct stage *stage = task->stage;
+    int64_t time_ms = TIME_NONE, lateness_ms = stage->view->source->number_ms;
+    if (stage->time == TIME_OF_WRITERS && !task_row_time(row, &time_ms))
+        time_ms = task->max_event_ms;
+    return time_ms != TIME_NONE && time_ms - lateness_ms > task->watermark_ms
+               ? time_ms - lateness_ms
+               : task->watermark_ms;
+}
+
+static inline __attribute__((always_inline)) int
+assign(struct task *task, const struct column *columns, const uint8_t *gone, uint32_t from,
+       uint32_t to, int64_t *times, int64_t *watermarks, bool is_mixed)
 {
     int field = task->stage->view->event_time_field;
     int64_t lateness_ms = task->stage->view->source->number_ms;
@@ -119,7 +130,7 @@ static int assign_rows(struct task *task, const struct column *columns, const ui
             TRY(reject_time(task, i, &columns[field].variant[i]));
             continue;
         }
-        if (__builtin_expect(times[i] < EVENT_TIME_MIN_MS || times[i] > EVENT_TIME_MAX_MS, 0)) {
+        if (__builtin_expect(times[i] < TASK_TIME_MIN_MS || times[i] > TASK_TIME_MAX_MS, 0)) {
             TRY(reject_add(&task->chain.rejects, i, "event_time_range",
                            "event time %lld is outside the years 1 to 9999", (long long)times[i]));
             continue;
@@ -135,11 +146,23 @@ static int assign_rows(struct task *task, const struct column *columns, const ui
         }
         if (times[i] > task->max_event_ms)
             task->max_event_ms = times[i];
+        if (is_mixed) {
+            watermarks[i] = mixed_watermark(task, &task->rows[i]);
+            continue;
+        }
         if (times[i] - lateness_ms > task->watermark_ms)
             task->watermark_ms = times[i] - lateness_ms;
         watermarks[i] = task->watermark_ms;
     }
     return 0;
+}
+
+static int assign_rows(struct task *task, const struct column *columns, const uint8_t *gone,
+                       uint32_t from, uint32_t to, int64_t *times, int64_t *watermarks)
+{
+    return __builtin_expect(task->stage->time == TIME_OF_ROWS, 1)
+               ? assign(task, columns, gone, from, to, times, watermarks, false)
+               : assign(task, columns, gone, from, to, times, watermarks, true);
 }
 
 /* Applies the markers that lie before row `from` and returns up to where rows follow one another
@@ -162,7 +185,7 @@ static uint32_t pass_markers(struct task *task, uint32_t from, uint32_t count)
 
 static void tell_peers(struct task *task)
 {
-    if (task->peer_max_event_ms == NULL || task->stage->view->source->idle_ms == 0)
+    if (task->peer_max_event_ms == NULL)
         return;
     int64_t seen = atomic_load(task->peer_max_event_ms);
     while (task->max_event_ms > seen &&
@@ -185,7 +208,8 @@ int task_assign_times(struct task *task, const struct column *columns, const uin
         uint32_t rejected = task->chain.rejects.count;
         to = pass_markers(task, from, count);
         TRY(assign_rows(task, columns, gone, from, to, times, watermarks));
-        if (markers->is_open && !gone[from] && task->chain.rejects.count == rejected)
+        if (markers->is_open && !gone[from] && task->chain.rejects.count == rejected &&
+            task->stage->time == TIME_OF_ROWS) /* a row of one source says nothing of the others */
             TRY(time_markers_close(markers, times[from] - task->stage->view->source->number_ms,
                                    task->diag));
     }
@@ -341,57 +365,6 @@ int task_send_markers(struct task *task, struct port_out *out, struct diag *diag
         TRY(send_marker(task, out, markers->items[i - 1].offset, &markers->items[i - 1], diag));
     time_markers_written(markers);
     return 0;
-}
-
-/* ---- marks of upstream tasks ---- */
-
-int task_add_mark(struct task *task, uint32_t upstream_partition, int64_t end, int64_t watermark_ms,
-                  struct diag *diag)
-{
-    if (upstream_partition >= task->mark_count || watermark_ms == TIME_NONE)
-        return 0;
-    struct marks *marks = &task->marks[upstream_partition];
-    struct mark *last = marks->count > 0 ? &marks->items[marks->first + marks->count - 1] : NULL;
-    if (last != NULL && last->end == end) {
-        last->watermark_ms = watermark_ms;
-        return 0;
-    }
-    if (last != NULL && last->watermark_ms == watermark_ms)
-        return 0; /* the earlier mark says as much and applies sooner */
-    if (marks->first + marks->count == marks->capacity) {
-        if (marks->first > 0)
-            memmove(marks->items, marks->items + marks->first, marks->count * sizeof *marks->items);
-        marks->first = 0;
-        if (marks->count == marks->capacity) {
-            uint32_t capacity = marks->capacity ? marks->capacity * 2 : 8;
-            struct mark *grown = realloc(marks->items, capacity * sizeof *grown);
-            if (grown == NULL)
-                return diag_set(diag, ERR_NOMEM, "no memory for watermarks");
-            marks->items = grown;
-            marks->capacity = capacity;
-        }
-    }
-    marks->items[marks->first + marks->count++] = (struct mark){end, watermark_ms};
-    return 0;
-}
-
-void task_apply_marks(struct task *task)
-{
-    int64_t lowest = INT64_MAX;
-    for (uint32_t u = 0; u < task->mark_count; u++) {
-        struct marks *marks = &task->marks[u];
-        while (marks->count > 0 && marks->items[marks->first].end <= task->position) {
-            marks->applied_ms = marks->items[marks->first].watermark_ms;
-            marks->first++;
-            marks->count--;
-        }
-        if (marks->applied_ms < lowest)
-            lowest = marks->applied_ms;
-    }
-    if (task->mark_count > 0 && lowest > task->watermark_ms) {
-        task->watermark_ms = lowest;
-        task->has_pending = true;
-    }
 }
 
 int task_apply_raise(struct task *task, int64_t *raised_ms, struct diag *diag)

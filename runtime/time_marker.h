@@ -13,8 +13,10 @@
 #include "runtime/base/bytes.h"
 #include "runtime/base/error.h"
 
+enum { STAGE_NAME_BYTES = 400 };      /* a view's name of up to 130 characters, a colon and a topic's of up to 249, a number */
+
 struct time_marker {
-    char stage[250];
+    char stage[STAGE_NAME_BYTES];
     int32_t partition;
     char topic[250];                  /* the source, for who reads the topic; the id decides */
     uint8_t input_id[16];

@@ -183,6 +183,7 @@ void weir_app_close(weir_app *app)
         free(node->text);
         free(node->extra);
         free(node->name);
+        free(node->merged);
         free(node);
     }
     format_release(app);
@@ -250,6 +251,25 @@ static bool may_follow_aggregate(const struct weir_stream *stream, enum node_kin
            (kind == NODE_MAP && stream->kind != NODE_MAP);
 }
 
+bool topology_gives_rows(const struct weir_stream *stream, enum node_kind kind, const char *what)
+{
+    struct weir_app *app = stream->app;
+    if (stream->kind == NODE_GROUP || stream->kind == NODE_WINDOW)
+        topology_fail(app, ERR_STATE, "%s cannot follow a group: aggregate it first", what);
+    else if (stream->kind == NODE_REKEY)
+        topology_fail(app, ERR_STATE,
+                      "%s cannot follow weir_rekey, which is the last step before weir_to", what);
+    else if (follows_aggregate(stream) && !may_follow_aggregate(stream, kind))
+        topology_fail(
+            app, ERR_UNSUPPORTED,
+            "%s cannot follow an aggregate directly, which takes one weir_filter and then one "
+            "weir_map: write it with weir_to (emit final) and read that topic with weir_source",
+            what);
+    else
+        return true;
+    return false;
+}
+
 /* A step on a stream that is not grouped; after an aggregate on its results. */
 struct weir_stream *topology_add_step(struct weir_stream *stream, enum node_kind kind,
                                       const char *what, const char *text, const char *extra)
@@ -261,23 +281,8 @@ struct weir_stream *topology_add_step(struct weir_stream *stream, enum node_kind
         topology_fail(app, ERR_INVALID, "%s needs an expression", what);
         return NULL;
     }
-    if (stream->kind == NODE_GROUP || stream->kind == NODE_WINDOW) {
-        topology_fail(app, ERR_STATE, "%s cannot follow a group: aggregate it first", what);
+    if (!topology_gives_rows(stream, kind, what))
         return NULL;
-    }
-    if (stream->kind == NODE_REKEY) {
-        topology_fail(app, ERR_STATE,
-                      "%s cannot follow weir_rekey, which is the last step before weir_to", what);
-        return NULL;
-    }
-    if (follows_aggregate(stream) && !may_follow_aggregate(stream, kind)) {
-        topology_fail(
-            app, ERR_UNSUPPORTED,
-            "%s cannot follow an aggregate directly, which takes one weir_filter and then one "
-            "weir_map: write it with weir_to (emit final) and read that topic with weir_source",
-            what);
-        return NULL;
-    }
     return topology_add_node(app, stream, kind, text, extra);
 }
 

@@ -257,6 +257,12 @@ WEIR_API weir_stream *weir_unnest(weir_stream *stream, const char *array, const 
 /* Deals rows out: branches[i] gets those for which conditions[i] is the first that is true, branches[count] the rest, so that each row is in exactly one. count is 1 to 32, and
  * branches has room for count + 1 streams, which are NULL after an error. A row for which a condition cannot be computed is a dead letter of every branch that is written. */
 WEIR_API int weir_branch(weir_stream *stream, const char *const *conditions, size_t count, weir_stream **branches);
+/* The rows of several streams as one: steps, groups and weir_to behind it see all of them. 2 to 32 streams of one app, in whatever order their rows come; each row keeps
+ * the event time, the lateness and the source of its own stream, in late rows and dead letters too. All must have the same columns (names, types, order: the error names
+ * the first difference), or all any field of their JSON. None may be grouped, aggregated or re-keyed: that is done behind the merge. A window closes when all sources have passed it, so that
+ * the slowest holds it open. Each source is read by a stage of its own, <topic>:<source topic> in metrics and headers; the same topic may come twice, by different
+ * branches. Topics that are made have as many partitions as the source with the most. */
+WEIR_API weir_stream *weir_merge(weir_stream *const *streams, size_t count);
 /* Gives rows a new record key, from a SQL select list, and the partition that Kafka's clients choose for it (murmur2). A single text or bytea is the key as it is; anything else is
  * a JSON object of the columns. The last step before weir_to. When that makes the topic and the key is a single field of its records, the topic's configuration
  * weir.partitioned.by says so, and a stage that reads it and groups by that field finds each group in one place. Rows of several partitions come together

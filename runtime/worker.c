@@ -89,14 +89,8 @@ static int apply_progress(struct worker *worker, const struct source_row *row)
     int rc = 0;
     bool is_commit = !progress.is_reset && !progress.is_begin; /* others name no ends of topics */
     for (uint32_t i = 0; rc == 0 && is_commit && i < worker->task_count; i++) {
-        struct task *task = worker->tasks[i];
-        if (task->stage->input != INPUT_PARTIALS ||
-            (uint32_t)task->partition >= progress.end_count ||
-            strcmp(worker->run->plan->stages[task->stage->upstream].name, progress.stage) != 0)
-            continue;
-        rc = task_add_mark(task, (uint32_t)progress.partition, progress.ends[task->partition],
-                           progress.watermark_ms, &worker->diag);
-        task_apply_marks(task);
+        rc = task_take_mark(worker->tasks[i], &progress, &worker->diag);
+        task_apply_marks(worker->tasks[i]);
     }
     progress_deinit(&progress);
     return rc;

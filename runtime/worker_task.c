@@ -57,14 +57,13 @@ static int take_progress(struct worker *worker, struct task *task, const struct 
 {
     struct run *run = worker->run;
     TRY(task_restore_markers(task, set, &worker->diag));
-    if (task->stage->input != INPUT_PARTIALS)
-        return 0;
-    const struct stage *upstream = &run->plan->stages[task->stage->upstream];
-    for (int32_t u = 0; u < upstream->partitions; u++) {
-        const struct progress *from = progress_set_find(set, upstream->name, u);
-        if (from != NULL && (uint32_t)task->partition < from->end_count)
-            TRY(task_add_mark(task, (uint32_t)u, from->ends[task->partition], from->watermark_ms,
-                              &worker->diag));
+    for (uint32_t w = 0; task->mark_count > 0 && w < task->stage->upstream_count; w++) {
+        const struct stage *writer = &run->plan->stages[(uint32_t)task->stage->upstream + w];
+        for (int32_t p = 0; p < writer->partitions; p++) {
+            const struct progress *from = progress_set_find(set, writer->name, p);
+            if (from != NULL)
+                TRY(task_take_mark(task, from, &worker->diag));
+        }
     }
     task_apply_marks(task);
     return 0;

@@ -15,6 +15,8 @@
  *       unnest items AS item
  *       branch 1: n < 0; n = 0         (which of them; its conditions)
  *       rekey user                     (before to)
+ *       keep web                       (a name for the stream so far)
+ *       merge web phone                (the stream so far with those that were kept)
  *       filter_fn even: n              (functions of tests/support/job_functions.c)
  *       map_fn echo: n, t -> n bigint, t text
  *       flat_map_fn repeat: n, t -> i integer, t text
@@ -245,6 +247,8 @@ static void parse_step(struct test_case *test, char *line)
                  {"source_raw", JOB_SOURCE_AS},
                  {"source_pairs", JOB_SOURCE_AS},
                  {"branch", JOB_BRANCH},
+                 {"keep", JOB_KEEP},
+                 {"merge", JOB_MERGE},
                  {"filter_fn", JOB_FILTER_FN},
                  {"map_fn", JOB_MAP_FN},
                  {"flat_map_fn", JOB_FLAT_MAP_FN},

@@ -55,10 +55,53 @@ static weir_stream *source_as(weir_app *app, const struct job_step *step, weir_f
                : weir_source(app, step->text, format, step->second);
 }
 
-static weir_stream *apply(weir_app *app, weir_stream *stream, const struct job_step *step,
-                          weir_format pairs)
+/* Streams that were kept by name. */
+struct kept {
+    const char *names[JOB_KEPT_MAX];
+    weir_stream *streams[JOB_KEPT_MAX];
+    int count;
+};
+
+static weir_stream *keep(struct kept *kept, const char *name, weir_stream *stream)
+{
+    must(kept->count < JOB_KEPT_MAX);
+    kept->names[kept->count] = name;
+    kept->streams[kept->count++] = stream;
+    return stream;
+}
+
+static weir_stream *find_kept(const struct kept *kept, const char *name)
+{
+    for (int i = kept->count - 1; i >= 0; i--)
+        if (strcmp(kept->names[i], name) == 0)
+            return kept->streams[i];
+    must(!"a stream of that name was kept");
+    return NULL;
+}
+
+static weir_stream *merge(const struct kept *kept, weir_stream *stream, const char *names)
+{
+    char copy[1024];
+    weir_stream *streams[JOB_KEPT_MAX + 1] = {stream};
+    size_t count = 1;
+    must(strlen(names) < sizeof copy);
+    strcpy(copy, names);
+    for (char *rest = NULL, *one = strtok_r(copy, " ", &rest); one != NULL;
+         one = strtok_r(NULL, " ", &rest)) {
+        must(count <= JOB_KEPT_MAX);
+        streams[count++] = find_kept(kept, one);
+    }
+    return weir_merge(streams, count);
+}
+
+static weir_stream *apply(weir_app *app, struct kept *kept, weir_stream *stream,
+                          const struct job_step *step)
 {
     switch (step->kind) {
+    case JOB_KEEP:
+        return keep(kept, step->text, stream);
+    case JOB_MERGE:
+        return merge(kept, stream, step->text);
     case JOB_SOURCE:
         return weir_source(app, step->text, WEIR_JSON, step->second);
     case JOB_LATENESS:
@@ -124,12 +167,13 @@ void job_build(const struct job *job, weir_app *app)
 {
     weir_stream *stream = NULL;
     weir_format pairs = 0;
+    struct kept kept = {.count = 0};
     for (int i = 0; i < job->step_count; i++) {
         const struct job_step *step = &job->steps[i];
         bool names_format = step->kind == JOB_SOURCE_AS || step->kind == JOB_TO;
         if (names_format && step->number == JOB_PAIRS && pairs == 0)
             pairs = job_add_pairs(app);
-        stream = apply(app, stream, step, pairs);
+        stream = apply(app, &kept, stream, step, pairs);
     }
 }
 

@@ -29,13 +29,15 @@ enum job_step_kind {
     JOB_SOURCE_AS,  /* as JOB_SOURCE; third: columns or NULL, number: the format */
     JOB_BRANCH,     /* text: conditions with ; between them, number: which branch */
     JOB_PEEK,       /* text: select list, second: a function of job_functions.c */
+    JOB_MERGE,      /* text: names of streams that were kept, with blanks between them; the stream in hand comes first */
+    JOB_KEEP,       /* text: the name under which the stream in hand is kept */
 };
 struct job_step {
     enum job_step_kind kind;
     const char *text, *second, *third;
     int64_t number, other;
 };
-enum { JOB_STEPS_MAX = 512 };
+enum { JOB_STEPS_MAX = 512, JOB_KEPT_MAX = 16 };
 struct job {
     const char *app;
     struct job_step steps[JOB_STEPS_MAX];

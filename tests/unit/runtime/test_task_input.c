@@ -229,8 +229,16 @@ static void test_records_removed_before_they_were_read(void **state)
 
 static void mark(struct driver *d, uint32_t upstream, int64_t end, int64_t watermark_ms)
 {
-    assert_int_equal(task_add_mark(&d->tasks[1], upstream, end, watermark_ms, NULL), 0);
-    task_apply_marks(&d->tasks[1]);
+    struct task *task = &d->tasks[1];
+    int64_t ends[] = {end, end};
+    struct progress progress = {.partition = (int32_t)upstream,
+                                .watermark_ms = watermark_ms,
+                                .ends = ends,
+                                .end_count = (uint32_t)task->partition + 1};
+    snprintf(progress.stage, sizeof progress.stage, "%s",
+             task->plan->stages[task->stage->upstream].name);
+    assert_int_equal(task_take_mark(task, &progress, NULL), 0);
+    task_apply_marks(task);
 }
 
 static void test_marks(void **state)
