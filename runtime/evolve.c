@@ -42,8 +42,7 @@ struct history {
 /* Of a view that was re-keyed, what reads its own repartition topic; older records do not say. */
 static bool reads_partials(const struct view *view, const struct progress *progress, bool rekeyed)
 {
-    return progress->reads_partials ||
-           (rekeyed && strcmp(progress->stage, view->sink->topic) == 0);
+    return progress->reads_partials || (rekeyed && strcmp(progress->stage, view->sink->topic) == 0);
 }
 
 /* Whether a view is known to have written partials: a stage of another name than its own, which says
@@ -54,8 +53,8 @@ static bool was_rekeyed(const struct view *view, const struct progress *progress
            (progress->end_count > 0 && strcmp(progress->stage, view->sink->topic) != 0);
 }
 
-/* The arm's source is the topic that its records say they read. Of a view with several arms those are
- * found by their names. */
+/* The arm's source is not the topic that its records say they read. Of a view with several arms those
+ * are found by their names; of one that had several once, their records say nothing of this one. */
 static bool has_other_source(const struct run *run, const struct view *arm,
                              const struct port_topic *source, bool rekeyed)
 {
@@ -64,8 +63,9 @@ static bool has_other_source(const struct run *run, const struct view *arm,
     for (uint32_t i = 0; i < run->progress.count; i++) {
         const struct progress *item = &run->progress.items[i];
         if (!is_of_view(arm, item) || item->is_reset || item->is_begin ||
-            (arm->lead->arm_count > 1 ? strcmp(item->stage, name) != 0
-                                      : reads_partials(arm, item, rekeyed)))
+            (arm->lead->arm_count > 1
+                 ? strcmp(item->stage, name) != 0
+                 : reads_partials(arm, item, rekeyed) || strchr(item->stage, ':') != NULL))
             continue;
         if (memcmp(item->input_id, source->id, 16) != 0)
             return true;

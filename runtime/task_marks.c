@@ -135,6 +135,8 @@ int task_take_mark(struct task *task, const struct progress *progress, struct di
     uint32_t first = 0;
     if (task->mark_count == 0 || (uint32_t)task->partition >= progress->end_count)
         return 0;
+    if (progress->is_reset || progress->is_begin)
+        return 0; /* its time and its ends are those of another life */
     for (uint32_t w = 0; w < stage->upstream_count; w++) {
         const struct stage *writer = &task->plan->stages[(uint32_t)stage->upstream + w];
         if (strcmp(writer->name, progress->stage) != 0) {

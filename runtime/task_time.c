@@ -236,11 +236,11 @@ static bool closes_one(const struct window_spec *windows, int64_t from_ms, int64
 
 /* How far the wall clock takes an idle partition: to the end of the last window that any task of
  * the stage has seen, and only when a window may close by it, so that a stage with nothing open
- * commits nothing. TIME_NONE: no further than it is. */
+ * commits nothing. A stage without windows, whose time others follow, comes as far as its other
+ * tasks have. TIME_NONE: no further than it is. */
 static int64_t idle_time(const struct task *task)
 {
     const struct view *view = task->stage->view;
-    const struct window_spec *windows = &view->group->window;
     int64_t idle_ms = view->source->idle_ms, seen_ms = task->max_event_ms, closed_ms;
     int64_t time_ms = floor_to(task->now_ms - view->source->number_ms,
                                idle_ms < IDLE_STEP_MS ? idle_ms : IDLE_STEP_MS);
@@ -248,13 +248,19 @@ static int64_t idle_time(const struct task *task)
         seen_ms = atomic_load(task->peer_max_event_ms);
     if (seen_ms == TIME_NONE)
         return TIME_NONE;
-    if (window_all_closed_at(windows, seen_ms, &closed_ms) && closed_ms < time_ms)
+    if (!view->is_windowed)
+        closed_ms = seen_ms - view->source->number_ms;
+    else if (!window_all_closed_at(&view->group->window, seen_ms, &closed_ms))
+        closed_ms = INT64_MAX;
+    if (closed_ms < time_ms)
         time_ms = closed_ms;
     if (windows->kind == WINDOW_SESSION) /* between ends nothing closes, but rows would be late */
         time_ms = floor_to(time_ms, windows->size_ms);
     if (time_ms <= task->watermark_ms)
         return TIME_NONE;
-    return closes_one(windows, task->watermark_ms, time_ms) ? time_ms : TIME_NONE;
+    return !view->is_windowed || closes_one(&view->group->window, task->watermark_ms, time_ms)
+               ? time_ms
+               : TIME_NONE;
 }
 
 /* Before a marker begins: those whose records retention has taken go, so that they do not pile up. */
@@ -285,8 +291,8 @@ int task_idle(struct task *task)
 {
     const struct view *view = task->stage->view;
     int64_t idle_ms = view->source->idle_ms;
-    if (idle_ms == 0 || task->stage->input != INPUT_ROWS || !view->is_windowed ||
-        task->plan->app->options.until_end)
+    if (idle_ms == 0 || task->stage->input != INPUT_ROWS ||
+        (!view->is_windowed && !task->stage->tells_ends) || task->plan->app->options.until_end)
         return 0;
     if (task->idle_since_ms == TIME_NONE || task->now_ms < task->idle_since_ms)
         task->idle_since_ms = task->now_ms;

@@ -266,7 +266,8 @@ WEIR_API weir_stream *weir_merge(weir_stream *const *streams, size_t count);
 /* Gives rows a new record key, from a SQL select list, and the partition that Kafka's clients choose for it (murmur2). A single text or bytea is the key as it is; anything else is
  * a JSON object of the columns. The last step before weir_to. When that makes the topic and the key is a single field of its records, the topic's configuration
  * weir.partitioned.by says so, and a stage that reads it and groups by that field finds each group in one place. Rows of several partitions come together
- * in one: a stage that reads them by event time needs a lateness that covers how far those may be apart. */
+ * in one: a stage of this app that reads them by the same event time knows how far each has come, by the header weir.time; whoever else goes by event time needs a lateness that covers how far they may
+ * be apart. */
 WEIR_API weir_stream *weir_rekey(weir_stream *stream, const char *select_list);
 /* Shows every row to a function and changes nothing: for logging and counting. A row may be shown again after a crash; one whose select list cannot be
  * computed is not shown. Fields that only peek reads must be well formed like any field that is read. */
