@@ -95,7 +95,7 @@ static weir_stream *merge(const struct kept *kept, weir_stream *stream, const ch
 }
 
 static weir_stream *apply(weir_app *app, struct kept *kept, weir_stream *stream,
-                          const struct job_step *step)
+                          const struct job_step *step, weir_format pairs)
 {
     switch (step->kind) {
     case JOB_KEEP:
