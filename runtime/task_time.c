@@ -241,6 +241,7 @@ static bool closes_one(const struct window_spec *windows, int64_t from_ms, int64
 static int64_t idle_time(const struct task *task)
 {
     const struct view *view = task->stage->view;
+    const struct window_spec *windows = view->is_windowed ? &view->group->window : NULL;
     int64_t idle_ms = view->source->idle_ms, seen_ms = task->max_event_ms, closed_ms;
     int64_t time_ms = floor_to(task->now_ms - view->source->number_ms,
                                idle_ms < IDLE_STEP_MS ? idle_ms : IDLE_STEP_MS);
@@ -248,19 +249,19 @@ static int64_t idle_time(const struct task *task)
         seen_ms = atomic_load(task->peer_max_event_ms);
     if (seen_ms == TIME_NONE)
         return TIME_NONE;
-    if (!view->is_windowed)
+    if (windows == NULL)
         closed_ms = seen_ms - view->source->number_ms;
-    else if (!window_all_closed_at(&view->group->window, seen_ms, &closed_ms))
+    else if (!window_all_closed_at(windows, seen_ms, &closed_ms))
         closed_ms = INT64_MAX;
     if (closed_ms < time_ms)
         time_ms = closed_ms;
-    if (windows->kind == WINDOW_SESSION) /* between ends nothing closes, but rows would be late */
+    if (windows != NULL &&
+        windows->kind == WINDOW_SESSION) /* between ends nothing closes, but rows would be late */
         time_ms = floor_to(time_ms, windows->size_ms);
     if (time_ms <= task->watermark_ms)
         return TIME_NONE;
-    return !view->is_windowed || closes_one(&view->group->window, task->watermark_ms, time_ms)
-               ? time_ms
-               : TIME_NONE;
+    return windows == NULL || closes_one(windows, task->watermark_ms, time_ms) ? time_ms
+                                                                               : TIME_NONE;
 }
 
 /* Before a marker begins: those whose records retention has taken go, so that they do not pile up. */
