@@ -40,7 +40,8 @@ enum {
     XERIAL_BLOCK_BYTES = 32 << 10,
     SNAPPY_MAX_RATIO = 22, /* the densest element, 3 bytes, copies 64 */
     LZ4_MAX_RATIO = 255,
-    LZ4_FAST_ACCELERATION = 5, /* changelogs: 50 → 23 ns a record, 1.72 → 1.52 as small */
+    LZ4_FAST_ACCELERATION =
+        5, /* changelogs: 50 → 23 ns a record, 1.72 → 1.52 as small; results: 23 → 25 bytes a row */
     FIRST_BYTES = 64 << 10,
     FIRST_RATIO = 8,
 };

@@ -454,7 +454,7 @@ static inline uint64_t zigzag(int64_t value)
 static inline size_t varint_bytes(int64_t value)
 {
     unsigned bits = 64 - (unsigned)__builtin_clzll(zigzag(value) | 1);
-    return (bits + 6) / 7;
+    return (bits * 9 + 64) / 64; /* (bits + 6) / 7, for 1 to 64 bits */
 }
 
 static inline uint8_t *put_varint(uint8_t *at, int64_t value)

@@ -10,24 +10,31 @@
 
 #define WINDOW_NONE INT64_MIN      /* the window start of groups without a window */
 
-/* What a probe and an update look at lies together behind what they don't: with a short row and a short key that is one cache line's
- * worth, wherever the entry starts. */
+/* What a probe and an update look at lies together behind what they don't: with a short row and a short key that is little more than one
+ * cache line. */
 struct agg_entry {
     struct agg_entry *next_in_window;  /* private, as the next two */
     uint32_t previous_in_window;   /* reference; 0: first */
     uint32_t heap_bytes;           /* heap memory of the row that the table has counted */
     int64_t changelog_offset;      /* of its last committed change; -1: never committed; set by the owner */
     int64_t window_start_ms;
-    struct bytes key;              /* owned by the table */
-    uint64_t hash;
+    uint32_t tag, key_bytes;       /* private, as units and row_units: half of the hash; size of the key */
+    uint16_t units, row_units;     /* sizes of the entry and of its row in 8-byte units */
     uint8_t is_dirty;              /* on the dirty list */
     uint8_t is_new;                /* created by a probe and not initialised from the store yet: the owner clears it */
-    uint16_t units;                /* private from here to row: size of the entry in 8-byte units */
-    uint8_t is_live, key_is_outside;
     uint8_t is_pair;               /* not a group but a value of one (distinct.h): one word instead of accumulators */
-    uint64_t row[];                /* the accumulators, then the key when it is short */
+    uint8_t is_live : 1, key_is_outside : 1; /* private */
+    uint64_t row[];                /* the accumulators, then the key when it is short, else a pointer to it */
 };
 static inline void *agg_entry_row(const struct agg_entry *entry) { return (void *)(uintptr_t)entry->row; }
+/* Owned by the table. */
+static inline struct bytes agg_entry_key(const struct agg_entry *entry)
+{
+    const uint8_t *key = (const uint8_t *)(entry->row + entry->row_units);
+    if (__builtin_expect(entry->key_is_outside, 0))
+        memcpy(&key, key, sizeof key);
+    return bytes_of(key, entry->key_bytes);
+}
 
 struct agg_table;
 int agg_table_create(const struct agg_plan *plan, struct agg_table **table);

@@ -98,7 +98,7 @@ static int check_pair(const struct group_op *group, struct bytes key, size_t gro
 int distinct_decode(struct agg_entry *pair, struct bytes value)
 {
     size_t group_bytes;
-    if (!group_value_is_pair(value, &group_bytes) || group_bytes >= pair->key.size)
+    if (!group_value_is_pair(value, &group_bytes) || group_bytes >= agg_entry_key(pair).size)
         return ERR_CORRUPT;
     *(uint64_t *)agg_entry_row(pair) = group_bytes + 1;
     return 0;
@@ -248,7 +248,7 @@ int distinct_merge(struct group_op *group, struct op_call *call, uint32_t n, con
     TRY(pair_list_alloc(&list, n, false, call->arena));
     for (uint32_t i = 0; i < n; i++) {
         int rc = group_value_is_pair(values[i], &list.group_bytes[i]) &&
-                         list.group_bytes[i] == groups[i]->key.size
+                         list.group_bytes[i] == agg_entry_key(groups[i]).size
                      ? check_pair(group, pairs[i], list.group_bytes[i], call->arena, &calls[i])
                      : ERR_CORRUPT;
         if (rc < 0)

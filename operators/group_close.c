@@ -67,8 +67,8 @@ static int load_stored(void *context, struct bytes key, struct bytes value)
 
 static int compare_keys(const void *a, const void *b)
 {
-    return bytes_compare((*(struct agg_entry *const *)a)->key,
-                         (*(struct agg_entry *const *)b)->key);
+    return bytes_compare(agg_entry_key(*(struct agg_entry *const *)a),
+                         agg_entry_key(*(struct agg_entry *const *)b));
 }
 
 /* Brings the whole window into the table and lists its entries, for a final view in key order, so

@@ -88,7 +88,7 @@ int group_fold_runs(struct group_op *group, struct op_call *call)
     for (uint32_t i = 0; i < n; i++) {
         group_encode_entry(group, entries[i]);
         numbers[i] = entries[i]->window_start_ms;
-        keys[i] = entries[i]->key;
+        keys[i] = agg_entry_key(entries[i]);
         encoded[i] = arena_copy(call->arena, bytes_of(group->encoded.data, group->encoded.size));
         if (!buf_ok(&group->encoded) || encoded[i].data == NULL)
             return ERR_NOMEM;

@@ -137,7 +137,8 @@ static int find_joined(struct group_op *group, const struct agg_entry *entry, in
                        struct agg_entry **found, struct diag *diag)
 {
     int64_t gap = params_of(group)->window.size_ms;
-    TRY(find_cell(group, entry->key, entry->window_start_ms + direction * gap, found, diag));
+    TRY(find_cell(group, agg_entry_key(entry), entry->window_start_ms + direction * gap, found,
+                  diag));
     if (*found == NULL)
         return 0;
     const struct agg_entry *early = direction < 0 ? *found : entry,
@@ -245,7 +246,7 @@ static int settle_mark(struct group_op *group, struct agg_entry *cell, bool is_f
     if (is_set ? is_first && mark == start_ms : !is_first)
         return 0;
     if (is_set && mark != start_ms)
-        TRY(add_gone(group->session, mark, cell->key));
+        TRY(add_gone(group->session, mark, agg_entry_key(cell)));
     set_mark(group, cell, is_first, start_ms);
     return touch(group->session, cell);
 }
@@ -260,7 +261,7 @@ static int compose(struct group_op *group, struct agg_entry *first, struct group
     struct session_out *out = group->session;
     struct agg_entry *next;
     void *row = NULL;
-    *item = (struct group_item){first->window_start_ms, first->key, agg_entry_row(first)};
+    *item = (struct group_item){first->window_start_ms, agg_entry_key(first), agg_entry_row(first)};
     TRY(settle_mark(group, first, true, start_ms));
     for (const struct agg_entry *cell = first;; cell = next) {
         TRY(find_joined(group, cell, 1, &next, diag));

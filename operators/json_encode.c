@@ -71,6 +71,12 @@ static size_t plain_size(const uint8_t *text, size_t size)
         if (word_needs_escape(word))
             break;
     }
+    if (size >= 8 && size - at < 8) { /* the last word, which overlaps the one before */
+        uint64_t word;
+        memcpy(&word, text + size - 8, sizeof(word));
+        if (!word_needs_escape(word))
+            return size;
+    }
     while (at < size && !needs_escape(text[at]))
         at++;
     return at;

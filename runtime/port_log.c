@@ -328,15 +328,14 @@ static int port_out_open(struct port *port, const char *topic, int32_t partition
                          struct port_out **result, struct diag *diag)
 {
     struct partition *handle;
-    struct topic_info info;
     TRY(partition_get(log_of(port), topic, partition, &handle, diag));
-    TRY(topic_describe(log_of(port), topic, &info, diag));
     struct port_out *out = calloc(1, sizeof *out);
     if (out == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for the output %s-%d", topic, (int)partition);
     out->partition = handle;
     batch_builder_init(&out->builder, CODEC_LZ4);
-    out->builder.is_fast = info.internal;
+    /* Results are made of few different texts: 7 % more bytes, half of the time. */
+    out->builder.is_fast = true;
     buf_init(&out->batches, 0);
     *result = out;
     return 0;

@@ -31,7 +31,7 @@
 /* From 0000-03-01, the first day of era 0, to 1970-01-01. */
 #define EPOCH_DAY INT64_C(719468)
 
-enum { DATE_BYTES = 16 /* "+292278994-08-17" */ };
+enum { DATE_BYTES = 16 /* "+292278994-08-17" */, TIME_BYTES = 40 /* that callers have room for */ };
 
 /* Where the virtual monotonic clock begins: an age of some days can be subtracted from it. */
 #define VIRTUAL_MONO_NS (INT64_C(100000000) * 1000000000)
@@ -200,13 +200,19 @@ static char *put_year(char *at, int64_t year)
     return at + digits;
 }
 
-/* The date of the day that this thread printed last: timestamps that are printed one after the
- * other, such as windows of many groups, are mostly of one day, and the calendar is what takes
- * long. */
+/* What this thread printed lately. Timestamps that are printed one after the other are mostly of one
+ * day, and the calendar is what takes long; and mostly they are few, such as the bounds of the
+ * windows of many groups. */
 struct printed_day {
     int64_t day;
     size_t size; /* 0: none yet */
     char text[DATE_BYTES];
+};
+
+struct printed_time {
+    int64_t epoch_ms;
+    size_t size; /* 0: none yet */
+    char text[TIME_BYTES];
 };
 
 static void print_day(struct printed_day *printed, int64_t day)
@@ -221,7 +227,7 @@ static void print_day(struct printed_day *printed, int64_t day)
     printed->size = (size_t)(at - printed->text);
 }
 
-size_t time_format_iso(int64_t epoch_ms, char *text)
+static size_t print_time(int64_t epoch_ms, char *text)
 {
     static _Thread_local struct printed_day last;
     int64_t day = epoch_ms / MS_PER_DAY;
@@ -248,6 +254,18 @@ size_t time_format_iso(int64_t epoch_ms, char *text)
     *at++ = 'Z';
     *at = '\0';
     return (size_t)(at - text);
+}
+
+size_t time_format_iso(int64_t epoch_ms, char *text)
+{
+    static _Thread_local struct printed_time lately[4];
+    struct printed_time *printed = &lately[(uint64_t)epoch_ms * 0x9E3779B97F4A7C15ULL >> 62];
+    if (printed->epoch_ms != epoch_ms || printed->size == 0) {
+        printed->size = print_time(epoch_ms, printed->text);
+        printed->epoch_ms = epoch_ms;
+    }
+    memcpy(text, printed->text, sizeof printed->text);
+    return printed->size;
 }
 
 /* ---- parsing ---- */

@@ -111,7 +111,7 @@ static void probe_some(struct agg_table *table, struct model *model)
     for (uint32_t i = 0; i < n; i++) {
         struct agg_entry *entry = entries[i];
         struct group *group = model_find(model, windows[i], keys[i]);
-        assert_true(bytes_equal(entry->key, keys[i]));
+        assert_true(bytes_equal(agg_entry_key(entry), keys[i]));
         assert_int_equal(entry->window_start_ms, windows[i]);
         if (group == NULL) {
             assert_true(entry->is_new);
@@ -141,7 +141,8 @@ static void take_dirty(struct agg_table *table, struct model *model)
     struct agg_entry *taken[50];
     for (uint32_t n; (n = agg_table_take_dirty(table, taken, 1 + random_below(50))) > 0; seen += n)
         for (uint32_t i = 0; i < n; i++) {
-            struct group *group = model_find(model, taken[i]->window_start_ms, taken[i]->key);
+            struct group *group =
+                model_find(model, taken[i]->window_start_ms, agg_entry_key(taken[i]));
             assert_true(group != NULL && group->dirty);
             assert_false(taken[i]->is_dirty);
             group->dirty = false;
@@ -175,7 +176,7 @@ static void close_first_window(struct agg_table *table, struct model *model)
     struct agg_entry *entry = agg_table_window(table, start);
     while (entry != NULL) {
         struct agg_entry *next = agg_entry_next_in_window(entry);
-        struct group *group = model_find(model, start, entry->key);
+        struct group *group = model_find(model, start, agg_entry_key(entry));
         assert_non_null(group);
         remove_group(table, model, (size_t)(group - model->groups));
         entry = next;
