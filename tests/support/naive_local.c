@@ -155,7 +155,7 @@ const char *naive_draw_zone(struct chance *chance)
 int64_t naive_near_a_change(struct chance *chance, const char *zone)
 {
     set_zone(zone);
-    int64_t begin = (1990 - 1970 + chance_below(chance, 35)) * INT64_C(31556952);
+    int64_t begin = 631152000 + chance_below(chance, 34 * INT64_C(31556952)); /* 1990 to 2023 */
     int64_t offset = wall(begin) - begin;
     for (int64_t day = 1; day < 366; day++) {
         int64_t t = begin + day * DAY_S;
