@@ -8,7 +8,8 @@
  * The parser and protobuf-c recurse as deep as the text nests, so both run on a thread with a stack
  * that the longest text permitted (32 KiB, hence at most so many levels) cannot exhaust. What comes
  * out of that thread is our own tree, no deeper than EXPR_DEPTH_MAX; everything after it may
- * recurse on any caller's stack.
+ * recurse on any caller's stack. A thread with 192 MiB of stack costs more than parsing a usual
+ * text on it, so that a topology is compiled inside one (expr_on_large_stack), and its texts are parsed right there.
  *
  * Each node type of PostgreSQL's that can be inside an expression either has a handler below or is
  * refused by name with its place. Nothing is skipped: a field of a handled node that would change
@@ -21,7 +22,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STACK_BYTES = 192 * 1024 * 1024 };
+enum { STACK_BYTES = 193 * 1024 * 1024 }; /* the last MiB is for what calls the parser there */
+static _Thread_local bool has_large_stack;
 static const char prefix[] = "SELECT ";
 enum { PREFIX_BYTES = sizeof prefix - 1 };
 
@@ -645,14 +647,14 @@ static int parser_error(const struct parse_job *job, const char *wrapped, const 
                         error->message);
 }
 
-static void *parse_on_thread(void *argument)
+static void parse_text(void *argument)
 {
     struct parse_job *job = argument;
     size_t size = strlen(job->parse.source.sql);
     char *wrapped = malloc(PREFIX_BYTES + size + 1);
     job->rc = ERR_NOMEM;
     if (wrapped == NULL)
-        return NULL;
+        return;
     memcpy(wrapped, prefix, PREFIX_BYTES);
     memcpy(wrapped + PREFIX_BYTES, job->parse.source.sql, size + 1);
     PgQueryProtobufParseResult result = pg_query_parse_protobuf(wrapped);
@@ -669,18 +671,35 @@ static void *parse_on_thread(void *argument)
         pg_query__parse_result__free_unpacked(tree, NULL);
     pg_query_free_protobuf_parse_result(result);
     free(wrapped);
+}
+
+struct large_stack_work {
+    void (*work)(void *job);
+    void *job;
+};
+
+static void *large_stack_main(void *context)
+{
+    struct large_stack_work *work = context;
+    has_large_stack = true;
+    work->work(work->job);
     return NULL;
 }
 
-int parse_on_large_stack(void *(*work)(void *), void *job, struct diag *diag)
+int expr_on_large_stack(void (*work)(void *job), void *job, struct diag *diag)
 {
+    struct large_stack_work context = {work, job};
     pthread_attr_t attributes;
     pthread_t thread;
+    if (has_large_stack) {
+        work(job);
+        return 0;
+    }
     if (pthread_attr_init(&attributes) != 0)
         return diag_set(diag, ERR_NOMEM, "no memory for a parser thread");
     int failed = pthread_attr_setstacksize(&attributes, STACK_BYTES);
     if (failed == 0)
-        failed = pthread_create(&thread, &attributes, work, job);
+        failed = pthread_create(&thread, &attributes, large_stack_main, &context);
     pthread_attr_destroy(&attributes);
     if (failed != 0)
         return diag_set(diag, ERR_NOMEM, "a parser thread cannot be started: %s", strerror(failed));
@@ -695,7 +714,7 @@ int syntax_parse(const char *sql, struct arena *arena, struct target_list *list,
         .list = list};
     *list = (struct target_list){0};
     TRY(check_text(&job.parse.source));
-    TRY(parse_on_large_stack(parse_on_thread, &job, diag));
+    TRY(expr_on_large_stack(parse_text, &job, diag));
     if (job.rc == ERR_NOMEM)
         return diag_set(diag, ERR_NOMEM, "no memory to parse an expression");
     return job.rc;

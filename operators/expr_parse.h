@@ -29,9 +29,6 @@ int targets_from_nodes(struct parse *parse, PgQuery__Node **nodes, size_t count,
                        struct target_list *list);
 /* Refuses a node by its name. ERR_UNSUPPORTED. */
 int refuse_node(struct parse *parse, const PgQuery__Node *node);
-/* Runs work(job) on a thread whose stack no text of EXPR_TEXT_BYTES_MAX can exhaust, and waits.
- * ERR_NOMEM: it did not run. */
-int parse_on_large_stack(void *(*work)(void *), void *job, struct diag *diag);
 /* The text of a string node, or NULL. */
 const char *string_of(const PgQuery__Node *node);
 

@@ -537,7 +537,7 @@ static int link_views(struct plan *plan, struct diag *diag)
     return rc;
 }
 
-int plan_compile(const struct weir_app *app, struct plan **result, struct diag *diag)
+static int compile_plan(const struct weir_app *app, struct plan **result, struct diag *diag)
 {
     struct plan *plan = calloc(1, sizeof *plan);
     if (plan == NULL)
@@ -568,6 +568,27 @@ int plan_compile(const struct weir_app *app, struct plan **result, struct diag *
     }
     *result = plan;
     return 0;
+}
+
+struct compile_job {
+    const struct weir_app *app;
+    struct plan **plan;
+    struct diag *diag;
+    int rc;
+};
+
+static void compile_all(void *context)
+{
+    struct compile_job *job = context;
+    job->rc = compile_plan(job->app, job->plan, job->diag);
+}
+
+/* All texts are parsed on one large stack. */
+int plan_compile(const struct weir_app *app, struct plan **result, struct diag *diag)
+{
+    struct compile_job job = {app, result, diag, 0};
+    TRY(expr_on_large_stack(compile_all, &job, diag));
+    return job.rc;
 }
 
 static void destroy_group(struct group_params *group)

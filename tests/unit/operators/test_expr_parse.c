@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "operators/expr_parse.h"
@@ -55,7 +58,8 @@ static void messages(void **state)
          "hint: join conditions with AND"},
         {"substr(x) = 'a'", ERR_INVALID,
          "function substr does not take (json), line 1, column 1:\n  substr(x) = 'a'\n  ^\n"
-         "hint: substr(text, bigint) or substr(text, bigint, bigint) or substr(bytea, bigint) or substr(bytea, bigint, bigint)"},
+         "hint: substr(text, bigint) or substr(text, bigint, bigint) or substr(bytea, bigint) or "
+         "substr(bytea, bigint, bigint)"},
         {"x::bigint = 'abc'", ERR_INVALID,
          "invalid input syntax for type bigint: \"abc\", line 1, column 13:\n  x::bigint = 'abc'\n"
          "              ^"},
@@ -312,12 +316,68 @@ static void names_of_outputs(void **state)
     field_set_destroy(fields);
 }
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MAPS_MUCH
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MAPS_MUCH /* a sanitizer: address space cannot be limited */
+#endif
+
+#ifndef MAPS_MUCH
+static int64_t mapped_bytes(void)
+{
+    long long pages;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lld", &pages), 1);
+    fclose(file);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* From here on nobody gets another stack for the parser. */
+static void parse_without_room(void *context)
+{
+    struct rlimit had, tight;
+    struct diag diag;
+    assert_int_equal(getrlimit(RLIMIT_AS, &had), 0);
+    tight = had;
+    tight.rlim_cur = (rlim_t)mapped_bytes() + (64 << 20);
+    assert_int_equal(setrlimit(RLIMIT_AS, &tight), 0);
+    for (int i = 0; i < 100; i++)
+        *(int *)context = compile("a > 1 AND b < (2 + a)", &diag);
+    assert_int_equal(setrlimit(RLIMIT_AS, &had), 0);
+}
+
+static void one_thread_for_many_texts(void **state)
+{
+    (void)state;
+    int rc = 1;
+    struct diag diag;
+    assert_int_equal(expr_on_large_stack(parse_without_room, &rc, &diag), 0);
+    assert_int_equal(rc, 0);
+    parse_without_room(&rc);
+    assert_int_equal(rc, ERR_NOMEM);
+    assert_int_equal(compile("a > 1", &diag), 0);
+}
+#else
+static void one_thread_for_many_texts(void **state)
+{
+    (void)state;
+    skip();
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages),        cmocka_unit_test(refused_forms),
-        cmocka_unit_test(depth_and_size),  cmocka_unit_test(bytes_that_are_no_text),
-        cmocka_unit_test(every_node_type), cmocka_unit_test(names_of_outputs),
+        cmocka_unit_test(messages),
+        cmocka_unit_test(refused_forms),
+        cmocka_unit_test(depth_and_size),
+        cmocka_unit_test(bytes_that_are_no_text),
+        cmocka_unit_test(every_node_type),
+        cmocka_unit_test(names_of_outputs),
+        cmocka_unit_test(one_thread_for_many_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
