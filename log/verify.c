@@ -16,10 +16,10 @@
  * tails of the running log play no part, so that a bug in them cannot hide what is on the disk.
  *
  * The log goes on meanwhile. The directory, the end of the active segment and meta are looked at in
- * one moment, under the partition's lock; appends come after that moment and are not looked at. A
- * purge or a compaction may take files away while they are read: so findings wait until the walk is
- * over, and when the segments changed the walk is done again, the last time with the partition's
- * purge_mutex held.
+ * one moment, under the partition's lock, and not in the middle of a purge or a compaction; appends come after that
+ * moment and are not looked at. A purge or a compaction may take files away while they are read: so findings wait until
+ * the walk is over, and when the segments changed the walk is done again, the last time with the partition's
+ * purge_mutex held throughout.
  *
  * A partition that damage stopped has no trustworthy moment; there the files alone are the measure,
  * to their last byte. */
@@ -560,11 +560,22 @@ static void check_files(struct verify *verify)
     }
 }
 
-static int walk_all(struct verify *verify, struct diag *diag)
+/* Between two purges or compactions, not in the middle of one, when some files of a segment are gone. */
+static int look_in_peace(struct verify *verify, bool is_locked, struct diag *diag)
+{
+    if (!is_locked)
+        pthread_mutex_lock(&verify->partition->purge_mutex);
+    int rc = look(verify, diag);
+    if (!is_locked)
+        pthread_mutex_unlock(&verify->partition->purge_mutex);
+    return rc;
+}
+
+static int walk_all(struct verify *verify, bool is_locked, struct diag *diag)
 {
     struct txn_check txns;
     int64_t first_base;
-    TRY(look(verify, diag));
+    TRY(look_in_peace(verify, is_locked, diag));
     int rc = txn_check_start(&txns, verify, diag);
     if (rc == 0) {
         check_missing(verify);
@@ -602,7 +613,7 @@ int partition_verify(struct partition *partition, verify_finding_fn fn, void *co
         forget(&verify);
         if (last)
             pthread_mutex_lock(&partition->purge_mutex);
-        rc = walk_all(&verify, diag);
+        rc = walk_all(&verify, last, diag);
         if (last)
             pthread_mutex_unlock(&partition->purge_mutex);
         if (atomic_load(&partition->deleted) || (rc == 0 && verify.note_count == 0) ||
