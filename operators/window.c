@@ -62,6 +62,19 @@ bool window_newest(const struct window_spec *spec, int64_t ts_ms, int64_t *start
     return true;
 }
 
+bool window_first_from(const struct window_spec *spec, int64_t ts_ms, int64_t *start_ms)
+{
+    if (!window_newest(spec, ts_ms, start_ms))
+        return false;
+    if (*start_ms == ts_ms)
+        return true;
+    if (spec->kind == WINDOW_LOCAL)
+        *start_ms = window_end(spec, *start_ms);
+    else if (__builtin_add_overflow(*start_ms, spec->hop_ms, start_ms))
+        return false;
+    return true;
+}
+
 int64_t window_end(const struct window_spec *spec, int64_t start_ms)
 {
     int64_t end_ms = start_ms + spec->size_ms;

@@ -54,6 +54,8 @@ static inline bool window_start_of(int64_t ts_ms, int64_t size_ms, int64_t *star
 
 /* The window with the latest start that holds ts_ms. false: out of range. */
 bool window_newest(const struct window_spec *spec, int64_t ts_ms, int64_t *start_ms);
+/* The first window that starts at or after ts_ms. false: out of range. */
+bool window_first_from(const struct window_spec *spec, int64_t ts_ms, int64_t *start_ms);
 /* Where the window that starts at start_ms ends. */
 int64_t window_end(const struct window_spec *spec, int64_t start_ms);
 /* The lowest watermark at which the window that starts at start_ms is closed. */

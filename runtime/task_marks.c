@@ -11,7 +11,8 @@
  *
  *   partials            its watermark: rows were judged by it at the source
  *   TIME_OF_WRITERS     its watermark without its lateness, less the lateness of this stage's source
- *   TIME_OF_CLOSING     where its closing cursor stands: results to come are of windows behind that
+ *   TIME_OF_CLOSING     the start of the first window behind its closing cursor: results to come are of
+ *                       that window at the earliest
  *
  * TIME_HEADER is written here too, and read: decimal milliseconds, the first header of a row. It is
  * the watermark at the row's place without the lateness, so that each row that comes after a mark
@@ -122,8 +123,13 @@ static int add_mark(struct marks *marks, int64_t end, int64_t watermark_ms, stru
 static int64_t told_time(const struct stage *reader, const struct stage *writer,
                          const struct progress *progress)
 {
+    int64_t start_ms;
     if (reader->time == TIME_OF_CLOSING)
-        return progress->closed_before_ms;
+        return progress->closed_before_ms != TIME_NONE &&
+                       window_first_from(&writer->view->group->window, progress->closed_before_ms,
+                                         &start_ms)
+                   ? start_ms
+                   : TIME_NONE;
     if (reader->input == INPUT_PARTIALS || progress->watermark_ms == TIME_NONE)
         return progress->watermark_ms;
     return progress->watermark_ms + stage_lag_ms(writer) - reader->view->source->number_ms;

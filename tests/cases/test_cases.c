@@ -29,6 +29,7 @@
  *       to counts                      (to_csv counts: weir_to_as; to_json, to_text, to_raw, to_pairs)
  *     run
  *       partitions 1                   (of the sources; default: with 1 and with 3)
+ *       topic valid 1                  (is there already, with so many partitions)
  *       close windows
  *       partitioned by user            (weir.partitioned.by of the sources; records go by their
  * key) key user                       (records get the text of this field as their key) input
@@ -92,6 +93,8 @@ struct test_case {
     int32_t partitions; /* 0: both */
     bool close_windows;
     char *partitioned_by, *key_field;
+    char *made_topic; /* by hand, before the app first runs … */
+    int32_t made_partitions;
     struct arena arena;
 };
 
@@ -320,7 +323,13 @@ static void parse_run(struct test_case *test, char *line)
         test->partitioned_by = rest;
     else if ((rest = after_word(line, "key")) != NULL)
         test->key_field = rest;
-    else
+    else if ((rest = after_word(line, "topic")) != NULL) {
+        char *partitions = strchr(rest, ' ');
+        must_parse(test, partitions != NULL, line);
+        *partitions = '\0';
+        test->made_topic = rest;
+        test->made_partitions = (int32_t)strtol(partitions + 1, NULL, 10);
+    } else
         must_parse(test, false, line);
 }
 
@@ -450,6 +459,8 @@ static struct input_record parse_record(const struct test_case *test, struct byt
 
 static void create_sources(const struct test_case *test, struct log *log, int32_t partitions)
 {
+    if (test->made_topic != NULL)
+        must(topic_create(log, test->made_topic, test->made_partitions, NULL, 0, NULL) == 0);
     for (size_t i = 0; i < test->section_count; i++) {
         const struct section *section = &test->sections[i];
         if (section->kind != SECTION_INPUT)

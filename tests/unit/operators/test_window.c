@@ -118,6 +118,22 @@ static void test_closing(void **state)
     assert_false(window_all_closed_at(&specs[1], INT64_MAX, &closed));
 }
 
+static void test_first_from(void **state)
+{
+    (void)state;
+    struct window_spec specs[] = {window_tumbling(10), window_hopping(10, 4), window_session(7)};
+    int64_t start;
+    for (size_t s = 0; s < sizeof specs / sizeof *specs; s++)
+        for (int64_t ts = -50; ts < 50; ts++) {
+            int64_t expected = ts;
+            while (expected % specs[s].hop_ms != 0)
+                expected++;
+            assert_true(window_first_from(&specs[s], ts, &start));
+            assert_int_equal(start, expected);
+        }
+    assert_false(window_first_from(&specs[0], INT64_MAX - 3, &start));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +141,7 @@ int main(void)
         cmocka_unit_test(test_numbers_differ),
         cmocka_unit_test(test_range),
         cmocka_unit_test(test_closing),
+        cmocka_unit_test(test_first_from),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
