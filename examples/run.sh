@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the hourly-revenue job from a bare clone and shows its result, then the program that bills orders exactly once.
+# Runs the hourly-revenue job from a bare clone and shows its result, then the program that bills orders exactly once, and the one that takes
+# customers' visits out of an export in CSV.
 #
 #   ./examples/run.sh                 on the sample that comes with the project: 20,000 lines of a shop's books
 #   ./examples/run.sh --full [FILE]   on the whole data set: 541,909 lines, NDJSON, plain or gzip. Without FILE it is looked
@@ -33,7 +34,7 @@ install_packages "to build weir" $BUILD_PACKAGES
 # Tests need one package more; a tree that has them configured already keeps them.
 options=()
 [ -f build/release/CMakeCache.txt ] || options=(-DWEIR_TESTS=OFF)
-build_tree release "${options[@]}" -- weir revenue user-counts pipeline billing || exit 1
+build_tree release "${options[@]}" -- weir revenue user-counts pipeline billing visits || exit 1
 
 data=$(mktemp -d "${TMPDIR:-/tmp}/weir-example.XXXXXX")
 trap 'rm -rf "$data"' EXIT
@@ -82,6 +83,16 @@ bill_orders() {
     grep -qx '1000 orders, 1000 invoices' "$data/billed"
 }
 
+# CSV in, CSV out: sessions, quantiles and words of C functions on the way.
+find_visits() {
+    local log=$data/visits-log
+    say "weir produce retail-lines < online-retail.csv; visits --until-end --close-windows"
+    gzip -dc examples/data/online-retail.csv.gz | tail -n +2 | build/release/weir produce retail-lines --partitions 3 --data "$log" &&
+        build/release/visits --threads 2 --until-end --close-windows --data "$log" &&
+        build/release/weir consume visits --data "$log" --until-end --format value | LC_ALL=C sort >"$data/visits" &&
+        cmp "$data/visits" examples/visits/expected.csv
+}
+
 say_match() { printf '\n%s\n' "$1"; exit "$2"; }
 if [ $full = no ]; then
     final_rows <examples/revenue/expected.ndjson >"$data/expected"
@@ -89,7 +100,9 @@ if [ $full = no ]; then
         { head -n 20 "$data/diff"; say_match "The result DIFFERS from examples/revenue/expected.ndjson (< expected, > found)." 1; }
     printf '\n%s\n\n' "The result is exactly examples/revenue/expected.ndjson."
     bill_orders || say_match "Orders and invoices DIFFER." 1
-    say_match "Each order was billed once." 0
+    printf '\n%s\n\n' "Each order was billed once."
+    find_visits || say_match "The visits DIFFER from examples/visits/expected.csv." 1
+    say_match "The visits are exactly examples/visits/expected.csv." 0
 fi
 lines=$(gzip -dcf "$input" | wc -l)
 [ "$lines" = 541909 ] || say_match "$lines lines are not the whole data set (541909), so there is nothing to compare with." 0

@@ -1,4 +1,4 @@
-/* example_job.h: what the three examples share: the command line, signals, and the line of figures at the
+/* example_job.h: what the examples that are jobs share: the command line, signals, and the line of figures at the
  * end.
  *
  *     struct job job = job_begin(argc, argv, &about);      reads the options; --help and mistakes
