@@ -9,6 +9,8 @@
 #include "runtime/base/error.h"
 #include "runtime/weir.h"
 
+enum { WORKERS_MAX = 1024 };
+
 /* The numbers are part of plan hashes: new kinds go to the end. */
 enum node_kind {
     NODE_SOURCE, NODE_FILTER, NODE_CHECK, NODE_MAP, NODE_GROUP, NODE_WINDOW, NODE_AGGREGATE,
@@ -69,6 +71,8 @@ struct weir_app {
     struct sink *sinks, **sinks_end;  /* in the order of weir_to */
     struct diag diag;                 /* the first error of the builder, or the last of a run */
     int error;                        /* of the builder */
+    atomic_int wanted_threads;        /* weir_app_set_threads; 0: nothing new */
+    atomic_int workers;               /* that have tasks now; 0: it does not run */
     atomic_int stop;                  /* set by weir_app_stop: lock-free, so safe in a signal handler */
     struct weir_progress progress;    /* of the last run */
     pthread_mutex_t mutex;            /* of what is below; taken before the run's */

@@ -58,10 +58,15 @@ void memory_init(struct memory *memory, size_t budget_bytes, uint32_t workers, u
     memory->tables_most_bytes = part * (TABLES_PARTS + 1 - partials);
     memory->table_share_bytes = share(memory->tables_bytes, stores);
     memory->partials_bytes = share(part * PARTIALS_PARTS, preaggregating);
-    memory->pending_bytes = share(part * PENDING_PARTS, workers);
+    memory_set_workers(memory, workers);
     memory->checkpoint_bytes = share(part * CHECKPOINT_PARTS, 1);
     memory->collected_bytes = memory->tables_bytes + memory->checkpoint_bytes;
     atomic_init(&memory->tables_held_bytes, 0);
+}
+
+void memory_set_workers(struct memory *memory, uint32_t workers)
+{
+    memory->pending_bytes = share(memory->budget_bytes / PARTS * PENDING_PARTS, workers);
 }
 
 void memory_table_holds(struct memory *memory, size_t *said, size_t now_bytes)

@@ -20,6 +20,8 @@ struct memory {
 
 void memory_init(struct memory *memory, size_t budget_bytes, uint32_t workers, uint32_t tasks, uint32_t stores,
                  uint32_t preaggregating);
+/* The number of workers has changed; none of them is at work. */
+void memory_set_workers(struct memory *memory, uint32_t workers);
 /* A table that held *said holds now_bytes. Any thread; *said is the caller's. */
 void memory_table_holds(struct memory *memory, size_t *said, size_t now_bytes);
 /* How much a table that holds own_bytes may keep, and how much it may reach for a while (most). */

@@ -162,6 +162,19 @@ static bool restored(struct run *run, const struct task *task, double *value)
     return has_store(task);
 }
 
+static bool busy(struct run *run, const struct task *task, double *value)
+{
+    (void)run;
+    *value = (double)atomic_load(&task->gauges->busy_ns) / 1e9;
+    return true;
+}
+static bool worker_of(struct run *run, const struct task *task, double *value)
+{
+    (void)run;
+    *value = (double)atomic_load(&task->gauges->worker);
+    return true;
+}
+
 static const struct family {
     const char *name, *type, *unit, *help;
     value_fn *value;
@@ -185,6 +198,9 @@ static const struct family {
      "Changelog records that the store has not taken in yet.", store_lag},
     {"weir_restored_ratio", "gauge", "ratio",
      "How much of the store was restored at the start: 1 when the task works.", restored},
+    {"weir_busy_seconds", "counter", "seconds", "Time that the partition has taken of its worker.",
+     busy},
+    {"weir_worker", "gauge", NULL, "The worker that has the partition, from 0.", worker_of},
 };
 
 /* ---- text ---- */

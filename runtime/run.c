@@ -2,8 +2,9 @@
  *
  * The start, in order: compile the plan, open the log (which recovers), read the progress topic,
  * finish or begin a reset, place the plan on the topics, then workers open their tasks (which
- * restore their stores) and work. Tasks are dealt to workers round robin with the stage as an
- * offset, so that neighbouring stages of one partition land on different workers.
+ * restore their stores) and work. Tasks are dealt to workers by what they have before them, else
+ * round robin with the stage as an offset, so that neighbouring stages of one partition land on
+ * different workers (rebalance.c).
  *
  * until_end goes stage by stage. A source stage ends at what its topic held at the start. When
  * every task of a stage has committed up to its end, the stage is drained; with close_windows its
@@ -215,12 +216,13 @@ static int make_tasks(struct run *run)
     run->last = calloc(run->task_count, sizeof *run->last);
     run->status = calloc(run->task_count, sizeof *run->status);
     run->gauges = calloc(run->task_count, sizeof *run->gauges);
+    run->loads = calloc(run->task_count, sizeof *run->loads);
     run->positions = calloc(run->task_count, sizeof *run->positions);
     run->stages = calloc(plan->stage_count, sizeof *run->stages);
     run->first_task = calloc(plan->stage_count, sizeof *run->first_task);
     if (run->tasks == NULL || run->last == NULL || run->status == NULL || run->gauges == NULL ||
-        run->counts == NULL || run->positions == NULL || run->stages == NULL ||
-        run->first_task == NULL)
+        run->loads == NULL || run->counts == NULL || run->positions == NULL ||
+        run->stages == NULL || run->first_task == NULL)
         return no_memory(run);
     uint32_t index = 0;
     for (uint32_t s = 0; s < plan->stage_count; s++) {
@@ -259,33 +261,18 @@ static int make_tasks(struct run *run)
     return 0;
 }
 
-static int deal_tasks(struct run *run)
+static int make_workers(struct run *run)
 {
-    run->worker_count = run->app->options.threads;
-    run->workers = calloc((size_t)run->worker_count, sizeof *run->workers);
+    int wanted = run_wanted_threads(run);
+    if (wanted > 0)
+        run->app->options.threads = wanted;
+    run->workers = calloc(WORKERS_MAX, sizeof *run->workers);
     if (run->workers == NULL)
         return no_memory(run);
-    for (int i = 0; i < run->worker_count; i++) {
-        struct worker *worker = &run->workers[i];
-        worker->run = run;
-        worker->index = i;
-        waker_init(&worker->waker);
-        worker->tasks = calloc(run->task_count + 1, sizeof *worker->tasks);
-        worker->in_commit = calloc(run->task_count + 1, sizeof *worker->in_commit);
-        worker->watch_ids = calloc(run->task_count + 1, sizeof *worker->watch_ids);
-        worker->sent = calloc(run->task_count + 1, sizeof *worker->sent);
-        if (worker->tasks == NULL || worker->sent == NULL || worker->in_commit == NULL ||
-            worker->watch_ids == NULL)
+    for (int i = 0; i < run->app->options.threads; i++)
+        if (run_make_worker(run, i) < 0)
             return no_memory(run);
-    }
-    for (uint32_t i = 0; i < run->task_count; i++) {
-        struct task *task = &run->tasks[i];
-        size_t stage = (size_t)(task->stage - run->plan->stages);
-        struct worker *worker =
-            &run->workers[((size_t)task->partition + stage) % (size_t)run->worker_count];
-        worker->tasks[worker->task_count++] = task;
-    }
-    return 0;
+    return run_deal_tasks(run, run->app->options.threads) < 0 ? no_memory(run) : 0;
 }
 
 int run_set_end(struct run *run, struct task *task, struct diag *diag)
@@ -338,7 +325,7 @@ static int prepare(struct run *run)
     TRY(plan_place(run->plan, run->port, &run->diag));
     TRY(make_tasks(run));
     TRY(set_end_targets(run));
-    TRY(deal_tasks(run));
+    TRY(make_workers(run));
     return metrics_attach(run->app->metrics, run, &run->diag);
 }
 
@@ -409,11 +396,13 @@ static void watch(struct run *run)
         clock_cond_wait(&run->changed, &run->mutex, until_ns);
         if (atomic_load(&run->app->stop))
             atomic_store(&run->stopping, true);
-        if (clock_mono_ms() < next_progress_ms)
-            continue;
-        next_progress_ms += PROGRESS_MS;
         pthread_mutex_unlock(&run->mutex);
-        run_publish_progress(run);
+        run_take_threads(run);
+        if (clock_mono_ms() >= next_progress_ms) {
+            next_progress_ms += PROGRESS_MS;
+            run_measure_load(run);
+            run_publish_progress(run);
+        }
         pthread_mutex_lock(&run->mutex);
     }
     pthread_mutex_unlock(&run->mutex);
@@ -516,6 +505,7 @@ static void run_deinit(struct run *run)
     free(run->status);
     free(run->counts);
     free(run->gauges);
+    free(run->loads);
     free(run->positions);
     free(run->stages);
     free(run->first_task);
@@ -524,6 +514,7 @@ static void run_deinit(struct run *run)
         run->port->ops->close(run->port);
     plan_destroy(run->plan);
     pthread_cond_destroy(&run->changed);
+    pthread_cond_destroy(&run->resume);
     pthread_cond_destroy(&run->checkpoint);
     pthread_mutex_destroy(&run->mutex);
 }
@@ -537,6 +528,7 @@ static void run_init(struct run *run, struct weir_app *app)
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&run->changed, &attributes);
+    pthread_cond_init(&run->resume, &attributes);
     pthread_cond_init(&run->checkpoint, &attributes);
     pthread_condattr_destroy(&attributes);
 }
@@ -581,6 +573,7 @@ int run_close(struct run *run, int code)
             diag_set(&app->diag, code, "app %s: %s", app->name, error_text(code));
     }
     run_detach(run);
+    atomic_store(&app->workers, 0);
     metrics_publish(app->metrics, true);
     metrics_detach(app->metrics);
     run_deinit(run);

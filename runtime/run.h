@@ -15,6 +15,7 @@ struct worker {
     int index;
     pthread_t thread;
     bool is_started;
+    bool is_leaving;                  /* it has no tasks any more and ends; set while it is parked */
     struct waker waker;
     struct task **tasks;              /* that it owns */
     uint32_t task_count;
@@ -25,7 +26,7 @@ struct worker {
     struct port_reader *progress_reader;
     int64_t progress_position;
     struct port_out *progress_out;
-    int64_t commit_number;            /* of the commit in flight, or the last one */
+    int64_t commit_number;            /* of the commit in flight, or the last one; the run's */
     int64_t last_commit_ns;
     int64_t undone;                   /* commits that came to nothing: their tasks were restored */
     int64_t sent_end, progress_end;   /* of the progress topic after the commit in flight, after the last one that was decided */
@@ -57,6 +58,11 @@ struct task_status {
     int64_t retry_at_ms, failures, skipped;
 };
 
+/* How much time a task takes, as the main thread measures it. */
+struct task_load {
+    int64_t seen_ns, recent_ns;       /* of busy_ns when it last looked; lately */
+};
+
 /* What has become of a view since it last ran (evolve.c). */
 struct evolution {
     weir_change change;
@@ -74,8 +80,11 @@ struct run {
     struct task *tasks;               /* those of a stage are neighbours */
     uint32_t task_count;
     uint32_t *first_task;             /* by stage */
-    struct worker *workers;
-    int worker_count;
+    struct worker *workers;           /* room for WORKERS_MAX, so that they stay where they are */
+    atomic_int worker_count;          /* that were ever made: the first active_workers have the tasks */
+    int active_workers;               /* the main thread's */
+    struct task_load *loads;          /* of each task; the main thread's */
+    atomic_int_fast64_t commit_number; /* of all workers */
     struct memory memory;
     struct task_gauges *gauges;       /* of each task */
     int64_t started_ns;
@@ -83,7 +92,10 @@ struct run {
     bool has_checkpointer;
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed;           /* main thread: stop, failure, end */
+    pthread_cond_t changed;           /* main thread: stop, failure, end, somebody parks */
+    atomic_bool parking;              /* workers stop between two turns, without a commit in flight, until it is false: rebalance.c */
+    pthread_cond_t resume;
+    int parked;                       /* workers that have */
     atomic_bool stopping;             /* commit what there is and end */
     atomic_bool failed;               /* end without a commit */
     int code;                         /* the first failure */
@@ -136,7 +148,23 @@ void *worker_main(void *worker);
 int worker_open(struct worker *worker);
 int worker_turn(struct worker *worker, bool ending, int64_t *wait_ms);
 bool worker_is_done(const struct worker *worker);
+/* Between two turns: park waits for the commit in flight, and from then on the worker's tasks may be dealt anew; resume takes up those that it has then. */
+int worker_park(struct worker *worker);
+int worker_resume(struct worker *worker);
 void worker_close(struct worker *worker);
+
+/* rebalance.c: who has which task. */
+int run_make_worker(struct run *run, int index);
+/* Deals the tasks to so many workers, all of which are parked or not open yet. On failure nothing has changed. */
+int run_deal_tasks(struct run *run, int workers);
+/* By the main thread: what weir_app_set_threads asked for, if it did. */
+void run_take_threads(struct run *run);
+/* The same where there are no threads: the number of workers that is asked for; 0: none. */
+int run_wanted_threads(struct run *run);
+/* Called about each half second. */
+void run_measure_load(struct run *run);
+/* By a worker: waits until the tasks are dealt. */
+void run_wait_parked(struct run *run);
 
 /* stages.c: what weir_app_stages tells. */
 void run_task_state(struct run *run, const struct task *task, weir_stage_state state, int code, const char *reason, int64_t retry_at_ms);

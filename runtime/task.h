@@ -136,6 +136,13 @@ int task_poll(struct task *task, struct diag *diag);
 uint32_t task_most_rows(const struct task *task);
 /* Sets how many rows the next read takes, from how long the last one took: fewer when a batch holds up the worker's other tasks. */
 void task_pace(struct task *task, int64_t took_ns);
+/* Its worker spent so much time on it. */
+static inline void task_took(struct task *task, int64_t took_ns)
+{
+    if (task->gauges != NULL && took_ns > 0)
+        atomic_store_explicit(&task->gauges->busy_ns,
+                              atomic_load_explicit(&task->gauges->busy_ns, memory_order_relaxed) + took_ns, memory_order_relaxed);
+}
 bool task_at_end(const struct task *task);
 /* ERR_RANGE, with a text that says which records were removed before the task read them, and what to do. */
 int task_lost_records(const struct task *task, struct diag *diag);

@@ -17,7 +17,7 @@
 #include "runtime/metrics.h"
 #include "runtime/port.h"
 
-enum { APP_NAME_MAX = 100, CLASS_MAX = 60, THREADS_MAX = 1024, INTERVAL_MAX_MS = 24 * 3600 * 1000 };
+enum { APP_NAME_MAX = 100, CLASS_MAX = 60, INTERVAL_MAX_MS = 24 * 3600 * 1000 };
 
 /* Public and internal codes are the same numbers. */
 #define SAME(a, b) _Static_assert((int)(a) == (int)(b), #a)
@@ -108,8 +108,8 @@ static void fill_defaults(struct weir_options *options)
 static void check_options(struct weir_app *app)
 {
     const struct weir_options *options = &app->options;
-    if (options->threads < 1 || options->threads > THREADS_MAX)
-        topology_fail(app, ERR_INVALID, "threads must be 1 to %d, not %d", THREADS_MAX,
+    if (options->threads < 1 || options->threads > WORKERS_MAX)
+        topology_fail(app, ERR_INVALID, "threads must be 1 to %d, not %d", WORKERS_MAX,
                       options->threads);
     if (options->commit_interval_ms < 1 || options->commit_interval_ms > INTERVAL_MAX_MS)
         topology_fail(app, ERR_INVALID, "commit_interval_ms must be 1 to %d, not %lld",

@@ -406,6 +406,12 @@ WEIR_API int weir_app_plan(weir_app *app, weir_view_plan **views, size_t *count)
 WEIR_API int weir_app_run(weir_app *app);
 /* Asks weir_app_run to commit what it has and return. Safe in a signal handler. */
 WEIR_API void weir_app_stop(weir_app *app);
+/* From now on threads workers (1 to 1024), also while weir_app_run works and in later runs. Every worker finishes its turn and its commit, then the partitions are shared out anew, by
+ * the time that they took lately, or by how many records lie before them: nothing is closed, read again or written twice. The same number again only shares out anew. Returns at once, and
+ * the change comes soon after; another call before that replaces this one. Any thread, any time, also from functions of the job. WEIR_EINVALID. */
+WEIR_API int weir_app_set_threads(weir_app *app, int threads);
+/* How many workers have the partitions now; 0 while the app does not run. Any thread. */
+WEIR_API int weir_app_threads(const weir_app *app);
 /* As of now or of the end of the last run. */
 WEIR_API void weir_app_progress(const weir_app *app, weir_progress *progress);
 /* What the metrics file holds, as of now or of the end of the last run: OpenMetrics text (docs/operations.md lists the names), which ends with a NUL. The caller

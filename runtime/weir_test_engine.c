@@ -104,6 +104,33 @@ static int turn_worker(struct engine *engine, struct worker *worker, bool *idle)
     return 0;
 }
 
+/* What rebalance.c does with threads. */
+static int set_workers(struct engine *engine, int workers)
+{
+    struct run *run = &engine->run;
+    int before = engine->open_workers;
+    for (int i = 0; i < before; i++) {
+        settle_worker(engine, &run->workers[i]);
+        TRY(report(engine, &run->workers[i], worker_park(&run->workers[i])));
+    }
+    for (int i = before; i < workers; i++) {
+        struct worker *worker = &run->workers[i];
+        if (i >= run->worker_count && run_make_worker(run, i) < 0)
+            return diag_set(&run->diag, ERR_NOMEM, "no memory for a worker");
+        engine->open_workers = i + 1;
+        TRY(report(engine, worker, worker_open(worker)));
+        TRY(report(engine, worker, worker_park(worker)));
+    }
+    if (run_deal_tasks(run, workers) < 0)
+        return diag_set(&run->diag, ERR_NOMEM, "no memory to deal tasks");
+    for (int i = 0; i < workers; i++)
+        TRY(report(engine, &run->workers[i], worker_resume(&run->workers[i])));
+    for (int i = workers; i < before; i++)
+        worker_close(&run->workers[i]);
+    engine->open_workers = workers;
+    return 0;
+}
+
 int engine_turn(struct engine *engine, bool *idle)
 {
     struct run *run = &engine->run;
@@ -112,7 +139,13 @@ int engine_turn(struct engine *engine, bool *idle)
     engine->wait_ms = INT64_MAX;
     if (atomic_load(&run->app->stop))
         atomic_store(&run->stopping, true);
-    for (int i = 0; i < run->worker_count; i++) {
+    int threads = run_wanted_threads(run);
+    if (threads > 0) {
+        int rc = set_workers(engine, threads);
+        if (rc < 0)
+            return close_engine(engine, rc);
+    }
+    for (int i = 0; i < engine->open_workers; i++) {
         int rc = turn_worker(engine, &run->workers[i], idle);
         if (rc < 0)
             return close_engine(engine, rc);
@@ -122,14 +155,14 @@ int engine_turn(struct engine *engine, bool *idle)
         *idle = false;
     if (checkpoint_when_due(engine))
         *idle = false;
-    for (int i = 0; i < run->worker_count; i++) {
+    for (int i = 0; i < engine->open_workers; i++) {
         if (!run->workers[i].waker.is_set)
             continue;
         *idle = false;
     }
     if (atomic_load(&run->failed))
         return close_engine(engine, run->code);
-    if (done == run->worker_count)
+    if (done == engine->open_workers)
         return close_engine(engine, 0);
     if (atomic_load(&run->stopping))
         *idle = false;

@@ -234,6 +234,7 @@ static int take_turn(struct worker *worker, struct task *task)
         task_pace(task, polled_ns - now_ns);
         now_ns = polled_ns;
     }
+    task_took(task, now_ns - began_ns);
     return any;
 }
 
@@ -324,6 +325,38 @@ void worker_close(struct worker *worker)
     ops->txn_close(worker->txn);
     ops->reader_close(worker->progress_reader);
     ops->out_close(worker->progress_out);
+    worker->txn = NULL;
+    worker->progress_reader = NULL;
+    worker->progress_out = NULL;
+}
+
+int worker_park(struct worker *worker)
+{
+    TRY(worker_settle_commit(worker));
+    unwatch_inputs(worker);
+    return 0;
+}
+
+int worker_resume(struct worker *worker)
+{
+    struct run *run = worker->run;
+    const struct port_ops *ops = run->port->ops;
+    ops->reader_close(worker->progress_reader);
+    worker->progress_reader = NULL;
+    worker->outs_changed = true;
+    TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, worker->progress_position,
+                         &worker->progress_reader, &worker->diag));
+    return watch_inputs(worker);
+}
+
+/* 1: it has no tasks any more and ends. */
+static int change_tasks(struct worker *worker)
+{
+    TRY(worker_park(worker));
+    run_wait_parked(worker->run);
+    if (worker->is_leaving)
+        return 1;
+    return worker_resume(worker);
 }
 
 static int run_tasks(struct worker *worker)
@@ -331,6 +364,11 @@ static int run_tasks(struct worker *worker)
     struct run *run = worker->run;
     while (!atomic_load(&run->failed)) {
         int64_t wait_ms;
+        if (atomic_load(&run->parking)) {
+            int rc = change_tasks(worker);
+            if (rc != 0)
+                return rc < 0 ? rc : 0;
+        }
         bool ending = atomic_load(&run->stopping);
         if (ending && worker_is_done(worker))
             return 0;

@@ -108,7 +108,9 @@ static int flush_tasks(struct worker *worker, bool *any)
         worker->in_commit[i] = task->has_pending || task->is_closing || task->moved;
         if (!worker->in_commit[i])
             continue;
+        int64_t began_ns = clock_mono_ns();
         int rc = task_flush(task, worker->commit_number, &worker->diag);
+        task_took(task, clock_mono_ns() - began_ns);
         if (rc < 0) {
             worker->in_commit[i] = false;
             TRY(worker_task_failed(worker, task, rc));
@@ -226,7 +228,7 @@ int worker_start_commit(struct worker *worker)
 {
     const struct task *blamed;
     bool any;
-    worker->commit_number++;
+    worker->commit_number = atomic_fetch_add(&worker->run->commit_number, 1) + 1;
     worker->last_commit_ns = worker->commit_began_ns = clock_mono_ns();
     TRY(flush_tasks(worker, &any));
     if (!any)
