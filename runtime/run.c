@@ -4,7 +4,7 @@
  * finish or begin a reset, place the plan on the topics, then workers open their tasks (which
  * restore their stores) and work. Tasks are dealt to workers by what they have before them, else
  * round robin with the stage as an offset, so that neighbouring stages of one partition land on
- * different workers (rebalance.c).
+ * different workers (workers.c).
  *
  * until_end goes stage by stage. A source stage ends at what its topic held at the start. When
  * every task of a stage has committed up to its end, the stage is drained; with close_windows its

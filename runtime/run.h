@@ -93,7 +93,7 @@ struct run {
 
     pthread_mutex_t mutex;
     pthread_cond_t changed;           /* main thread: stop, failure, end, somebody parks */
-    atomic_bool parking;              /* workers stop between two turns, without a commit in flight, until it is false: rebalance.c */
+    atomic_bool parking;              /* workers stop between two turns, without a commit in flight, until it is false: workers.c */
     pthread_cond_t resume;
     int parked;                       /* workers that have */
     atomic_bool stopping;             /* commit what there is and end */
@@ -153,7 +153,7 @@ int worker_park(struct worker *worker);
 int worker_resume(struct worker *worker);
 void worker_close(struct worker *worker);
 
-/* rebalance.c: who has which task. */
+/* workers.c: who has which task. */
 int run_make_worker(struct run *run, int index);
 /* Deals the tasks to so many workers, all of which are parked or not open yet. On failure nothing has changed. */
 int run_deal_tasks(struct run *run, int workers);

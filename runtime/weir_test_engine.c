@@ -104,7 +104,7 @@ static int turn_worker(struct engine *engine, struct worker *worker, bool *idle)
     return 0;
 }
 
-/* What rebalance.c does with threads. */
+/* What workers.c does with threads. */
 static int set_workers(struct engine *engine, int workers)
 {
     struct run *run = &engine->run;

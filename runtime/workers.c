@@ -1,4 +1,4 @@
-/* rebalance.c: who has which task, at the start and when the number of workers changes.
+/* workers.c: who has which task, at the start and when the number of workers changes.
  *
  * A task is not bound to a thread: what it has read and not committed is in its own outs and tables.
  * It can change hands at any moment in which no commit of its worker is in flight. So a change goes
@@ -72,13 +72,12 @@ static void cost_by_lag(struct run *run, struct placement_task *tasks)
     for (uint32_t s = 0; s < run->plan->stage_count; s++) {
         const struct stage *stage = &run->plan->stages[s];
         uint64_t before = 0;
-        if (stage->upstream >= 0) {
-            uint32_t first = run->first_task[stage->upstream];
-            int32_t partitions = run->plan->stages[stage->upstream].partitions;
-            for (int32_t p = 0; p < partitions; p++)
-                before += tasks[first + (uint32_t)p].cost;
-            before /= (uint64_t)stage->partitions * (stage->input == INPUT_PARTIALS ? 8 : 1);
+        for (uint32_t w = 0; stage->upstream >= 0 && w < stage->upstream_count; w++) {
+            uint32_t writer = (uint32_t)stage->upstream + w;
+            for (int32_t p = 0; p < run->plan->stages[writer].partitions; p++)
+                before += tasks[run->first_task[writer] + (uint32_t)p].cost;
         }
+        before /= (uint64_t)stage->partitions * (stage->input == INPUT_PARTIALS ? 8 : 1);
         for (int32_t p = 0; p < stage->partitions; p++) {
             uint32_t i = run->first_task[s] + (uint32_t)p;
             tasks[i].cost = lag_of(run, &run->tasks[i]) + before;
