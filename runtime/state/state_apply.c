@@ -87,9 +87,9 @@ static struct write_result write_records(struct state *state, MDB_txn *txn, size
     result.lmdb_code = last_key(cursor, &last);
     bool beyond = false;
     for (size_t i = from; i < to && result.lmdb_code == 0 && result.error == 0; i++) {
-        const struct apply_record *record = batch->order[i].record;
+        const struct apply_record *record = state_record(batch, &batch->order[i]);
         if (i + RECORDS_AHEAD < to)
-            __builtin_prefetch(batch->order[i + RECORDS_AHEAD].record);
+            __builtin_prefetch(state_record(batch, &batch->order[i + RECORDS_AHEAD]));
         if (!beyond)
             beyond = bytes_compare(bytes_of(record->bytes, record->key_size),
                                    bytes_of(last.data, last.size)) > 0;

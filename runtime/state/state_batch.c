@@ -1,5 +1,5 @@
 /* state_batch.c: the changes that one call of state_apply_commit will write: collected, one per
- * key, then sorted.
+ * key, until state_sort.c puts them in order.
  *
  * A changelog names a busy key again and again, and a store needs the last value only. So a key
  * that comes a second time replaces its first record, in place when the value still fits: memory
@@ -8,27 +8,42 @@
  * and a place in `order`, so that growing it reads no record. Changes come in blocks, so that the
  * cache misses of their lookups overlap.
  *
- * Sorting is a merge sort over {16 bytes of key, pointer}. The 16 bytes are taken after the prefix
- * that all keys of the batch share (a table's windowed keys often share seven bytes), so that
- * nearly no comparison follows a pointer. Sorted input costs one pass. */
+ * Memory decides how often each page of a store is written (memory.c), so a change takes little of it: a
+ * record of 11 bytes and what is stored, 16 bytes in `order`, 11 to 21 in the hash table, which makes room
+ * for the sort. */
 #include "runtime/state/state_private.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include "runtime/base/hash.h"
+#include "runtime/base/pages.h"
 
 enum {
     ORDER_FIRST_CAPACITY = 1024,
     SLOTS_FIRST_LOG2 = 11,
-    INSERTION_SORT_COUNT = 12,
-    RECORD_ALIGN = 8,
+    FIRST_BLOCK_BYTES = 64 << 10, /* most checkpoints bring little */
+    BLOCKS_FIRST = 16,
     PUT_BLOCK = 64,
 };
 
+static size_t slots_bytes(const struct apply_batch *batch)
+{
+    return batch->slots != NULL ? sizeof *batch->slots << batch->slots_log2 : 0;
+}
+
+void state_batch_drop_slots(struct apply_batch *batch)
+{
+    pages_free(batch->slots, slots_bytes(batch));
+    batch->slots = NULL;
+}
+
 void state_batch_drop(struct apply_batch *batch)
 {
-    arena_deinit(&batch->arena);
+    for (uint32_t i = 0; i < batch->block_count; i++)
+        pages_free(batch->blocks[i].data, batch->blocks[i].size_bytes);
+    free(batch->blocks);
     free(batch->order);
-    free(batch->slots);
+    state_batch_drop_slots(batch);
     *batch = (struct apply_batch){0};
 }
 
@@ -44,7 +59,6 @@ int state_apply_begin(struct state *state, struct diag *diag)
     if (state->batch.open)
         return diag_set(diag, ERR_STATE, "the state store %s is being applied to already",
                         state->path);
-    arena_init(&state->batch.arena, 0);
     state->batch.open = true;
     return 0;
 }
@@ -56,11 +70,10 @@ void state_apply_abort(struct state *state)
 
 size_t state_apply_bytes(const struct state *state)
 {
-    /* The commit takes half of the order array once more to sort. */
+    /* The sort takes as much as `order` once more, and has no use for the slots. */
     const struct apply_batch *batch = &state->batch;
-    size_t slots = batch->slots != NULL ? (size_t)1 << batch->slots_log2 : 0;
-    return batch->arena.held_bytes + batch->capacity * sizeof *batch->order * 3 / 2 +
-           slots * sizeof *batch->slots;
+    size_t order = batch->count * sizeof *batch->order, slots = slots_bytes(batch);
+    return batch->full_bytes + batch->used_bytes + order + (order > slots ? order : slots);
 }
 
 /* ---- finding a key again ---- */
@@ -78,7 +91,7 @@ static int slots_reserve(struct apply_batch *batch)
         return 0;
     uint32_t log2 = batch->slots != NULL ? batch->slots_log2 + 1 : SLOTS_FIRST_LOG2;
     struct apply_slot *old = batch->slots,
-                      *slots = log2 < 32 ? calloc((size_t)1 << log2, sizeof *slots) : NULL;
+                      *slots = log2 < 32 ? pages_alloc(sizeof *slots << log2) : NULL;
     if (slots == NULL)
         return ERR_NOMEM;
     batch->slots = slots;
@@ -92,7 +105,7 @@ static int slots_reserve(struct apply_batch *batch)
             at = (at + 1) & mask;
         slots[at] = old[i];
     }
-    free(old);
+    pages_free(old, old_count * sizeof *old);
     return 0;
 }
 
@@ -116,7 +129,7 @@ static struct apply_slot *slot_find(const struct apply_batch *batch, const struc
 {
     struct apply_slot *slot = slot_seek(batch, slot_home(batch, tag), tag);
     while (slot->place != 0) {
-        const struct apply_record *record = batch->order[slot->place - 1].record;
+        const struct apply_record *record = state_record(batch, &batch->order[slot->place - 1]);
         if (record->key_size == key->size && memcmp(record->bytes, key->data, key->size) == 0)
             return slot;
         slot = slot_seek(batch, (uint32_t)(slot - batch->slots) + 1, tag);
@@ -138,7 +151,7 @@ static void prefetch_keys(const struct apply_batch *batch, const uint32_t *tags,
     }
     for (uint32_t i = 0; i < n; i++)
         if (known[i] != NULL)
-            __builtin_prefetch(known[i]->record);
+            __builtin_prefetch(state_record(batch, known[i]));
 }
 
 /* ---- collecting ---- */
@@ -164,15 +177,47 @@ static size_t shared_prefix(const uint8_t *a, const uint8_t *b, size_t limit)
     return same;
 }
 
-static struct apply_record *record_create(struct apply_batch *batch, const struct stored_key *key,
-                                          size_t value_size)
+static int block_add(struct apply_batch *batch, size_t record_bytes)
 {
-    size_t size = sizeof(struct apply_record) + key->size + value_size;
-    size = (size + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
-    struct apply_record *record = arena_alloc_aligned(&batch->arena, size, RECORD_ALIGN);
-    if (record == NULL)
+    size_t size = batch->block_count == 0 ? FIRST_BLOCK_BYTES
+                                          : (size_t)RECORD_BLOCK_UNITS * RECORD_UNIT_BYTES;
+    if (batch->block_count == UINT32_MAX / RECORD_BLOCK_UNITS)
+        return ERR_NOMEM; /* 32 GiB */
+    if (batch->block_count == batch->block_capacity) {
+        uint32_t capacity = batch->block_capacity == 0 ? BLOCKS_FIRST : batch->block_capacity * 2;
+        struct record_block *blocks = realloc(batch->blocks, capacity * sizeof *blocks);
+        if (blocks == NULL)
+            return ERR_NOMEM;
+        batch->blocks = blocks;
+        batch->block_capacity = capacity;
+    }
+    if (size < record_bytes)
+        size = record_bytes;
+    uint8_t *data = pages_alloc(size);
+    if (data == NULL)
+        return ERR_NOMEM;
+    batch->full_bytes += batch->used_bytes;
+    batch->used_bytes = 0;
+    batch->blocks[batch->block_count++] = (struct record_block){data, size};
+    return 0;
+}
+
+/* NULL: no memory. */
+static struct apply_record *record_create(struct apply_batch *batch, const struct stored_key *key,
+                                          size_t value_size, uint32_t *reference)
+{
+    size_t size = offsetof(struct apply_record, bytes) + key->size + value_size;
+    size = (size + RECORD_UNIT_BYTES - 1) / RECORD_UNIT_BYTES * RECORD_UNIT_BYTES;
+    if ((batch->block_count == 0 ||
+         batch->blocks[batch->block_count - 1].size_bytes - batch->used_bytes < size) &&
+        block_add(batch, size) < 0)
         return NULL;
-    record->room = (uint32_t)(size - sizeof *record - key->size);
+    const struct record_block *block = &batch->blocks[batch->block_count - 1];
+    struct apply_record *record = (struct apply_record *)(void *)(block->data + batch->used_bytes);
+    *reference = (batch->block_count - 1) * RECORD_BLOCK_UNITS +
+                 (uint32_t)(batch->used_bytes / RECORD_UNIT_BYTES);
+    batch->used_bytes += size;
+    record->room = (uint32_t)(size - offsetof(struct apply_record, bytes) - key->size);
     record->key_size = key->size;
     memcpy(record->bytes, key->data, key->size);
     return record;
@@ -186,19 +231,22 @@ static void record_fill(struct apply_record *record, struct bytes key, struct by
     stored_value_encode(record->key_size, key, value, record->bytes + record->key_size);
 }
 
-static int add_record(struct apply_batch *batch, struct apply_record *record)
+static int add_record(struct apply_batch *batch, const struct apply_record *record,
+                      uint32_t reference)
 {
     if (batch->count == UINT32_MAX - 1 || order_reserve(batch) < 0)
         return ERR_NOMEM;
     if (batch->count == 0) {
         batch->shared_prefix_bytes = record->key_size;
     } else {
-        const struct apply_record *first = batch->order[0].record;
+        const struct apply_record *first = state_record(batch, &batch->order[0]);
         size_t limit = batch->shared_prefix_bytes < record->key_size ? batch->shared_prefix_bytes
                                                                      : record->key_size;
-        batch->shared_prefix_bytes = shared_prefix(first->bytes, record->bytes, limit);
+        batch->shared_prefix_bytes = memcmp(first->bytes, record->bytes, limit) == 0
+                                         ? limit
+                                         : shared_prefix(first->bytes, record->bytes, limit);
     }
-    batch->order[batch->count++] = (struct apply_order){.record = record};
+    batch->order[batch->count++] = (struct apply_order){.record = reference};
     return 0;
 }
 
@@ -208,25 +256,27 @@ static struct apply_record *place_record(struct apply_batch *batch, const struct
                                          uint32_t tag, size_t value_size)
 {
     struct apply_record *record;
+    uint32_t reference;
     if (stored_is_long(key->size)) {
-        record = record_create(batch, key, value_size);
-        return record != NULL && add_record(batch, record) == 0 ? record : NULL;
+        record = record_create(batch, key, value_size, &reference);
+        return record != NULL && add_record(batch, record, reference) == 0 ? record : NULL;
     }
     struct apply_slot *slot = slot_find(batch, key, tag);
-    struct apply_record **known = slot->place != 0 ? &batch->order[slot->place - 1].record : NULL;
-    if (known != NULL && (*known)->room >= value_size) {
-        batch->stored_bytes -= key->size + (*known)->value_size;
-        return *known;
-    }
-    record = record_create(batch, key, value_size);
-    if (record == NULL || (known == NULL && add_record(batch, record) < 0))
-        return NULL;
+    struct apply_order *known = slot->place != 0 ? &batch->order[slot->place - 1] : NULL;
     if (known != NULL) {
-        batch->stored_bytes -= key->size + (*known)->value_size;
-        *known = record;
-    } else {
-        *slot = (struct apply_slot){tag, (uint32_t)batch->count};
+        record = state_record(batch, known);
+        batch->stored_bytes -= key->size + record->value_size;
+        if (record->room >= value_size)
+            return record;
+        record = record_create(batch, key, value_size, &reference);
+        if (record != NULL)
+            known->record = reference;
+        return record;
     }
+    record = record_create(batch, key, value_size, &reference);
+    if (record == NULL || add_record(batch, record, reference) < 0)
+        return NULL;
+    *slot = (struct apply_slot){tag, (uint32_t)batch->count};
     return record;
 }
 
@@ -286,112 +336,4 @@ int state_apply_put(struct state *state, struct bytes key, struct bytes value, s
 {
     struct state_change change = {key, value};
     return state_apply_puts(state, &change, 1, diag);
-}
-
-/* ---- sorting ---- */
-
-static uint64_t key_word(const struct apply_record *record, size_t at)
-{
-    if (at + 8 <= record->key_size)
-        return load_be64(record->bytes + at);
-    uint8_t padded[8] = {0};
-    if (at < record->key_size)
-        memcpy(padded, record->bytes + at, record->key_size - at);
-    return load_be64(padded);
-}
-
-static inline bool order_less(const struct apply_order *a, const struct apply_order *b)
-{
-    if (a->high != b->high)
-        return a->high < b->high;
-    if (a->low != b->low)
-        return a->low < b->low;
-    return bytes_compare(bytes_of(a->record->bytes, a->record->key_size),
-                         bytes_of(b->record->bytes, b->record->key_size)) < 0;
-}
-
-static void insertion_sort(struct apply_order *items, size_t count)
-{
-    for (size_t i = 1; i < count; i++) {
-        struct apply_order item = items[i];
-        size_t at = i;
-        for (; at > 0 && order_less(&item, &items[at - 1]); at--)
-            items[at] = items[at - 1];
-        items[at] = item;
-    }
-}
-
-/* Stable; spare has room for count / 2 items. */
-static void merge_sort(struct apply_order *items, size_t count, struct apply_order *spare)
-{
-    if (count <= INSERTION_SORT_COUNT) {
-        insertion_sort(items, count);
-        return;
-    }
-    size_t half = count / 2;
-    merge_sort(items, half, spare);
-    merge_sort(items + half, count - half, spare);
-    if (!order_less(&items[half], &items[half - 1]))
-        return;
-    memcpy(spare, items, half * sizeof *items);
-    size_t left = 0, right = half, out = 0;
-    while (left < half && right < count) {
-        bool take_right = order_less(&items[right], &spare[left]);
-        items[out++] = take_right ? items[right] : spare[left];
-        right += take_right;
-        left += !take_right;
-    }
-    memcpy(items + out, spare + left, (half - left) * sizeof *items);
-}
-
-/* Two long keys with equal beginning and equal 128-bit hash can not both be stored. Nobody meets
- * that by chance. */
-int state_check_long_key(const struct state *state, const struct apply_record *record,
-                         struct bytes other_value, struct diag *diag)
-{
-    struct bytes key, other_key;
-    must(stored_long_key(bytes_of(record->bytes + record->key_size, record->value_size), &key) ==
-         0);
-    if (stored_long_key(other_value, &other_key) < 0)
-        return diag_set(diag, ERR_CORRUPT, "state store %s: the entry of a long key is damaged",
-                        state->path);
-    if (!bytes_equal(key, other_key))
-        return diag_set(diag, ERR_UNSUPPORTED,
-                        "state store %s: two keys of %zu and %zu bytes share their first bytes and "
-                        "their 128-bit hash",
-                        state->path, key.size, other_key.size);
-    return 0;
-}
-
-static bool same_key(const struct apply_record *a, const struct apply_record *b)
-{
-    return a->key_size == b->key_size && memcmp(a->bytes, b->bytes, a->key_size) == 0;
-}
-
-/* Equal keys are left only where they are long. */
-int state_batch_sort(struct state *state, struct diag *diag)
-{
-    struct apply_batch *batch = &state->batch;
-    for (size_t i = 0; i < batch->count; i++) {
-        struct apply_order *item = &batch->order[i];
-        item->high = key_word(item->record, batch->shared_prefix_bytes);
-        item->low = key_word(item->record, batch->shared_prefix_bytes + 8);
-    }
-    struct apply_order *spare = malloc((batch->count / 2 + 1) * sizeof *spare);
-    if (spare == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory to sort %zu changes", batch->count);
-    merge_sort(batch->order, batch->count, spare);
-    free(spare);
-    size_t kept = 0;
-    for (size_t i = 0; i < batch->count; i++) {
-        if (kept > 0 && same_key(batch->order[kept - 1].record, batch->order[i].record)) {
-            const struct apply_record *old = batch->order[--kept].record;
-            must(stored_is_long(old->key_size));
-            TRY(state_check_long_key(state, batch->order[i].record,
-                                     bytes_of(old->bytes + old->key_size, old->value_size), diag));
-        }
-        batch->order[kept++] = batch->order[i];
-    }
-    batch->count = kept;
-    return 0;
 }

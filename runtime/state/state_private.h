@@ -1,4 +1,4 @@
-/* state_private.h: what state.c (environment, snapshots), state_read.c (reading), state_batch.c (changes) and state_apply.c (writing) share.
+/* state_private.h: what state.c (environment, snapshots), state_read.c (reading), state_batch.c (changes), state_sort.c (their order) and state_apply.c (writing) share.
  *
  * Who owns what:
  *   constant after open   path, environment, database handles, limits, registry identity
@@ -15,7 +15,7 @@
 #include "runtime/state/state_format.h"
 #include "runtime/state/state_tree.h"
 
-/* One put or delete, in arena memory; the stored key and the stored value follow. */
+/* One put or delete, in a block; the stored key and the stored value follow. */
 struct apply_record {
     uint32_t value_size, room;       /* bytes of the value, and how many fit */
     uint16_t key_size;
@@ -23,11 +23,18 @@ struct apply_record {
     uint8_t bytes[];
 };
 
-/* What is sorted: 16 bytes of the key, taken after the prefix that all keys share, decide nearly every comparison without
+/* Memory for records. A reference counts units of 8 bytes over blocks of 2 MiB; a record that is larger has a block of its own. */
+struct record_block {
+    uint8_t *data;
+    size_t size_bytes;
+};
+enum { RECORD_UNIT_BYTES = 8, RECORD_BLOCK_UNITS = 1 << 18 };
+
+/* What is sorted: 12 bytes of the key, taken after the prefix that all keys share, decide nearly every comparison without
  * touching the record. */
 struct apply_order {
-    uint64_t high, low;
-    struct apply_record *record;
+    uint64_t high;
+    uint32_t low, record;
 };
 
 struct apply_slot {
@@ -37,9 +44,11 @@ struct apply_slot {
 
 struct apply_batch {
     bool open;
-    struct arena arena;              /* the records */
+    struct record_block *blocks;     /* the records; the last block is used_bytes full */
+    uint32_t block_count, block_capacity;
+    size_t used_bytes, full_bytes;   /* full_bytes: of the blocks before the last */
     struct apply_order *order;       /* in the order of the calls until sorted */
-    size_t count, capacity;
+    size_t count, capacity;          /* less capacity is in use than counted: what was never written takes no memory */
     struct apply_slot *slots;        /* finds a key's record again; useless once order is sorted */
     uint32_t slots_log2;
     size_t shared_prefix_bytes;      /* of all stored keys so far */
@@ -84,7 +93,13 @@ int state_grow(struct state *state, size_t wanted_bytes, struct diag *diag);
 /* Pages at the end that were allocated and freed again in one transaction are never written; the file is lengthened over them, so that
  * a file shorter than its last page always means damage. After a commit. */
 int state_fill_up(struct state *state, struct diag *diag);
+static inline struct apply_record *state_record(const struct apply_batch *batch, const struct apply_order *item)
+{
+    return (struct apply_record *)(void *)(batch->blocks[item->record / RECORD_BLOCK_UNITS].data +
+                                           (size_t)(item->record % RECORD_BLOCK_UNITS) * RECORD_UNIT_BYTES);
+}
 void state_batch_drop(struct apply_batch *batch);
+void state_batch_drop_slots(struct apply_batch *batch);
 /* Sorts the batch by key, one record a key. ERR_NOMEM, ERR_UNSUPPORTED (see state_check_long_key). */
 int state_batch_sort(struct state *state, struct diag *diag);
 /* ERR_UNSUPPORTED when the record of a long key and another stored value of the same stored key are of different keys. */

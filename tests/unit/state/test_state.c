@@ -478,17 +478,18 @@ static void random_changes_match_the_model(void **unused)
 
 /* Large batches in random order: exercises the sort, appending and rewriting in the middle. */
 struct order_check {
-    uint8_t last[16];
-    size_t seen;
+    uint8_t last[64];
+    size_t last_size, seen;
 };
 static int ascending(void *context, struct bytes key, struct bytes value)
 {
     struct order_check *check = context;
-    assert_int_equal(key.size, 16);
-    assert_int_equal(value.size, 16);
-    assert_memory_equal(key.data, value.data, 16);
-    assert_true(check->seen == 0 || memcmp(check->last, key.data, 16) < 0);
-    memcpy(check->last, key.data, 16);
+    assert_true(key.size <= sizeof check->last);
+    assert_true(bytes_equal(key, value));
+    assert_true(check->seen == 0 ||
+                bytes_compare(bytes_of(check->last, check->last_size), key) < 0);
+    memcpy(check->last, key.data, key.size);
+    check->last_size = key.size;
     check->seen++;
     return 0;
 }
@@ -517,6 +518,33 @@ static void large_batches_are_sorted(void **unused)
             state_scan(state, bytes_of(NULL, 0), bytes_of(NULL, 0), ascending, &check, NULL), 0);
         assert_int_equal(check.seen, round == 3 ? 2 * KEYS : KEYS);
     }
+    state_close(state);
+    drop_directory(dir);
+}
+
+/* Some differ in their first byte, all others only behind twenty equal ones; some are prefixes. */
+static void keys_that_differ_far_behind_are_sorted(void **unused)
+{
+    (void)unused;
+    char *dir = make_directory();
+    struct state *state = open_store(dir, NULL);
+    enum { KEYS = 7000, TAIL = 24 };
+    begin(state);
+    for (uint64_t i = 0; i < KEYS; i++) {
+        uint64_t number = i * 3571 % KEYS; /* prime to KEYS: a permutation */
+        uint8_t key[TAIL + 8];
+        memset(key, 'x', sizeof key);
+        key[0] = (uint8_t)('a' + number % 3);
+        store_be64(key + TAIL, number);
+        struct bytes b = bytes_of(key, number == 5 ? 1 : number == 6 ? 10 : sizeof key);
+        assert_int_equal(state_apply_put(state, b, b, NULL), 0);
+    }
+    assert_int_equal(commit_code(state, 1, false), 0);
+    struct order_check check = {0};
+    assert_int_equal(state_renew(state, NULL), 0);
+    assert_int_equal(
+        state_scan(state, bytes_of(NULL, 0), bytes_of(NULL, 0), ascending, &check, NULL), 0);
+    assert_int_equal(check.seen, KEYS);
     state_close(state);
     drop_directory(dir);
 }
@@ -1004,6 +1032,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(limits_are_refused),
         cmocka_unit_test(random_changes_match_the_model),
         cmocka_unit_test(large_batches_are_sorted),
+        cmocka_unit_test(keys_that_differ_far_behind_are_sorted),
         cmocka_unit_test(a_key_that_comes_again_takes_no_memory),
         cmocka_unit_test(scans_stop_and_fail_on_request),
         cmocka_unit_test(a_crash_keeps_data_and_position_together),
