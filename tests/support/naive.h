@@ -109,8 +109,8 @@ void naive_draw(struct naive_plan *plan, uint64_t seed, int number, const struct
 void naive_print(struct naive_plan *plan);
 /* False when a change left values in min and max that SQL does not order. */
 bool naive_is_sound(const struct naive_plan *plan);
-/* An instant around a change of the zone's clocks, forward or back, of 1990 to 2024 when there is one in the year after the day that was drawn. */
-int64_t naive_near_a_change(struct chance *chance, const char *zone);
+/* Up to the spread before a change of the zone's clocks, forward or back, of 1990 to 2024; anywhere when there was none within a year. */
+int64_t naive_near_a_change(struct chance *chance, const char *zone, int64_t spread_ms);
 const char *naive_draw_zone(struct chance *chance);
 
 /* naive_job.c */

@@ -455,10 +455,10 @@ static void draw_rows(struct naive_plan *plan, const struct naive_setting *setti
         now = below(plan, 3) == 0 ? -60000 : below(plan, 1000000);
         step = 1 + below(plan, 2000);
         if (plan->windows == LOCAL) {
-            now = naive_near_a_change(&plan->chance, plan->zone);
             step = 1 + below(plan, plan->unit == WEIR_HOUR  ? 1200000
                                    : plan->unit == WEIR_DAY ? 3600000 * 4
                                                             : 86400000);
+            now = naive_near_a_change(&plan->chance, plan->zone, 30 * step);
         }
     }
     plan->row_count =

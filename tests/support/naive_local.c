@@ -144,23 +144,44 @@ const char *naive_draw_zone(struct chance *chance)
 {
     /* Whole and half hours, at night and at noon, over midnight and over the date line. */
     static const char *const zones[] = {
-        "Europe/Berlin",   "America/New_York",  "America/St_Johns",  "Australia/Lord_Howe",
-        "Pacific/Apia",    "Africa/Cairo",      "America/Havana",    "Asia/Kathmandu",
-        "Asia/Beirut",     "Antarctica/Troll",  "America/Sao_Paulo", "UTC",
-        "Pacific/Chatham", "Africa/Casablanca", "America/Caracas",   "Asia/Pyongyang",
+        "Europe/Berlin",
+        "America/St_Johns",
+        "America/New_York",
+        "America/St_Johns",
+        "Australia/Lord_Howe",
+        "Pacific/Apia",
+        "Africa/Cairo",
+        "America/Havana",
+        "Asia/Kathmandu",
+        "Asia/Beirut",
+        "Antarctica/Troll",
+        "America/Sao_Paulo",
+        "UTC",
+        "Pacific/Chatham",
+        "Africa/Casablanca",
+        "America/Caracas",
+        "Asia/Pyongyang",
     };
     return zones[chance_below(chance, sizeof zones / sizeof zones[0])];
 }
 
-int64_t naive_near_a_change(struct chance *chance, const char *zone)
+int64_t naive_near_a_change(struct chance *chance, const char *zone, int64_t spread_ms)
 {
     set_zone(zone);
     int64_t begin = 631152000 + chance_below(chance, 34 * INT64_C(31556952)); /* 1990 to 2023 */
-    int64_t offset = wall(begin) - begin;
+    int64_t offset = wall(begin) - begin, back_ms = chance_below(chance, spread_ms);
     for (int64_t day = 1; day < 366; day++) {
-        int64_t t = begin + day * DAY_S;
-        if (wall(t) - t != offset)
-            return (t - 2 * DAY_S + chance_below(chance, 2 * DAY_S)) * 1000;
+        int64_t low = begin + (day - 1) * DAY_S, t = low + DAY_S;
+        if (wall(t) - t == offset)
+            continue;
+        while (t - low > 1) {
+            int64_t middle = low + (t - low) / 2;
+            if (wall(middle) - middle == offset)
+                low = middle;
+            else
+                t = middle;
+        }
+        return t * 1000 - back_ms;
     }
-    return (begin + chance_below(chance, 366 * DAY_S)) * 1000;
+    return begin * 1000;
 }

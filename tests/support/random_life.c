@@ -70,8 +70,9 @@ static void draw_setting(struct naive_setting *setting, struct chance *chance)
         return;
     bool is_slow = chance_below(chance, 3) == 0;
     setting->step_ms = is_slow ? SLOW_STEP_MS : 1 + chance_below(chance, 2000);
-    setting->now_ms = is_slow ? naive_near_a_change(chance, naive_draw_zone(chance))
-                              : YEAR_2026_MS + chance_below(chance, DAY_MS);
+    setting->now_ms = is_slow
+                          ? naive_near_a_change(chance, naive_draw_zone(chance), 30 * SLOW_STEP_MS)
+                          : YEAR_2026_MS + chance_below(chance, DAY_MS);
 }
 
 void life_draw(struct life *life, uint64_t seed)
