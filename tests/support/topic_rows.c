@@ -186,3 +186,15 @@ int64_t topic_row_header_i64(const struct topic_row *row, const char *name)
     }
     return number;
 }
+
+size_t topic_rows_count(const char *dir, const char *topic)
+{
+    struct topic_rows rows;
+    struct log *log = topic_log_open(dir);
+    topic_rows_init(&rows);
+    topic_rows_read(log, topic, READ_COMMITTED, &rows);
+    size_t count = rows.count;
+    topic_rows_deinit(&rows);
+    log_close(log);
+    return count;
+}

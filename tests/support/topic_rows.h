@@ -25,6 +25,8 @@ void topic_rows_read(struct log *log, const char *topic, enum isolation isolatio
 /* Adds the records of one partition from an offset on; *next receives where to go on. */
 void topic_rows_read_partition(struct log *log, const char *topic, int32_t partition, int64_t from, enum isolation isolation,
                                struct topic_rows *rows, int64_t *next);
+/* How many records the topic of this directory's log has. */
+size_t topic_rows_count(const char *dir, const char *topic);
 void topic_rows_init(struct topic_rows *rows);
 void topic_rows_deinit(struct topic_rows *rows);
 

@@ -203,18 +203,6 @@ static void assert_hourly(const struct fixture *f, const char *expected)
     pairs_deinit(&actual);
     pairs_deinit(&none);
 }
-static size_t rows_of(const struct fixture *f, const char *topic)
-{
-    struct topic_rows rows;
-    struct log *log = topic_log_open(f->dir);
-    topic_rows_init(&rows);
-    topic_rows_read(log, topic, READ_COMMITTED, &rows);
-    size_t count = rows.count;
-    topic_rows_deinit(&rows);
-    log_close(log);
-    return count;
-}
-
 /* ---- what it says ---- */
 
 static void test_a_dry_run_changes_nothing(void **state)
@@ -222,7 +210,7 @@ static void test_a_dry_run_changes_nothing(void **state)
     struct fixture *f = *state;
     weir_app_reset_plan *plan;
     run_first(f);
-    size_t progress = rows_of(f, "shop-progress");
+    size_t progress = topic_rows_count(f->dir, "shop-progress");
     to_offsets(f, WEIR_OUTPUTS_UNSAID, 4, 1, 0);
     assert_int_equal(reset(f, &plan), 0);
     int found = 0;
@@ -253,10 +241,10 @@ static void test_a_dry_run_changes_nothing(void **state)
     assert_says(kinds, "output copy, ");
     assert_says(kinds, "changelog shop-hourly-changelog, ");
     weir_free(plan);
-    assert_int_equal(rows_of(f, "shop-progress"), progress);
+    assert_int_equal(topic_rows_count(f->dir, "shop-progress"), progress);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 14);
-    assert_int_equal(rows_of(f, "shop-progress"), progress);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14);
+    assert_int_equal(topic_rows_count(f->dir, "shop-progress"), progress);
 }
 
 static void test_what_is_refused(void **state)
@@ -296,7 +284,7 @@ static void test_what_is_refused(void **state)
     to_offsets(f, WEIR_OUTPUTS_CLEAR, 2, 0, 0);
     refused(f, WEIR_ERANGE, "orders-0 starts at offset 3");
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 14);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14);
     assert_counts(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
 }
 
@@ -319,13 +307,13 @@ static void test_refused_while_the_app_runs(void **state)
 static void assert_from_offsets(struct fixture *f)
 {
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 9);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 9);
     assert_counts(f, ROW("north", "45", "6"), ROW("south", "39", "3"));
     assert_hourly(f, "n:0:5 n:1:1 s:1:3");
     append(f, 0, "north", 20, 1);
     append(f, 2, "south", 30, 1);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 11);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 11);
     assert_counts(f, ROW("north", "65", "7"), ROW("south", "69", "4"));
 }
 static void test_to_offsets(void **state)
@@ -335,7 +323,7 @@ static void test_to_offsets(void **state)
     assert_hourly(f, "n:0:9 n:1:1 s:1:4");
     to_offsets(f, WEIR_OUTPUTS_CLEAR, 4, 1, 0);
     reset_well(f);
-    assert_int_equal(rows_of(f, "copy"), 0);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 0);
     assert_counts(f, NULL, NULL);
     weir_log *log = weir_fixture_open(f->dir);
     assert_int_equal(weir_fixture_committed(log, "shop", "orders", 0), 4);
@@ -369,7 +357,7 @@ static void test_to_a_time(void **state)
     assert_int_equal(noted, 1);
     weir_free(plan);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 6);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 6);
     assert_counts(f, NULL, ROW("south", "78", "6")); /* 2 × (12 + 13 + 14) */
 }
 static void test_to_the_beginning_and_to_the_end(void **state)
@@ -379,12 +367,12 @@ static void test_to_the_beginning_and_to_the_end(void **state)
     f->options = (weir_app_reset_options){.outputs = WEIR_OUTPUTS_CLEAR};
     reset_well(f);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 14);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14);
     assert_counts(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
     f->options.to = WEIR_RESET_TO_LATEST;
     reset_well(f);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 0);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 0);
     assert_counts(f, NULL, NULL);
     append(f, 2, "south", 30, 1);
     run_well(f);
@@ -405,7 +393,7 @@ static void test_from_one_pipeline_on(void **state)
                                           .outputs = WEIR_OUTPUTS_CLEAR};
     reset_well(f);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 14);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14);
     assert_hourly(f, "n:0:9 n:1:1 s:1:4");
     assert_counts(f, ROW("north", "40", "5"), ROW("south", "50", "4")); /* 6 … 10 */
 }
@@ -416,7 +404,7 @@ static void test_kept_outputs(void **state)
     to_offsets(f, WEIR_OUTPUTS_KEEP, 10, 1, 0);
     reset_well(f);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 14 + 3);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14 + 3);
     assert_counts(f, ROW("north", "55", "10"), ROW("south", "39", "3"));
     assert_hourly(f, "n:0:9 n:1:1 s:1:3");
 }
@@ -431,7 +419,7 @@ static void test_resets_in_a_row(void **state)
     reset_well(f);
     run_well(f);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 0);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 0);
     append(f, 1, "south", 30, 1);
     run_well(f);
     assert_counts(f, NULL, ROW("south", "30", "1"));
@@ -477,7 +465,7 @@ static void test_killed_anywhere(void **state)
         assert_int_equal(fixture_child(reset_in_child, f, kills[i].point), 137);
         if (!kills[i].begun) {
             run_well(f);
-            assert_int_equal(rows_of(f, "copy"), 14);
+            assert_int_equal(topic_rows_count(f->dir, "copy"), 14);
             assert_counts(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
             reset_well(f);
         }

@@ -14,6 +14,7 @@
 
 #include "tests/support/job.h"
 #include "tests/support/log_fixture.h"
+#include "tests/support/orders.h"
 #include "tests/support/pairs.h"
 #include "tests/support/scratch_dir.h"
 
@@ -58,34 +59,6 @@ static int tear_down(void **state)
 }
 
 /* ---- input ---- */
-
-static void append(const struct fixture *f, int32_t partition, const char *region, int first,
-                   int count)
-{
-    struct sender *sender;
-    struct log *log = topic_log_open(f->dir);
-    if (topic_describe(log, "orders", NULL, NULL) == ERR_NOT_FOUND)
-        assert_int_equal(topic_create(log, "orders", 2, NULL, 0, NULL), 0);
-    assert_int_equal(sender_open(log, "orders", NULL, &sender, NULL), 0);
-    for (int i = first; i < first + count; i++) {
-        char value[128];
-        int size = snprintf(value, sizeof value, "{\"region\":\"%s\",\"amount\":%d,\"ts\":%d}",
-                            region, i, 1000 + i);
-        assert_int_equal(sender_send(sender, partition, 2000, (struct bytes){NULL, 0},
-                                     bytes_of(value, (size_t)size), (struct bytes){NULL, 0}, 0,
-                                     NULL),
-                         0);
-    }
-    assert_int_equal(sender_flush(sender, true, NULL), 0);
-    sender_close(sender);
-    log_close(log);
-}
-/* 1 + … + 10 = 55; 11 + … + 14 = 50. */
-static void fill(const struct fixture *f)
-{
-    append(f, 0, "north", 1, 10);
-    append(f, 1, "south", 11, 4);
-}
 
 /* ---- the job ---- */
 
@@ -165,47 +138,13 @@ static weir_change change_of(struct fixture *f, const char *topic)
 
 #define ROW(region, total, n) "{\"region\":\"" region "\",\"total\":" total ",\"n\":" n "}"
 
-static void assert_table(const struct fixture *f, const char *topic, const char *north,
-                         const char *south)
-{
-    struct pairs expected, actual;
-    struct topic_rows rows;
-    struct log *log = topic_log_open(f->dir);
-    pairs_init(&expected);
-    pairs_init(&actual);
-    topic_rows_init(&rows);
-    topic_rows_read(log, topic, READ_COMMITTED, &rows);
-    topic_rows_latest(&rows);
-    pairs_add_rows(&actual, &rows);
-    if (north != NULL)
-        pairs_add_text(&expected, "north", north);
-    if (south != NULL)
-        pairs_add_text(&expected, "south", south);
-    assert_true(pairs_same(topic, &expected, &actual));
-    topic_rows_deinit(&rows);
-    pairs_deinit(&expected);
-    pairs_deinit(&actual);
-    log_close(log);
-}
 static void assert_sums(const struct fixture *f, const char *north, const char *south)
 {
-    assert_table(f, "sums", north, south);
+    orders_assert_table(f->dir, "sums", NULL, north, south);
 }
-static size_t rows_of(const struct fixture *f, const char *topic)
-{
-    struct topic_rows rows;
-    struct log *log = topic_log_open(f->dir);
-    topic_rows_init(&rows);
-    topic_rows_read(log, topic, READ_COMMITTED, &rows);
-    size_t count = rows.count;
-    topic_rows_deinit(&rows);
-    log_close(log);
-    return count;
-}
-
 static void run_first(struct fixture *f)
 {
-    fill(f);
+    orders_fill(f->dir);
     assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_NEW);
     run_well(f);
     assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_NONE);
@@ -219,11 +158,11 @@ static void go_on(struct fixture *f, const char *north, const char *south)
 {
     assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_REUSABLE);
     assert_int_equal(change_of(f, "copy"), WEIR_CHANGE_NONE);
-    append(f, 0, "north", 20, 1);
-    append(f, 1, "south", 30, 1);
+    orders_append(f->dir, 0, "north", 20, 1);
+    orders_append(f->dir, 1, "south", 30, 1);
     run_well(f);
     assert_sums(f, north, south);
-    assert_int_equal(rows_of(f, "copy"), 16);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 16);
     assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_NONE);
 }
 static void test_another_layout(void **state)
@@ -265,7 +204,7 @@ static void refused_then_rebuilt(struct fixture *f, const char *north, const cha
     f->rebuild = true;
     run_well(f);
     assert_sums(f, north, south);
-    assert_int_equal(rows_of(f, "copy"), 14); /* it was not touched */
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14); /* it was not touched */
     assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_NONE);
     run_well(f); /* and not again */
     assert_sums(f, north, south);
@@ -334,11 +273,11 @@ static void rebuild_copy(struct fixture *f, weir_on_change on_change, size_t row
     f->rebuild = true;
     f->on_change = on_change;
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), rows);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), rows);
     assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
-    append(f, 1, "south", 15, 1);
+    orders_append(f->dir, 1, "south", 15, 1);
     run_well(f); /* and not again */
-    assert_int_equal(rows_of(f, "copy"), rows + 1);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), rows + 1);
 }
 static void test_rows_of_another_filter_replace_the_old_ones(void **state)
 {
@@ -367,7 +306,7 @@ static void test_final_and_changes(void **state)
     f->shape.aggregate = "sum(amount::bigint) AS t, count(*) AS n";
     assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_REUSABLE);
     run_well(f);
-    append(f, 0, "north", 20, 1);
+    orders_append(f->dir, 0, "north", 20, 1);
     run_well(f); /* the record says that it is final now */
     f->shape.is_final = false;
     assert_int_equal(change_of(f, "sums"), WEIR_CHANGE_REBUILD);
@@ -402,7 +341,7 @@ static void test_a_source_that_is_another(void **state)
     struct log *log = topic_log_open(f->dir);
     assert_int_equal(topic_delete(log, "orders", NULL), 0);
     log_close(log);
-    fill(f);
+    orders_fill(f->dir);
     refused(f, "deleted and created again");
 }
 
@@ -414,7 +353,7 @@ static void run_chain_first(struct fixture *f)
     f->shape.counts_copy = true;
     run_first(f);
     assert_int_equal(change_of(f, "counts"), WEIR_CHANGE_NONE);
-    assert_table(f, "counts", ROW("north", "55", "10"), ROW("south", "50", "4"));
+    orders_assert_table(f->dir, "counts", NULL, ROW("north", "55", "10"), ROW("south", "50", "4"));
     f->shape.copy_filter = "amount > 12";
     assert_int_equal(change_of(f, "copy"), WEIR_CHANGE_REBUILD);
     assert_int_equal(change_of(f, "counts"), WEIR_CHANGE_REBUILD);
@@ -423,14 +362,14 @@ static void run_chain_first(struct fixture *f)
 }
 static void assert_chain_rebuilt(struct fixture *f)
 {
-    assert_int_equal(rows_of(f, "copy"), 2);
-    assert_table(f, "counts", NULL, ROW("south", "27", "2"));
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 2);
+    orders_assert_table(f->dir, "counts", NULL, NULL, ROW("south", "27", "2"));
     assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
     f->rebuild = false;
-    append(f, 0, "north", 20, 1);
+    orders_append(f->dir, 0, "north", 20, 1);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 3);
-    assert_table(f, "counts", ROW("north", "20", "1"), ROW("south", "27", "2"));
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 3);
+    orders_assert_table(f->dir, "counts", NULL, ROW("north", "20", "1"), ROW("south", "27", "2"));
     assert_sums(f, ROW("north", "75", "11"), ROW("south", "50", "4"));
 }
 static void test_who_reads_a_view_is_rebuilt_with_it(void **state)
@@ -447,8 +386,8 @@ static void test_readers_begin_behind_rows_that_stay(void **state)
     run_chain_first(f);
     f->on_change = WEIR_ON_CHANGE_REBUILD_APPEND;
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 14 + 2);
-    assert_table(f, "counts", ROW("north", "55", "10"), ROW("south", "27", "2"));
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14 + 2);
+    orders_assert_table(f->dir, "counts", NULL, ROW("north", "55", "10"), ROW("south", "27", "2"));
 }
 static void test_readers_begin_behind_what_a_replay_appends_to(void **state)
 {
@@ -458,8 +397,8 @@ static void test_readers_begin_behind_what_a_replay_appends_to(void **state)
     f->from_beginning = true;
     run_well(f);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 3 * 14);
-    assert_table(f, "counts", ROW("north", "55", "10"), ROW("south", "50", "4"));
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 3 * 14);
+    orders_assert_table(f->dir, "counts", NULL, ROW("north", "55", "10"), ROW("south", "50", "4"));
 }
 /* A reader that is new when what it reads is rebuilt, and one that has read another topic before. */
 static void test_a_new_reader_of_a_rebuilt_view(void **state)
@@ -471,8 +410,8 @@ static void test_a_new_reader_of_a_rebuilt_view(void **state)
     f->rebuild = true;
     f->on_change = WEIR_ON_CHANGE_REBUILD_APPEND;
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 14 + 2);
-    assert_table(f, "counts", NULL, ROW("south", "27", "2"));
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14 + 2);
+    orders_assert_table(f->dir, "counts", NULL, NULL, ROW("south", "27", "2"));
 }
 /* While it is not in the topology, its state is of rows that go. */
 static void test_a_reader_that_is_away(void **state)
@@ -498,7 +437,7 @@ static void kill_and_finish(struct fixture *f, const char *point, bool begun)
     f->rebuild = !begun; /* what was begun is finished without being asked for again */
     run_well(f);
     assert_sums(f, ROW("north", "6", "3"), NULL);
-    assert_int_equal(rows_of(f, "copy"), 14);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14);
     run_well(f);
     assert_sums(f, ROW("north", "6", "3"), NULL);
 }

@@ -23,6 +23,7 @@
 #include "runtime/base/io.h"
 #include "tests/support/job.h"
 #include "tests/support/log_fixture.h"
+#include "tests/support/orders.h"
 #include "tests/support/pairs.h"
 #include "tests/support/scratch_dir.h"
 
@@ -59,35 +60,6 @@ static int tear_down(void **state)
 }
 
 /* ---- input ---- */
-
-static void append(const struct fixture *f, int32_t partition, const char *region, int first,
-                   int count)
-{
-    struct sender *sender;
-    struct log *log = topic_log_open(f->dir);
-    if (topic_describe(log, "orders", NULL, NULL) == ERR_NOT_FOUND)
-        assert_int_equal(topic_create(log, "orders", 2, NULL, 0, NULL), 0);
-    assert_int_equal(sender_open(log, "orders", NULL, &sender, NULL), 0);
-    for (int i = first; i < first + count; i++) {
-        char value[128];
-        int size = snprintf(value, sizeof value, "{\"region\":\"%s\",\"amount\":%d,\"ts\":%d}",
-                            region, i, 1000 + i);
-        assert_int_equal(sender_send(sender, partition, 2000, (struct bytes){NULL, 0},
-                                     bytes_of(value, (size_t)size), (struct bytes){NULL, 0}, 0,
-                                     NULL),
-                         0);
-    }
-    assert_int_equal(sender_flush(sender, true, NULL), 0);
-    sender_close(sender);
-    log_close(log);
-}
-
-/* 1 + … + 10 = 55; 11 + … + 14 = 50. */
-static void fill(const struct fixture *f)
-{
-    append(f, 0, "north", 1, 10);
-    append(f, 1, "south", 11, 4);
-}
 
 /* ---- the job ---- */
 
@@ -154,35 +126,7 @@ static weir_stage_info stage(struct fixture *f, const char *topic)
 
 static void assert_sums(const struct fixture *f, const char *north, const char *south)
 {
-    struct pairs expected, actual;
-    struct topic_rows rows;
-    struct log *log = topic_log_open(f->dir);
-    pairs_init(&expected);
-    pairs_init(&actual);
-    topic_rows_init(&rows);
-    topic_rows_read(log, "sums", READ_COMMITTED, &rows);
-    topic_rows_latest(&rows);
-    pairs_add_rows(&actual, &rows);
-    if (north != NULL)
-        pairs_add_text(&expected, "north", north);
-    if (south != NULL)
-        pairs_add_text(&expected, "south", south);
-    assert_true(pairs_same("sums", &expected, &actual));
-    topic_rows_deinit(&rows);
-    pairs_deinit(&expected);
-    pairs_deinit(&actual);
-    log_close(log);
-}
-static size_t rows_of(const struct fixture *f, const char *topic)
-{
-    struct topic_rows rows;
-    struct log *log = topic_log_open(f->dir);
-    topic_rows_init(&rows);
-    topic_rows_read(log, topic, READ_COMMITTED, &rows);
-    size_t count = rows.count;
-    topic_rows_deinit(&rows);
-    log_close(log);
-    return count;
+    orders_assert_table(f->dir, "sums", NULL, north, south);
 }
 
 /* ---- what breaks ---- */
@@ -231,7 +175,7 @@ static void fail_writes(struct fixture *f, const char *topic, int times)
 static void test_the_default_ends_the_run(void **state)
 {
     struct fixture *f = *state;
-    fill(f);
+    orders_fill(f->dir);
     damage(f, "orders", 1);
     open_app(f);
     assert_true(run(f) < 0);
@@ -243,7 +187,7 @@ static void test_the_default_ends_the_run(void **state)
 static void test_a_damaged_partition_stops_itself_only(void **state)
 {
     struct fixture *f = *state;
-    fill(f);
+    orders_fill(f->dir);
     damage(f, "orders", 1);
     open_app(f);
     on_failure(f, NULL, WEIR_FAILURE_STOP, 0);
@@ -259,14 +203,14 @@ static void test_a_damaged_partition_stops_itself_only(void **state)
     assert_int_equal(sums.tasks, 4);
     assert_int_equal(sums.tasks_stopped, 1);
     assert_int_equal(f->progress.tasks_stopped, 2);
-    assert_int_equal(rows_of(f, "copy"), 10);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 10);
     assert_sums(f, ROW("north", "55", "10"), NULL);
 }
 
 static void test_retries_come_to_an_end(void **state)
 {
     struct fixture *f = *state;
-    fill(f);
+    orders_fill(f->dir);
     damage(f, "orders", 1);
     open_app(f);
     on_failure(f, "copy", WEIR_FAILURE_RETRY, 2);
@@ -276,8 +220,8 @@ static void test_retries_come_to_an_end(void **state)
     assert_int_equal(stage(f, "copy").state, WEIR_STAGE_STOPPED);
     assert_int_equal(stage(f, "sums").failures, 4);
     assert_int_equal(stage(f, "sums").skipped, 0);
-    assert_int_equal(rows_of(f, "copy"), 10);
-    assert_int_equal(rows_of(f, "shop.dlq"), 0);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 10);
+    assert_int_equal(topic_rows_count(f->dir, "shop.dlq"), 0);
     assert_sums(f, ROW("north", "55", "10"), NULL);
 }
 
@@ -285,19 +229,19 @@ static void test_retries_come_to_an_end(void **state)
  * come back. */
 static void retry_writes(struct fixture *f, const char *topic, int times)
 {
-    fill(f);
+    orders_fill(f->dir);
     open_app(f);
     f->until_end = true;
     run_well(f); /* topics are there: none of what follows is written while they are made */
-    append(f, 0, "north", 20, 5);
-    append(f, 1, "south", 30, 5);
+    orders_append(f->dir, 0, "north", 20, 5);
+    orders_append(f->dir, 1, "south", 30, 5);
     open_app(f);
     on_failure(f, NULL, WEIR_FAILURE_RETRY, 50);
     fail_writes(f, topic, times);
     run_well(f);
     assert_int_equal(atomic_load(&f->failures_left), 0);
     io_set_fault(NULL, NULL);
-    assert_int_equal(rows_of(f, "copy"), 24);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 24);
     assert_sums(f, ROW("north", "165", "15"), ROW("south", "210", "9"));
     assert_int_equal(f->progress.rows_in, 2 * 10);
 }
@@ -342,17 +286,17 @@ static int run_with_failures(void *context)
 static void kill_among_retries(struct fixture *f, const char *topic, const char *point)
 {
     f->failing_topic = topic;
-    fill(f);
+    orders_fill(f->dir);
     open_app(f);
     run_well(f);
-    append(f, 0, "north", 20, 5);
-    append(f, 1, "south", 30, 5);
+    orders_append(f->dir, 0, "north", 20, 5);
+    orders_append(f->dir, 1, "south", 30, 5);
     weir_app_close(f->app);
     f->app = NULL;
     assert_int_equal(fixture_child(run_with_failures, f, point), 137);
     open_app(f);
     run_well(f);
-    assert_int_equal(rows_of(f, "copy"), 24);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 24);
     assert_sums(f, ROW("north", "165", "15"), ROW("south", "210", "9"));
 }
 static void test_killed_while_a_commit_is_undone(void **state)
@@ -380,19 +324,19 @@ static void put_garbage(const struct fixture *f, int partition)
 static void test_a_bad_record_becomes_a_dead_letter(void **state)
 {
     struct fixture *f = *state;
-    fill(f);
+    orders_fill(f->dir);
     open_app(f);
     run_well(f);
     put_garbage(f, 0);
     put_garbage(f, 1);
-    append(f, 0, "north", 20, 1);
-    append(f, 1, "south", 30, 1);
+    orders_append(f->dir, 0, "north", 20, 1);
+    orders_append(f->dir, 1, "south", 30, 1);
     open_app(f);
     on_failure(f, "sums", WEIR_FAILURE_SKIP, 0);
     run_well(f);
     assert_int_equal(stage(f, "sums").skipped, 4);
     assert_sums(f, ROW("north", "75", "11"), ROW("south", "80", "5"));
-    assert_int_equal(rows_of(f, "copy"), 16);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 16);
     struct topic_rows rows;
     struct log *log = topic_log_open(f->dir);
     topic_rows_init(&rows);
@@ -409,22 +353,22 @@ static void test_a_bad_record_becomes_a_dead_letter(void **state)
     log_close(log);
     open_app(f); /* nothing of it is read again */
     run_well(f);
-    assert_int_equal(rows_of(f, "shop.dlq"), 4);
+    assert_int_equal(topic_rows_count(f->dir, "shop.dlq"), 4);
 }
 static void test_a_bad_record_stops_when_it_may_not_be_skipped(void **state)
 {
     struct fixture *f = *state;
-    fill(f);
+    orders_fill(f->dir);
     open_app(f);
     run_well(f);
     put_garbage(f, 0);
-    append(f, 1, "south", 30, 1);
+    orders_append(f->dir, 1, "south", 30, 1);
     open_app(f);
     on_failure(f, "sums", WEIR_FAILURE_RETRY, 2);
     assert_int_equal(run(f), WEIR_ECORRUPT);
     assert_non_null(strstr(f->error, "partial aggregate does not decode"));
-    assert_int_equal(rows_of(f, "copy"), 15);
-    assert_int_equal(rows_of(f, "shop.dlq"), 0);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 15);
+    assert_int_equal(topic_rows_count(f->dir, "shop.dlq"), 0);
 }
 
 static void test_policies_that_mean_nothing(void **state)
@@ -464,7 +408,7 @@ static void test_a_paused_pipeline_waits(void **state)
 {
     struct fixture *f = *state;
     pthread_t thread;
-    fill(f);
+    orders_fill(f->dir);
     f->until_end = false;
     open_app(f);
     assert_int_equal(weir_app_pause(f->app, "sums"), 0);
@@ -483,7 +427,7 @@ static void test_a_paused_pipeline_waits(void **state)
     open_app(f);
     run_well(f);
     assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
-    assert_int_equal(rows_of(f, "copy"), 14);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

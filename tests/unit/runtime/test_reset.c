@@ -15,6 +15,7 @@
 #include "runtime/progress.h"
 #include "tests/support/job.h"
 #include "tests/support/log_fixture.h"
+#include "tests/support/orders.h"
 #include "tests/support/pairs.h"
 #include "tests/support/scratch_dir.h"
 
@@ -42,30 +43,6 @@ static int tear_down(void **state)
 }
 
 /* ---- input ---- */
-
-static void send_row(struct sender *sender, int32_t partition, const char *region, int amount)
-{
-    char value[128];
-    int size = snprintf(value, sizeof value, "{\"region\":\"%s\",\"amount\":%d,\"ts\":%d}", region,
-                        amount, 1000 + amount);
-    assert_int_equal(sender_send(sender, partition, 2000, (struct bytes){NULL, 0},
-                                 bytes_of(value, (size_t)size), (struct bytes){NULL, 0}, 0, NULL),
-                     0);
-}
-static void append(const struct fixture *f, int32_t partition, const char *region, int first,
-                   int count)
-{
-    struct sender *sender;
-    struct log *log = topic_log_open(f->dir);
-    if (topic_describe(log, "orders", NULL, NULL) == ERR_NOT_FOUND)
-        assert_int_equal(topic_create(log, "orders", 2, NULL, 0, NULL), 0);
-    assert_int_equal(sender_open(log, "orders", NULL, &sender, NULL), 0);
-    for (int i = first; i < first + count; i++)
-        send_row(sender, partition, region, i);
-    assert_int_equal(sender_flush(sender, true, NULL), 0);
-    sender_close(sender);
-    log_close(log);
-}
 
 /* ---- the job: a copy, and sums that are re-keyed ---- */
 
@@ -105,36 +82,8 @@ static void run_well(struct fixture *f, bool from_beginning)
 
 static void assert_sums(const struct fixture *f, const char *north, const char *south)
 {
-    struct pairs expected, actual;
-    struct topic_rows rows;
-    struct log *log = topic_log_open(f->dir);
-    pairs_init(&expected);
-    pairs_init(&actual);
-    topic_rows_init(&rows);
-    topic_rows_read(log, "sums", READ_COMMITTED, &rows);
-    topic_rows_latest(&rows);
-    pairs_add_rows(&actual, &rows);
-    if (north != NULL)
-        pairs_add_text(&expected, KEY("north"), north);
-    if (south != NULL)
-        pairs_add_text(&expected, KEY("south"), south);
-    assert_true(pairs_same("sums", &expected, &actual));
-    topic_rows_deinit(&rows);
-    pairs_deinit(&expected);
-    pairs_deinit(&actual);
-    log_close(log);
-}
-
-static size_t rows_of(const struct fixture *f, const char *topic)
-{
-    struct topic_rows rows;
-    struct log *log = topic_log_open(f->dir);
-    topic_rows_init(&rows);
-    topic_rows_read(log, topic, READ_COMMITTED, &rows);
-    size_t count = rows.count;
-    topic_rows_deinit(&rows);
-    log_close(log);
-    return count;
+    static const char *const keys[] = {KEY("north"), KEY("south")};
+    orders_assert_table(f->dir, "sums", keys, north, south);
 }
 
 /* How many tasks' latest progress records say that they are being started anew. */
@@ -158,40 +107,33 @@ static int resets_left(const struct fixture *f)
     return count;
 }
 
-/* 1 + … + 10 = 55; 11 + … + 14 = 50. */
-static void fill(const struct fixture *f)
-{
-    append(f, 0, "north", 1, 10);
-    append(f, 1, "south", 11, 4);
-}
-
 static void test_from_beginning(void **state)
 {
     struct fixture *f = *state;
-    fill(f);
+    orders_fill(f->dir);
     run_well(f, false);
     assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
-    assert_int_equal(rows_of(f, "copy"), 14);
-    append(f, 0, "north", 20, 1);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14);
+    orders_append(f->dir, 0, "north", 20, 1);
     run_well(f, true);
     assert_sums(f, ROW("north", "75", "11"),
-                ROW("south", "50", "4"));          /* not 130: the state was forgotten */
-    assert_int_equal(rows_of(f, "copy"), 14 + 15); /* rows are appended once more */
-    assert_int_equal(f->progress.rows_in, 2 * 15); /* both streams read all of it */
+                ROW("south", "50", "4")); /* not 130: the state was forgotten */
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14 + 15); /* rows are appended once more */
+    assert_int_equal(f->progress.rows_in, 2 * 15);               /* both streams read all of it */
     assert_int_equal(resets_left(f), 0);
-    append(f, 1, "south", 30, 1);
+    orders_append(f->dir, 1, "south", 30, 1);
     run_well(f, false);
     assert_sums(f, ROW("north", "75", "11"), ROW("south", "80", "5"));
-    assert_int_equal(rows_of(f, "copy"), 14 + 15 + 1);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14 + 15 + 1);
 }
 
 static void test_on_nothing(void **state)
 {
     struct fixture *f = *state;
-    fill(f);
+    orders_fill(f->dir);
     run_well(f, true);
     assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
-    assert_int_equal(rows_of(f, "copy"), 14);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14);
 }
 
 /* Stages of the same app that are not in the topology keep their place. */
@@ -201,34 +143,34 @@ static void test_other_stages_stay(void **state)
     struct job job = {.app = "shop"};
     weir_options options = {.data = f->dir, .until_end = true};
     char error[1024];
-    fill(f);
+    orders_fill(f->dir);
     run_well(f, false);
     job_add(&job, JOB_SOURCE, "orders", "ts", 0);
     job_add(&job, JOB_TO, "copy2", NULL, 0);
     assert_int_equal(job_run(&job, &options, NULL, error, sizeof error), 0);
     run_well(f, true);
     assert_int_equal(job_run(&job, &options, NULL, error, sizeof error), 0);
-    assert_int_equal(rows_of(f, "copy2"), 14);
-    assert_int_equal(rows_of(f, "copy"), 2 * 14);
+    assert_int_equal(topic_rows_count(f->dir, "copy2"), 14);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 2 * 14);
 }
 
 /* Dies at the point in a run with from_beginning; the next start, without it, finishes what was
  * begun. is_recorded: at that point the topic still says that a reset is under way. */
 static void crash_and_finish(struct fixture *f, const char *point, bool is_recorded)
 {
-    fill(f);
+    orders_fill(f->dir);
     run_well(f, false);
     f->from_beginning = true;
     assert_int_equal(fixture_child(run, f, point), 137);
     assert_true((resets_left(f) > 0) == is_recorded);
-    append(f, 0, "north", 20, 1);
+    orders_append(f->dir, 0, "north", 20, 1);
     run_well(f, false);
     assert_sums(f, ROW("north", "75", "11"), ROW("south", "50", "4"));
-    assert_int_equal(rows_of(f, "copy"), 14 + 15);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14 + 15);
     assert_int_equal(resets_left(f), 0);
     run_well(f, false);
     assert_sums(f, ROW("north", "75", "11"), ROW("south", "50", "4"));
-    assert_int_equal(rows_of(f, "copy"), 14 + 15);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14 + 15);
 }
 
 static void test_crash_before_a_deletion(void **state)
@@ -264,14 +206,14 @@ static void test_crash_before_the_first_commit(void **state)
 static void test_crash_before_the_decision(void **state)
 {
     struct fixture *f = *state;
-    fill(f);
+    orders_fill(f->dir);
     run_well(f, false);
     f->from_beginning = true;
     assert_int_equal(fixture_child(run, f, "decide.before"), 137);
-    append(f, 0, "north", 20, 1);
+    orders_append(f->dir, 0, "north", 20, 1);
     run_well(f, false);
     assert_sums(f, ROW("north", "75", "11"), ROW("south", "50", "4"));
-    assert_int_equal(rows_of(f, "copy"), 14 + 1);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 14 + 1);
 }
 
 /* A task that has nothing to read after the reset makes no commit of its own. That must not keep
@@ -279,14 +221,14 @@ static void test_crash_before_the_decision(void **state)
 static void test_an_idle_task_does_not_reset_again(void **state)
 {
     struct fixture *f = *state;
-    append(f, 0, "north", 1, 10); /* partition 1 stays empty */
-    f->close_windows = true;      /* every task commits the raised watermark */
+    orders_append(f->dir, 0, "north", 1, 10); /* partition 1 stays empty */
+    f->close_windows = true;                  /* every task commits the raised watermark */
     run_well(f, false);
     f->close_windows = false;
     run_well(f, true);
-    assert_int_equal(rows_of(f, "copy"), 2 * 10);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 2 * 10);
     run_well(f, false);
-    assert_int_equal(rows_of(f, "copy"), 2 * 10);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 2 * 10);
     assert_int_equal(f->progress.rows_in, 0);
 }
 
@@ -294,15 +236,15 @@ static void test_an_idle_task_does_not_reset_again(void **state)
 static void test_a_crash_after_the_first_commit_is_no_reset(void **state)
 {
     struct fixture *f = *state;
-    fill(f);
+    orders_fill(f->dir);
     run_well(f, false);
     f->from_beginning = true;
     /* Decisions: the reset's own, then those of the run. */
     assert_int_equal(fixture_child(run, f, "commit_decided"), 137);
-    size_t copied = rows_of(f, "copy");
+    size_t copied = topic_rows_count(f->dir, "copy");
     assert_true(copied > 14);
     run_well(f, false);
-    assert_int_equal(rows_of(f, "copy"), 2 * 14);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 2 * 14);
     assert_sums(f, ROW("north", "55", "10"), ROW("south", "50", "4"));
 }
 
@@ -311,9 +253,9 @@ static void test_a_crash_after_the_first_commit_is_no_reset(void **state)
 static void test_removed_records_are_not_skipped(void **state)
 {
     struct fixture *f = *state;
-    append(f, 0, "north", 1, 10);
+    orders_append(f->dir, 0, "north", 1, 10);
     run_well(f, false);
-    append(f, 0, "north", 11, 5); /* offsets 10 to 14 */
+    orders_append(f->dir, 0, "north", 11, 5); /* offsets 10 to 14 */
     struct log *log = topic_log_open(f->dir);
     assert_int_equal(partition_purge(fixture_partition(log, "orders", 0), 13, NULL), 0);
     log_close(log);
