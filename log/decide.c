@@ -71,7 +71,10 @@ static int append_markers(struct producer *producer, bool commit)
         }
         int rc = partition_append_marker(part->partition, commit, producer->id,
                                          producer->marker_epoch, &part->marker_offset, &diag);
-        crash_point(commit ? "marker.commit" : "marker.abort");
+        if (commit)
+            crash_point("marker.commit");
+        else
+            crash_point("marker.abort");
         if (rc < 0) {
             part->marker_offset = NO_MARKER_YET;
             if (failure == 0 && !producer->told_waiting) /* once, however often it is tried */

@@ -56,6 +56,8 @@ static const char *const points[] = {
     "decide.stable",
     "decide.finished",
     "decision.remove",
+    "marker.commit",
+    "marker.abort",
     "participants.before",
     "participants.after",
     "producer.open.before",

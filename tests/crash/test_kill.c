@@ -60,44 +60,6 @@ enum {
     CRASH_EXIT = 137
 };
 
-static const char *const crash_points[] = {
-    "commit_before_append",
-    "commit_between_outputs",
-    "commit_before_progress",
-    "commit_started",
-    "commit_decided",
-    "checkpoint_before",
-    "checkpoint_slice",
-    "restore_before",
-    "close_before",
-    "state_before_commit",
-    "state_after_commit",
-    "append.written",
-    "flush.before",
-    "flush.done",
-    "decide.prepared",
-    "decide.before",
-    "decide.done",
-    "decide.stable",
-    "decide.finished",
-    "decision.remove",
-    "marker.commit",
-    "marker.abort",
-    "roll.created",
-    "roll.done",
-    "purge.begin",
-    "purge.recorded",
-    "purge.removed",
-    "compact.written",
-    "swap.begin",
-    "swap.done",
-    "swap.flushed",
-    "swap.recorded",
-    "swap.removed",
-    "swap.renamed",
-};
-enum { CRASH_POINTS = sizeof crash_points / sizeof crash_points[0] };
-
 /* ---- the child ---- */
 
 struct settings {
@@ -275,8 +237,7 @@ static bool live_and_die(struct trial *trial)
      * ones. */
     if (armed)
         snprintf(
-            crash_at, sizeof crash_at, "%s:%d",
-            crash_points[chance_below(&trial->chance, CRASH_POINTS)],
+            crash_at, sizeof crash_at, "%s:%d", kill_place(&trial->chance),
             1 + (int)chance_below(&trial->chance, INT64_C(1) << chance_below(&trial->chance, 6)));
     pid_t child = start_child(trial->dir, &settings, armed ? crash_at : NULL);
     if (way == 5)

@@ -57,6 +57,25 @@ int64_t chance_below(struct chance *chance, int64_t limit)
     return (int64_t)(chance_next(chance) % (uint64_t)limit);
 }
 
+const char *kill_place(struct chance *chance)
+{
+    /* The others are of calls that jobs do not make: topics that are deleted or cut, groups, resets. */
+    static const char *const of_jobs[] = {"commit_",  "checkpoint_", "restore_",  "close_",
+                                          "state_",   "append.",     "flush.",    "decide.",
+                                          "decision", "marker.",     "roll.",     "purge.",
+                                          "compact.", "swap.",       "recovery.", "producer.open."};
+    const char *const *points = weir_test_points();
+    int64_t count = 0;
+    while (points[count] != NULL)
+        count++;
+    for (;;) {
+        const char *point = points[chance_below(chance, count)];
+        for (size_t i = 0; i < sizeof of_jobs / sizeof of_jobs[0]; i++)
+            if (strncmp(point, of_jobs[i], strlen(of_jobs[i])) == 0)
+                return point;
+    }
+}
+
 /* ---- input ---- */
 
 void kill_input_create(struct log *log, struct kill_input *input)

@@ -19,6 +19,8 @@ struct chance {
 };
 uint64_t chance_next(struct chance *chance);
 int64_t chance_below(struct chance *chance, int64_t limit);
+/* A place to be killed at (weir_test_points) that a running job may pass. */
+const char *kill_place(struct chance *chance);
 
 struct kill_input {
     int64_t next_id;

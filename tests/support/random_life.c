@@ -35,13 +35,6 @@ static void draw_engine(struct life_run *run, struct chance *chance)
     };
 }
 
-/* The places of the engine and of the log's transactions: others are passed seldom. */
-static const char *draw_place(struct chance *chance)
-{
-    enum { PLACES = 20 };
-    return weir_test_points()[chance_below(chance, PLACES)];
-}
-
 static void draw_driven(struct life *life, struct life_run *run, struct naive_round *round,
                         struct chance *chance)
 {
@@ -50,7 +43,7 @@ static void draw_driven(struct life *life, struct life_run *run, struct naive_ro
     run->begin = chance_below(chance, 3);
     run->loses_stores &= run->begin == IS_KILLED;
     if (!life->setting.may_idle && chance_below(chance, 2) == 0) {
-        run->kill_at = draw_place(chance);
+        run->kill_at = kill_place(chance);
         run->kill_number = 1 + chance_below(chance, chance_below(chance, 2) == 0 ? 3 : 30);
     }
     round->has_clock = true;
