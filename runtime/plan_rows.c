@@ -264,7 +264,16 @@ static int add_element_column(struct compile *c, const struct weir_stream *node,
     names[count] = node->extra;
     types[count] = COL_VARIANT;
     params->column = count;
-    return set_columns(c, names, types, count + 1);
+    bool *times = realloc(c->is_time, (count + 1) * sizeof *times);
+    if (times == NULL)
+        return compile_no_memory(c->diag);
+    for (uint32_t i = 0; i <= count && c->is_time == NULL; i++)
+        times[i] = false;
+    times[count] = false;
+    c->is_time = NULL;
+    int rc = set_columns(c, names, types, count + 1);
+    c->is_time = times;
+    return rc;
 }
 
 static int compile_unnest(struct compile *c, const struct weir_stream *node)

@@ -161,13 +161,16 @@ void accounts_read(struct log *log, const char *app, struct topic_rows *progress
 
 void accounts_of(const struct topic_rows *progress, const char *view, struct account_sum *sum)
 {
-    char source_stage[280];
+    char source_stage[280], arms[280];
     snprintf(source_stage, sizeof source_stage, "%s-repartition", view);
+    int arms_size =
+        snprintf(arms, sizeof arms, "%s:", view); /* of several sources each has a stage */
     *sum = (struct account_sum){0};
     for (size_t i = 0; i < progress->count; i++) {
         struct account a;
         if (!read_account(&progress->items[i], NULL, 0, &a) ||
-            (strcmp(a.stage, view) != 0 && strcmp(a.stage, source_stage) != 0))
+            (strcmp(a.stage, view) != 0 && strcmp(a.stage, source_stage) != 0 &&
+             strncmp(a.stage, arms, (size_t)arms_size) != 0))
             continue;
         sum->in += a.in;
         sum->made += a.made;

@@ -28,11 +28,19 @@ struct model {
     struct naive_groups groups;
     struct time {
         int64_t watermark_ms, seen_ms, idle_since_ms;
-    } times[NAIVE_PARTITIONS_MAX];
+    } times
+        [NAIVE_PLACES_MAX]; /* of the main stage's source, by partition, or by place when that is several */
+    int64_t clocks_ms[NAIVE_PLACES_MAX]; /* by place: how far rows in front of m<N> have come */
     int64_t order;
     struct visit *visits;
     int visit_count;
 };
+
+/* Where the main stage's rows lie, one after the other. */
+static int main_places(const struct naive_plan *plan)
+{
+    return plan->middle != MIDDLE_NONE ? plan->partitions : naive_places(plan);
+}
 
 static int64_t floor_to(int64_t value, int64_t step)
 {
@@ -89,13 +97,24 @@ static void take(struct model *model, const struct naive_row *row, int64_t start
     naive_add_row(group, row);
 }
 
+/* Up to where windows are closed for this row. Where rows of several places come together, by the
+ * time of its own place; what has closed at the end of a run has in any case. */
+static int64_t watermark_at(const struct model *model, const struct naive_row *row)
+{
+    int64_t closed_ms = model->times[row->partition].watermark_ms;
+    if (!model->plan->mixes)
+        return closed_ms;
+    int64_t own_ms = model->clocks_ms[row->place] - model->plan->lateness_ms;
+    return own_ms > closed_ms ? own_ms : closed_ms;
+}
+
 /* Every window that holds the row takes it or has closed; the row is late when none takes it, and
  * a function sees it when one does. */
 static void apply_windows(struct model *model, const struct naive_row *row, const char *source)
 {
     const struct naive_plan *plan = model->plan;
     struct naive_stage *stage = &model->result->main;
-    int64_t start_ms, end_ms, watermark_ms = model->times[row->partition].watermark_ms;
+    int64_t start_ms, end_ms, watermark_ms = watermark_at(model, row);
     newest_window(plan, row->ts, &start_ms, &end_ms);
     bool is_late = end_ms <= watermark_ms, is_refused = function_refuses(plan, row);
     for (;;) {
@@ -185,7 +204,7 @@ static void apply_row(struct model *model, const struct naive_row *given)
     }
     if (row.ts > time->seen_ms)
         time->seen_ms = row.ts;
-    if (row.ts - plan->lateness_ms > time->watermark_ms)
+    if (!plan->mixes && row.ts - plan->lateness_ms > time->watermark_ms)
         time->watermark_ms = row.ts - plan->lateness_ms;
     if (casts_fail(plan->is_csv && plan->middle != MIDDLE_ROWS, &row)) {
         naive_die(stage, row.text, "cast_failed");
@@ -216,6 +235,7 @@ static void end_middle(void *context, struct naive_row *row, const char *source)
     struct model *model = context;
     char key[64] = "";
     (void)source;
+    row->partition = row->place % model->plan->partitions;
     if (model->plan->middle == MIDDLE_ROWS)
         naive_print_mapped(row);
     if (model->plan->rekey != NULL)
@@ -231,6 +251,8 @@ static void run_middle(struct model *model, const struct naive_row *row)
     struct naive_stage *stage = &model->result->middle;
     stage->in++;
     const char *defect = defect_of(row, HOUR_MS);
+    if (defect == NULL && row->ts > model->clocks_ms[row->place])
+        model->clocks_ms[row->place] = row->ts;
     if (defect == NULL && casts_fail(plan->is_csv, row))
         defect = "cast_failed";
     if (defect != NULL) {
@@ -246,7 +268,7 @@ static void run_middle(struct model *model, const struct naive_row *row)
 static int64_t seen_by_any(const struct model *model)
 {
     int64_t seen_ms = NEVER;
-    for (int p = 0; p < model->plan->partitions; p++)
+    for (int p = 0; p < main_places(model->plan); p++)
         seen_ms = model->times[p].seen_ms > seen_ms ? model->times[p].seen_ms : seen_ms;
     return seen_ms;
 }
@@ -273,7 +295,7 @@ static void show_clock(struct model *model, int64_t clock_ms)
 {
     const struct naive_plan *plan = model->plan;
     int64_t last_ms = plan->windows == NO_WINDOWS ? NEVER : last_closing(model);
-    for (int p = 0; p < plan->partitions && plan->idle_ms > 0; p++) {
+    for (int p = 0; p < main_places(plan) && plan->idle_ms > 0; p++) {
         struct time *time = &model->times[p];
         if (time->idle_since_ms == NEVER)
             time->idle_since_ms = clock_ms;
@@ -289,40 +311,58 @@ static void show_clock(struct model *model, int64_t clock_ms)
 static void run_round(struct model *model, const struct naive_round *round, int number)
 {
     const struct naive_plan *plan = model->plan;
-    for (int p = 0; p < plan->partitions && round->restarts; p++)
+    for (int p = 0; p < main_places(plan) && round->restarts; p++)
         model->times[p].idle_since_ms = NEVER;
     if (round->has_clock)
         show_clock(model, round->send_clock_ms);
     for (int i = 0; i < plan->row_count; i++) {
-        if (plan->rows[i].round != number)
+        struct naive_row row = plan->rows[i];
+        if (row.round != number)
             continue;
+        row.partition = row.place = naive_place(plan, &row);
         if (plan->middle != MIDDLE_NONE)
-            run_middle(model, &plan->rows[i]);
+            run_middle(model, &row);
         else
-            apply_row(model, &plan->rows[i]);
+            apply_row(model, &row);
     }
     if (round->has_clock)
         show_clock(model, round->send_clock_ms);
     for (int i = 0; i < round->clock_count; i++)
         show_clock(model, round->clocks_ms[i]);
     int64_t last_ms = plan->windows == NO_WINDOWS ? NEVER : last_closing(model);
-    for (int p = 0; p < plan->partitions && round->close_windows; p++)
+    for (int p = 0; p < main_places(plan) && round->close_windows; p++)
         raise_to(&model->times[p], last_ms);
 }
 
 /* ---- results ---- */
 
+/* What all places have passed. */
+static int64_t slowest_clock(const struct model *model)
+{
+    int64_t lowest = INT64_MAX;
+    for (int p = 0; p < naive_places(model->plan); p++)
+        lowest = model->clocks_ms[p] < lowest ? model->clocks_ms[p] : lowest;
+    return lowest == NEVER ? NEVER : lowest - model->plan->lateness_ms;
+}
+
 /* The watermark that closes a group's window: its partition's own when nothing was re-keyed, else
  * the smallest. */
 static int64_t closing_watermark(const struct model *model, const struct naive_group *group)
 {
-    if (model->plan->is_direct || model->plan->partitions == 1)
+    if (model->plan->is_direct || main_places(model->plan) == 1)
         return model->times[group->partition].watermark_ms;
     int64_t lowest = INT64_MAX;
-    for (int p = 0; p < model->plan->partitions; p++)
+    for (int p = 0; p < main_places(model->plan); p++)
         if (model->times[p].watermark_ms < lowest)
             lowest = model->times[p].watermark_ms;
     return lowest;
+}
+
+static bool is_closed(const struct model *model, const struct naive_group *group)
+{
+    int64_t at_ms = closes_at(model->plan, group->end_ms);
+    return at_ms <= closing_watermark(model, group) ||
+           (model->plan->mixes && at_ms <= slowest_clock(model));
 }
 
 static int compare_visits(const void *a, const void *b)
@@ -361,7 +401,7 @@ static void print_results(struct model *model)
     must(closed != NULL);
     for (int i = 0; i < model->groups.count; i++) {
         const struct naive_group *group = model->groups.items[i];
-        if (plan->is_final && closes_at(plan, group->end_ms) > closing_watermark(model, group))
+        if (plan->is_final && !is_closed(model, group))
             continue;
         naive_print_group(plan, group, &model->result->outputs);
         closed[count++] = group;
@@ -394,8 +434,10 @@ void naive_evaluate(const struct naive_plan *plan, const struct naive_round *rou
         pairs_init(all[i]);
     model->plan = plan;
     model->result = result;
-    for (int p = 0; p < NAIVE_PARTITIONS_MAX; p++)
+    for (int p = 0; p < NAIVE_PLACES_MAX; p++) {
         model->times[p] = (struct time){NEVER, NEVER, NEVER};
+        model->clocks_ms[p] = NEVER;
+    }
     for (int i = 0; i < count; i++)
         run_round(model, &rounds[i], i);
     build_sessions(model);

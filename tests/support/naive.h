@@ -2,7 +2,7 @@
  *
  * A job is a pipeline of up to three stages over one source topic:
  *
- *   e<N> ──► [m<N>: steps, passed on or as new rows] ──► o<N>: steps, then rows or groups ──► [r<N>: a rollup of final windows]
+ *   e<N> (and f<N>, merged) ──► [m<N>: steps, passed on or as new rows] ──► o<N>: steps, then rows or groups ──► [r<N>: a rollup of final windows]
  *
  * Rows are structs that the generator made and nobody parses back; conditions are C functions with three-valued logic; groups are found by walking a list; sums
  * are 64-bit integers with a scale; distinct values are lists; local windows ask the C library what a clock on the wall shows.
@@ -21,6 +21,7 @@ enum {
     NAIVE_STEPS_MAX = 4,
     NAIVE_AGGREGATES_MAX = 6,
     NAIVE_PARTITIONS_MAX = 3,
+    NAIVE_PLACES_MAX = 2 * NAIVE_PARTITIONS_MAX,
     NAIVE_ROUNDS_MAX = 4,
     NAIVE_CLOCKS_MAX = 4,
 };
@@ -33,7 +34,9 @@ struct naive_element {
     int64_t n;
 };
 struct naive_row {
+    int arm;               /* which source it is sent to */
     int partition, round;
+    int place;             /* which partition of which source it came from (naive_place) */
     int64_t order;         /* in its partition */
     int64_t timestamp_ms;  /* of the record; INT64_MIN: when it is sent */
     const char *defect;    /* dead-letter class that the decoder or the event time gives it; NULL: none */
@@ -70,9 +73,11 @@ enum windows { NO_WINDOWS, TUMBLING, HOPPING, SESSIONS, LOCAL };
 /* steps[0 … middle_steps) stand in front of m<N>, the others behind it. */
 struct naive_plan {
     int number;
-    char source[16], middle_topic[16], out[16], rollup_topic[16], late[24];
+    char source[16], second_source[16], middle_topic[16], out[16], rollup_topic[16], late[24];
     struct chance chance;
-    bool is_csv;               /* e<N> holds comma-separated values */
+    int arms;                  /* 2: rows come from two sources of one form */
+    bool is_csv;               /* they hold comma-separated values */
+    bool mixes;                /* a partition of m<N> has rows of several places, whose time the main stage knows */
     enum middle middle;
     const char *rekey;         /* of m<N>; NULL: rows keep their place */
     struct naive_step steps[NAIVE_STEPS_MAX];
@@ -104,6 +109,12 @@ struct naive_setting {
     enum windows only_windows; /* NO_WINDOWS: any, or none */
     int64_t now_ms, step_ms;   /* is_driven: where event times begin, and by how much they go on at most */
 };
+/* Places are the partitions of one source, then those of the other. */
+static inline int naive_places(const struct naive_plan *plan) { return plan->arms * plan->partitions; }
+static inline int naive_place(const struct naive_plan *plan, const struct naive_row *row) { return row->arm * plan->partitions + row->partition; }
+static inline const char *naive_source(const struct naive_plan *plan, const struct naive_row *row) { return row->arm == 0 ? plan->source : plan->second_source; }
+/* Whether rows of several places come together in one partition of m<N>. */
+bool naive_comes_together(const struct naive_plan *plan);
 void naive_draw(struct naive_plan *plan, uint64_t seed, int number, const struct naive_setting *setting);
 /* Writes the texts that depend on the drawn lists: again after one was changed. */
 void naive_print(struct naive_plan *plan);

@@ -4,7 +4,7 @@
  * types, broken lines, unreadable, equal, negative, late and future times.
  *
  * Some things are not drawn together, because what comes of them is nowhere defined: min and max of
- * mixed kinds; first, last and short lateness where rows of several partitions come together in one;
+ * mixed kinds; first and last where rows of several partitions come together in one, and short lateness where the time of each is not known there;
  * idle times of a topic that several tasks of the same app write. */
 #include "tests/support/naive.h"
 
@@ -185,7 +185,7 @@ static void form_unnested(struct naive_plan *plan)
 /* Sessions merge, and sets of values that are records of their own do not. */
 static bool can_aggregate(const struct naive_plan *plan, enum aggregate aggregate)
 {
-    if (plan->rekey != NULL && plan->partitions > 1 &&
+    if (naive_comes_together(plan) &&
         (aggregate == FIRST_N || aggregate == LAST_A || aggregate == FIRST_K))
         return false;
     return plan->windows != SESSIONS ||
@@ -472,6 +472,7 @@ static void draw_rows(struct naive_plan *plan, const struct naive_setting *setti
                  : back == 1 ? now - below(plan, 300 * step)
                              : now);
         row->partition = place(plan, row);
+        row->arm = (int)below(plan, plan->arms);
         row->round = i * setting->rounds / plan->row_count;
         row->timestamp_ms = draw_timestamp(plan, row);
     }
@@ -508,16 +509,32 @@ static void draw_windows(struct naive_plan *plan, const struct naive_setting *se
     plan->units = plan->unit == WEIR_HOUR ? hours[below(plan, 5)] : more[below(plan, 4)];
 }
 
+bool naive_comes_together(const struct naive_plan *plan)
+{
+    return plan->middle != MIDDLE_NONE &&
+           (plan->arms > 1 || (plan->rekey != NULL && plan->partitions > 1));
+}
+
+/* Rows of m<N> hold the event time as it came, as far as the planner can see: a map keeps it. */
+static bool keeps_time(const struct naive_plan *plan)
+{
+    for (int i = 0; i < plan->middle_steps; i++)
+        if (plan->steps[i].kind == STEP_MAP_FN || plan->steps[i].kind == STEP_FLAT_MAP_FN)
+            return false;
+    return plan->middle == MIDDLE_PASS || !plan->is_csv;
+}
+
 static void draw_time(struct naive_plan *plan, const struct naive_setting *setting)
 {
     int64_t scale = plan->windows == LOCAL && !setting->is_driven ? 7200000
                     : setting->is_driven                          ? 15 * setting->step_ms
                                                                   : 30000;
     plan->lateness_ms = below(plan, 3) == 0 ? 0 : below(plan, scale);
-    if (plan->rekey != NULL && plan->partitions > 1)
+    plan->mixes = naive_comes_together(plan) && plan->windows != NO_WINDOWS && keeps_time(plan);
+    if (naive_comes_together(plan) && !plan->mixes)
         plan->lateness_ms = TEN_YEARS_MS;
     plan->skew_ms = below(plan, 4) == 0 ? below(plan, 2000) : -1;
-    if (!setting->may_idle || (plan->middle != MIDDLE_NONE && plan->partitions > 1))
+    if (!setting->may_idle || (plan->middle != MIDDLE_NONE && naive_places(plan) > 1))
         return;
     static const int64_t idle[] = {300, 1000, 2500, 60000};
     plan->idle_ms = below(plan, 3) == 0 ? 0 : idle[below(plan, 4)];
@@ -526,6 +543,7 @@ static void draw_time(struct naive_plan *plan, const struct naive_setting *setti
 static void name_topics(struct naive_plan *plan)
 {
     snprintf(plan->source, sizeof plan->source, "e%d", plan->number);
+    snprintf(plan->second_source, sizeof plan->second_source, "f%d", plan->number);
     snprintf(plan->middle_topic, sizeof plan->middle_topic, "m%d", plan->number);
     snprintf(plan->out, sizeof plan->out, "o%d", plan->number);
     snprintf(plan->rollup_topic, sizeof plan->rollup_topic, "r%d", plan->number);
@@ -542,6 +560,7 @@ void naive_draw(struct naive_plan *plan, uint64_t seed, int number,
     plan->is_rows = below(plan, 10) == 0 && setting->only_windows == NO_WINDOWS;
     plan->is_csv = below(plan, 8) == 0;
     plan->partitions = 1 + (int)below(plan, NAIVE_PARTITIONS_MAX);
+    plan->arms = below(plan, 6) == 0 ? 2 : 1;
     plan->grouping = (enum grouping)below(plan, GROUPINGS);
     draw_windows(plan, setting);
     draw_steps(plan);
@@ -552,9 +571,9 @@ void naive_draw(struct naive_plan *plan, uint64_t seed, int number,
     plan->has_rollup = plan->is_final && !setting->is_replayed && below(plan, 3) == 0;
     if (!plan->is_rows)
         draw_aggregates(plan);
-    plan->is_direct = plan->middle == MIDDLE_NONE && !plan->is_rows && !plan->is_csv &&
-                      plan->grouping == BY_K && !naive_maps(plan, 0, plan->step_count) &&
-                      below(plan, 2) == 0;
+    plan->is_direct = plan->middle == MIDDLE_NONE && plan->arms == 1 && !plan->is_rows &&
+                      !plan->is_csv && plan->grouping == BY_K &&
+                      !naive_maps(plan, 0, plan->step_count) && below(plan, 2) == 0;
     for (int i = 0; i < setting->rounds; i++)
         plan->is_paused[i] = setting->is_driven && plan->idle_ms == 0 && below(plan, 6) == 0;
     naive_print(plan);

@@ -89,21 +89,44 @@ static void add_aggregate(const struct naive_plan *plan, struct job *job)
         job_add(job, JOB_EMIT_FINAL, NULL, NULL, 0);
 }
 
+/* Of the stream that the main stage reads. */
+static void add_time(const struct naive_plan *plan, struct job *job)
+{
+    job_add(job, JOB_LATENESS, NULL, NULL, plan->lateness_ms);
+    if (plan->skew_ms >= 0)
+        job_add(job, JOB_SKEW, NULL, NULL, plan->skew_ms);
+    if (plan->idle_ms > 0)
+        job_add(job, JOB_IDLE, NULL, NULL, plan->idle_ms);
+}
+
+/* The source, or both of them, merged: the first one's rows come first. */
+static void add_sources(const struct naive_plan *plan, struct job *job)
+{
+    bool is_main = plan->middle == MIDDLE_NONE;
+    if (plan->arms > 1) {
+        add_source(job, plan->second_source, plan->is_csv);
+        if (is_main)
+            add_time(plan, job);
+        job_add(job, JOB_KEEP, plan->second_source, NULL, 0);
+    }
+    add_source(job, plan->source, plan->is_csv);
+    if (is_main)
+        add_time(plan, job);
+    if (plan->arms > 1)
+        job_add(job, JOB_MERGE, plan->second_source, NULL, 0);
+}
+
 void naive_add_job(const struct naive_plan *plan, struct job *job)
 {
-    add_source(job, plan->source, plan->is_csv);
+    add_sources(plan, job);
     if (plan->middle != MIDDLE_NONE) {
         add_steps(plan, job, 0, plan->middle_steps);
         if (plan->rekey != NULL)
             job_add(job, JOB_REKEY, plan->rekey, NULL, 0);
         job_add(job, JOB_TO, plan->middle_topic, NULL, 0);
         add_source(job, plan->middle_topic, plan->is_csv && plan->middle == MIDDLE_PASS);
+        add_time(plan, job);
     }
-    job_add(job, JOB_LATENESS, NULL, NULL, plan->lateness_ms);
-    if (plan->skew_ms >= 0)
-        job_add(job, JOB_SKEW, NULL, NULL, plan->skew_ms);
-    if (plan->idle_ms > 0)
-        job_add(job, JOB_IDLE, NULL, NULL, plan->idle_ms);
     add_steps(plan, job, plan->middle_steps, plan->step_count);
     if (!plan->is_rows)
         add_aggregate(plan, job);
@@ -144,7 +167,8 @@ static void describe_windows(const struct naive_plan *plan)
 
 void naive_describe_row(const struct naive_row *row)
 {
-    fprintf(stderr, "    run %d, partition %d", row->round, row->partition);
+    fprintf(stderr, "    run %d, %s partition %d", row->round,
+            row->arm == 0 ? "first source," : "second source,", row->partition);
     if (row->timestamp_ms != INT64_MIN)
         fprintf(stderr, ", at %lld", (long long)row->timestamp_ms);
     fprintf(stderr, ": %s\n", row->text);
@@ -155,7 +179,8 @@ void naive_describe(const struct naive_plan *plan)
     static const char *const kinds[] = {"filter",      "check",        "map",
                                         "filter_fn",   "map_fn nudge", "flat_map_fn fan",
                                         "unnest as n", "branch",       "peek"};
-    fprintf(stderr, "  source %s%s by ts, %d rows in %d partition(s)%s\n", plan->source,
+    fprintf(stderr, "  source %s%s%s%s by ts, %d rows in %d partition(s)%s\n", plan->source,
+            plan->arms > 1 ? " merged with " : "", plan->arms > 1 ? plan->second_source : "",
             plan->is_csv ? " (CSV)" : "", plan->row_count, plan->partitions,
             plan->is_direct ? " by k" : "");
     for (int i = 0; i < plan->step_count; i++) {

@@ -154,20 +154,20 @@ static void lose_stores(const char *dir)
 
 /* ---- runs of weir_app_run ---- */
 
-static void send_case(const struct naive_plan *plan, struct log *log, int round)
+static void send_arm(const struct naive_plan *plan, int arm, struct log *log, int round)
 {
     struct diag diag;
     struct config_entry config = {"weir.partitioned.by", "k"};
+    const char *topic = arm == 0 ? plan->source : plan->second_source;
     if (round == 0)
-        must(topic_create(log, plan->source, plan->partitions, &config, plan->is_direct, &diag) ==
-             0);
+        must(topic_create(log, topic, plan->partitions, &config, plan->is_direct, &diag) == 0);
     struct sender *sender;
     struct sender_options options = {.batch_bytes = 1024};
-    must(sender_open(log, plan->source, &options, &sender, &diag) == 0);
+    must(sender_open(log, topic, &options, &sender, &diag) == 0);
     for (int i = 0; i < plan->row_count; i++) {
         const struct naive_row *row = &plan->rows[i];
         struct bytes none = {NULL, 0};
-        if (row->round == round)
+        if (row->round == round && row->arm == arm)
             must(sender_send(sender, row->partition, row->timestamp_ms, none, bytes_text(row->text),
                              none, 0, &diag) == 0);
     }
@@ -179,7 +179,8 @@ static void send_round(const struct life *life, const char *dir, int round)
 {
     struct log *log = topic_log_open(dir);
     for (int i = 0; i < life->case_count; i++)
-        send_case(life->cases[i], log, round);
+        for (int arm = 0; arm < life->cases[i]->arms; arm++)
+            send_arm(life->cases[i], arm, log, round);
     log_close(log);
 }
 
@@ -332,7 +333,7 @@ static void send_rows(struct drive *drive, int round)
         for (int i = 0; i < plan->row_count; i++) {
             const struct naive_row *row = &plan->rows[i];
             int64_t time_ms = row->timestamp_ms == INT64_MIN ? 0 : row->timestamp_ms;
-            weir_record record = {.topic = plan->source,
+            weir_record record = {.topic = naive_source(plan, row),
                                   .value = row->text,
                                   .value_size = strlen(row->text),
                                   .timestamp_ms = time_ms};
@@ -370,8 +371,10 @@ static void make_sources(struct drive *drive)
     weir_config config = {"weir.partitioned.by", "k"};
     for (int c = 0; c < drive->life->case_count; c++) {
         const struct naive_plan *plan = drive->life->cases[c];
-        must(weir_topic_create(weir_test_log(drive->test), plan->source, plan->partitions, &config,
-                               plan->is_direct) == 0);
+        for (int arm = 0; arm < plan->arms; arm++)
+            must(weir_topic_create(weir_test_log(drive->test),
+                                   arm == 0 ? plan->source : plan->second_source, plan->partitions,
+                                   &config, plan->is_direct) == 0);
     }
 }
 
@@ -421,7 +424,7 @@ static bool replay(struct life *life, const struct job *job, const char *dir)
 /* The topic holds what is expected so many times. Which records: all of them, or those that came from
  * one source topic; under which key: their own, none (""), or a header. */
 struct wanted {
-    const char *topic, *header, *source;
+    const char *topic, *header, *source, *second_source;
     bool is_upsert;
     int times;
 };
@@ -438,8 +441,9 @@ static bool same_topic(struct log *log, struct wanted wanted, const struct pairs
         topic_rows_latest(&rows);
     for (size_t i = 0; i < rows.count; i++) {
         struct topic_row *row = &rows.items[i];
-        if (wanted.source != NULL &&
-            !bytes_equal(topic_row_header(row, "weir.source.topic"), bytes_text(wanted.source)))
+        struct bytes source = topic_row_header(row, "weir.source.topic");
+        if (wanted.source != NULL && !bytes_equal(source, bytes_text(wanted.source)) &&
+            !bytes_equal(source, bytes_text(wanted.second_source)))
             continue;
         struct bytes key = wanted.header == NULL      ? row->key
                            : wanted.header[0] == '\0' ? bytes_text("")
@@ -479,9 +483,12 @@ static bool same_middle(const struct naive_plan *plan, struct log *log,
                         const struct topic_rows *progress, const struct naive_result *want)
 {
     bool ok = same_topic(
-        log, (struct wanted){plan->middle_topic, plan->rekey != NULL ? NULL : "", NULL, false, 1},
+        log,
+        (struct wanted){plan->middle_topic, plan->rekey != NULL ? NULL : "", NULL, NULL, false, 1},
         &want->middle_rows);
-    ok = same_topic(log, (struct wanted){"random.dlq", "weir.error.class", plan->source, false, 1},
+    ok = same_topic(log,
+                    (struct wanted){"random.dlq", "weir.error.class", plan->source,
+                                    plan->second_source, false, 1},
                     &want->middle.dead_rows) &&
          ok;
     return same_accounts(progress, plan->middle_topic, &want->middle) && ok;
@@ -492,21 +499,24 @@ static bool same_case(const struct life *life, const struct naive_plan *plan, st
 {
     struct naive_result want;
     const char *source = plan->middle != MIDDLE_NONE ? plan->middle_topic : plan->source;
+    const char *second = plan->middle != MIDDLE_NONE ? source : plan->second_source;
     bool ok = true;
     naive_evaluate(plan, life->rounds, life->setting.rounds, &want);
     if (plan->middle != MIDDLE_NONE)
         ok = same_middle(plan, log, progress, &want);
-    struct wanted out = {plan->out, plan->is_rows ? "" : NULL, NULL,
-                         !plan->is_rows && !plan->is_final, times};
+    struct wanted out = {plan->out, plan->is_rows ? "" : NULL,         NULL,
+                         NULL,      !plan->is_rows && !plan->is_final, times};
     ok = same_topic(log, out, &want.outputs) && ok;
-    ok =
-        same_topic(log, (struct wanted){plan->late, "", NULL, false, times}, &want.late_rows) && ok;
-    ok = same_topic(log, (struct wanted){"random.dlq", "weir.error.class", source, false, times},
+    ok = same_topic(log, (struct wanted){plan->late, "", NULL, NULL, false, times},
+                    &want.late_rows) &&
+         ok;
+    ok = same_topic(log,
+                    (struct wanted){"random.dlq", "weir.error.class", source, second, false, times},
                     &want.main.dead_rows) &&
          ok;
     ok = same_accounts(progress, plan->out, &want.main) && ok;
     if (plan->has_rollup) {
-        ok = same_topic(log, (struct wanted){plan->rollup_topic, NULL, NULL, true, 1},
+        ok = same_topic(log, (struct wanted){plan->rollup_topic, NULL, NULL, NULL, true, 1},
                         &want.rollups) &&
              ok;
         ok = same_accounts(progress, plan->rollup_topic, &want.rollup) && ok;
