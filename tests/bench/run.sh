@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs one benchmark: tests/bench/run.sh WORKLOAD [--events N] [--threads N[,N]…] [--durability commit|os] [--commit-interval MS] [--data DIR] [--keep] [--peers [NAME[,NAME]…] [--peer-events N]]
+# Runs one benchmark: tests/bench/run.sh WORKLOAD [--events N] [--threads N[,N]…] [--durability commit|os] [--commit-interval MS] [--keys N[,N]…] [--data DIR] [--keep] [--peers [NAME[,NAME]…] [--peer-events N]]
 #
 # Builds what it needs in build/release. Standard output holds JSON lines only, one per run; all else goes to standard error. What the fields
 # mean, and what is measured: docs/benchmarks.md. --peers (user-counts and ysb) runs other systems on the same input afterwards: peers/README.md.
@@ -69,7 +69,7 @@ if [ ! -f build/release/CMakeCache.txt ] && command -v ninja >/dev/null; then ge
 
 code=0
 "build/release/bench/$target" "$@" || code=$?
-[ "$code" -ne 130 ] || exit 130
+case $code in 2 | 130) exit "$code" ;; esac # an option that it does not know; interrupted
 if [ "$peers" != all ]; then set -- "$@" --peers "$peers"; fi
 if [ -n "$peer_events" ]; then set -- "$@" --peer-events "$peer_events"; fi
 # In the background, so that this shell hears SIGINT and SIGTERM at once and hands them on: the peers then end their processes and remove their data.

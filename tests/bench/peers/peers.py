@@ -35,6 +35,7 @@ BROKER_JVM = [*systems.LOGGING, "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPa
 # The events' times lie in the past: nothing is to be deleted for its age.
 BROKER_SETTINGS = {"log.retention.ms": -1, "log.retention.check.interval.ms": 86_400_000, "log.initial.task.delay.ms": 86_400_000}
 TOPIC = "events"
+KEYS = {"user-counts": 100_000, "ysb": 100}  # groups (per window), where nobody says which variant
 QUIET_SECONDS = 3  # the output has ended: all input is committed and nothing was written for so long
 STUCK_SECONDS = 60
 LONGEST_SECONDS = 1200
@@ -55,10 +56,10 @@ def follow(process, lines):
 
 
 class Run:
-    """One system, one thread count, in a directory and with a broker of its own."""
+    """One system, one variant, one thread count, in a directory and with a broker of its own."""
 
-    def __init__(self, system, options, threads, work):
-        self.system, self.options, self.threads, self.work = system, options, threads, work
+    def __init__(self, system, options, keys, threads, work):
+        self.system, self.options, self.keys, self.threads, self.work = system, options, keys, threads, work
         self.events = options.peer_events or min(options.events or sys.maxsize, system.events[options.workload])
         self.processes = contextlib.ExitStack()
         self.jars = systems.kafka_classes()
@@ -68,7 +69,7 @@ class Run:
 
     def load(self):
         self.expected = self.work / "expected"
-        events = start_process([self.options.bench, "--print", "--events", self.events], stdout=subprocess.PIPE)
+        events = start_process([self.options.bench, "--print", "--keys", self.keys, "--events", self.events], stdout=subprocess.PIPE)
         self.processes.callback(stop_process, events)
         loader = start_process(self.topics("load", self.options.workload, TOPIC, self.system.output, self.threads, self.expected,
                                            self.system.tail), stdin=events.stdout, stdout=sys.stderr)
@@ -157,12 +158,12 @@ class Run:
         }
 
 
-def run_one(system, options, threads):
+def run_one(system, options, keys, threads):
     """One line; the exit code."""
-    line = {"workload": options.workload, "system": system.name, "threads": threads}
+    line = {"workload": options.workload, "system": system.name, "threads": threads, "keys": keys}
     work = Path(tempfile.mkdtemp(prefix=f"weir-peer-{system.name}-", dir=options.data))
     try:
-        run = Run(system, options, threads, work)
+        run = Run(system, options, keys, threads, work)
         try:
             line |= run.measure() | {"check": "ok"}
         except Failed as failure:
@@ -186,7 +187,11 @@ def run_system(system, options):
     except (Unavailable, subprocess.TimeoutExpired) as reason:
         print(json.dumps({"workload": options.workload, "system": system.name, "skipped": str(reason)}, ensure_ascii=False), flush=True)
         return 0
-    return max(run_one(system, options, threads) for threads in options.threads)
+    return max(run_one(system, options, keys, threads) for keys in options.keys for threads in options.threads)
+
+
+def key_counts(text):
+    return [int(part) for part in text.split(",")]
 
 
 def thread_counts(text):
@@ -203,12 +208,14 @@ def parse():
     parser.add_argument("--peers", default=",".join(systems.SYSTEMS), help="which systems, in this order")
     parser.add_argument("--events", type=int, default=int(os.environ.get("WEIR_BENCH_EVENTS") or 0), help="at most so many; a slow system has fewer of its own")
     parser.add_argument("--peer-events", type=int, default=0, help="exactly so many, for every system")
+    parser.add_argument("--keys", type=key_counts, help="variants of the workload; which ones there are, the bench program knows")
     parser.add_argument("--threads", type=thread_counts, default=os.environ.get("WEIR_BENCH_THREADS") or "1")
     parser.add_argument("--commit-interval", type=int, default=100)
     parser.add_argument("--durability", choices=["commit", "os"], help="weir's alone: a broker never flushes for a commit")
     parser.add_argument("--data", default=os.environ.get("TMPDIR") or "/var/tmp")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
+    options.keys = options.keys or [KEYS[options.workload]]
     options.peers = options.peers.split(",")
     for name in options.peers:
         if name not in systems.SYSTEMS:
