@@ -28,10 +28,10 @@ struct scene {
     int codes[2]; /* in the order they came in */
 };
 
-static void open_scene(struct scene *scene, bool driven)
+static void open_scene(struct scene *scene, char *dir, bool driven)
 {
     struct log_options options = {.keeper_interval_ms = -1, .driven = driven};
-    *scene = (struct scene){.dir = scratch_dir_create()};
+    *scene = (struct scene){.dir = dir};
     if (driven)
         clock_virtual_start(START_MS);
     scene->log = fixture_open_options(scene->dir, &options);
@@ -90,7 +90,7 @@ static void test_records_do_not_wait_for_decisions(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, false);
+    open_scene(&scene, scratch_dir_create(), false);
     io_gate_set(IO_COMMIT, true);
     assert_int_equal(fixture_txn_append(scene.first, scene.result, 1, 1), 0);
     assert_int_equal(txn_commit_start(scene.first, note_answer, &scene, NULL), 0);
@@ -129,7 +129,7 @@ static void test_readers_do_not_wait_for_markers(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, false);
+    open_scene(&scene, scratch_dir_create(), false);
     int watch = partition_watch(scene.result, wake, &scene);
     assert_int_equal(fixture_txn_append(scene.first, scene.result, 1, 1), 0);
     io_gate_set(IO_PWRITE, true);
@@ -147,7 +147,7 @@ static void test_close_decides_what_waits(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, false);
+    open_scene(&scene, scratch_dir_create(), false);
     io_gate_set(IO_COMMIT, true);
     assert_int_equal(fixture_txn_append(scene.first, scene.result, 1, 1), 0);
     assert_int_equal(txn_commit_start(scene.first, note_answer, &scene, NULL), 0);
@@ -173,7 +173,7 @@ static void test_flushes_of_a_commit(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, true);
+    open_scene(&scene, scratch_dir_create(), true);
     struct partition *both[] = {scene.result, scene.other};
     assert_int_equal(txn_participate(scene.first, both, 2, NULL), 0);
     for (int i = 0; i < 5; i++) {
@@ -190,6 +190,66 @@ static void test_flushes_of_a_commit(void **state)
     close_scene(&scene);
 }
 
+/* ---- killed with a decision under way and another behind it ---- */
+
+struct death {
+    char *dir;
+    const char *point; /* its next passing; NULL: while the first decision is not written yet */
+    const char *result, *other; /* what is committed afterwards */
+};
+
+static int die(void *context)
+{
+    const struct death *death = context;
+    struct scene scene;
+    open_scene(&scene, death->dir, false);
+    io_gate_set(IO_COMMIT, true);
+    assert_int_equal(fixture_txn_append(scene.first, scene.result, 1, 1), 0);
+    assert_int_equal(txn_commit_start(scene.first, note_answer, &scene, NULL), 0);
+    io_gate_wait_held(IO_COMMIT);
+    assert_int_equal(fixture_append(scene.plain, 3, 1), 0);
+    assert_int_equal(partition_wait(scene.plain, 1, PATIENCE_MS), 0); /* acknowledged */
+    assert_int_equal(fixture_txn_append(scene.second, scene.other, 2, 1), 0);
+    assert_int_equal(txn_commit_start(scene.second, note_answer, &scene, NULL), 0);
+    assert_int_equal(partition_wait(scene.other, 1, PATIENCE_MS), 0); /* flushed, and handed over */
+    if (death->point == NULL)
+        return 137;
+    setenv("WEIR_CRASH_AT", death->point, 1);
+    crash_point_rearm();
+    io_gate_set(IO_COMMIT, false);
+    await_answers(&scene, 2);
+    return 0;
+}
+
+static void test_killed_between_two_decisions(void **state)
+{
+    (void)state;
+    static const struct death deaths[] = {
+        {NULL, NULL, "", ""},
+        {NULL, "decide.done:1", "1", ""},
+        {NULL, "decide.stable:1", "1", ""},
+        {NULL, "marker.commit:1", "1", ""},
+        {NULL, "decide.finished:1", "1", ""},
+        {NULL, "decide.before:1", "1", ""},
+        {NULL, "decide.done:2", "1", "2"},
+        {NULL, "decide.stable:2", "1", "2"},
+        {NULL, "marker.commit:2", "1", "2"},
+    };
+    for (size_t i = 0; i < sizeof deaths / sizeof *deaths; i++) {
+        struct death death = deaths[i];
+        death.dir = scratch_dir_create();
+        assert_int_equal(fixture_child(die, &death, NULL), 137);
+        struct log *log = fixture_open(death.dir);
+        assert_string_equal(fixture_values(fixture_partition(log, "t", 0), READ_COMMITTED), "3");
+        assert_string_equal(fixture_values(fixture_partition(log, "t", 1), READ_COMMITTED),
+                            death.result);
+        assert_string_equal(fixture_values(fixture_partition(log, "t", 2), READ_COMMITTED),
+                            death.other);
+        log_close(log);
+        scratch_dir_remove(death.dir);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_readers_do_not_wait_for_markers),
         cmocka_unit_test(test_close_decides_what_waits),
         cmocka_unit_test(test_flushes_of_a_commit),
+        cmocka_unit_test(test_killed_between_two_decisions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
