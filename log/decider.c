@@ -250,8 +250,8 @@ void decider_take(struct flusher *flusher, struct round *round, bool wanted)
     } else if (flusher->decider_started) {
         pthread_mutex_lock(&flusher->mutex);
         flusher->round_count++;
-        pthread_cond_signal(&flusher->handed);
         pthread_mutex_unlock(&flusher->mutex);
+        pthread_cond_signal(&flusher->handed);
     } else {
         decide_rounds(flusher, flusher->first_round, 1);
     }

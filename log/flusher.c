@@ -15,6 +15,8 @@
  * decider waits for meta, which takes two flushes one after the other, the next round's records are flushed: a producer
  * waits for no decision but its own. At most ROUND_COUNT rounds wait to be decided.
  *
+ * Threads are woken after the mutex is let go: they run at once, and would wait for it.
+ *
  * A failed flush, or a write to meta whose outcome is not known, stops the writer for good (P9). A
  * disk that is full fails what waits, and nothing else.
  *
@@ -61,6 +63,7 @@ static void unlink_dirty(struct flusher *flusher, struct partition *partition)
 void flusher_mark_dirty(struct partition *partition)
 {
     struct flusher *flusher = &partition->log->flusher;
+    bool awaited = false, first = false;
     pthread_mutex_lock(&flusher->mutex);
     if (!atomic_load(&partition->dirty)) {
         atomic_store(&partition->dirty, true);
@@ -73,12 +76,14 @@ void flusher_mark_dirty(struct partition *partition)
             flusher->dirty = partition;
         flusher->last_dirty = partition;
         /* Who waits for records that only now are there looks again, and asks for a round. */
-        if (partition->waiter_count > 0)
-            pthread_cond_broadcast(&flusher->progress);
-        if (flusher->dirty == partition)
-            pthread_cond_signal(&flusher->work);
+        awaited = partition->waiter_count > 0;
+        first = flusher->dirty == partition;
     }
     pthread_mutex_unlock(&flusher->mutex);
+    if (awaited)
+        pthread_cond_broadcast(&flusher->progress);
+    if (first)
+        pthread_cond_signal(&flusher->work);
 }
 
 void flusher_submit(struct producer *producer)
@@ -91,8 +96,8 @@ void flusher_submit(struct producer *producer)
     else
         flusher->requests = producer;
     flusher->last_request = producer;
-    pthread_cond_signal(&flusher->work);
     pthread_mutex_unlock(&flusher->mutex);
+    pthread_cond_signal(&flusher->work);
 }
 
 /* ---- collecting a round ---- */
@@ -408,8 +413,8 @@ static void publish_flushed(struct round *round)
         partition->flushed = target->flushed;
         atomic_store(&partition->flushed_end, target->flushed.flushed_end);
     }
-    pthread_cond_broadcast(&flusher->progress);
     pthread_mutex_unlock(&flusher->mutex);
+    pthread_cond_broadcast(&flusher->progress);
     for (size_t i = 0; i < round->target_count; i++)
         if (round->targets[i].moved)
             partition_notify(round->targets[i].partition);

@@ -111,9 +111,11 @@ int sync_pool_run(struct sync_pool *pool, struct sync_job *jobs, size_t count, s
         pool->jobs = jobs;
         pool->job_count = count;
         pool->next_job = 0;
+        pthread_mutex_unlock(&pool->mutex);
+        /* No more of them than there is work for beside this thread's. */
         for (size_t i = 1; i < count && i <= HELPER_COUNT; i++)
-            pthread_cond_signal(
-                &pool->work); /* no more of them than there is work beside this thread's */
+            pthread_cond_signal(&pool->work);
+        pthread_mutex_lock(&pool->mutex);
         take_jobs(pool);
         while (pool->running > 0)
             pthread_cond_wait(&pool->idle, &pool->mutex);
