@@ -231,7 +231,6 @@ extern const struct function text_functions[], math_functions[], time_functions[
 int time_field_find(const char *name, char letter);
 /* The number of a form of bytes (letter h) or of an encoding (u), or −1. */
 int bytea_name_find(const char *name, char letter);
-int interval_parse(struct bytes text, int64_t *ms);
 size_t interval_print(int64_t ms, char *text);       /* ≤ 48 bytes */
 size_t timestamp_print(int64_t ms, char *text);      /* PostgreSQL's form in UTC; ≤ 48 bytes */
 int timestamp_parse(struct bytes text, int64_t *ms); /* digits: epoch ms, else ISO 8601 */

@@ -34,7 +34,7 @@ int32_t user_position(const struct parse *parse, int32_t location)
 
 /* ---- The text ---- */
 
-static bool utf8_valid(const uint8_t *text, size_t size, size_t *bad)
+bool parse_utf8_valid(const uint8_t *text, size_t size, size_t *bad)
 {
     size_t i = 0;
     while (i < size) {
@@ -64,7 +64,7 @@ static int check_text(const struct source *source)
     if (size > EXPR_TEXT_BYTES_MAX)
         return diag_set(source->diag, ERR_TOO_LARGE, "the expression is longer than %d bytes",
                         EXPR_TEXT_BYTES_MAX);
-    if (!utf8_valid((const uint8_t *)source->sql, size, &bad))
+    if (!parse_utf8_valid((const uint8_t *)source->sql, size, &bad))
         return diag_set(source->diag, ERR_INVALID, "the expression is not valid UTF-8 at byte %zu",
                         bad);
     if (strspn(source->sql, " \t\r\n\f\v") == size)

@@ -29,6 +29,8 @@ int targets_from_nodes(struct parse *parse, PgQuery__Node **nodes, size_t count,
                        struct target_list *list);
 /* Refuses a node by its name. ERR_UNSUPPORTED. */
 int refuse_node(struct parse *parse, const PgQuery__Node *node);
+/* Whether a text is UTF-8; *bad: the first byte of what is not. */
+bool parse_utf8_valid(const uint8_t *text, size_t size, size_t *bad);
 /* The text of a string node, or NULL. */
 const char *string_of(const PgQuery__Node *node);
 

@@ -130,7 +130,7 @@ static void print_infix(const struct syntax *syntax, const char *words, const ch
                         struct buf *out)
 {
     syntax_print(syntax->args[0], out);
-    buf_printf(out, " %s ", words);
+    buf_printf(out, syntax->arg_count > 1 ? " %s " : " %s", words);
     print_list(syntax, 1, between, out);
 }
 

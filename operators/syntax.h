@@ -106,6 +106,9 @@ void syntax_print(const struct syntax *syntax, struct buf *out);
 /* A name as SQL: in double quotes unless it is plain and no keyword. */
 void syntax_print_name(const char *name, struct buf *out);
 
+/* The text of an interval literal in milliseconds. ERR_INVALID, ERR_RANGE. */
+int interval_parse(struct bytes text, int64_t *ms);
+
 /* What expr.h's functions do with texts, from trees: source is where messages point into. */
 int expr_of_syntax(const struct syntax *syntax, bool condition, const struct source *source,
                    const struct scope *scope, struct expr **expr);

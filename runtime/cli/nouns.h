@@ -28,6 +28,9 @@ extern const struct command command_log_describe;   /* cli_log.c */
 extern const struct command command_state_list;     /* cli_state.c */
 extern const struct command command_state_get;
 extern const struct command command_state_scan;
+extern const struct command command_run;            /* cli_sql.c */
+extern const struct command command_check;
+extern const struct command command_explain;
 extern const struct command command_version;        /* cli_version.c */
 
 #endif

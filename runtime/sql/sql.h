@@ -1,0 +1,70 @@
+/* sql.h: SQL files, from text to the same topologies that the C library builds.
+ *
+ *   text ──sql_parse.c──▶ statements ──sql_compile.c──▶ relations ──sql_build.c──▶ weir_app
+ *
+ * A program is what a file says, with every name and type resolved: immutable, shared by any number of apps and threads. */
+#ifndef WEIR_SQL_SQL_H
+#define WEIR_SQL_SQL_H
+
+#include "runtime/app.h"
+#include "runtime/sql/statement.h"
+
+/* What a relation is to who reads it. */
+enum relation_kind {
+    RELATION_TABLE,              /* a topic, read as rows */
+    RELATION_VIEW,               /* a name for a SELECT over another relation */
+    RELATION_RESULT              /* what a statement writes to a topic: an INSERT's rows, a materialized view's results */
+};
+
+struct relation_column {
+    const char *name;
+    enum col_type type;
+    const char *type_name;       /* as the user would spell it */
+    const struct column_definition *definition; /* of a table */
+};
+
+/* One call of the builder. */
+enum step_kind { STEP_MAP, STEP_FILTER, STEP_CHECK, STEP_GROUP, STEP_TUMBLE, STEP_HOP, STEP_SESSION, STEP_AGGREGATE };
+struct step {
+    enum step_kind kind;
+    const char *text;            /* condition or select list */
+    const char *error_class;     /* STEP_CHECK */
+    int64_t size_ms, hop_ms;
+    struct step *next;
+};
+
+struct relation {
+    enum relation_kind kind;
+    const char *name;
+    const struct statement *statement; /* NULL: a SELECT inside another one */
+    struct relation_column *columns;
+    uint32_t column_count;
+    int32_t time_column;         /* that holds the event time; -1: none does */
+    const struct relation *base; /* whose rows the steps work on; NULL: those of topic */
+    struct step *steps;
+    const char *topic;           /* read (RELATION_TABLE) or written */
+    const char *event_time;      /* RELATION_TABLE: the field's path; NULL: the record's timestamp */
+    int64_t lateness_ms, skew_ms, idle_ms; /* RELATION_TABLE; -1: the default */
+    bool is_grouped, emit_final;
+    uint32_t key_count;          /* is_grouped: the group's columns, for explain */
+    const char *group_text;
+    struct relation *next;
+};
+
+struct sql_program {
+    struct arena arena;
+    char *text;
+    struct relation *relations, **end; /* in the order of the file */
+    uint32_t error_count;
+};
+
+/* Everything that can be known before anything runs. *program is made also when there are errors (error_count), for who wants to look at what is right. Negative:
+ * ERR_INVALID when there is an error, ERR_NOMEM. tell gets each error's text. */
+int sql_compile(const char *text, size_t size, void (*tell)(void *context, const char *text), void *context, struct sql_program **program);
+void sql_program_destroy(struct sql_program *program);
+/* Builds what the program writes with weir.h's functions. The app's first error is left in the app, as with any builder. */
+int sql_build(const struct sql_program *program, weir_app *app);
+/* What would be built, as text for people. */
+void sql_explain(const struct sql_program *program, struct buf *out);
+
+#endif

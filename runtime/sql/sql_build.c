@@ -1,0 +1,124 @@
+/* sql_build.c: relations to calls of weir.h's builder: what SQL says and what C says end in the same topologies, with the
+ * same plan hashes. Also the text of EXPLAIN, which prints those calls. */
+#include "runtime/sql/sql.h"
+
+#include <inttypes.h>
+
+static weir_stream *build_source(const struct relation *table, weir_app *app)
+{
+    weir_stream *stream = weir_source(app, table->topic, WEIR_JSON, table->event_time);
+    if (table->lateness_ms >= 0)
+        stream = weir_lateness(stream, table->lateness_ms);
+    if (table->skew_ms >= 0)
+        stream = weir_max_future_skew(stream, table->skew_ms);
+    if (table->idle_ms >= 0)
+        stream = weir_idle_close(stream, table->idle_ms);
+    return stream;
+}
+
+static weir_stream *build_step(const struct relation *relation, const struct step *step,
+                               weir_stream *stream)
+{
+    switch (step->kind) {
+    case STEP_MAP:
+        return weir_map(stream, step->text);
+    case STEP_FILTER:
+        return weir_filter(stream, step->text);
+    case STEP_CHECK:
+        return weir_check(stream, step->text, step->error_class);
+    case STEP_GROUP:
+        return weir_group_by(stream, step->text);
+    case STEP_TUMBLE:
+        return weir_tumbling(stream, step->size_ms);
+    case STEP_HOP:
+        return weir_hopping(stream, step->size_ms, step->hop_ms);
+    case STEP_SESSION:
+        return weir_session(stream, step->size_ms);
+    case STEP_AGGREGATE:
+        stream = weir_aggregate(stream, step->text);
+        return relation->emit_final ? weir_emit(stream, WEIR_EMIT_FINAL) : stream;
+    }
+    return NULL;
+}
+
+static weir_stream *build_rows(const struct relation *relation, weir_app *app)
+{
+    weir_stream *stream =
+        relation->base != NULL ? build_rows(relation->base, app) : build_source(relation, app);
+    for (const struct step *step = relation->steps; step != NULL; step = step->next)
+        stream = build_step(relation, step, stream);
+    return stream;
+}
+
+int sql_build(const struct sql_program *program, weir_app *app)
+{
+    for (const struct relation *r = program->relations; r != NULL; r = r->next)
+        if (r->kind == RELATION_RESULT)
+            TRY(weir_to(build_rows(r, app), r->topic));
+    return 0;
+}
+
+/* ---- explain ---- */
+
+static void explain_span(struct buf *out, const char *what, int64_t span_ms)
+{
+    if (span_ms >= 0)
+        buf_printf(out, ", %s %" PRId64 " ms", what, span_ms);
+}
+
+static void explain_source(const struct relation *table, struct buf *out)
+{
+    buf_printf(out, "  source %s", table->topic);
+    if (table->event_time != NULL)
+        buf_printf(out, " by %s", table->event_time);
+    explain_span(out, "lateness", table->lateness_ms);
+    explain_span(out, "max_future_skew", table->skew_ms);
+    explain_span(out, "idle_close", table->idle_ms);
+    buf_printf(out, "\n");
+}
+
+static void explain_step(const struct relation *relation, const struct step *step, struct buf *out)
+{
+    static const char *const names[] = {
+        [STEP_MAP] = "map",         [STEP_FILTER] = "filter",      [STEP_CHECK] = "check",
+        [STEP_GROUP] = "group",     [STEP_TUMBLE] = "tumbling",    [STEP_HOP] = "hopping",
+        [STEP_SESSION] = "session", [STEP_AGGREGATE] = "aggregate"};
+    buf_printf(out, "  %s ", names[step->kind]);
+    if (step->kind == STEP_CHECK)
+        buf_printf(out, "%s: ", step->error_class);
+    if (step->kind == STEP_TUMBLE || step->kind == STEP_SESSION)
+        buf_printf(out, "%" PRId64 " ms", step->size_ms);
+    if (step->kind == STEP_HOP)
+        buf_printf(out, "%" PRId64 " ms every %" PRId64 " ms", step->size_ms, step->hop_ms);
+    buf_printf(out, "%s", step->text);
+    if (step->kind == STEP_AGGREGATE)
+        buf_printf(out, ", emit %s", relation->emit_final ? "final" : "changes");
+    buf_printf(out, "\n");
+}
+
+static void explain_rows(const struct relation *relation, struct buf *out)
+{
+    if (relation->base != NULL)
+        explain_rows(relation->base, out);
+    else
+        explain_source(relation, out);
+    for (const struct step *step = relation->steps; step != NULL; step = step->next)
+        explain_step(relation, step, out);
+}
+
+void sql_explain(const struct sql_program *program, struct buf *out)
+{
+    bool is_first = true;
+    for (const struct relation *r = program->relations; r != NULL; r = r->next) {
+        if (r->kind != RELATION_RESULT)
+            continue;
+        buf_printf(out, "%s%s\n", is_first ? "" : "\n", r->name);
+        explain_rows(r, out);
+        buf_printf(out, "  to %s (", r->topic);
+        for (uint32_t i = 0; i < r->column_count; i++)
+            buf_printf(out, "%s%s %s", i > 0 ? ", " : "", r->columns[i].name,
+                       r->columns[i].type_name);
+        buf_printf(out, ")\n");
+        is_first = false;
+    }
+}

@@ -1,0 +1,621 @@
+/* sql_compile.c: statements to relations, one after the other, each seeing those before it.
+ *
+ * A table's rows are a record's JSON with its declared columns cast out of it; what breaks a cast, NOT NULL or a CHECK is a
+ * dead letter before any query sees it, so that whether a row is good never depends on who asks. All declared
+ * columns are judged for the same reason, whichever are used.
+ *
+ * What a statement writes can be read by those behind it: as a topic, through its own name. A statement with an error is
+ * left out, and so are, without a word, those that read what it would have made. */
+#include "runtime/sql/sql_scope.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- options ---- */
+
+static const struct sql_option *option_find(const struct option_list *options, const char *name)
+{
+    for (uint32_t i = 0; i < options->count; i++)
+        if (strcmp(options->items[i].key.text, name) == 0)
+            return &options->items[i];
+    return NULL;
+}
+
+/* Those that the contract names and this version does not have. */
+static const char *const later[] = {"on_error", "partitions", "partitioned_by",
+                                    "within",   "format",     "timestamps"};
+
+static int check_options(struct compile_file *file, const struct statement *statement,
+                         const char *const *known, uint32_t known_count)
+{
+    const struct option_list *options = &statement->options;
+    for (uint32_t i = 0; i < options->count; i++) {
+        const struct sql_name *key = &options->items[i].key;
+        bool is_known = false;
+        for (uint32_t k = 0; k < known_count; k++)
+            is_known |= strcmp(known[k], key->text) == 0;
+        if (is_known)
+            continue;
+        for (size_t k = 0; k < sizeof later / sizeof later[0]; k++)
+            if (strcmp(later[k], key->text) == 0)
+                return source_error(&file->source, ERR_UNSUPPORTED, key->at, NULL,
+                                    "option %s of %s is not supported", key->text,
+                                    statement_name(statement->kind));
+        char hint[128];
+        const char *close = closest_name(key->text, known, known_count);
+        snprintf(hint, sizeof hint, "did you mean %s?", close != NULL ? close : "");
+        return source_error(&file->source, ERR_INVALID, key->at, close != NULL ? hint : NULL,
+                            "%s has no option %s", statement_name(statement->kind), key->text);
+    }
+    return 0;
+}
+
+static int option_span(struct compile_file *file, const struct option_list *options,
+                       const char *name, int64_t *span_ms)
+{
+    const struct sql_option *option = option_find(options, name);
+    *span_ms = -1;
+    if (option == NULL)
+        return 0;
+    if (interval_parse(bytes_text(option->value), span_ms) < 0 || *span_ms < 0)
+        return source_error(&file->source, ERR_INVALID, option->key.at, "lateness = '30 seconds'",
+                            "'%s' is no interval of 0 or more", option->value);
+    return 0;
+}
+
+/* The topic's name: the relation's own unless WITH says otherwise. */
+static int topic_of(struct compile_file *file, const struct statement *statement,
+                    const char **topic)
+{
+    const struct sql_option *option = option_find(&statement->options, "topic");
+    *topic = option != NULL ? option->value : statement->name.text;
+    size_t size = strlen(*topic);
+    if (size > 0 && size <= 130 && strcmp(*topic, ".") != 0 && strcmp(*topic, "..") != 0 &&
+        strspn(*topic, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == size)
+        return 0;
+    return source_error(&file->source, ERR_INVALID,
+                        option != NULL ? option->key.at : statement->name.at,
+                        option != NULL ? NULL : "WITH (topic = '…') gives it another name",
+                        "'%s' cannot name a topic: 1 to 130 characters of [A-Za-z0-9._-]", *topic);
+}
+
+/* ---- relations ---- */
+
+static struct relation *new_relation(struct compile_file *file, enum relation_kind kind,
+                                     const struct statement *statement)
+{
+    struct relation *relation = arena_zalloc(&file->program->arena, sizeof *relation);
+    if (relation == NULL)
+        return NULL;
+    relation->kind = kind;
+    relation->name = statement->name.text;
+    relation->statement = statement;
+    relation->time_column = -1;
+    relation->lateness_ms = relation->skew_ms = relation->idle_ms = -1;
+    return relation;
+}
+
+static void keep(struct compile_file *file, struct relation *relation)
+{
+    *file->program->end = relation;
+    file->program->end = &relation->next;
+}
+
+static const struct relation *find(const struct compile_file *file, const char *name)
+{
+    for (const struct relation *r = file->program->relations; r != NULL; r = r->next)
+        if (strcmp(r->name, name) == 0)
+            return r;
+    return NULL;
+}
+
+static int check_free(struct compile_file *file, const struct statement *statement)
+{
+    if (find(file, statement->name.text) == NULL)
+        return 0;
+    return source_error(&file->source, ERR_EXISTS, statement->name.at, NULL,
+                        "\"%s\" is defined twice", statement->name.text);
+}
+
+/* ---- CREATE TABLE ---- */
+
+static struct syntax *path_syntax(struct arena *arena, const struct column_definition *column)
+{
+    struct syntax *syntax = syntax_column(arena, "", column->name.at);
+    if (syntax != NULL)
+        syntax->path = column->path;
+    return syntax;
+}
+
+/* A value of the column, made of a tree: cast to its type. jsonb takes any value. */
+static struct syntax *cast_to(struct arena *arena, struct syntax *syntax,
+                              const struct sql_type *type)
+{
+    if (syntax == NULL || type->type == COL_VARIANT)
+        return syntax;
+    struct syntax *cast = arena_zalloc(arena, sizeof *cast);
+    if (cast == NULL || (cast->args = arena_alloc(arena, sizeof *cast->args)) == NULL)
+        return NULL;
+    cast->kind = SYNTAX_CAST;
+    cast->at = syntax->at;
+    cast->type = *type;
+    cast->args[0] = syntax;
+    cast->arg_count = 1;
+    return cast;
+}
+
+static int table_columns(struct compile_file *file, const struct statement *statement,
+                         struct relation *table)
+{
+    struct arena *arena = &file->program->arena;
+    struct target_list targets = {
+        .items = arena_zalloc(arena, (statement->column_count + 1) * sizeof *targets.items),
+        .count = statement->column_count};
+    table->columns = arena_zalloc(arena, (statement->column_count + 1) * sizeof *table->columns);
+    if (targets.items == NULL || table->columns == NULL)
+        return ERR_NOMEM;
+    table->column_count = statement->column_count;
+    for (uint32_t i = 0; i < statement->column_count; i++) {
+        const struct column_definition *column = &statement->columns[i];
+        struct syntax *value = cast_to(arena, path_syntax(arena, column), &column->type);
+        if (value == NULL)
+            return ERR_NOMEM;
+        targets.items[i] = (struct target){value, column->name.text, column->name.at};
+        table->columns[i] = (struct relation_column){
+            column->name.text, (enum col_type)column->type.type, column->type.name, column};
+    }
+    return add_step(file, table, STEP_MAP, text_of_targets(arena, &targets), NULL);
+}
+
+static int add_check(struct compile_file *file, struct relation *to, const char *error_class,
+                     const struct syntax *condition)
+{
+    struct step *step;
+    TRY(add_step(file, to, STEP_CHECK, text_of_syntax(&file->program->arena, condition), &step));
+    step->error_class = error_class;
+    return 0;
+}
+
+/* What a good row of a declared table is. names: scope over its columns. */
+static int table_checks(struct compile_file *file, const struct statement *statement,
+                        const struct relation *table, struct relation *to)
+{
+    struct arena *arena = &file->program->arena;
+    struct select_scope scope;
+    struct expr *expr;
+    TRY(scope_open(&scope, file, table, NULL, false));
+    struct named_columns columns = scope_columns(&scope);
+    struct scope input = named_columns_scope(&columns);
+    for (uint32_t i = 0; i < statement->column_count; i++) {
+        if (!statement->columns[i].not_null)
+            continue;
+        struct syntax test = {.kind = SYNTAX_NULL_TEST, .arg_count = 1, .negated = true};
+        struct syntax *column = syntax_column(arena, statement->columns[i].name.text, -1);
+        test.args = &column;
+        if (column == NULL)
+            return ERR_NOMEM;
+        TRY(add_check(file, to, "not_null", &test));
+    }
+    for (const struct column_check *check = statement->checks; check != NULL; check = check->next) {
+        struct syntax *condition = syntax_copy(arena, check->condition);
+        if (condition == NULL)
+            return ERR_NOMEM;
+        TRY(scope_resolve(&scope, condition));
+        TRY(expr_of_syntax(condition, true, &file->source, &input, &expr));
+        expr_destroy(expr);
+        TRY(add_check(file, to, check->error_class, condition));
+    }
+    return 0;
+}
+
+static int table_time(struct compile_file *file, const struct statement *statement,
+                      struct relation *table)
+{
+    const struct sql_option *option = option_find(&statement->options, "event_time");
+    if (option == NULL)
+        return 0;
+    for (uint32_t i = 0; i < statement->column_count; i++) {
+        const struct column_definition *column = &statement->columns[i];
+        if (strcmp(column->name.text, option->value) != 0)
+            continue;
+        if (column->type.type != COL_TIMESTAMPTZ)
+            return source_error(&file->source, ERR_INVALID, column->name.at,
+                                "declare it as timestamptz",
+                                "the event time %s must be a timestamptz, not %s",
+                                column->name.text, column->type.name);
+        char path[512];
+        path_print(&column->path, path, sizeof path);
+        table->time_column = (int32_t)i;
+        table->event_time = arena_text(&file->program->arena, path);
+        return table->event_time != NULL ? 0 : ERR_NOMEM;
+    }
+    return source_error(&file->source, ERR_NOT_FOUND, option->key.at, NULL,
+                        "the event time \"%s\" is not a column of %s", option->value,
+                        statement->name.text);
+}
+
+static int compile_table(struct compile_file *file, const struct statement *statement)
+{
+    static const char *const known[] = {"topic", "event_time", "lateness", "max_future_skew",
+                                        "idle_close"};
+    struct relation *table = new_relation(file, RELATION_TABLE, statement);
+    if (table == NULL)
+        return ERR_NOMEM;
+    TRY(check_free(file, statement));
+    TRY(check_options(file, statement, known, sizeof known / sizeof known[0]));
+    for (uint32_t i = 0; i < statement->column_count; i++)
+        if (statement->columns[i].is_primary_key)
+            return source_error(&file->source, ERR_UNSUPPORTED, statement->columns[i].name.at, NULL,
+                                "PRIMARY KEY (a table of the latest rows) is not supported");
+    TRY(topic_of(file, statement, &table->topic));
+    TRY(option_span(file, &statement->options, "lateness", &table->lateness_ms));
+    TRY(option_span(file, &statement->options, "max_future_skew", &table->skew_ms));
+    TRY(option_span(file, &statement->options, "idle_close", &table->idle_ms));
+    TRY(table_columns(file, statement, table));
+    TRY(table_time(file, statement, table));
+    TRY(table_checks(file, statement, table, table));
+    keep(file, table);
+    return 0;
+}
+
+/* ---- views ---- */
+
+/* CREATE VIEW v (a, b) AS …: other names for the columns. */
+static int rename_columns(struct compile_file *file, const struct statement *statement,
+                          struct relation *relation)
+{
+    struct arena *arena = &file->program->arena;
+    if (statement->target_count == 0)
+        return 0;
+    if (statement->target_count != relation->column_count)
+        return source_error(&file->source, ERR_INVALID, statement->name.at, NULL,
+                            "%u names for %u columns", statement->target_count,
+                            relation->column_count);
+    if (relation->is_grouped)
+        return source_error(&file->source, ERR_UNSUPPORTED, statement->name.at,
+                            "name the columns with AS in the SELECT",
+                            "a list of names behind a grouped view's is not supported");
+    struct target_list targets = {
+        .items = arena_zalloc(arena, relation->column_count * sizeof *targets.items),
+        .count = relation->column_count};
+    if (targets.items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < relation->column_count; i++) {
+        const struct sql_name *name = &statement->targets[i];
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(statement->targets[k].text, name->text) == 0)
+                return source_error(&file->source, ERR_INVALID, statement->name.at, NULL,
+                                    "two columns are named \"%s\"", name->text);
+        targets.items[i] = (struct target){
+            syntax_column(arena, relation->columns[i].name, name->at), name->text, name->at};
+        if (targets.items[i].syntax == NULL)
+            return ERR_NOMEM;
+        relation->columns[i].name = name->text;
+    }
+    return add_step(file, relation, STEP_MAP, text_of_targets(arena, &targets), NULL);
+}
+
+static int compile_view(struct compile_file *file, const struct statement *statement)
+{
+    struct relation *view = new_relation(file, RELATION_VIEW, statement);
+    if (view == NULL)
+        return ERR_NOMEM;
+    TRY(check_free(file, statement));
+    TRY(check_options(file, statement, NULL, 0));
+    TRY(plan_select(file, statement->select, NULL, 0, view));
+    TRY(rename_columns(file, statement, view));
+    keep(file, view);
+    return 0;
+}
+
+/* ---- what is written ---- */
+
+/* One writer a topic, and nobody who reads what he writes. */
+static int check_topic(struct compile_file *file, const struct statement *statement,
+                       const struct relation *result)
+{
+    for (const struct relation *r = file->program->relations; r != NULL; r = r->next)
+        if (r->kind == RELATION_RESULT && strcmp(r->topic, result->topic) == 0)
+            return source_error(&file->source, ERR_EXISTS, statement->name.at, NULL,
+                                "two statements write topic %s", result->topic);
+    return 0;
+}
+
+/* Whether any of the topics that a relation's rows come from is this one, directly or through what this file writes. */
+static bool reads_topic(const struct compile_file *file, const struct relation *relation,
+                        const char *topic, uint32_t depth)
+{
+    if (depth > STATEMENTS_MAX)
+        return true;
+    if (relation->base != NULL)
+        return reads_topic(file, relation->base, topic, depth);
+    if (strcmp(relation->topic, topic) == 0)
+        return true;
+    for (const struct relation *r = file->program->relations; r != NULL; r = r->next)
+        if (r->kind == RELATION_RESULT && strcmp(r->topic, relation->topic) == 0)
+            return reads_topic(file, r, topic, depth + 1);
+    return false;
+}
+
+static int check_cycle(struct compile_file *file, const struct statement *statement,
+                       const struct relation *result)
+{
+    if (!reads_topic(file, result->base, result->topic, 0))
+        return 0;
+    return source_error(&file->source, ERR_INVALID, statement->name.at, NULL,
+                        "%s would read what it writes (topic %s)", statement->name.text,
+                        result->topic);
+}
+
+/* The rows of a result as a table, for the statements behind it. */
+static int add_reader(struct compile_file *file, const struct relation *result)
+{
+    struct arena *arena = &file->program->arena;
+    struct relation *table = new_relation(file, RELATION_TABLE, result->statement);
+    struct target_list targets = {
+        .items = arena_zalloc(arena, (result->column_count + 1) * sizeof *targets.items),
+        .count = result->column_count};
+    if (table == NULL || targets.items == NULL)
+        return ERR_NOMEM;
+    table->topic = result->topic;
+    table->columns = result->columns;
+    table->column_count = result->column_count;
+    table->time_column = result->time_column;
+    table->is_grouped = result->is_grouped;
+    table->emit_final = result->emit_final;
+    for (uint32_t i = 0; i < result->column_count; i++) {
+        const struct relation_column *column = &result->columns[i];
+        struct sql_type type = {.type = (uint8_t)column->type, .name = col_type_name(column->type)};
+        struct syntax *value = cast_to(arena, syntax_column(arena, column->name, -1), &type);
+        if (value == NULL)
+            return ERR_NOMEM;
+        targets.items[i] = (struct target){value, column->name, -1};
+    }
+    if (table->time_column >= 0)
+        table->event_time = result->columns[result->time_column].name;
+    TRY(add_step(file, table, STEP_MAP, text_of_targets(arena, &targets), NULL));
+    keep(file, table);
+    return 0;
+}
+
+static int compile_materialized(struct compile_file *file, const struct statement *statement)
+{
+    static const char *const known[] = {"topic", "emit"};
+    struct relation *result = new_relation(file, RELATION_RESULT, statement);
+    if (result == NULL)
+        return ERR_NOMEM;
+    TRY(check_free(file, statement));
+    TRY(check_options(file, statement, known, sizeof known / sizeof known[0]));
+    TRY(topic_of(file, statement, &result->topic));
+    const struct sql_option *emit = option_find(&statement->options, "emit");
+    if (emit != NULL && strcmp(emit->value, "changes") != 0 && strcmp(emit->value, "final") != 0)
+        return source_error(&file->source, ERR_INVALID, emit->key.at, "emit = 'changes' or 'final'",
+                            "'%s' is no way to emit results", emit->value);
+    result->emit_final = emit != NULL && strcmp(emit->value, "final") == 0;
+    TRY(plan_select(file, statement->select, NULL, 0, result));
+    TRY(rename_columns(file, statement, result));
+    if (result->emit_final && statement->select->from.window == CALL_NONE)
+        return source_error(&file->source, ERR_INVALID, emit->key.at,
+                            "FROM tumble(t, ts, INTERVAL '5 minutes') gives rows windows",
+                            "emit = 'final' needs windows: a group without one never ends");
+    TRY(check_topic(file, statement, result));
+    TRY(check_cycle(file, statement, result));
+    keep(file, result);
+    return add_reader(file, result);
+}
+
+/* ---- INSERT ---- */
+
+/* Which column of the table the i-th of the SELECT goes into. */
+static int target_column(struct compile_file *file, const struct statement *insert,
+                         const struct relation *table, uint32_t i, uint32_t *column)
+{
+    *column = i;
+    if (insert->target_count == 0)
+        return 0;
+    for (uint32_t c = 0; c < table->column_count; c++)
+        if (strcmp(table->columns[c].name, insert->targets[i].text) == 0) {
+            *column = c;
+            return 0;
+        }
+    return source_error(&file->source, ERR_NOT_FOUND, insert->targets[i].at, NULL,
+                        "column \"%s\" does not exist in %s", insert->targets[i].text, table->name);
+}
+
+/* As PostgreSQL's assignment: numbers go into numbers, any type into itself. */
+static bool is_assignable(enum col_type from, enum col_type to)
+{
+    bool numbers = (from == COL_BIGINT || from == COL_NUMERIC || from == COL_DOUBLE) &&
+                   (to == COL_BIGINT || to == COL_NUMERIC || to == COL_DOUBLE);
+    return from == to || numbers || to == COL_VARIANT;
+}
+
+/* What the table's columns get, under their names; NULL for those that nothing was given. */
+static int assign_columns(struct compile_file *file, const struct statement *insert,
+                          const struct relation *table, struct relation *result)
+{
+    struct arena *arena = &file->program->arena;
+    uint32_t given = result->column_count;
+    struct target_list targets = {
+        .items = arena_zalloc(arena, (table->column_count + 1) * sizeof *targets.items),
+        .count = table->column_count};
+    if (targets.items == NULL)
+        return ERR_NOMEM;
+    if (given != (insert->target_count > 0 ? insert->target_count : table->column_count))
+        return source_error(&file->source, ERR_INVALID, insert->name.at, NULL,
+                            "the SELECT has %u columns, and %u are inserted into %s", given,
+                            insert->target_count > 0 ? insert->target_count : table->column_count,
+                            table->name);
+    for (uint32_t i = 0; i < given; i++) {
+        uint32_t c;
+        TRY(target_column(file, insert, table, i, &c));
+        const struct column_definition *to = table->columns[c].definition;
+        const struct relation_column *from = &result->columns[i];
+        if (targets.items[c].syntax != NULL)
+            return source_error(&file->source, ERR_INVALID, insert->targets[i].at, NULL,
+                                "column \"%s\" is inserted twice", to->name.text);
+        if (!is_assignable(from->type, (enum col_type)to->type.type))
+            return source_error(&file->source, ERR_INVALID, insert->name.at,
+                                "write a cast in the SELECT",
+                                "column \"%s\" is %s, and the SELECT gives %s", to->name.text,
+                                to->type.name, from->type_name);
+        struct syntax *value =
+            cast_to(arena, syntax_column(arena, from->name, to->name.at), &to->type);
+        if (value == NULL)
+            return ERR_NOMEM;
+        targets.items[c] = (struct target){value, to->name.text, to->name.at};
+    }
+    for (uint32_t c = 0; c < table->column_count; c++) {
+        struct syntax null = {.kind = SYNTAX_NULL, .at = -1}, *value = targets.items[c].syntax;
+        if (value == NULL)
+            value = cast_to(arena, syntax_copy(arena, &null), &table->columns[c].definition->type);
+        if (value == NULL)
+            return ERR_NOMEM;
+        targets.items[c] = (struct target){value, table->columns[c].name, -1};
+    }
+    return add_step(file, result, STEP_MAP, text_of_targets(arena, &targets), NULL);
+}
+
+/* The record's fields, where they are not named as the columns. */
+static int name_fields(struct compile_file *file, const struct statement *insert,
+                       const struct relation *table, struct relation *result)
+{
+    struct arena *arena = &file->program->arena;
+    bool differs = false;
+    struct target_list targets = {
+        .items = arena_zalloc(arena, (table->column_count + 1) * sizeof *targets.items),
+        .count = table->column_count};
+    if (targets.items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t c = 0; c < table->column_count; c++) {
+        const struct column_definition *column = table->columns[c].definition;
+        if (column->path.count != 1)
+            return source_error(&file->source, ERR_UNSUPPORTED, insert->name.at,
+                                "a path of one name: OPTIONS (path 'page')",
+                                "column \"%s\" of %s is a nested field, which cannot be written",
+                                column->name.text, table->name);
+        differs |= strcmp(column->path.parts[0], column->name.text) != 0;
+        targets.items[c] =
+            (struct target){syntax_column(arena, column->name.text, -1), column->path.parts[0], -1};
+        if (targets.items[c].syntax == NULL)
+            return ERR_NOMEM;
+    }
+    return differs ? add_step(file, result, STEP_MAP, text_of_targets(arena, &targets), NULL) : 0;
+}
+
+static int insert_into_table(struct compile_file *file, const struct statement *insert,
+                             const struct relation *table, struct relation *result)
+{
+    if (table->statement->kind == STATEMENT_INSERT)
+        return source_error(&file->source, ERR_EXISTS, insert->name.at, NULL,
+                            "two statements write topic %s", table->topic);
+    if (table->statement->kind != STATEMENT_TABLE)
+        return source_error(&file->source, ERR_INVALID, insert->name.at, NULL,
+                            "%s is a view: its own SELECT says what it holds", table->name);
+    result->topic = table->topic;
+    TRY(assign_columns(file, insert, table, result));
+    TRY(table_checks(file, table->statement, table, result));
+    TRY(name_fields(file, insert, table, result));
+    result->columns = table->columns;
+    result->column_count = table->column_count;
+    return 0;
+}
+
+static int compile_insert(struct compile_file *file, const struct statement *insert)
+{
+    struct relation *result = new_relation(file, RELATION_RESULT, insert);
+    const struct relation *table = find(file, insert->name.text);
+    if (result == NULL)
+        return ERR_NOMEM;
+    TRY(plan_select(file, insert->select, NULL, 0, result));
+    if (result->is_grouped)
+        return source_error(&file->source, ERR_UNSUPPORTED, insert->select->at,
+                            "CREATE MATERIALIZED VIEW keeps groups and writes their results",
+                            "INSERT of a grouped SELECT is not supported");
+    if (table != NULL)
+        TRY(insert_into_table(file, insert, table, result));
+    else if (insert->target_count > 0)
+        return source_error(&file->source, ERR_NOT_FOUND, insert->name.at,
+                            "CREATE TABLE declares the columns", "table \"%s\" does not exist",
+                            insert->name.text);
+    else
+        TRY(topic_of(file, insert, &result->topic));
+    TRY(check_topic(file, insert, result));
+    TRY(check_cycle(file, insert, result));
+    keep(file, result);
+    return table != NULL ? 0 : add_reader(file, result);
+}
+
+/* ---- the file ---- */
+
+static int compile_statement(struct compile_file *file, const struct statement *statement)
+{
+    switch (statement->kind) {
+    case STATEMENT_TABLE:
+        return compile_table(file, statement);
+    case STATEMENT_VIEW:
+        return compile_view(file, statement);
+    case STATEMENT_MATERIALIZED_VIEW:
+        return compile_materialized(file, statement);
+    case STATEMENT_INSERT:
+        return compile_insert(file, statement);
+    }
+    return 0;
+}
+
+static int compile_all(struct compile_file *file, const struct statement *first)
+{
+    for (const struct statement *s = first; s != NULL; s = s->next) {
+        file->diag = (struct diag){0};
+        int rc = compile_statement(file, s);
+        if (rc == ERR_NOMEM)
+            return rc;
+        if (rc < 0 && file->diag.text[0] != '\0')
+            sql_report_error(&file->report, &file->diag);
+        if (rc < 0)
+            file->broken[file->broken_count++] = s->name.text;
+    }
+    return 0;
+}
+
+int sql_compile(const char *text, size_t size, void (*tell)(void *context, const char *text),
+                void *context, struct sql_program **out)
+{
+    struct compile_file *file = calloc(1, sizeof *file);
+    struct sql_program *program = calloc(1, sizeof *program);
+    struct statement *first;
+    *out = NULL;
+    if (file == NULL || program == NULL || (program->text = malloc(size + 1)) == NULL) {
+        free(file);
+        free(program);
+        return ERR_NOMEM;
+    }
+    memcpy(program->text, text, size);
+    program->text[size] = '\0';
+    program->end = &program->relations;
+    arena_init(&program->arena, 0);
+    file->program = program;
+    file->source = (struct source){program->text, &file->diag};
+    file->report = (struct sql_report){tell, context, 0};
+    int rc = sql_parse(program->text, size, &program->arena, &first, &file->report);
+    if (rc == 0)
+        rc = compile_all(file, first);
+    program->error_count = file->report.errors;
+    free(file);
+    if (rc == ERR_NOMEM) {
+        sql_program_destroy(program);
+        return rc;
+    }
+    *out = program;
+    return rc < 0 ? rc : program->error_count > 0 ? ERR_INVALID : 0;
+}
+
+void sql_program_destroy(struct sql_program *program)
+{
+    if (program == NULL)
+        return;
+    arena_deinit(&program->arena);
+    free(program->text);
+    free(program);
+}

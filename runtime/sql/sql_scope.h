@@ -1,0 +1,47 @@
+/* sql_scope.h: the names that the expressions of one SELECT may use. */
+#ifndef WEIR_SQL_SCOPE_H
+#define WEIR_SQL_SCOPE_H
+
+#include "runtime/sql/sql.h"
+
+/* The file under compilation. */
+struct compile_file {
+    struct sql_program *program;
+    struct sql_report report;
+    struct diag diag;            /* of the statement under compilation */
+    struct source source;        /* where its messages point into, and go: diag */
+    const char *broken[STATEMENTS_MAX]; /* relations whose statements have errors: who reads them is not told of more */
+    uint32_t broken_count;
+};
+
+/* A SELECT's input: its relation's columns, under their names and the relation's. */
+struct select_scope {
+    struct compile_file *file;
+    const struct relation *relation;
+    const char *alias;           /* what stands before a dot */
+    bool is_windowed;            /* window_start and window_end exist too */
+    const char **names;          /* of all of them */
+    enum col_type *types;
+    uint32_t count;
+};
+int scope_open(struct select_scope *scope, struct compile_file *file, const struct relation *relation, const char *alias, bool is_windowed);
+/* The same as the expression compiler takes it, for trees that scope_resolve has gone over. */
+struct named_columns scope_columns(const struct select_scope *scope);
+/* Turns the names in a tree into those of columns alone ("e.user_id" into user_id). ERR_NOT_FOUND, with place and hint. */
+int scope_resolve(const struct select_scope *scope, struct syntax *syntax);
+
+/* A copy of a tree, its nodes and lists; texts are shared. */
+struct syntax *syntax_copy(struct arena *arena, const struct syntax *syntax);
+struct syntax *syntax_column(struct arena *arena, const char *name, int32_t at);
+/* Texts in the program's arena. */
+const char *text_of_syntax(struct arena *arena, const struct syntax *syntax);
+/* "expr AS name, …" */
+const char *text_of_targets(struct arena *arena, const struct target_list *targets);
+
+/* sql_select_plan.c, sql_group_plan.c: the steps of a SELECT, and the columns that it gives. */
+int plan_select(struct compile_file *file, const struct select *select, const struct relation *const *inner, uint32_t inner_count,
+                struct relation *out);
+int plan_grouped(struct compile_file *file, const struct select *select, struct select_scope *scope, const struct target_list *targets, struct relation *out);
+int add_step(struct compile_file *file, struct relation *relation, enum step_kind kind, const char *text, struct step **step);
+
+#endif

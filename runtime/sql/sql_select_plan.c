@@ -1,0 +1,304 @@
+/* sql_select_plan.c: what a SELECT over rows becomes: where its rows come from, a filter, a map.
+ *
+ * WHERE comes first, so that what is not wanted is not computed. A list that names the columns there are in their order is
+ * no step at all. Every expression is compiled once against the columns it will see, for its type and so that each error
+ * is shown in the file's own line; the app compiles the printed texts again when it runs. */
+#include "runtime/sql/sql_scope.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int add_step(struct compile_file *file, struct relation *relation, enum step_kind kind,
+             const char *text, struct step **out)
+{
+    struct step *step = arena_zalloc(&file->program->arena, sizeof *step);
+    if (step == NULL || text == NULL)
+        return ERR_NOMEM;
+    step->kind = kind;
+    step->text = text;
+    struct step **end = &relation->steps;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = step;
+    if (out != NULL)
+        *out = step;
+    return 0;
+}
+
+/* ---- FROM ---- */
+
+static const struct relation *find_relation(const struct compile_file *file, const char *name,
+                                            const struct relation *const *inner,
+                                            uint32_t inner_count)
+{
+    const struct relation *found = NULL;
+    for (uint32_t i = inner_count; i > 0; i--)
+        if (strcmp(inner[i - 1]->name, name) == 0)
+            return inner[i - 1];
+    for (const struct relation *r = file->program->relations; r != NULL; r = r->next)
+        if (r->kind != RELATION_RESULT && strcmp(r->name, name) == 0)
+            found = r;
+    return found;
+}
+
+static int unknown_relation(struct compile_file *file, const struct sql_name *name)
+{
+    const char *names[STATEMENTS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < file->broken_count; i++)
+        if (strcmp(file->broken[i], name->text) == 0)
+            return ERR_STATE; /* its own error was told */
+    for (const struct relation *r = file->program->relations; r != NULL && count < STATEMENTS_MAX;
+         r = r->next)
+        names[count++] = r->name;
+    const char *close = closest_name(name->text, names, count);
+    char hint[128];
+    if (close != NULL)
+        snprintf(hint, sizeof hint, "did you mean \"%s\"?", close);
+    else
+        snprintf(hint, sizeof hint,
+                 "CREATE TABLE %.40s (…) WITH (topic = '…') comes before what reads it",
+                 name->text);
+    return source_error(&file->source, ERR_NOT_FOUND, name->at, hint,
+                        "table or view \"%s\" does not exist", name->text);
+}
+
+static int find_from(struct compile_file *file, const struct from_item *from,
+                     const struct relation *const *inner, uint32_t inner_count,
+                     const struct relation **relation)
+{
+    if (from->kind == FROM_SELECT) {
+        struct relation *nested = arena_zalloc(&file->program->arena, sizeof *nested);
+        if (nested == NULL)
+            return ERR_NOMEM;
+        nested->kind = RELATION_VIEW;
+        nested->name = from->alias != NULL ? from->alias : "the inner SELECT";
+        TRY(plan_select(file, from->select, inner, inner_count, nested));
+        *relation = nested;
+    } else {
+        *relation = find_relation(file, from->relation.text, inner, inner_count);
+        if (*relation == NULL)
+            return unknown_relation(file, &from->relation);
+    }
+    if ((*relation)->is_grouped && !(*relation)->emit_final)
+        return source_error(&file->source, ERR_UNSUPPORTED, from->at,
+                            "emit = 'final' gives each window's result once, as a row",
+                            "%s is a table of changing results; reading it is not supported",
+                            (*relation)->name);
+    if ((*relation)->is_grouped && (*relation)->kind == RELATION_VIEW)
+        return source_error(&file->source, ERR_UNSUPPORTED, from->at,
+                            "CREATE MATERIALIZED VIEW it, with emit = 'final'",
+                            "reading a grouped SELECT inside another one is not supported");
+    return 0;
+}
+
+/* Windows go by the event time and by nothing else. */
+static int check_window_time(const struct select_scope *scope, const struct from_item *from)
+{
+    const struct relation *relation = scope->relation;
+    const struct source *source = &scope->file->source;
+    if (relation->time_column < 0)
+        return source_error(source, ERR_INVALID, from->window_time->at,
+                            "WITH (event_time = 'ts') on the table says which column it is",
+                            "%s has no event time", scope->alias);
+    const char *time = relation->columns[relation->time_column].name;
+    if (from->window_time->kind != SYNTAX_COLUMN ||
+        strcmp(from->window_time->path.parts[0], time) != 0)
+        return source_error(source, ERR_INVALID, from->window_time->at,
+                            "another column needs a table of its own: WITH (event_time = '…')",
+                            "rows go into windows by their event time, which is %s", time);
+    return 0;
+}
+
+/* ---- columns ---- */
+
+static int add_target(struct target_list *targets, struct syntax *syntax, const char *name,
+                      int32_t at)
+{
+    if (syntax == NULL)
+        return ERR_NOMEM;
+    targets->items[targets->count++] = (struct target){.syntax = syntax, .name = name, .at = at};
+    return 0;
+}
+
+/* The select list with stars written out, every name resolved, every column named. */
+static int expand_items(struct compile_file *file, const struct select *select,
+                        const struct select_scope *scope, struct target_list *targets)
+{
+    struct arena *arena = &file->program->arena;
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < select->item_count; i++)
+        most += select->items[i].syntax != NULL ? 1 : scope->count;
+    *targets =
+        (struct target_list){.items = arena_zalloc(arena, (most + 1) * sizeof *targets->items)};
+    if (targets->items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < select->item_count; i++) {
+        const struct select_item *item = &select->items[i];
+        if (item->syntax != NULL) {
+            TRY(scope_resolve(scope, item->syntax));
+            const char *name = item->name != NULL ? item->name : syntax_name(item->syntax);
+            if (name == NULL)
+                return source_error(&file->source, ERR_INVALID, item->at, "give it a name with AS",
+                                    "this expression has no name");
+            TRY(add_target(targets, item->syntax, name, item->at));
+            continue;
+        }
+        if (item->star_of != NULL && strcmp(item->star_of, scope->alias) != 0)
+            return source_error(&file->source, ERR_NOT_FOUND, item->at, NULL,
+                                "there is no table \"%s\" in FROM", item->star_of);
+        for (uint32_t c = 0; c < scope->count; c++)
+            TRY(add_target(targets, syntax_column(arena, scope->names[c], item->at),
+                           scope->names[c], item->at));
+    }
+    for (uint32_t i = 0; i < targets->count; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(targets->items[i].name, targets->items[k].name) == 0)
+                return source_error(&file->source, ERR_EXISTS, targets->items[i].at,
+                                    "give one of them another name with AS",
+                                    "two columns are named \"%s\"", targets->items[i].name);
+    return 0;
+}
+
+static bool is_plain(const struct target *target, const char *name)
+{
+    return target->syntax->kind == SYNTAX_COLUMN &&
+           strcmp(target->syntax->path.parts[0], name) == 0;
+}
+
+/* The columns that there are, in their order. */
+static bool is_identity(const struct target_list *targets, const struct relation *base)
+{
+    if (targets->count != base->column_count)
+        return false;
+    for (uint32_t i = 0; i < targets->count; i++)
+        if (!is_plain(&targets->items[i], base->columns[i].name) ||
+            strcmp(targets->items[i].name, base->columns[i].name) != 0)
+            return false;
+    return true;
+}
+
+static const char *plain_type_name(const struct relation *base, const struct target *target,
+                                   enum col_type type)
+{
+    for (uint32_t i = 0; i < base->column_count; i++)
+        if (is_plain(target, base->columns[i].name))
+            return base->columns[i].type_name;
+    return target->syntax->kind == SYNTAX_CAST ? target->syntax->type.name : col_type_name(type);
+}
+
+static int plan_rows(struct compile_file *file, const struct target_list *targets,
+                     const struct select_scope *scope, struct relation *out)
+{
+    const struct relation *base = scope->relation;
+    struct named_columns columns = scope_columns(scope);
+    struct scope input = named_columns_scope(&columns);
+    struct arena *arena = &file->program->arena;
+    out->columns = arena_zalloc(arena, (targets->count + 1) * sizeof *out->columns);
+    if (out->columns == NULL)
+        return ERR_NOMEM;
+    out->time_column = -1;
+    for (uint32_t i = 0; i < targets->count; i++) {
+        const struct target *target = &targets->items[i];
+        struct expr *expr;
+        TRY(expr_of_syntax(target->syntax, false, &file->source, &input, &expr));
+        enum col_type type = expr_type(expr);
+        expr_destroy(expr);
+        out->columns[i] = (struct relation_column){
+            .name = target->name, .type = type, .type_name = plain_type_name(base, target, type)};
+        if (base->time_column >= 0 && is_plain(target, base->columns[base->time_column].name))
+            out->time_column = (int32_t)i;
+    }
+    out->column_count = targets->count;
+    return is_identity(targets, base)
+               ? 0
+               : add_step(file, out, STEP_MAP, text_of_targets(arena, targets), NULL);
+}
+
+/* ---- the whole ---- */
+
+static int plan_where(struct compile_file *file, const struct select *select,
+                      const struct select_scope *scope, struct relation *out)
+{
+    struct named_columns columns = {scope->names, scope->types, scope->relation->column_count};
+    struct scope input = named_columns_scope(&columns);
+    struct expr *expr;
+    if (select->where == NULL)
+        return 0;
+    TRY(scope_resolve(scope, select->where));
+    const struct syntax *aggregate = syntax_find_aggregate(select->where);
+    if (aggregate != NULL)
+        return source_error(&file->source, ERR_INVALID, aggregate->at,
+                            "HAVING is about results, WHERE about rows",
+                            "aggregates are not allowed in WHERE");
+    TRY(expr_of_syntax(select->where, true, &file->source, &input, &expr));
+    expr_destroy(expr);
+    return add_step(file, out, STEP_FILTER, text_of_syntax(&file->program->arena, select->where),
+                    NULL);
+}
+
+static bool is_grouped(const struct select *select, const struct target_list *targets)
+{
+    if (select->group_count > 0 || select->having != NULL)
+        return true;
+    for (uint32_t i = 0; i < targets->count; i++)
+        if (syntax_find_aggregate(targets->items[i].syntax) != NULL)
+            return true;
+    return false;
+}
+
+static int plan_tables(struct compile_file *file, const struct select *select,
+                       const struct relation **inner, uint32_t *inner_count)
+{
+    for (uint32_t i = 0; i < select->table_count; i++) {
+        struct relation *table = arena_zalloc(&file->program->arena, sizeof *table);
+        if (table == NULL)
+            return ERR_NOMEM;
+        if (*inner_count == STATEMENTS_MAX)
+            return source_error(&file->source, ERR_TOO_LARGE, select->tables[i].name.at, NULL,
+                                "more than %d names in WITH", STATEMENTS_MAX);
+        table->kind = RELATION_VIEW;
+        table->name = select->tables[i].name.text;
+        TRY(plan_select(file, select->tables[i].select, inner, *inner_count, table));
+        inner[(*inner_count)++] = table;
+    }
+    return 0;
+}
+
+static int plan_over(struct compile_file *file, const struct select *select,
+                     const struct relation *base, struct relation *out)
+{
+    struct select_scope scope;
+    struct target_list targets;
+    const struct from_item *from = &select->from;
+    TRY(scope_open(&scope, file, base, from->alias, from->window != CALL_NONE));
+    out->base = base;
+    if (from->window != CALL_NONE) {
+        TRY(scope_resolve(&scope, from->window_time));
+        TRY(check_window_time(&scope, from));
+    }
+    TRY(expand_items(file, select, &scope, &targets));
+    TRY(plan_where(file, select, &scope, out));
+    if (is_grouped(select, &targets))
+        return plan_grouped(file, select, &scope, &targets, out);
+    if (from->window != CALL_NONE)
+        return source_error(&file->source, ERR_UNSUPPORTED, from->at,
+                            "GROUP BY …, window_start, window_end",
+                            "rows in windows need GROUP BY");
+    return plan_rows(file, &targets, &scope, out);
+}
+
+int plan_select(struct compile_file *file, const struct select *select,
+                const struct relation *const *inner, uint32_t inner_count, struct relation *out)
+{
+    const struct relation **known =
+        arena_alloc(&file->program->arena, (STATEMENTS_MAX + 1) * sizeof(struct relation *));
+    const struct relation *base;
+    if (known == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < inner_count; i++)
+        known[i] = inner[i];
+    TRY(plan_tables(file, select, known, &inner_count));
+    TRY(find_from(file, &select->from, known, inner_count, &base));
+    return plan_over(file, select, base, out);
+}

@@ -1,0 +1,109 @@
+/* statement.h: SQL statements as trees of our own, before names mean anything. sql_parse.c and its neighbours make them from
+ * PostgreSQL's trees, and nothing else ever sees those.
+ *
+ * All of it is arena memory of the parse. Positions are byte offsets in the file's text, -1 where none is known. */
+#ifndef WEIR_SQL_STATEMENT_H
+#define WEIR_SQL_STATEMENT_H
+
+#include "operators/syntax.h"
+
+enum { FILE_BYTES_MAX = 1024 * 1024, STATEMENTS_MAX = 1000, SQL_COLUMNS_MAX = 1000, SELECT_DEPTH_MAX = 32 };
+
+struct sql_name {
+    const char *text;
+    int32_t at;
+};
+
+/* WITH (topic = 'user-events', …): value is the text, or the digits of a number. */
+struct sql_option {
+    struct sql_name key;
+    const char *value;
+};
+struct option_list {
+    struct sql_option *items;
+    uint32_t count;
+};
+
+struct column_check {
+    const char *error_class;     /* of rows that fail: the constraint's name, else "check" */
+    struct syntax *condition;
+    int32_t at;
+    struct column_check *next;
+};
+struct column_definition {
+    struct sql_name name;
+    struct sql_type type;        /* COL_VARIANT for jsonb */
+    struct field_path path;      /* in the record's JSON; the name unless OPTIONS (path '…') says otherwise */
+    bool has_path, not_null, is_primary_key;
+};
+
+struct select;
+enum from_kind { FROM_NONE, FROM_RELATION, FROM_SELECT };
+enum window_call { CALL_NONE, CALL_TUMBLE, CALL_HOP, CALL_SESSION };
+struct from_item {
+    enum from_kind kind;
+    struct sql_name relation;    /* FROM_RELATION */
+    struct select *select;       /* FROM_SELECT */
+    const char *alias;           /* NULL: none */
+    int32_t at;
+    enum window_call window;     /* tumble(relation, time, size), hop(relation, time, hop, size), session(relation, time, gap) */
+    struct syntax *window_time;
+    int64_t size_ms, hop_ms;     /* of a session the gap */
+};
+
+struct select_item {
+    struct syntax *syntax;       /* NULL: a star */
+    const char *name;            /* given with AS */
+    const char *star_of;         /* e.*; NULL for * alone */
+    int32_t at;
+};
+/* WITH name AS (…): known inside its select alone. */
+struct common_table {
+    struct sql_name name;
+    struct select *select;
+};
+struct select {
+    int32_t at;
+    struct common_table *tables;
+    uint32_t table_count;
+    struct select_item *items;
+    uint32_t item_count;
+    struct from_item from;
+    struct syntax *where, *having;
+    struct syntax **groups;
+    uint32_t group_count;
+};
+
+enum statement_kind { STATEMENT_TABLE, STATEMENT_VIEW, STATEMENT_MATERIALIZED_VIEW, STATEMENT_INSERT };
+struct statement {
+    enum statement_kind kind;
+    int32_t at;
+    struct sql_name name;        /* of what is created, or inserted into */
+    struct option_list options;
+    /* STATEMENT_TABLE */
+    struct column_definition *columns;
+    uint32_t column_count;
+    struct column_check *checks; /* of columns and of the table, in the order written */
+    /* others */
+    struct select *select;
+    struct sql_name *targets;    /* INSERT INTO t (a, b); CREATE VIEW v (a, b) */
+    uint32_t target_count;
+    struct statement *next;
+};
+
+/* Where parsing and compiling tell of what is wrong: once a statement at most. text has the place, the line, a caret and, where there is one, a hint. */
+struct sql_report {
+    void (*tell)(void *context, const char *text);
+    void *context;
+    uint32_t errors;
+};
+void sql_report_error(struct sql_report *report, const struct diag *diag);
+
+/* Parses a file's text (NUL-terminated, size bytes before it) into *first, in order; statements with errors are told of and left out. Negative: the text as a whole
+ * cannot be read (told too), or ERR_NOMEM. */
+int sql_parse(const char *text, size_t size, struct arena *arena, struct statement **first, struct sql_report *report);
+
+/* The spelling of an enum statement_kind in messages. */
+const char *statement_name(enum statement_kind kind);
+
+#endif
