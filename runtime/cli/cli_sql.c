@@ -200,9 +200,10 @@ static int run_app(struct cli *cli, const struct sql_program *program, weir_opti
     }
     interrupt_install();
     code = weir_app_run(running.app);
-    say_summary(&running);
     if (code < 0)
         message("%s", weir_app_error(running.app));
+    else
+        say_summary(&running);
     weir_app_close(running.app);
     return interrupted() && code == 0 ? EXIT_INTERRUPTED : exit_of(code);
 }

@@ -528,6 +528,7 @@ static int compile_insert(struct compile_file *file, const struct statement *ins
     const struct relation *table = find(file, insert->name.text);
     if (result == NULL)
         return ERR_NOMEM;
+    insert->select->is_positional = table != NULL;
     TRY(plan_select(file, insert->select, NULL, 0, result));
     if (result->is_grouped)
         return source_error(&file->source, ERR_UNSUPPORTED, insert->select->at,
@@ -564,16 +565,24 @@ static int compile_statement(struct compile_file *file, const struct statement *
     return 0;
 }
 
+static void tell_error(struct compile_file *file, const char *text)
+{
+    file->program->error_count++;
+    if (file->tell != NULL)
+        file->tell(file->context, text);
+}
+
 static int compile_all(struct compile_file *file, const struct statement *first)
 {
     for (const struct statement *s = first; s != NULL; s = s->next) {
         file->diag = (struct diag){0};
-        int rc = compile_statement(file, s);
+        int rc = s->error != NULL ? ERR_INVALID : compile_statement(file, s);
         if (rc == ERR_NOMEM)
             return rc;
-        if (rc < 0 && file->diag.text[0] != '\0')
-            sql_report_error(&file->report, &file->diag);
-        if (rc < 0)
+        const char *error = s->error != NULL ? s->error : file->diag.text;
+        if (rc < 0 && error[0] != '\0')
+            tell_error(file, error);
+        if (rc < 0 && s->name.text != NULL)
             file->broken[file->broken_count++] = s->name.text;
     }
     return 0;
@@ -597,11 +606,13 @@ int sql_compile(const char *text, size_t size, void (*tell)(void *context, const
     arena_init(&program->arena, 0);
     file->program = program;
     file->source = (struct source){program->text, &file->diag};
-    file->report = (struct sql_report){tell, context, 0};
-    int rc = sql_parse(program->text, size, &program->arena, &first, &file->report);
+    file->tell = tell;
+    file->context = context;
+    int rc = sql_parse(program->text, size, &program->arena, &first, &file->diag);
+    if (rc < 0 && rc != ERR_NOMEM)
+        tell_error(file, file->diag.text);
     if (rc == 0)
         rc = compile_all(file, first);
-    program->error_count = file->report.errors;
     free(file);
     if (rc == ERR_NOMEM) {
         sql_program_destroy(program);

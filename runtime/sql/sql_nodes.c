@@ -148,6 +148,8 @@ int nodes_relation(struct parse *parse, const PgQuery__RangeVar *range, struct s
     if (range->relpersistence != NULL && strcmp(range->relpersistence, "p") != 0)
         return nodes_refuse(parse, range->location, "every table is a topic, which lasts",
                             "TEMPORARY or UNLOGGED");
+    if (!range->inh)
+        return nodes_refuse(parse, range->location, NULL, "ONLY");
     return nodes_know(parse, &range->base, "a table's name", "relname inh relpersistence alias");
 }
 

@@ -22,13 +22,6 @@ const char *statement_name(enum statement_kind kind)
     return names[kind];
 }
 
-void sql_report_error(struct sql_report *report, const struct diag *diag)
-{
-    report->errors++;
-    if (report->tell != NULL)
-        report->tell(report->context, diag->text);
-}
-
 /* ---- foreign spellings ---- */
 
 static const struct {
@@ -190,11 +183,9 @@ static int read_statement(struct parse *parse, const PgQuery__Node *node,
 
 struct parse_file {
     const char *text;
-    size_t size;
     struct arena *arena;
     struct statement **end;
-    uint32_t count;
-    struct sql_report *report;
+    struct diag *diag;
     int rc;
 };
 
@@ -233,89 +224,98 @@ static int syntax_failed(const struct parse *parse, const char *text, const PgQu
     if (too_deep)
         return source_error(&parse->source, ERR_TOO_LARGE, parse->near, NULL,
                             "the statement is nested too deeply");
-    return source_error(&parse->source, ERR_INVALID, cursor_position(parse, text, error->cursorpos),
+    int32_t at = cursor_position(parse, text, error->cursorpos);
+    return source_error(&parse->source, ERR_INVALID, at < 0 ? parse->near : at,
                         foreign_hint(text, strlen(text)), "%s", error->message);
 }
 
-static int read_tree(struct parse_file *file, struct parse *parse, const PgQuery__ParseResult *tree)
+static int parse_text(struct parse *parse, const char *text, struct statement *statement)
 {
-    if (tree->n_stmts == 0)
-        return 0; /* comments alone */
-    struct statement *statement = arena_zalloc(file->arena, sizeof *statement);
-    if (statement == NULL)
-        return ERR_NOMEM;
-    statement->at = parse->near;
-    TRY(read_statement(parse, tree->stmts[0]->stmt, statement));
-    *file->end = statement;
-    file->end = &statement->next;
-    return 0;
-}
-
-static int parse_one(struct parse_file *file, int32_t start, int32_t end, struct diag *diag)
-{
-    struct parse parse = {.source = {file->text, diag}, .arena = file->arena};
-    start = skip_blank(file->text, start, end);
-    if (start == end)
-        return 0;
-    parse.shift = -start;
-    parse.near = start;
-    size_t size = (size_t)(end - start);
-    if (size > EXPR_TEXT_BYTES_MAX)
-        return source_error(&parse.source, ERR_TOO_LARGE, start, NULL,
-                            "a statement is longer than %d bytes", EXPR_TEXT_BYTES_MAX);
-    char *text = strndup(file->text + start, size);
-    if (text == NULL)
-        return ERR_NOMEM;
     PgQueryProtobufParseResult result = pg_query_parse_protobuf(text);
     PgQuery__ParseResult *tree = NULL;
     int rc = ERR_NOMEM;
     if (result.error != NULL) {
-        rc = syntax_failed(&parse, text, result.error);
+        rc = syntax_failed(parse, text, result.error);
     } else {
         tree = pg_query__parse_result__unpack(NULL, result.parse_tree.len,
                                               (const uint8_t *)result.parse_tree.data);
         if (tree != NULL)
-            rc = read_tree(file, &parse, tree);
+            rc = tree->n_stmts == 1
+                     ? read_statement(parse, tree->stmts[0]->stmt, statement)
+                     : source_error(&parse->source, ERR_INVALID, parse->near, NULL,
+                                    "one statement is expected, and a semicolon behind it");
     }
     if (tree != NULL)
         pg_query__parse_result__free_unpacked(tree, NULL);
     pg_query_free_protobuf_parse_result(result);
-    free(text);
     return rc;
+}
+
+static int parse_one(struct parse_file *file, int32_t start, int32_t end)
+{
+    struct diag diag = {0};
+    struct parse parse = {.source = {file->text, &diag}, .arena = file->arena};
+    start = skip_blank(file->text, start, end);
+    if (start == end)
+        return 0;
+    struct statement *statement = arena_zalloc(file->arena, sizeof *statement);
+    char *text = strndup(file->text + start, (size_t)(end - start));
+    int rc = ERR_NOMEM;
+    parse.shift = -start;
+    parse.near = start;
+    if (statement != NULL && text != NULL)
+        rc = end - start > EXPR_TEXT_BYTES_MAX
+                 ? source_error(&parse.source, ERR_TOO_LARGE, start, NULL,
+                                "a statement is longer than %d bytes", EXPR_TEXT_BYTES_MAX)
+                 : parse_text(&parse, text, statement);
+    free(text);
+    if (rc < 0 && rc != ERR_NOMEM) {
+        statement->error = arena_text(file->arena, diag.text);
+        rc = statement->error != NULL ? 0 : ERR_NOMEM;
+    }
+    if (rc == 0) {
+        *file->end = statement;
+        file->end = &statement->next;
+    }
+    return rc;
+}
+
+/* What the scanner takes for no statement: one without its semicolon, parentheses that never close, a word alone. The
+ * parser says what is wrong with it. */
+static int parse_rest(struct parse_file *file, int32_t start, int32_t end)
+{
+    int32_t at;
+    while ((at = skip_blank(file->text, start, end)) < end && file->text[at] == ';')
+        start = at + 1;
+    return parse_one(file, at, end);
 }
 
 static int parse_all(struct parse_file *file, const PgQuerySplitResult *split)
 {
+    int32_t done = 0;
     for (int i = 0; i < split->n_stmts; i++) {
-        struct diag diag = {0};
         int32_t start = split->stmts[i]->stmt_location;
-        int rc = parse_one(file, start, start + split->stmts[i]->stmt_len, &diag);
-        if (rc == ERR_NOMEM)
-            return rc;
-        if (rc < 0)
-            sql_report_error(file->report, &diag);
+        TRY(parse_rest(file, done, start));
+        done = start + split->stmts[i]->stmt_len;
+        TRY(parse_one(file, start, done));
     }
-    return 0;
+    return parse_rest(file, done, (int32_t)strlen(file->text));
 }
 
 static void parse_file(void *argument)
 {
     struct parse_file *file = argument;
-    struct diag diag = {0};
-    struct parse parse = {.source = {file->text, &diag}, .near = -1};
+    struct parse parse = {.source = {file->text, file->diag}, .near = -1};
     PgQuerySplitResult split = pg_query_split_with_scanner(file->text);
-    if (split.error != NULL) {
+    if (split.error != NULL)
         file->rc = syntax_failed(&parse, file->text, split.error);
-        sql_report_error(file->report, &diag);
-    } else if (split.n_stmts > STATEMENTS_MAX) {
+    else if (split.n_stmts > STATEMENTS_MAX)
         file->rc =
             source_error(&parse.source, ERR_TOO_LARGE, split.stmts[STATEMENTS_MAX]->stmt_location,
                          "one pipeline a file is easier to change",
                          "a file has at most %d statements", STATEMENTS_MAX);
-        sql_report_error(file->report, &diag);
-    } else {
+    else
         file->rc = parse_all(file, &split);
-    }
     pg_query_free_split_result(split);
 }
 
@@ -336,16 +336,11 @@ static int check_text(const char *text, size_t size, struct diag *diag)
 }
 
 int sql_parse(const char *text, size_t size, struct arena *arena, struct statement **first,
-              struct sql_report *report)
+              struct diag *diag)
 {
-    struct diag diag = {0};
-    struct parse_file file = {
-        .text = text, .size = size, .arena = arena, .end = first, .report = report};
+    struct parse_file file = {.text = text, .arena = arena, .end = first, .diag = diag};
     *first = NULL;
-    int rc = check_text(text, size, &diag);
-    if (rc == 0)
-        rc = expr_on_large_stack(parse_file, &file, &diag);
-    if (rc < 0)
-        sql_report_error(report, &diag);
-    return rc < 0 ? rc : file.rc;
+    TRY(check_text(text, size, diag));
+    TRY(expr_on_large_stack(parse_file, &file, diag));
+    return file.rc;
 }

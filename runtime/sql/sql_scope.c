@@ -131,6 +131,10 @@ const char *text_of_syntax(struct arena *arena, const struct syntax *syntax)
     struct buf text;
     buf_init(&text, 0);
     syntax_print(syntax, &text);
+    if (buf_ok(&text) && text.data[0] == '(') { /* then they enclose all of it */
+        text.size -= 2;
+        memmove(text.data, text.data + 1, text.size);
+    }
     return take_text(arena, &text);
 }
 

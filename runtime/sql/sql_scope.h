@@ -7,7 +7,8 @@
 /* The file under compilation. */
 struct compile_file {
     struct sql_program *program;
-    struct sql_report report;
+    void (*tell)(void *context, const char *text);
+    void *context;
     struct diag diag;            /* of the statement under compilation */
     struct source source;        /* where its messages point into, and go: diag */
     const char *broken[STATEMENTS_MAX]; /* relations whose statements have errors: who reads them is not told of more */

@@ -121,36 +121,36 @@ static int add_target(struct target_list *targets, struct syntax *syntax, const 
     return 0;
 }
 
-/* The select list with stars written out, every name resolved, every column named. */
-static int expand_items(struct compile_file *file, const struct select *select,
-                        const struct select_scope *scope, struct target_list *targets)
+static int name_item(struct compile_file *file, const struct select *select,
+                     const struct select_item *item, uint32_t index, const char **name)
 {
-    struct arena *arena = &file->program->arena;
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < select->item_count; i++)
-        most += select->items[i].syntax != NULL ? 1 : scope->count;
-    *targets =
-        (struct target_list){.items = arena_zalloc(arena, (most + 1) * sizeof *targets->items)};
-    if (targets->items == NULL)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < select->item_count; i++) {
-        const struct select_item *item = &select->items[i];
-        if (item->syntax != NULL) {
-            TRY(scope_resolve(scope, item->syntax));
-            const char *name = item->name != NULL ? item->name : syntax_name(item->syntax);
-            if (name == NULL)
-                return source_error(&file->source, ERR_INVALID, item->at, "give it a name with AS",
-                                    "this expression has no name");
-            TRY(add_target(targets, item->syntax, name, item->at));
-            continue;
-        }
-        if (item->star_of != NULL && strcmp(item->star_of, scope->alias) != 0)
-            return source_error(&file->source, ERR_NOT_FOUND, item->at, NULL,
-                                "there is no table \"%s\" in FROM", item->star_of);
-        for (uint32_t c = 0; c < scope->count; c++)
-            TRY(add_target(targets, syntax_column(arena, scope->names[c], item->at),
-                           scope->names[c], item->at));
+    char numbered[24];
+    *name = item->name != NULL ? item->name : syntax_name(item->syntax);
+    if (select->is_positional) {
+        snprintf(numbered, sizeof numbered, "column_%u", index + 1);
+        *name = arena_text(&file->program->arena, numbered);
+        return *name != NULL ? 0 : ERR_NOMEM;
     }
+    if (*name != NULL)
+        return 0;
+    return source_error(&file->source, ERR_INVALID, item->at, "give it a name with AS",
+                        "this expression has no name");
+}
+
+static int expand_star(struct compile_file *file, const struct select_item *item,
+                       const struct select_scope *scope, struct target_list *targets)
+{
+    if (item->star_of != NULL && strcmp(item->star_of, scope->alias) != 0)
+        return source_error(&file->source, ERR_NOT_FOUND, item->at, NULL,
+                            "there is no table \"%s\" in FROM", item->star_of);
+    for (uint32_t c = 0; c < scope->count; c++)
+        TRY(add_target(targets, syntax_column(&file->program->arena, scope->names[c], item->at),
+                       scope->names[c], item->at));
+    return 0;
+}
+
+static int check_names(struct compile_file *file, const struct target_list *targets)
+{
     for (uint32_t i = 0; i < targets->count; i++)
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(targets->items[i].name, targets->items[k].name) == 0)
@@ -158,6 +158,31 @@ static int expand_items(struct compile_file *file, const struct select *select,
                                     "give one of them another name with AS",
                                     "two columns are named \"%s\"", targets->items[i].name);
     return 0;
+}
+
+/* The select list with stars written out, every name resolved, every column named. */
+static int expand_items(struct compile_file *file, const struct select *select,
+                        const struct select_scope *scope, struct target_list *targets)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < select->item_count; i++)
+        most += select->items[i].syntax != NULL ? 1 : scope->count;
+    *targets = (struct target_list){
+        .items = arena_zalloc(&file->program->arena, (most + 1) * sizeof *targets->items)};
+    if (targets->items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < select->item_count; i++) {
+        const struct select_item *item = &select->items[i];
+        const char *name;
+        if (item->syntax == NULL) {
+            TRY(expand_star(file, item, scope, targets));
+            continue;
+        }
+        TRY(scope_resolve(scope, item->syntax));
+        TRY(name_item(file, select, item, targets->count, &name));
+        TRY(add_target(targets, item->syntax, name, item->at));
+    }
+    return check_names(file, targets);
 }
 
 static bool is_plain(const struct target *target, const char *name)

@@ -72,13 +72,14 @@ struct select {
     struct syntax *where, *having;
     struct syntax **groups;
     uint32_t group_count;
+    bool is_positional;          /* whose columns go by their positions (INSERT): they need no names */
 };
 
 enum statement_kind { STATEMENT_TABLE, STATEMENT_VIEW, STATEMENT_MATERIALIZED_VIEW, STATEMENT_INSERT };
 struct statement {
     enum statement_kind kind;
-    int32_t at;
-    struct sql_name name;        /* of what is created, or inserted into */
+    const char *error;           /* what is wrong with it, and then nothing else of it counts but the name; NULL: nothing */
+    struct sql_name name;        /* of what is created, or inserted into; text NULL: not known */
     struct option_list options;
     /* STATEMENT_TABLE */
     struct column_definition *columns;
@@ -91,17 +92,9 @@ struct statement {
     struct statement *next;
 };
 
-/* Where parsing and compiling tell of what is wrong: once a statement at most. text has the place, the line, a caret and, where there is one, a hint. */
-struct sql_report {
-    void (*tell)(void *context, const char *text);
-    void *context;
-    uint32_t errors;
-};
-void sql_report_error(struct sql_report *report, const struct diag *diag);
-
-/* Parses a file's text (NUL-terminated, size bytes before it) into *first, in order; statements with errors are told of and left out. Negative: the text as a whole
- * cannot be read (told too), or ERR_NOMEM. */
-int sql_parse(const char *text, size_t size, struct arena *arena, struct statement **first, struct sql_report *report);
+/* Parses a file's text (NUL-terminated, size bytes before it) into *first, in order, those with errors among them. Negative: the text as a whole cannot be read (the
+ * reason is in diag), or ERR_NOMEM. */
+int sql_parse(const char *text, size_t size, struct arena *arena, struct statement **first, struct diag *diag);
 
 /* The spelling of an enum statement_kind in messages. */
 const char *statement_name(enum statement_kind kind);

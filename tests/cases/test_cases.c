@@ -27,6 +27,8 @@
  *       aggregate_fn span: x -> rows bigint, total numeric   (instead of aggregate)
  *       emit final
  *       to counts                      (to_csv counts: weir_to_as; to_json, to_text, to_raw, to_pairs)
+ *     sql                              (instead of a pipeline: statements)
+ *       CREATE TABLE …
  *     run
  *       partitions 1                   (of the sources; default: with 1 and with 3)
  *       topic valid 1                  (is there already, with so many partitions)
@@ -96,6 +98,7 @@ struct test_case {
     char *made_topic; /* by hand, before the app first runs … */
     int32_t made_partitions;
     struct arena arena;
+    struct buf sql;
 };
 
 struct variant {
@@ -359,8 +362,9 @@ static struct section *parse_heading(struct test_case *test, char *line)
 static void parse_case(struct test_case *test)
 {
     struct section *section = NULL;
-    bool in_pipeline = false;
+    bool in_pipeline = false, in_sql = false;
     test->job.app = "case";
+    buf_init(&test->sql, 0);
     for (char *line = test->text, *next; line != NULL && *line != '\0'; line = next) {
         next = strchr(line, '\n');
         if (next != NULL)
@@ -369,7 +373,9 @@ static void parse_case(struct test_case *test)
             continue;
         if (line[0] != ' ') {
             in_pipeline = strcmp(line, "pipeline") == 0;
-            section = in_pipeline || strcmp(line, "run") == 0 ? NULL : parse_heading(test, line);
+            in_sql = strcmp(line, "sql") == 0;
+            section = in_pipeline || in_sql || strcmp(line, "run") == 0 ? NULL
+                                                                        : parse_heading(test, line);
             continue;
         }
         must_parse(test, strncmp(line, "  ", 2) == 0, line);
@@ -378,10 +384,16 @@ static void parse_case(struct test_case *test)
             section->lines[section->line_count++] = unescape(&test->arena, line + 2);
         } else if (in_pipeline) {
             parse_step(test, line + 2);
+        } else if (in_sql) {
+            buf_printf(&test->sql, "%s\n", line + 2);
         } else {
             parse_run(test, line + 2);
         }
     }
+    must(buf_ok(&test->sql));
+    if (test->sql.size > 0)
+        must_parse(test, job_set_sql(&test->job, (const char *)test->sql.data, test->sql.size) == 0,
+                   "sql");
 }
 
 /* ---- input ---- */
@@ -858,6 +870,8 @@ int main(int argc, char **argv)
         free(test->name);
         free(test->text);
         arena_deinit(&test->arena);
+        job_release(&test->job);
+        buf_deinit(&test->sql);
         free(test);
     }
     return failures == 0 && count > 0 ? 0 : 1;

@@ -2,6 +2,8 @@
  */
 #include "tests/support/job.h"
 
+#include "runtime/sql/sql.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,11 +165,43 @@ static weir_stream *apply(weir_app *app, struct kept *kept, weir_stream *stream,
     return NULL;
 }
 
+static void tell_error(void *context, const char *text)
+{
+    (void)context;
+    fprintf(stderr, "%s\n", text);
+}
+
+int job_set_sql(struct job *job, const char *text, size_t size)
+{
+    int rc = sql_compile(text, size, tell_error, NULL, &job->sql);
+    for (const struct relation *r = rc == 0 ? job->sql->relations : NULL; r != NULL; r = r->next) {
+        if (r->kind != RELATION_RESULT)
+            continue;
+        job_add(job, JOB_SOURCE, "", NULL, 0);
+        if (r->is_grouped)
+            job_add(job, JOB_AGGREGATE, "", NULL, 0);
+        if (r->emit_final)
+            job_add(job, JOB_EMIT_FINAL, NULL, NULL, 0);
+        job_add(job, JOB_TO, r->topic, NULL, 0);
+    }
+    return rc;
+}
+
+void job_release(struct job *job)
+{
+    sql_program_destroy(job->sql);
+    job->sql = NULL;
+}
+
 void job_build(const struct job *job, weir_app *app)
 {
     weir_stream *stream = NULL;
     weir_format pairs = 0;
     struct kept kept = {.count = 0};
+    if (job->sql != NULL) {
+        (void)sql_build(job->sql, app); /* an error is the app's */
+        return;
+    }
     for (int i = 0; i < job->step_count; i++) {
         const struct job_step *step = &job->steps[i];
         bool names_format = step->kind == JOB_SOURCE_AS || step->kind == JOB_TO;

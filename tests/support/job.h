@@ -38,8 +38,10 @@ struct job_step {
     int64_t number, other;
 };
 enum { JOB_STEPS_MAX = 512, JOB_KEPT_MAX = 16 };
+struct sql_program;
 struct job {
     const char *app;
+    struct sql_program *sql; /* what is built in place of the steps; those then say which topics there are (job_set_sql). NULL: the steps */
     struct job_step steps[JOB_STEPS_MAX];
     int step_count;
 };
@@ -68,6 +70,9 @@ weir_format job_add_pairs(weir_app *app);
 void job_add(struct job *job, enum job_step_kind kind, const char *text, const char *second, int64_t number);
 void job_add_function(struct job *job, enum job_step_kind kind, const char *list, const char *function, const char *columns);
 void job_add_window(struct job *job, enum job_step_kind kind, const char *text, int64_t number, int64_t other);
+/* A job in SQL. 0, or negative after its errors went to stderr. job_release frees it, and is allowed for any job. */
+int job_set_sql(struct job *job, const char *text, size_t size);
+void job_release(struct job *job);
 /* Builds the topology into app. */
 void job_build(const struct job *job, weir_app *app);
 /* Opens, builds, runs, closes. The code of weir_app_run; error (size bytes, may be NULL) receives weir_app_error, progress (may be NULL) the sums. */

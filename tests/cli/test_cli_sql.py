@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""weir check, explain and run. Expected results are computed here, from the events."""
+import collections
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from test_cli import LIMIT_S, Case, content, weir
+
+COUNTS = """CREATE TABLE clicks (who text NOT NULL, n bigint, ts timestamptz) WITH (event_time = 'ts', lateness = '1 hour');
+CREATE MATERIALIZED VIEW counts WITH (topic = 'counts-per-minute') AS
+SELECT who, window_start, count(*) AS clicks, sum(n) AS total FROM tumble(clicks, ts, INTERVAL '1 minute') GROUP BY who, window_start;
+"""
+
+
+def events(count, seed=1):
+    draw = random.Random(seed)
+    return [{"who": f"u{draw.randrange(50)}", "n": draw.randrange(-5, 100), "ts": 1_000_000 + draw.randrange(600_000)} for _ in range(count)]
+
+
+def per_minute(rows):
+    table = collections.defaultdict(lambda: [0, 0])
+    for row in rows:
+        cell = table[row["who"], row["ts"] // 60000 * 60000]
+        cell[0] += 1
+        cell[1] += row["n"]
+    return {key: tuple(cell) for key, cell in table.items()}
+
+
+class Sql(Case):
+    def file(self, text, name="job.sql"):
+        path = os.path.join(self.home, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def send(self, topic, rows, *flags):
+        self.produce(topic, "".join(json.dumps(row) + "\n" for row in rows).encode(), "--key", "who", *flags)
+
+    def table(self, topic="counts-per-minute"):
+        latest = {}
+        for record in self.records(topic):
+            latest[record["key"]] = record["value"]
+        return {(row["who"], int(time_ms(row["window_start"]))): (row["clicks"], row["total"]) for row in latest.values() if row is not None}
+
+    def test_check(self):
+        path = self.file(COUNTS)
+        done = weir("check", path)
+        self.assertEqual((done.returncode, done.stdout.decode(), done.stderr), (0, f"{path}: ok, 1 pipeline\n", b""))
+        done = weir("check", "-", stdin=COUNTS.encode())
+        self.assertEqual((done.returncode, done.stdout), (0, b"-: ok, 1 pipeline\n"))
+        done = weir("check", self.file(COUNTS.replace("count(*)", "cuont(*)").replace("who text", "who txt")))
+        text = done.stderr.decode()
+        self.assertEqual((done.returncode, done.stdout), (2, b""))
+        self.assertEqual(text.count("weir: "), 1, text)  # what reads the broken table is not told of
+        self.assertIn("txt", text)
+        self.assertIn("line 1, column 26:", text)
+        done = weir("check", os.path.join(self.home, "none.sql"))
+        self.assertEqual((done.returncode, done.stdout), (2, b""))
+        self.assertIn(b"No such file", done.stderr)
+        done = weir("check", self.home)
+        self.assertEqual(done.returncode, 2)
+        done = weir("check", "-", stdin=b"CREATE TABLE t (a text); CREATE MATERIALIZED VIEW v AS\n"
+                                        b"SELECT count(DISTINCT a) AS n FROM session(t, a, INTERVAL '1 hour') GROUP BY window_start;")
+        self.assertEqual(done.returncode, 2, done.stderr)
+
+    def test_explain(self):
+        done = weir("explain", self.file(COUNTS))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for line in ("counts", "  source clicks by ts, lateness 3600000 ms", "  group who", "  tumbling 60000 ms",
+                     "  aggregate count(*) AS clicks, sum(n) AS total, emit changes", "  map who, window_start, clicks, total"):
+            self.assertIn(line, done.stdout.decode().splitlines())
+
+    def test_run_to_the_end_and_on(self):
+        path, rows = self.file(COUNTS), events(3000)
+        self.send("clicks", rows[:2000], "--partitions", "3")
+        done = self.ok("run", path, "--until-end", "--threads", "2")
+        self.assertEqual(done.stdout, b"")
+        told = self.summary(done)
+        self.assertEqual(self.table(), per_minute(rows[:2000]))
+        self.assertEqual((told["rows_in"], told["dead"], told["late"], told["lag"]), (2000, 0, 0, 0))
+        again = self.summary(self.ok("run", path, "--until-end"))
+        self.assertEqual((again["rows_in"], again["rows_out"]), (0, 0))  # of this run
+        self.send("clicks", rows[2000:])
+        self.ok("run", path, "--until-end", "--metrics", os.path.join(self.home, "prom"))
+        self.assertEqual(self.table(), per_minute(rows))
+        self.assertIn(b"# EOF", content(os.path.join(self.home, "prom")))
+
+    def test_standard_input_and_names(self):
+        self.send("clicks", events(10))
+        self.ok("run", "-", "--until-end", stdin=COUNTS.encode())
+        self.ok("run", self.file(COUNTS, "a b.sql"), "--until-end", "--from-beginning", "--app", "named")
+        groups = self.ok("group", "list").stdout.decode().split()
+        self.assertEqual(sorted(groups), ["named", "weir"])
+
+    def test_killed_and_run_again(self):
+        path, rows = self.file(COUNTS), events(20000)
+        self.send("clicks", rows, "--partitions", "3")
+        for _ in range(4):
+            process = self.start("run", path, "--commit-interval", "5")
+            self.wait_held(process)
+            self.wait_for_results(process)
+            process.kill()
+            process.wait(LIMIT_S)
+        self.ok("run", path, "--until-end")
+        self.assertEqual(self.table(), per_minute(rows))
+
+    def wait_for_results(self, process):
+        """Until the job has written something in this life, or there is nothing left to do."""
+        path = os.path.join(self.dir, "topics")
+        size = lambda: sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names
+                           if "counts-per-minute-" in folder and name.endswith(".log"))
+        before, deadline = size(), time.monotonic() + 2
+        while time.monotonic() < deadline and process.poll() is None and size() == before:
+            time.sleep(0.002)
+
+    def test_signal(self):
+        self.send("clicks", events(500))
+        process = self.start("run", self.file(COUNTS))
+        self.wait_held(process)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=LIMIT_S)
+        self.assertEqual(process.returncode, 130, stderr)
+        self.assertIn("rows_in", json.loads(stderr.decode().splitlines()[-1]))
+
+    def test_what_cannot_run(self):
+        path = self.file(COUNTS)
+        self.refused(1, "run", path, says="there is no data directory")
+        self.send("others", events(1))
+        self.refused(1, "run", path, "--until-end", says="weir produce clicks")
+        self.refused(2, "run", self.file("CREATE TABLE t (a text);", "t.sql"), says="nothing to run")
+        self.refused(2, "run", self.file("CREATE TABEL t (a text);", "u.sql"), says="line 1, column 8")
+        self.refused(2, "run", path, "--close-windows", says="--until-end")
+        self.refused(2, "run", path, "--threads", "0", says="threads")
+        self.refused(2, "run", path, "--app", "a/b", says="cannot name an app")
+
+    def test_a_changed_file(self):
+        path, rows = self.file(COUNTS), events(300)
+        self.send("clicks", rows)
+        self.ok("run", path, "--until-end")
+        path = self.file(COUNTS.replace("NOT NULL", "NOT NULL CHECK (who <> 'u1')"))
+        done = self.weir("run", path, "--until-end")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertEqual(self.table(), per_minute(rows))
+        self.ok("run", path, "--until-end", "--rebuild")
+        left = {key: value for key, value in per_minute(rows).items() if key[0] != "u1"}
+        self.assertEqual(self.table(), left)
+
+    def test_bad_rows(self):
+        self.produce("clicks", b'{"n":1,"ts":1}\n{"who":"a","n":"x","ts":1}\n{"who":"a","n":2,"ts":1}\nnonsense\n')
+        told = self.summary(self.ok("run", self.file(COUNTS), "--until-end"))
+        self.assertEqual((told["rows_in"], told["applied"], told["dead"]), (4, 1, 3))
+        classes = [record["headers"]["weir.error.class"] for record in self.records("job.dlq")]
+        self.assertEqual(sorted(classes), ["cast_failed", "json_malformed", "not_null"])
+
+
+def time_ms(text):
+    return time_of(text).timestamp() * 1000
+
+
+def time_of(text):
+    import datetime
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+if __name__ == "__main__":
+    unittest.main()

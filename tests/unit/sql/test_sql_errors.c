@@ -1,0 +1,507 @@
+/* test_sql_errors.c: what is wrong in a file of SQL, where, and what to write instead; that each statement with an error is told of
+ * once, in the file's order; that nothing of PostgreSQL's grammar is passed over in silence. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "runtime/sql/sql.h"
+
+struct told {
+    char text[16384];
+    int count;
+};
+
+static void tell(void *context, const char *text)
+{
+    struct told *told = context;
+    size_t used = strlen(told->text);
+    snprintf(told->text + used, sizeof told->text - used, "%s%s", told->count > 0 ? "\n" : "",
+             text);
+    told->count++;
+}
+
+static int compile(const char *text, size_t size, struct told *told)
+{
+    struct sql_program *program;
+    *told = (struct told){.count = 0};
+    int rc = sql_compile(text, size, tell, told, &program);
+    if (program != NULL)
+        assert_int_equal(program->error_count, told->count);
+    assert_true((rc == 0) == (told->count == 0));
+    sql_program_destroy(program);
+    return rc;
+}
+
+#define TABLE                                                                                      \
+    "CREATE TABLE t (a text, n bigint, ts timestamptz, j jsonb) WITH (event_time = 'ts');\n"
+
+static void messages(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql, *text; /* behind TABLE */
+    } cases[] = {
+        {"CREATE VIEW v AS SELECT b, an FROM t;",
+         "column \"b\" does not exist in t, line 2, column 25:\n"
+         "  CREATE VIEW v AS SELECT b, an FROM t;\n                          ^"},
+        {"CREATE VIEW v AS SELECT a FROM tt;",
+         "table or view \"tt\" does not exist, line 2, column 32:\n"
+         "  CREATE VIEW v AS SELECT a FROM tt;\n                                 ^\nhint: did you "
+         "mean \"t\"?"},
+        {"CREATE VIEW v AS SELECT x.a FROM t;",
+         "there is no table \"x\" in FROM, line 2, column 25:\n"
+         "  CREATE VIEW v AS SELECT x.a FROM t;\n                          ^\n"
+         "hint: a field of a jsonb column is written as column -> 'field' or column ->> 'field'"},
+        {"CREATE VIEW v AS\n  SELECT a\n  FROM t\n  WHERE é > 'é' AND a > 1;",
+         "column \"é\" does not exist in t, line 5, column 9:\n    WHERE é > 'é' AND a > 1;\n      "
+         "    ^"},
+        {"CREATE VIEW v AS SELECT a FROM t WHERE a > 1;",
+         "operator > does not compare text with bigint, line 2, column 42:\n"
+         "  CREATE VIEW v AS SELECT a FROM t WHERE a > 1;\n"
+         "                                           ^\n"
+         "hint: write a cast, as in value::numeric"},
+        {"CREATE VIEW v AS SELECT a, a FROM t;",
+         "two columns are named \"a\", line 2, column 28:\n"
+         "  CREATE VIEW v AS SELECT a, a FROM t;\n                             ^\n"
+         "hint: give one of them another name with AS"},
+        {"CREATE VIEW v AS SELECT n + 1 FROM t;",
+         "this expression has no name, line 2, column 25:\n"
+         "  CREATE VIEW v AS SELECT n + 1 FROM t;\n                          ^\nhint: give it a "
+         "name with AS"},
+        {"CREATE MATERIALIZED VIEW v AS SELECT a, count(*) AS c FROM t GROUP BY n;",
+         "column \"a\" is not grouped by and not inside an aggregate, line 2, column 38:\n"
+         "  CREATE MATERIALIZED VIEW v AS SELECT a, count(*) AS c FROM t GROUP BY n;\n"
+         "                                       ^\nhint: group by it, or write min(…) or max(…) "
+         "around it"},
+        /* A group's name is not a column of the input: a here is upper(a) only where the whole is. */
+        {"CREATE VIEW v AS SELECT upper(a) AS a, a AS b FROM t GROUP BY upper(a);",
+         "column \"a\" is not grouped by and not inside an aggregate, line 2, column 40:\n"
+         "  CREATE VIEW v AS SELECT upper(a) AS a, a AS b FROM t GROUP BY upper(a);\n"
+         "                                         ^\n"
+         "hint: group by it, or write min(…) or max(…) around it"},
+        {"CREATE MATERIALIZED VIEW v AS SELECT sum(count(*)) AS c FROM t;",
+         "aggregates cannot be nested, line 2, column 42:\n"
+         "  CREATE MATERIALIZED VIEW v AS SELECT sum(count(*)) AS c FROM t;\n"
+         "                                           ^\nhint: aggregate in one view, and again in "
+         "the next"},
+        {"CREATE TABLE u (a text CHECK (b > 1));",
+         "column \"b\" does not exist in u, line 2, column 31:\n"
+         "  CREATE TABLE u (a text CHECK (b > 1));\n                                ^"},
+        {"CREATE TABLE u (a text OPTIONS (pfad 'x'));",
+         "a column has no option pfad, line 2, column 33:\n"
+         "  CREATE TABLE u (a text OPTIONS (pfad 'x'));\n                                  ^\n"
+         "hint: OPTIONS (path 'properties.page')"},
+        {"CREATE TABLE u (a text) WITH (event_time = 'b');",
+         "the event time \"b\" is not a column of u, line 2, column 31:\n"
+         "  CREATE TABLE u (a text) WITH (event_time = 'b');\n                                ^"},
+        {"CREATE TABLE u (a text) WITH (event_time = 'a');",
+         "the event time a must be a timestamptz, not text, line 2, column 17:\n"
+         "  CREATE TABLE u (a text) WITH (event_time = 'a');\n                  ^\nhint: declare "
+         "it as timestamptz"},
+        {"CREATE TABLE u (a text) WITH (topic = x);",
+         "the value of topic must be a text in quotes or a whole number, line 2, column 31:\n"
+         "  CREATE TABLE u (a text) WITH (topic = x);\n                                ^\n"
+         "hint: write it as emit = 'changes'"},
+        {"INSERT INTO t SELECT a, n, ts, j FROM t;",
+         "t would read what it writes (topic t), line 2, column 13:\n"
+         "  INSERT INTO t SELECT a, n, ts, j FROM t;\n              ^"},
+        {"CREATE TABLE t (a text);", "\"t\" is defined twice, line 2, column 14:\n"
+                                     "  CREATE TABLE t (a text);\n               ^"},
+        {"CREATE MATERIALIZED VIEW v WITH (emit = 'final') AS SELECT count(*) AS c FROM t;",
+         "emit = 'final' needs windows: a group without one never ends, line 2, column 34:\n"
+         "  CREATE MATERIALIZED VIEW v WITH (emit = 'final') AS SELECT count(*) AS c FROM t;\n"
+         "                                   ^\nhint: FROM tumble(t, ts, INTERVAL '5 minutes') "
+         "gives rows windows"},
+        {"SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a;",
+         "syntax error at or near \"(\", line 2, column 43:\n"
+         "  SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a;\n"
+         "                                            ^\nhint: SELECT …, window_start FROM "
+         "tumble(t, ts, INTERVAL "
+         "'5 minutes') GROUP BY …, window_start"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[1024];
+        struct told told;
+        snprintf(text, sizeof text, "%s%s", TABLE, cases[i].sql);
+        assert_int_equal(compile(text, strlen(text), &told), ERR_INVALID);
+        assert_string_equal(told.text, cases[i].text);
+    }
+}
+
+/* Every statement by itself, in the file's order; what reads a broken one is not told of. */
+static void each_error_once(void **state)
+{
+    (void)state;
+    struct told told;
+    const char *text = TABLE "CREATE VIEW v AS SELECT b FROM t;\n"
+                             "CREATE VIEW w AS SELECT c FROM v;\n"
+                             "CREATE STREAM s AS SELECT;\n"
+                             "CREATE TABLE u (a varchar);\n"
+                             "INSERT INTO x SELECT a FROM u;\n"
+                             "INSERT INTO y SELECT z FROM t;\n";
+    assert_int_equal(compile(text, strlen(text), &told), ERR_INVALID);
+    assert_int_equal(told.count, 4);
+    const char *first = strstr(told.text, "line 2,"), *second = strstr(told.text, "line 4,"),
+               *third = strstr(told.text, "line 5,"), *fourth = strstr(told.text, "line 7,");
+    assert_true(first != NULL && second > first && third > second && fourth > third);
+}
+
+/* One of each of PostgreSQL 15's statements, and of the clauses of those that weir has. None but the plain forms may pass. */
+static void statements_of_postgresql(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "ALTER EVENT TRIGGER x DISABLE",
+        "ALTER COLLATION x REFRESH VERSION",
+        "ALTER DATABASE x SET y = 1",
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO x",
+        "ALTER DOMAIN x DROP DEFAULT",
+        "ALTER TYPE x ADD VALUE 'y'",
+        "ALTER EXTENSION x UPDATE",
+        "ALTER FOREIGN DATA WRAPPER x OPTIONS (a 'b')",
+        "ALTER SERVER x VERSION '1'",
+        "ALTER FUNCTION x(int) IMMUTABLE",
+        "ALTER GROUP x ADD USER y",
+        "ALTER INDEX x DEPENDS ON EXTENSION y",
+        "ALTER SCHEMA x RENAME TO y",
+        "ALTER TABLE t SET SCHEMA y",
+        "ALTER OPERATOR + (int, int) OWNER TO x",
+        "ALTER POLICY x ON t USING (true)",
+        "ALTER SEQUENCE x RESTART",
+        "ALTER SYSTEM SET a = 1",
+        "ALTER TABLE t ADD COLUMN x int",
+        "ALTER TABLESPACE x RESET (a)",
+        "ALTER PUBLICATION x SET (a = 1)",
+        "ALTER SUBSCRIPTION x ENABLE",
+        "ALTER STATISTICS x SET STATISTICS 1",
+        "ALTER TEXT SEARCH CONFIGURATION x DROP MAPPING FOR y",
+        "ALTER USER MAPPING FOR x SERVER y OPTIONS (a 'b')",
+        "ANALYZE t",
+        "CALL x()",
+        "CHECKPOINT",
+        "CLOSE x",
+        "CLUSTER t",
+        "COMMENT ON TABLE t IS 'x'",
+        "SET CONSTRAINTS ALL DEFERRED",
+        "COPY t FROM STDIN",
+        "CREATE ACCESS METHOD x TYPE INDEX HANDLER y",
+        "CREATE TABLE x AS SELECT a FROM t",
+        "CREATE CAST (int AS text) WITHOUT FUNCTION",
+        "CREATE CONVERSION x FOR 'a' TO 'b' FROM y",
+        "CREATE DATABASE x",
+        "CREATE DOMAIN x AS text",
+        "CREATE TYPE x AS ENUM ('a')",
+        "CREATE EXTENSION x",
+        "CREATE FOREIGN DATA WRAPPER x",
+        "CREATE SERVER x FOREIGN DATA WRAPPER y",
+        "CREATE FOREIGN TABLE x (a int) SERVER y",
+        "CREATE FUNCTION x() RETURNS int LANGUAGE sql AS 'select 1'",
+        "CREATE GROUP x",
+        "CREATE OPERATOR CLASS x FOR TYPE int USING btree AS OPERATOR 1 <",
+        "CREATE OPERATOR FAMILY x USING btree",
+        "CREATE PUBLICATION x",
+        "CREATE POLICY x ON t",
+        "CREATE LANGUAGE x",
+        "CREATE SCHEMA x",
+        "CREATE SEQUENCE x",
+        "CREATE STATISTICS x ON a, n FROM t",
+        "CREATE SUBSCRIPTION x CONNECTION 'y' PUBLICATION z",
+        "CREATE TABLESPACE x LOCATION 'y'",
+        "CREATE TRANSFORM FOR int LANGUAGE x (FROM SQL WITH FUNCTION y(int))",
+        "CREATE TRIGGER x AFTER INSERT ON t EXECUTE FUNCTION y()",
+        "CREATE EVENT TRIGGER x ON y EXECUTE FUNCTION z()",
+        "CREATE ROLE x",
+        "CREATE USER x",
+        "CREATE USER MAPPING FOR x SERVER y",
+        "CREATE INDEX ON t (a)",
+        "CREATE RULE x AS ON INSERT TO t DO NOTHING",
+        "CREATE AGGREGATE x (int) (sfunc = y, stype = int)",
+        "CREATE OPERATOR ## (procedure = x, leftarg = int)",
+        "CREATE COLLATION x FROM \"C\"",
+        "CREATE TEXT SEARCH PARSER x (a = b)",
+        "DEALLOCATE x",
+        "DECLARE x CURSOR FOR SELECT 1",
+        "DELETE FROM t",
+        "DISCARD ALL",
+        "DO 'x'",
+        "DROP CAST (int AS text)",
+        "DROP TABLE t",
+        "DROP OPERATOR CLASS x USING btree",
+        "DROP OWNED BY x",
+        "DROP SUBSCRIPTION x",
+        "DROP TABLESPACE x",
+        "DROP TRANSFORM FOR int LANGUAGE x",
+        "DROP ROLE x",
+        "DROP USER MAPPING FOR x SERVER y",
+        "DROP DATABASE x",
+        "DROP VIEW x",
+        "DROP MATERIALIZED VIEW x",
+        "EXECUTE x",
+        "EXPLAIN SELECT a FROM t",
+        "FETCH x",
+        "GRANT SELECT ON t TO x",
+        "GRANT x TO y",
+        "IMPORT FOREIGN SCHEMA x FROM SERVER y INTO z",
+        "LISTEN x",
+        "REFRESH MATERIALIZED VIEW x",
+        "LOAD 'x'",
+        "LOCK t",
+        "MERGE INTO t USING t AS u ON true WHEN MATCHED THEN DELETE",
+        "NOTIFY x",
+        "PREPARE x AS SELECT 1",
+        "REASSIGN OWNED BY x TO y",
+        "REINDEX TABLE t",
+        "REVOKE SELECT ON t FROM x",
+        "REVOKE x FROM y",
+        "ALTER TABLE t RENAME TO x",
+        "SECURITY LABEL ON TABLE t IS 'x'",
+        "SELECT a FROM t",
+        "TABLE t",
+        "VALUES (1)",
+        "SELECT a INTO x FROM t",
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVEPOINT x",
+        "PREPARE TRANSACTION 'x'",
+        "TRUNCATE t",
+        "UNLISTEN x",
+        "UPDATE t SET a = 'x'",
+        "VACUUM t",
+        "RESET x",
+        "SET x = 1",
+        "SHOW x",
+        /* CREATE TABLE */
+        "CREATE TEMP TABLE x (a text)",
+        "CREATE UNLOGGED TABLE x (a text)",
+        "CREATE TABLE s.x (a text)",
+        "CREATE TABLE IF NOT EXISTS x (a text)",
+        "CREATE TABLE x ()",
+        "CREATE TABLE x OF y",
+        "CREATE TABLE x (LIKE t)",
+        "CREATE TABLE x (a text) INHERITS (t)",
+        "CREATE TABLE x (a text) PARTITION BY LIST (a)",
+        "CREATE TABLE x PARTITION OF t DEFAULT",
+        "CREATE TABLE x (a text) USING y",
+        "CREATE TABLE x (a text) TABLESPACE y",
+        "CREATE TEMP TABLE x (a text) ON COMMIT DROP",
+        "CREATE TABLE x (a text) WITH (a.b = 'c')",
+        "CREATE TABLE x (a text DEFAULT 'x')",
+        "CREATE TABLE x (a text UNIQUE)",
+        "CREATE TABLE x (a text REFERENCES t)",
+        "CREATE TABLE x (a text COLLATE \"C\")",
+        "CREATE TABLE x (a bigint GENERATED ALWAYS AS IDENTITY)",
+        "CREATE TABLE x (a bigint, b bigint GENERATED ALWAYS AS (a) STORED)",
+        "CREATE TABLE x (a text COMPRESSION lz4)",
+        "CREATE TABLE x (a text, UNIQUE (a))",
+        "CREATE TABLE x (a text, FOREIGN KEY (a) REFERENCES t (a))",
+        "CREATE TABLE x (a text, EXCLUDE USING gist (a WITH =))",
+        "CREATE TABLE x (a text CHECK (a <> '') NO INHERIT)",
+        "CREATE TABLE x (a text[])",
+        "CREATE TABLE x (a SETOF text)",
+        "CREATE TABLE x (a pg_catalog.t.a)",
+        "CREATE TABLE x (a char(3))",
+        "CREATE TABLE x (a date)",
+        "CREATE TABLE x (_a text)",
+        "CREATE TABLE x (a text, a text)",
+        "CREATE TABLE x (a text OPTIONS (path 'a..b'))",
+        "CREATE TABLE x (a text) WITH (topic = 'a/b')",
+        "CREATE TABLE x (a timestamptz) WITH (lateness = 'soon')",
+        "CREATE TABLE x (a text) WITH (topic = 'x', topic = 'y')",
+        "CREATE TABLE x (a text) WITH (nothing = 1)",
+        "CREATE TABLE x (a text) WITH (on_error = 'fail')",
+        "CREATE TABLE x (a text PRIMARY KEY)",
+        "CREATE TABLE x (a text, PRIMARY KEY (b))",
+        "CREATE TABLE x (a text CONSTRAINT \"A b\" CHECK (a <> ''))",
+        /* views */
+        "CREATE OR REPLACE VIEW x AS SELECT a FROM t",
+        "CREATE TEMP VIEW x AS SELECT a FROM t",
+        "CREATE RECURSIVE VIEW x (a) AS SELECT a FROM t",
+        "CREATE VIEW x AS SELECT a FROM t WITH CHECK OPTION",
+        "CREATE VIEW x WITH (security_barrier) AS SELECT a FROM t",
+        "CREATE VIEW x (a, b) AS SELECT a FROM t",
+        "CREATE MATERIALIZED VIEW x AS SELECT a FROM t WITH NO DATA",
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS x AS SELECT a FROM t",
+        "CREATE MATERIALIZED VIEW x USING y AS SELECT a FROM t",
+        "CREATE MATERIALIZED VIEW x TABLESPACE y AS SELECT a FROM t",
+        "CREATE MATERIALIZED VIEW x AS VALUES (1)",
+        /* SELECT */
+        "CREATE VIEW x AS SELECT DISTINCT a FROM t",
+        "CREATE VIEW x AS SELECT DISTINCT ON (a) a FROM t",
+        "CREATE VIEW x AS SELECT FROM t",
+        "CREATE VIEW x AS SELECT 1 AS a",
+        "CREATE VIEW x AS SELECT t.a FROM t, t AS u",
+        "CREATE VIEW x AS SELECT t.a FROM t JOIN t AS u USING (a)",
+        "CREATE VIEW x AS SELECT a FROM LATERAL (SELECT a FROM t) y",
+        "CREATE VIEW x AS SELECT a FROM t TABLESAMPLE SYSTEM (1)",
+        "CREATE VIEW x AS SELECT a FROM ONLY t",
+        "CREATE VIEW x AS SELECT b FROM t AS u (b)",
+        "CREATE VIEW x AS SELECT a FROM generate_series(1, 2) a",
+        "CREATE VIEW x AS SELECT a FROM ROWS FROM (tumble(t, ts, INTERVAL '1 h'))",
+        "CREATE VIEW x AS SELECT a FROM tumble(t, ts, INTERVAL '1 h') WITH ORDINALITY",
+        "CREATE VIEW x AS SELECT a FROM tumble(t, ts)",
+        "CREATE VIEW x AS SELECT a FROM tumble('t', ts, INTERVAL '1 h')",
+        "CREATE VIEW x AS SELECT a FROM tumble(t, ts, INTERVAL '-1 h') GROUP BY a, window_start",
+        "CREATE VIEW x AS SELECT a FROM t GROUP BY GROUPING SETS ((a))",
+        "CREATE VIEW x AS SELECT a FROM t GROUP BY DISTINCT a",
+        "CREATE VIEW x AS SELECT a FROM t GROUP BY 2",
+        "CREATE VIEW x AS SELECT a FROM t GROUP BY a, count(*)",
+        "CREATE VIEW x AS SELECT a FROM t HAVING a",
+        "CREATE VIEW x AS SELECT count(*) OVER () AS c FROM t",
+        "CREATE VIEW x AS SELECT count(*) OVER w AS c FROM t WINDOW w AS ()",
+        "CREATE VIEW x AS SELECT a FROM t ORDER BY a",
+        "CREATE VIEW x AS SELECT a FROM t LIMIT 1",
+        "CREATE VIEW x AS SELECT a FROM t OFFSET 1",
+        "CREATE VIEW x AS SELECT a FROM t FETCH FIRST 1 ROW WITH TIES",
+        "CREATE VIEW x AS SELECT a FROM t FOR UPDATE",
+        "CREATE VIEW x AS SELECT a FROM t UNION SELECT a FROM t",
+        "CREATE VIEW x AS SELECT a FROM t EXCEPT SELECT a FROM t",
+        "CREATE VIEW x AS WITH RECURSIVE y AS (SELECT a FROM t) SELECT a FROM y",
+        "CREATE VIEW x AS WITH y (b) AS (SELECT a FROM t) SELECT b FROM y",
+        "CREATE VIEW x AS WITH y AS MATERIALIZED (SELECT a FROM t) SELECT a FROM y",
+        "CREATE VIEW x AS WITH y AS (DELETE FROM t RETURNING a) SELECT a FROM y",
+        "CREATE VIEW x AS SELECT (SELECT a FROM t) AS a FROM t",
+        "CREATE VIEW x AS SELECT a FROM t WHERE EXISTS (SELECT a FROM t)",
+        "CREATE VIEW x AS SELECT (t).a FROM t",
+        "CREATE VIEW x AS SELECT now() AS a FROM t",
+        "CREATE VIEW x AS SELECT current_date AS a FROM t",
+        "CREATE VIEW x AS SELECT s.t.a FROM t",
+        "CREATE VIEW x AS SELECT ARRAY[a] AS b FROM t",
+        "CREATE VIEW x AS SELECT ROW(a) AS b FROM t",
+        "CREATE VIEW x AS SELECT $1 AS b FROM t",
+        "CREATE VIEW x AS SELECT a[1] AS b FROM t",
+        /* INSERT */
+        "INSERT INTO x VALUES (1)",
+        "INSERT INTO x DEFAULT VALUES",
+        "INSERT INTO x SELECT a FROM t ON CONFLICT DO NOTHING",
+        "INSERT INTO x SELECT a FROM t RETURNING a",
+        "INSERT INTO x OVERRIDING USER VALUE SELECT a FROM t",
+        "INSERT INTO x AS y SELECT a FROM t JOIN t u ON true",
+        "INSERT INTO x (a) SELECT a FROM t",
+        "WITH y AS (SELECT a FROM t) INSERT INTO x SELECT a FROM y",
+        "INSERT INTO x SELECT a, count(*) AS c FROM t GROUP BY a",
+        "INSERT INTO x (a[1]) SELECT a FROM t",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char text[1024];
+        struct told told;
+        snprintf(text, sizeof text, "%s%s", TABLE, texts[i]);
+        compile(text, strlen(text), &told);
+        if (told.count != 1)
+            fail_msg("%d errors for %s\n%s", told.count, texts[i], told.text);
+        if (strstr(told.text, "line 2, column ") == NULL || strstr(told.text, "^") == NULL)
+            fail_msg("no place for %s\n%s", texts[i], told.text);
+        if (strstr(told.text, "syntax error") != NULL &&
+            strncmp(texts[i], "CREATE VIEW x WITH", 18) != 0)
+            fail_msg("%s is no statement of PostgreSQL's\n%s", texts[i], told.text);
+    }
+}
+
+static void hostile(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "x",
+        "(",
+        ")",
+        "(;",
+        "CREATE TABLE u (a text",
+        "$$;$$",
+        "$x$",
+        "'",
+        "\"",
+        "/*",
+        "E'\\",
+        "CREATE VIEW a AS SELECT (",
+        ";;x;;",
+        "\xff",
+        "\xc3",
+        "CREATE TABLE u (\"\" text);",
+        "CREATE VIEW \"\" AS SELECT a FROM t;",
+    };
+    struct told told;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "%s%s", TABLE, texts[i]);
+        compile(text, strlen(text), &told);
+        if (told.count == 0)
+            fail_msg("no error for %s", texts[i]);
+    }
+    assert_int_equal(compile("CREATE\0TABLE", 12, &told), ERR_INVALID);
+    assert_non_null(strstr(told.text, "NUL"));
+    static const char *const nothing[] = {"",        ";", ";;;", " \n\t", "-- x", "/* /* x */ */",
+                                          ";-- x\n;"};
+    for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++)
+        assert_int_equal(compile(nothing[i], strlen(nothing[i]), &told), 0);
+    assert_int_equal(compile(TABLE, strlen(TABLE), &told), 0);
+    /* Without a semicolon behind the last one. */
+    assert_int_equal(compile(TABLE, strlen(TABLE) - 2, &told), 0);
+}
+
+static void large(void **state)
+{
+    (void)state;
+    struct told told;
+    struct buf text;
+    buf_init(&text, 0);
+    for (int i = 0; i < 2 * 1024 * 1024; i++)
+        buf_u8(&text, ' ');
+    buf_u8(&text, 0);
+    assert_int_equal(compile((const char *)text.data, text.size - 1, &told), ERR_TOO_LARGE);
+    static const struct {
+        const char *before, *part, *after;
+        int count;
+        const char *error;
+    } cases[] = {
+        {"CREATE VIEW v AS SELECT n ", "+1", " AS x FROM t", 14000,
+         "nested deeper than 1000 levels"},
+        {"CREATE VIEW v AS SELECT n ", "+1", " AS x FROM t", 100000, "longer than 32768 bytes"},
+        {"CREATE VIEW v AS SELECT ", "(", "", 32000, "nested too deeply"},
+        {"CREATE VIEW v AS SELECT a FROM ", "(SELECT a FROM ", "", 1000, "syntax error"},
+        {"", ";", "x", 100000, "syntax error"},
+        {"", "CREATE TABLE u (a text);", "", 1001, "at most 1000 statements"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        buf_clear(&text);
+        buf_printf(&text, "%s%s", TABLE, cases[i].before);
+        for (int k = 0; k < cases[i].count; k++)
+            buf_printf(&text, "%s", cases[i].part);
+        buf_printf(&text, "%s", cases[i].after);
+        buf_u8(&text, 0);
+        assert_true(compile((const char *)text.data, text.size - 1, &told) < 0);
+        assert_int_equal(told.count, 1);
+        if (strstr(told.text, cases[i].error) == NULL)
+            fail_msg("case %zu: %s", i, told.text);
+    }
+    /* As deep as SELECTs may be, and one more. */
+    for (int depth = 30; depth <= 33; depth++) {
+        buf_clear(&text);
+        buf_printf(&text, "%sCREATE VIEW v AS SELECT a FROM ", TABLE);
+        for (int k = 1; k < depth; k++)
+            buf_printf(&text, "(SELECT a FROM ");
+        buf_printf(&text, "t");
+        for (int k = 1; k < depth; k++)
+            buf_printf(&text, ") x");
+        buf_u8(&text, 0);
+        assert_true((compile((const char *)text.data, text.size - 1, &told) == 0) == (depth <= 32));
+    }
+    buf_deinit(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(messages),
+        cmocka_unit_test(each_error_once),
+        cmocka_unit_test(statements_of_postgresql),
+        cmocka_unit_test(hostile),
+        cmocka_unit_test(large),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
