@@ -46,6 +46,8 @@ static void draw_driven(struct life *life, struct life_run *run, struct naive_ro
         run->kill_at = kill_place(chance);
         run->kill_number = 1 + chance_below(chance, chance_below(chance, 2) == 0 ? 3 : 30);
     }
+    run->steps = (int)chance_below(chance, 12);
+    run->new_threads = (int)chance_below(chance, 4);
     round->has_clock = true;
     round->clock_count = (int)chance_below(chance, NAIVE_CLOCKS_MAX + 1);
     for (int i = 0; i < round->clock_count; i++)
@@ -123,6 +125,8 @@ void life_describe(const struct life *life)
         if (run->kill_at != NULL)
             fprintf(stderr, " killed at %s (%lld),", run->kill_at, (long long)run->kill_number);
         fprintf(stderr, " %d threads, %d rows a batch", run->threads, run->batch_rows);
+        if (run->new_threads > 0)
+            fprintf(stderr, ", %d threads after %d steps", run->new_threads, run->steps);
         if (round->has_clock)
             fprintf(stderr, ", sent at %lld", (long long)round->send_clock_ms);
         for (int c = 0; c < round->clock_count; c++)
@@ -241,14 +245,15 @@ static bool restart_with(struct drive *drive, weir_app *app)
     return rc == 0;
 }
 
-enum call { RUN, FINISH, FINISH_AND_CLOSE };
+enum call { STEP, RUN, FINISH, FINISH_AND_CLOSE };
 
 /* The call, again and again while the engine dies in it. */
 static bool call(struct drive *drive, enum call what)
 {
     for (int kills = 0; kills < KILLS_MAX; kills++) {
-        int rc = what == RUN ? weir_test_run(drive->test)
-                             : weir_test_finish(drive->test, what == FINISH_AND_CLOSE);
+        int rc = what == STEP  ? weir_test_step(drive->test, NULL)
+                 : what == RUN ? weir_test_run(drive->test)
+                               : weir_test_finish(drive->test, what == FINISH_AND_CLOSE);
         drive->life->kills += rc == WEIR_TEST_KILLED;
         if (rc == WEIR_TEST_KILLED)
             rc = weir_test_restart(drive->test, NULL);
@@ -353,7 +358,12 @@ static bool drive_round(struct drive *drive, int round)
     pause_cases(drive, round, true);
     send_rows(drive, round);
     must(weir_test_kill_at(drive->test, run->kill_at, run->kill_number) == 0);
-    bool ok = call(drive, RUN) && pauses_hold(drive, round);
+    bool ok = true;
+    for (int i = 0; ok && run->new_threads > 0 && i < run->steps; i++)
+        ok = call(drive, STEP);
+    if (run->new_threads > 0)
+        must(weir_app_set_threads(drive->app, run->new_threads) == 0);
+    ok = ok && call(drive, RUN) && pauses_hold(drive, round);
     pause_cases(drive, round, false);
     ok = ok && call(drive, RUN);
     for (int i = 0; ok && i < now->clock_count; i++) {

@@ -15,6 +15,7 @@ struct life_run {
     enum { GOES_ON, RESTARTS, IS_KILLED } begin; /* driven: what happens to the engine before it */
     const char *kill_at;       /* driven: dies at this place, at the kill_number-th passing from when it has its rows */
     int64_t kill_number;
+    int steps, new_threads;    /* driven, new_threads > 0: so many workers after so many steps */
     int64_t advances_ms[NAIVE_CLOCKS_MAX];
 };
 struct life {
