@@ -32,7 +32,7 @@ static inline struct bytes agg_entry_key(const struct agg_entry *entry)
 {
     const uint8_t *key = (const uint8_t *)(entry->row + entry->row_units);
     if (__builtin_expect(entry->key_is_outside, 0))
-        memcpy(&key, key, sizeof key);
+        memcpy(&key, (const void *)key, sizeof key);
     return bytes_of(key, entry->key_bytes);
 }
 

@@ -77,7 +77,7 @@ static weir_stream *find_kept(const struct kept *kept, const char *name)
     for (int i = kept->count - 1; i >= 0; i--)
         if (strcmp(kept->names[i], name) == 0)
             return kept->streams[i];
-    must(!"a stream of that name was kept");
+    must(false && "a stream of that name was kept");
     return NULL;
 }
 

@@ -40,7 +40,7 @@ static void draw_driven(struct life *life, struct life_run *run, struct naive_ro
 {
     int64_t unit_ms = life->setting.step_ms > 2000 ? 60000 : 1000;
     run->ends = chance_below(chance, 4) == 0;
-    run->begin = chance_below(chance, 3);
+    run->begin = (enum life_begin)chance_below(chance, 3);
     run->loses_stores &= run->begin == IS_KILLED;
     if (!life->setting.may_idle && chance_below(chance, 2) == 0) {
         run->kill_at = kill_place(chance);

@@ -12,7 +12,7 @@ struct life_run {
     int64_t memory_bytes;
     bool loses_stores;         /* before it */
     bool ends;                 /* driven: it goes to the end of what is there, and the engine ends */
-    enum { GOES_ON, RESTARTS, IS_KILLED } begin; /* driven: what happens to the engine before it */
+    enum life_begin { GOES_ON, RESTARTS, IS_KILLED } begin; /* driven: what happens to the engine before it */
     const char *kill_at;       /* driven: dies at this place, at the kill_number-th passing from when it has its rows */
     int64_t kill_number;
     int steps, new_threads;    /* driven, new_threads > 0: so many workers after so many steps */
