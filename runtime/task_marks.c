@@ -23,6 +23,9 @@
 
 #include "runtime/task.h"
 
+/* Beyond any time that an event may have: windows were closed behind it, of up to a hundred years. */
+#define TIME_TOLD_MAX_MS (2 * TASK_TIME_MAX_MS)
+
 /* ---- the header ---- */
 
 /* Two lengths of one byte (zigzag), the name, the number. */
@@ -49,7 +52,7 @@ bool task_row_time(const struct source_row *row, int64_t *time_ms)
     memcpy(text, row->headers.data + HEAD_BYTES, size - HEAD_BYTES);
     text[size - HEAD_BYTES] = '\0';
     *time_ms = strtoll(text, &end, 10);
-    return *end == '\0';
+    return *end == '\0' && *time_ms >= TASK_TIME_MIN_MS && *time_ms <= TIME_TOLD_MAX_MS;
 }
 
 int task_tell_time(struct task *task, const struct source_row *row, int64_t watermark_ms,

@@ -325,7 +325,8 @@ WEIR_API weir_stream *weir_emit(weir_stream *aggregate, weir_emit_mode mode);
 
 /* Writes the stream to a topic, which is created when missing (partitions: those of the stage's input). The topic names the stage: its store, its changelog
  * <app>-<topic>-changelog, its repartition topic <app>-<topic>-repartition, its late rows <topic>.late. Rows of a stream that was filtered and checked only
- * keep their record's key, value, headers and timestamp byte for byte and their partition. A stage of the same app reads the topic with weir_source. */
+ * keep their record's key, value, headers and timestamp byte for byte and their partition. A stage of the same app reads the topic with weir_source; where it goes by event time, and rows of
+ * several partitions or sources come together in one partition, each has one header more, the first: weir.time, how far its source had come. */
 WEIR_API int weir_to(weir_stream *stream, const char *topic);
 /* weir_to, and what its records are written as (weir_to: JSON, or the bytes of rows that were filtered and checked only). WEIR_CSV: one row a record, without a header; NULL is nothing,
  * an empty text is "", and quoted is what holds a comma, a quote or a line end. WEIR_PLAIN_TEXT and WEIR_RAW: the stream's one column, of text or bytea for WEIR_RAW; NULL is a record
