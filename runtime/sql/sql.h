@@ -41,6 +41,8 @@ struct relation {
     uint32_t column_count;
     int32_t time_column;         /* that holds the event time; -1: none does */
     const struct relation *base; /* whose rows the steps work on; NULL: those of topic */
+    struct relation **arms;      /* UNION ALL: whose rows come together, and then the steps work on; NULL: base or topic */
+    uint32_t arm_count;
     struct step *steps;
     const char *topic;           /* read (RELATION_TABLE) or written */
     const char *event_time;      /* RELATION_TABLE: the field's path; NULL: the record's timestamp */

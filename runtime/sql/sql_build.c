@@ -41,10 +41,21 @@ static weir_stream *build_step(const struct relation *relation, const struct ste
     return NULL;
 }
 
+static weir_stream *build_rows(const struct relation *relation, weir_app *app);
+
+static weir_stream *build_union(const struct relation *relation, weir_app *app)
+{
+    weir_stream *streams[UNION_ARMS_MAX];
+    for (uint32_t i = 0; i < relation->arm_count; i++)
+        streams[i] = build_rows(relation->arms[i], app);
+    return weir_merge(streams, relation->arm_count);
+}
+
 static weir_stream *build_rows(const struct relation *relation, weir_app *app)
 {
-    weir_stream *stream =
-        relation->base != NULL ? build_rows(relation->base, app) : build_source(relation, app);
+    weir_stream *stream = relation->arm_count > 0  ? build_union(relation, app)
+                          : relation->base != NULL ? build_rows(relation->base, app)
+                                                   : build_source(relation, app);
     for (const struct step *step = relation->steps; step != NULL; step = step->next)
         stream = build_step(relation, step, stream);
     return stream;
@@ -98,7 +109,11 @@ static void explain_step(const struct relation *relation, const struct step *ste
 
 static void explain_rows(const struct relation *relation, struct buf *out)
 {
-    if (relation->base != NULL)
+    for (uint32_t i = 0; i < relation->arm_count; i++)
+        explain_rows(relation->arms[i], out);
+    if (relation->arm_count > 0)
+        buf_printf(out, "  merge %u\n", relation->arm_count);
+    else if (relation->base != NULL)
         explain_rows(relation->base, out);
     else
         explain_source(relation, out);

@@ -322,26 +322,46 @@ static int check_topic(struct compile_file *file, const struct statement *statem
     return 0;
 }
 
+static bool reads_topic(const struct compile_file *file, const struct relation *relation,
+                        const char *topic, uint32_t depth);
+
+/* The same of what a result is made of: its own topic is not read. */
+static bool reads_source(const struct compile_file *file, const struct relation *result,
+                         const char *topic, uint32_t depth)
+{
+    if (result->base != NULL)
+        return reads_topic(file, result->base, topic, depth);
+    for (uint32_t i = 0; i < result->arm_count; i++)
+        if (reads_topic(file, result->arms[i], topic, depth))
+            return true;
+    return false;
+}
+
 /* Whether any of the topics that a relation's rows come from is this one, directly or through what this file writes. */
 static bool reads_topic(const struct compile_file *file, const struct relation *relation,
                         const char *topic, uint32_t depth)
 {
     if (depth > STATEMENTS_MAX)
         return true;
+    for (uint32_t i = 0; i < relation->arm_count; i++)
+        if (reads_topic(file, relation->arms[i], topic, depth))
+            return true;
+    if (relation->arm_count > 0)
+        return false;
     if (relation->base != NULL)
         return reads_topic(file, relation->base, topic, depth);
     if (strcmp(relation->topic, topic) == 0)
         return true;
     for (const struct relation *r = file->program->relations; r != NULL; r = r->next)
         if (r->kind == RELATION_RESULT && strcmp(r->topic, relation->topic) == 0)
-            return reads_topic(file, r, topic, depth + 1);
+            return reads_source(file, r, topic, depth + 1);
     return false;
 }
 
 static int check_cycle(struct compile_file *file, const struct statement *statement,
                        const struct relation *result)
 {
-    if (!reads_topic(file, result->base, result->topic, 0))
+    if (!reads_source(file, result, result->topic, 0))
         return 0;
     return source_error(&file->source, ERR_INVALID, statement->name.at, NULL,
                         "%s would read what it writes (topic %s)", statement->name.text,
@@ -395,7 +415,8 @@ static int compile_materialized(struct compile_file *file, const struct statemen
     result->emit_final = emit != NULL && strcmp(emit->value, "final") == 0;
     TRY(plan_select(file, statement->select, NULL, 0, result));
     TRY(rename_columns(file, statement, result));
-    if (result->emit_final && statement->select->from.window == CALL_NONE)
+    if (result->emit_final &&
+        (statement->select->arm_count > 0 || statement->select->from.window == CALL_NONE))
         return source_error(&file->source, ERR_INVALID, emit->key.at,
                             "FROM tumble(t, ts, INTERVAL '5 minutes') gives rows windows",
                             "emit = 'final' needs windows: a group without one never ends");

@@ -229,6 +229,41 @@ static int read_with(struct parse *parse, const PgQuery__WithClause *with, struc
     return 0;
 }
 
+static bool is_union_all(const PgQuery__SelectStmt *statement)
+{
+    return statement->op == PG_QUERY__SET_OPERATION__SETOP_UNION && statement->all;
+}
+
+/* a UNION ALL b UNION ALL c is ((a, b), c): the arms lie along the left. */
+static int read_union(struct parse *parse, const PgQuery__SelectStmt *statement,
+                      struct select *select)
+{
+    uint32_t count = 1;
+    if (!is_union_all(statement))
+        return nodes_refuse(
+            parse, -1,
+            statement->op == PG_QUERY__SET_OPERATION__SETOP_UNION ? "UNION ALL keeps all rows"
+                                                                  : NULL,
+            statement->op == PG_QUERY__SET_OPERATION__SETOP_UNION ? "UNION"
+                                                                  : "INTERSECT or EXCEPT");
+    TRY(read_with(parse, statement->with_clause, select));
+    for (const PgQuery__SelectStmt *s = statement; is_union_all(s); s = s->larg) {
+        TRY(nodes_know(parse, &s->base, "UNION ALL",
+                       s == statement ? "op all larg rarg with_clause" : "op all larg rarg"));
+        if (++count > UNION_ARMS_MAX)
+            return source_error(&parse->source, ERR_TOO_LARGE, parse->near, NULL,
+                                "UNION ALL of more than %d SELECTs", UNION_ARMS_MAX);
+    }
+    select->arms = arena_zalloc(parse->arena, count * sizeof(struct select *));
+    if (select->arms == NULL)
+        return ERR_NOMEM;
+    const PgQuery__SelectStmt *rest = statement;
+    for (uint32_t i = count; i > 1; rest = rest->larg)
+        TRY(read_select(parse, rest->rarg, &select->arms[--i]));
+    select->arm_count = count;
+    return read_select(parse, rest, &select->arms[0]);
+}
+
 static int read_select(struct parse *parse, const PgQuery__SelectStmt *statement,
                        struct select **out)
 {
@@ -238,10 +273,7 @@ static int read_select(struct parse *parse, const PgQuery__SelectStmt *statement
     *out = select;
     select->at = parse->near;
     if (statement->op != PG_QUERY__SET_OPERATION__SETOP_NONE)
-        return nodes_refuse(parse, -1, NULL,
-                            statement->op == PG_QUERY__SET_OPERATION__SETOP_UNION
-                                ? statement->all ? "UNION ALL" : "UNION"
-                                : "INTERSECT or EXCEPT");
+        return read_union(parse, statement, select);
     if (statement->n_distinct_clause > 0 &&
         statement->distinct_clause[0]->node_case != PG_QUERY__NODE__NODE__NOT_SET)
         return nodes_refuse(parse, -1, NULL, "DISTINCT ON");
@@ -250,6 +282,7 @@ static int read_select(struct parse *parse, const PgQuery__SelectStmt *statement
                    "op all"));
     TRY(read_with(parse, statement->with_clause, select));
     TRY(read_items(parse, statement, select));
+    select->at = select->items[0].at;
     TRY(read_from(parse, statement, &select->from));
     if (statement->where_clause != NULL)
         TRY(syntax_from_node(parse, statement->where_clause, &select->where));

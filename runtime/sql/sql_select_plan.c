@@ -121,13 +121,22 @@ static int add_target(struct target_list *targets, struct syntax *syntax, const 
     return 0;
 }
 
+static bool has_name(const struct target_list *targets, const char *name)
+{
+    for (uint32_t i = 0; i < targets->count; i++)
+        if (strcmp(targets->items[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static int name_item(struct compile_file *file, const struct select *select,
-                     const struct select_item *item, uint32_t index, const char **name)
+                     const struct select_item *item, const struct target_list *targets,
+                     const char **name)
 {
     char numbered[24];
     *name = item->name != NULL ? item->name : syntax_name(item->syntax);
-    if (select->is_positional) {
-        snprintf(numbered, sizeof numbered, "column_%u", index + 1);
+    if (select->is_positional && (*name == NULL || has_name(targets, *name))) {
+        snprintf(numbered, sizeof numbered, "column_%u", targets->count + 1);
         *name = arena_text(&file->program->arena, numbered);
         return *name != NULL ? 0 : ERR_NOMEM;
     }
@@ -179,7 +188,7 @@ static int expand_items(struct compile_file *file, const struct select *select,
             continue;
         }
         TRY(scope_resolve(scope, item->syntax));
-        TRY(name_item(file, select, item, targets->count, &name));
+        TRY(name_item(file, select, item, targets, &name));
         TRY(add_target(targets, item->syntax, name, item->at));
     }
     return check_names(file, targets);
@@ -313,6 +322,75 @@ static int plan_over(struct compile_file *file, const struct select *select,
     return plan_rows(file, &targets, &scope, out);
 }
 
+/* ---- UNION ALL ---- */
+
+/* As in PostgreSQL columns go by their positions and have the first SELECT's names. */
+static int fit_arm(struct compile_file *file, const struct select *select,
+                   const struct relation *first, struct relation *arm)
+{
+    struct arena *arena = &file->program->arena;
+    struct target_list targets = {
+        .items = arena_zalloc(arena, (first->column_count + 1) * sizeof *targets.items),
+        .count = first->column_count};
+    bool differs = false;
+    if (targets.items == NULL)
+        return ERR_NOMEM;
+    if (arm->column_count != first->column_count)
+        return source_error(&file->source, ERR_INVALID, select->at, NULL,
+                            "the first SELECT of UNION ALL has %u columns, this one %u",
+                            first->column_count, arm->column_count);
+    for (uint32_t i = 0; i < arm->column_count; i++) {
+        struct relation_column *column = &arm->columns[i];
+        if (column->type != first->columns[i].type)
+            return source_error(&file->source, ERR_INVALID, select->at, "write a cast",
+                                "column %u of UNION ALL is %s (\"%s\") in the first SELECT, %s in "
+                                "this one",
+                                i + 1, first->columns[i].type_name, first->columns[i].name,
+                                column->type_name);
+        differs |= strcmp(column->name, first->columns[i].name) != 0;
+        targets.items[i] = (struct target){syntax_column(arena, column->name, select->at),
+                                           first->columns[i].name, select->at};
+        if (targets.items[i].syntax == NULL)
+            return ERR_NOMEM;
+    }
+    return differs ? add_step(file, arm, STEP_MAP, text_of_targets(arena, &targets), NULL) : 0;
+}
+
+static int plan_union(struct compile_file *file, const struct select *select,
+                      const struct relation *const *inner, uint32_t inner_count,
+                      struct relation *out)
+{
+    struct arena *arena = &file->program->arena;
+    out->arms = arena_zalloc(arena, select->arm_count * sizeof(struct relation *));
+    if (out->arms == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < select->arm_count; i++) {
+        struct relation *arm = arena_zalloc(arena, sizeof *arm);
+        if (arm == NULL)
+            return ERR_NOMEM;
+        arm->kind = RELATION_VIEW;
+        arm->name = "a SELECT of UNION ALL";
+        select->arms[i]->is_positional = i > 0 || select->is_positional;
+        TRY(plan_select(file, select->arms[i], inner, inner_count, arm));
+        if (arm->is_grouped)
+            return source_error(&file->source, ERR_UNSUPPORTED, select->arms[i]->at,
+                                "CREATE MATERIALIZED VIEW it, with emit = 'final'",
+                                "UNION ALL of a grouped SELECT is not supported");
+        out->arms[i] = arm;
+        if (i == 0) {
+            out->time_column = arm->time_column;
+            continue;
+        }
+        TRY(fit_arm(file, select->arms[i], out->arms[0], arm));
+        if (arm->time_column != out->time_column)
+            out->time_column = -1;
+    }
+    out->arm_count = select->arm_count;
+    out->columns = out->arms[0]->columns;
+    out->column_count = out->arms[0]->column_count;
+    return 0;
+}
+
 int plan_select(struct compile_file *file, const struct select *select,
                 const struct relation *const *inner, uint32_t inner_count, struct relation *out)
 {
@@ -324,6 +402,8 @@ int plan_select(struct compile_file *file, const struct select *select,
     for (uint32_t i = 0; i < inner_count; i++)
         known[i] = inner[i];
     TRY(plan_tables(file, select, known, &inner_count));
+    if (select->arm_count > 0)
+        return plan_union(file, select, known, inner_count, out);
     TRY(find_from(file, &select->from, known, inner_count, &base));
     return plan_over(file, select, base, out);
 }

@@ -7,7 +7,7 @@
 
 #include "operators/syntax.h"
 
-enum { FILE_BYTES_MAX = 1024 * 1024, STATEMENTS_MAX = 1000, SQL_COLUMNS_MAX = 1000, SELECT_DEPTH_MAX = 32 };
+enum { FILE_BYTES_MAX = 1024 * 1024, STATEMENTS_MAX = 1000, SQL_COLUMNS_MAX = 1000, SELECT_DEPTH_MAX = 32, UNION_ARMS_MAX = 64 };
 
 struct sql_name {
     const char *text;
@@ -64,6 +64,8 @@ struct common_table {
 };
 struct select {
     int32_t at;
+    struct select **arms;        /* UNION ALL: of these, and nothing below but tables counts; NULL: a plain SELECT */
+    uint32_t arm_count;
     struct common_table *tables;
     uint32_t table_count;
     struct select_item *items;

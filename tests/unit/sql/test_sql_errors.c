@@ -118,6 +118,21 @@ static void messages(void **state)
          "  CREATE MATERIALIZED VIEW v WITH (emit = 'final') AS SELECT count(*) AS c FROM t;\n"
          "                                   ^\nhint: FROM tumble(t, ts, INTERVAL '5 minutes') "
          "gives rows windows"},
+        {"CREATE VIEW v AS SELECT a, n FROM t UNION ALL\nSELECT n, n FROM t;",
+         "column 1 of UNION ALL is text (\"a\") in the first SELECT, bigint in this one, line 3, "
+         "column 8:\n  SELECT n, n FROM t;\n         ^\nhint: write a cast"},
+        {"CREATE VIEW v AS SELECT a, n FROM t UNION ALL\nSELECT a FROM t;",
+         "the first SELECT of UNION ALL has 2 columns, this one 1, line 3, column 8:\n"
+         "  SELECT a FROM t;\n         ^"},
+        {"CREATE VIEW v AS SELECT a FROM t UNION ALL\nSELECT a FROM t GROUP BY a;",
+         "UNION ALL of a grouped SELECT is not supported, line 3, column 8:\n"
+         "  SELECT a FROM t GROUP BY a;\n         ^\n"
+         "hint: CREATE MATERIALIZED VIEW it, with emit = 'final'"},
+        {"CREATE TABLE u (a text); INSERT INTO u SELECT a FROM t; CREATE VIEW w AS SELECT a FROM "
+         "u;\n"
+         "INSERT INTO t (a) SELECT a FROM w;",
+         "t would read what it writes (topic t), line 3, column 13:\n"
+         "  INSERT INTO t (a) SELECT a FROM w;\n              ^"},
         {"SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a;",
          "syntax error at or near \"(\", line 2, column 43:\n"
          "  SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a;\n"
@@ -361,6 +376,7 @@ static void statements_of_postgresql(void **state)
         "CREATE VIEW x AS SELECT a FROM t FETCH FIRST 1 ROW WITH TIES",
         "CREATE VIEW x AS SELECT a FROM t FOR UPDATE",
         "CREATE VIEW x AS SELECT a FROM t UNION SELECT a FROM t",
+        "CREATE VIEW x AS SELECT a FROM t UNION ALL SELECT a FROM t ORDER BY a",
         "CREATE VIEW x AS SELECT a FROM t EXCEPT SELECT a FROM t",
         "CREATE VIEW x AS WITH RECURSIVE y AS (SELECT a FROM t) SELECT a FROM y",
         "CREATE VIEW x AS WITH y (b) AS (SELECT a FROM t) SELECT b FROM y",
