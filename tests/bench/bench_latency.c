@@ -9,17 +9,24 @@
  * records polls the output: the record of a user that says "last 4711" ends the wait of all events
  * of that user up to 4711. Producer, app and reader are threads of this process on one log.
  *
+ * --flush MICROSECONDS: no file is flushed; each flush takes that time instead, side by side where the log flushes side by side,
+ * and a write to meta takes two of them, as LMDB does. The disk then is always the same, and nobody else's: what is left is how
+ * many flushes the program puts in a row. With or without it flushes are counted.
+ *
  * The first second is warm-up. The check: each record's count must be the number of that user's
  * events up to its last one, and every event must become visible. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/error.h"
+#include "runtime/base/io.h"
 #include "tests/support/bench_log.h"
 #include "tests/support/bench_users.h"
 
@@ -31,6 +38,11 @@ enum {
     SECONDS = 20,
     LOST_MS = 10000, /* no record for so long: something is lost */
 };
+
+static struct {
+    int64_t flush_ns; /* 0: the disk's own */
+    atomic_int_fast64_t files, meta_writes;
+} disk;
 
 struct run {
     weir_log *log;
@@ -57,6 +69,52 @@ static void sleep_until(int64_t due_ns)
 {
     struct timespec until = {.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
+static int note_flush(void *context, enum io_call call, const char *path, int fd, size_t *size)
+{
+    (void)context;
+    (void)path;
+    (void)fd;
+    (void)size;
+    bool is_file = call == IO_FDATASYNC || call == IO_FSYNC_DIR;
+    if (is_file)
+        atomic_fetch_add(&disk.files, 1);
+    else if (call == IO_COMMIT)
+        atomic_fetch_add(&disk.meta_writes, 1);
+    else
+        return 0;
+    if (disk.flush_ns > 0)
+        sleep_until(clock_mono_ns() + (is_file ? 1 : 2) * disk.flush_ns);
+    return 0;
+}
+
+/* Takes --flush out of the arguments. */
+static int take_flush(int argc, char **argv)
+{
+    int left = 0;
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--flush") != 0 || i + 1 == argc) {
+            argv[left++] = argv[i];
+            continue;
+        }
+        char *end;
+        long long us = strtoll(argv[++i], &end, 10);
+        if (*end != '\0' || us < 1 || us > 1000000) {
+            fprintf(stderr, "latency: --flush takes microseconds, 1 to 1000000\n");
+            exit(2);
+        }
+        disk.flush_ns = us * 1000;
+    }
+    argv[left] = NULL;
+    return left;
+}
+
+static void start_disk(void)
+{
+    io_set_flushing(disk.flush_ns == 0);
+    (void)prctl(PR_SET_TIMERSLACK, 1000UL); /* of the threads to come, too */
+    io_set_fault(note_flush, NULL);
 }
 
 static void *produce(void *context)
@@ -172,14 +230,19 @@ static void print(struct run *run)
     qsort(sorted, count, sizeof *sorted, compare);
     double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                  (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    double commits = progress.commits > 0 ? (double)progress.commits : 1;
     printf("{\"workload\":\"latency\",\"system\":\"weir\",\"threads\":1,\"keys\":%d,"
            "\"events\":%lld,\"events_per_s\":%d,\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,"
            "\"p999_ms\":%.3f,\"max_ms\":%.3f,\"cpu_s_per_million\":%.3f,\"durability\":\"commit\","
-           "\"commit_interval_ms\":100,\"commits\":%lld,\"load\":%.1f,\"check\":\"%s%s\"}\n",
+           "\"commit_interval_ms\":100,\"commits\":%lld,\"flush_us\":%lld,"
+           "\"flushes_per_commit\":%.2f,\"meta_writes_per_commit\":%.2f,\"load\":%.1f,"
+           "\"check\":\"%s%s\"}\n",
            USERS, (long long)run->events, EVENTS_PER_S, sorted[count / 2], sorted[count * 9 / 10],
            sorted[count * 99 / 100], sorted[count / 1000 * 999], sorted[count - 1],
-           cpu * 1e6 / (double)run->events, (long long)progress.commits, load,
-           run->check[0] != '\0' ? "failed: " : "ok", run->check);
+           cpu * 1e6 / (double)run->events, (long long)progress.commits,
+           (long long)disk.flush_ns / 1000, (double)disk.files / commits,
+           (double)disk.meta_writes / commits, load, run->check[0] != '\0' ? "failed: " : "ok",
+           run->check);
 }
 
 static void set_up(struct run *run, const char *dir)
@@ -202,7 +265,9 @@ int main(int argc, char **argv)
     struct run run = {0};
     pthread_t producer, worker;
     char dir[600];
+    argc = take_flush(argc, argv);
     bench_log_start(&bench, "latency", argc, argv);
+    start_disk();
     snprintf(dir, sizeof dir, "%s/log", bench.dir);
     run.events = (int64_t)SECONDS * EVENTS_PER_S * bench.scale_percent / 100 + WARM_UP_EVENTS;
     set_up(&run, dir);
@@ -219,6 +284,7 @@ int main(int argc, char **argv)
     bench.failed = run.check[0] != '\0';
     weir_app_close(run.app);
     must_work(weir_log_close(run.log), weir_log_error());
+    io_set_fault(NULL, NULL);
     free(run.next);
     free(run.latency_ms);
     return bench_log_end(&bench);
