@@ -142,25 +142,14 @@ void naive_local_window(const char *zone, int unit, int units, int64_t ts_ms, in
 
 const char *naive_draw_zone(struct chance *chance)
 {
-    /* Whole and half hours, at night and at noon, over midnight and over the date line. */
+    /* Whole and half hours, at night and at noon, over midnight and over the date line. Of most
+     * interest is where the clock is put back to the middle of an hour, or over a midnight. */
     static const char *const zones[] = {
-        "Europe/Berlin",
-        "America/St_Johns",
-        "America/New_York",
-        "America/St_Johns",
-        "Australia/Lord_Howe",
-        "Pacific/Apia",
-        "Africa/Cairo",
-        "America/Havana",
-        "Asia/Kathmandu",
-        "Asia/Beirut",
-        "Antarctica/Troll",
-        "America/Sao_Paulo",
-        "UTC",
-        "Pacific/Chatham",
-        "Africa/Casablanca",
-        "America/Caracas",
-        "Asia/Pyongyang",
+        "America/St_Johns",    "America/St_Johns",    "America/St_Johns",  "America/St_Johns",
+        "Australia/Lord_Howe", "Australia/Lord_Howe", "Europe/Berlin",     "America/New_York",
+        "Pacific/Apia",        "Africa/Cairo",        "America/Havana",    "Asia/Kathmandu",
+        "Asia/Beirut",         "Antarctica/Troll",    "America/Sao_Paulo", "UTC",
+        "Pacific/Chatham",     "Africa/Casablanca",   "America/Caracas",   "Asia/Pyongyang",
     };
     return zones[chance_below(chance, sizeof zones / sizeof zones[0])];
 }
