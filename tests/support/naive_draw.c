@@ -536,8 +536,10 @@ static void draw_time(struct naive_plan *plan, const struct naive_setting *setti
     plan->skew_ms = below(plan, 4) == 0 ? below(plan, 2000) : -1;
     if (!setting->may_idle || (plan->middle != MIDDLE_NONE && naive_places(plan) > 1))
         return;
-    static const int64_t idle[] = {300, 1000, 2500, 60000};
-    plan->idle_ms = below(plan, 3) == 0 ? 0 : idle[below(plan, 4)];
+    static const int64_t idle[] = {300, 1000, 4000, 15000, 60000};
+    plan->idle_ms = below(plan, 4) == 0 ? 0 : idle[below(plan, 5)];
+    if (setting->step_ms > 2000)
+        plan->idle_ms *= 60;
 }
 
 static void name_topics(struct naive_plan *plan)
