@@ -423,5 +423,59 @@ class Segments(Admin):
         self.assertFalse(os.path.exists(self.copy))
 
 
+class AppReset(Admin):
+    """The job is an example: events per user and five minutes."""
+    JOB = os.path.join(os.path.dirname(WEIR), "user-counts")
+
+    def events(self, *users):
+        self.produce("incident-events", ndjson({"user": u, "ts": 1767225600000 + 1000 * i} for i, u in enumerate(users)), "--timestamp", "ts")
+
+    def run_job(self):
+        subprocess.run([self.JOB, "--data", self.dir, "--until-end"], check=True, capture_output=True, env=environment(), timeout=120)
+
+    def counts(self):
+        latest = {}
+        for record in self.records("user-counts"):
+            latest[json.loads(record["key"])["user"]] = record["value"]
+        return {user: value["events"] for user, value in latest.items() if value is not None}
+
+    def test_begins_again_where_it_is_told(self):
+        self.events("a", "b", "a", "c")
+        self.run_job()
+        self.assertEqual(self.counts(), {"a": 2, "b": 1, "c": 1})
+        reset = ["app", "reset", "user-counts", "--offset", "incident-events-0=2"]
+        rows = self.lines(*reset, "--format", "json")
+        self.assertEqual([(r["pipeline"], r["source"], r["current_offset"], r["new_offset"], r["executed"]) for r in rows if "source" in r],
+                         [("user-counts", "incident-events", 4, 2, False)])
+        self.assertEqual([(r["kind"], r["name"]) for r in rows if "kind" in r],
+                         [("state", "state/user-counts/user-counts"), ("changelog", "user-counts-user-counts-changelog"), ("output", "user-counts")])
+        self.run_job()
+        self.assertEqual(self.counts(), {"a": 2, "b": 1, "c": 1})
+        self.ok(*reset, "--outputs", "clear", "--execute")
+        self.assertEqual(self.counts(), {})
+        self.run_job()
+        self.assertEqual(self.counts(), {"a": 1, "c": 1})
+        self.ok("app", "reset", "user-counts", "--to", "@1767225601000", "--topic", "user-counts", "--outputs", "keep", "--execute")
+        self.run_job()
+        self.assertEqual(self.counts(), {"b": 1, "a": 1, "c": 1})
+
+    def test_refuses(self):
+        self.events("a", "b")
+        reset = ["app", "reset", "user-counts"]
+        self.refused(1, *reset, "--to", "beginning", says="never ran")
+        self.run_job()
+        self.refused(1, *reset, "--to", "beginning", "--execute", says="cleared or kept")
+        self.refused(1, *reset, "--to", "@1767225609000", says="reset to the end")
+        self.refused(1, *reset, "--offset", "incident-events-0=3", says="ends at offset 2")
+        self.refused(1, *reset, "--to", "end", "--topic", "other", says="other")
+        self.refused(2, *reset, says="--to")
+        self.refused(2, *reset, "--to", "12", says="@EPOCH_MS")
+        self.refused(2, *reset, "--to", "end", "--offset", "incident-events-0=1", says="--offset")
+        self.refused(2, *reset, "--to", "end", "--outputs", "burn", says="clear")
+        for offset in ["incident-events=1", "incident-events-0", "-0=1", "incident-events-0=-1", "incident-events-x=1", "incident-events-10000=1"]:
+            self.refused(2, *reset, "--offset", offset, says="TOPIC-PARTITION=OFFSET")
+        self.assertEqual(self.counts(), {"a": 1, "b": 1})
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -27,6 +27,7 @@
 struct fixture {
     char *dir;
     const char *source; /* of copy and sums */
+    bool merges;        /* copy has the rows of another topic beside them */
     weir_app_reset_options options;
     weir_offset offsets[8];
     char error[1024];
@@ -83,7 +84,13 @@ static int run(void *context)
     struct fixture *f = context;
     struct job job = {.app = "shop"};
     weir_options options = {.data = f->dir, .until_end = true};
+    if (f->merges) {
+        job_add(&job, JOB_SOURCE, "others", "ts", 0);
+        job_add(&job, JOB_KEEP, "others", NULL, 0);
+    }
     job_add(&job, JOB_SOURCE, f->source, "ts", 0);
+    if (f->merges)
+        job_add(&job, JOB_MERGE, "others", NULL, 0);
     job_add(&job, JOB_FILTER, "amount >= 0", NULL, 0);
     job_add(&job, JOB_TO, "copy", NULL, 0);
     job_add(&job, JOB_SOURCE, "copy", "ts", 0);
@@ -445,6 +452,51 @@ static void test_another_source_than_the_one_that_was_reset(void **state)
     assert_from_offsets(f);
 }
 
+/* Both sources need their offsets; counts reads what comes of both. */
+static void test_a_pipeline_with_two_sources(void **state)
+{
+    struct fixture *f = *state;
+    f->merges = true;
+    append_to(f, "others", 0, "west", 1, 5);
+    run_first(f);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 19);
+    to_offsets(f, WEIR_OUTPUTS_CLEAR, 4, 1, 0);
+    refused(f, WEIR_EINVALID, "others-0");
+    to_offsets(f, WEIR_OUTPUTS_CLEAR, 4, 1, 0);
+    for (int i = 0; i < 3; i++)
+        f->offsets[3 + i] = (weir_offset){"others", i, i == 0 ? 3 : 0, NULL};
+    f->options.offset_count = 6;
+    reset_well(f);
+    append_to(f, "others", 2, "west", 6, 1);
+    run_well(f);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 9 + 3);
+    f->options.offset_count = 0; /* from here on */
+    f->options = (weir_app_reset_options){
+        .topic = "counts", .to = WEIR_RESET_TO_LATEST, .outputs = WEIR_OUTPUTS_CLEAR};
+    reset_well(f);
+    append_to(f, "others", 1, "south", 7, 1);
+    run_well(f);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 9 + 4);
+    assert_counts(f, NULL, ROW("south", "7", "1"));
+}
+/* State is refused where its keys may lie in two places; begun again it is dealt anew. */
+static void test_a_source_that_has_grown(void **state)
+{
+    struct fixture *f = *state;
+    run_first(f);
+    struct log *log = topic_log_open(f->dir);
+    assert_int_equal(topic_grow(log, "orders", 5, NULL), 0);
+    log_close(log);
+    assert_int_equal(run(f), WEIR_ESTATE);
+    f->options = (weir_app_reset_options){.outputs = WEIR_OUTPUTS_CLEAR};
+    reset_well(f);
+    append(f, 4, "north", 20, 1);
+    run_well(f);
+    assert_int_equal(topic_rows_count(f->dir, "copy"), 15);
+    assert_counts(f, ROW("north", "75", "11"), ROW("south", "50", "4"));
+    assert_hourly(f, "n:0:9 n:1:1 n:2:1 s:1:4");
+}
+
 /* ---- killed ---- */
 
 static void test_killed_anywhere(void **state)
@@ -492,28 +544,35 @@ static void test_killed_and_asked_for_something_else(void **state)
 enum { CASES = 6, LIVES = 10, ROUNDS = 2 };
 struct life {
     struct naive_plan *cases[CASES];
-    int64_t starts[CASES][NAIVE_PARTITIONS_MAX];
-    weir_offset offsets[CASES * NAIVE_PARTITIONS_MAX];
+    int64_t starts[CASES][NAIVE_PLACES_MAX];
+    weir_offset offsets[CASES * NAIVE_PLACES_MAX];
     size_t offset_count;
 };
 
+static const char *source_of(const struct naive_plan *plan, int arm)
+{
+    return arm == 0 ? plan->source : plan->second_source;
+}
 static void send_rows(const struct naive_plan *plan, struct log *log, int round)
 {
     struct config_entry config = {"weir.partitioned.by", "k"};
-    struct sender *sender;
-    if (round == 0)
-        assert_int_equal(
-            topic_create(log, plan->source, plan->partitions, &config, plan->is_direct, NULL), 0);
-    assert_int_equal(sender_open(log, plan->source, NULL, &sender, NULL), 0);
-    for (int i = 0; i < plan->row_count; i++)
-        if (plan->rows[i].round == round)
-            assert_int_equal(sender_send(sender, plan->rows[i].partition,
-                                         plan->rows[i].timestamp_ms, (struct bytes){NULL, 0},
-                                         bytes_text(plan->rows[i].text), (struct bytes){NULL, 0}, 0,
-                                         NULL),
-                             0);
-    assert_int_equal(sender_flush(sender, true, NULL), 0);
-    sender_close(sender);
+    for (int arm = 0; arm < plan->arms; arm++) {
+        const char *topic = source_of(plan, arm);
+        struct sender *sender;
+        if (round == 0)
+            assert_int_equal(
+                topic_create(log, topic, plan->partitions, &config, plan->is_direct, NULL), 0);
+        assert_int_equal(sender_open(log, topic, NULL, &sender, NULL), 0);
+        for (int i = 0; i < plan->row_count; i++)
+            if (plan->rows[i].round == round && plan->rows[i].arm == arm)
+                assert_int_equal(sender_send(sender, plan->rows[i].partition,
+                                             plan->rows[i].timestamp_ms, (struct bytes){NULL, 0},
+                                             bytes_text(plan->rows[i].text),
+                                             (struct bytes){NULL, 0}, 0, NULL),
+                                 0);
+        assert_int_equal(sender_flush(sender, true, NULL), 0);
+        sender_close(sender);
+    }
 }
 static void send_round(const struct life *life, const char *dir, int round)
 {
@@ -538,33 +597,43 @@ static void run_life(const struct life *life, const char *dir, bool close_window
         fail_msg("%s", error);
 }
 
-static int64_t first_rows(const struct naive_plan *plan, int partition)
+/* Of one place, or of all of them (-1). */
+static int64_t first_rows(const struct naive_plan *plan, int place)
 {
     int64_t rows = 0;
     for (int i = 0; i < plan->row_count; i++)
-        rows += (partition < 0 || plan->rows[i].partition == partition) && plan->rows[i].round == 0;
+        rows +=
+            (place < 0 || naive_place(plan, &plan->rows[i]) == place) && plan->rows[i].round == 0;
     return rows;
 }
 /* A target in what the first run has read: rows before it are rows that the model never sees. A
- * pipeline that has had no rows is not known, and has nothing to forget. */
+ * pipeline, or a source of it, that has had no rows is not known, and has nothing to forget. */
 static void draw_targets(struct life *life, struct chance *chance)
 {
     life->offset_count = 0;
-    for (int c = 0; c < CASES; c++)
-        for (int p = 0; p < life->cases[c]->partitions; p++) {
-            life->starts[c][p] = chance_below(chance, first_rows(life->cases[c], p) + 1);
-            if (first_rows(life->cases[c], -1) > 0)
-                life->offsets[life->offset_count++] =
-                    (weir_offset){life->cases[c]->source, p, life->starts[c][p], NULL};
+    for (int c = 0; c < CASES; c++) {
+        const struct naive_plan *plan = life->cases[c];
+        for (int place = 0; place < naive_places(plan); place++) {
+            int arm = place / plan->partitions;
+            int64_t of_arm = 0;
+            for (int p = 0; p < plan->partitions; p++)
+                of_arm += first_rows(plan, arm * plan->partitions + p);
+            life->starts[c][place] = chance_below(chance, first_rows(plan, place) + 1);
+            if (of_arm > 0)
+                life->offsets[life->offset_count++] = (weir_offset){
+                    source_of(plan, arm), place % plan->partitions, life->starts[c][place], NULL};
         }
+    }
 }
 static void drop_rows(struct naive_plan *plan, const int64_t *starts)
 {
-    int64_t at[NAIVE_PARTITIONS_MAX] = {0};
+    int64_t at[NAIVE_PLACES_MAX] = {0};
     int kept = 0;
-    for (int i = 0; i < plan->row_count; i++)
-        if (at[plan->rows[i].partition]++ >= starts[plan->rows[i].partition])
+    for (int i = 0; i < plan->row_count; i++) {
+        int place = naive_place(plan, &plan->rows[i]);
+        if (at[place]++ >= starts[place])
             plan->rows[kept++] = plan->rows[i];
+    }
     plan->row_count = kept;
 }
 static void reset_life(const struct life *life, const char *dir)
@@ -685,6 +754,8 @@ int main(void)
         TEST(test_kept_outputs),
         TEST(test_resets_in_a_row),
         TEST(test_another_source_than_the_one_that_was_reset),
+        TEST(test_a_pipeline_with_two_sources),
+        TEST(test_a_source_that_has_grown),
         TEST(test_killed_anywhere),
         TEST(test_killed_and_asked_for_something_else),
         cmocka_unit_test(test_random_jobs_against_the_model),
