@@ -209,6 +209,21 @@ static int mark_input(struct reset *reset, const struct reset_stage *stage, int3
     return rc;
 }
 
+/* A topic that comes to a view twice (weir_merge) is read by two stages, which begin at the same place. */
+static void begin_as_twin(const struct reset *reset, struct progress *item)
+{
+    int view = view_of(reset, item);
+    for (uint32_t s = 0; item->is_reset && s < reset->stage_count; s++) {
+        const struct reset_stage *stage = &reset->stages[s];
+        if ((int)stage->view != view || item->partition >= stage->partitions ||
+            memcmp(stage->topic_id, item->input_id, sizeof item->input_id) != 0)
+            continue;
+        item->start = stage->start;
+        item->position =
+            stage->start == START_AT_POSITION ? stage->inputs[item->partition].target : 0;
+    }
+}
+
 /* In memory first: the transaction then writes what is there. */
 static int mark_all(struct reset *reset, struct diag *diag)
 {
@@ -230,6 +245,8 @@ static int mark_all(struct reset *reset, struct diag *diag)
         for (int32_t p = 0; is_needed && p < stage->partitions; p++)
             TRY(mark_input(reset, stage, p, diag));
     }
+    for (uint32_t i = 0; i < reset->set->count; i++)
+        begin_as_twin(reset, &reset->set->items[i]);
     return 0;
 }
 
