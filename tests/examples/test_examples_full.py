@@ -5,6 +5,7 @@ Skipped otherwise, and under sanitizers, which the samples serve as well.
 """
 import ctypes
 import functools
+import json
 import os
 import sys
 import unittest
@@ -14,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 import oracle
-from jobs import BUILD, SKIPPED, Log, full_data, read_bytes
+from jobs import BUILD, ROOT, SKIPPED, Log, full_data, read_bytes
 
 DATA = full_data()
 TO_THE_END = ("--until-end", "--close-windows")
@@ -113,6 +114,49 @@ class FullData(unittest.TestCase):
                 table = log.table("sessions")
                 self.assertEqual(len(table), 24082)
                 self.assert_rows(table, "user-sessions", "incident-events.ndjson.gz")
+
+    def run_sql(self, log, name, text=None, *arguments):
+        if text is None:
+            log.run("weir", "run", ROOT / "examples/sql" / f"{name}.sql", "--until-end", *arguments)
+        else:
+            log.run("weir", "run", "-", "--until-end", "--app", name, *arguments, stdin=text.encode())
+
+    def test_sql_orders(self):
+        with Log() as log:
+            log.produce("online-retail", self.retail, key="country", partitions=3)
+            self.run_sql(log, "orders")
+            rows = [record["value"] for record in log.table("revenue-per-day").values()]
+            self.assertEqual((len(rows), sum(row["lines"] for row in rows), sum(row["revenue"] for row in rows)), (1523, 397884, Decimal("8911407.904")))
+            classes = Counter(record["headers"]["weir.error.class"] for record in log.records("orders.dlq"))
+            self.assertEqual(classes, {"not_null": 135080, "quantity_is_positive": 8905, "price_is_positive": 40})
+
+    def test_sql_sessions(self):
+        with Log() as log:
+            log.produce("incident-events", self.events, key="user", partitions=3)
+            self.run_sql(log, "sessions", None, "--threads", 2)
+            self.assertEqual(len(log.table("sessions")), 24082)
+
+    def test_sql_flights(self):
+        """A lateness that covers the longest delay loses nothing; with a shorter one what is late is counted and kept."""
+        flights = read_bytes(DATA / "flights.ndjson.gz")
+        expected = Counter()
+        for line in flights.splitlines():
+            row = json.loads(line)
+            expected[row["origin"], row["carrier"], oracle.iso(row["ts"] // oracle.HOUR_MS * oracle.HOUR_MS)] += 1
+        text = (ROOT / "examples/sql/flights.sql").read_text(encoding="utf-8")
+        with Log() as log:
+            log.produce("flights", flights)
+            self.run_sql(log, "flights", None, "--close-windows")
+            rows = [record["value"] for record in log.records("departures-per-hour")]
+            self.assertEqual(len(rows), len(expected))
+            self.assertEqual({(row["origin"], row["carrier"], row["hour"]): row["flights"] for row in rows}, expected)
+        with Log() as log:
+            log.produce("flights", flights)
+            self.run_sql(log, "short", text.replace("22 hours", "1 hour"), "--close-windows")
+            counted = sum(record["value"]["flights"] for record in log.records("departures-per-hour"))
+            late = len(log.records("departures-per-hour.late"))
+            self.assertGreater(late, 0)
+            self.assertEqual(counted + late, 328521)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,28 @@
+-- Invoice lines of a shop, raw → validated → revenue per country and day. What is no sale is a dead letter, by its reason.
+CREATE TABLE raw_orders (
+    invoice     text,
+    stock_code  text,
+    quantity    integer CONSTRAINT quantity_is_positive CHECK (quantity > 0),
+    unit_price  numeric(12,3) CONSTRAINT price_is_positive CHECK (unit_price > 0),
+    customer_id text NOT NULL,
+    country     text,
+    ts          timestamptz
+) WITH (topic = 'online-retail', event_time = 'ts');
+
+CREATE TABLE validated_orders (
+    invoice     text,
+    stock_code  text,
+    customer_id text,
+    country     text,
+    quantity    integer,
+    amount      numeric(18,3),
+    ts          timestamptz
+) WITH (topic = 'validated-orders', event_time = 'ts');
+
+INSERT INTO validated_orders
+SELECT invoice, stock_code, customer_id, country, quantity, quantity * unit_price, ts FROM raw_orders;
+
+CREATE MATERIALIZED VIEW revenue WITH (topic = 'revenue-per-day') AS
+SELECT country, window_start AS day, sum(amount) AS revenue, count(*) AS lines, count(DISTINCT customer_id) AS customers
+FROM tumble(validated_orders, ts, INTERVAL '1 day')
+GROUP BY country, window_start;
