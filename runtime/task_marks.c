@@ -99,6 +99,9 @@ int task_open_marks(struct task *task, struct diag *diag)
 
 static int add_mark(struct marks *marks, int64_t end, int64_t watermark_ms, struct diag *diag)
 {
+    /* The topic was made anew since: what was said of the old one holds no more. */
+    while (marks->count > 0 && marks->items[marks->first + marks->count - 1].end > end)
+        marks->count--;
     struct mark *last = marks->count > 0 ? &marks->items[marks->first + marks->count - 1] : NULL;
     if (last != NULL && last->end == end) {
         last->watermark_ms = watermark_ms;

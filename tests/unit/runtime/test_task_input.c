@@ -275,6 +275,11 @@ static void test_marks(void **state)
     mark(&d, 0, 40, TIME_NONE); /* nothing seen upstream: nothing said */
     mark(&d, 7, 40, 5000);      /* no such upstream */
     assert_true(task->watermark_ms == 700);
+    mark(&d, 0, 90, 750);
+    mark(&d, 0, 41, 800); /* the topic was made anew: the end before is not waited for */
+    task->position = 41;
+    task_apply_marks(task);
+    assert_true(task->watermark_ms == 800);
     close_driver(&d);
 }
 
