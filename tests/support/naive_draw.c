@@ -447,6 +447,22 @@ static int64_t draw_timestamp(struct naive_plan *plan, const struct naive_row *r
     return time_ms > 0 ? time_ms : 1;
 }
 
+/* Some rows lie behind, some on the edge of a window, and some a window or a gap after the row before,
+ * to the millisecond. */
+static int64_t draw_event_time(struct naive_plan *plan, int i, int64_t now, int64_t step)
+{
+    int64_t kind = below(plan, 20);
+    if (kind < 4)
+        return now - below(plan, (kind < 2 ? 20 : 300) * step);
+    if (plan->windows == NO_WINDOWS || plan->windows == LOCAL)
+        return now;
+    if (kind == 4)
+        return now - now % plan->hop_ms;
+    return kind < 7 && i > 0 && plan->window_ms <= 40 * step
+               ? plan->rows[i - 1].ts + plan->window_ms
+               : now;
+}
+
 static void draw_rows(struct naive_plan *plan, const struct naive_setting *setting)
 {
     int64_t now = setting->now_ms, step = setting->step_ms;
@@ -466,11 +482,7 @@ static void draw_rows(struct naive_plan *plan, const struct naive_setting *setti
     for (int i = 0; i < plan->row_count; i++) {
         struct naive_row *row = &plan->rows[i];
         now += below(plan, 4) == 0 ? 0 : below(plan, step);
-        int64_t back = below(plan, 10);
-        draw_row(plan, row,
-                 back == 0   ? now - below(plan, 20 * step)
-                 : back == 1 ? now - below(plan, 300 * step)
-                             : now);
+        draw_row(plan, row, draw_event_time(plan, i, now, step));
         row->partition = place(plan, row);
         row->arm = (int)below(plan, plan->arms);
         row->round = i * setting->rounds / plan->row_count;
