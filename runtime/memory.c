@@ -8,6 +8,9 @@
  *   pending      2 for output that waits for its commit, over all workers
  *   pages        1 for the pages of the one LMDB transaction that is open
  *
+ * Beside the budget, as everything else that the log holds: two sixteenths for the compaction of changelogs, which with
+ * millions of groups runs all the time.
+ *
  * Tables borrow from each other: a task whose partition is busy keeps more groups while others hold
  * little, and each may always keep its equal share. So sixteen partitions of which one is busy do as
  * well as one partition, and all of them together stay inside. A table over its budget forgets the
@@ -32,6 +35,7 @@ enum {
     CHECKPOINT_PARTS = 4,
     PENDING_PARTS = 2,
     PAGES_PARTS = 1,
+    CLEANER_PARTS = 2,
 };
 
 static size_t share(size_t bytes, uint32_t owners)
@@ -106,6 +110,11 @@ size_t memory_checkpoint_bytes(const struct memory *memory)
 size_t memory_restore_bytes(size_t budget_bytes, uint32_t workers)
 {
     return share(budget_bytes / 2, workers);
+}
+
+size_t memory_cleaner_bytes(size_t budget_bytes)
+{
+    return share(budget_bytes / PARTS * CLEANER_PARTS, 1);
 }
 
 size_t memory_dirty_bytes(size_t budget_bytes)

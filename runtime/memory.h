@@ -31,6 +31,8 @@ size_t memory_table_most(const struct memory *memory, size_t own_bytes);
 size_t memory_checkpoint_bytes(const struct memory *memory);
 /* The same for one of `workers` that restores a store before any table holds anything. */
 size_t memory_restore_bytes(size_t budget_bytes, uint32_t workers);
+/* Of a compaction of the log, when the app has its own: beside the budget. */
+size_t memory_cleaner_bytes(size_t budget_bytes);
 /* Of pages in one LMDB transaction. */
 size_t memory_dirty_bytes(size_t budget_bytes);
 

@@ -111,6 +111,7 @@ struct weir_log;
 struct port_log_options {
     bool os_durability;              /* acknowledge after the write */
     int64_t keeper_interval_ms;      /* how often the log looks at retention and compaction; 0: its own default */
+    int64_t cleaner_memory_bytes;    /* of a compaction; 0: the log's own default */
 };
 /* options may be NULL. */
 int port_log_open(const char *dir, const struct port_log_options *options, struct port **port, struct diag *diag);

@@ -306,7 +306,9 @@ static int look(struct run *run)
     TRY(plan_compile(run->app, &run->plan, &run->diag));
     const weir_options *options = &run->app->options;
     struct port_log_options log = {.os_durability = options->durability == WEIR_DURABILITY_OS,
-                                   .keeper_interval_ms = options->keeper_interval_ms};
+                                   .keeper_interval_ms = options->keeper_interval_ms,
+                                   .cleaner_memory_bytes =
+                                       (int64_t)memory_cleaner_bytes(options->memory_bytes)};
     if (options->log != NULL)
         TRY(port_log_share(options->log, run->app->name, &run->port, &run->diag));
     else
