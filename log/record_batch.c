@@ -595,7 +595,7 @@ int batch_assemble(const struct batch_header *header, struct bytes records, stru
     return assemble(header, false, records, out);
 }
 
-int batch_builder_finish(struct batch_builder *builder, struct bytes *batch)
+int batch_builder_finish_to(const struct batch_builder *builder, struct buf *out)
 {
     if (builder->record_count == 0)
         return ERR_STATE;
@@ -609,9 +609,14 @@ int batch_builder_finish(struct batch_builder *builder, struct bytes *batch)
         .base_sequence = -1,
         .record_count = builder->record_count,
     };
+    return assemble(&header, builder->is_fast,
+                    bytes_of(builder->records.data, builder->records.size), out);
+}
+
+int batch_builder_finish(struct batch_builder *builder, struct bytes *batch)
+{
     buf_clear(&builder->batch);
-    TRY(assemble(&header, builder->is_fast, bytes_of(builder->records.data, builder->records.size),
-                 &builder->batch));
+    TRY(batch_builder_finish_to(builder, &builder->batch));
     *batch = bytes_of(builder->batch.data, builder->batch.size);
     return 0;
 }

@@ -118,6 +118,8 @@ static inline size_t batch_builder_bytes(const struct batch_builder *builder) { 
 /* The finished batch with base_offset 0, no producer; borrowed until reset. A batch that compression does not shrink is
  * stored plain. */
 int batch_builder_finish(struct batch_builder *builder, struct bytes *batch);
+/* The same, appended to out, which is as it was when that fails. */
+int batch_builder_finish_to(const struct batch_builder *builder, struct buf *out);
 /* Appends one encoded header to out. */
 void headers_add(struct buf *out, const char *key, struct bytes value);
 

@@ -75,6 +75,8 @@ struct port_ops {
     int (*out_open)(struct port *port, const char *topic, int32_t partition, struct port_out **out, struct diag *diag);
     int (*out_add)(struct port_out *out, int64_t timestamp_ms, struct bytes key, struct bytes value, struct bytes headers,
                    int32_t header_count, struct diag *diag);
+    /* One of many that are open: its batches hold so many bytes before compression, and memory is given back when they are sent. */
+    void (*out_is_one_of_many)(struct port_out *out, size_t batch_bytes);
     size_t (*out_bytes)(const struct port_out *out);   /* memory held */
     int64_t (*out_records)(const struct port_out *out);
     void (*out_close)(struct port_out *out);

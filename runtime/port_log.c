@@ -321,6 +321,8 @@ struct port_out {
     struct partition *partition;
     struct batch_builder builder;
     struct buf batches; /* finished batches, one after the other */
+    size_t batch_bytes; /* of a batch, before compression */
+    bool gives_back;
     int64_t records;
 };
 
@@ -337,6 +339,7 @@ static int port_out_open(struct port *port, const char *topic, int32_t partition
     /* Results are made of few different texts: 7 % more bytes, half of the time. */
     out->builder.is_fast = true;
     buf_init(&out->batches, 0);
+    out->batch_bytes = BATCH_PLAIN_BYTES;
     *result = out;
     return 0;
 }
@@ -345,13 +348,11 @@ static int finish_batch(struct port_out *out, struct diag *diag)
 {
     if (out->builder.record_count == 0)
         return 0;
-    struct bytes batch;
-    int rc = batch_builder_finish(&out->builder, &batch);
+    int rc = batch_builder_finish_to(&out->builder, &out->batches);
     if (rc < 0)
         return diag_set(diag, rc, "cannot encode an output batch: %s", error_text(rc));
-    buf_append_bytes(&out->batches, batch);
     batch_builder_reset(&out->builder);
-    return buf_ok(&out->batches) ? 0 : diag_set(diag, ERR_NOMEM, "no memory for pending output");
+    return 0;
 }
 
 static int port_out_add(struct port_out *out, int64_t timestamp_ms, struct bytes key,
@@ -360,13 +361,19 @@ static int port_out_add(struct port_out *out, int64_t timestamp_ms, struct bytes
 {
     /* A large record travels alone, so that it is no larger here than where it came from. */
     if (batch_builder_bytes(&out->builder) > 0 &&
-        key.size + value.size + headers.size > BATCH_PLAIN_BYTES)
+        key.size + value.size + headers.size > out->batch_bytes)
         TRY(finish_batch(out, diag));
     int rc = batch_builder_add(&out->builder, timestamp_ms, key, value, headers, header_count);
     if (rc < 0)
         return diag_set(diag, rc, "cannot add an output record: %s", error_text(rc));
     out->records++;
-    return batch_builder_bytes(&out->builder) >= BATCH_PLAIN_BYTES ? finish_batch(out, diag) : 0;
+    return batch_builder_bytes(&out->builder) >= out->batch_bytes ? finish_batch(out, diag) : 0;
+}
+
+static void port_out_is_one_of_many(struct port_out *out, size_t batch_bytes)
+{
+    out->batch_bytes = batch_bytes;
+    out->gives_back = true;
 }
 
 static size_t port_out_bytes(const struct port_out *out)
@@ -453,6 +460,10 @@ static int port_txn_send(struct port_txn *txn, struct port_out *out, int64_t *en
         rest = bytes_of(rest.data + header.size_bytes, rest.size - (size_t)header.size_bytes);
     }
     buf_clear(&out->batches);
+    if (out->gives_back) {
+        buf_deinit(&out->batches); /* the limits stay */
+        buf_deinit(&out->builder.records);
+    }
     out->records = 0;
     return 0;
 }
@@ -530,6 +541,7 @@ static const struct port_ops port_log_ops = {
     .reader_close = port_reader_close,
     .out_open = port_out_open,
     .out_add = port_out_add,
+    .out_is_one_of_many = port_out_is_one_of_many,
     .out_bytes = port_out_bytes,
     .out_records = port_out_records,
     .out_close = port_out_close,

@@ -20,6 +20,9 @@ enum { BATCH_ROWS_FIRST = 256 };
  * restart after a kill has to replay, some tenths of a second. */
 enum { CHECKPOINT_RECORDS = 500000 };
 
+/* Open batches of a task that writes many partitions; they are part of its buffers (memory.c). */
+enum { OUTS_FEW = 4, OUTS_BATCH_BYTES = 512 << 10, OUT_BATCH_LEAST_BYTES = 16 << 10 };
+
 /* ---- open ---- */
 
 static int check_progress(const struct task *task, const struct progress *progress,
@@ -188,6 +191,14 @@ static int open_reader(struct task *task, struct diag *diag)
     return task->stage->input == INPUT_ROWS ? format_open(view, &task->decoder, diag) : 0;
 }
 
+/* What the open batches of all outs take together does not depend on how many they are, until each
+ * is small. */
+static size_t out_batch_bytes(int32_t outs)
+{
+    size_t bytes = (size_t)OUTS_BATCH_BYTES / (size_t)outs;
+    return bytes > OUT_BATCH_LEAST_BYTES ? bytes : OUT_BATCH_LEAST_BYTES;
+}
+
 static int open_outs(struct task *task, struct diag *diag)
 {
     const struct stage *stage = task->stage;
@@ -200,6 +211,8 @@ static int open_outs(struct task *task, struct diag *diag)
     for (int32_t i = 0; i < task->out_count; i++) {
         int32_t partition = task->single_out ? task->partition % stage->output_partitions : i;
         TRY(ops->out_open(task->port, stage->output_topic, partition, &task->outs[i], diag));
+        if (task->out_count > OUTS_FEW)
+            ops->out_is_one_of_many(task->outs[i], out_batch_bytes(task->out_count));
     }
     if (task->has_store)
         TRY(ops->out_open(task->port, stage->changelog_topic, task->partition, &task->changelog,

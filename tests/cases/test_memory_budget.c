@@ -19,18 +19,32 @@
 #include "tests/support/memory_sampler.h"
 #include "tests/support/scratch_dir.h"
 
-enum { PARTITIONS = 16, GROUPS = 300000, ROUNDS = 2, BUDGET_MIB = 192 };
+enum {
+    PARTITIONS = 16,
+    ROUNDS = 2,
+    BUDGET_MIB = 192,
+    NARROW_GROUPS = 300000,
+    WIDE_GROUPS = 80000,
+    WIDE_BYTES = 200
+};
 #define MIB 1.048576 /* in MB, which the sampler counts in */
 
-static void send_events(weir_log *log)
+/* What the groups of a job look like: "group-000042" and then so many more letters. */
+struct shape {
+    int groups, more_bytes;
+};
+
+static void send_events(weir_log *log, const struct shape *shape)
 {
     weir_producer *producer;
     assert_int_equal(weir_topic_create(log, "events", PARTITIONS, NULL, 0), 0);
     assert_int_equal(weir_producer_open(log, NULL, &producer), 0);
-    for (int64_t n = 0; n < (int64_t)GROUPS * ROUNDS; n++) {
-        char value[64];
-        int size = snprintf(value, sizeof value, "{\"group\":\"group-%06d\",\"n\":1}",
-                            (int)(n * 7919 % GROUPS));
+    char more[WIDE_BYTES + 1];
+    memset(more, 'x', sizeof more);
+    for (int64_t n = 0; n < (int64_t)shape->groups * ROUNDS; n++) {
+        char value[64 + WIDE_BYTES];
+        int size = snprintf(value, sizeof value, "{\"group\":\"group-%06d%.*s\",\"n\":1}",
+                            (int)(n * 7919 % shape->groups), shape->more_bytes, more);
         weir_record record = {.topic = "events", .value = value, .value_size = (size_t)size};
         assert_int_equal(weir_send_to(producer, (int32_t)(n / 64 % PARTITIONS), &record), 0);
     }
@@ -53,11 +67,11 @@ static void run_job(weir_log *log, struct memory_sampler *sampler)
     weir_app_close(app);
 }
 
-static void check_totals(weir_log *log)
+static void check_totals(weir_log *log, const struct shape *shape)
 {
     const char *topic = "totals";
     weir_consumer *consumer;
-    uint8_t *last = calloc(GROUPS, 1);
+    uint8_t *last = calloc((size_t)shape->groups, 1);
     const weir_record *records;
     size_t count = 1;
     int64_t group, n;
@@ -72,37 +86,54 @@ static void check_totals(weir_log *log)
         for (size_t i = 0; i < count; i++) {
             struct bytes value = bytes_of(records[i].value, records[i].value_size);
             assert_true(bench_take_text(&value, "{\"group\":\"group-") &&
-                        bench_take_number(&value, &group) && group < GROUPS &&
-                        bench_take_text(&value, "\",\"n\":") && bench_take_number(&value, &n));
+                        bench_take_number(&value, &group) && group < shape->groups &&
+                        value.size > (size_t)shape->more_bytes);
+            value =
+                bytes_of(value.data + shape->more_bytes, value.size - (size_t)shape->more_bytes);
+            assert_true(bench_take_text(&value, "\",\"n\":") && bench_take_number(&value, &n));
             last[group] = (uint8_t)n;
         }
     }
-    for (int i = 0; i < GROUPS; i++)
+    for (int i = 0; i < shape->groups; i++)
         assert_int_equal(last[i], ROUNDS);
     free(last);
     weir_consumer_close(consumer);
 }
 
-static void stays_inside(void **state)
+static void stays_inside(const struct shape *shape)
 {
-    (void)state;
     char *dir = scratch_dir_create();
     struct memory_sampler sampler;
     weir_log *log;
     assert_int_equal(weir_log_open(dir, NULL, &log), 0);
-    send_events(log);
+    send_events(log, shape);
     run_job(log, &sampler);
-    check_totals(log);
+    check_totals(log, shape);
     printf("%.1f MB of anonymous memory\n", sampler.peak_anonymous_mb);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they keep a book of every block */
+#if !defined(__SANITIZE_ADDRESS__) &&                                                              \
+    !defined(__SANITIZE_THREAD__) /* they keep a book of every block */
     assert_true(sampler.peak_anonymous_mb < (BUDGET_MIB + 64) * MIB);
 #endif
     assert_int_equal(weir_log_close(log), 0);
     scratch_dir_remove(dir);
 }
 
+static void with_many_groups(void **state)
+{
+    (void)state;
+    stays_inside(&(struct shape){NARROW_GROUPS, 0});
+}
+
+/* Sixteen tasks write sixteen partitions each: what waits in their batches must not add up. */
+static void with_wide_groups(void **state)
+{
+    (void)state;
+    stays_inside(&(struct shape){WIDE_GROUPS, WIDE_BYTES});
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(stays_inside)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(with_many_groups),
+                                       cmocka_unit_test(with_wide_groups)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
