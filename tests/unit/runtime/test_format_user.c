@@ -240,6 +240,33 @@ static void another_name_is_another_source(void **state)
     weir_app_close(app);
 }
 
+/* Of what was written the form changes, and not what the state means. */
+static void another_output_format_goes_on(void **state)
+{
+    (void)state;
+    weir_app *apps[2];
+    for (int i = 0; i < 2; i++) {
+        const weir_format_functions functions = {.decode = read_fixed, .encode = write_fixed};
+        apps[i] = weir_app_open("fixed", NULL);
+        weir_format in = weir_format_add(apps[i], "fixed-in-1", &functions, &in_widths);
+        weir_stream *rows =
+            weir_source_columns(apps[i], "amounts", in, "who text, amount numeric(6,2)", NULL);
+        weir_to_as(weir_aggregate(weir_group_by(rows, "who"), "sum(amount) AS total"), "totals",
+                   i == 0 ? WEIR_JSON : WEIR_CSV);
+    }
+    weir_test *test = open_test(apps[0]);
+    send(test, "a, b     1");
+    ok(test, weir_test_run(test));
+    expect_total(test, "a, b", "{\"who\":\"a, b\",\"total\":1.00}");
+    ok(test, weir_test_restart(test, apps[1]));
+    send(test, "a, b     2");
+    ok(test, weir_test_run(test));
+    expect_total(test, "a, b", "\"a, b\",3.00");
+    weir_test_close(test);
+    weir_app_close(apps[0]);
+    weir_app_close(apps[1]);
+}
+
 static void too_much_is_refused(void **state)
 {
     (void)state;
@@ -329,6 +356,7 @@ int main(void)
         cmocka_unit_test(a_group_that_cannot_be_written),
         cmocka_unit_test(goes_on_after_kills),
         cmocka_unit_test(another_name_is_another_source),
+        cmocka_unit_test(another_output_format_goes_on),
         cmocka_unit_test(too_much_is_refused),
         cmocka_unit_test(what_the_builder_refuses),
     };
