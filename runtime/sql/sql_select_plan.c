@@ -97,6 +97,13 @@ static int check_window_time(const struct select_scope *scope, const struct from
 {
     const struct relation *relation = scope->relation;
     const struct source *source = &scope->file->source;
+    for (uint32_t i = 0; i < relation->column_count; i++)
+        if (strcmp(relation->columns[i].name, "window_start") == 0 ||
+            strcmp(relation->columns[i].name, "window_end") == 0)
+            return source_error(source, ERR_INVALID, from->at,
+                                "give it another name there: window_start AS minute",
+                                "column \"%s\" of %s would be ambiguous in windows",
+                                relation->columns[i].name, scope->alias);
     if (relation->time_column < 0)
         return source_error(source, ERR_INVALID, from->window_time->at,
                             "WITH (event_time = 'ts') on the table says which column it is",

@@ -133,6 +133,16 @@ static void messages(void **state)
          "INSERT INTO t (a) SELECT a FROM w;",
          "t would read what it writes (topic t), line 3, column 13:\n"
          "  INSERT INTO t (a) SELECT a FROM w;\n              ^"},
+        {"CREATE MATERIALIZED VIEW m WITH (emit = 'final') AS SELECT window_start, count(*) AS c "
+         "FROM "
+         "tumble(t, ts, INTERVAL '1 min') GROUP BY window_start;\n"
+         "CREATE VIEW v AS SELECT count(*) AS c FROM tumble(m, window_start, INTERVAL '1 h') "
+         "GROUP BY window_start;",
+         "column \"window_start\" of m would be ambiguous in windows, line 3, column 44:\n"
+         "  CREATE VIEW v AS SELECT count(*) AS c FROM tumble(m, window_start, INTERVAL '1 h') "
+         "GROUP BY "
+         "window_s\n                                             ^\n"
+         "hint: give it another name there: window_start AS minute"},
         {"SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a;",
          "syntax error at or near \"(\", line 2, column 43:\n"
          "  SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a;\n"
