@@ -95,7 +95,7 @@ static void test_records_do_not_wait_for_decisions(void **state)
     assert_int_equal(fixture_txn_append(scene.first, scene.result, 1, 1), 0);
     assert_int_equal(txn_commit_start(scene.first, note_answer, &scene, NULL), 0);
     io_gate_wait_held(IO_COMMIT);
-    for (int i = 0; i < 2 * ROUND_COUNT; i++) {
+    for (int i = 0; i <= ROUND_COUNT; i++) { /* they take no place in its queue */
         assert_int_equal(fixture_append(scene.plain, i, 1), i);
         assert_int_equal(partition_wait(scene.plain, i + 1, PATIENCE_MS), 0);
     }
