@@ -62,6 +62,9 @@ struct port_ops {
     /* The committed position of a consumer group; -1: none. */
     int (*position)(struct port *port, const char *group, const char *topic, int32_t partition, int64_t *offset, struct diag *diag);
 
+    /* Calls each(context, group, of_app) for every consumer group that has a committed position in the topic; of_app: an app's. */
+    int (*readers)(struct port *port, const char *topic, int (*each)(void *context, const char *group, bool of_app), void *context, struct diag *diag);
+
     int (*reader_open)(struct port *port, const char *topic, int32_t partition, int64_t offset, struct port_reader **reader,
                        struct diag *diag);
     /* Up to max_rows committed records, in offset order; rows borrow from the reader until the next call. *next is the position

@@ -162,6 +162,37 @@ static int port_position(struct port *port, const char *group, const char *topic
                                : 0;
 }
 
+static bool has_position(struct log *log, const char *group, const char *topic, int32_t partitions,
+                         bool *of_app)
+{
+    struct group_offset found;
+    for (int32_t p = 0; p < partitions; p++)
+        if (group_fetch(log, group, topic, p, &found) == 0 && found.offset >= 0) {
+            *of_app = found.of_app;
+            return true;
+        }
+    return false;
+}
+
+static int port_readers(struct port *port, const char *topic,
+                        int (*each)(void *context, const char *group, bool of_app), void *context,
+                        struct diag *diag)
+{
+    struct topic_info info;
+    char **groups = NULL;
+    size_t count = 0;
+    TRY(topic_describe(log_of(port), topic, &info, diag));
+    int rc = group_list(log_of(port), &groups, &count);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        bool of_app = false;
+        if (has_position(log_of(port), groups[i], topic, info.partitions, &of_app))
+            rc = each(context, groups[i], of_app);
+    }
+    free(groups);
+    return rc < 0 ? diag_set(diag, rc, "cannot list the readers of %s: %s", topic, error_text(rc))
+                  : 0;
+}
+
 void port_header_add(struct buf *headers, const char *key, struct bytes value)
 {
     headers_add(headers, key, value);
@@ -536,6 +567,7 @@ static const struct port_ops port_log_ops = {
     .purge = port_purge,
     .keep_deletions = port_keep_deletions,
     .position = port_position,
+    .readers = port_readers,
     .reader_open = port_reader_open,
     .reader_read = port_reader_read,
     .reader_close = port_reader_close,

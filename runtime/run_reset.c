@@ -106,6 +106,34 @@ int run_end_resets(struct run *run, struct diag *diag)
     return rc;
 }
 
+/* Nothing else can be done about an app that is not this one. */
+static int warn_reader(void *context, const char *group, bool of_app)
+{
+    const struct weir_app *app = context;
+    if (of_app && strcmp(group, app->name) != 0)
+        log_line('W',
+                 "app %s reads a topic of app %s whose rows are made anew: reset it too ('weir app "
+                 "reset %s'), or its results are of old and new rows",
+                 group, app->name, group);
+    return 0;
+}
+
+static int warn_readers(struct run *run, const struct reset *reset, struct diag *diag)
+{
+    for (uint32_t i = 0; i < reset->view_count; i++) {
+        struct diag why = {.code = 0};
+        if (!reset->views[i].is_chosen)
+            continue;
+        int rc =
+            run->port->ops->readers(run->port, reset->views[i].name, warn_reader, run->app, &why);
+        if (rc < 0 && rc != ERR_NOT_FOUND) { /* a topic that is not there has no readers */
+            *diag = why;
+            return rc;
+        }
+    }
+    return 0;
+}
+
 int run_reset(struct run *run, struct diag *diag)
 {
     struct reset reset;
@@ -121,7 +149,9 @@ int run_reset(struct run *run, struct diag *diag)
         rc = follow_topology(run, &reset, diag);
     if (rc == 0 && any) {
         reset_spread(&reset);
-        rc = reset_execute(&reset, diag);
+        rc = warn_readers(run, &reset, diag);
+        if (rc == 0)
+            rc = reset_execute(&reset, diag);
     }
     reset_deinit(&reset);
     return rc;

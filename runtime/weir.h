@@ -857,8 +857,8 @@ typedef struct weir_app_reset_row {
 } weir_app_reset_row;
 typedef struct weir_app_reset_effect {
     const char *topic;            /* the pipeline */
-    const char *kind;             /* "state", "changelog", "repartition", "output" */
-    const char *name;             /* a directory below the data directory, without -PARTITION; a topic */
+    const char *kind;             /* "state", "changelog", "repartition", "output"; "reader": nothing becomes of it, and it has read the output */
+    const char *name;             /* a directory below the data directory, without -PARTITION; a topic; a consumer group, which is an app or not */
     const char *effect;           /* what becomes of it */
     int64_t records;              /* that it holds, at most; of "state": its partitions */
     uint64_t reserved[2];

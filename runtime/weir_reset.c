@@ -13,8 +13,16 @@
 
 #include "runtime/weir_handle.h"
 
+/* What goes with a pipeline's reset. Gathered once: others may use the log meanwhile. */
+struct effect {
+    const char *view, *kind, *effect; /* the first of the reset, the others constant */
+    char name[600];
+    int64_t records;
+};
 struct request {
     struct reset reset;
+    struct effect *effects;
+    size_t effect_count;
     struct progress_set set;
     const weir_app_reset_options *options;
 };
@@ -183,6 +191,99 @@ static int set_targets(struct request *request, bool *used, struct diag *diag)
 
 /* ---- the plan ---- */
 
+static int64_t count_records(const struct request *request, const char *topic, int32_t *partitions)
+{
+    const struct port_ops *ops = request->reset.port->ops;
+    struct port_topic info;
+    struct port_range range;
+    int64_t records = 0;
+    *partitions = 0;
+    if (ops->topic_describe(request->reset.port, topic, &info, NULL) < 0)
+        return -1;
+    *partitions = info.partitions;
+    for (int32_t p = 0; p < info.partitions; p++)
+        if (ops->range(request->reset.port, topic, p, &range, NULL) == 0)
+            records += range.stable - range.start;
+    return records;
+}
+
+static int add_effect(struct request *request, const char *view, const char *kind, const char *name,
+                      const char *effect, int64_t records)
+{
+    struct effect *grown = realloc(request->effects, (request->effect_count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return ERR_NOMEM;
+    request->effects = grown;
+    struct effect *added = &grown[request->effect_count++];
+    *added = (struct effect){.view = view, .kind = kind, .effect = effect, .records = records};
+    snprintf(added->name, sizeof added->name, "%s", name);
+    return 0;
+}
+
+static const char *output_effect(const struct request *request, const struct reset_view *view)
+{
+    switch (request->options->outputs) {
+    case WEIR_OUTPUTS_CLEAR:
+        return view->is_table ? "each row gets a tombstone" : "its records are removed";
+    case WEIR_OUTPUTS_KEEP:
+        return view->is_table ? "stays; new rows replace those with their keys"
+                              : "stays; new rows come behind";
+    default:
+        return "must be said: clear or keep";
+    }
+}
+
+struct reading {
+    struct request *request;
+    const struct reset_view *view;
+};
+/* Rows that it has had are of the old life, those to come of the new one. */
+static int add_reader(void *context, const char *group, bool of_app)
+{
+    const struct reading *reading = context;
+    if (strcmp(group, reading->request->reset.app) == 0)
+        return 0;
+    return add_effect(reading->request, reading->view->name, "reader", group,
+                      of_app ? "an app: reset it too, or its results are of both lives"
+                             : "a consumer group: gets the new rows behind the old ones",
+                      0);
+}
+
+static int gather_effects(struct request *request, const struct reset_view *view, struct diag *diag)
+{
+    const struct port_ops *ops = request->reset.port->ops;
+    const char *app = request->reset.app, *anew = "is deleted and made anew";
+    struct reading reading = {request, view};
+    char name[600];
+    int32_t partitions;
+    snprintf(name, sizeof name, "%s-%s-changelog", app, view->name);
+    int64_t records = count_records(request, name, &partitions);
+    if (records >= 0) {
+        char directory[600];
+        snprintf(directory, sizeof directory, "state/%s/%s", app, view->name);
+        TRY(add_effect(request, view->name, "state", directory, anew, partitions));
+        TRY(add_effect(request, view->name, "changelog", name, anew, records));
+    }
+    snprintf(name, sizeof name, "%s-%s-repartition", app, view->name);
+    if ((records = count_records(request, name, &partitions)) >= 0)
+        TRY(add_effect(request, view->name, "repartition", name, anew, records));
+    if ((records = count_records(request, view->name, &partitions)) < 0)
+        return 0;
+    TRY(add_effect(request, view->name, "output", view->name, output_effect(request, view),
+                   records));
+    return ops->readers(request->reset.port, view->name, add_reader, &reading, diag);
+}
+
+static int gather_all(struct request *request, struct diag *diag)
+{
+    const struct reset *reset = &request->reset;
+    int rc = 0;
+    for (uint32_t v = 0; rc == 0 && v < reset->view_count; v++)
+        if (reset->views[v].is_chosen)
+            rc = gather_effects(request, &reset->views[v], diag);
+    return rc == ERR_NOMEM ? diag_set(diag, rc, "no memory for the plan of a reset") : rc;
+}
+
 struct layout {
     weir_app_reset_plan *plan;
     char *text;
@@ -200,7 +301,6 @@ static void lay_row(const struct request *request, const struct reset_stage *sta
                     int32_t partition, struct layout *layout)
 {
     const struct reset_input *input = &stage->inputs[partition];
-    const struct port *port = request->reset.port;
     struct port_range range = {.start = -1, .stable = -1};
     weir_app_reset_row row = {.topic = lay_text(layout, request->reset.views[stage->view].name),
                               .source = lay_text(layout, stage->topic),
@@ -208,7 +308,8 @@ static void lay_row(const struct request *request, const struct reset_stage *sta
                               .old_offset = input->position,
                               .new_offset = input->target,
                               .note = lay_text(layout, input->note != NULL ? input->note : "")};
-    (void)port->ops->range(request->reset.port, stage->topic, partition, &range, NULL);
+    (void)request->reset.port->ops->range(request->reset.port, stage->topic, partition, &range,
+                                          NULL);
     row.start_offset = range.start;
     row.end_offset = range.stable;
     if (layout->plan != NULL)
@@ -216,86 +317,36 @@ static void lay_row(const struct request *request, const struct reset_stage *sta
     layout->row_count++;
 }
 
-static int64_t count_records(const struct request *request, const char *topic, int32_t *partitions)
+static void lay_effect(const struct effect *effect, struct layout *layout)
 {
-    const struct port_ops *ops = request->reset.port->ops;
-    struct port_topic info;
-    struct port_range range;
-    int64_t records = 0;
-    *partitions = 0;
-    if (ops->topic_describe(request->reset.port, topic, &info, NULL) < 0)
-        return -1;
-    *partitions = info.partitions;
-    for (int32_t p = 0; p < info.partitions; p++)
-        if (ops->range(request->reset.port, topic, p, &range, NULL) == 0)
-            records += range.stable - range.start;
-    return records;
-}
-
-static void lay_effect(struct layout *layout, const char *view, const char *kind, const char *name,
-                       const char *effect, int64_t records)
-{
-    weir_app_reset_effect laid = {.topic = lay_text(layout, view),
-                                  .kind = lay_text(layout, kind),
-                                  .name = lay_text(layout, name),
-                                  .effect = lay_text(layout, effect),
-                                  .records = records};
+    weir_app_reset_effect laid = {.topic = lay_text(layout, effect->view),
+                                  .kind = lay_text(layout, effect->kind),
+                                  .name = lay_text(layout, effect->name),
+                                  .effect = lay_text(layout, effect->effect),
+                                  .records = effect->records};
     if (layout->plan != NULL)
         layout->plan->effects[layout->effect_count] = laid;
     layout->effect_count++;
-}
-
-static const char *output_effect(const struct request *request, const struct reset_view *view)
-{
-    switch (request->options->outputs) {
-    case WEIR_OUTPUTS_CLEAR:
-        return view->is_table ? "each row gets a tombstone" : "its records are removed";
-    case WEIR_OUTPUTS_KEEP:
-        return view->is_table ? "stays; new rows replace those with their keys"
-                              : "stays; new rows come behind";
-    default:
-        return "must be said: clear or keep";
-    }
-}
-
-static void lay_effects(const struct request *request, const struct reset_view *view,
-                        struct layout *layout)
-{
-    const char *app = request->reset.app;
-    char name[600];
-    int32_t partitions;
-    snprintf(name, sizeof name, "%s-%s-changelog", app, view->name);
-    int64_t records = count_records(request, name, &partitions);
-    if (records >= 0) {
-        char directory[600];
-        snprintf(directory, sizeof directory, "state/%s/%s", app, view->name);
-        lay_effect(layout, view->name, "state", directory, "is deleted and made anew", partitions);
-        lay_effect(layout, view->name, "changelog", name, "is deleted and made anew", records);
-    }
-    snprintf(name, sizeof name, "%s-%s-repartition", app, view->name);
-    if ((records = count_records(request, name, &partitions)) >= 0)
-        lay_effect(layout, view->name, "repartition", name, "is deleted and made anew", records);
-    if ((records = count_records(request, view->name, &partitions)) >= 0)
-        lay_effect(layout, view->name, "output", view->name, output_effect(request, view), records);
 }
 
 static void lay_all(const struct request *request, struct layout *layout)
 {
     const struct reset *reset = &request->reset;
     layout->row_count = layout->effect_count = layout->text_bytes = 0;
-    for (uint32_t v = 0; v < reset->view_count; v++) {
-        if (!reset->views[v].is_chosen)
-            continue;
-        lay_effects(request, &reset->views[v], layout);
+    for (size_t i = 0; i < request->effect_count; i++)
+        lay_effect(&request->effects[i], layout);
+    for (uint32_t v = 0; v < reset->view_count; v++)
         for (uint32_t s = 0; s < reset->stage_count; s++)
-            for (int32_t p = 0; reset->stages[s].view == v && p < reset->stages[s].partitions; p++)
+            for (int32_t p = 0; reset->views[v].is_chosen && reset->stages[s].view == v &&
+                                p < reset->stages[s].partitions;
+                 p++)
                 lay_row(request, &reset->stages[s], p, layout);
-    }
 }
 
-static int lay_out(const struct request *request, weir_app_reset_plan **plan, struct diag *diag)
+static int lay_out(struct request *request, weir_app_reset_plan **plan, struct diag *diag)
 {
     struct layout layout = {.plan = NULL};
+    TRY(gather_all(request, diag));
     lay_all(request, &layout);
     size_t row_bytes = layout.row_count * sizeof(weir_app_reset_row);
     size_t effect_bytes = layout.effect_count * sizeof(weir_app_reset_effect);
@@ -408,6 +459,7 @@ int weir_app_reset(weir_log *log, const char *app, const weir_app_reset_options 
         *plan = NULL;
     }
     reset_deinit(&request.reset);
+    free(request.effects);
     progress_set_deinit(&request.set);
     if (port != NULL)
         port->ops->close(port);
