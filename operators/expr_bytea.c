@@ -1,10 +1,10 @@
-/* expr_bytea.c: the functions on bytes.
+/* expr_bytea.c: the functions on bytes, and the casts from and to them, which are always written.
  *
  * PostgreSQL's, by its names: encode and decode between bytes and texts that spell them, convert_from
  * and convert_to between bytes and the text that they are. Positions count bytes, from 1 in substr
  * and from 0 in get_byte. A form or an encoding is a literal, so that a misspelt one is found before
  * anything runs. Parts share the bytes of their argument. */
-#include "operators/expr_internal.h"
+#include "operators/expr_nodes.h"
 
 #include <strings.h>
 
@@ -146,6 +146,42 @@ static int bytea_get_byte(struct row_call *call, const union scalar *args, union
         return scalar_fail(call, "invalid_argument", "index %lld out of valid range, 0..%lld",
                            (long long)args[1].i64, (long long)value.size - 1);
     result->i64 = value.data[args[1].i64];
+    return SCALAR_VALUE;
+}
+
+/* ---- casts ---- */
+
+int text_to_bytea(struct row_call *call, const union scalar *args, union scalar *result)
+{
+    struct bytes text = args[0].text;
+    int rc = bytea_parse(text, call->eval->run->arena, &result->text);
+    if (rc == ERR_INVALID)
+        return scalar_fail(call, "cast_failed", "invalid input syntax for type bytea: \"%.*s\"",
+                           clip(text, 40), (const char *)text.data);
+    return rc;
+}
+
+/* JSON has no bytes; a text of it may spell them. */
+int variant_to_bytea(struct row_call *call, const union scalar *args, union scalar *result)
+{
+    const struct variant *v = &args[0].variant;
+    char what[80];
+    if (v->kind != VARIANT_TEXT)
+        return scalar_fail(call, "cast_failed", "cannot cast %s to bytea",
+                           variant_describe(v, what));
+    const union scalar text = {.text = bytes_of(v->data, v->size)};
+    return text_to_bytea(call, &text, result);
+}
+
+int bytea_to_text(struct row_call *call, const union scalar *args, union scalar *result)
+{
+    uint8_t *text = NULL;
+    size_t size = bytea_text_bytes(args[0].text.size);
+    int rc = new_text(call, size, &text);
+    if (rc != SCALAR_VALUE)
+        return rc;
+    bytea_print(args[0].text, text);
+    result->text = bytes_of(text, size);
     return SCALAR_VALUE;
 }
 

@@ -8,7 +8,6 @@
  * Beyond PostgreSQL: a bigint or a text of digits casts to timestamptz as epoch milliseconds, which
  * is how events carry time. The conversions that aggregation lives on (JSON and bigint to numeric)
  * have loops of their own; the others go through one function per row. */
-#include "operators/bytea.h"
 #include "operators/expr_nodes.h"
 
 #include <locale.h>
@@ -603,38 +602,6 @@ static int text_to_variant(struct row_call *call, const union scalar *args, unio
     struct bytes text = args[0].text;
     result->variant =
         (struct variant){.data = text.data, .size = (uint32_t)text.size, .kind = VARIANT_TEXT};
-    return SCALAR_VALUE;
-}
-
-/* ---- bytea ---- */
-
-static int text_to_bytea(struct row_call *call, const union scalar *args, union scalar *result)
-{
-    int rc = bytea_parse(args[0].text, call->eval->run->arena, &result->text);
-    return rc == ERR_INVALID ? fail_syntax(call, "bytea", args[0].text) : rc;
-}
-
-/* JSON has no bytes; a text of it may spell them. */
-static int variant_to_bytea(struct row_call *call, const union scalar *args, union scalar *result)
-{
-    const struct variant *v = &args[0].variant;
-    if (v->kind != VARIANT_TEXT)
-        return fail_variant(call, v);
-    const union scalar text = {.text = bytes_of(v->data, v->size)};
-    return text_to_bytea(call, &text, result);
-}
-
-static int bytea_to_text(struct row_call *call, const union scalar *args, union scalar *result)
-{
-    size_t size = bytea_text_bytes(args[0].text.size);
-    if (size > EXPR_VALUE_BYTES_MAX)
-        return scalar_fail(call, "out_of_range", "a text is longer than %d bytes",
-                           EXPR_VALUE_BYTES_MAX);
-    uint8_t *text = arena_alloc_aligned(call->eval->run->arena, size, 1);
-    if (text == NULL)
-        return ERR_NOMEM;
-    bytea_print(args[0].text, text);
-    result->text = bytes_of(text, size);
     return SCALAR_VALUE;
 }
 

@@ -32,6 +32,10 @@ int in_set_prepare(struct binder *binder, struct node *node);
 bool cast_choose(uint8_t from, const struct sql_type *target, bool explicit_cast, node_eval *eval,
                  scalar_fn *scalar);
 const char *cast_hint(uint8_t from, uint8_t to);
+/* expr_bytea.c */
+int text_to_bytea(struct row_call *call, const union scalar *args, union scalar *result);
+int variant_to_bytea(struct row_call *call, const union scalar *args, union scalar *result);
+int bytea_to_text(struct row_call *call, const union scalar *args, union scalar *result);
 /* Converts a column (nullif's first argument) without a node of its own. */
 int cast_column(struct eval *eval, uint8_t from, const struct sql_type *target,
                 const struct column *in, struct column *out);
