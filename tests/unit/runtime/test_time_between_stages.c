@@ -24,21 +24,34 @@ struct life {
     weir_test *test;
 };
 
-/* idle_ms: of the first pipeline's source; 0: none. */
-static struct life begin(int64_t idle_ms)
+/* idle_ms: of the first pipeline's source; 0: none. counts: the second one is there as well. */
+static weir_app *build(int64_t idle_ms, bool counts)
 {
-    struct life life = {weir_app_open("job", NULL), NULL};
-    weir_test_options options = {.start_ms = START, .partitions = 2};
-    weir_stream *in = weir_source(life.app, "in", WEIR_JSON, "ts");
+    weir_app *app = weir_app_open("job", NULL);
+    weir_stream *in = weir_source(app, "in", WEIR_JSON, "ts");
     weir_lateness(in, 1000);
     weir_idle_close(in, idle_ms);
     weir_to(weir_rekey(weir_filter(in, "n >= 0"), "k"), "mid");
-    weir_stream *mid = weir_lateness(weir_source(life.app, "mid", WEIR_JSON, "ts"), 0);
+    if (!counts)
+        return app;
+    weir_stream *mid = weir_lateness(weir_source(app, "mid", WEIR_JSON, "ts"), 0);
     weir_stream *windows = weir_tumbling(weir_group_by(mid, "k"), WEIR_SECONDS(10));
     weir_to(weir_emit(weir_aggregate(windows, "count(*) AS n"), WEIR_EMIT_FINAL), "finals");
+    return app;
+}
+
+static struct life begin_with(weir_app *app)
+{
+    struct life life = {app, NULL};
+    weir_test_options options = {.start_ms = START, .partitions = 2};
     if (weir_test_open(life.app, &options, &life.test) < 0)
         fail_msg("%s", weir_log_error());
     return life;
+}
+
+static struct life begin(int64_t idle_ms)
+{
+    return begin_with(build(idle_ms, true));
 }
 
 static void end(struct life *life)
@@ -193,6 +206,43 @@ static void test_what_rows_say(void **state)
     end(&life);
 }
 
+/* The second pipeline comes later: nobody asked for the time of what was written until then, so those
+ * rows are judged by their order, and say nothing; from then on rows do. */
+static void test_a_reader_that_comes_later(void **state)
+{
+    (void)state;
+    struct life life = begin_with(build(0, false));
+    size_t count;
+    send_row(&life, 0, 1, 25000);
+    work(&life);
+    send_row(&life, 1, 1, 3000);
+    work(&life);
+    weir_record *records = read_all(&life, "mid", &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(records[0].header_count + records[1].header_count, 0);
+    weir_free(records);
+    weir_app *with_reader = build(0, true);
+    assert_int_equal(weir_test_restart(life.test, with_reader), 0);
+    weir_app_close(life.app);
+    life.app = with_reader;
+    work(&life);
+    assert_int_equal(count_of(&life, "finals.late"), 1);
+    assert_int_equal(count_of(&life, "finals"), 0);
+    send_row(&life, 1, 1, 4000);
+    send_row(&life, 0, 1, 41000);
+    work(&life);
+    assert_int_equal(count_of(&life, "finals"), 0); /* the slower partition holds them */
+    send_row(&life, 1, 1, 41000);
+    work(&life);
+    assert_int_equal(count_of(&life, "finals.late"), 1);
+    records = read_all(&life, "finals", &count); /* of 4 and of 25 seconds */
+    assert_int_equal(count, 2);
+    for (size_t i = 0; i < count; i++)
+        assert_non_null(memmem(records[i].value, records[i].value_size, "\"n\":1}", 6));
+    weir_free(records);
+    end(&life);
+}
+
 /* ---- records of others ---- */
 
 /* Rows that somebody else writes to the topic, and those with a damaged header, are judged by all
@@ -242,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_a_silent_partition_holds_windows_open),
         cmocka_unit_test(test_until_its_idle_time),
         cmocka_unit_test(test_what_rows_say),
+        cmocka_unit_test(test_a_reader_that_comes_later),
         cmocka_unit_test(test_records_of_others),
     };
     scratch_dir_in_memory();
