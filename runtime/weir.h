@@ -140,7 +140,7 @@ typedef struct weir_options {
     int64_t keeper_interval_ms;   /* [15000] how often the log looks at retention and compaction */
     size_t memory_bytes;          /* [256 MiB] budget for pending state and buffers of the whole process */
     bool until_end;               /* process the sources to the end they had at the start, then return */
-    bool close_windows;           /* with until_end: then close every open window and keep the raised watermark */
+    bool close_windows;           /* with until_end: then close every open window and keep the raised watermark, also for whoever reads the same rows again */
     weir_on_change on_change;     /* [refuse] when the state of a pipeline no longer means what its steps say (weir_app_plan) */
     bool from_beginning;          /* forget this app's positions and state for the stages of this topology, and replay them */
     int32_t batch_rows;           /* [4096] rows a batch; results never depend on it (tests use 1 and 7) */
