@@ -393,6 +393,13 @@ static void build_sessions(struct model *model)
     }
 }
 
+static bool is_shown(const struct naive_plan *plan, const struct naive_group *group)
+{
+    if (plan->shown_by == COUNT_ALL)
+        return group->c > plan->shown_above;
+    return plan->shown_by != SUM_N || (group->has_n && group->sn > plan->shown_above);
+}
+
 static void print_results(struct model *model)
 {
     const struct naive_plan *plan = model->plan;
@@ -401,7 +408,7 @@ static void print_results(struct model *model)
     must(closed != NULL);
     for (int i = 0; i < model->groups.count; i++) {
         const struct naive_group *group = model->groups.items[i];
-        if (plan->is_final && !is_closed(model, group))
+        if ((plan->is_final && !is_closed(model, group)) || !is_shown(plan, group))
             continue;
         naive_print_group(plan, group, &model->result->outputs);
         closed[count++] = group;

@@ -86,6 +86,8 @@ struct naive_plan {
     enum grouping grouping;
     enum aggregate aggregates[NAIVE_AGGREGATES_MAX];
     int aggregate_count;
+    enum aggregate shown_by;   /* COUNT_ALL or SUM_N: results are shown where it is greater than shown_above; AGGREGATES: all are */
+    int64_t shown_above;
     enum windows windows;
     int64_t window_ms, hop_ms; /* of hopping ones; of tumbling ones they are equal; of sessions window_ms is the gap */
     const char *zone;          /* of local ones */
@@ -97,7 +99,7 @@ struct naive_plan {
     bool is_paused[NAIVE_ROUNDS_MAX]; /* while the round's rows are sent */
     int partitions, row_count;
     struct naive_row rows[NAIVE_ROWS_MAX]; /* by round */
-    char aggregate_sql[768];
+    char aggregate_sql[768], shown_sql[40];
 };
 
 /* What a case is drawn for. */
@@ -118,7 +120,7 @@ bool naive_comes_together(const struct naive_plan *plan);
 void naive_draw(struct naive_plan *plan, uint64_t seed, int number, const struct naive_setting *setting);
 /* Writes the texts that depend on the drawn lists: again after one was changed. */
 void naive_print(struct naive_plan *plan);
-/* False when a change left values in min and max that SQL does not order. */
+/* False when a change left values in min and max that SQL does not order, or took the aggregate by which results are shown. */
 bool naive_is_sound(const struct naive_plan *plan);
 /* Up to the spread before a change of the zone's clocks, forward or back, of 1990 to 2024; anywhere when there was none within a year. */
 int64_t naive_near_a_change(struct chance *chance, const char *zone, int64_t spread_ms);

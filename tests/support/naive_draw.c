@@ -216,6 +216,8 @@ static void draw_aggregates(struct naive_plan *plan)
 void naive_print(struct naive_plan *plan)
 {
     plan->aggregate_sql[0] = '\0';
+    snprintf(plan->shown_sql, sizeof plan->shown_sql, "%s > %lld",
+             plan->shown_by == COUNT_ALL ? "c" : "sn", (long long)plan->shown_above);
     if (plan->function != NULL)
         snprintf(plan->aggregate_sql, sizeof plan->aggregate_sql,
                  "c bigint, sn numeric, low bigint, high bigint");
@@ -254,9 +256,19 @@ static bool is_odd(enum value_kind kind)
     return kind == VALUE_TEXT || kind == VALUE_BOOL;
 }
 
+static bool has_aggregate(const struct naive_plan *plan, enum aggregate aggregate)
+{
+    for (int i = 0; i < plan->aggregate_count; i++)
+        if (plan->aggregates[i] == aggregate)
+            return true;
+    return false;
+}
+
 bool naive_is_sound(const struct naive_plan *plan)
 {
     bool has_elements = makes_elements(plan);
+    if (plan->shown_by != AGGREGATES && !has_aggregate(plan, plan->shown_by))
+        return false;
     if (takes_odd_n(plan))
         return true;
     for (int i = 0; i < plan->row_count; i++) {
@@ -554,6 +566,18 @@ static void draw_time(struct naive_plan *plan, const struct naive_setting *setti
         plan->idle_ms *= 60;
 }
 
+/* A count grows; a sum goes up and down, so that results come and go. */
+static void draw_shown(struct naive_plan *plan)
+{
+    int64_t kind = below(plan, 4);
+    plan->shown_by = AGGREGATES;
+    if (kind == 0 && has_aggregate(plan, COUNT_ALL))
+        plan->shown_by = COUNT_ALL;
+    if (kind == 1 && has_aggregate(plan, SUM_N))
+        plan->shown_by = SUM_N;
+    plan->shown_above = plan->shown_by == COUNT_ALL ? 1 + below(plan, 3) : below(plan, 21) - 10;
+}
+
 static void name_topics(struct naive_plan *plan)
 {
     snprintf(plan->source, sizeof plan->source, "e%d", plan->number);
@@ -585,6 +609,7 @@ void naive_draw(struct naive_plan *plan, uint64_t seed, int number,
     plan->has_rollup = plan->is_final && !setting->is_replayed && below(plan, 3) == 0;
     if (!plan->is_rows)
         draw_aggregates(plan);
+    draw_shown(plan);
     plan->is_direct = plan->middle == MIDDLE_NONE && plan->arms == 1 && !plan->is_rows &&
                       !plan->is_csv && plan->grouping == BY_K &&
                       !naive_maps(plan, 0, plan->step_count) && below(plan, 2) == 0;

@@ -87,6 +87,8 @@ static void add_aggregate(const struct naive_plan *plan, struct job *job)
         job_add(job, JOB_AGGREGATE, plan->aggregate_sql, NULL, 0);
     if (plan->is_final)
         job_add(job, JOB_EMIT_FINAL, NULL, NULL, 0);
+    if (plan->shown_by != AGGREGATES)
+        job_add(job, JOB_FILTER, plan->shown_sql, NULL, 0);
 }
 
 /* Of the stream that the main stage reads. */
@@ -201,6 +203,8 @@ void naive_describe(const struct naive_plan *plan)
         describe_windows(plan);
         fprintf(stderr, ", %s%s%s\n", plan->function != NULL ? plan->function : "",
                 plan->aggregate_sql, plan->is_final ? ", final" : "");
+        if (plan->shown_by != AGGREGATES)
+            fprintf(stderr, "  filter %s\n", plan->shown_sql);
     }
     fprintf(stderr, "  to %s%s\n", plan->out, plan->has_rollup ? ", rolled up" : "");
     for (int i = 0; i < plan->row_count && plan->row_count <= 24; i++)
