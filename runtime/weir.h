@@ -21,7 +21,7 @@
  * are valid until the app is closed or, for weir_app_error, until the next call on it.
  *
  * Threads. One thread at a time uses an app, with exceptions: weir_app_stop may be called from any thread and from
- * a signal handler; weir_app_pause, weir_app_resume and weir_app_stages from any thread. weir_app_run starts options.threads workers of its own and blocks until they have ended.
+ * a signal handler; weir_app_pause, weir_app_resume, weir_app_stages, weir_app_set_threads and weir_app_threads from any thread. weir_app_run starts options.threads workers of its own and blocks until they have ended.
  *
  * Time is in milliseconds; event times are milliseconds since 1970-01-01 UTC (negative before). */
 #ifndef WEIR_H
@@ -924,7 +924,7 @@ typedef struct weir_test_options {
     uint64_t reserved[4];
 } weir_test_options;
 
-/* The app stays the caller's, who closes it after the test and does nothing else with it meanwhile but weir_app_progress and weir_app_error. Its own data
+/* The app stays the caller's, who closes it after the test and does nothing else with it meanwhile but weir_app_progress, weir_app_set_threads and weir_app_error. Its own data
  * directory and log are not touched; an app with options.log is WEIR_EINVALID. options may be NULL. Failures: weir_log_error. The engine starts
  * with the first call that needs it; until then topics can be made in weir_test_log. */
 WEIR_API int weir_test_open(weir_app *app, const weir_test_options *options, weir_test **test);
