@@ -412,6 +412,21 @@ static void test_a_new_reader_of_a_rebuilt_view(void **state)
     run_well(f);
     assert_int_equal(topic_rows_count(f->dir, "copy"), 14 + 2);
     orders_assert_table(f->dir, "counts", NULL, NULL, ROW("south", "27", "2"));
+    /* Its tasks have two records by now: where they were to begin, and where they stand. */
+    weir_log *log;
+    weir_offset offsets[] = {{"copy", 0, 0, NULL}, {"copy", 1, 5, NULL}};
+    weir_app_reset_options options = {.topic = "counts",
+                                      .to = WEIR_RESET_TO_OFFSET,
+                                      .offsets = offsets,
+                                      .offset_count = 2,
+                                      .outputs = WEIR_OUTPUTS_CLEAR,
+                                      .execute = true};
+    assert_int_equal(weir_log_open(f->dir, NULL, &log), 0);
+    assert_int_equal(weir_app_reset(log, "shop", &options, NULL), 0);
+    assert_int_equal(weir_log_close(log), 0);
+    f->rebuild = false;
+    run_well(f);
+    orders_assert_table(f->dir, "counts", NULL, ROW("north", "55", "10"), ROW("south", "27", "2"));
 }
 /* While it is not in the topology, its state is of rows that go. */
 static void test_a_reader_that_is_away(void **state)
