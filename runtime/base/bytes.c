@@ -104,9 +104,11 @@ void buf_be32(struct buf *buf, uint32_t value)
 
 void buf_be64(struct buf *buf, uint64_t value)
 {
-    uint8_t encoded[8];
-    store_be64(encoded, value);
-    buf_append(buf, encoded, sizeof encoded);
+    uint8_t *at = buf_reserve(buf, sizeof value);
+    if (at == NULL)
+        return;
+    store_be64(at, value);
+    buf->size += sizeof value;
 }
 
 void buf_varint(struct buf *buf, int64_t value)
