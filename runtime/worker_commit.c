@@ -11,7 +11,7 @@
  *                           others go on into the commit
  *   the beginning           nothing has been appended: the tasks whose outputs take no writes fail;
  *                           the others keep what they have encoded for the next commit
- *   an append               the transaction is aborted. What was sent is gone from the outs, so
+ *   an append               the transaction is aborted (as soon as that can be written). What was sent is gone from the outs, so
  *                           every task that was in the commit is restored from the last decision;
  *                           the one whose append it was fails
  *   the decision            the log has aborted the transaction: likewise; those whose outputs take
@@ -93,7 +93,10 @@ static int abort_commit(struct worker *worker, const struct task *blamed, int rc
     struct diag why = worker->diag;
     if (must_end(worker, blamed))
         return rc;
-    TRY(worker->run->port->ops->txn_abort(worker->txn, &worker->diag));
+    /* Where even the abort cannot be written, the log goes on trying, and no transaction begins before
+     * it has: that is for the beginning of the next commit to find out. */
+    if (worker->run->port->ops->txn_abort(worker->txn, &worker->diag) < 0)
+        log_line('W', "app %s: %s", worker->run->app->name, worker->diag.text);
     worker->diag = why;
     return undo_commit(worker, blamed, rc);
 }
@@ -143,9 +146,9 @@ static int participate(struct worker *worker)
 /* 1: begun; 0: not this time, since a task that is to blame was taken out. */
 static int begin(struct worker *worker)
 {
-    if (worker->outs_changed)
-        TRY(participate(worker));
-    int rc = worker->run->port->ops->txn_begin(worker->txn, &worker->diag);
+    int rc = worker->outs_changed ? participate(worker) : 0;
+    if (rc == 0)
+        rc = worker->run->port->ops->txn_begin(worker->txn, &worker->diag);
     if (rc == 0)
         return 1;
     struct diag why = worker->diag;

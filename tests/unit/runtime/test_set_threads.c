@@ -38,6 +38,7 @@ struct fixture {
     int rc;
     int orders;
     atomic_int faults_left; /* writes to a changelog that fail */
+    atomic_int abort_phase; /* 1: the next of some records fails, 2: then that of a marker */
 };
 
 static int set_up(void **state)
@@ -108,7 +109,8 @@ static void await_threads(const struct fixture *f, int threads)
         nap();
         clock_gettime(CLOCK_MONOTONIC, &now);
         if ((now.tv_sec - began.tv_sec) * 1000 > WAIT_MS)
-            fail_msg("%d workers, and %d were asked for", weir_app_threads(f->app), threads);
+            fail_msg("%d workers, and %d were asked for: %s", weir_app_threads(f->app), threads,
+                     weir_app_error(f->app));
     }
 }
 static void set_threads(const struct fixture *f, int threads)
@@ -338,6 +340,70 @@ static int refuse_writes(void *context, enum io_call call, const char *path, int
     *size = 0;
     return ENOSPC;
 }
+static void await_no_lag(const struct fixture *f)
+{
+    weir_stage_info *stages;
+    size_t count;
+    int64_t lag = -1;
+    for (int n = 0; n < 2 * WAIT_MS && lag != 0; n++) {
+        nap();
+        assert_int_equal(weir_app_stages(f->app, &stages, &count), 0);
+        assert_int_equal(count, 3);
+        lag = stages[0].lag + stages[1].lag + stages[2].lag;
+        weir_free(stages);
+    }
+    if (lag != 0)
+        fail_msg("the lag stays %lld: %s", (long long)lag, weir_app_error(f->app));
+}
+/* Changelog 2 takes no records, so that what is in changelog 0 is aborted; that takes no marker. */
+static int refuse_abort(void *context, enum io_call call, const char *path, int fd, size_t *size)
+{
+    enum { MARKER_BYTES_MAX = 100 };
+    struct fixture *f = context;
+    char link[64], name[512];
+    int phase = atomic_load(&f->abort_phase);
+    if (call != IO_PWRITE || path != NULL || phase == 0)
+        return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, name, sizeof name - 1);
+    if (length < 0)
+        return 0;
+    name[length] = '\0';
+    bool hit = phase == 1
+                   ? strstr(name, "/shop-sums-changelog-2/") != NULL
+                   : *size <= MARKER_BYTES_MAX && strstr(name, "/shop-sums-changelog-") != NULL;
+    if (!hit)
+        return 0;
+    atomic_store(&f->abort_phase, phase == 1 ? 2 : 0);
+    *size = 0;
+    return ENOSPC;
+}
+static void test_while_aborts_cannot_be_written(void **state)
+{
+    struct fixture *f = *state;
+    send_orders(f, 1000);
+    open_app(f, &(weir_options){.threads = 1});
+    assert_int_equal(
+        weir_on_failure(
+            f->app, NULL,
+            &(weir_failure_options){.policy = WEIR_FAILURE_RETRY, .retries = -1, .backoff_ms = 10}),
+        0);
+    io_set_fault(refuse_abort, f);
+    start(f);
+    await_threads(f, 1);
+    for (int i = 0; i < 4; i++) {
+        atomic_store(&f->abort_phase, 1);
+        send_orders(f, 300);
+        for (int n = 0; n < 2 * WAIT_MS && atomic_load(&f->abort_phase) > 0; n++)
+            nap();
+        assert_int_equal(atomic_load(&f->abort_phase), 0);
+        await_no_lag(f); /* it still runs */
+        set_threads(f, 1 + i % 2);
+        set_threads(f, 1);
+    }
+    stop(f);
+    check(f, 2);
+}
 static void test_while_tasks_fail_and_come_back(void **state)
 {
     struct fixture *f = *state;
@@ -503,6 +569,7 @@ int main(void)
         TEST(test_asked_for_in_a_hurry),
         TEST(test_to_the_end_meanwhile),
         TEST(test_while_a_pipeline_is_paused),
+        TEST(test_while_aborts_cannot_be_written),
         TEST(test_while_tasks_fail_and_come_back),
         TEST(test_a_start_with_lag_in_two_partitions),
         TEST(test_dear_partitions_are_parted),
