@@ -26,6 +26,7 @@
  * records, and puts back what could not be written. */
 #include "log/log_internal.h"
 #include "runtime/base/io.h"
+#include "runtime/base/thread.h"
 
 #include <stdlib.h>
 
@@ -261,7 +262,7 @@ void decider_take(struct flusher *flusher, struct round *round, bool wanted)
 
 int decider_start(struct flusher *flusher, struct diag *diag)
 {
-    if (pthread_create(&flusher->decider, NULL, decider_main, flusher) != 0)
+    if (thread_start(&flusher->decider, decider_main, flusher) != 0)
         return diag_set(diag, ERR_NOMEM, "cannot start the decider of %s", flusher->log->dir);
     flusher->decider_started = true;
     return 0;

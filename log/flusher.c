@@ -30,6 +30,7 @@
 #include "log/log_internal.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
+#include "runtime/base/thread.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -565,7 +566,7 @@ int flusher_start(struct log *log, struct diag *diag)
         return 0;
     flusher->started = false;
     TRY(decider_start(flusher, diag));
-    if (pthread_create(&flusher->thread, NULL, flusher_main, flusher) != 0)
+    if (thread_start(&flusher->thread, flusher_main, flusher) != 0)
         return diag_set(diag, ERR_NOMEM, "cannot start the flusher of %s", log->dir);
     flusher->started = true;
     return 0;

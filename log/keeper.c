@@ -23,6 +23,7 @@
  * A failure concerns one partition; it is logged, and the pass goes on with the next one. */
 #include "log/group.h"
 #include "log/log_internal.h"
+#include "runtime/base/thread.h"
 #include "runtime/base/clock.h"
 
 #include <stdlib.h>
@@ -301,7 +302,7 @@ int keeper_start(struct log *log, struct diag *diag)
     start_times(keeper);
     if (log->options.driven)
         return 0;
-    if (pthread_create(&keeper->thread, NULL, keeper_main, keeper) != 0)
+    if (thread_start(&keeper->thread, keeper_main, keeper) != 0)
         return diag_set(diag, ERR_NOMEM, "cannot start the keeper of %s", log->dir);
     keeper->started = true;
     return 0;

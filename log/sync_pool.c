@@ -10,6 +10,7 @@
  * reported and never retried: what a second attempt says is worth nothing (P9). */
 #include "log/log_internal.h"
 #include "runtime/base/io.h"
+#include "runtime/base/thread.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -92,7 +93,7 @@ static void start_helpers(struct sync_pool *pool)
 {
     while (pool->helper_count < HELPER_COUNT) {
         /* Without helpers the round is slower, not wrong. */
-        if (pthread_create(&pool->helpers[pool->helper_count], NULL, helper_main, pool) != 0)
+        if (thread_start(&pool->helpers[pool->helper_count], helper_main, pool) != 0)
             return;
         pool->helper_count++;
     }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/thread.h"
 #include "runtime/run.h"
 
 enum { WATCH_MS = 20, PROGRESS_MS = 500 };
@@ -414,12 +415,12 @@ static void watch(struct run *run)
 static int start_threads(struct run *run)
 {
     for (int i = 0; i < run->worker_count; i++) {
-        if (pthread_create(&run->workers[i].thread, NULL, worker_main, &run->workers[i]) != 0)
+        if (thread_start(&run->workers[i].thread, worker_main, &run->workers[i]) != 0)
             return diag_set(&run->diag, ERR_NOMEM, "cannot start worker %d: %s", i,
                             strerror(errno));
         run->workers[i].is_started = true;
     }
-    if (pthread_create(&run->checkpointer, NULL, checkpoint_main, run) != 0)
+    if (thread_start(&run->checkpointer, checkpoint_main, run) != 0)
         return diag_set(&run->diag, ERR_NOMEM, "cannot start the checkpoint thread: %s",
                         strerror(errno));
     run->has_checkpointer = true;

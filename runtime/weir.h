@@ -435,6 +435,7 @@ WEIR_API int weir_app_metrics(weir_app *app, char **text);
  *
  * Threads. A weir_log is shared: all of its functions may be called from any thread at any time, but weir_log_close. A producer and a
  * consumer belong to one thread at a time (weir_consumer_wake excepted). A log keeps threads of its own that flush and clean up.
+ * On threads that weir starts all signals are blocked: a process's signals are handled on its own.
  * After fork() only the parent goes on using its handles; the child may exec or _exit.
  *
  * Errors. 0 or a negative WEIR_E code, unless it is said otherwise. weir_producer_error and weir_consumer_error have the sentence of that

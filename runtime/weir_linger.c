@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/thread.h"
 #include "runtime/weir_producer.h"
 
 enum { RETRY_MS = 100 };
@@ -63,7 +64,7 @@ int linger_note(weir_producer *producer)
         return 0;
     }
     if (!producer->has_thread) {
-        int code = pthread_create(&producer->thread, NULL, linger_main, producer);
+        int code = thread_start(&producer->thread, linger_main, producer);
         if (code != 0)
             return diag_set(&producer->delayed, ERR_NOMEM,
                             "cannot start the thread that writes batches: %s", strerror(code));

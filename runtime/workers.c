@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/thread.h"
 #include "runtime/placement.h"
 #include "runtime/worker.h"
 
@@ -215,7 +216,7 @@ static int start_workers(struct run *run, int from, int to)
             return ERR_NOMEM;
         worker->is_leaving = false;
         worker->progress_position = run->progress.next_offset;
-        if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
+        if (thread_start(&worker->thread, worker_main, worker) != 0)
             return ERR_NOMEM;
         worker->is_started = true;
     }
