@@ -58,7 +58,8 @@ static void test_bytes(void **state)
     buf_clear(&value);
     time_marker_value(&value, &from);
     assert_true(value.size == strlen(value_text) + strlen(",\"closes\":true"));
-    assert_memory_equal(value.data + strlen(value_text) - 1, ",\"closes\":true}", 16);
+    assert_memory_equal(value.data + strlen(value_text) - 1, ",\"closes\":true}",
+                        strlen(",\"closes\":true}"));
     assert_int_equal(
         time_marker_decode(bytes_text(key_text), bytes_of(value.data, value.size), &to, NULL), 0);
     assert_same(&to, &from);
