@@ -635,11 +635,14 @@ struct parse_job {
     int rc;
 };
 
+bool parse_was_too_deep(const char *message)
+{
+    return strstr(message, "memory exhausted") != NULL || strstr(message, "stack depth") != NULL;
+}
+
 static int parser_error(const struct parse_job *job, const char *wrapped, const PgQueryError *error)
 {
-    bool too_deep = strstr(error->message, "memory exhausted") != NULL ||
-                    strstr(error->message, "stack depth") != NULL;
-    if (too_deep)
+    if (parse_was_too_deep(error->message))
         return source_error(&job->parse.source, ERR_TOO_LARGE, -1, NULL,
                             "the expression is nested too deeply");
     return source_error(&job->parse.source, ERR_INVALID,

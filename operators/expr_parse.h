@@ -31,6 +31,8 @@ int targets_from_nodes(struct parse *parse, PgQuery__Node **nodes, size_t count,
 int refuse_node(struct parse *parse, const PgQuery__Node *node);
 /* Whether a text is UTF-8; *bad: the first byte of what is not. */
 bool parse_utf8_valid(const uint8_t *text, size_t size, size_t *bad);
+/* Whether an error of PostgreSQL's parser says that the text nests too deeply for it. */
+bool parse_was_too_deep(const char *message);
 /* The text of a string node, or NULL. */
 const char *string_of(const PgQuery__Node *node);
 

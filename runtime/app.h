@@ -84,6 +84,9 @@ struct weir_app {
 
 /* What the files of builder functions share (topology.c). */
 bool topology_function_name_is_good(const char *name);   /* topology_rows.c */
+/* 1 to limit characters of [A-Za-z0-9._-], not . or .. */
+bool topology_name_is_good(const char *name, size_t limit);
+enum { OUTPUT_NAME_MAX = 130 };   /* of a topic that weir_to writes: Kafka's 249 less the longest thing that is added, <app>- … -repartition */
 /* Keeps the app's first error and returns its code. */
 int topology_fail(struct weir_app *app, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A new node behind parent. NULL after an error, this one or an earlier one. */

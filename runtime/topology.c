@@ -80,7 +80,7 @@ int topology_fail(struct weir_app *app, int code, const char *format, ...)
     return code;
 }
 
-static bool name_is_good(const char *name, size_t limit)
+bool topology_name_is_good(const char *name, size_t limit)
 {
     size_t size = name != NULL ? strlen(name) : 0;
     return size > 0 && size <= limit && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
@@ -162,7 +162,7 @@ weir_app *weir_app_open(const char *name, const weir_options *options)
         weir_app_close(app);
         return NULL;
     }
-    if (!name_is_good(name, APP_NAME_MAX))
+    if (!topology_name_is_good(name, APP_NAME_MAX))
         topology_fail(app, ERR_INVALID,
                       "'%s' cannot name an app: 1 to %d characters of [A-Za-z0-9._-]", app->name,
                       APP_NAME_MAX);
@@ -308,7 +308,7 @@ static struct weir_stream *add_source(struct weir_app *app, const char *topic, w
                       "source %s: records of format %s take no declared columns: name it with "
                       "weir_source",
                       topic ? topic : "", known->name);
-    if (!name_is_good(topic, 249))
+    if (!topology_name_is_good(topic, 249))
         topology_fail(
             app, ERR_INVALID,
             "'%s' cannot name a topic: 1 to 249 characters of [A-Za-z0-9._-], not . or ..",
@@ -540,8 +540,7 @@ static int add_sink(struct weir_stream *stream, const char *topic, const struct 
     struct weir_app *app = stream->app;
     if (app->error != 0)
         return app->error;
-    /* 249 characters less the longest thing that is added: <app>- … -repartition */
-    if (!name_is_good(topic, 130))
+    if (!topology_name_is_good(topic, OUTPUT_NAME_MAX))
         return topology_fail(
             app, ERR_INVALID,
             "'%s' cannot name an output: 1 to 130 characters of [A-Za-z0-9._-], not . or ..",

@@ -48,8 +48,6 @@ struct relation {
     const char *event_time;      /* RELATION_TABLE: the field's path; NULL: the record's timestamp */
     int64_t lateness_ms, skew_ms, idle_ms; /* RELATION_TABLE; -1: the default */
     bool is_grouped, emit_final;
-    uint32_t key_count;          /* is_grouped: the group's columns, for explain */
-    const char *group_text;
     struct relation *next;
 };
 

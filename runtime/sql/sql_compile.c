@@ -70,9 +70,7 @@ static int topic_of(struct compile_file *file, const struct statement *statement
 {
     const struct sql_option *option = option_find(&statement->options, "topic");
     *topic = option != NULL ? option->value : statement->name.text;
-    size_t size = strlen(*topic);
-    if (size > 0 && size <= 130 && strcmp(*topic, ".") != 0 && strcmp(*topic, "..") != 0 &&
-        strspn(*topic, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == size)
+    if (topology_name_is_good(*topic, OUTPUT_NAME_MAX))
         return 0;
     return source_error(&file->source, ERR_INVALID,
                         option != NULL ? option->key.at : statement->name.at,
@@ -603,7 +601,7 @@ static int compile_all(struct compile_file *file, const struct statement *first)
         const char *error = s->error != NULL ? s->error : file->diag.text;
         if (rc < 0 && error[0] != '\0')
             tell_error(file, error);
-        if (rc < 0 && s->name.text != NULL)
+        if (rc < 0 && s->name.text != NULL && file->broken_count < STATEMENTS_MAX)
             file->broken[file->broken_count++] = s->name.text;
     }
     return 0;

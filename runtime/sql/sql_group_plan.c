@@ -376,9 +376,7 @@ int plan_grouped(struct compile_file *file, const struct select *select, struct 
     TRY(collect_calls(&g, having));
 
     out->is_grouped = true;
-    out->key_count = g.named.count;
-    out->group_text = text_of_targets(arena, &g.named);
-    TRY(add_step(file, out, STEP_GROUP, out->group_text, NULL));
+    TRY(add_step(file, out, STEP_GROUP, text_of_targets(arena, &g.named), NULL));
     TRY(add_window(&g, &select->from, out));
     TRY(add_aggregate(&g, out));
     if (having != NULL) {

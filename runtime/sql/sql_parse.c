@@ -219,9 +219,7 @@ static int32_t skip_blank(const char *text, int32_t at, int32_t end)
 
 static int syntax_failed(const struct parse *parse, const char *text, const PgQueryError *error)
 {
-    bool too_deep = strstr(error->message, "memory exhausted") != NULL ||
-                    strstr(error->message, "stack depth") != NULL;
-    if (too_deep)
+    if (parse_was_too_deep(error->message))
         return source_error(&parse->source, ERR_TOO_LARGE, parse->near, NULL,
                             "the statement is nested too deeply");
     int32_t at = cursor_position(parse, text, error->cursorpos);

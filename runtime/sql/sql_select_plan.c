@@ -295,9 +295,6 @@ static int plan_tables(struct compile_file *file, const struct select *select,
         struct relation *table = arena_zalloc(&file->program->arena, sizeof *table);
         if (table == NULL)
             return ERR_NOMEM;
-        if (*inner_count == STATEMENTS_MAX)
-            return source_error(&file->source, ERR_TOO_LARGE, select->tables[i].name.at, NULL,
-                                "more than %d names in WITH", STATEMENTS_MAX);
         table->kind = RELATION_VIEW;
         table->name = select->tables[i].name.text;
         TRY(plan_select(file, select->tables[i].select, inner, *inner_count, table));
@@ -401,8 +398,8 @@ static int plan_union(struct compile_file *file, const struct select *select,
 int plan_select(struct compile_file *file, const struct select *select,
                 const struct relation *const *inner, uint32_t inner_count, struct relation *out)
 {
-    const struct relation **known =
-        arena_alloc(&file->program->arena, (STATEMENTS_MAX + 1) * sizeof(struct relation *));
+    const struct relation **known = arena_alloc(
+        &file->program->arena, (inner_count + select->table_count + 1) * sizeof(struct relation *));
     const struct relation *base;
     if (known == NULL)
         return ERR_NOMEM;
