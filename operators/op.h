@@ -76,11 +76,17 @@ struct op_type {
     int (*advance)(struct op *op, struct op_call *call, int64_t watermark_ms, struct batch *out);
     int (*flush)(struct op *op, struct op_call *call, struct batch *out);
     void (*close)(struct op *op);
+    /* Of operators on rows that keep some (row_table.h); NULL for others, groups too, which have op_group_…. save gives what has changed to the commit being
+     * made; held says how much memory they take, evict gives back what the store holds as of stored_commit. */
+    int (*save)(struct op *op, int64_t commit_number, struct diag *diag);
+    size_t (*held)(const struct op *op, size_t *entries);
+    void (*evict)(struct op *op, int64_t stored_commit, size_t target_bytes);
 };
 struct op {
     const struct op_type *type;
     const void *params;               /* struct filter_params … of the type; immutable, shared by tasks */
     struct op_env *env;
+    uint8_t number;                   /* its place among the operators of its chain that keep rows: of its row_table */
 };
 
 /* The table of operators. NULL when there is none of that name. */
