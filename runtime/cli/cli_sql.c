@@ -2,126 +2,79 @@
  *
  * What can be known before anything runs is an error of the file and exit code 2, with every error of the file told at once.
  * A run ends with the sources (--until-end) or with a signal: then it commits what it has and says what it did. */
-#include "runtime/cli/cli.h"
 #include "runtime/cli/nouns.h"
-#include "runtime/sql/sql.h"
+#include "runtime/cli/sql_job.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-/* ---- the file ---- */
-
-static int read_all(int fd, struct buf *text)
-{
-    for (;;) {
-        uint8_t chunk[16384];
-        ssize_t size = read(fd, chunk, sizeof chunk);
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size <= 0)
-            return size < 0 ? -1 : 0;
-        buf_append(text, chunk, (size_t)size);
-        if (!buf_ok(text) ||
-            text->size > FILE_BYTES_MAX) /* one more than is taken is enough to refuse it */
-            return 0;
-    }
-}
-
-static int read_file(const char *path, struct buf *text)
-{
-    bool is_input = strcmp(path, "-") == 0;
-    int fd = is_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : read_all(fd, text);
-    int error = errno;
-    if (fd >= 0 && !is_input)
-        close(fd);
-    if (rc < 0) {
-        message("cannot read %s: %s", path, strerror(error));
-        return EXIT_USAGE;
-    }
-    return buf_ok(text) ? 0 : failed(ERR_NOMEM, NULL);
-}
-
-static void tell(void *context, const char *text)
-{
-    message("%s: %s", (const char *)context, text);
-}
-
-/* The program of a file; an exit code after messages. */
-static int load(struct cli *cli, struct sql_program **program)
-{
-    struct buf text;
-    char *path = (char *)(uintptr_t)cli->arguments[0];
-    buf_init(&text, 0);
-    *program = NULL;
-    int exit_code = read_file(path, &text);
-    if (exit_code == 0) {
-        int code = sql_compile((const char *)text.data, text.size, tell, path, program);
-        if (code == ERR_NOMEM)
-            exit_code = failed(code, NULL);
-        else if (code < 0)
-            exit_code = EXIT_USAGE;
-    }
-    buf_deinit(&text);
-    return exit_code;
-}
-
-static uint32_t pipelines(const struct sql_program *program)
-{
-    uint32_t count = 0;
-    for (const struct relation *r = program->relations; r != NULL; r = r->next)
-        count += r->kind == RELATION_RESULT;
-    return count;
-}
-
-/* shop.sql → shop: what is not allowed in a name becomes '-'. */
-static void app_name(const struct cli *cli, char name[101])
-{
-    const char *given = flag_text(cli, "app"), *path = cli->arguments[0];
-    const char *base = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
-    size_t size = strlen(base);
-    if (size > 4 && strcmp(base + size - 4, ".sql") == 0)
-        size -= 4;
-    snprintf(name, 101, "%.*s", given != NULL ? 100 : (int)(size < 100 ? size : 100),
-             given != NULL ? given : base);
-    for (char *c = name; given == NULL && *c != '\0'; c++)
-        if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *c) == NULL)
-            *c = '-';
-    if (given == NULL && (name[0] == '\0' || strcmp(name, "-") == 0))
-        snprintf(name, 101, "weir");
-}
 
 /* ---- check, explain ---- */
 
-/* What the expression compiler and the planner say of the whole. */
-static int check_app(const struct sql_program *program, const char *path)
+/* Every file's name, ", " between. */
+static void print_names(const struct cli *cli)
 {
-    weir_app *app = weir_app_open("check", NULL);
+    for (int i = 0; i < cli->argument_count; i++)
+        buf_printf(&out, "%s%s", i > 0 ? ", " : "", cli->arguments[i]);
+}
+
+/* The app of a program, with what the expression compiler and the planner say of the whole. NULL after a message. */
+static weir_app *open_app(const struct cli *cli, const struct sql_program *program,
+                          const weir_options *options)
+{
+    char name[SQL_JOB_NAME_BYTES];
+    sql_job_name(cli, name);
+    weir_app *app = weir_app_open(name, options);
     int code = app == NULL ? ERR_NOMEM : sql_build(program, app);
-    if (code == 0 && pipelines(program) > 0)
+    if (code == 0 && sql_job_pipelines(program) > 0)
         code = weir_app_check(app);
-    if (code < 0)
-        message("%s: %s", path, weir_app_error(app));
+    if (code == 0)
+        return app;
+    sql_job_message(cli, weir_app_error(app));
     weir_app_close(app);
-    return code < 0 ? EXIT_USAGE : 0;
+    return NULL;
+}
+
+/* What has become of each view since it last ran in the directory. */
+static int print_changes(const struct cli *cli, const struct sql_program *program, weir_app *app)
+{
+    weir_view_plan *views;
+    size_t count;
+    bool rebuilds;
+    int code = weir_app_plan(app, &views, &count);
+    if (code < 0) {
+        message("%s", weir_app_error(app));
+        return EXIT_FAILED;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (views[i].change < WEIR_CHANGE_REUSABLE)
+            buf_printf(&out, "%s: %s\n", views[i].topic, sql_job_change(views[i].change));
+    (void)out_flush(); /* before what stderr says of the others */
+    int exit_code = sql_job_admit(cli, program, views, count, &rebuilds);
+    weir_free(views);
+    return exit_code;
 }
 
 static int run_check(struct cli *cli)
 {
     struct sql_program *program;
-    int exit_code = load(cli, &program);
-    if (exit_code == 0)
-        exit_code = check_app(program, cli->arguments[0]);
+    weir_options options = {.data = data_directory(cli)};
+    bool has_data = flag_text(cli, "data") != NULL || flag_text(cli, "bootstrap") != NULL;
+    int exit_code = has_data ? data_check(cli, DATA_MUST_EXIST) : 0;
+    if (exit_code != 0)
+        return exit_code;
+    exit_code = sql_job_load(cli, &program);
+    weir_app *app = exit_code == 0 ? open_app(cli, program, &options) : NULL;
+    if (exit_code == 0 && app == NULL)
+        exit_code = EXIT_USAGE;
     if (exit_code == 0) {
-        uint32_t count = pipelines(program);
-        buf_printf(&out, "%s: ok, %u pipeline%s\n", cli->arguments[0], count,
-                   count == 1 ? "" : "s");
+        uint32_t count = sql_job_pipelines(program);
+        print_names(cli);
+        buf_printf(&out, ": ok, %u pipeline%s\n", count, count == 1 ? "" : "s");
+        if (has_data && count > 0)
+            exit_code = print_changes(cli, program, app);
     }
+    weir_app_close(app);
     sql_program_destroy(program);
     return out_finish(exit_code);
 }
@@ -129,11 +82,13 @@ static int run_check(struct cli *cli)
 static int run_explain(struct cli *cli)
 {
     struct sql_program *program;
-    int exit_code = load(cli, &program);
-    if (exit_code == 0)
-        exit_code = check_app(program, cli->arguments[0]);
+    int exit_code = sql_job_load(cli, &program);
+    weir_app *app = exit_code == 0 ? open_app(cli, program, NULL) : NULL;
+    if (exit_code == 0 && app == NULL)
+        exit_code = EXIT_USAGE;
     if (exit_code == 0)
         sql_explain(program, &out);
+    weir_app_close(app);
     sql_program_destroy(program);
     return out_finish(exit_code);
 }
@@ -182,24 +137,46 @@ static int exit_of(int code)
                                    : EXIT_FAILED;
 }
 
+/* Compares the job with what it was, and lets what the command names be rebuilt. */
+static int admit_changes(const struct cli *cli, const struct sql_program *program, weir_app *app,
+                         bool *rebuilds)
+{
+    weir_view_plan *views;
+    size_t count;
+    *rebuilds = false;
+    int code = weir_app_plan(app, &views, &count);
+    if (code < 0) {
+        message("%s", weir_app_error(app));
+        return exit_of(code);
+    }
+    int exit_code = sql_job_admit(cli, program, views, count, rebuilds);
+    weir_free(views);
+    return exit_code;
+}
+
 static int run_app(struct cli *cli, const struct sql_program *program, weir_options *options)
 {
     struct running running = {.shows_progress = terminal(STDERR_FILENO)};
-    char name[101];
-    app_name(cli, name);
+    bool rebuilds = false;
     options->progress = on_progress;
     options->progress_context = &running;
-    running.app = weir_app_open(name, options);
-    int code = running.app == NULL ? ERR_NOMEM : sql_build(program, running.app);
-    if (code == 0)
-        code = weir_app_check(running.app);
-    if (code < 0) {
-        message("%s: %s", cli->arguments[0], weir_app_error(running.app));
-        weir_app_close(running.app);
+    running.app = open_app(cli, program, options);
+    if (running.app == NULL)
         return EXIT_USAGE;
+    int exit_code =
+        options->from_beginning ? 0 : admit_changes(cli, program, running.app, &rebuilds);
+    if (exit_code == 0 && rebuilds) {
+        weir_app_close(running.app); /* options are an app's from its opening */
+        options->on_change = WEIR_ON_CHANGE_REBUILD;
+        running.app = open_app(cli, program, options);
+        exit_code = running.app == NULL ? EXIT_USAGE : 0;
+    }
+    if (exit_code != 0) {
+        weir_app_close(running.app);
+        return exit_code;
     }
     interrupt_install();
-    code = weir_app_run(running.app);
+    int code = weir_app_run(running.app);
     if (code < 0)
         message("%s", weir_app_error(running.app));
     else
@@ -214,8 +191,6 @@ static int run_run(struct cli *cli)
     weir_options options = {.until_end = flag_is_on(cli, "until-end"),
                             .close_windows = flag_is_on(cli, "close-windows"),
                             .from_beginning = flag_is_on(cli, "from-beginning"),
-                            .on_change = flag_is_on(cli, "rebuild") ? WEIR_ON_CHANGE_REBUILD
-                                                                    : WEIR_ON_CHANGE_REFUSE,
                             .metrics = flag_text(cli, "metrics"),
                             .data = data_directory(cli)};
     struct sql_program *program;
@@ -233,9 +208,9 @@ static int run_run(struct cli *cli)
     options.threads = (int)threads;
     options.commit_interval_ms = commit_ms;
     options.memory_bytes = (size_t)memory_mb << 20;
-    exit_code = load(cli, &program);
-    if (exit_code == 0 && pipelines(program) == 0) {
-        message("%s: nothing to run", cli->arguments[0]);
+    exit_code = sql_job_load(cli, &program);
+    if (exit_code == 0 && sql_job_pipelines(program) == 0) {
+        sql_job_message(cli, "nothing to run");
         hint("CREATE MATERIALIZED VIEW and INSERT INTO … SELECT make pipelines");
         exit_code = EXIT_USAGE;
     }
@@ -246,8 +221,8 @@ static int run_run(struct cli *cli)
 }
 
 static const struct flag run_flags[] = {
-    {"app", "NAME", "names the positions, the state and the internal topics [the file's name]",
-     false, 0},
+    {"app", "NAME",
+     "names the positions, the state and the internal topics [the first file's name]", false, 0},
     {"until-end", NULL, "end where the sources ended when the run began", false, 0},
     {"close-windows", NULL,
      "with --until-end: close what is open then; rows that come later for it are late", false, 0},
@@ -255,23 +230,36 @@ static const struct flag run_flags[] = {
     {"metrics", "FILE", "keep OpenMetrics text in FILE", false, 0},
     {"commit-interval", "MS", "from one commit to the next [100]", false, 0},
     {"memory", "MB", "budget of the process for state and buffers [256]", false, 0},
-    {"rebuild", NULL,
-     "build views anew whose statements now mean something else; without it that is an error",
-     false, 0},
+    {"rebuild", "VIEW",
+     "build it anew when its statement now means something else, which is an error without this; "
+     "all: each that must be",
+     true, 0},
     {"from-beginning", NULL, "forget this app's positions and state, and replay", false, 0},
+    {NULL, NULL, NULL, false, 0},
+};
+
+static const struct flag explain_flags[] = {
+    {"app", "NAME", "the job's name, as for weir run [the first file's name]", false, 0},
+    {NULL, NULL, NULL, false, 0},
+};
+static const struct flag check_flags[] = {
+    {"app", "NAME", "the job's name, as for weir run [the first file's name]", false, 0},
+    {"rebuild", "VIEW", "what weir run would be told to build anew", true, 0},
     {NULL, NULL, NULL, false, 0},
 };
 
 const struct command command_run = {
     .noun = "run",
-    .arguments = "FILE.sql",
+    .arguments = "FILE.sql…",
     .min_arguments = 1,
-    .max_arguments = 1,
-    .summary = "run the pipelines of an SQL file",
+    .max_arguments = CLI_ARGUMENTS_MAX,
+    .summary = "run the pipelines of SQL files",
     .examples = "  weir run orders.sql\n"
                 "  weir run orders.sql --until-end --close-windows\n"
-                "  weir run orders.sql --threads 2 --metrics weir.prom\n",
-    .details = "Runs until a signal, or with --until-end to the end of the sources; a second run "
+                "  weir run tables.sql views.sql --app shop --threads 2 --metrics weir.prom\n"
+                "  weir run orders.sql --rebuild hourly\n",
+    .details = "Several files are one program: each sees what those before it say. Runs until a "
+               "signal, or with --until-end to the end of the sources; a second run "
                "goes on where the\n"
                "first stopped, exactly once. stderr ends with a JSON line: rows_in, applied, "
                "filtered, late, dead,\n"
@@ -281,27 +269,33 @@ const struct command command_run = {
 };
 const struct command command_check = {
     .noun = "check",
-    .arguments = "FILE.sql",
+    .arguments = "FILE.sql…",
     .min_arguments = 1,
-    .max_arguments = 1,
-    .summary = "everything about an SQL file that can be known before running",
-    .examples = "  weir check orders.sql\n",
-    .details = "Each error has line, column, the line itself and, where there is one, a hint; exit "
-               "code 2.\n",
-    .flags = NULL,
-    .no_data = true,
+    .max_arguments = CLI_ARGUMENTS_MAX,
+    .summary = "everything about SQL files that can be known before running",
+    .examples = "  weir check orders.sql\n"
+                "  weir check tables.sql views.sql\n"
+                "  weir check orders.sql --data /srv/weir --rebuild hourly\n",
+    .details =
+        "Each error has line, column, the line itself and, where there is one, a hint; exit "
+        "code 2. With --data (or\n"
+        "WEIR_DATA) each view is also compared with what it was when it last ran there: new, "
+        "unchanged, changed\n"
+        "with its state used on, to be rebuilt, or refused; what 'weir run' would refuse is exit "
+        "code 2.\n",
+    .flags = check_flags,
     .run = run_check,
 };
 const struct command command_explain = {
     .noun = "explain",
-    .arguments = "FILE.sql",
+    .arguments = "FILE.sql…",
     .min_arguments = 1,
-    .max_arguments = 1,
-    .summary = "the steps of each pipeline of an SQL file",
+    .max_arguments = CLI_ARGUMENTS_MAX,
+    .summary = "the steps of each pipeline of SQL files",
     .examples = "  weir explain orders.sql\n",
     .details = "Each pipeline with its source, its steps as the C library would spell them, and "
                "its topic.\n",
-    .flags = NULL,
+    .flags = explain_flags,
     .no_data = true,
     .run = run_explain,
 };

@@ -2,7 +2,7 @@
  *
  *   text ──sql_parse.c──▶ statements ──sql_compile.c──▶ relations ──sql_build.c──▶ weir_app
  *
- * A program is what a file says, with every name and type resolved: immutable, shared by any number of apps and threads. */
+ * A program is what one or several files say, with every name and type resolved: immutable, shared by any number of apps and threads. */
 #ifndef WEIR_SQL_SQL_H
 #define WEIR_SQL_SQL_H
 
@@ -43,6 +43,7 @@ struct relation {
     const struct relation *base; /* whose rows the steps work on; NULL: those of topic */
     struct relation **arms;      /* UNION ALL: whose rows come together, and then the steps work on; NULL: base or topic */
     uint32_t arm_count;
+    uint32_t source_count;       /* with arms: how many topics' rows come together, those of arms of arms among them */
     struct step *steps;
     const char *topic;           /* read (RELATION_TABLE) or written */
     const char *event_time;      /* RELATION_TABLE: the field's path; NULL: the record's timestamp */
@@ -53,17 +54,27 @@ struct relation {
 
 struct sql_program {
     struct arena arena;
-    char *text;
-    struct relation *relations, **end; /* in the order of the file */
+    struct relation *relations, **end; /* in the order of the files */
     uint32_t error_count;
 };
 
-/* Everything that can be known before anything runs. *program is made also when there are errors (error_count), for who wants to look at what is right. Negative:
- * ERR_INVALID when there is an error, ERR_NOMEM. tell gets each error's text. */
+/* A file: its name, for messages, and what is in it. */
+struct sql_text {
+    const char *name, *text;
+    size_t size;
+};
+
+/* Everything that can be known before anything runs, of several files as if they were one: each sees what stands in those before it. *program is made also when there are errors (error_count), for who wants to look at what is right. Negative:
+ * ERR_INVALID when there is an error, ERR_NOMEM. tell gets each error's file and text. The texts are copied. */
+int sql_compile_files(const struct sql_text *texts, uint32_t count, void (*tell)(void *context, const char *name, const char *text), void *context,
+                      struct sql_program **program);
+/* The same of one text. */
 int sql_compile(const char *text, size_t size, void (*tell)(void *context, const char *text), void *context, struct sql_program **program);
 void sql_program_destroy(struct sql_program *program);
 /* Builds what the program writes with weir.h's functions. The app's first error is left in the app, as with any builder. */
 int sql_build(const struct sql_program *program, weir_app *app);
+/* Whether what a statement writes is made of this topic's rows, directly or through what others of the program write. */
+bool sql_result_reads(const struct sql_program *program, const struct relation *result, const char *topic);
 /* What would be built, as text for people. */
 void sql_explain(const struct sql_program *program, struct buf *out);
 

@@ -6,82 +6,16 @@
  *
  * What a statement writes can be read by those behind it: as a topic, through its own name. A statement with an error is
  * left out, and so are, without a word, those that read what it would have made. */
-#include "runtime/sql/sql_scope.h"
+#include "runtime/sql/sql_compile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- options ---- */
-
-static const struct sql_option *option_find(const struct option_list *options, const char *name)
-{
-    for (uint32_t i = 0; i < options->count; i++)
-        if (strcmp(options->items[i].key.text, name) == 0)
-            return &options->items[i];
-    return NULL;
-}
-
-/* Those that the contract names and this version does not have. */
-static const char *const later[] = {"on_error", "partitions", "partitioned_by",
-                                    "within",   "format",     "timestamps"};
-
-static int check_options(struct compile_file *file, const struct statement *statement,
-                         const char *const *known, uint32_t known_count)
-{
-    const struct option_list *options = &statement->options;
-    for (uint32_t i = 0; i < options->count; i++) {
-        const struct sql_name *key = &options->items[i].key;
-        bool is_known = false;
-        for (uint32_t k = 0; k < known_count; k++)
-            is_known |= strcmp(known[k], key->text) == 0;
-        if (is_known)
-            continue;
-        for (size_t k = 0; k < sizeof later / sizeof later[0]; k++)
-            if (strcmp(later[k], key->text) == 0)
-                return source_error(&file->source, ERR_UNSUPPORTED, key->at, NULL,
-                                    "option %s of %s is not supported", key->text,
-                                    statement_name(statement->kind));
-        char hint[128];
-        const char *close = closest_name(key->text, known, known_count);
-        snprintf(hint, sizeof hint, "did you mean %s?", close != NULL ? close : "");
-        return source_error(&file->source, ERR_INVALID, key->at, close != NULL ? hint : NULL,
-                            "%s has no option %s", statement_name(statement->kind), key->text);
-    }
-    return 0;
-}
-
-static int option_span(struct compile_file *file, const struct option_list *options,
-                       const char *name, int64_t *span_ms)
-{
-    const struct sql_option *option = option_find(options, name);
-    *span_ms = -1;
-    if (option == NULL)
-        return 0;
-    if (interval_parse(bytes_text(option->value), span_ms) < 0 || *span_ms < 0)
-        return source_error(&file->source, ERR_INVALID, option->key.at, "lateness = '30 seconds'",
-                            "'%s' is no interval of 0 or more", option->value);
-    return 0;
-}
-
-/* The topic's name: the relation's own unless WITH says otherwise. */
-static int topic_of(struct compile_file *file, const struct statement *statement,
-                    const char **topic)
-{
-    const struct sql_option *option = option_find(&statement->options, "topic");
-    *topic = option != NULL ? option->value : statement->name.text;
-    if (topology_name_is_good(*topic, OUTPUT_NAME_MAX))
-        return 0;
-    return source_error(&file->source, ERR_INVALID,
-                        option != NULL ? option->key.at : statement->name.at,
-                        option != NULL ? NULL : "WITH (topic = '…') gives it another name",
-                        "'%s' cannot name a topic: 1 to 130 characters of [A-Za-z0-9._-]", *topic);
-}
-
 /* ---- relations ---- */
 
-static struct relation *new_relation(struct compile_file *file, enum relation_kind kind,
-                                     const struct statement *statement)
+struct relation *relation_new(struct compile_file *file, enum relation_kind kind,
+                              const struct statement *statement)
 {
     struct relation *relation = arena_zalloc(&file->program->arena, sizeof *relation);
     if (relation == NULL)
@@ -94,13 +28,13 @@ static struct relation *new_relation(struct compile_file *file, enum relation_ki
     return relation;
 }
 
-static void keep(struct compile_file *file, struct relation *relation)
+void relation_keep(struct compile_file *file, struct relation *relation)
 {
     *file->program->end = relation;
     file->program->end = &relation->next;
 }
 
-static const struct relation *find(const struct compile_file *file, const char *name)
+const struct relation *relation_find(const struct compile_file *file, const char *name)
 {
     for (const struct relation *r = file->program->relations; r != NULL; r = r->next)
         if (strcmp(r->name, name) == 0)
@@ -110,7 +44,7 @@ static const struct relation *find(const struct compile_file *file, const char *
 
 static int check_free(struct compile_file *file, const struct statement *statement)
 {
-    if (find(file, statement->name.text) == NULL)
+    if (relation_find(file, statement->name.text) == NULL)
         return 0;
     return source_error(&file->source, ERR_EXISTS, statement->name.at, NULL,
                         "\"%s\" is defined twice", statement->name.text);
@@ -127,8 +61,7 @@ static struct syntax *path_syntax(struct arena *arena, const struct column_defin
 }
 
 /* A value of the column, made of a tree: cast to its type. jsonb takes any value. */
-static struct syntax *cast_to(struct arena *arena, struct syntax *syntax,
-                              const struct sql_type *type)
+struct syntax *cast_to(struct arena *arena, struct syntax *syntax, const struct sql_type *type)
 {
     if (syntax == NULL || type->type == COL_VARIANT)
         return syntax;
@@ -176,8 +109,8 @@ static int add_check(struct compile_file *file, struct relation *to, const char 
 }
 
 /* What a good row of a declared table is. names: scope over its columns. */
-static int table_checks(struct compile_file *file, const struct statement *statement,
-                        const struct relation *table, struct relation *to)
+int table_checks(struct compile_file *file, const struct statement *statement,
+                 const struct relation *table, struct relation *to)
 {
     struct arena *arena = &file->program->arena;
     struct select_scope scope;
@@ -237,23 +170,23 @@ static int compile_table(struct compile_file *file, const struct statement *stat
 {
     static const char *const known[] = {"topic", "event_time", "lateness", "max_future_skew",
                                         "idle_close"};
-    struct relation *table = new_relation(file, RELATION_TABLE, statement);
+    struct relation *table = relation_new(file, RELATION_TABLE, statement);
     if (table == NULL)
         return ERR_NOMEM;
     TRY(check_free(file, statement));
-    TRY(check_options(file, statement, known, sizeof known / sizeof known[0]));
+    TRY(options_check(file, statement, known, sizeof known / sizeof known[0]));
     for (uint32_t i = 0; i < statement->column_count; i++)
         if (statement->columns[i].is_primary_key)
             return source_error(&file->source, ERR_UNSUPPORTED, statement->columns[i].name.at, NULL,
                                 "PRIMARY KEY (a table of the latest rows) is not supported");
-    TRY(topic_of(file, statement, &table->topic));
+    TRY(option_topic(file, statement, &table->topic));
     TRY(option_span(file, &statement->options, "lateness", &table->lateness_ms));
     TRY(option_span(file, &statement->options, "max_future_skew", &table->skew_ms));
     TRY(option_span(file, &statement->options, "idle_close", &table->idle_ms));
     TRY(table_columns(file, statement, table));
     TRY(table_time(file, statement, table));
     TRY(table_checks(file, statement, table, table));
-    keep(file, table);
+    relation_keep(file, table);
     return 0;
 }
 
@@ -296,22 +229,22 @@ static int rename_columns(struct compile_file *file, const struct statement *sta
 
 static int compile_view(struct compile_file *file, const struct statement *statement)
 {
-    struct relation *view = new_relation(file, RELATION_VIEW, statement);
+    struct relation *view = relation_new(file, RELATION_VIEW, statement);
     if (view == NULL)
         return ERR_NOMEM;
     TRY(check_free(file, statement));
-    TRY(check_options(file, statement, NULL, 0));
+    TRY(options_check(file, statement, NULL, 0));
     TRY(plan_select(file, statement->select, NULL, 0, view));
     TRY(rename_columns(file, statement, view));
-    keep(file, view);
+    relation_keep(file, view);
     return 0;
 }
 
 /* ---- what is written ---- */
 
 /* One writer a topic, and nobody who reads what he writes. */
-static int check_topic(struct compile_file *file, const struct statement *statement,
-                       const struct relation *result)
+int check_writers(struct compile_file *file, const struct statement *statement,
+                  const struct relation *result)
 {
     for (const struct relation *r = file->program->relations; r != NULL; r = r->next)
         if (r->kind == RELATION_RESULT && strcmp(r->topic, result->topic) == 0)
@@ -320,46 +253,52 @@ static int check_topic(struct compile_file *file, const struct statement *statem
     return 0;
 }
 
-static bool reads_topic(const struct compile_file *file, const struct relation *relation,
+static bool reads_topic(const struct sql_program *program, const struct relation *relation,
                         const char *topic, uint32_t depth);
 
 /* The same of what a result is made of: its own topic is not read. */
-static bool reads_source(const struct compile_file *file, const struct relation *result,
+static bool reads_source(const struct sql_program *program, const struct relation *result,
                          const char *topic, uint32_t depth)
 {
     if (result->base != NULL)
-        return reads_topic(file, result->base, topic, depth);
+        return reads_topic(program, result->base, topic, depth);
     for (uint32_t i = 0; i < result->arm_count; i++)
-        if (reads_topic(file, result->arms[i], topic, depth))
+        if (reads_topic(program, result->arms[i], topic, depth))
             return true;
     return false;
 }
 
 /* Whether any of the topics that a relation's rows come from is this one, directly or through what this file writes. */
-static bool reads_topic(const struct compile_file *file, const struct relation *relation,
+static bool reads_topic(const struct sql_program *program, const struct relation *relation,
                         const char *topic, uint32_t depth)
 {
     if (depth > STATEMENTS_MAX)
         return true;
     for (uint32_t i = 0; i < relation->arm_count; i++)
-        if (reads_topic(file, relation->arms[i], topic, depth))
+        if (reads_topic(program, relation->arms[i], topic, depth))
             return true;
     if (relation->arm_count > 0)
         return false;
     if (relation->base != NULL)
-        return reads_topic(file, relation->base, topic, depth);
+        return reads_topic(program, relation->base, topic, depth);
     if (strcmp(relation->topic, topic) == 0)
         return true;
-    for (const struct relation *r = file->program->relations; r != NULL; r = r->next)
+    for (const struct relation *r = program->relations; r != NULL; r = r->next)
         if (r->kind == RELATION_RESULT && strcmp(r->topic, relation->topic) == 0)
-            return reads_source(file, r, topic, depth + 1);
+            return reads_source(program, r, topic, depth + 1);
     return false;
 }
 
-static int check_cycle(struct compile_file *file, const struct statement *statement,
-                       const struct relation *result)
+bool sql_result_reads(const struct sql_program *program, const struct relation *result,
+                      const char *topic)
 {
-    if (!reads_source(file, result, result->topic, 0))
+    return reads_source(program, result, topic, 0);
+}
+
+int check_cycle(struct compile_file *file, const struct statement *statement,
+                const struct relation *result)
+{
+    if (!sql_result_reads(file->program, result, result->topic))
         return 0;
     return source_error(&file->source, ERR_INVALID, statement->name.at, NULL,
                         "%s would read what it writes (topic %s)", statement->name.text,
@@ -367,10 +306,10 @@ static int check_cycle(struct compile_file *file, const struct statement *statem
 }
 
 /* The rows of a result as a table, for the statements behind it. */
-static int add_reader(struct compile_file *file, const struct relation *result)
+int add_reader(struct compile_file *file, const struct relation *result)
 {
     struct arena *arena = &file->program->arena;
-    struct relation *table = new_relation(file, RELATION_TABLE, result->statement);
+    struct relation *table = relation_new(file, RELATION_TABLE, result->statement);
     struct target_list targets = {
         .items = arena_zalloc(arena, (result->column_count + 1) * sizeof *targets.items),
         .count = result->column_count};
@@ -393,19 +332,19 @@ static int add_reader(struct compile_file *file, const struct relation *result)
     if (table->time_column >= 0)
         table->event_time = result->columns[result->time_column].name;
     TRY(add_step(file, table, STEP_MAP, text_of_targets(arena, &targets), NULL));
-    keep(file, table);
+    relation_keep(file, table);
     return 0;
 }
 
 static int compile_materialized(struct compile_file *file, const struct statement *statement)
 {
     static const char *const known[] = {"topic", "emit"};
-    struct relation *result = new_relation(file, RELATION_RESULT, statement);
+    struct relation *result = relation_new(file, RELATION_RESULT, statement);
     if (result == NULL)
         return ERR_NOMEM;
     TRY(check_free(file, statement));
-    TRY(check_options(file, statement, known, sizeof known / sizeof known[0]));
-    TRY(topic_of(file, statement, &result->topic));
+    TRY(options_check(file, statement, known, sizeof known / sizeof known[0]));
+    TRY(option_topic(file, statement, &result->topic));
     const struct sql_option *emit = option_find(&statement->options, "emit");
     if (emit != NULL && strcmp(emit->value, "changes") != 0 && strcmp(emit->value, "final") != 0)
         return source_error(&file->source, ERR_INVALID, emit->key.at, "emit = 'changes' or 'final'",
@@ -418,158 +357,15 @@ static int compile_materialized(struct compile_file *file, const struct statemen
         return source_error(&file->source, ERR_INVALID, emit->key.at,
                             "FROM tumble(t, ts, INTERVAL '5 minutes') gives rows windows",
                             "emit = 'final' needs windows: a group without one never ends");
-    TRY(check_topic(file, statement, result));
+    TRY(check_writers(file, statement, result));
     TRY(check_cycle(file, statement, result));
-    keep(file, result);
+    relation_keep(file, result);
     return add_reader(file, result);
 }
 
-/* ---- INSERT ---- */
+/* ---- the statements ---- */
 
-/* Which column of the table the i-th of the SELECT goes into. */
-static int target_column(struct compile_file *file, const struct statement *insert,
-                         const struct relation *table, uint32_t i, uint32_t *column)
-{
-    *column = i;
-    if (insert->target_count == 0)
-        return 0;
-    for (uint32_t c = 0; c < table->column_count; c++)
-        if (strcmp(table->columns[c].name, insert->targets[i].text) == 0) {
-            *column = c;
-            return 0;
-        }
-    return source_error(&file->source, ERR_NOT_FOUND, insert->targets[i].at, NULL,
-                        "column \"%s\" does not exist in %s", insert->targets[i].text, table->name);
-}
-
-/* As PostgreSQL's assignment: numbers go into numbers, any type into itself. */
-static bool is_assignable(enum col_type from, enum col_type to)
-{
-    bool numbers = (from == COL_BIGINT || from == COL_NUMERIC || from == COL_DOUBLE) &&
-                   (to == COL_BIGINT || to == COL_NUMERIC || to == COL_DOUBLE);
-    return from == to || numbers || to == COL_VARIANT;
-}
-
-/* What the table's columns get, under their names; NULL for those that nothing was given. */
-static int assign_columns(struct compile_file *file, const struct statement *insert,
-                          const struct relation *table, struct relation *result)
-{
-    struct arena *arena = &file->program->arena;
-    uint32_t given = result->column_count;
-    struct target_list targets = {
-        .items = arena_zalloc(arena, (table->column_count + 1) * sizeof *targets.items),
-        .count = table->column_count};
-    if (targets.items == NULL)
-        return ERR_NOMEM;
-    if (given != (insert->target_count > 0 ? insert->target_count : table->column_count))
-        return source_error(&file->source, ERR_INVALID, insert->name.at, NULL,
-                            "the SELECT has %u columns, and %u are inserted into %s", given,
-                            insert->target_count > 0 ? insert->target_count : table->column_count,
-                            table->name);
-    for (uint32_t i = 0; i < given; i++) {
-        uint32_t c;
-        TRY(target_column(file, insert, table, i, &c));
-        const struct column_definition *to = table->columns[c].definition;
-        const struct relation_column *from = &result->columns[i];
-        if (targets.items[c].syntax != NULL)
-            return source_error(&file->source, ERR_INVALID, insert->targets[i].at, NULL,
-                                "column \"%s\" is inserted twice", to->name.text);
-        if (!is_assignable(from->type, (enum col_type)to->type.type))
-            return source_error(&file->source, ERR_INVALID, insert->name.at,
-                                "write a cast in the SELECT",
-                                "column \"%s\" is %s, and the SELECT gives %s", to->name.text,
-                                to->type.name, from->type_name);
-        struct syntax *value =
-            cast_to(arena, syntax_column(arena, from->name, to->name.at), &to->type);
-        if (value == NULL)
-            return ERR_NOMEM;
-        targets.items[c] = (struct target){value, to->name.text, to->name.at};
-    }
-    for (uint32_t c = 0; c < table->column_count; c++) {
-        struct syntax null = {.kind = SYNTAX_NULL, .at = -1}, *value = targets.items[c].syntax;
-        if (value == NULL)
-            value = cast_to(arena, syntax_copy(arena, &null), &table->columns[c].definition->type);
-        if (value == NULL)
-            return ERR_NOMEM;
-        targets.items[c] = (struct target){value, table->columns[c].name, -1};
-    }
-    return add_step(file, result, STEP_MAP, text_of_targets(arena, &targets), NULL);
-}
-
-/* The record's fields, where they are not named as the columns. */
-static int name_fields(struct compile_file *file, const struct statement *insert,
-                       const struct relation *table, struct relation *result)
-{
-    struct arena *arena = &file->program->arena;
-    bool differs = false;
-    struct target_list targets = {
-        .items = arena_zalloc(arena, (table->column_count + 1) * sizeof *targets.items),
-        .count = table->column_count};
-    if (targets.items == NULL)
-        return ERR_NOMEM;
-    for (uint32_t c = 0; c < table->column_count; c++) {
-        const struct column_definition *column = table->columns[c].definition;
-        if (column->path.count != 1)
-            return source_error(&file->source, ERR_UNSUPPORTED, insert->name.at,
-                                "a path of one name: OPTIONS (path 'page')",
-                                "column \"%s\" of %s is a nested field, which cannot be written",
-                                column->name.text, table->name);
-        differs |= strcmp(column->path.parts[0], column->name.text) != 0;
-        targets.items[c] =
-            (struct target){syntax_column(arena, column->name.text, -1), column->path.parts[0], -1};
-        if (targets.items[c].syntax == NULL)
-            return ERR_NOMEM;
-    }
-    return differs ? add_step(file, result, STEP_MAP, text_of_targets(arena, &targets), NULL) : 0;
-}
-
-static int insert_into_table(struct compile_file *file, const struct statement *insert,
-                             const struct relation *table, struct relation *result)
-{
-    if (table->statement->kind == STATEMENT_INSERT)
-        return source_error(&file->source, ERR_EXISTS, insert->name.at, NULL,
-                            "two statements write topic %s", table->topic);
-    if (table->statement->kind != STATEMENT_TABLE)
-        return source_error(&file->source, ERR_INVALID, insert->name.at, NULL,
-                            "%s is a view: its own SELECT says what it holds", table->name);
-    result->topic = table->topic;
-    TRY(assign_columns(file, insert, table, result));
-    TRY(table_checks(file, table->statement, table, result));
-    TRY(name_fields(file, insert, table, result));
-    result->columns = table->columns;
-    result->column_count = table->column_count;
-    return 0;
-}
-
-static int compile_insert(struct compile_file *file, const struct statement *insert)
-{
-    struct relation *result = new_relation(file, RELATION_RESULT, insert);
-    const struct relation *table = find(file, insert->name.text);
-    if (result == NULL)
-        return ERR_NOMEM;
-    insert->select->is_positional = table != NULL;
-    TRY(plan_select(file, insert->select, NULL, 0, result));
-    if (result->is_grouped)
-        return source_error(&file->source, ERR_UNSUPPORTED, insert->select->at,
-                            "CREATE MATERIALIZED VIEW keeps groups and writes their results",
-                            "INSERT of a grouped SELECT is not supported");
-    if (table != NULL)
-        TRY(insert_into_table(file, insert, table, result));
-    else if (insert->target_count > 0)
-        return source_error(&file->source, ERR_NOT_FOUND, insert->name.at,
-                            "CREATE TABLE declares the columns", "table \"%s\" does not exist",
-                            insert->name.text);
-    else
-        TRY(topic_of(file, insert, &result->topic));
-    TRY(check_topic(file, insert, result));
-    TRY(check_cycle(file, insert, result));
-    keep(file, result);
-    return table != NULL ? 0 : add_reader(file, result);
-}
-
-/* ---- the file ---- */
-
-static int compile_statement(struct compile_file *file, const struct statement *statement)
+int compile_statement(struct compile_file *file, const struct statement *statement)
 {
     switch (statement->kind) {
     case STATEMENT_TABLE:
@@ -582,70 +378,4 @@ static int compile_statement(struct compile_file *file, const struct statement *
         return compile_insert(file, statement);
     }
     return 0;
-}
-
-static void tell_error(struct compile_file *file, const char *text)
-{
-    file->program->error_count++;
-    if (file->tell != NULL)
-        file->tell(file->context, text);
-}
-
-static int compile_all(struct compile_file *file, const struct statement *first)
-{
-    for (const struct statement *s = first; s != NULL; s = s->next) {
-        file->diag = (struct diag){0};
-        int rc = s->error != NULL ? ERR_INVALID : compile_statement(file, s);
-        if (rc == ERR_NOMEM)
-            return rc;
-        const char *error = s->error != NULL ? s->error : file->diag.text;
-        if (rc < 0 && error[0] != '\0')
-            tell_error(file, error);
-        if (rc < 0 && s->name.text != NULL && file->broken_count < STATEMENTS_MAX)
-            file->broken[file->broken_count++] = s->name.text;
-    }
-    return 0;
-}
-
-int sql_compile(const char *text, size_t size, void (*tell)(void *context, const char *text),
-                void *context, struct sql_program **out)
-{
-    struct compile_file *file = calloc(1, sizeof *file);
-    struct sql_program *program = calloc(1, sizeof *program);
-    struct statement *first;
-    *out = NULL;
-    if (file == NULL || program == NULL || (program->text = malloc(size + 1)) == NULL) {
-        free(file);
-        free(program);
-        return ERR_NOMEM;
-    }
-    memcpy(program->text, text, size);
-    program->text[size] = '\0';
-    program->end = &program->relations;
-    arena_init(&program->arena, 0);
-    file->program = program;
-    file->source = (struct source){program->text, &file->diag};
-    file->tell = tell;
-    file->context = context;
-    int rc = sql_parse(program->text, size, &program->arena, &first, &file->diag);
-    if (rc < 0 && rc != ERR_NOMEM)
-        tell_error(file, file->diag.text);
-    if (rc == 0)
-        rc = compile_all(file, first);
-    free(file);
-    if (rc == ERR_NOMEM) {
-        sql_program_destroy(program);
-        return rc;
-    }
-    *out = program;
-    return rc < 0 ? rc : program->error_count > 0 ? ERR_INVALID : 0;
-}
-
-void sql_program_destroy(struct sql_program *program)
-{
-    if (program == NULL)
-        return;
-    arena_deinit(&program->arena);
-    free(program->text);
-    free(program);
 }

@@ -4,11 +4,13 @@
 
 #include "runtime/sql/sql.h"
 
-/* The file under compilation. */
+/* The files under compilation. */
 struct compile_file {
     struct sql_program *program;
-    void (*tell)(void *context, const char *text);
+    void (*tell)(void *context, const char *name, const char *text);
     void *context;
+    struct statement *statements;      /* of all files, in their order */
+    const struct statement *current;   /* under compilation */
     struct diag diag;            /* of the statement under compilation */
     struct source source;        /* where its messages point into, and go: diag */
     const char *broken[STATEMENTS_MAX]; /* relations whose statements have errors: who reads them is not told of more */
@@ -38,6 +40,11 @@ struct syntax *syntax_column(struct arena *arena, const char *name, int32_t at);
 const char *text_of_syntax(struct arena *arena, const struct syntax *syntax);
 /* "expr AS name, …" */
 const char *text_of_targets(struct arena *arena, const struct target_list *targets);
+
+/* sql_program.c. The statement behind the current one that makes this name; NULL: none does. */
+const struct statement *statement_below(const struct compile_file *file, const char *name);
+/* Whether a statement reads a name, itself or through what other statements make, wherever those stand. */
+bool statement_reads(const struct compile_file *file, const struct statement *statement, const char *name);
 
 /* sql_select_plan.c, sql_group_plan.c: the steps of a SELECT, and the columns that it gives. */
 int plan_select(struct compile_file *file, const struct select *select, const struct relation *const *inner, uint32_t inner_count,

@@ -41,6 +41,27 @@ static const struct relation *find_relation(const struct compile_file *file, con
     return found;
 }
 
+/* What is made further down: to be moved, unless each waits for the other. */
+static int misplaced_relation(struct compile_file *file, const struct sql_name *name,
+                              const struct statement *below)
+{
+    const char *mine = file->current->name.text;
+    bool is_elsewhere = below->file_name != file->current->file_name;
+    unsigned line = 1;
+    for (int32_t i = 0; i < below->name.at; i++)
+        line += below->file_text[i] == '\n';
+    if (mine != NULL && statement_reads(file, below, mine))
+        return source_error(&file->source, ERR_INVALID, name->at, NULL,
+                            "\"%s\" and \"%s\" read each other (\"%s\" is made in line %u%s%s)",
+                            mine, name->text, name->text, line, is_elsewhere ? " of " : "",
+                            is_elsewhere ? below->file_name : "");
+    return source_error(&file->source, ERR_NOT_FOUND, name->at,
+                        "a statement sees what stands before it: move that one up",
+                        "table or view \"%s\" does not exist yet: it is made in line %u%s%s",
+                        name->text, line, is_elsewhere ? " of " : "",
+                        is_elsewhere ? below->file_name : "");
+}
+
 static int unknown_relation(struct compile_file *file, const struct sql_name *name)
 {
     const char *names[STATEMENTS_MAX];
@@ -52,7 +73,13 @@ static int unknown_relation(struct compile_file *file, const struct sql_name *na
          r = r->next)
         names[count++] = r->name;
     const char *close = closest_name(name->text, names, count);
+    const struct statement *below = statement_below(file, name->text);
     char hint[128];
+    if (below != NULL)
+        return misplaced_relation(file, name, below);
+    if (file->current->name.text != NULL && strcmp(file->current->name.text, name->text) == 0)
+        return source_error(&file->source, ERR_INVALID, name->at, NULL, "\"%s\" reads itself",
+                            name->text);
     if (close != NULL)
         snprintf(hint, sizeof hint, "did you mean \"%s\"?", close);
     else
@@ -360,6 +387,13 @@ static int fit_arm(struct compile_file *file, const struct select *select,
     return differs ? add_step(file, arm, STEP_MAP, text_of_targets(arena, &targets), NULL) : 0;
 }
 
+static uint32_t count_sources(const struct relation *relation)
+{
+    while (relation->arm_count == 0 && relation->base != NULL)
+        relation = relation->base;
+    return relation->arm_count > 0 ? relation->source_count : 1;
+}
+
 static int plan_union(struct compile_file *file, const struct select *select,
                       const struct relation *const *inner, uint32_t inner_count,
                       struct relation *out)
@@ -381,6 +415,12 @@ static int plan_union(struct compile_file *file, const struct select *select,
                                 "CREATE MATERIALIZED VIEW it, with emit = 'final'",
                                 "UNION ALL of a grouped SELECT is not supported");
         out->arms[i] = arm;
+        out->source_count += count_sources(arm);
+        if (out->source_count > UNION_SOURCES_MAX)
+            return source_error(&file->source, ERR_TOO_LARGE, select->arms[i]->at,
+                                "INSERT INTO a topic brings rows together once for all readers",
+                                "UNION ALL of more than %d sources, counted through the views",
+                                UNION_SOURCES_MAX);
         if (i == 0) {
             out->time_column = arm->time_column;
             continue;

@@ -7,7 +7,7 @@
 
 #include "operators/syntax.h"
 
-enum { FILE_BYTES_MAX = 1024 * 1024, STATEMENTS_MAX = 1000, SQL_COLUMNS_MAX = 1000, SELECT_DEPTH_MAX = 32, UNION_ARMS_MAX = 64 };
+enum { FILE_BYTES_MAX = 1024 * 1024, STATEMENTS_MAX = 1000, SQL_COLUMNS_MAX = 1000, SELECT_DEPTH_MAX = 32, UNION_ARMS_MAX = 32, UNION_SOURCES_MAX = 64 };
 
 struct sql_name {
     const char *text;
@@ -80,6 +80,7 @@ struct select {
 enum statement_kind { STATEMENT_TABLE, STATEMENT_VIEW, STATEMENT_MATERIALIZED_VIEW, STATEMENT_INSERT };
 struct statement {
     enum statement_kind kind;
+    const char *file_name, *file_text; /* where it stands; positions are in that text */
     const char *error;           /* what is wrong with it, and then nothing else of it counts but the name; NULL: nothing */
     struct sql_name name;        /* of what is created, or inserted into; text NULL: not known */
     struct option_list options;

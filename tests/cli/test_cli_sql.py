@@ -70,6 +70,32 @@ class Sql(Case):
                                         b"SELECT count(DISTINCT a) AS n FROM session(t, a, INTERVAL '1 hour') GROUP BY window_start;")
         self.assertEqual(done.returncode, 2, done.stderr)
 
+    def test_several_files(self):
+        table, view = COUNTS.split("\n", 1)
+        paths = [self.file(table, "tables.sql"), self.file(view, "views.sql")]
+        done = weir("check", *paths)
+        self.assertEqual((done.returncode, done.stdout.decode()), (0, f"{paths[0]}, {paths[1]}: ok, 1 pipeline\n"), done.stderr)
+        done = weir("check", *paths[::-1])
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(f"weir: {paths[1]}: table or view \"clicks\" does not exist yet: it is made in line 1 of {paths[0]}", done.stderr.decode())
+        self.assertEqual(weir("check", paths[0], paths[0]).returncode, 2)
+        rows = events(200)
+        self.send("clicks", rows)
+        self.ok("run", *paths, "--until-end")
+        self.assertEqual(self.table(), per_minute(rows))
+        self.assertEqual(self.ok("group", "list").stdout.split(), [b"tables"])
+
+    def test_flags_from_the_environment(self):
+        rows, metrics = events(50), os.path.join(self.home, "prom")
+        self.send("clicks", rows)
+        told = self.summary(self.ok("run", self.file(COUNTS), env={
+            "WEIR_APP": "named", "WEIR_UNTIL_END": "1", "WEIR_CLOSE_WINDOWS": "yes", "WEIR_THREADS": "2", "WEIR_METRICS": metrics}))
+        self.assertEqual(told["rows_in"], 50)
+        self.assertEqual(self.ok("group", "list").stdout.split(), [b"named"])
+        self.assertIn(b"# EOF", content(metrics))
+        self.send("clicks", rows)  # the windows were closed
+        self.assertEqual(self.summary(self.ok("run", self.file(COUNTS), "--until-end", "--app", "named"))["late"], 50)
+
     def test_explain(self):
         done = weir("explain", self.file(COUNTS))
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -145,12 +171,57 @@ class Sql(Case):
         self.send("clicks", rows)
         self.ok("run", path, "--until-end")
         path = self.file(COUNTS.replace("NOT NULL", "NOT NULL CHECK (who <> 'u1')"))
-        done = self.weir("run", path, "--until-end")
-        self.assertEqual(done.returncode, 2, done.stderr)
+        self.refused(2, "run", path, "--until-end", says=["counts: must be rebuilt: its source, conditions", "--rebuild counts"])
+        self.refused(2, "run", path, "--until-end", "--rebuild", "cuonts", says=["there is no view cuonts", "did you mean counts?"])
         self.assertEqual(self.table(), per_minute(rows))
-        self.ok("run", path, "--until-end", "--rebuild")
+        self.ok("run", path, "--until-end", "--rebuild", "counts")
         left = {key: value for key, value in per_minute(rows).items() if key[0] != "u1"}
         self.assertEqual(self.table(), left)
+        again = self.summary(self.ok("run", path, "--until-end", env={"WEIR_REBUILD": "all"}))  # nothing more to do
+        self.assertEqual(again["rows_in"], 0)
+
+    def test_what_has_changed(self):
+        """Of each view: new, unchanged, its state used on, to be rebuilt by itself or with what it reads, refused."""
+        sql = """CREATE TABLE clicks (who text NOT NULL, n bigint, ts timestamptz) WITH (event_time = 'ts');
+CREATE MATERIALIZED VIEW a AS SELECT who, count(*) AS c FROM clicks GROUP BY who;
+CREATE MATERIALIZED VIEW b WITH (topic = 'b-topic', emit = 'final') AS
+SELECT window_start AS minute, sum(n) AS s FROM tumble(clicks, ts, INTERVAL '1 minute') GROUP BY window_start;
+INSERT INTO d SELECT minute FROM b;
+"""
+        self.send("clicks", events(100))
+
+        def changes(text, *flags):
+            path = self.file(text)
+            done = self.weir("check", path, *flags)
+            lines = done.stdout.decode().splitlines()[1:] + [line[6:] for line in done.stderr.decode().splitlines() if line.startswith("weir: ")]
+            return done.returncode, dict(line.split(": ", 1) for line in lines)
+
+        self.assertEqual(changes(sql), (0, {"a": "new", "b-topic": "new", "d": "new"}))
+        self.ok("run", self.file(sql), "--until-end", "--close-windows")
+        before = self.records("b-topic")
+        self.assertEqual(changes(sql), (0, {"a": "unchanged", "b-topic": "unchanged", "d": "unchanged"}))
+        code, told = changes(sql.replace("SELECT who, count(*) AS c", "SELECT who, count(*) + 1 AS c"))
+        self.assertEqual((code, told["b-topic"], told["d"]), (0, "unchanged", "unchanged"))
+        self.assertIn("changed, and its state is used on: ", told["a"])
+        other = sql.replace("sum(n)", "sum(n * 2)")
+        code, told = changes(other)
+        self.assertEqual((code, told["a"]), (2, "unchanged"))
+        self.assertIn("must be rebuilt: its source", told["b"])
+        self.assertIn("must be rebuilt: it reads the rows of b-topic", told["d"])
+        self.assertEqual(changes(other, "--rebuild", "d")[0], 2)
+        code, told = changes(other, "--rebuild", "b-topic")
+        self.assertEqual(code, 0)
+        self.assertIn("is rebuilt: it reads", told["d"])
+        self.assertEqual(self.records("b-topic"), before)  # looking changes nothing
+        self.ok("run", self.file(other), "--until-end", "--close-windows", "--rebuild", "b")
+        self.assertEqual(len(self.records("b-topic")), len(before))
+        self.assertNotEqual([r["value"] for r in self.records("b-topic")], [r["value"] for r in before])
+        self.ok("topic", "delete-records", "clicks", "--before", "50", "--execute")
+        code, told = changes(sql)
+        self.assertEqual(code, 2)
+        self.assertIn("refused: its source", told["b"])
+        self.assertIn("lost its beginning", told["b"])
+        self.refused(2, "run", self.file(sql), "--until-end", "--rebuild", "all", says="--from-beginning")
 
     def test_bad_rows(self):
         self.produce("clicks", b'{"n":1,"ts":1}\n{"who":"a","n":"x","ts":1}\n{"who":"a","n":2,"ts":1}\nnonsense\n')

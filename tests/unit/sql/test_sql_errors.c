@@ -143,6 +143,13 @@ static void messages(void **state)
          "GROUP BY "
          "window_s\n                                             ^\n"
          "hint: give it another name there: window_start AS minute"},
+        {"CREATE VIEW v AS SELECT a FROM w;\nCREATE VIEW w AS SELECT a FROM t;",
+         "table or view \"w\" does not exist yet: it is made in line 3, line 2, column 32:\n"
+         "  CREATE VIEW v AS SELECT a FROM w;\n                                 ^\n"
+         "hint: a statement sees what stands before it: move that one up"},
+        {"CREATE VIEW v AS SELECT v.a FROM v;",
+         "\"v\" reads itself, line 2, column 34:\n"
+         "  CREATE VIEW v AS SELECT v.a FROM v;\n                                   ^"},
         {"SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a;",
          "syntax error at or near \"(\", line 2, column 43:\n"
          "  SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a;\n"
@@ -175,6 +182,97 @@ static void each_error_once(void **state)
     const char *first = strstr(told.text, "line 2,"), *second = strstr(told.text, "line 4,"),
                *third = strstr(told.text, "line 5,"), *fourth = strstr(told.text, "line 7,");
     assert_true(first != NULL && second > first && third > second && fourth > third);
+}
+
+/* Each waits for the other, and no order would do. */
+static void cycles_of_views(void **state)
+{
+    (void)state;
+    struct told told;
+    const char *text =
+        TABLE "CREATE VIEW x AS WITH q AS (SELECT a FROM y) SELECT a FROM q;\n"
+              "CREATE VIEW y AS SELECT a FROM t UNION ALL SELECT a FROM (SELECT a FROM z) b;\n"
+              "CREATE VIEW z AS SELECT a FROM x;\n";
+    assert_int_equal(compile(text, strlen(text), &told), ERR_INVALID);
+    assert_int_equal(told.count, 2); /* z reads what is broken */
+    const char *first =
+                   strstr(told.text, "\"x\" and \"y\" read each other (\"y\" is made in line 3)"),
+               *second =
+                   strstr(told.text, "\"y\" and \"z\" read each other (\"z\" is made in line 4)");
+    assert_true(first != NULL && second > first);
+}
+
+/* A view that reads the one before it twice doubles at each step. */
+static void unions_of_unions(void **state)
+{
+    (void)state;
+    struct told told;
+    struct buf text;
+    buf_init(&text, 0);
+    buf_printf(&text, TABLE "CREATE VIEW v0 AS SELECT a FROM t;");
+    for (int i = 1; i <= 100; i++)
+        buf_printf(&text, "CREATE VIEW v%d AS SELECT a FROM v%d UNION ALL SELECT a FROM v%d;", i,
+                   i - 1, i - 1);
+    buf_u8(&text, 0);
+    assert_int_equal(compile((const char *)text.data, text.size - 1, &told), ERR_INVALID);
+    assert_int_equal(told.count, 1);
+    assert_non_null(strstr(told.text, "UNION ALL of more than 64 sources"));
+    buf_deinit(&text);
+}
+
+static void tell_file(void *context, const char *name, const char *text)
+{
+    char whole[2048];
+    snprintf(whole, sizeof whole, "%s: %s", name, text);
+    tell(context, whole);
+}
+
+static int compile_files(const struct sql_text *files, uint32_t count, struct told *told)
+{
+    struct sql_program *program;
+    *told = (struct told){.count = 0};
+    int rc = sql_compile_files(files, count, tell_file, told, &program);
+    sql_program_destroy(program);
+    return rc;
+}
+
+/* Each file sees those before it; a message names the file that it is about, and shows its line. */
+static void several_files(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "\n\n" TABLE, "CREATE VIEW v AS SELECT a FROM t",
+        "-- long enough to hold the places of the others\nINSERT INTO o SELECT a FROM v;"};
+    struct sql_text files[3];
+    struct told told;
+    for (int i = 0; i < 3; i++)
+        files[i] = (struct sql_text){i == 0   ? "one"
+                                     : i == 1 ? "two"
+                                              : "three",
+                                     texts[i], strlen(texts[i])};
+    assert_int_equal(compile_files(files, 3, &told), 0);
+    assert_int_equal(compile_files(&files[1], 2, &told), ERR_INVALID);
+    assert_int_equal(told.count, 1);
+    assert_non_null(
+        strstr(told.text, "two: table or view \"t\" does not exist, line 1, column 32"));
+    struct sql_text turned[] = {files[1], files[0]};
+    assert_int_equal(compile_files(turned, 2, &told), ERR_INVALID);
+    assert_non_null(strstr(told.text, "two: table or view \"t\" does not exist yet: it is made in "
+                                      "line 3 of one, line 1, column 32"));
+    struct sql_text writers[] = {
+        files[0],
+        files[1],
+        files[2],
+        {"four", "INSERT INTO p SELECT n FROM t;\nINSERT INTO o SELECT n FROM t;", 61}};
+    assert_int_equal(compile_files(writers, 4, &told), ERR_INVALID);
+    assert_int_equal(told.count, 1);
+    assert_non_null(strstr(told.text, "four: two statements write topic o, line 2, column 13"));
+    /* One that cannot be read is the only one that is told of. */
+    files[0].text = "'";
+    files[0].size = 1;
+    assert_int_equal(compile_files(files, 3, &told), ERR_INVALID);
+    assert_int_equal(told.count, 1);
+    assert_non_null(strstr(told.text, "one: unterminated quoted string"));
 }
 
 /* One of each of PostgreSQL 15's statements, and of the clauses of those that weir has. None but the plain forms may pass. */
@@ -523,11 +621,10 @@ static void large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages),
-        cmocka_unit_test(each_error_once),
-        cmocka_unit_test(statements_of_postgresql),
-        cmocka_unit_test(hostile),
-        cmocka_unit_test(large),
+        cmocka_unit_test(cycles_of_views), cmocka_unit_test(unions_of_unions),
+        cmocka_unit_test(several_files),   cmocka_unit_test(messages),
+        cmocka_unit_test(each_error_once), cmocka_unit_test(statements_of_postgresql),
+        cmocka_unit_test(hostile),         cmocka_unit_test(large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

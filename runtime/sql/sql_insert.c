@@ -1,0 +1,150 @@
+/* sql_insert.c: INSERT INTO … SELECT: rows into a declared table, or into a topic that nothing declares.
+ *
+ * A table's own rules hold for what is written into it, so that its readers find good rows alone: the
+ * SELECT's columns are cast to the table's, then judged by NOT NULL and CHECK, then named as the record's
+ * fields. */
+#include "runtime/sql/sql_compile.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Which column of the table the i-th of the SELECT goes into. */
+static int target_column(struct compile_file *file, const struct statement *insert,
+                         const struct relation *table, uint32_t i, uint32_t *column)
+{
+    *column = i;
+    if (insert->target_count == 0)
+        return 0;
+    for (uint32_t c = 0; c < table->column_count; c++)
+        if (strcmp(table->columns[c].name, insert->targets[i].text) == 0) {
+            *column = c;
+            return 0;
+        }
+    return source_error(&file->source, ERR_NOT_FOUND, insert->targets[i].at, NULL,
+                        "column \"%s\" does not exist in %s", insert->targets[i].text, table->name);
+}
+
+/* As PostgreSQL's assignment: numbers go into numbers, any type into itself. */
+static bool is_assignable(enum col_type from, enum col_type to)
+{
+    bool numbers = (from == COL_BIGINT || from == COL_NUMERIC || from == COL_DOUBLE) &&
+                   (to == COL_BIGINT || to == COL_NUMERIC || to == COL_DOUBLE);
+    return from == to || numbers || to == COL_VARIANT;
+}
+
+/* What the table's columns get, under their names; NULL for those that nothing was given. */
+static int assign_columns(struct compile_file *file, const struct statement *insert,
+                          const struct relation *table, struct relation *result)
+{
+    struct arena *arena = &file->program->arena;
+    uint32_t given = result->column_count;
+    struct target_list targets = {
+        .items = arena_zalloc(arena, (table->column_count + 1) * sizeof *targets.items),
+        .count = table->column_count};
+    if (targets.items == NULL)
+        return ERR_NOMEM;
+    if (given != (insert->target_count > 0 ? insert->target_count : table->column_count))
+        return source_error(&file->source, ERR_INVALID, insert->name.at, NULL,
+                            "the SELECT has %u columns, and %u are inserted into %s", given,
+                            insert->target_count > 0 ? insert->target_count : table->column_count,
+                            table->name);
+    for (uint32_t i = 0; i < given; i++) {
+        uint32_t c;
+        TRY(target_column(file, insert, table, i, &c));
+        const struct column_definition *to = table->columns[c].definition;
+        const struct relation_column *from = &result->columns[i];
+        if (targets.items[c].syntax != NULL)
+            return source_error(&file->source, ERR_INVALID, insert->targets[i].at, NULL,
+                                "column \"%s\" is inserted twice", to->name.text);
+        if (!is_assignable(from->type, (enum col_type)to->type.type))
+            return source_error(&file->source, ERR_INVALID, insert->name.at,
+                                "write a cast in the SELECT",
+                                "column \"%s\" is %s, and the SELECT gives %s", to->name.text,
+                                to->type.name, from->type_name);
+        struct syntax *value =
+            cast_to(arena, syntax_column(arena, from->name, to->name.at), &to->type);
+        if (value == NULL)
+            return ERR_NOMEM;
+        targets.items[c] = (struct target){value, to->name.text, to->name.at};
+    }
+    for (uint32_t c = 0; c < table->column_count; c++) {
+        struct syntax null = {.kind = SYNTAX_NULL, .at = -1}, *value = targets.items[c].syntax;
+        if (value == NULL)
+            value = cast_to(arena, syntax_copy(arena, &null), &table->columns[c].definition->type);
+        if (value == NULL)
+            return ERR_NOMEM;
+        targets.items[c] = (struct target){value, table->columns[c].name, -1};
+    }
+    return add_step(file, result, STEP_MAP, text_of_targets(arena, &targets), NULL);
+}
+
+/* The record's fields, where they are not named as the columns. */
+static int name_fields(struct compile_file *file, const struct statement *insert,
+                       const struct relation *table, struct relation *result)
+{
+    struct arena *arena = &file->program->arena;
+    bool differs = false;
+    struct target_list targets = {
+        .items = arena_zalloc(arena, (table->column_count + 1) * sizeof *targets.items),
+        .count = table->column_count};
+    if (targets.items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t c = 0; c < table->column_count; c++) {
+        const struct column_definition *column = table->columns[c].definition;
+        if (column->path.count != 1)
+            return source_error(&file->source, ERR_UNSUPPORTED, insert->name.at,
+                                "a path of one name: OPTIONS (path 'page')",
+                                "column \"%s\" of %s is a nested field, which cannot be written",
+                                column->name.text, table->name);
+        differs |= strcmp(column->path.parts[0], column->name.text) != 0;
+        targets.items[c] =
+            (struct target){syntax_column(arena, column->name.text, -1), column->path.parts[0], -1};
+        if (targets.items[c].syntax == NULL)
+            return ERR_NOMEM;
+    }
+    return differs ? add_step(file, result, STEP_MAP, text_of_targets(arena, &targets), NULL) : 0;
+}
+
+static int insert_into_table(struct compile_file *file, const struct statement *insert,
+                             const struct relation *table, struct relation *result)
+{
+    if (table->statement->kind == STATEMENT_INSERT)
+        return source_error(&file->source, ERR_EXISTS, insert->name.at, NULL,
+                            "two statements write topic %s", table->topic);
+    if (table->statement->kind != STATEMENT_TABLE)
+        return source_error(&file->source, ERR_INVALID, insert->name.at, NULL,
+                            "%s is a view: its own SELECT says what it holds", table->name);
+    result->topic = table->topic;
+    TRY(assign_columns(file, insert, table, result));
+    TRY(table_checks(file, table->statement, table, result));
+    TRY(name_fields(file, insert, table, result));
+    result->columns = table->columns;
+    result->column_count = table->column_count;
+    return 0;
+}
+
+int compile_insert(struct compile_file *file, const struct statement *insert)
+{
+    struct relation *result = relation_new(file, RELATION_RESULT, insert);
+    const struct relation *table = relation_find(file, insert->name.text);
+    if (result == NULL)
+        return ERR_NOMEM;
+    insert->select->is_positional = table != NULL;
+    TRY(plan_select(file, insert->select, NULL, 0, result));
+    if (result->is_grouped)
+        return source_error(&file->source, ERR_UNSUPPORTED, insert->select->at,
+                            "CREATE MATERIALIZED VIEW keeps groups and writes their results",
+                            "INSERT of a grouped SELECT is not supported");
+    if (table != NULL)
+        TRY(insert_into_table(file, insert, table, result));
+    else if (insert->target_count > 0)
+        return source_error(&file->source, ERR_NOT_FOUND, insert->name.at,
+                            "CREATE TABLE declares the columns", "table \"%s\" does not exist",
+                            insert->name.text);
+    else
+        TRY(option_topic(file, insert, &result->topic));
+    TRY(check_writers(file, insert, result));
+    TRY(check_cycle(file, insert, result));
+    relation_keep(file, result);
+    return table != NULL ? 0 : add_reader(file, result);
+}
