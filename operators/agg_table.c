@@ -250,10 +250,11 @@ static void window_link(struct window *window, struct agg_entry *entry, uint32_t
 {
     if (window == NULL)
         return;
-    entry->next_in_window = window->first;
+    struct agg_entry *first = window->first;
+    entry->next_in_window = first;
     entry->previous_in_window = 0;
-    if (window->first != NULL)
-        window->first->previous_in_window = reference;
+    if (first != NULL)
+        first->previous_in_window = reference;
     window->first = entry;
 }
 

@@ -15,6 +15,7 @@
 #include "runtime/base/error.h"
 
 #define ROW_BUCKET_NONE INT64_MIN
+enum { ROW_KEY_MAX_BYTES = 60000 };     /* with its head a key of the store */
 
 struct op_env;
 struct row_table;
@@ -24,7 +25,8 @@ void row_table_destroy(struct row_table *table);
 /* Finds n keys, which may repeat; values[i].data is NULL where there is none. Values are valid until the next put to, or eviction of, the table. buckets NULL: ROW_BUCKET_NONE
  * for all. ERR_NOMEM, or what the store says. */
 int row_table_get_many(struct row_table *table, uint32_t n, const int64_t *buckets_ms, const struct bytes *keys, struct bytes *values, struct diag *diag);
-/* Copies both. value.data NULL removes the row; a removed row that was never committed leaves nothing behind. ERR_NOMEM: nothing has changed. */
+/* Copies both; value must not be one that the table gave. value.data NULL removes the row; a removed row that was never committed leaves nothing behind. ERR_NOMEM, ERR_TOO_LARGE (the key), or what the store
+ * says: nothing has changed. */
 int row_table_put(struct row_table *table, int64_t bucket_ms, struct bytes key, struct bytes value, struct diag *diag);
 /* Calls each for the rows whose bucket is below before_ms, bucket by bucket (in no order within one), and removes them; at most `most` a call. Returns 1 when there are more, 0 when
  * none is left. each may be NULL; value is borrowed for the call; each must not touch the table. Costs nothing when no bucket is so old. */

@@ -1,4 +1,4 @@
-/* window_index.h: the windows of an aggregation table in time order, each with its list of entries. Private to agg_table.c.
+/* window_index.h: windows in time order, each with its list of entries, of an aggregation table; the buckets of a row table. Private to agg_table.c and row_table.c.
  *
  * Between 1 and some 200,000 windows; nearly all accesses hit the window of the access before. Found through a hash table, ordered by a
  * binary heap whose nodes know their places, so that any window can leave. */
@@ -9,7 +9,7 @@
 
 struct window {
     int64_t start_ms;
-    struct agg_entry *first;
+    void *first;               /* the entries, as the table links them; NULL: none */
     uint32_t heap_place;       /* UINT32_MAX: not in the heap (WINDOW_NONE) */
     struct window *next_free;
 };
