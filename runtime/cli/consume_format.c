@@ -81,8 +81,7 @@ static bool put_value(struct buf *out, struct bytes value)
     return false;
 }
 
-/* A string, null, or an object with base64 for what is not UTF-8. */
-static void put_any(struct buf *out, struct bytes value)
+void consume_put_bytes(struct buf *out, struct bytes value)
 {
     if (value.data != NULL && !utf8_check(value)) {
         put_text(out, "{\"base64\":");
@@ -121,16 +120,16 @@ static void put_header(struct buf *out, const struct record *record, int32_t ind
     put_string(out, first->key);
     put_text(out, ":");
     if (headers_named(record, index + 1, record->header_count, first->key) == 0) {
-        put_any(out, first->value);
+        consume_put_bytes(out, first->value);
         return;
     }
     put_text(out, "[");
-    put_any(out, first->value);
+    consume_put_bytes(out, first->value);
     struct header header;
     for (int32_t i = index + 1; i < record->header_count && header_at(record, i, &header); i++)
         if (bytes_equal(header.key, first->key)) {
             put_text(out, ",");
-            put_any(out, header.value);
+            consume_put_bytes(out, header.value);
         }
     put_text(out, "]");
 }
@@ -151,6 +150,20 @@ static void put_headers(struct buf *out, const struct record *record)
     put_text(out, "}");
 }
 
+void consume_put_content(struct buf *out, const struct record *record)
+{
+    put_text(out, "\"key\":");
+    bool key_encoded = put_string(out, record->key);
+    put_text(out, ",\"value\":");
+    bool value_encoded = put_value(out, record->value);
+    put_text(out, ",\"headers\":");
+    put_headers(out, record);
+    if (value_encoded)
+        put_text(out, ",\"encoding\":\"base64\"");
+    if (key_encoded)
+        put_text(out, ",\"key_encoding\":\"base64\"");
+}
+
 static void put_json(struct buf *out, const char *topic_json, int32_t partition,
                      const struct record *record)
 {
@@ -162,16 +175,8 @@ static void put_json(struct buf *out, const char *topic_json, int32_t partition,
     put_number(out, record->offset);
     put_text(out, ",\"timestamp\":");
     put_number(out, record->timestamp_ms);
-    put_text(out, ",\"key\":");
-    bool key_encoded = put_string(out, record->key);
-    put_text(out, ",\"value\":");
-    bool value_encoded = put_value(out, record->value);
-    put_text(out, ",\"headers\":");
-    put_headers(out, record);
-    if (value_encoded)
-        put_text(out, ",\"encoding\":\"base64\"");
-    if (key_encoded)
-        put_text(out, ",\"key_encoding\":\"base64\"");
+    put_text(out, ",");
+    consume_put_content(out, record);
     put_text(out, "}\n");
 }
 
@@ -182,9 +187,9 @@ static void put_lossless_headers(struct buf *out, const struct record *record)
     put_text(out, ",\"headers\":[");
     for (int32_t i = 0; i < record->header_count && header_take(&rest, &header) == 0; i++) {
         put_text(out, i > 0 ? ",[" : "[");
-        put_any(out, header.key);
+        consume_put_bytes(out, header.key);
         put_text(out, ",");
-        put_any(out, header.value);
+        consume_put_bytes(out, header.value);
         put_text(out, "]");
     }
     put_text(out, "]");
@@ -199,9 +204,9 @@ void consume_put_lossless(struct buf *out, int32_t partition, const struct recor
     put_text(out, ",\"timestamp\":");
     put_number(out, record->timestamp_ms);
     put_text(out, ",\"key\":");
-    put_any(out, record->key);
+    consume_put_bytes(out, record->key);
     put_text(out, ",\"value\":");
-    put_any(out, record->value);
+    consume_put_bytes(out, record->value);
     if (record->header_count > 0)
         put_lossless_headers(out, record);
     put_text(out, "}\n");

@@ -28,6 +28,8 @@ const struct command *const commands[] = {
     &command_group_delete, &command_group_delete_offsets,   &command_state_list,
     &command_state_get,      &command_state_scan,
     &command_app_reset,
+    &command_dlq_list,       &command_dlq_show,
+    &command_dlq_replay,
     &command_version,        NULL,
 };
 

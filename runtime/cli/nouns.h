@@ -31,6 +31,9 @@ extern const struct command command_state_scan;
 extern const struct command command_run;            /* cli_sql.c */
 extern const struct command command_check;
 extern const struct command command_explain;
+extern const struct command command_dlq_list;       /* cli_dlq.c */
+extern const struct command command_dlq_show;
+extern const struct command command_dlq_replay;     /* cli_dlq_replay.c */
 extern const struct command command_version;        /* cli_version.c */
 
 #endif
