@@ -60,6 +60,7 @@ struct op_call {
     struct late_row *late;            /* arena memory, grown by late_add; in the order of the rows */
     uint32_t late_count, late_capacity;
     uint64_t applied_rows;            /* added to by operators that end a chain */
+    uint64_t unmatched_rows;          /* added to by joins: rows that left for want of a match */
     uint64_t made_rows;               /* added to by operators that make several rows of one: n − 1 for each row that became n > 0 */
     struct diag *diag;
 };

@@ -14,7 +14,8 @@ enum { WORKERS_MAX = 1024 };
 /* The numbers are part of plan hashes: new kinds go to the end. */
 enum node_kind {
     NODE_SOURCE, NODE_FILTER, NODE_CHECK, NODE_MAP, NODE_GROUP, NODE_WINDOW, NODE_AGGREGATE,
-    NODE_FILTER_FN, NODE_MAP_FN, NODE_FLAT_MAP_FN, NODE_UNNEST, NODE_PEEK, NODE_REKEY, NODE_MERGE
+    NODE_FILTER_FN, NODE_MAP_FN, NODE_FLAT_MAP_FN, NODE_UNNEST, NODE_PEEK, NODE_REKEY, NODE_MERGE,
+    NODE_KEYED, NODE_JOIN
 };
 
 struct format;
@@ -35,6 +36,7 @@ struct weir_stream {
     struct weir_stream *parent;       /* NULL for a source and a merge */
     struct weir_stream **merged;      /* of a merge: what comes together, in order; own array */
     uint32_t merged_count;
+    struct weir_stream *table;        /* of a join */
     struct weir_stream *next_owned;   /* list of all nodes of the app */
     enum node_kind kind;
     char *text;                       /* topic, condition or select list */
@@ -43,7 +45,7 @@ struct weir_stream {
     const struct format *format;      /* of a source */
     struct user_function function;
     weir_aggregate_functions aggregate; /* of an aggregate with a name; context is function.context */
-    int64_t number_ms;                /* lateness or window size */
+    int64_t number_ms;                /* lateness, window size, or of a join its weir_join_kind */
     int64_t idle_ms;                  /* source: without new rows for so long, time follows the wall clock; 0: never */
     int64_t skew_ms;                  /* source: how far a row's event time may be ahead of its record's timestamp */
     enum window_kind window;          /* of a window */

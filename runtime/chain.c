@@ -12,12 +12,12 @@
 
 #include "runtime/chain.h"
 
-int chain_open(struct chain *chain, const struct stage *stage, struct op_env *env,
+int chain_open(struct chain *chain, const struct op_spec *ops, uint32_t count, struct op_env *env,
                struct diag *diag)
 {
     arena_init(&chain->arena, 0);
-    for (; chain->count < stage->op_count; chain->count++) {
-        const struct op_spec *spec = &stage->ops[chain->count];
+    for (; chain->count < count; chain->count++) {
+        const struct op_spec *spec = &ops[chain->count];
         TRY(op_create(spec->type, spec->params, env, &chain->ops[chain->count], diag));
     }
     return 0;
@@ -127,11 +127,12 @@ static int push_from(struct chain *chain, const struct batch *batch, uint32_t at
     for (;;) {
         struct batch out = {0};
         uint32_t rejected = chain->rejects.count, late = chain->call.late_count;
-        uint64_t made = chain->call.made_rows;
+        uint64_t made = chain->call.made_rows, unmatched = chain->call.unmatched_rows;
         int rc = op->type->process(op, &chain->call, batch, &out);
         if (rc < 0)
             return rc;
         left += (int64_t)(chain->call.made_rows - made);
+        left -= (int64_t)(chain->call.unmatched_rows - unmatched);
         left -= (int64_t)out.selected_count + rejected_rows(chain, batch, rejected);
         TRY(settle_made(chain, batch, rejected, late));
         TRY(push_from(chain, &out, at + 1));

@@ -18,7 +18,7 @@ struct chain {
     void *context;
 };
 
-int chain_open(struct chain *chain, const struct stage *stage, struct op_env *env, struct diag *diag);
+int chain_open(struct chain *chain, const struct op_spec *ops, uint32_t count, struct op_env *env, struct diag *diag);
 void chain_close(struct chain *chain);
 /* Starts a batch: resets arena, rejects and late rows. */
 int chain_begin(struct chain *chain, struct diag *diag);

@@ -237,7 +237,8 @@ static void put_family(struct buf *text, struct run *run, const struct family *f
 
 static void put_fates(struct buf *text, struct run *run)
 {
-    static const char *const fates[] = {"applied", "filtered", "late", "duplicate", "dead"};
+    static const char *const fates[] = {"applied",   "filtered", "late",
+                                        "duplicate", "dead",     "unmatched"};
     put_head(text, "weir_rows", "counter", NULL,
              "What became of the rows: the sum over fate is rows in + made.");
     for (uint32_t i = 0; i < run->task_count; i++) {

@@ -235,31 +235,68 @@ static void hash_format(struct buf *all, const struct format *format)
         hash_text(all, format->name);
 }
 
+int compile_chain_of(const struct weir_stream *last, struct weir_stream *chain[COMPILE_CHAIN_MAX],
+                     uint32_t *count)
+{
+    uint32_t at = 0;
+    for (const struct weir_stream *node = last; node != NULL; node = node->parent)
+        at++;
+    if (at > COMPILE_CHAIN_MAX)
+        return ERR_TOO_LARGE;
+    *count = at;
+    for (const struct weir_stream *node = last; node != NULL; node = node->parent)
+        chain[--at] = (struct weir_stream *)(uintptr_t)node;
+    return 0;
+}
+
+/* Of a join: its kind, and what its table is. */
+static int hash_table(struct buf *all, const struct view *view, const struct weir_stream *join,
+                      int (*hash)(struct buf *, const struct view *, struct weir_stream *const *,
+                                  uint32_t, struct diag *),
+                      struct diag *diag)
+{
+    struct weir_stream *chain[COMPILE_CHAIN_MAX];
+    uint32_t count;
+    TRY(compile_chain_of(join->table, chain, &count));
+    buf_varint(all, join->number_ms);
+    buf_uvarint(all, count);
+    return hash(all, view, chain, count, diag);
+}
+
+int compile_hash_texts(struct buf *all, const struct view *view, struct weir_stream *const *chain,
+                       uint32_t count, struct diag *diag)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (chain[i]->kind == NODE_PEEK)
+            continue; /* who looks on changes nothing */
+        buf_u8(all, (uint8_t)chain[i]->kind);
+        hash_text(all, chain[i]->text);
+        hash_text(all, chain[i]->kind == NODE_CHECK ? NULL : chain[i]->extra);
+        if (chain[i]->name != NULL)
+            hash_text(all, chain[i]->name);
+        hash_format(all, chain[i]->format);
+        if (chain[i]->kind == NODE_AGGREGATE && chain[i]->name != NULL)
+            buf_uvarint(all, chain[i]->aggregate.state_size);
+        if (chain[i]->kind == NODE_WINDOW)
+            hash_window(all, chain[i], view->group);
+        if (chain[i]->kind == NODE_JOIN)
+            TRY(hash_table(all, view, chain[i], compile_hash_texts, diag));
+    }
+    return 0;
+}
+
 static int hash_plan(struct view *view, struct weir_stream *const *chain, uint32_t count,
                      struct diag *diag)
 {
     struct buf all;
     buf_init(&all, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        if (chain[i]->kind == NODE_PEEK)
-            continue; /* who looks on changes nothing */
-        buf_u8(&all, (uint8_t)chain[i]->kind);
-        hash_text(&all, chain[i]->text);
-        hash_text(&all, chain[i]->kind == NODE_CHECK ? NULL : chain[i]->extra);
-        if (chain[i]->name != NULL)
-            hash_text(&all, chain[i]->name);
-        hash_format(&all, chain[i]->format);
-        if (chain[i]->kind == NODE_AGGREGATE && chain[i]->name != NULL)
-            buf_uvarint(&all, chain[i]->aggregate.state_size);
-        if (chain[i]->kind == NODE_WINDOW)
-            hash_window(&all, chain[i], view->group);
-    }
+    int rc = compile_hash_texts(&all, view, chain, count, diag);
     if (view->sink->format != NULL)
         hash_text(&all, view->sink->format->name);
     bool ok = buf_ok(&all);
     view->plan_hash = hash64(all.data, all.size);
     buf_deinit(&all);
-    return ok ? 0 : compile_no_memory(diag);
+    return rc < 0 ? rc : ok ? 0 : compile_no_memory(diag);
 }
 
 /* What decides what the state of a view means, and nothing else: conditions and select lists by
@@ -272,6 +309,9 @@ static int hash_meaning(struct buf *all, const struct view *view, const struct w
     hash_text(all, node->name);
     hash_format(all, node->format);
     switch (node->kind) {
+    case NODE_JOIN:
+        TRY(hash_table(all, view, node, compile_hash_meanings, diag));
+        break;
     case NODE_FILTER:
     case NODE_CHECK:
     case NODE_MAP:
@@ -293,18 +333,24 @@ static int hash_meaning(struct buf *all, const struct view *view, const struct w
     return 0;
 }
 
+int compile_hash_meanings(struct buf *all, const struct view *view,
+                          struct weir_stream *const *chain, uint32_t count, struct diag *diag)
+{
+    bool is_result = false; /* a map of results changes how they look, a filter which there are */
+    for (uint32_t i = 0; i < count; i++) {
+        if (chain[i]->kind != NODE_PEEK && !(is_result && chain[i]->kind == NODE_MAP))
+            TRY(hash_meaning(all, view, chain[i], diag));
+        is_result |= chain[i]->kind == NODE_AGGREGATE;
+    }
+    return 0;
+}
+
 static int hash_state(struct view *view, struct weir_stream *const *chain, uint32_t count,
                       struct diag *diag)
 {
     struct buf all;
-    int rc = 0;
     buf_init(&all, 0);
-    bool is_result = false; /* a map of results changes how they look, a filter which there are */
-    for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        if (chain[i]->kind != NODE_PEEK && !(is_result && chain[i]->kind == NODE_MAP))
-            rc = hash_meaning(&all, view, chain[i], diag);
-        is_result |= chain[i]->kind == NODE_AGGREGATE;
-    }
+    int rc = compile_hash_meanings(&all, view, chain, count, diag);
     bool ok = buf_ok(&all);
     view->state_hash = hash64(all.data, all.size) | 1; /* 0 says that none is known */
     buf_deinit(&all);
@@ -323,7 +369,7 @@ static int compile_step(struct compile *c, const struct weir_stream *node)
     }
 }
 
-static int compile_source(struct compile *c)
+int compile_source(struct compile *c)
 {
     struct view *view = c->view;
     view->fields = field_set_create();
@@ -396,10 +442,11 @@ static int compile_passing_rows(struct compile *c)
 static int compile_rows_out(struct compile *c)
 {
     struct view *view = c->view;
-    if (view->group == NULL && view->is_unnested && !view->is_mapped)
+    if (view->group == NULL && view->is_remade && !view->is_mapped)
         return diag_set(c->diag, ERR_INVALID,
-                        "stream to %s: the rows that weir_unnest makes have no form of their own: "
-                        "say with weir_map which columns to write",
+                        "stream to %s: the rows that weir_unnest and weir_join make of whole JSON "
+                        "records have no form of their own: say with weir_map which columns to "
+                        "write",
                         view->sink->topic);
     view->format = view->sink->format != NULL ? view->sink->format : &format_json;
     if (view->group == NULL && !view->is_mapped)
@@ -486,8 +533,24 @@ static int check_formats(const struct plan *plan, const struct view *arm, struct
 
 /* Which view of the app writes the source of an arm; an emit=changes view is a table, and reading it
  * as a stream would count every change as an event. */
+static int link_tables(struct plan *plan, struct view *arm, struct diag *diag)
+{
+    for (uint32_t t = 0; t < arm->table_count; t++) {
+        struct view *table = &arm->tables[t]->rows;
+        for (uint32_t i = 0; i < plan->view_count; i++)
+            if (strcmp(plan->views[i].sink->topic, table->source->text) == 0)
+                table->upstream = (int)i;
+        if (strcmp(arm->sink->topic, table->source->text) == 0)
+            return diag_set(diag, ERR_INVALID, "stream to %s joins with the topic that it writes",
+                            arm->sink->topic);
+        TRY(check_formats(plan, table, diag));
+    }
+    return 0;
+}
+
 static int link_arm(struct plan *plan, struct view *arm, struct diag *diag)
 {
+    TRY(link_tables(plan, arm, diag));
     for (uint32_t i = 0; i < plan->view_count; i++)
         if (strcmp(plan->views[i].sink->topic, arm->source->text) == 0)
             arm->upstream = (int)i;
@@ -504,6 +567,20 @@ static int link_arm(struct plan *plan, struct view *arm, struct diag *diag)
 }
 
 /* A view is a level below the lowest one that it reads; in a circle levels grow without end. */
+static int lower(const struct plan *plan, uint32_t *levels, uint32_t view, int upstream,
+                 bool *moved, struct diag *diag)
+{
+    if (upstream < 0 || levels[upstream] < levels[view])
+        return 0;
+    levels[view] = levels[upstream] + 1;
+    *moved = true;
+    if (levels[view] < plan->view_count)
+        return 0;
+    return diag_set(diag, ERR_INVALID,
+                    "the streams of app %s read each other in a circle, through %s",
+                    plan->app->name, plan->views[view].sink->topic);
+}
+
 static int check_circles(const struct plan *plan, uint32_t *levels, struct diag *diag)
 {
     bool moved = true;
@@ -511,14 +588,9 @@ static int check_circles(const struct plan *plan, uint32_t *levels, struct diag 
         moved = false;
         for (uint32_t i = 0; i < plan->view_count; i++)
             for (const struct view *arm = &plan->views[i]; arm != NULL; arm = arm->next_arm) {
-                if (arm->upstream < 0 || levels[arm->upstream] < levels[i])
-                    continue;
-                levels[i] = levels[arm->upstream] + 1;
-                moved = true;
-                if (levels[i] >= plan->view_count)
-                    return diag_set(diag, ERR_INVALID,
-                                    "the streams of app %s read each other in a circle, through %s",
-                                    plan->app->name, plan->views[i].sink->topic);
+                TRY(lower(plan, levels, i, arm->upstream, &moved, diag));
+                for (uint32_t t = 0; t < arm->table_count; t++)
+                    TRY(lower(plan, levels, i, arm->tables[t]->rows.upstream, &moved, diag));
             }
     }
     return 0;
@@ -612,11 +684,12 @@ static void destroy_group(struct group_params *group)
     free(group);
 }
 
-static void destroy_arm(struct view *view)
+void compile_view_deinit(struct view *view)
 {
     for (uint32_t op = 0; op < view->op_count; op++)
         compile_row_step_destroy(&view->ops[op]);
     destroy_group(view->group);
+    compile_tables_destroy(view);
     for (uint32_t c = 0; c < view->column_count; c++)
         free(view->column_names[c]);
     free(view->column_names);
@@ -640,10 +713,10 @@ void plan_destroy(struct plan *plan)
     if (plan == NULL)
         return;
     for (uint32_t i = 0; plan->views != NULL && i < plan->view_count; i++) {
-        destroy_arm(&plan->views[i]);
+        compile_view_deinit(&plan->views[i]);
         for (struct view *arm = plan->views[i].next_arm, *next; arm != NULL; arm = next) {
             next = arm->next_arm;
-            destroy_arm(arm);
+            compile_view_deinit(arm);
             free(arm);
         }
     }

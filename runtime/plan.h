@@ -10,12 +10,16 @@
  *   <topic>              partials → merge → topic
  * A stage has one task per partition of its input. Stage names are stable: they name stores and progress records.
  *
+ * A view that joins with tables (weir_join) has, for each, a chain of its own that begins at the table's topic (struct table). It is no stage: the tasks of the stage that joins
+ * read the table's topic too, all of its partitions each, and keep its rows in their stores (task_table.c).
+ *
  * A view whose rows come from several sources (weir_merge) has arms: chains that each begin at a source. Each arm is compiled as a view of its own, steps behind
  * the merge included, and becomes a source stage <topic>:<source topic>; all of them write to the same topic, and groups are always re-keyed. */
 #ifndef WEIR_RUNTIME_PLAN_H
 #define WEIR_RUNTIME_PLAN_H
 
 #include "operators/column_list.h"
+#include "operators/join.h"
 #include "operators/json_decode.h"
 #include "operators/op.h"
 #include "runtime/app.h"
@@ -23,7 +27,7 @@
 #include "runtime/port.h"
 #include "runtime/time_marker.h"
 
-enum { PLAN_MAX_OPS = 64, TOPIC_NAME_BYTES = 250 };
+enum { PLAN_MAX_OPS = 64, TOPIC_NAME_BYTES = 250, VIEW_TABLES_MAX = 16 };
 
 enum stage_input { INPUT_ROWS, INPUT_PARTIALS };
 enum stage_output { OUTPUT_PASS, OUTPUT_ROWS, OUTPUT_PARTIALS, OUTPUT_VIEW };
@@ -55,7 +59,7 @@ struct view {
     struct op_spec ops[PLAN_MAX_OPS];    /* filter, check, map; the group operator is added by placement */
     uint32_t op_count;
     bool is_mapped;
-    bool is_unnested;                    /* some step makes several rows of one */
+    bool is_remade;                      /* unnested or joined: rows are no longer the records they came as */
     bool is_windowed;
     struct group_params *group;          /* NULL: no aggregate */
     const struct format *format;         /* of what is written; of rows that pass as they came: their source's */
@@ -72,6 +76,26 @@ struct view {
     uint64_t plan_hash;                  /* of the texts: equal, nothing has changed */
     uint64_t state_hash;                 /* of what decides what the state means */
     int upstream;                        /* view of this app (its lead) that writes the source topic; -1 */
+    struct table *tables[VIEW_TABLES_MAX]; /* that its rows are joined with, in the order of the joins */
+    uint32_t table_count;
+};
+
+/* A table that the rows of a view are joined with (plan_join.c). */
+struct table {
+    struct view rows;                    /* source, fields, operators, upstream; the sink is the joining view's */
+    uint32_t keyed_op;                   /* which of its operators is keyed */
+    uint32_t join_op;                    /* which of the view's operators joins with it */
+    struct expr_list *record_key;        /* the key as a record's key spells it: over uncast values of those names */
+    struct expr_list *columns;           /* that rows get, over the table's */
+    enum col_type *types;
+    bool by_event_time;                  /* with until_end: rows of both are read by event time; else by the timestamps of the records */
+};
+
+/* Where a table of the stage's view lies. */
+struct stage_table {
+    uint8_t id[16];
+    int32_t partitions;
+    int upstream;                        /* first stage of this plan that writes it; -1 */
 };
 
 struct stage {
@@ -86,6 +110,8 @@ struct stage {
     struct op_spec ops[PLAN_MAX_OPS + 1];
     uint32_t op_count;
     bool check_placement;
+    struct stage_table tables[VIEW_TABLES_MAX]; /* of the stage that reads the view's rows */
+    uint32_t table_count;
     int upstream;                        /* stage of this plan that writes the input topic, the first of upstream_count neighbours; -1 */
     uint32_t upstream_count;
     uint32_t first_arm, arm_count;       /* the stages that read for the same view, neighbours: they end together */

@@ -92,15 +92,15 @@ void arm_chains_deinit(struct arm_chains *chains)
  * fields of a source. */
 static uint32_t column_count(const struct compile *c)
 {
-    return c->columns.names != NULL ? c->columns.count : c->element_count;
+    return c->columns.names != NULL ? c->columns.count : c->made_count;
 }
 static const char *column_name(const struct compile *c, uint32_t i)
 {
-    return c->columns.names != NULL ? c->columns.names[i] : c->elements[i].name;
+    return c->columns.names != NULL ? c->columns.names[i] : c->made[i].name;
 }
 static enum col_type column_type(const struct compile *c, uint32_t i)
 {
-    return c->columns.names != NULL ? c->columns.types[i] : COL_VARIANT;
+    return c->columns.names != NULL ? c->columns.types[i] : c->made[i].type;
 }
 
 static int keep_shape(struct arm_chains *chains, const struct compile *c,

@@ -5,17 +5,19 @@
 #include "operators/function.h"
 #include "runtime/plan.h"
 
-enum { COMPILE_UNNEST_MAX = 8, COMPILE_CHAIN_MAX = PLAN_MAX_OPS + 8 };
-struct unnested {
+enum { COMPILE_MADE_MAX = 64, COMPILE_CHAIN_MAX = PLAN_MAX_OPS + 8 };
+/* A column that an operator adds to the fields of a source: the element of an array, or one of a table. */
+struct made_column {
     const char *name;
     uint32_t column;
+    enum col_type type;
 };
 struct compile {
     struct view *view;
     struct diag *diag;
     struct scope scope;
-    struct unnested elements[COMPILE_UNNEST_MAX]; /* over a source: columns that hide fields */
-    uint32_t element_count;
+    struct made_column made[COMPILE_MADE_MAX]; /* over a source: columns that hide fields */
+    uint32_t made_count;
     struct named_columns columns;   /* that the rows have, once a step has made columns; the arrays are its own */
     bool *is_time;                  /* by those columns: it is the source's event time as it came; NULL: none is. Own array */
 };
@@ -57,6 +59,22 @@ int compile_declared_source(struct compile *c);
 int compile_row_step(struct compile *c, const struct weir_stream *node);
 void compile_columns_destroy(struct compile *c);
 void compile_row_step_destroy(const struct op_spec *spec);
+/* plan.c: begins a view at its source: fields, scope, declared columns. */
+int compile_source(struct compile *c);
+/* plan_rows.c. Adds a step; takes over params (NULL: there was no memory for them). */
+int compile_add_op(struct compile *c, const char *name, const void *params);
+/* Adds columns behind those that rows have, and tells where they stand: over a source as made columns, else behind the others. what: the step's function. */
+int compile_add_columns(struct compile *c, const char *what, const char *const *names, const enum col_type *types, uint32_t count, uint32_t *first);
+/* plan_join.c: weir_join, and weir_latest in the chain of a table. */
+int compile_join(struct compile *c, const struct weir_stream *node);
+void compile_tables_destroy(struct view *view);
+/* plan.c: what the steps of a chain say, for hashes; that of a table's chain, for the join's. */
+int compile_hash_texts(struct buf *all, const struct view *view, struct weir_stream *const *chain, uint32_t count, struct diag *diag);
+int compile_hash_meanings(struct buf *all, const struct view *view, struct weir_stream *const *chain, uint32_t count, struct diag *diag);
+/* plan.c: frees what a view holds, not the view. */
+void compile_view_deinit(struct view *view);
+/* The nodes from its source to this one. ERR_TOO_LARGE. */
+int compile_chain_of(const struct weir_stream *last, struct weir_stream *chain[COMPILE_CHAIN_MAX], uint32_t *count);
 /* Puts "stream to T: weir_filter: " before the sentence that the expression compiler left, and returns rc. */
 int compile_in_context(struct diag *diag, int rc, const struct view *view, const char *what);
 /* When the only column of a list over a source is a plain field, its dotted name (malloc'ed). */

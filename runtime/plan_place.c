@@ -142,6 +142,22 @@ static void set_source(struct place *place, struct stage *stage, const struct po
     stage->op_count = view->op_count;
 }
 
+/* The topics of the tables that the stage's rows are joined with. */
+static int set_tables(struct place *place, struct stage *stage)
+{
+    const struct view *view = stage->view;
+    for (uint32_t t = 0; t < view->table_count; t++) {
+        const struct view *rows = &view->tables[t]->rows;
+        struct port_topic info;
+        struct stage_table *table = &stage->tables[stage->table_count++];
+        TRY(describe_source(place, rows, &info));
+        memcpy(table->id, info.id, sizeof table->id);
+        table->partitions = info.partitions;
+        table->upstream = rows->upstream >= 0 ? place->stage_of_view[rows->upstream] : -1;
+    }
+    return 0;
+}
+
 static int set_late(struct place *place, struct stage *stage, int32_t partitions)
 {
     struct port_topic info;
@@ -207,6 +223,7 @@ static int add_arms(struct place *place, const struct view *lead, struct stage *
         stage->first_arm = (uint32_t)(*first - place->plan->stages);
         stage->arm_count = lead->arm_count;
         set_source(place, stage, &source);
+        TRY(set_tables(place, stage));
         if (source.partitions > *partitions)
             *partitions = source.partitions;
     }
@@ -283,9 +300,15 @@ static int place_view(struct place *place, const struct view *view)
 /* What it reads of this app has been placed. */
 static bool can_be_placed(const struct place *place, const struct view *view)
 {
-    for (const struct view *arm = view; arm != NULL; arm = arm->next_arm)
+    for (const struct view *arm = view; arm != NULL; arm = arm->next_arm) {
         if (arm->upstream >= 0 && place->stage_of_view[arm->upstream] < 0)
             return false;
+        for (uint32_t t = 0; t < arm->table_count; t++) {
+            int upstream = arm->tables[t]->rows.upstream;
+            if (upstream >= 0 && place->stage_of_view[upstream] < 0)
+                return false;
+        }
+    }
     return true;
 }
 
@@ -304,13 +327,20 @@ static int place_all(struct place *place)
 }
 
 /* A missing source is an error before anything is created. */
-static int check_sources(struct place *place)
+static int check_source(struct place *place, const struct view *view)
 {
     struct port_topic info;
+    return view->upstream < 0 ? describe_source(place, view, &info) : 0;
+}
+
+static int check_sources(struct place *place)
+{
     for (uint32_t i = 0; i < place->plan->view_count; i++)
-        for (const struct view *arm = &place->plan->views[i]; arm != NULL; arm = arm->next_arm)
-            if (arm->upstream < 0)
-                TRY(describe_source(place, arm, &info));
+        for (const struct view *arm = &place->plan->views[i]; arm != NULL; arm = arm->next_arm) {
+            TRY(check_source(place, arm));
+            for (uint32_t t = 0; t < arm->table_count; t++)
+                TRY(check_source(place, &arm->tables[t]->rows));
+        }
     return 0;
 }
 

@@ -31,7 +31,7 @@ int compile_in_context(struct diag *diag, int rc, const struct view *view, const
     return rc;
 }
 
-static int add_op(struct compile *c, const char *name, const void *params)
+int compile_add_op(struct compile *c, const char *name, const void *params)
 {
     if (params == NULL)
         return compile_no_memory(c->diag);
@@ -88,7 +88,7 @@ static int compile_condition(struct compile *c, const struct weir_stream *node)
     bool is_check = node->kind == NODE_CHECK;
     const char *what = is_check ? "weir_check" : "weir_filter";
     struct filter_params *params = calloc(1, sizeof *params);
-    TRY(add_op(c, is_check ? "check" : "filter", params));
+    TRY(compile_add_op(c, is_check ? "check" : "filter", params));
     params->text = node->text;
     params->error_class = node->extra;
     TRY(compile_in_context(c->diag,
@@ -120,7 +120,7 @@ static int set_map_columns(struct compile *c, const struct expr_list *list)
 static int compile_map(struct compile *c, const struct weir_stream *node)
 {
     struct map_params *params = calloc(1, sizeof *params);
-    TRY(add_op(c, "map", params));
+    TRY(compile_add_op(c, "map", params));
     TRY(compile_in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->list, c->diag),
                            c->view, "weir_map"));
     return set_map_columns(c, params->list);
@@ -131,7 +131,7 @@ static int add_casts(struct compile *c, struct column_list *list)
     if (list->casts == NULL)
         return 0;
     struct map_params *params = calloc(1, sizeof *params);
-    TRY(add_op(c, "map", params));
+    TRY(compile_add_op(c, "map", params));
     params->list = list->casts;
     list->casts = NULL;
     return 0;
@@ -189,7 +189,7 @@ static int compile_function(struct compile *c, const struct weir_stream *node)
     };
     const char *what = words[node->kind][1];
     struct function_params *params = calloc(1, sizeof *params);
-    TRY(add_op(c, words[node->kind][0], params));
+    TRY(compile_add_op(c, words[node->kind][0], params));
     params->name = node->name;
     topology_set_invoke(params, node);
     TRY(compile_in_context(c->diag,
@@ -204,22 +204,22 @@ static int compile_function(struct compile *c, const struct weir_stream *node)
     return add_casts(c, params->results);
 }
 
-/* Over a source any name is a field, but for those of elements. */
+/* Over a source any name is a field, but for those of columns that operators add. */
 static int resolve_source(void *context, const struct field_path *path, enum col_type *type,
                           struct diag *diag)
 {
     struct compile *c = context;
-    for (uint32_t i = c->element_count; i > 0; i--) {
-        const struct unnested *element = &c->elements[i - 1];
-        if (strcmp(element->name, path->parts[0]) != 0)
+    for (uint32_t i = c->made_count; i > 0; i--) {
+        const struct made_column *made = &c->made[i - 1];
+        if (strcmp(made->name, path->parts[0]) != 0)
             continue;
         if (path->count > 1)
             return diag_set(diag, ERR_NOT_FOUND,
-                            "\"%s\" is an element of an array and has no column \"%s\"\nhint: "
+                            "\"%s\" is a column of its own and has no column \"%s\"\nhint: "
                             "write %s ->> '%s'",
-                            element->name, path->parts[1], element->name, path->parts[1]);
-        *type = COL_VARIANT;
-        return (int)element->column;
+                            made->name, path->parts[1], made->name, path->parts[1]);
+        *type = made->type;
+        return (int)made->column;
     }
     struct scope fields = field_set_scope(c->view->fields);
     return fields.resolve(fields.context, path, type, diag);
@@ -230,56 +230,78 @@ void compile_source_scope(struct compile *c)
     c->scope = (struct scope){.resolve = resolve_source, .context = c};
 }
 
-static int add_element_field(struct compile *c, const struct weir_stream *node,
-                             struct unnest_params *params)
+static int add_made(struct compile *c, const char *what, const char *const *names,
+                    const enum col_type *types, uint32_t count, uint32_t *first)
 {
-    if (c->element_count == COMPILE_UNNEST_MAX)
-        return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: more than %d times weir_unnest",
-                        c->view->sink->topic, COMPILE_UNNEST_MAX);
-    int column = field_set_add_made(c->view->fields, c->diag);
-    if (column < 0)
-        return compile_in_context(c->diag, column, c->view, "weir_unnest");
-    params->column = (uint32_t)column;
-    c->elements[c->element_count++] = (struct unnested){node->extra, params->column};
+    if (count > COMPILE_MADE_MAX - c->made_count)
+        return diag_set(c->diag, ERR_TOO_LARGE,
+                        "stream to %s: %s: more than %d columns are added to a source's fields",
+                        c->view->sink->topic, what, COMPILE_MADE_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        int column = field_set_add_made(c->view->fields, c->diag);
+        if (column < 0)
+            return compile_in_context(c->diag, column, c->view, what);
+        if (i == 0)
+            *first = (uint32_t)column;
+        c->made[c->made_count++] = (struct made_column){names[i], (uint32_t)column, types[i]};
+    }
     return 0;
 }
 
-static int add_element_column(struct compile *c, const struct weir_stream *node,
-                              struct unnest_params *params)
+/* What has not been said to be the event time is not. */
+static int keep_times(struct compile *c, uint32_t old_count, uint32_t count, bool **times)
+{
+    *times = calloc(count + 1, sizeof **times);
+    if (*times == NULL)
+        return compile_no_memory(c->diag);
+    for (uint32_t i = 0; i < old_count && c->is_time != NULL; i++)
+        (*times)[i] = c->is_time[i];
+    return 0;
+}
+
+static int add_behind(struct compile *c, const char *what, const char *const *new_names,
+                      const enum col_type *new_types, uint32_t new_count, uint32_t *first)
 {
     const char *names[COLUMNS_MAX];
     enum col_type types[COLUMNS_MAX];
+    bool *times;
     uint32_t count = c->columns.count;
-    if (count + 1 > COLUMNS_MAX)
+    if (new_count > COLUMNS_MAX || count > COLUMNS_MAX - new_count)
         return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: more than %d columns",
                         c->view->sink->topic, COLUMNS_MAX);
+    *first = count;
     for (uint32_t i = 0; i < count; i++) {
         names[i] = c->columns.names[i];
         types[i] = c->columns.types[i];
-        if (strcmp(names[i], node->extra) == 0)
-            return diag_set(c->diag, ERR_EXISTS,
-                            "stream to %s: weir_unnest: there is a column \"%s\" already",
-                            c->view->sink->topic, node->extra);
+        for (uint32_t n = 0; n < new_count; n++)
+            if (strcmp(names[i], new_names[n]) == 0)
+                return diag_set(c->diag, ERR_EXISTS,
+                                "stream to %s: %s: there is a column \"%s\" already: give the "
+                                "other one another name with AS",
+                                c->view->sink->topic, what, names[i]);
     }
-    names[count] = node->extra;
-    types[count] = COL_VARIANT;
-    params->column = count;
-    bool *times = realloc(c->is_time, (count + 1) * sizeof *times);
-    if (times == NULL)
-        return compile_no_memory(c->diag);
-    for (uint32_t i = 0; i <= count && c->is_time == NULL; i++)
-        times[i] = false;
-    times[count] = false;
-    c->is_time = NULL;
-    int rc = set_columns(c, names, types, count + 1);
+    for (uint32_t n = 0; n < new_count; n++, count++) {
+        names[count] = new_names[n];
+        types[count] = new_types[n];
+    }
+    TRY(keep_times(c, *first, count, &times));
+    int rc = set_columns(c, names, types, count);
     c->is_time = times;
     return rc;
+}
+
+int compile_add_columns(struct compile *c, const char *what, const char *const *names,
+                        const enum col_type *types, uint32_t count, uint32_t *first)
+{
+    return c->view->is_mapped || c->view->declared != NULL
+               ? add_behind(c, what, names, types, count, first)
+               : add_made(c, what, names, types, count, first);
 }
 
 static int compile_unnest(struct compile *c, const struct weir_stream *node)
 {
     struct unnest_params *params = calloc(1, sizeof *params);
-    TRY(add_op(c, "unnest", params));
+    TRY(compile_add_op(c, "unnest", params));
     struct expr_list *list = NULL;
     struct buf text;
     buf_init(&text, 0);
@@ -297,9 +319,10 @@ static int compile_unnest(struct compile *c, const struct weir_stream *node)
         return diag_set(c->diag, ERR_INVALID,
                         "stream to %s: weir_unnest: \"%s\" is not a JSON array but %s",
                         c->view->sink->topic, node->text, col_type_name(expr_type(params->array)));
-    c->view->is_unnested = true;
-    return c->view->is_mapped || c->view->declared != NULL ? add_element_column(c, node, params)
-                                                           : add_element_field(c, node, params);
+    c->view->is_remade = true;
+    const char *name = node->extra;
+    const enum col_type type = COL_VARIANT;
+    return compile_add_columns(c, "weir_unnest", &name, &type, 1, &params->column);
 }
 
 /* Whoever reads the topic and groups by that field finds its groups in one partition, when the text
@@ -336,7 +359,7 @@ static int compile_rekey(struct compile *c, const struct weir_stream *node)
 {
     struct view *view = c->view;
     struct map_params *params = calloc(1, sizeof *params);
-    TRY(add_op(c, "rekey", params));
+    TRY(compile_add_op(c, "rekey", params));
     TRY(compile_in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->list, c->diag),
                            view, "weir_rekey"));
     view->rekey = params->list;
@@ -362,6 +385,13 @@ int compile_row_step(struct compile *c, const struct weir_stream *node)
         return compile_unnest(c, node);
     case NODE_REKEY:
         return compile_rekey(c, node);
+    case NODE_JOIN:
+        return compile_join(c, node);
+    case NODE_KEYED:
+        return diag_set(c->diag, ERR_UNSUPPORTED,
+                        "stream to %s: a table (weir_table, weir_latest) is what weir_join takes, "
+                        "and has no sink of its own: read its topic with weir_source",
+                        c->view->sink->topic);
     default:
         return 0;
     }
@@ -379,6 +409,16 @@ static void destroy_filter(void *params)
 static void destroy_map(void *params)
 {
     expr_list_destroy(((struct map_params *)params)->list);
+}
+
+static void destroy_join(void *params)
+{
+    expr_list_destroy(((struct join_params *)params)->on);
+}
+
+static void destroy_keyed(void *params)
+{
+    expr_list_destroy(((struct keyed_params *)params)->key);
 }
 
 static void destroy_unnest(void *params)
@@ -404,6 +444,8 @@ void compile_row_step_destroy(const struct op_spec *spec)
                  {"check", destroy_filter},
                  {"map", destroy_map},
                  {"rekey", destroy_map},
+                 {"join", destroy_join},
+                 {"keyed", destroy_keyed},
                  {"filter_fn", destroy_function},
                  {"map_fn", destroy_function},
                  {"flat_map_fn", destroy_function},

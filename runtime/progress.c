@@ -10,8 +10,8 @@
 
 #include "runtime/progress.h"
 
-const char *const count_names[COUNT_FIELDS] = {"in",   "made",      "applied", "filtered",
-                                               "late", "duplicate", "dead",    "out"};
+const char *const count_names[COUNT_FIELDS] = {"in",        "made", "applied",   "filtered", "late",
+                                               "duplicate", "dead", "unmatched", "out"};
 _Static_assert(sizeof(struct counts) == COUNT_FIELDS * sizeof(int64_t), "count_names lists all");
 
 void counts_add(struct counts *sum, const struct counts *counts, int sign)
@@ -71,6 +71,19 @@ static void put_start(const struct progress *p, struct buf *value)
         buf_printf(value, ",\"clear\":true");
 }
 
+static void put_tables(const struct progress *p, struct buf *value)
+{
+    for (uint32_t i = 0; i < p->table_count; i++) {
+        const struct progress_table *table = &p->tables[i];
+        buf_printf(value, "%s{\"table\":%u", i == 0 ? ",\"tables\":[" : ",", table->number);
+        put_id(value, "input", table->id);
+        buf_printf(value, ",\"partition\":%d,\"position\":%lld}", (int)table->partition,
+                   (long long)table->position);
+    }
+    if (p->table_count > 0)
+        buf_u8(value, ']');
+}
+
 void progress_encode(const struct progress *p, struct buf *value)
 {
     bool is_new = p->is_begin || (p->is_reset && (p->start != START_AT_BEGINNING || p->clears));
@@ -100,7 +113,9 @@ void progress_encode(const struct progress *p, struct buf *value)
     buf_printf(value, ",\"output_partitions\":%d,\"ends\":[", (int)p->output_partitions);
     for (uint32_t i = 0; i < p->end_count; i++)
         buf_printf(value, "%s%lld", i > 0 ? "," : "", (long long)p->ends[i]);
-    buf_printf(value, "]}");
+    buf_u8(value, ']');
+    put_tables(p, value);
+    buf_u8(value, '}');
 }
 
 static int64_t get_time(const json_t *object, const char *name)
@@ -155,6 +170,23 @@ static int decode_ends(const json_t *ends, struct progress *p)
     return 0;
 }
 
+static int decode_tables(const json_t *tables, struct progress *p)
+{
+    size_t count = json_array_size(tables);
+    p->tables = calloc(count + 1, sizeof *p->tables);
+    if (p->tables == NULL)
+        return ERR_NOMEM;
+    for (; p->table_count < count; p->table_count++) {
+        const json_t *object = json_array_get(tables, p->table_count);
+        struct progress_table *table = &p->tables[p->table_count];
+        TRY(get_id(object, "input", table->id));
+        table->number = (uint32_t)get_number(object, "table");
+        table->partition = (int32_t)get_number(object, "partition");
+        table->position = get_number(object, "position");
+    }
+    return 0;
+}
+
 static int decode_start(const json_t *object, struct progress *p)
 {
     const char *view = json_string_value(json_object_get(object, "view"));
@@ -202,6 +234,7 @@ static int decode_value(const json_t *object, struct progress *p)
     const json_t *rows = json_object_get(object, "rows");
     for (int i = 0; i < COUNT_FIELDS; i++)
         *counts_field(&p->counts, i) = get_number(rows, count_names[i]);
+    TRY(decode_tables(json_object_get(object, "tables"), p));
     return decode_ends(json_object_get(object, "ends"), p);
 }
 
@@ -225,22 +258,35 @@ int progress_decode(struct bytes key, struct bytes value, struct progress *progr
 void progress_deinit(struct progress *progress)
 {
     free(progress->ends);
+    free(progress->tables);
     progress->ends = NULL;
-    progress->end_count = 0;
+    progress->tables = NULL;
+    progress->end_count = progress->table_count = 0;
 }
 
 int progress_copy(struct progress *to, const struct progress *from, struct diag *diag)
 {
-    int64_t *ends = to->ends;
-    if (to->end_count < from->end_count || ends == NULL) {
-        ends = realloc(ends, ((size_t)from->end_count + 1) * sizeof *ends);
+    struct progress own = *to; /* its memory is used again */
+    if (own.end_count < from->end_count || own.ends == NULL) {
+        int64_t *ends = realloc(own.ends, ((size_t)from->end_count + 1) * sizeof *ends);
         if (ends == NULL)
             return diag_set(diag, ERR_NOMEM, "no memory for a progress record");
+        to->ends = own.ends = ends;
+    }
+    if (own.table_count < from->table_count) {
+        struct progress_table *tables =
+            realloc(own.tables, (size_t)from->table_count * sizeof *tables);
+        if (tables == NULL)
+            return diag_set(diag, ERR_NOMEM, "no memory for a progress record");
+        to->tables = own.tables = tables;
     }
     *to = *from;
-    to->ends = ends;
+    to->ends = own.ends;
+    to->tables = own.tables;
     if (from->end_count > 0)
-        memcpy(ends, from->ends, from->end_count * sizeof *ends);
+        memcpy(to->ends, from->ends, from->end_count * sizeof *to->ends);
+    if (from->table_count > 0)
+        memcpy(to->tables, from->tables, from->table_count * sizeof *to->tables);
     return 0;
 }
 

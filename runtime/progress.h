@@ -14,20 +14,21 @@
 #define TIME_NONE INT64_MIN           /* no event time seen yet */
 
 /* What became of the rows that a task has read, since its stage was first started. The counted unit is the row:
- * rows_in + rows_made = applied + filtered + late + duplicate + dead (counts_add_up). */
+ * rows_in + rows_made = applied + filtered + late + duplicate + dead + unmatched (counts_add_up). */
 struct counts {
     int64_t rows_in;                  /* records read */
     int64_t rows_made;                /* what unnesting added: n - 1 for a row that became n; one that yields none is filtered */
     int64_t applied, filtered, late, duplicate, dead;
+    int64_t unmatched;                /* by an inner join */
     int64_t out;                      /* records written to the output topic; not part of the sum */
 };
 /* All members of struct counts, in order, as records and metrics spell them; each is optional in a record (absent: 0). */
-enum { COUNT_FIELDS = 8 };
+enum { COUNT_FIELDS = 9 };
 extern const char *const count_names[COUNT_FIELDS];
 static inline int64_t *counts_field(struct counts *counts, int field) { return (int64_t *)counts + field; }
 static inline bool counts_add_up(const struct counts *c)
 {
-    return c->rows_in + c->rows_made == c->applied + c->filtered + c->late + c->duplicate + c->dead;
+    return c->rows_in + c->rows_made == c->applied + c->filtered + c->late + c->duplicate + c->dead + c->unmatched;
 }
 /* sum += sign * counts, member by member. */
 void counts_add(struct counts *sum, const struct counts *counts, int sign);
@@ -37,6 +38,14 @@ enum progress_start {
     START_AT_BEGINNING = 0,           /* of what its source then holds */
     START_AT_POSITION,
     START_BEHIND                      /* what its source holds when the reset ends: that is of another life of the stage that writes it */
+};
+
+/* How far a task has read one partition of a table that it joins with. */
+struct progress_table {
+    uint8_t id[16];                   /* of the topic */
+    uint32_t number;                  /* of the table among the stage's */
+    int32_t partition;
+    int64_t position;
 };
 
 struct progress {
@@ -63,16 +72,18 @@ struct progress {
     int32_t output_partitions;        /* of the topic that the stage writes; 0: not recorded */
     int64_t *ends;                    /* of the output topic's partitions, after this task's last commit that wrote them; -1 never */
     uint32_t end_count;
+    struct progress_table *tables;    /* each partition of each table */
+    uint32_t table_count;
 };
 
 /* The name of the view that the record's stage belongs to. Records from before it was kept: a stage that ends in -repartition and writes partials is its view's first. */
 void progress_view(const struct progress *progress, char view[250]);
 void progress_key(const struct progress *progress, struct buf *key);
 void progress_encode(const struct progress *progress, struct buf *value);
-/* ERR_CORRUPT with the reason. ends is malloc'ed; progress_deinit frees it. */
+/* ERR_CORRUPT with the reason. ends and tables are malloc'ed; progress_deinit frees them. */
 int progress_decode(struct bytes key, struct bytes value, struct progress *progress, struct diag *diag);
 void progress_deinit(struct progress *progress);
-/* *to (zeroed, or a copy) becomes a copy with ends of its own. ERR_NOMEM. */
+/* *to (zeroed, or a copy) becomes a copy with ends and tables of its own. ERR_NOMEM. */
 int progress_copy(struct progress *to, const struct progress *from, struct diag *diag);
 
 /* The latest record of each task and the time markers, as read from the topic at the start. */
@@ -86,7 +97,7 @@ struct progress_set {
 void progress_set_deinit(struct progress_set *set);
 /* Takes in a record of the topic: progress, a time marker, or a tombstone of either. */
 int progress_set_apply(struct progress_set *set, struct bytes key, struct bytes value, struct diag *diag);
-int progress_set_put(struct progress_set *set, const struct progress *progress, struct diag *diag); /* takes over ends */
+int progress_set_put(struct progress_set *set, const struct progress *progress, struct diag *diag); /* takes over ends and tables */
 /* Removes the record of this key (a tombstone was read), if there is one. */
 void progress_set_remove(struct progress_set *set, struct bytes key);
 const struct progress *progress_set_find(const struct progress_set *set, const char *stage, int32_t partition);

@@ -68,6 +68,36 @@ void run_wake_workers(struct run *run)
         waker_wake(&run->workers[i].waker);
 }
 
+static int settled_end(struct run *run, const struct stage *reader, const char *topic,
+                       int32_t partition, atomic_int_fast64_t *end, struct diag *diag)
+{
+    struct port_range range;
+    int rc = run->port->ops->settled_range(run->port, topic, partition, &range, diag);
+    /* One that cannot be read fails when its task reads it. */
+    if (rc < 0 && reader->view->sink->failure.policy == WEIR_FAILURE_END)
+        return rc;
+    atomic_store(end, rc < 0 ? INT64_MAX - 1 : range.stable);
+    return 0;
+}
+
+/* The same for who reads that output as a table. */
+static int end_tables(struct run *run, uint32_t stage, struct diag *diag)
+{
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        struct task *task = &run->tasks[i];
+        uint32_t at = 0;
+        for (uint32_t t = 0; t < task->stage->table_count; t++) {
+            const struct stage_table *table = &task->stage->tables[t];
+            for (int32_t p = 0; p < table->partitions; p++, at++)
+                if (table->upstream == (int)stage)
+                    TRY(settled_end(run, task->stage,
+                                    task->stage->view->tables[t]->rows.source->text, p,
+                                    &task->table_ends[at], diag));
+        }
+    }
+    return 0;
+}
+
 /* With the mutex held. The output of the stage and its arms has its final end now: the stages that
  * read it get theirs. */
 static int finish_stage(struct run *run, uint32_t stage, struct diag *diag)
@@ -82,15 +112,11 @@ static int finish_stage(struct run *run, uint32_t stage, struct diag *diag)
         if (reader->upstream != (int)stage)
             continue;
         run->stages[reader->first_arm].is_incomplete |= run->stages[stage].is_incomplete;
-        for (int32_t p = 0; p < reader->partitions; p++) {
-            /* One that cannot be read fails when its task reads it. */
-            int rc = run->port->ops->settled_range(run->port, reader->input_topic, p, &range, diag);
-            if (rc < 0 && reader->view->sink->failure.policy == WEIR_FAILURE_END)
-                return rc;
-            atomic_store(&run->tasks[run->first_task[s] + (uint32_t)p].end_target,
-                         rc < 0 ? INT64_MAX - 1 : range.stable);
-        }
+        for (int32_t p = 0; p < reader->partitions; p++)
+            TRY(settled_end(run, reader, reader->input_topic, p,
+                            &run->tasks[run->first_task[s] + (uint32_t)p].end_target, diag));
     }
+    TRY(end_tables(run, stage, diag));
     if (run->stages_done == run->plan->stage_count) {
         atomic_store(&run->stopping, true);
         pthread_cond_broadcast(&run->changed);
@@ -245,6 +271,11 @@ static int make_tasks(struct run *run)
                                           ? &run->stages[stage->first_arm].max_event_ms
                                           : NULL;
             task->gauges = &run->gauges[index];
+            if (stage->table_count > 0) {
+                task->table_ends = calloc(task_table_inputs(task), sizeof *task->table_ends);
+                if (task->table_ends == NULL)
+                    return no_memory(run);
+            }
             atomic_init(&task->gauges->watermark_ms, TIME_NONE);
             const struct progress *progress = progress_set_find(&run->progress, stage->name, p);
             if (progress == NULL && stage->input == INPUT_ROWS)
@@ -276,9 +307,29 @@ static int make_workers(struct run *run)
     return run_deal_tasks(run, run->app->options.threads) < 0 ? no_memory(run) : 0;
 }
 
+/* Where the topics of its tables end that this app does not write. */
+static int set_table_ends(struct run *run, struct task *task, struct diag *diag)
+{
+    uint32_t at = 0;
+    for (uint32_t t = 0; t < task->stage->table_count; t++) {
+        const struct stage_table *table = &task->stage->tables[t];
+        for (int32_t p = 0; p < table->partitions; p++, at++) {
+            struct port_range range;
+            if (table->upstream >= 0 || atomic_load(&task->table_ends[at]) != INT64_MAX)
+                continue;
+            TRY(run->port->ops->range(run->port, task->stage->view->tables[t]->rows.source->text, p,
+                                      &range, diag));
+            atomic_store(&task->table_ends[at], range.stable);
+        }
+    }
+    return 0;
+}
+
 int run_set_end(struct run *run, struct task *task, struct diag *diag)
 {
     struct port_range range;
+    if (run->app->options.until_end)
+        TRY(set_table_ends(run, task, diag));
     if (!run->app->options.until_end || task->stage->upstream >= 0 ||
         atomic_load(&task->end_target) != INT64_MAX)
         return 0;
@@ -294,6 +345,8 @@ static int set_end_targets(struct run *run)
         struct task *task = &run->tasks[i];
         atomic_init(&task->end_target, INT64_MAX);
         atomic_init(&task->raise_ms, TIME_NONE);
+        for (uint32_t t = 0; t < task_table_inputs(task); t++)
+            atomic_init(&task->table_ends[t], INT64_MAX);
         int rc = run_set_end(run, task, &run->diag);
         if (task->stage->view->sink->failure.policy == WEIR_FAILURE_END)
             TRY(rc);
@@ -375,6 +428,7 @@ static void sum_progress(struct run *run, struct weir_progress *progress)
     progress->rows_late = sum.late;
     progress->rows_duplicate = sum.duplicate;
     progress->rows_dead = sum.dead;
+    progress->rows_unmatched = sum.unmatched;
     progress->rows_out = sum.out;
     progress->seconds = (double)(clock_mono_ns() - run->started_ns) / 1e9;
 }
@@ -485,6 +539,7 @@ static void run_deinit(struct run *run)
     for (uint32_t i = 0; i < run->task_count && run->tasks != NULL; i++) {
         task_close(&run->tasks[i]);
         task_deinit(&run->tasks[i]);
+        free(run->tasks[i].table_ends);
         if (run->last != NULL)
             progress_deinit(&run->last[i]);
         if (run->status != NULL) {
@@ -496,7 +551,7 @@ static void run_deinit(struct run *run)
         waker_deinit(&run->workers[i].waker);
         free(run->workers[i].tasks);
         free(run->workers[i].in_commit);
-        free(run->workers[i].watch_ids);
+        free(run->workers[i].watches);
         for (uint32_t t = 0; run->workers[i].sent != NULL && t < run->task_count; t++)
             progress_deinit(&run->workers[i].sent[t]);
         free(run->workers[i].sent);

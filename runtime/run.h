@@ -20,7 +20,11 @@ struct worker {
     struct task **tasks;              /* that it owns */
     uint32_t task_count;
     uint32_t next_task;               /* whose turn it is */
-    int *watch_ids;                   /* of each task's input, then of the progress topic */
+    struct watched {
+        const char *topic;
+        int32_t partition;
+        int id;
+    } *watches;                       /* the progress topic, and what the tasks read; room for those of all tasks */
     uint32_t watch_count;
     struct port_txn *txn;
     struct port_reader *progress_reader;

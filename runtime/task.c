@@ -228,12 +228,20 @@ static int open_outs(struct task *task, struct diag *diag)
     return task_check_outs(task, diag);
 }
 
+/* Nothing was read before. */
+static bool is_anew(const struct progress *progress)
+{
+    return progress == NULL || progress->is_begin;
+}
+
 int task_open(struct task *task, const struct plan *plan, struct port *port,
               const struct progress *progress, struct diag *diag)
 {
     const struct stage *stage = task->stage;
     task->plan = plan;
     task->port = port;
+    task->source_topic = stage->input_topic;
+    task->source_partition = task->partition;
     task->batch_rows = task_most_rows(task);
     if (task->batch_rows > BATCH_ROWS_FIRST)
         task->batch_rows = BATCH_ROWS_FIRST;
@@ -258,7 +266,8 @@ int task_open(struct task *task, const struct plan *plan, struct port *port,
     task->chain.sink = task_sink;
     task->chain.reject = task_reject_result;
     task->chain.context = task;
-    TRY(chain_open(&task->chain, stage, &task->env, diag));
+    TRY(chain_open(&task->chain, stage->ops, stage->op_count, &task->env, diag));
+    TRY(task_tables_open(task, is_anew(progress) ? NULL : progress, diag));
     task->committed_watermark_ms = task->watermark_ms;
     metrics_task(task);
     if (task->gauges != NULL)
@@ -272,6 +281,7 @@ static void close_parts(struct task *task)
     const struct port_ops *ops = task->port->ops;
     if (task->memory != NULL)
         memory_table_holds(task->memory, &task->table_held_bytes, 0);
+    task_tables_close(task);
     chain_close(&task->chain);
     ops->reader_close(task->reader);
     if (task->stage->input == INPUT_ROWS)
@@ -429,10 +439,12 @@ int task_send(struct task *task, struct port_txn *txn, int64_t commit_number, st
     task->committed_counts = task->counts;
     task->committed_position = task->position;
     task->committed_watermark_ms = task->watermark_ms;
+    if (task->tables != NULL)
+        task_tables_next_commit(task);
     return 0;
 }
 
-void task_progress(const struct task *task, struct progress *progress)
+int task_progress(struct task *task, struct progress *progress, struct diag *diag)
 {
     const struct stage *stage = task->stage;
     const struct op *group = chain_group(&task->chain);
@@ -456,6 +468,9 @@ void task_progress(const struct task *task, struct progress *progress)
     progress->output_partitions = stage->output_partitions;
     progress->ends = task->ends;
     progress->end_count = stage->tells_ends ? (uint32_t)stage->output_partitions : 0;
+    if (task->tables != NULL && task_tables_progress(task, &task->text, progress) < 0)
+        return diag_set(diag, ERR_NOMEM, "no memory for a progress record");
+    return 0;
 }
 
 /* Learns how far the store has come; then forgets groups that it holds, down to three quarters of

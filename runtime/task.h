@@ -11,6 +11,7 @@
 #include "runtime/memory.h"
 #include "runtime/progress.h"
 #include "runtime/store.h"
+#include "runtime/task_table.h"
 #include "runtime/time_marker.h"
 
 /* The header of a row that says how far its source had come, in milliseconds; the first of its headers (plan_time.c). */
@@ -65,6 +66,9 @@ struct task {
     struct port *port;                /* NULL: closed */
     struct port_reader *reader;
     struct source_row *rows;          /* of the read in progress */
+    struct task_tables *tables;       /* that its rows are joined with; NULL: none */
+    const char *source_topic;         /* of the row in hand: the stage's input, or a table's topic … */
+    int32_t source_partition;         /* … and its partition */
     uint32_t batch_rows;              /* of the next read; task_pace */
     void *decoder;                    /* what the source's format keeps for this task; NULL: nothing */
     struct chain chain;
@@ -110,6 +114,7 @@ struct task {
     atomic_bool is_open;              /* the store may be followed */
     atomic_int store_failure;         /* the code with which following failed; 0: none */
     atomic_int_fast64_t end_target;   /* process up to this offset; INT64_MAX: no end */
+    atomic_int_fast64_t *table_ends;  /* the same of each task_table_inputs; NULL: it has none */
     atomic_int_fast64_t raise_ms;     /* raise the source's watermark to this; TIME_NONE: don't */
     bool reported_drained, reported_closed;
 };
@@ -147,7 +152,9 @@ bool task_at_end(const struct task *task);
 /* ERR_RANGE, with a text that says which records were removed before the task read them, and what to do. */
 int task_lost_records(const struct task *task, struct diag *diag);
 
-/* task_time.c. Fills event times and watermarks of all rows of a batch, in offset order. Rows that are gone (by row) and rows without a usable time, which
+/* task_time.c. An event time as records hold it: epoch milliseconds, a number or text of digits, or ISO 8601. 0 or ERR_INVALID. */
+int task_read_time(const struct variant *value, int64_t *time_ms);
+/* Fills event times and watermarks of all rows of a batch, in offset order. Rows that are gone (by row) and rows without a usable time, which
  * are rejected, do not move the watermark. */
 int task_assign_times(struct task *task, const struct column *columns, const uint8_t *gone, uint32_t count, int64_t *times,
                       int64_t *watermarks);
@@ -171,10 +178,10 @@ void task_apply_marks(struct task *task);
 /* Applies what the coordinator asked for, and leaves a marker: *raised_ms (may be NULL) is what was asked for, TIME_NONE: nothing. */
 int task_apply_raise(struct task *task, int64_t *raised_ms, struct diag *diag);
 
-/* Commit: flushes operators and closes windows into the outs; sends them; fills the progress record (ends borrowed). */
+/* Commit: flushes operators and closes windows into the outs; sends them; fills the progress record (ends and tables borrowed until the next call of the task). */
 int task_flush(struct task *task, int64_t commit_number, struct diag *diag);
 int task_send(struct task *task, struct port_txn *txn, int64_t commit_number, struct diag *diag);
-void task_progress(const struct task *task, struct progress *progress);
+int task_progress(struct task *task, struct progress *progress, struct diag *diag);
 /* Forgets groups that the store holds, when the table is over its part of the budget. want_checkpoint: that was not enough, or
  * the store is so far behind its changelog that a restart would take long. */
 int task_trim(struct task *task, bool *want_checkpoint, struct diag *diag);

@@ -85,6 +85,41 @@ static int keep_the_rest(struct task *task, uint32_t count)
     return 0;
 }
 
+/* The batch comes in pieces: before each, what tables have up to the time of its first row. */
+static int push_by_time(struct task *task, const struct batch *batch)
+{
+    uint16_t *rows = arena_alloc(batch->arena, ((size_t)batch->selected_count + 1) * sizeof *rows);
+    if (rows == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < batch->selected_count; i++)
+        rows[i] = (uint16_t)batch_row(batch, i);
+    for (uint32_t from = 0, to; from < batch->selected_count; from = to) {
+        uint32_t row = rows[from];
+        struct batch piece = *batch;
+        task->tables->has_failed = true; /* unless it has not */
+        TRY(task_tables_follow(task, batch->event_time_ms[row], task->rows[row].timestamp_ms));
+        task->tables->has_failed = false;
+        to = from + 1;
+        while (to < batch->selected_count &&
+               !task_tables_wait(task->tables, batch->event_time_ms[rows[to]],
+                                 task->rows[rows[to]].timestamp_ms))
+            to++;
+        piece.selection = rows + from;
+        piece.selected_count = to - from;
+        TRY(chain_push(&task->chain, &piece));
+    }
+    return 0;
+}
+
+static int push_rows(struct task *task, const struct batch *batch)
+{
+    if (__builtin_expect(task->tables == NULL, 1))
+        return chain_push(&task->chain, batch);
+    task_tables_close_turn(task);
+    return task->plan->app->options.until_end ? push_by_time(task, batch)
+                                              : chain_push(&task->chain, batch);
+}
+
 static int process_rows(struct task *task, uint32_t count)
 {
     struct chain *chain = &task->chain;
@@ -110,13 +145,14 @@ static int process_rows(struct task *task, uint32_t count)
                           .origin = (uint64_t)view->arm << 32 | (uint32_t)task->partition,
                           .arena = &chain->arena};
     TRY(batch_drop_rejected(&batch, &chain->rejects, 0, &chain->arena));
-    chain->call.applied_rows = chain->call.made_rows = 0;
+    chain->call.applied_rows = chain->call.made_rows = chain->call.unmatched_rows = 0;
     chain->filtered_rows = 0;
-    TRY(chain_push(chain, &batch));
+    TRY(push_rows(task, &batch));
     task->counts.rows_in += count;
     task->counts.rows_made += (int64_t)chain->call.made_rows;
     task->counts.applied += (int64_t)chain->call.applied_rows;
     task->counts.filtered += chain->filtered_rows;
+    task->counts.unmatched += (int64_t)chain->call.unmatched_rows;
     TRY(keep_the_rest(task, count));
     must(counts_add_up(&task->counts)); /* P5 */
     return 0;
@@ -170,7 +206,8 @@ static bool partial_is_sound(const struct task *task, const struct source_row *r
 
 bool task_at_end(const struct task *task)
 {
-    return task->position >= atomic_load(&task->end_target);
+    return task->position >= atomic_load(&task->end_target) &&
+           (task->tables == NULL || task_tables_at_end(task));
 }
 
 /* A row of hopping windows can leave as many late records as it has windows, and a partial changes
@@ -229,7 +266,8 @@ static int process(struct task *task, uint32_t count, int64_t next)
         fate->failed_from = task->rows[0].offset;
         fate->failed_to = next;
         fate->row_is_alone = count == 1;
-        fate->row_failed = is_of_the_row(task, rc);
+        fate->row_failed =
+            is_of_the_row(task, rc) && (task->tables == NULL || !task->tables->has_failed);
     }
     return rc;
 }
@@ -248,16 +286,41 @@ static bool upstream_is_paused(const struct plan *plan, const struct stage *stag
 
 static int found_nothing(struct task *task)
 {
+    if (task->tables != NULL)
+        task->tables->has_targets = false; /* they may have more by now */
     if (!upstream_is_paused(task->plan, task->stage))
         return task_idle(task);
     task->idle_since_ms = TIME_NONE;
     return 0;
 }
 
+/* Tables before the stream: 1: something of theirs was read; 0: the stream is next; NOT_YET: nothing
+ * of it may be read now. */
+enum { NOT_YET = 2 };
+static int poll_tables(struct task *task, int64_t target, struct diag *diag)
+{
+    bool ends = task->plan->app->options.until_end;
+    int rc = 0;
+    if (!ends)
+        rc = task_tables_poll(task, diag);
+    else if (!task_tables_are_known(task))
+        return NOT_YET;
+    else if (task->position >= target)
+        rc = task_tables_finish(task, diag);
+    if (rc < 0)
+        task->fate.row_failed = false;
+    return rc;
+}
+
 int task_poll(struct task *task, struct diag *diag)
 {
     uint32_t count;
     int64_t next, target = atomic_load(&task->end_target);
+    if (__builtin_expect(task->tables != NULL, 0)) {
+        int rc = poll_tables(task, target, diag);
+        if (rc != 0)
+            return rc == NOT_YET ? 0 : rc;
+    }
     if (task->position >= target)
         return 0;
     task->diag = diag;

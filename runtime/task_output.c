@@ -274,8 +274,8 @@ static int32_t begin_headers(struct task *task, const struct source_row *row, co
     buf_clear(&task->headers);
     if (row != NULL) {
         buf_append_bytes(&task->headers, row->headers);
-        added += add_text(&task->headers, "weir.source.topic", task->stage->input_topic);
-        added += add_number(&task->headers, "weir.source.partition", task->partition);
+        added += add_text(&task->headers, "weir.source.topic", task->source_topic);
+        added += add_number(&task->headers, "weir.source.partition", task->source_partition);
         added += add_number(&task->headers, "weir.source.offset", row->offset);
         added += add_number(&task->headers, "weir.source.timestamp", row->timestamp_ms);
     }

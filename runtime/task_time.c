@@ -88,6 +88,11 @@ static int event_time_of(const struct variant *value, int64_t *time_ms)
     }
 }
 
+int task_read_time(const struct variant *value, int64_t *time_ms)
+{
+    return event_time_of(value, time_ms);
+}
+
 static int reject_time(struct task *task, uint32_t row, const struct variant *value)
 {
     const char *field = task->stage->view->source->extra;

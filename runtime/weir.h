@@ -152,9 +152,10 @@ typedef struct weir_options {
 
 /* Sums over all stages of the app since it was started (not since its first run). */
 typedef struct weir_progress {
-    int64_t rows_in;              /* records read; rows_in + rows_made = applied + filtered + late + duplicate + dead */
+    int64_t rows_in;              /* records read; rows_in + rows_made = applied + filtered + late + duplicate + dead + unmatched */
     int64_t rows_made;            /* by weir_unnest and weir_flat_map_fn: n - 1 for each row that became n > 0; one that became none is filtered */
     int64_t rows_applied, rows_filtered, rows_late, rows_duplicate, rows_dead;
+    int64_t rows_unmatched;       /* by an inner join; the rows of its tables count as well: what changed a table is applied */
     int64_t rows_out;             /* records written to output topics */
     int64_t lag;                  /* records between the committed positions and the ends of the source topics */
     int64_t commits;
@@ -240,6 +241,28 @@ WEIR_API int weir_call_write(weir_call *call, const void *data, size_t size);
 /* Adds a format to the app and returns its number, for weir_source_columns and weir_to_as; 0 after an error, which the app keeps. functions is copied. The name stands in
  * messages, too: a source whose format's name changed is a changed source. */
 WEIR_API weir_format weir_format_add(weir_app *app, const char *name, const weir_format_functions *functions, void *context);
+
+/* A topic of upserts as a table: the latest row of each key, and none after a record without a value. key is a select list over the rows, "user_id" or "shop, id": the same
+ * as weir_latest(weir_source(app, topic, format, NULL), key). Take weir_latest for a source with an event time, or behind steps that cast and check. */
+WEIR_API weir_stream *weir_table(weir_app *app, const char *topic, weir_format format, const char *key);
+/* From here on the stream is a table: of the rows with one key the latest counts, in the order of their topic, whose records of one key must lie in one partition, as Kafka's
+ * partitioners see to. A record without a value removes the row of its record key: the text of a single key column, or a JSON object that holds the key columns by name. A row
+ * with a NULL in its key is a dead letter of class "primary_key". Steps before it (weir_filter, weir_check, weir_map and functions) decide which rows count at all: one that is
+ * rejected or left out there changes nothing. Steps behind it are conditions and columns of the table: a row that weir_filter leaves out there takes the one before it away.
+ * A table is what weir_join takes; it has no sink of its own. */
+WEIR_API weir_stream *weir_latest(weir_stream *rows, const char *key);
+typedef enum {
+    WEIR_JOIN_INNER = 0,          /* rows without a match are left out, and counted: rows_unmatched */
+    WEIR_JOIN_LEFT = 1            /* they get NULLs */
+} weir_join_kind;
+/* Rows with columns of the table's row whose key equals `on`: weir_join(orders, users, WEIR_JOIN_LEFT, "user_id", "plan, country AS home"). on is a list of expressions over the
+ * stream's rows, one for each column of the table's key, in its order, of the same types (an uncast JSON field compares by value); columns is a select list over the table's rows, whose
+ * names must be new among the stream's. NULL equals nothing. A stream of JSON fields needs a weir_map behind the join, which says what to write.
+ *
+ * A row meets the table as it is when the row is read. In a live run each commit reads what has come for the table first, then rows of the stream; with until_end both are read by time, the
+ * table first where times are equal: by event time when the table's source has one, else by the timestamps of the records. The task keeps its copy of the table in its store, with a
+ * changelog, whole: every partition of the stream holds all rows of the table. A restart goes on exactly. */
+WEIR_API weir_stream *weir_join(weir_stream *stream, weir_stream *table, weir_join_kind kind, const char *on, const char *columns);
 
 /* weir_filter with a C function. */
 WEIR_API weir_stream *weir_filter_fn(weir_stream *stream, const char *name, const char *select_list, weir_filter_function function, void *context);

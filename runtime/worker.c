@@ -25,19 +25,30 @@ enum {
 
 /* ---- open ---- */
 
-static int watch_inputs(struct worker *worker)
+static int watch(struct worker *worker, const char *topic, int32_t partition)
 {
     struct run *run = worker->run;
-    const struct port_ops *ops = run->port->ops;
-    for (; worker->watch_count <= worker->task_count; worker->watch_count++) {
-        const struct task *task =
-            worker->watch_count < worker->task_count ? worker->tasks[worker->watch_count] : NULL;
-        int id = ops->watch(
-            run->port, task != NULL ? task->stage->input_topic : run->plan->progress_topic,
-            task != NULL ? task->partition : 0, waker_wake, &worker->waker, &worker->diag);
-        if (id < 0)
-            return id;
-        worker->watch_ids[worker->watch_count] = id;
+    int id = run->port->ops->watch(run->port, topic, partition, waker_wake, &worker->waker,
+                                   &worker->diag);
+    if (id < 0)
+        return id;
+    worker->watches[worker->watch_count++] = (struct watched){topic, partition, id};
+    return 0;
+}
+
+static int watch_inputs(struct worker *worker)
+{
+    TRY(watch(worker, worker->run->plan->progress_topic, 0));
+    for (uint32_t i = 0; i < worker->task_count; i++) {
+        const struct task *task = worker->tasks[i];
+        uint32_t tables = task_table_inputs(task);
+        TRY(watch(worker, task->stage->input_topic, task->partition));
+        for (uint32_t t = 0; t < tables; t++) {
+            const char *topic;
+            int32_t partition;
+            task_table_input(task, t, &topic, &partition);
+            TRY(watch(worker, topic, partition));
+        }
     }
     return 0;
 }
@@ -46,11 +57,8 @@ static void unwatch_inputs(struct worker *worker)
 {
     struct run *run = worker->run;
     while (worker->watch_count > 0) {
-        uint32_t i = --worker->watch_count;
-        const struct task *task = i < worker->task_count ? worker->tasks[i] : NULL;
-        run->port->ops->unwatch(run->port,
-                                task != NULL ? task->stage->input_topic : run->plan->progress_topic,
-                                task != NULL ? task->partition : 0, worker->watch_ids[i]);
+        const struct watched *watched = &worker->watches[--worker->watch_count];
+        run->port->ops->unwatch(run->port, watched->topic, watched->partition, watched->id);
     }
 }
 

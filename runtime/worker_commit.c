@@ -19,6 +19,7 @@
  *
  * Readers see nothing of an aborted transaction, and its input positions do not count, so that the
  * restored tasks read the same rows again. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,12 +166,33 @@ static int begin(struct worker *worker)
     return any ? 0 : undo_commit(worker, NULL, rc);
 }
 
-static int add_progress(struct worker *worker, uint32_t i, struct buf *key, struct buf *value,
-                        struct port_position *position)
+static void add_position(struct port_position *position, const char *topic, int32_t partition,
+                         int64_t offset)
+{
+    snprintf(position->topic, sizeof position->topic, "%s", topic);
+    position->partition = partition;
+    position->offset = offset;
+}
+
+/* Of its input, and of the tables that it reads. */
+static uint32_t add_positions(const struct task *task, struct port_position *positions)
+{
+    uint32_t count = 0, tables = task_table_inputs(task);
+    add_position(&positions[count++], task->stage->input_topic, task->partition, task->position);
+    for (uint32_t i = 0; i < tables; i++) {
+        const char *topic;
+        int32_t partition;
+        task_table_input(task, i, &topic, &partition);
+        add_position(&positions[count++], topic, partition, task_table_position(task, i));
+    }
+    return count;
+}
+
+static int add_progress(struct worker *worker, uint32_t i, struct buf *key, struct buf *value)
 {
     struct task *task = worker->tasks[i];
     struct progress progress;
-    task_progress(task, &progress);
+    TRY(task_progress(task, &progress, &worker->diag));
     TRY(progress_copy(&worker->sent[i], &progress, &worker->diag));
     buf_clear(key);
     buf_clear(value);
@@ -178,9 +200,6 @@ static int add_progress(struct worker *worker, uint32_t i, struct buf *key, stru
     progress_encode(&progress, value);
     if (!buf_ok(key) || !buf_ok(value))
         return diag_set(&worker->diag, ERR_NOMEM, "no memory for a progress record");
-    memcpy(position->topic, task->stage->input_topic, sizeof position->topic);
-    position->partition = task->partition;
-    position->offset = task->position;
     TRY(worker->run->port->ops->out_add(
         worker->progress_out, task->now_ms, bytes_of(key->data, key->size),
         bytes_of(value->data, value->size), (struct bytes){NULL, 0}, 0, &worker->diag));
@@ -191,14 +210,18 @@ static int send_progress(struct worker *worker)
 {
     const struct port_ops *ops = worker->run->port->ops;
     struct buf key, value;
-    struct port_position *positions = calloc(worker->task_count + 1, sizeof *positions);
-    uint32_t count = 0;
+    uint32_t count = 0, most = 1;
+    for (uint32_t i = 0; i < worker->task_count; i++)
+        most += 1 + task_table_inputs(worker->tasks[i]);
+    struct port_position *positions = calloc(most, sizeof *positions);
     buf_init(&key, 0);
     buf_init(&value, 0);
     int rc = positions == NULL ? diag_set(&worker->diag, ERR_NOMEM, "no memory for positions") : 0;
     for (uint32_t i = 0; rc == 0 && i < worker->task_count; i++)
-        if (worker->in_commit[i])
-            rc = add_progress(worker, i, &key, &value, &positions[count++]);
+        if (worker->in_commit[i]) {
+            rc = add_progress(worker, i, &key, &value);
+            count += add_positions(worker->tasks[i], positions + count);
+        }
     crash_point("commit_before_progress");
     if (rc == 0)
         rc = ops->txn_send(worker->txn, worker->progress_out, &worker->sent_end, &worker->diag);

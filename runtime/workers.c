@@ -105,16 +105,19 @@ static void set_costs(struct run *run, struct placement_task *tasks)
 int run_make_worker(struct run *run, int index)
 {
     struct worker *worker = &run->workers[index];
+    uint32_t watches = 1;
+    for (uint32_t i = 0; i < run->task_count; i++)
+        watches += 1 + task_table_inputs(&run->tasks[i]);
     worker->run = run;
     worker->index = index;
     waker_init(&worker->waker);
     worker->tasks = calloc(run->task_count + 1, sizeof *worker->tasks);
     worker->in_commit = calloc(run->task_count + 1, sizeof *worker->in_commit);
-    worker->watch_ids = calloc(run->task_count + 1, sizeof *worker->watch_ids);
+    worker->watches = calloc(watches, sizeof *worker->watches);
     worker->sent = calloc(run->task_count + 1, sizeof *worker->sent);
     atomic_store(&run->worker_count, index + 1);
     return worker->tasks != NULL && worker->sent != NULL && worker->in_commit != NULL &&
-                   worker->watch_ids != NULL
+                   worker->watches != NULL
                ? 0
                : ERR_NOMEM;
 }

@@ -1,0 +1,161 @@
+/* plan_join.c: compiles joins and the tables that they take (see plan.h).
+ *
+ * A table has a chain of its own, from its source to the join, which is compiled as that of a view:
+ * the same formats, scopes and steps. One of its operators is keyed (weir_latest): what stands before it
+ * decides which rows count, what stands behind it what the table shows. The columns that the join
+ * asks for are an expression list over what the chain gives, so that a table keeps these and
+ * nothing else.
+ *
+ * The key is compared by value: an expression of the stream and the table's key column must have one
+ * type, or one of them is an uncast JSON value. Deletions name their row by the record's key alone,
+ * which is text: it is read as the key's types with SQL's own casts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/plan_compile.h"
+
+/* "CAST(user_id AS text) AS user_id, …" over uncast values of these names. */
+static int compile_record_key(struct table *table, const struct expr_list *key, struct diag *diag)
+{
+    struct buf text;
+    enum col_type *types = calloc(key->count + 1, sizeof *types);
+    struct named_columns columns = {(const char *const *)key->names, types, key->count};
+    struct scope scope = named_columns_scope(&columns);
+    if (types == NULL)
+        return compile_no_memory(diag);
+    buf_init(&text, 0);
+    for (uint32_t i = 0; i < key->count; i++) {
+        enum col_type type = expr_type(key->exprs[i]);
+        buf_printf(&text, i > 0 ? ", " : "");
+        if (type == COL_VARIANT)
+            buf_printf(&text, "\"%s\" AS \"%s\"", key->names[i], key->names[i]);
+        else
+            buf_printf(&text, "CAST(\"%s\" AS %s) AS \"%s\"", key->names[i], col_type_name(type),
+                       key->names[i]);
+    }
+    buf_u8(&text, 0);
+    int rc = buf_ok(&text)
+                 ? expr_parse_list((const char *)text.data, &scope, &table->record_key, diag)
+                 : compile_no_memory(diag);
+    buf_deinit(&text);
+    free(types);
+    return rc;
+}
+
+static int compile_keyed(struct compile *c, struct table *table, const struct weir_stream *node)
+{
+    struct keyed_params *params = calloc(1, sizeof *params);
+    table->keyed_op = c->view->op_count;
+    TRY(compile_add_op(c, "keyed", params));
+    TRY(compile_in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->key, c->diag),
+                           c->view, "weir_latest"));
+    return compile_in_context(c->diag, compile_record_key(table, params->key, c->diag), c->view,
+                              "weir_latest");
+}
+
+static int compile_steps(struct compile *c, struct table *table, const struct weir_stream *join)
+{
+    struct weir_stream *chain[COMPILE_CHAIN_MAX];
+    uint32_t count;
+    if (compile_chain_of(join->table, chain, &count) < 0)
+        return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: a table of more than %d steps",
+                        c->view->sink->topic, PLAN_MAX_OPS);
+    table->rows.source = chain[0];
+    TRY(compile_source(c));
+    for (uint32_t i = 1; i < count; i++)
+        TRY(chain[i]->kind == NODE_KEYED ? compile_keyed(c, table, chain[i])
+                                         : compile_row_step(c, chain[i]));
+    TRY(compile_in_context(c->diag,
+                           expr_parse_list(join->extra, &c->scope, &table->columns, c->diag),
+                           c->view, "weir_join"));
+    table->types = calloc(table->columns->count + 1, sizeof *table->types);
+    if (table->types == NULL)
+        return compile_no_memory(c->diag);
+    for (uint32_t i = 0; i < table->columns->count; i++)
+        table->types[i] = expr_type(table->columns->exprs[i]);
+    table->by_event_time = table->rows.source->extra != NULL;
+    return 0;
+}
+
+static int add_table(struct compile *c, const struct weir_stream *node, struct table **result)
+{
+    struct view *view = c->view;
+    if (view->table_count == VIEW_TABLES_MAX)
+        return diag_set(c->diag, ERR_TOO_LARGE, "stream to %s: more than %d joins",
+                        view->sink->topic, VIEW_TABLES_MAX);
+    struct table *table = calloc(1, sizeof *table);
+    if (table == NULL)
+        return compile_no_memory(c->diag);
+    view->tables[view->table_count++] = *result = table;
+    table->rows.sink = view->sink;
+    table->rows.lead = &table->rows;
+    table->rows.arm_count = 1;
+    table->rows.upstream = -1;
+    struct compile own = {.view = &table->rows, .diag = c->diag};
+    int rc = compile_steps(&own, table, node);
+    compile_columns_destroy(&own);
+    return rc;
+}
+
+static int compare_key(struct compile *c, const struct expr_list *on, const struct table *table)
+{
+    const struct keyed_params *keyed = table->rows.ops[table->keyed_op].params;
+    if (on->count != keyed->key->count)
+        return diag_set(c->diag, ERR_INVALID,
+                        "stream to %s: weir_join: the key of table %s has %u columns, and %u are "
+                        "compared with it",
+                        c->view->sink->topic, table->rows.source->text, keyed->key->count,
+                        on->count);
+    for (uint32_t i = 0; i < on->count; i++) {
+        enum col_type ours = expr_type(on->exprs[i]), its = expr_type(keyed->key->exprs[i]);
+        bool are_numbers = (ours == COL_BIGINT || ours == COL_NUMERIC) &&
+                           (its == COL_BIGINT || its == COL_NUMERIC);
+        if (ours == its || ours == COL_VARIANT || its == COL_VARIANT || are_numbers)
+            continue;
+        return diag_set(c->diag, ERR_INVALID,
+                        "stream to %s: weir_join: \"%s\" of table %s is %s, and what is compared "
+                        "with it is %s: cast one of them",
+                        c->view->sink->topic, keyed->key->names[i], table->rows.source->text,
+                        col_type_name(its), col_type_name(ours));
+    }
+    return 0;
+}
+
+/* The list needs names only for the parser. */
+static int parse_on(struct compile *c, const struct weir_stream *node, struct expr_list **on)
+{
+    return compile_in_context(c->diag, expr_parse_list(node->text, &c->scope, on, c->diag), c->view,
+                              "weir_join");
+}
+
+int compile_join(struct compile *c, const struct weir_stream *node)
+{
+    struct table *table;
+    struct join_params *params = calloc(1, sizeof *params);
+    uint32_t op = c->view->op_count;
+    TRY(compile_add_op(c, "join", params));
+    params->side = c->view->table_count;
+    TRY(parse_on(c, node, &params->on));
+    TRY(add_table(c, node, &table));
+    TRY(compare_key(c, params->on, table));
+    table->join_op = op;
+    params->table = table->rows.source->text;
+    params->keeps_unmatched = node->number_ms == WEIR_JOIN_LEFT;
+    params->types = table->types;
+    params->column_count = table->columns->count;
+    c->view->is_remade = true; /* its rows have no bytes of their own */
+    return compile_add_columns(c, "weir_join", (const char *const *)table->columns->names,
+                               table->types, table->columns->count, &params->first_column);
+}
+
+void compile_tables_destroy(struct view *view)
+{
+    for (uint32_t i = 0; i < view->table_count; i++) {
+        struct table *table = view->tables[i];
+        compile_view_deinit(&table->rows);
+        expr_list_destroy(table->record_key);
+        expr_list_destroy(table->columns);
+        free(table->types);
+        free(table);
+    }
+}

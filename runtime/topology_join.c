@@ -1,0 +1,89 @@
+/* topology_join.c: the builder functions of tables and joins (weir.h). Like topology.c they only record what was asked for. */
+#include <string.h>
+
+#include "runtime/app.h"
+
+static bool is_table(const weir_stream *stream)
+{
+    for (; stream != NULL; stream = stream->parent)
+        if (stream->kind == NODE_KEYED)
+            return true;
+    return false;
+}
+
+/* What may come before a table, or be done to its rows: steps that give one row for one. */
+static bool keeps_rows(const weir_stream *stream, const char *what)
+{
+    for (; stream != NULL; stream = stream->parent) {
+        static const char *const refused[] = {[NODE_UNNEST] = "weir_unnest",
+                                              [NODE_FLAT_MAP_FN] = "weir_flat_map_fn",
+                                              [NODE_MERGE] = "weir_merge",
+                                              [NODE_JOIN] = "weir_join",
+                                              [NODE_REKEY] = "weir_rekey"};
+        if (stream->kind >= sizeof refused / sizeof *refused || refused[stream->kind] == NULL)
+            continue;
+        topology_fail(stream->app, ERR_UNSUPPORTED,
+                      "%s: a table's rows come from its topic one by one, and not from %s: write "
+                      "that to a topic with weir_to, and read the topic",
+                      what, refused[stream->kind]);
+        return false;
+    }
+    return true;
+}
+
+weir_stream *weir_latest(weir_stream *rows, const char *key)
+{
+    if (rows == NULL || !keeps_rows(rows, "weir_latest"))
+        return NULL;
+    if (is_table(rows)) {
+        topology_fail(rows->app, ERR_STATE, "weir_latest: the stream is a table already");
+        return NULL;
+    }
+    return topology_add_step(rows, NODE_KEYED, "weir_latest", key, NULL);
+}
+
+weir_stream *weir_table(weir_app *app, const char *topic, weir_format format, const char *key)
+{
+    return weir_latest(weir_source(app, topic, format, NULL), key);
+}
+
+static bool are_joinable(const weir_stream *stream, const weir_stream *table)
+{
+    struct weir_app *app = stream->app;
+    if (table->app != app)
+        topology_fail(app, ERR_INVALID,
+                      "weir_join: the table is of app %s and not of app %s: read its topic with "
+                      "weir_table",
+                      table->app->name, app->name);
+    else if (is_table(stream))
+        topology_fail(app, ERR_UNSUPPORTED,
+                      "weir_join takes a stream first, and not a table: read the topic with "
+                      "weir_source");
+    else if (!is_table(table))
+        topology_fail(app, ERR_STATE,
+                      "weir_join takes a table second: name it with weir_table, or say with "
+                      "weir_latest what its key is");
+    else
+        return keeps_rows(table, "weir_join");
+    return false;
+}
+
+weir_stream *weir_join(weir_stream *stream, weir_stream *table, weir_join_kind kind, const char *on,
+                       const char *columns)
+{
+    if (stream == NULL || table == NULL || !are_joinable(stream, table))
+        return NULL;
+    if (kind != WEIR_JOIN_INNER && kind != WEIR_JOIN_LEFT)
+        topology_fail(stream->app, ERR_INVALID,
+                      "weir_join: kind %d is not WEIR_JOIN_INNER or WEIR_JOIN_LEFT", (int)kind);
+    else if (columns == NULL || columns[0] == '\0')
+        topology_fail(stream->app, ERR_INVALID,
+                      "weir_join needs the columns of the table that rows get, for example \"plan, "
+                      "country AS home\"");
+    weir_stream *node = topology_add_step(stream, NODE_JOIN, "weir_join", on, columns);
+    if (node == NULL)
+        return NULL;
+    node->table = table;
+    node->number_ms = kind;
+    return node;
+}
