@@ -44,7 +44,7 @@ int group_open(struct op *op, struct op_env *env, struct diag *diag)
     group->max_window_ms =
         env->store_max_window_ms == INT64_MAX ? INT64_MIN : env->store_max_window_ms;
     group->store_bound_ms = env->store_max_window_ms;
-    group->store_may_have = env->state != NULL && env->store_may_have;
+    group->store_may_have = op_group_is_stored(op) && env->state != NULL && env->store_may_have;
     int rc = agg_table_create(params->plan, &group->table);
     if (rc == 0 && params->window.kind == WINDOW_HOPPING && op->type == &op_aggregate_type)
         rc = agg_table_create(params->plan, &group->runs);
@@ -637,6 +637,10 @@ bool op_is_group(const struct op *op)
 {
     return op->type == &op_preaggregate_type || op->type == &op_aggregate_type ||
            op->type == &op_merge_type;
+}
+bool op_group_is_stored(const struct op *op)
+{
+    return op->type == &op_aggregate_type || op->type == &op_merge_type;
 }
 static const struct group_op *group_of(const struct op *op)
 {

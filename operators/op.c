@@ -47,6 +47,8 @@ int op_create(const struct op_type *type, const void *params, struct op_env *env
     op->type = type;
     op->params = params;
     op->env = env;
+    if (type->save != NULL)
+        op->number = env->row_keepers++;
     int rc = type->open != NULL ? type->open(op, env, diag) : 0;
     if (rc < 0) {
         op_destroy(op);

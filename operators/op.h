@@ -8,7 +8,8 @@
  *   process   takes a batch, may give batches: OP_DONE = this input is used up (out holds a last batch or none:
  *             out->row_count 0), OP_MORE = pass out on and call again with the same input
  *   advance   time moved: windows that end at or before watermark_ms close. OP_MORE / OP_DONE as above, and OP_AGAIN: enough for
- *             one commit, call again in the next one. NULL: time does not matter to it
+ *             one commit, call again in the next one. NULL: time does not matter to it. Of an operator on rows: what it keeps
+ *             grows old; it gives no rows (OP_DONE or OP_AGAIN)
  *   flush     a commit is being made: give what changed since the last one. NULL: nothing is held
  *   close     frees what the instance owns
  *
@@ -51,6 +52,7 @@ struct op_env {
     int64_t closed_before_ms;         /* restored: windows that start before this are closed (INT64_MIN: none) */
     int64_t store_max_window_ms;      /* restored: no window that starts later is in the store; INT64_MAX when unknown */
     bool store_may_have;              /* restored: the store may hold something */
+    uint8_t row_keepers;              /* operators that keep rows, made so far: the number of the next one */
 };
 
 /* What belongs to one call. */
@@ -167,6 +169,8 @@ void op_group_evict(struct op *op, int64_t stored_commit, size_t target_bytes);
 /* The number that entries flushed from now on belong to. */
 void op_group_commit_number(struct op *op, int64_t number);
 bool op_is_group(const struct op *op);
+/* Whether its groups are kept over a store, and not sent on with each commit. */
+bool op_group_is_stored(const struct op *op);
 
 /* Store and changelog keys: [8 bytes big-endian window start, sign flipped] when windowed, then the group key. */
 void group_store_key(struct buf *out, int64_t window_start_ms, struct bytes group_key);

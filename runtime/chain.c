@@ -1,8 +1,10 @@
 /* chain.c: pushes batches through operators (see chain.h).
  *
  * process works depth first: what an operator gives is pushed to the next one before the operator
- * is asked for more, so memory is bounded by one batch per step. Only the last operator of a chain
- * may hold rows between calls (groups), so flush and advance concern that one alone.
+ * is asked for more, so memory is bounded by one batch per step. Between calls the last operator of
+ * a chain may hold groups, and any of the others rows over the task's store (row_table.h). A commit
+ * asks those on rows first, in their order: what time does to what they keep is saved with what the
+ * rows did. Then the groups.
  *
  * Rows that leave a selection in a filter are counted here: what went in, and what was made of it,
  * less what came out, less what was rejected. */
@@ -19,6 +21,7 @@ int chain_open(struct chain *chain, const struct op_spec *ops, uint32_t count, s
     for (; chain->count < count; chain->count++) {
         const struct op_spec *spec = &ops[chain->count];
         TRY(op_create(spec->type, spec->params, env, &chain->ops[chain->count], diag));
+        chain->keeps_rows |= spec->type->save != NULL;
     }
     return 0;
 }
@@ -156,11 +159,36 @@ static int deliver(struct chain *chain, const struct batch *out)
     return out->selected_count > 0 ? chain->sink(chain->context, out) : 0;
 }
 
-int chain_flush(struct chain *chain, struct diag *diag)
+/* 1: some operator is not done. */
+static int advance_rows(struct chain *chain, int64_t watermark_ms, struct diag *diag)
 {
-    struct op *op = chain_group(chain);
+    int again = 0;
+    for (uint32_t i = 0; i < chain->count; i++) {
+        struct op *op = chain->ops[i];
+        struct batch out = {0};
+        if (op_is_group(op) || op->type->advance == NULL)
+            continue;
+        TRY(chain_begin(chain, diag));
+        int rc = op->type->advance(op, &chain->call, watermark_ms, &out);
+        TRY(rc);
+        must(rc != OP_MORE && out.selected_count == 0);
+        again |= rc == OP_AGAIN;
+    }
+    return again;
+}
+
+static int save_rows(struct chain *chain, int64_t commit_number, struct diag *diag)
+{
+    for (uint32_t i = 0; i < chain->count; i++)
+        if (chain->ops[i]->type->save != NULL)
+            TRY(chain->ops[i]->type->save(chain->ops[i], commit_number, diag));
+    return 0;
+}
+
+static int flush_group(struct chain *chain, struct op *op, struct diag *diag)
+{
     int rc = OP_MORE;
-    while (op != NULL && rc == OP_MORE) {
+    while (rc == OP_MORE) {
         struct batch out = {0};
         TRY(chain_begin(chain, diag));
         rc = op->type->flush(op, &chain->call, &out);
@@ -171,12 +199,10 @@ int chain_flush(struct chain *chain, struct diag *diag)
     return 0;
 }
 
-int chain_advance(struct chain *chain, int64_t watermark_ms, struct diag *diag)
+static int advance_group(struct chain *chain, struct op *op, int64_t watermark_ms,
+                         struct diag *diag)
 {
-    struct op *op = chain_group(chain);
-    int rc = OP_MORE;
-    if (op == NULL || op->type->advance == NULL)
-        return OP_DONE;
+    int rc = op->type->advance != NULL ? OP_MORE : OP_DONE;
     while (rc == OP_MORE) {
         struct batch out = {0};
         TRY(chain_begin(chain, diag));
@@ -188,9 +214,78 @@ int chain_advance(struct chain *chain, int64_t watermark_ms, struct diag *diag)
     return rc;
 }
 
+int chain_commit(struct chain *chain, int64_t commit_number, int64_t watermark_ms,
+                 struct diag *diag)
+{
+    struct op *group = chain_group(chain);
+    int again = 0;
+    if (chain->keeps_rows) { /* what time does to them is of this commit */
+        again = advance_rows(chain, watermark_ms, diag);
+        TRY(again);
+        TRY(save_rows(chain, commit_number, diag));
+    }
+    if (group == NULL)
+        return again ? OP_AGAIN : OP_DONE;
+    op_group_commit_number(group, commit_number);
+    TRY(flush_group(chain, group, diag));
+    int rc = advance_group(chain, group, watermark_ms, diag);
+    return rc == OP_DONE && again ? OP_AGAIN : rc;
+}
+
 struct op *chain_group(const struct chain *chain)
 {
     return chain->count > 0 && op_is_group(chain->ops[chain->count - 1])
                ? chain->ops[chain->count - 1]
                : NULL;
+}
+
+/* ---- memory ---- */
+
+static size_t op_held(const struct op *op, size_t *entries)
+{
+    *entries = 0;
+    if (op->type->held != NULL)
+        return op->type->held(op, entries);
+    if (!op_is_group(op) || !op_group_is_stored(op))
+        return 0;
+    *entries = op_group_entries(op);
+    return op_group_bytes(op);
+}
+
+size_t chain_held(const struct chain *chain, size_t *entries)
+{
+    const struct op *group = chain_group(chain);
+    size_t bytes = 0, more;
+    *entries = 0;
+    if (__builtin_expect(!chain->keeps_rows, 1))
+        return group != NULL ? op_held(group, entries) : 0;
+    for (uint32_t i = 0; i < chain->count; i++) {
+        bytes += op_held(chain->ops[i], &more);
+        *entries += more;
+    }
+    return bytes;
+}
+
+size_t chain_partial_bytes(const struct chain *chain)
+{
+    const struct op *group = chain_group(chain);
+    return group != NULL && !op_group_is_stored(group) ? op_group_bytes(group) : 0;
+}
+
+/* Each gives back in proportion to what it holds. */
+void chain_evict(struct chain *chain, int64_t stored_commit, size_t target_bytes)
+{
+    size_t entries, held = chain_held(chain, &entries);
+    for (uint32_t i = 0; i < chain->count; i++) {
+        struct op *op = chain->ops[i];
+        size_t bytes = op_held(op, &entries), target = target_bytes;
+        if (bytes == 0)
+            continue;
+        if (bytes < held && target_bytes != SIZE_MAX)
+            target = (size_t)((double)target_bytes * (double)bytes / (double)held);
+        if (op->type->evict != NULL)
+            op->type->evict(op, stored_commit, target);
+        else if (target != SIZE_MAX)
+            op_group_evict(op, stored_commit, target);
+    }
 }

@@ -7,6 +7,7 @@
 struct chain {
     struct op *ops[PLAN_MAX_OPS + 1];
     uint32_t count;
+    bool keeps_rows;                   /* some operator on rows does */
     struct op_call call;               /* arena, rejects and late rows of the call in progress */
     struct arena arena;                /* batch lifetime */
     struct reject_list rejects;
@@ -24,11 +25,16 @@ void chain_close(struct chain *chain);
 int chain_begin(struct chain *chain, struct diag *diag);
 /* Pushes a batch through all operators. Rejects and late rows are left in call for the owner. */
 int chain_push(struct chain *chain, const struct batch *batch);
-/* Drains what changed since the last commit into the sink. */
-int chain_flush(struct chain *chain, struct diag *diag);
-/* Lets time pass. Returns OP_AGAIN when there is more to close than one commit takes. */
-int chain_advance(struct chain *chain, int64_t watermark_ms, struct diag *diag);
+/* The chain's part of a commit: time passes for what keeps rows; what changed since the last commit is drained into the sink and the
+ * changelog; windows close. Returns OP_AGAIN when there is more to close than one commit takes. */
+int chain_commit(struct chain *chain, int64_t commit_number, int64_t watermark_ms, struct diag *diag);
 /* The group operator that ends the chain, or NULL. */
 struct op *chain_group(const struct chain *chain);
+/* What its operators keep over the task's store: memory in use, and how many groups and rows. */
+size_t chain_held(const struct chain *chain, size_t *entries);
+/* Memory of groups that the next commit sends on. */
+size_t chain_partial_bytes(const struct chain *chain);
+/* Gives back what the store holds as of stored_commit, until at most target_bytes are used; SIZE_MAX: only what is of no use any more. */
+void chain_evict(struct chain *chain, int64_t stored_commit, size_t target_bytes);
 
 #endif

@@ -395,15 +395,15 @@ static void look_at_store(struct task *task)
 void metrics_task(struct task *task)
 {
     struct task_gauges *gauges = task->gauges;
-    const struct op *group = chain_group(&task->chain);
+    size_t entries;
     if (gauges == NULL)
         return;
     atomic_store(&gauges->watermark_ms, task->committed_watermark_ms);
     atomic_store(&gauges->pending_bytes, (int64_t)task->pending_bytes);
-    if (group == NULL)
+    if (!task->has_store)
         return;
-    atomic_store(&gauges->table_entries, (int64_t)op_group_entries(group));
-    atomic_store(&gauges->table_bytes, (int64_t)op_group_bytes(group));
+    atomic_store(&gauges->table_bytes, (int64_t)chain_held(&task->chain, &entries));
+    atomic_store(&gauges->table_entries, (int64_t)entries);
     look_at_store(task);
 }
 

@@ -146,6 +146,10 @@ static inline int64_t stage_lag_ms(const struct stage *stage)
 {
     return stage->time == TIME_OF_CLOSING ? 0 : stage->view->source->number_ms;
 }
+/* Whether some operator on rows keeps rows in the store of its stage. */
+bool plan_keeps_rows(const struct view *view);
+/* plan_arms.c: the changelog of a stage; of an arm <app>-<view>-from-<source>-changelog. ERR_TOO_LARGE. */
+int plan_changelog_name(const char *app, const char *stage, char name[TOPIC_NAME_BYTES], struct diag *diag);
 /* Whether the groups of a view over this source do not lie together and must be re-keyed. */
 bool plan_must_rekey(const struct view *view, const struct port_topic *source);
 

@@ -264,3 +264,35 @@ bool plan_is_stage_of(const struct view *view, const char *stage_name)
            (stage_name[size] == '\0' || stage_name[size] == ':' ||
             strcmp(stage_name + size, "-repartition") == 0);
 }
+
+bool plan_keeps_rows(const struct view *view)
+{
+    for (uint32_t i = 0; i < view->op_count; i++)
+        if (view->ops[i].type->save != NULL)
+            return true;
+    return false;
+}
+
+/* Topics' names have no colons. */
+int plan_changelog_name(const char *app, const char *stage, char name[TOPIC_NAME_BYTES],
+                        struct diag *diag)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    buf_printf(&text, "%s-", app);
+    for (const char *at = stage; *at != '\0'; at++)
+        buf_printf(&text, *at == ':' ? "-from-" : "%c", *at);
+    buf_printf(&text, "-changelog");
+    buf_u8(&text, 0);
+    bool fits = text.size < TOPIC_NAME_BYTES;
+    if (buf_ok(&text) && fits)
+        memcpy(name, text.data, text.size);
+    int rc = !buf_ok(&text) ? diag_set(diag, ERR_NOMEM, "no memory for the plan")
+             : fits         ? 0
+                            : diag_set(diag, ERR_TOO_LARGE,
+                                       "the name of the changelog of stage %s is too long: give its "
+                                               "output, or the app, a shorter one",
+                                       stage);
+    buf_deinit(&text);
+    return rc;
+}

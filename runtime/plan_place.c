@@ -188,14 +188,28 @@ static int set_output(struct place *place, struct stage *stage, int32_t partitio
     return 0;
 }
 
+/* The changelog's name has the stage's in it, of an arm view-from-source. */
 static int set_store(struct place *place, struct stage *stage)
 {
     struct port_topic info;
-    set_name(stage->changelog_topic, "%s-%s-changelog", place->plan->app->name,
-             stage->view->sink->topic, NULL);
+    char name[TOPIC_NAME_BYTES];
+    TRY(plan_changelog_name(place->plan->app->name, stage->name, name, place->diag));
+    for (const struct stage *other = place->plan->stages; other < stage; other++)
+        if (strcmp(other->changelog_topic, name) == 0)
+            return diag_set(place->diag, ERR_INVALID,
+                            "the states of stages %s and %s would both be kept in topic %s: give "
+                            "one of their outputs another name",
+                            other->name, stage->name, name);
+    memcpy(stage->changelog_topic, name, sizeof name);
     TRY(ensure_topic(place, stage->changelog_topic, stage->partitions, USE_CHANGELOG, &info));
     memcpy(stage->changelog_id, info.id, sizeof stage->changelog_id);
     return 0;
+}
+
+/* Of a stage whose operators on rows keep some. */
+static int set_row_store(struct place *place, struct stage *stage)
+{
+    return plan_keeps_rows(stage->view) ? set_store(place, stage) : 0;
 }
 
 static bool groups_lie_right(const struct view *view, const struct port_topic *info)
@@ -206,7 +220,8 @@ static bool groups_lie_right(const struct view *view, const struct port_topic *i
 
 bool plan_must_rekey(const struct view *view, const struct port_topic *source)
 {
-    return view->group != NULL && (view->lead->arm_count > 1 || !groups_lie_right(view, source));
+    return view->group != NULL &&
+           (view->lead->arm_count > 1 || plan_keeps_rows(view) || !groups_lie_right(view, source));
 }
 
 /* A source stage for each arm, which all end together. */
@@ -248,6 +263,7 @@ static int place_rekeyed(struct place *place, const struct view *view)
                  view->sink->topic, NULL);
         stage->output = OUTPUT_PARTIALS;
         add_group_op(stage, "preaggregate");
+        TRY(set_row_store(place, stage));
         stage->output_partitions = info.partitions;
         stage->tells_ends = true;
         TRY(set_late(place, stage, partitions));
@@ -273,6 +289,7 @@ static int place_rows(struct place *place, const struct view *view)
     TRY(add_arms(place, view, &first, &partitions));
     for (struct stage *stage = first; stage < first + view->arm_count; stage++) {
         stage->output = view->is_mapped ? OUTPUT_ROWS : OUTPUT_PASS;
+        TRY(set_row_store(place, stage));
         TRY(set_output(place, stage, partitions));
     }
     return 0;

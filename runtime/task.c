@@ -386,15 +386,10 @@ size_t task_outs(struct task *task, struct port_out **outs)
 
 int task_flush(struct task *task, int64_t commit_number, struct diag *diag)
 {
-    struct op *group = chain_group(&task->chain);
     task->diag = diag;
     task->now_ms = clock_wall_ms();
     task->is_closing = false;
-    if (group == NULL)
-        return 0;
-    op_group_commit_number(group, commit_number);
-    TRY(chain_flush(&task->chain, diag));
-    int rc = chain_advance(&task->chain, task->watermark_ms, diag);
+    int rc = chain_commit(&task->chain, commit_number, task->watermark_ms, diag);
     task->is_closing = rc == OP_AGAIN;
     return rc < 0 ? rc : 0;
 }
@@ -473,13 +468,12 @@ int task_progress(struct task *task, struct progress *progress, struct diag *dia
     return 0;
 }
 
-/* Learns how far the store has come; then forgets groups that it holds, down to three quarters of
- * the budget. */
+/* Learns how far the store has come; then forgets what it holds, down to three quarters of the
+ * budget. */
 int task_trim(struct task *task, bool *want_checkpoint, struct diag *diag)
 {
-    struct op *group = chain_group(&task->chain);
     *want_checkpoint = false;
-    if (!task->has_store || group == NULL)
+    if (!task->has_store)
         return 0;
     TRY(state_renew(task->store.state, diag));
     struct state_position position;
@@ -492,11 +486,12 @@ int task_trim(struct task *task, bool *want_checkpoint, struct diag *diag)
                 (task->commit_end_count - held) * sizeof *task->commit_ends);
         task->commit_end_count -= held;
     }
-    size_t bytes = op_group_bytes(group),
-           budget_bytes = memory_table_budget(task->memory, task->table_held_bytes);
-    if (bytes > budget_bytes)
-        op_group_evict(group, task->stored_commit, budget_bytes / 4 * 3);
-    bytes = op_group_bytes(group);
+    size_t entries, bytes = chain_held(&task->chain, &entries),
+                    budget_bytes = memory_table_budget(task->memory, task->table_held_bytes);
+    if (bytes > budget_bytes || (held > 0 && task->chain.keeps_rows))
+        chain_evict(&task->chain, task->stored_commit,
+                    bytes > budget_bytes ? budget_bytes / 4 * 3 : SIZE_MAX);
+    bytes = chain_held(&task->chain, &entries);
     memory_table_holds(task->memory, &task->table_held_bytes, bytes);
     *want_checkpoint =
         bytes > budget_bytes || task->changelog_end - position.offset > CHECKPOINT_RECORDS;

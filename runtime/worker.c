@@ -152,10 +152,8 @@ static bool is_full(const struct worker *worker)
     size_t bytes = 0;
     for (uint32_t i = 0; i < worker->task_count; i++) {
         const struct task *task = worker->tasks[i];
-        const struct op *group = chain_group(&task->chain);
         bytes += task->pending_bytes;
-        if (group != NULL && !task->has_store &&
-            op_group_bytes(group) > worker->run->memory.partials_bytes)
+        if (chain_partial_bytes(&task->chain) > worker->run->memory.partials_bytes)
             return true;
     }
     return bytes > worker->run->memory.pending_bytes;
@@ -179,16 +177,17 @@ static bool has_pending(const struct worker *worker, bool *only_moved)
  * wait; 0: read. */
 static int table_is_over(struct worker *worker, struct task *task)
 {
-    const struct op *group = chain_group(&task->chain);
+    size_t entries;
     bool wanted;
-    if (!task->has_store || group == NULL)
+    if (!task->has_store)
         return 0;
-    memory_table_holds(&worker->run->memory, &task->table_held_bytes, op_group_bytes(group));
+    memory_table_holds(&worker->run->memory, &task->table_held_bytes,
+                       chain_held(&task->chain, &entries));
     size_t limit = memory_table_most(&worker->run->memory, task->table_held_bytes);
-    if (task->table_held_bytes <= limit || op_group_entries(group) <= OVER_MIN_ENTRIES)
+    if (task->table_held_bytes <= limit || entries <= OVER_MIN_ENTRIES)
         return 0;
     TRY(task_trim(task, &wanted, &worker->diag));
-    if (op_group_bytes(group) <= limit || op_group_entries(group) <= OVER_MIN_ENTRIES)
+    if (chain_held(&task->chain, &entries) <= limit || entries <= OVER_MIN_ENTRIES)
         return 0;
     run_request_checkpoint(worker->run);
     return 1;
