@@ -6,8 +6,9 @@
  * value. What is wrong with a row is wrong by itself, as in a stream: it becomes a dead letter, and
  * the row of its key stays what it was.
  *
- * Rows of a table count like rows of the stream (P5): applied when they changed the table, filtered
- * when a step before weir_latest left them out. */
+ * Rows of a table count like rows of the stream (P5), in each task: applied when they changed the
+ * table, filtered when a step before weir_latest left them out. A dead letter is written by one task
+ * of all, and filtered in the others. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -380,11 +381,15 @@ static int keep_rejected(struct task_table *table, const struct table_input *inp
     for (uint32_t i = 0; i < rejects->count; i++)
         if (first[rejects->items[i].row] == NULL)
             first[rejects->items[i].row] = &rejects->items[i];
+    /* All tasks of the stage find the same: one of them tells. */
+    bool tells = input->partition % task->stage->partitions == task->partition;
     task->source_topic = table->table->rows.source->text;
     task->source_partition = input->partition;
-    for (uint32_t i = 0; rc == 0 && i < count; i++)
-        if (first[i] != NULL)
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        task->counts.filtered += first[i] != NULL && !tells;
+        if (first[i] != NULL && tells)
             rc = task_dead_letter(task, &rows[i], first[i]);
+    }
     task->source_topic = task->stage->input_topic;
     task->source_partition = task->partition;
     return rc;

@@ -12,8 +12,9 @@
 struct account {
     char stage[260];
     int32_t partition;
-    int64_t position, in, made, applied, filtered, late, duplicate, dead;
+    int64_t position, in, made, applied, filtered, late, duplicate, dead, unmatched;
     const struct topic_info *input; /* NULL: gone */
+    struct bytes tables;            /* what the record says of the tables that it joins with; borrowed */
 };
 
 /* The number behind "name": or 0 when the member is missing. */
@@ -25,19 +26,30 @@ static int64_t number(struct bytes value, const char *name)
     return at == NULL ? 0 : strtoll((const char *)at + size, NULL, 10);
 }
 
+/* The topic whose id stands behind the first "input": of the text. */
 static const struct topic_info *input_topic(struct bytes value, const struct topic_info *topics,
                                             size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        char text[64] = "\"input\":\"";
-        size_t size = strlen(text);
+    static const char member[] = "\"input\":\"";
+    const size_t skip = sizeof member - 1;
+    const uint8_t *at = memmem(value.data, value.size, member, skip);
+    for (size_t i = 0; at != NULL && i < count; i++) {
+        char text[40];
         for (int b = 0; b < 16; b++)
-            size +=
-                (size_t)snprintf(text + size, sizeof text - size, "%02x", topics[i].id.bytes[b]);
-        if (memmem(value.data, value.size, text, size) != NULL)
+            snprintf(text + 2 * b, 3, "%02x", topics[i].id.bytes[b]);
+        if ((size_t)(value.data + value.size - at) >= skip + 32 &&
+            memcmp(at + skip, text, 32) == 0)
             return &topics[i];
     }
     return NULL;
+}
+
+static struct bytes tables_of(struct bytes value)
+{
+    static const char member[] = "\"tables\":[";
+    const uint8_t *at = memmem(value.data, value.size, member, sizeof member - 1);
+    return at == NULL ? bytes_of("", 0)
+                      : bytes_of(at, value.size - (size_t)(at - value.data));
 }
 
 /* "<stage>/<partition>"; records with more slashes are no accounts. */
@@ -60,6 +72,8 @@ static bool read_account(const struct topic_row *row, const struct topic_info *t
                                 .late = number(row->value, "late"),
                                 .duplicate = number(row->value, "duplicate"),
                                 .dead = number(row->value, "dead"),
+                                .unmatched = number(row->value, "unmatched"),
+                                .tables = tables_of(row->value),
                                 .input = input_topic(row->value, topics, topic_count)};
     snprintf(account->stage, sizeof account->stage, "%s", key);
     return true;
@@ -74,19 +88,38 @@ static bool differs(const struct account *a, const char *what, int64_t wanted, i
     return true;
 }
 
-static bool input_adds_up(struct log *log, const struct account *a)
+/* Records below a position. *is_whole: none were removed at the front. */
+static int64_t records_below(struct log *log, const char *topic, int32_t partition,
+                             int64_t position, bool *is_whole)
 {
     struct topic_rows rows;
     int64_t read = 0;
+    topic_rows_init(&rows);
+    topic_rows_read_partition(log, topic, partition, 0, READ_COMMITTED, &rows, NULL);
+    for (size_t i = 0; i < rows.count; i++)
+        read += rows.items[i].offset < position;
+    *is_whole = *is_whole && (rows.count == 0 || rows.items[0].offset == 0);
+    topic_rows_deinit(&rows);
+    return read;
+}
+
+static bool input_adds_up(struct log *log, const struct account *a,
+                          const struct topic_info *topics, size_t topic_count)
+{
+    bool is_whole = true;
     /* Partials are no rows, and what was consumed of them is gone. */
     if (a->input == NULL || strstr(a->input->name, "-repartition") != NULL)
         return true;
-    topic_rows_init(&rows);
-    topic_rows_read_partition(log, a->input->name, a->partition, 0, READ_COMMITTED, &rows, NULL);
-    for (size_t i = 0; i < rows.count; i++)
-        read += rows.items[i].offset < a->position;
-    bool is_whole = rows.count == 0 || rows.items[0].offset == 0;
-    topic_rows_deinit(&rows);
+    int64_t read = records_below(log, a->input->name, a->partition, a->position, &is_whole);
+    struct bytes rest = a->tables;
+    for (const uint8_t *at; (at = memmem(rest.data, rest.size, "{\"table\":", 9)) != NULL;) {
+        rest = bytes_of(at + 1, rest.size - (size_t)(at + 1 - rest.data));
+        const struct topic_info *table = input_topic(rest, topics, topic_count);
+        if (table == NULL)
+            return true;
+        read += records_below(log, table->name, (int32_t)number(rest, "partition"),
+                              number(rest, "position"), &is_whole);
+    }
     return !is_whole || !differs(a, "rows in", read, a->in);
 }
 
@@ -94,6 +127,22 @@ static int compare_numbers(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
+}
+
+/* Whether a record that was put aside is of this stage and partition: of its input, or of a table, whose bad records are told by one
+ * task of all. */
+static bool is_of(const struct topic_row *row, const struct account *a)
+{
+    int64_t partition = topic_row_header_i64(row, "weir.source.partition");
+    struct bytes topic = topic_row_header(row, "weir.source.topic");
+    if (!bytes_equal(topic_row_header(row, "weir.stage"), bytes_text(a->stage)) ||
+        topic_row_header(row, "weir.source.offset").data == NULL ||
+        topic_row_header(row, "weir.windows.taken").data != NULL) /* other windows took it */
+        return false;
+    if (a->tables.size > 0 && a->input != NULL &&
+        !bytes_equal(topic, bytes_text(a->input->name)))
+        return partition % a->input->partitions == a->partition;
+    return partition == a->partition;
 }
 
 /* How many records of the topic name this stage and partition as their source; each source record,
@@ -105,10 +154,7 @@ static int64_t kept(const struct topic_rows *rows, const struct account *a, bool
     must(offsets != NULL);
     for (size_t i = 0; i < rows->count; i++) {
         const struct topic_row *row = &rows->items[i];
-        if (!bytes_equal(topic_row_header(row, "weir.stage"), bytes_text(a->stage)) ||
-            topic_row_header(row, "weir.source.offset").data == NULL ||
-            topic_row_header(row, "weir.windows.taken").data != NULL || /* other windows took it */
-            topic_row_header_i64(row, "weir.source.partition") != a->partition)
+        if (!is_of(row, a))
             continue;
         struct bytes element = topic_row_header(row, "weir.source.element");
         offsets[count] = topic_row_header_i64(row, "weir.source.offset");
@@ -195,10 +241,12 @@ bool accounts_close(struct log *log, const char *app, bool was_reset)
         struct account a;
         if (!read_account(&rows.items[i], topics, topic_count, &a))
             continue;
-        ok = !differs(&a, "in + made against applied + filtered + late + duplicate + dead",
-                      a.in + a.made, a.applied + a.filtered + a.late + a.duplicate + a.dead) &&
-             ok;
-        ok = input_adds_up(log, &a) && ok;
+        ok =
+            !differs(&a, "in + made against applied + filtered + late + duplicate + dead + unmatched",
+                     a.in + a.made,
+                     a.applied + a.filtered + a.late + a.duplicate + a.dead + a.unmatched) &&
+            ok;
+        ok = input_adds_up(log, &a, topics, topic_count) && ok;
         ok = (was_reset || asides_add_up(&asides, &a)) && ok;
     }
     free(topics);

@@ -104,6 +104,11 @@ static weir_stream *apply(weir_app *app, struct kept *kept, weir_stream *stream,
         return keep(kept, step->text, stream);
     case JOB_MERGE:
         return merge(kept, stream, step->text);
+    case JOB_LATEST:
+        return weir_latest(stream, step->text);
+    case JOB_JOIN:
+        return weir_join(stream, find_kept(kept, step->second), (weir_join_kind)step->number,
+                         step->text, step->third);
     case JOB_SOURCE:
         return weir_source(app, step->text, WEIR_JSON, step->second);
     case JOB_LATENESS:
