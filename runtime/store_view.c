@@ -20,8 +20,8 @@
 enum { VIEW_FILE_LIMIT = 1 << 20, MAX_STEPS = PLAN_MAX_OPS + 8, MERGED_MAX = 32 };
 
 static const char *const kind_names[] = {
-    "source",    "filter", "check",       "map",    "group", "window", "aggregate",
-    "filter_fn", "map_fn", "flat_map_fn", "unnest", "peek",  "rekey",  "merge"};
+    "source", "filter",      "check",  "map",  "group", "window", "aggregate", "filter_fn",
+    "map_fn", "flat_map_fn", "unnest", "peek", "rekey", "merge",  "latest",    "join"};
 
 static int no_memory(struct diag *diag)
 {
@@ -57,6 +57,12 @@ static int add_format(json_t *step, const struct weir_stream *node)
 
 static json_t *steps_of(const struct weir_stream *stream);
 
+/* Of a join its table, as steps of its own. */
+static int add_table(json_t *step, const struct weir_stream *node)
+{
+    return node->kind == NODE_JOIN ? json_object_set_new(step, "table", steps_of(node->table)) : 0;
+}
+
 /* Of a merge what comes together, each as steps of its own. */
 static int add_merged(json_t *step, const struct weir_stream *node)
 {
@@ -79,7 +85,7 @@ static json_t *steps_of(const struct weir_stream *stream)
                       node->text, "extra", node->extra, "name", node->name, "number",
                       (json_int_t)node->number_ms, "emit", (int)node->emit);
         if (step == NULL || add_window(step, node) < 0 || add_format(step, node) < 0 ||
-            add_merged(step, node) < 0) {
+            add_merged(step, node) < 0 || add_table(step, node) < 0) {
             json_decref(step);
             json_decref(steps);
             return NULL;
@@ -209,6 +215,8 @@ static weir_stream *make_source(weir_app *app, const char *topic, const char *ev
                            : weir_source(app, topic, format->number, event_time);
 }
 
+static weir_stream *make_steps(weir_app *app, const json_t *steps);
+
 static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step)
 {
     const char *kind = json_string_value(json_object_get(step, "kind"));
@@ -225,6 +233,11 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
         return weir_check(at, text, extra);
     if (strcmp(kind, "map") == 0)
         return weir_map(at, text);
+    if (strcmp(kind, "latest") == 0)
+        return weir_latest(at, text);
+    if (strcmp(kind, "join") == 0)
+        return weir_join(at, make_steps(app, json_object_get(step, "table")),
+                         (weir_join_kind)number, text, extra);
     if (strcmp(kind, "group") == 0)
         return weir_group_by(at, text);
     if (strcmp(kind, "window") == 0)
@@ -234,8 +247,6 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
                          (weir_emit_mode)json_integer_value(json_object_get(step, "emit")));
     return make_function(at, kind, step);
 }
-
-static weir_stream *make_steps(weir_app *app, const json_t *steps);
 
 static weir_stream *make_merge(weir_app *app, const json_t *step)
 {

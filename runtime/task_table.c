@@ -419,7 +419,6 @@ static int apply(struct task_table *table, struct table_input *input, uint32_t c
     TRY(change_rows(table, rows, count, marks));
     task->counts.rows_in += count;
     TRY(keep_rejected(table, input, rows, count));
-    must(counts_add_up(&task->counts)); /* P5 */
     input->at += count;
     input->position = input->at < input->count ? input->rows[input->at].offset : input->next;
     task->has_pending = true;
@@ -498,6 +497,7 @@ static int poll_input(struct task_table *table, struct table_input *input, int64
         rc = apply(table, input, input->count - input->at);
     if (rc < 0)
         return name_failure(table, input, rc);
+    must(counts_add_up(&table->task->counts)); /* P5 */
     return input->position > before;
 }
 

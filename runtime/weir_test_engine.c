@@ -237,7 +237,8 @@ int engine_get(struct engine *engine, const char *topic, const char *key, struct
     for (uint32_t s = 0; s < plan->stage_count; s++) {
         const struct stage *stage = &plan->stages[s];
         struct store_view *view;
-        if (stage->changelog_topic[0] == '\0' || strcmp(stage->view->sink->topic, topic) != 0)
+        if (stage->changelog_topic[0] == '\0' || stage->output != OUTPUT_VIEW ||
+            strcmp(stage->view->sink->topic, topic) != 0)
             continue;
         TRY(store_path(plan->app->data, plan->app->name, stage->name, 0, path, sizeof path, diag));
         TRY(store_view_open(path, &view, diag));

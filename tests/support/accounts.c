@@ -14,7 +14,7 @@ struct account {
     int32_t partition;
     int64_t position, in, made, applied, filtered, late, duplicate, dead, unmatched;
     const struct topic_info *input; /* NULL: gone */
-    struct bytes tables;            /* what the record says of the tables that it joins with; borrowed */
+    struct bytes tables; /* what the record says of the tables that it joins with; borrowed */
 };
 
 /* The number behind "name": or 0 when the member is missing. */
@@ -37,8 +37,7 @@ static const struct topic_info *input_topic(struct bytes value, const struct top
         char text[40];
         for (int b = 0; b < 16; b++)
             snprintf(text + 2 * b, 3, "%02x", topics[i].id.bytes[b]);
-        if ((size_t)(value.data + value.size - at) >= skip + 32 &&
-            memcmp(at + skip, text, 32) == 0)
+        if ((size_t)(value.data + value.size - at) >= skip + 32 && memcmp(at + skip, text, 32) == 0)
             return &topics[i];
     }
     return NULL;
@@ -48,8 +47,7 @@ static struct bytes tables_of(struct bytes value)
 {
     static const char member[] = "\"tables\":[";
     const uint8_t *at = memmem(value.data, value.size, member, sizeof member - 1);
-    return at == NULL ? bytes_of("", 0)
-                      : bytes_of(at, value.size - (size_t)(at - value.data));
+    return at == NULL ? bytes_of("", 0) : bytes_of(at, value.size - (size_t)(at - value.data));
 }
 
 /* "<stage>/<partition>"; records with more slashes are no accounts. */
@@ -103,8 +101,8 @@ static int64_t records_below(struct log *log, const char *topic, int32_t partiti
     return read;
 }
 
-static bool input_adds_up(struct log *log, const struct account *a,
-                          const struct topic_info *topics, size_t topic_count)
+static bool input_adds_up(struct log *log, const struct account *a, const struct topic_info *topics,
+                          size_t topic_count)
 {
     bool is_whole = true;
     /* Partials are no rows, and what was consumed of them is gone. */
@@ -139,8 +137,7 @@ static bool is_of(const struct topic_row *row, const struct account *a)
         topic_row_header(row, "weir.source.offset").data == NULL ||
         topic_row_header(row, "weir.windows.taken").data != NULL) /* other windows took it */
         return false;
-    if (a->tables.size > 0 && a->input != NULL &&
-        !bytes_equal(topic, bytes_text(a->input->name)))
+    if (a->tables.size > 0 && a->input != NULL && !bytes_equal(topic, bytes_text(a->input->name)))
         return partition % a->input->partitions == a->partition;
     return partition == a->partition;
 }
@@ -241,11 +238,11 @@ bool accounts_close(struct log *log, const char *app, bool was_reset)
         struct account a;
         if (!read_account(&rows.items[i], topics, topic_count, &a))
             continue;
-        ok =
-            !differs(&a, "in + made against applied + filtered + late + duplicate + dead + unmatched",
-                     a.in + a.made,
-                     a.applied + a.filtered + a.late + a.duplicate + a.dead + a.unmatched) &&
-            ok;
+        ok = !differs(&a,
+                      "in + made against applied + filtered + late + duplicate + dead + unmatched",
+                      a.in + a.made,
+                      a.applied + a.filtered + a.late + a.duplicate + a.dead + a.unmatched) &&
+             ok;
         ok = input_adds_up(log, &a, topics, topic_count) && ok;
         ok = (was_reset || asides_add_up(&asides, &a)) && ok;
     }

@@ -1,0 +1,252 @@
+/* test_join.c: rows that meet tables, against a model that is an array of plans.
+ *
+ * Live: in each round changes of the table and rows of the stream are written, and the engine runs
+ * until it has nothing to do: all rows of the round meet the table behind its changes. Kills at any
+ * place and restarts in between change nothing. until_end: both are read by time, and each row meets
+ * what is no later than itself, whatever came first in the log. What a table's condition leaves out,
+ * what a deletion takes away, and what is left over for the next run is in both. */
+#include "tests/support/random_json.h"
+#include "tests/support/scratch_dir.h"
+#include "runtime/weir.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define START INT64_C(1772442000000)
+
+enum { USERS = 12, EVENTS_MAX = 4096 };
+
+struct model {
+    int plans[USERS];    /* 0: no row */
+    int met[EVENTS_MAX]; /* by event: the plan; 0: none */
+    int events;
+};
+
+static uint64_t seed;
+static uint32_t draw(uint32_t n)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 33) % n;
+}
+
+static void ok(weir_test *test, int rc)
+{
+    if (rc != 0)
+        fail_msg("%d: %s", rc, weir_test_error(test));
+}
+
+static weir_app *join_app(const weir_options *options, weir_join_kind kind)
+{
+    weir_app *app = weir_app_open("join", options);
+    weir_stream *users = weir_filter(weir_table(app, "users", WEIR_JSON, "id"), "plan < 90");
+    weir_stream *events = weir_source(app, "events", WEIR_JSON, "ts");
+    weir_stream *joined = weir_join(events, users, kind, "uid", "plan, plan * 2 AS twice");
+    weir_to(weir_map(joined, "n::bigint, plan::bigint, twice"), "met");
+    weir_to(weir_aggregate(weir_group_by(joined, "plan::bigint AS plan"), "count(*) AS n"),
+            "by-plan");
+    return app;
+}
+
+static void send_user(weir_test *test, struct model *model, int64_t time_ms)
+{
+    char key[16], value[64];
+    int user = (int)draw(USERS), plan = 1 + (int)draw(99);
+    snprintf(key, sizeof key, "u%d", user);
+    snprintf(value, sizeof value, "{\"id\":\"%s\",\"plan\":%d}", key, plan);
+    bool gone = draw(5) == 0;
+    ok(test, weir_test_send(test, "users", -1, time_ms, key, gone ? NULL : value));
+    model->plans[user] = gone || plan >= 90 ? 0 : plan;
+}
+
+static void send_event(weir_test *test, struct model *model, int64_t time_ms)
+{
+    char value[96];
+    int user = (int)draw(USERS + 2);
+    snprintf(value, sizeof value, "{\"uid\":\"u%d\",\"n\":%d,\"ts\":%lld}", user, model->events,
+             (long long)time_ms);
+    ok(test, weir_test_send(test, "events", (int32_t)draw(2), time_ms, NULL, value));
+    model->met[model->events++] = user < USERS ? model->plans[user] : 0;
+}
+
+/* Every event that met something, or all of them, once. */
+static void check_met(weir_test *test, const struct model *model, bool keeps_all)
+{
+    weir_record *records;
+    size_t count, wanted = 0;
+    char *seen = calloc((size_t)model->events + 1, 1);
+    ok(test, weir_test_rewind(test, "met"));
+    ok(test, weir_test_read(test, "met", &records, &count));
+    for (size_t i = 0; i < count; i++) {
+        char is[128], want[128];
+        int n;
+        snprintf(is, sizeof is, "%.*s", (int)records[i].value_size, (const char *)records[i].value);
+        assert_int_equal(sscanf(is, "{\"n\":%d", &n), 1);
+        assert_in_range(n, 0, model->events - 1);
+        if (model->met[n] > 0)
+            snprintf(want, sizeof want, "{\"n\":%d,\"plan\":%d,\"twice\":%d}", n, model->met[n],
+                     2 * model->met[n]);
+        else
+            snprintf(want, sizeof want, "{\"n\":%d,\"plan\":null,\"twice\":null}", n);
+        assert_string_equal(is, want);
+        assert_int_equal(seen[n], 0);
+        seen[n] = 1;
+    }
+    for (int n = 0; n < model->events; n++)
+        wanted += keeps_all || model->met[n] > 0;
+    assert_int_equal(count, wanted);
+    weir_free(records);
+    free(seen);
+}
+
+/* Behind a join, groups count what it gave. */
+static void check_counts(weir_test *test, const struct model *model, bool keeps_all)
+{
+    for (int plan = 0; plan < 90; plan++) {
+        char key[32], want[64], *json = NULL;
+        int count = 0;
+        for (int n = 0; n < model->events; n++)
+            count += model->met[n] == plan;
+        if (count == 0 || (plan == 0 && !keeps_all))
+            continue;
+        snprintf(key, sizeof key, plan > 0 ? "{\"plan\":%d}" : "{\"plan\":null}", plan);
+        snprintf(want, sizeof want,
+                 plan > 0 ? "{\"plan\":%d,\"n\":%d}" : "{\"plan\":null,\"n\":%d}",
+                 plan > 0 ? plan : count, count);
+        ok(test, weir_test_get(test, "by-plan", key, &json));
+        assert_string_equal(json, want);
+        weir_free(json);
+    }
+}
+
+static weir_test *open_test(weir_app *app, int32_t partitions)
+{
+    weir_test *test = NULL;
+    if (weir_test_open(app, &(weir_test_options){.start_ms = START, .partitions = partitions},
+                       &test) < 0)
+        fail_msg("%s", weir_log_error());
+    return test;
+}
+
+/* Runs until all is read, through a kill at a place that is drawn. */
+static void run(weir_test *test)
+{
+    const char *const *points = weir_test_points();
+    size_t count = 0;
+    while (points[count] != NULL)
+        count++;
+    ok(test, weir_test_flush(test));
+    if (draw(3) == 0)
+        ok(test, weir_test_kill_at(test, points[draw((uint32_t)count)], 1 + (int64_t)draw(3)));
+    int rc = weir_test_run(test);
+    if (rc == WEIR_TEST_KILLED) {
+        do
+            rc = weir_test_restart(test, NULL);
+        while (rc == WEIR_TEST_KILLED);
+        ok(test, rc);
+        rc = weir_test_run(test);
+    }
+    while (rc == WEIR_TEST_KILLED) {
+        ok(test, weir_test_restart(test, NULL));
+        rc = weir_test_run(test);
+    }
+    ok(test, rc);
+    ok(test, weir_test_kill_at(test, NULL, 1));
+    if (draw(6) == 0) {
+        ok(test, weir_test_kill(test));
+        ok(test, weir_test_restart(test, NULL));
+    }
+}
+
+static void live_rows_meet_what_came_before(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < 30; round++) {
+        seed = round;
+        bool keeps_all = draw(2);
+        struct model model = {.events = 0};
+        weir_app *app = join_app(&(weir_options){.threads = 1 + (int32_t)draw(2),
+                                                 .batch_rows = draw(2) ? 1 + (int32_t)draw(7) : 0},
+                                 keeps_all ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER);
+        weir_test *test = open_test(app, 2);
+        for (int turn = 0; turn < 8; turn++) {
+            for (uint32_t i = draw(12); i > 0; i--)
+                send_user(test, &model, START);
+            for (uint32_t i = draw(20); i > 0; i--)
+                send_event(test, &model, START);
+            run(test);
+        }
+        ok(test, weir_test_run(test));
+        if (model.events > 0)
+            check_met(test, &model, keeps_all);
+        check_counts(test, &model, keeps_all);
+        ok(test, weir_test_close(test));
+        weir_app_close(app);
+    }
+}
+
+/* Times grow in the order in which model and log see them, but the table's rows of a turn are all
+ * written before the stream's. */
+static void until_end_rows_meet_what_is_not_later(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < 20; round++) {
+        seed = 1000 + round;
+        struct model model = {.events = 0};
+        struct step {
+            bool is_user;
+            int user, plan;
+        } steps[200];
+        int64_t time_ms = START;
+        weir_app *app = join_app(&(weir_options){.threads = 1 + (int32_t)draw(2),
+                                                 .batch_rows = draw(2) ? 1 + (int32_t)draw(7) : 0},
+                                 WEIR_JOIN_LEFT);
+        weir_test *test = open_test(app, 2);
+        uint64_t before = seed;
+        for (int pass = 0; pass < 2; pass++) { /* the same draws, the table's rows in the first */
+            struct model again = {.events = 0};
+            seed = before;
+            for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+                int64_t at_ms = time_ms + (int64_t)(i / 2);
+                int user = (int)draw(USERS), plan = 1 + (int)draw(99);
+                bool is_user = draw(3) == 0 && i % 2 == 0; /* of equal times the table's is first */
+                char key[16], value[96];
+                snprintf(key, sizeof key, "u%d", user);
+                if (is_user) {
+                    snprintf(value, sizeof value, "{\"id\":\"%s\",\"plan\":%d}", key, plan);
+                    again.plans[user] = plan % 7 == 0 || plan >= 90 ? 0 : plan;
+                    if (pass == 0)
+                        ok(test, weir_test_send(test, "users", -1, at_ms, key,
+                                                plan % 7 == 0 ? NULL : value));
+                    continue;
+                }
+                snprintf(value, sizeof value, "{\"uid\":\"%s\",\"n\":%d,\"ts\":%lld}", key,
+                         again.events, (long long)START);
+                if (pass == 1)
+                    ok(test, weir_test_send(test, "events", (int32_t)draw(2), at_ms, NULL, value));
+                else
+                    (void)draw(2);
+                again.met[again.events++] = again.plans[user];
+            }
+            model = again;
+        }
+        ok(test, weir_test_finish(test, false));
+        check_met(test, &model, true);
+        check_counts(test, &model, true);
+        ok(test, weir_test_close(test));
+        weir_app_close(app);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(live_rows_meet_what_came_before),
+        cmocka_unit_test(until_end_rows_meet_what_is_not_later),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
