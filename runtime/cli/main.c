@@ -30,6 +30,7 @@ const struct command *const commands[] = {
     &command_app_reset,
     &command_dlq_list,       &command_dlq_show,
     &command_dlq_replay,
+    &command_top,
     &command_version,        NULL,
 };
 
