@@ -252,6 +252,17 @@ void expr_uses(const struct expr *expr, bool *used, uint32_t count)
     node_uses(expr->root, used, count);
 }
 
+bool expr_is_cast_of_column(const struct expr *expr, enum col_type type, uint32_t *index)
+{
+    const struct node *node = expr->root;
+    if (expr->type != type)
+        return false;
+    if (node->explicit_cast && node->arg_count == 1)
+        node = node->args[0];
+    *index = node->column;
+    return node->eval == eval_column;
+}
+
 bool expr_is_column(const struct expr *expr, uint32_t *index)
 {
     if (expr->root->eval != eval_column)

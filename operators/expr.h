@@ -63,6 +63,8 @@ int expr_filter(const struct expr *expr, const struct batch *batch, uint16_t *se
 void expr_uses(const struct expr *expr, bool *used, uint32_t count);
 /* True when it is a plain column reference; *index receives it. */
 bool expr_is_column(const struct expr *expr, uint32_t *index);
+/* True when it is a cast of a plain column to this type, or a plain column of it. */
+bool expr_is_cast_of_column(const struct expr *expr, enum col_type type, uint32_t *index);
 
 /* One boolean condition: "quantity > 0 AND customer_id IS NOT NULL". */
 int expr_parse_condition(const char *sql, const struct scope *scope, struct expr **expr, struct diag *diag);

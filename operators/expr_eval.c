@@ -457,6 +457,29 @@ int eval_coalesce(const struct node *node, struct eval *eval, struct column *out
     }
 }
 
+/* Rows for which the argument cannot be computed are NULL, and good rows. What failed in there is noted apart and forgotten. */
+int eval_try(const struct node *node, struct eval *eval, struct column *out)
+{
+    struct reject_list unseen = {.arena = eval->run->arena};
+    struct eval_run run = {
+        .batch = eval->run->batch, .arena = eval->run->arena, .rejects = &unseen};
+    struct eval inner = {.run = &run, .rows = eval->rows, .count = eval->count};
+    struct column value;
+    TRY(node_run(node->args[0], &inner, &value));
+    if (run.failed == NULL) {
+        *out = value;
+        return 0;
+    }
+    TRY(eval_alloc(eval, out, node->type, true));
+    eval_copy_rows(eval, out, &value);
+    for (uint32_t i = 0; i < eval->count; i++) {
+        uint32_t row = row_at(eval->rows, i);
+        if (run.failed[row])
+            column_set_null(out, row);
+    }
+    return 0;
+}
+
 int eval_nullif(const struct node *node, struct eval *eval, struct column *out)
 {
     struct column a, b, compared_a, equal;

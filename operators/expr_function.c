@@ -7,7 +7,7 @@
  *
  * Functions that read the clock, a random source or the session are refused by name: a replay of
  * the log must give the same results. */
-#include "operators/expr_internal.h"
+#include "operators/expr_nodes.h"
 
 #include <stdio.h>
 
@@ -327,9 +327,23 @@ static int bind_mod(struct binder *binder, const struct syntax *syntax, struct n
     return bind_arithmetic(binder, &operation, out);
 }
 
+/* try(expression): NULL where it cannot be computed. It has the expression's type. */
+static int bind_try(struct binder *binder, const struct syntax *syntax, struct node **out)
+{
+    struct node *node = node_new(binder, eval_try, COL_TEXT, syntax->at, 1);
+    if (node == NULL)
+        return ERR_NOMEM;
+    TRY(bind_syntax(binder, syntax->args[0], &node->args[0]));
+    node->type = node->args[0]->type;
+    *out = node;
+    return 0;
+}
+
 int bind_call(struct binder *binder, const struct syntax *syntax, struct node **out)
 {
     TRY(check_plain_call(binder, syntax));
+    if (strcmp(syntax->text, "try") == 0 && syntax->arg_count == 1)
+        return bind_try(binder, syntax, out);
     if (strcmp(syntax->text, "mod") == 0 && syntax->arg_count == 2)
         return bind_mod(binder, syntax, out);
     if (!function_known(syntax->text))

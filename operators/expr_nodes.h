@@ -21,6 +21,7 @@ int eval_between(const struct node *node, struct eval *eval, struct column *out)
 int eval_case(const struct node *node, struct eval *eval, struct column *out);
 int eval_coalesce(const struct node *node, struct eval *eval, struct column *out);
 /* target: the type that the first argument is compared at. */
+int eval_try(const struct node *node, struct eval *eval, struct column *out);
 int eval_nullif(const struct node *node, struct eval *eval, struct column *out);
 /* flag: GREATEST. */
 int eval_extreme(const struct node *node, struct eval *eval, struct column *out);

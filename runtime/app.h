@@ -47,6 +47,8 @@ struct weir_stream {
     weir_aggregate_functions aggregate; /* of an aggregate with a name; context is function.context */
     int64_t number_ms;                /* lateness, window size, or of a join its weir_join_kind */
     int64_t idle_ms;                  /* source: without new rows for so long, time follows the wall clock; 0: never */
+    char *partitioned_by;             /* source: the field whose text is said to decide where records lie; NULL: the topic says it or nobody */
+    int32_t partitions;               /* source: that the topic must have; 0: any */
     int64_t skew_ms;                  /* source: how far a row's event time may be ahead of its record's timestamp */
     enum window_kind window;          /* of a window */
     int64_t hop_ms;                   /* of a hopping window; of a local one its unit */
@@ -58,6 +60,8 @@ struct sink {
     char *topic;
     const struct format *format;      /* of weir_to_as; NULL: JSON, or what the rows have that pass as they came */
     struct weir_failure_options failure;   /* defaults filled in */
+    struct weir_output_options output;
+    bool fails_on_bad_row;
     atomic_bool is_paused;
     struct sink *next;
 };
@@ -88,6 +92,7 @@ struct weir_app {
 bool topology_function_name_is_good(const char *name);   /* topology_rows.c */
 /* 1 to limit characters of [A-Za-z0-9._-], not . or .. */
 bool topology_name_is_good(const char *name, size_t limit);
+enum { PARTITIONS_MAX = 10000 };  /* of a topic */
 enum { OUTPUT_NAME_MAX = 130 };   /* of a topic that weir_to writes: Kafka's 249 less the longest thing that is added, <app>- … -repartition */
 /* Keeps the app's first error and returns its code. */
 int topology_fail(struct weir_app *app, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));

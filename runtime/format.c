@@ -120,7 +120,7 @@ static int decode_json(struct decoding *d)
 
 static int encode_json(struct encoding *e, uint32_t row)
 {
-    json_encode_row(e->out, e->view->value_names, e->columns, row, false);
+    json_encode_row(e->out, e->view->value_names, e->columns, row, e->view->sink->output.epoch_ms);
     return 0;
 }
 

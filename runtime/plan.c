@@ -106,21 +106,27 @@ static int compile_result_step(struct compile *c, const struct weir_stream *node
  * everybody. */
 static int find_declared(struct compile *c, uint32_t index, const char **field)
 {
-    enum col_type type = c->columns.types[index];
-    const char *name = c->columns.names[index];
+    enum col_type type = c->view->declared->types[index];
+    const char *name = c->view->declared->names[index];
     if ((type != COL_TEXT && type != COL_BIGINT) || strchr(name, '.') != NULL)
         return 0;
     *field = strdup(name);
     return *field != NULL ? 0 : compile_no_memory(c->diag);
 }
 
-/* When the only column of a list is a plain field of the source, its dotted name. */
+/* When the only column of a list is a plain field of the source, or its text, its dotted name. */
 int compile_find_field(struct compile *c, const struct expr_list *list, const char **field)
 {
     uint32_t index;
     struct view *view = c->view;
-    if (view->is_mapped || list->count != 1 || !expr_is_column(list->exprs[0], &index))
+    if (list->count != 1 || !expr_is_column(list->exprs[0], &index))
         return 0;
+    if (view->is_mapped) {
+        uint32_t origin = c->origins != NULL ? c->origins[index] : 0;
+        if (origin == 0)
+            return 0;
+        index = origin - 1;
+    }
     if (view->declared != NULL)
         return find_declared(c, index, field);
     const struct field_path *path = field_set_path(view->fields, index);

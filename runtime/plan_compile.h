@@ -19,6 +19,7 @@ struct compile {
     struct made_column made[COMPILE_MADE_MAX]; /* over a source: columns that hide fields */
     uint32_t made_count;
     struct named_columns columns;   /* that the rows have, once a step has made columns; the arrays are its own */
+    uint32_t *origins;              /* by those columns: 1 + the source's column whose text it has, as it came or cast to text; 0: of none. NULL: of none. Own array */
     bool *is_time;                  /* by those columns: it is the source's event time as it came; NULL: none is. Own array */
 };
 

@@ -64,12 +64,25 @@ static const struct use {
     [USE_PROGRESS] = {true, {{"cleanup.policy", "compact"}, {"segment.bytes", "4194304"}}, 2},
 };
 
+/* What weir_output asks of a topic that the app makes. */
+static size_t add_retention(const struct weir_output_options *output, enum topic_use topic_use,
+                            char number[24], struct port_setting settings[2])
+{
+    if (output == NULL || output->retention_ms == 0)
+        return 0;
+    snprintf(number, 24, "%lld", (long long)output->retention_ms);
+    settings[0] = (struct port_setting){"retention.ms", number};
+    settings[1] = (struct port_setting){"cleanup.policy",
+                                        topic_use == USE_TABLE ? "compact,delete" : "delete"};
+    return 2;
+}
+
 /* Makes a topic unless it is there. An internal one's partition count must then be `partitions`;
  * the others must not be internal, since rows in, say, another app's progress would be the end of
  * that app. */
 static int ensure_placed_topic(struct place *place, const char *topic, int32_t partitions,
                                enum topic_use topic_use, const char *partitioned_by,
-                               struct port_topic *info)
+                               const struct weir_output_options *output, struct port_topic *info)
 {
     const struct port_ops *ops = place->port->ops;
     const struct use *use = &uses[topic_use];
@@ -84,7 +97,10 @@ static int ensure_placed_topic(struct place *place, const char *topic, int32_t p
             settings[count++] = (struct port_setting){"weir.internal", "true"};
         if (partitioned_by != NULL)
             settings[count++] = (struct port_setting){"weir.partitioned.by", partitioned_by};
-        for (size_t i = 0; i < use->setting_count; i++)
+        char number[24];
+        size_t own = add_retention(output, topic_use, number, &settings[count]);
+        count += own;
+        for (size_t i = 0; i < use->setting_count && own == 0; i++)
             settings[count++] = use->settings[i];
         TRY(ops->topic_create(place->port, topic, partitions, settings, count, place->diag));
         rc = ops->topic_describe(place->port, topic, info, place->diag);
@@ -103,10 +119,21 @@ static int ensure_placed_topic(struct place *place, const char *topic, int32_t p
     return 0;
 }
 
+static int check_partitions(struct place *place, const char *topic, int32_t there, int32_t wanted)
+{
+    if (wanted == 0 || there == wanted)
+        return 0;
+    return diag_set(
+        place->diag, ERR_STATE,
+        "topic %s has %d partition%s, and its pipeline says %d: say what it has, or let "
+        "the pipeline make another topic",
+        topic, (int)there, there == 1 ? "" : "s", (int)wanted);
+}
+
 static int ensure_topic(struct place *place, const char *topic, int32_t partitions,
                         enum topic_use topic_use, struct port_topic *info)
 {
-    return ensure_placed_topic(place, topic, partitions, topic_use, NULL, info);
+    return ensure_placed_topic(place, topic, partitions, topic_use, NULL, NULL, info);
 }
 
 static struct stage *add_stage(struct place *place, const struct view *view, enum stage_input input)
@@ -173,8 +200,10 @@ static int set_output(struct place *place, struct stage *stage, int32_t partitio
     struct port_topic info;
     bool is_table = view->group != NULL && !view->group->emit_final;
     set_name(stage->output_topic, "%s", view->sink->topic, NULL, NULL);
-    TRY(ensure_placed_topic(place, stage->output_topic, partitions,
-                            is_table ? USE_TABLE : USE_STREAM, view->rekey_field, &info));
+    const struct weir_output_options *output = &view->sink->output;
+    TRY(ensure_placed_topic(place, stage->output_topic,
+                            output->partitions > 0 ? output->partitions : partitions,
+                            is_table ? USE_TABLE : USE_STREAM, view->rekey_field, output, &info));
     if (view->rekey != NULL && info.partitioned_by[0] != '\0' &&
         (view->rekey_field == NULL || strcmp(info.partitioned_by, view->rekey_field) != 0))
         return diag_set(place->diag, ERR_STATE,
@@ -215,7 +244,10 @@ static int set_row_store(struct place *place, struct stage *stage)
 static bool groups_lie_right(const struct view *view, const struct port_topic *info)
 {
     return info->partitions == 1 ||
-           (view->group_field != NULL && strcmp(info->partitioned_by, view->group_field) == 0);
+           (view->group_field != NULL &&
+            strcmp(view->source->partitioned_by != NULL ? view->source->partitioned_by
+                                                        : info->partitioned_by,
+                   view->group_field) == 0);
 }
 
 bool plan_must_rekey(const struct view *view, const struct port_topic *source)
@@ -343,21 +375,32 @@ static int place_all(struct place *place)
     return 0;
 }
 
-/* A missing source is an error before anything is created. */
+/* A missing source is an error before anything is created, and so is a topic with another number of
+ * partitions than was asked for. */
 static int check_source(struct place *place, const struct view *view)
 {
     struct port_topic info;
-    return view->upstream < 0 ? describe_source(place, view, &info) : 0;
+    if (view->upstream >= 0)
+        return 0;
+    TRY(describe_source(place, view, &info));
+    return check_partitions(place, view->source->text, info.partitions, view->source->partitions);
 }
 
-static int check_sources(struct place *place)
+static int check_topics(struct place *place)
 {
-    for (uint32_t i = 0; i < place->plan->view_count; i++)
-        for (const struct view *arm = &place->plan->views[i]; arm != NULL; arm = arm->next_arm) {
+    struct port_topic info;
+    for (uint32_t i = 0; i < place->plan->view_count; i++) {
+        const struct view *lead = &place->plan->views[i];
+        for (const struct view *arm = lead; arm != NULL; arm = arm->next_arm) {
             TRY(check_source(place, arm));
             for (uint32_t t = 0; t < arm->table_count; t++)
                 TRY(check_source(place, &arm->tables[t]->rows));
         }
+        if (lead->sink->output.partitions > 0 &&
+            place->port->ops->topic_describe(place->port, lead->sink->topic, &info, NULL) == 0)
+            TRY(check_partitions(place, lead->sink->topic, info.partitions,
+                                 lead->sink->output.partitions));
+    }
     return 0;
 }
 
@@ -385,7 +428,7 @@ int plan_place(struct plan *plan, struct port *port, struct diag *diag)
     struct place place = {.plan = plan, .port = port, .diag = diag};
     int rc = begin_place(&place);
     if (rc == 0)
-        rc = check_sources(&place);
+        rc = check_topics(&place);
     if (rc == 0)
         rc = place_all(&place);
     if (rc == 0)

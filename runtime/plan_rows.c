@@ -49,11 +49,30 @@ void compile_columns_destroy(struct compile *c)
     free((void *)(uintptr_t)c->columns.names);
     free((void *)(uintptr_t)c->columns.types);
     free(c->is_time);
+    free(c->origins);
     c->columns = (struct named_columns){0};
     c->is_time = NULL;
+    c->origins = NULL;
 }
 
-/* Whether a column of the rows as they are now is the source's event time, untouched. */
+/* 1 + the source's column whose text, which decides where rows lie, an expression gives; 0: it is
+ * another's. */
+static uint32_t origin_of(const struct compile *c, const struct expr *expr)
+{
+    uint32_t index;
+    if (!expr_is_column(expr, &index)) {
+        if (!expr_is_cast_of_column(expr, COL_TEXT, &index))
+            return 0;
+        enum col_type type = c->columns.names != NULL ? c->columns.types[index] : COL_VARIANT;
+        if (type != COL_TEXT && type != COL_VARIANT)
+            return 0; /* a number's text is not what a key of numbers holds */
+    }
+    if (!c->view->is_mapped)
+        return index + 1;
+    return c->origins != NULL ? c->origins[index] : 0;
+}
+
+/* Whether a column of the rows as they are now is the source's event time. */
 static bool is_time(const struct compile *c, uint32_t column)
 {
     if (c->columns.names != NULL)
@@ -101,20 +120,28 @@ static int set_map_columns(struct compile *c, const struct expr_list *list)
 {
     enum col_type *types = calloc(list->count + 1, sizeof *types);
     bool *times = calloc(list->count + 1, sizeof *times);
+    uint32_t *origins = calloc(list->count + 1, sizeof *origins);
     uint32_t index;
-    int rc = types == NULL || times == NULL ? compile_no_memory(c->diag) : 0;
+    int rc = types == NULL || times == NULL || origins == NULL ? compile_no_memory(c->diag) : 0;
     for (uint32_t i = 0; rc == 0 && i < list->count; i++) {
-        types[i] = expr_type(list->exprs[i]);
-        times[i] = expr_is_column(list->exprs[i], &index) && is_time(c, index);
+        const struct expr *expr = list->exprs[i];
+        types[i] = expr_type(expr);
+        times[i] = (expr_is_column(expr, &index) ||
+                    expr_is_cast_of_column(expr, COL_TIMESTAMPTZ, &index)) &&
+                   is_time(c, index);
+        origins[i] = origin_of(c, expr);
     }
     if (rc == 0)
         rc = set_columns(c, (const char *const *)list->names, types, list->count);
     free(types);
-    if (rc < 0)
+    if (rc < 0) {
         free(times);
-    else
-        c->is_time = times;
-    return rc;
+        free(origins);
+        return rc;
+    }
+    c->is_time = times;
+    c->origins = origins;
+    return 0;
 }
 
 static int compile_map(struct compile *c, const struct weir_stream *node)

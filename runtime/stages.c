@@ -70,6 +70,50 @@ int weir_on_failure(weir_app *app, const char *topic, const weir_failure_options
     return 0;
 }
 
+/* The sink that a setter is about. An error is the app's. */
+static int sink_for(weir_app *app, const char *what, const char *topic, struct sink **sink)
+{
+    if (app == NULL)
+        return ERR_INVALID;
+    if (app->error != 0)
+        return app->error;
+    *sink = topic != NULL ? find_sink(app, topic) : NULL;
+    return *sink != NULL
+               ? 0
+               : topology_fail(app, ERR_NOT_FOUND, "%s: no stream of app %s writes topic %s", what,
+                               app->name, topic != NULL ? topic : "(NULL)");
+}
+
+int weir_output(weir_app *app, const char *topic, const weir_output_options *options)
+{
+    struct sink *sink;
+    TRY(sink_for(app, "weir_output", topic, &sink));
+    if (options == NULL)
+        return topology_fail(app, ERR_INVALID, "weir_output needs options");
+    for (int i = 0; i < 4; i++)
+        if (options->reserved[i] != 0)
+            return topology_fail(app, ERR_INVALID,
+                                 "weir_output_options: reserved words are not zero");
+    if (options->partitions < 0 || options->partitions > PARTITIONS_MAX)
+        return topology_fail(app, ERR_INVALID, "weir_output %s: %d partitions are not 1 to %d",
+                             topic, (int)options->partitions, PARTITIONS_MAX);
+    if (options->retention_ms < -1)
+        return topology_fail(app, ERR_INVALID, "weir_output %s: a retention of %lld ms", topic,
+                             (long long)options->retention_ms);
+    sink->output = *options;
+    return 0;
+}
+
+int weir_on_bad_row(weir_app *app, const char *topic, weir_bad_row what)
+{
+    struct sink *sink;
+    TRY(sink_for(app, "weir_on_bad_row", topic, &sink));
+    if (what != WEIR_BAD_ROW_DEAD_LETTER && what != WEIR_BAD_ROW_FAIL)
+        return topology_fail(app, ERR_INVALID, "weir_on_bad_row: %d is not known", (int)what);
+    sink->fails_on_bad_row = what == WEIR_BAD_ROW_FAIL;
+    return 0;
+}
+
 static int set_paused(weir_app *app, const char *topic, bool is_paused)
 {
     struct sink *sink = app != NULL && topic != NULL ? find_sink(app, topic) : NULL;

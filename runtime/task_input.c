@@ -57,6 +57,21 @@ static int sort_made(struct task *task, const struct reject ***made, uint32_t *c
     return 0;
 }
 
+/* The first of them, in offset order, is why the stage fails (weir_on_bad_row). */
+static int fail_on_bad_row(struct task *task, const struct reject **first,
+                           const struct reject *made)
+{
+    uint32_t row = 0;
+    while (first[row] == NULL && (made == NULL || made->row != row))
+        row++;
+    const struct reject *reject = first[row] != NULL ? first[row] : made;
+    return diag_set(
+        task->diag, ERR_INVALID,
+        "stage %s: the record at offset %lld of %s, partition %d, is a bad row (%s: %s)",
+        task->stage->name, (long long)task->rows[row].offset, task->stage->input_topic,
+        (int)task->partition, reject->error_class, reject->message);
+}
+
 /* Rows that did not pass: each once to its topic, in offset order however batches were cut, under
  * the first thing that was wrong with it. */
 static int keep_the_rest(struct task *task, uint32_t count)
@@ -73,6 +88,8 @@ static int keep_the_rest(struct task *task, uint32_t count)
         if (first[rejects->items[i].row] == NULL && rejects->items[i].element == NULL)
             first[rejects->items[i].row] = &rejects->items[i];
     TRY(sort_made(task, &made, &made_count));
+    if (task->stage->view->sink->fails_on_bad_row && rejects->count > 0)
+        return fail_on_bad_row(task, first, made_count > 0 ? made[0] : NULL);
     for (uint32_t row = 0; row < count; row++) {
         if (first[row] != NULL)
             TRY(task_dead_letter(task, &task->rows[row], first[row]));

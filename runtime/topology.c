@@ -183,6 +183,7 @@ void weir_app_close(weir_app *app)
         free(node->text);
         free(node->extra);
         free(node->name);
+        free(node->partitioned_by);
         free(node->merged);
         free(node);
     }
@@ -382,6 +383,40 @@ weir_stream *weir_max_future_skew(weir_stream *source, int64_t skew_ms)
     return source == NULL
                ? NULL
                : set_span(source, "weir_max_future_skew", "future skew", skew_ms, &source->skew_ms);
+}
+
+static struct weir_stream *need_source(struct weir_stream *source, const char *what)
+{
+    if (source != NULL && source->kind != NODE_SOURCE) {
+        topology_fail(source->app, ERR_STATE, "%s belongs on a source", what);
+        return NULL;
+    }
+    return source;
+}
+
+weir_stream *weir_partitioned_by(weir_stream *source, const char *field)
+{
+    source = need_source(source, "weir_partitioned_by");
+    if (source == NULL)
+        return NULL;
+    free(source->partitioned_by);
+    source->partitioned_by = field != NULL && field[0] != '\0' ? strdup(field) : NULL;
+    if (source->partitioned_by == NULL)
+        topology_fail(source->app, field == NULL || field[0] == '\0' ? ERR_INVALID : ERR_NOMEM,
+                      "weir_partitioned_by needs a field");
+    return source->app->error == 0 ? source : NULL;
+}
+
+weir_stream *weir_partitions(weir_stream *source, int32_t partitions)
+{
+    source = need_source(source, "weir_partitions");
+    if (source == NULL)
+        return NULL;
+    source->partitions = partitions;
+    if (partitions < 1 || partitions > PARTITIONS_MAX)
+        topology_fail(source->app, ERR_INVALID, "weir_partitions: %d is not between 1 and %d",
+                      (int)partitions, PARTITIONS_MAX);
+    return source->app->error == 0 ? source : NULL;
 }
 
 weir_stream *weir_filter(weir_stream *stream, const char *condition)

@@ -193,6 +193,13 @@ WEIR_API weir_stream *weir_max_future_skew(weir_stream *source, int64_t skew_ms)
  * be. Runs with until_end never advance by the clock. On a source. Returns stream. */
 WEIR_API weir_stream *weir_idle_close(weir_stream *source, int64_t idle_ms);
 
+/* Says that records lie in the partition that Kafka's clients choose for the field's text (murmur2), where the topic's own configuration key weir.partitioned.by does not say
+ * so already (weir produce --key and weir_rekey set it). A pipeline that groups by the field, as it came or cast to text, then finds each group in one place and re-keys nothing.
+ * Every row is checked: one that lies elsewhere is a dead letter of class "misplaced". On a source. Returns stream. */
+WEIR_API weir_stream *weir_partitioned_by(weir_stream *source, const char *field);
+/* The topic must have so many partitions (1 to 10,000), else weir_app_run is WEIR_ESTATE: for jobs whose readers count on it. On a source. Returns stream. */
+WEIR_API weir_stream *weir_partitions(weir_stream *source, int32_t partitions);
+
 /* Keeps the rows for which a SQL condition is true. */
 WEIR_API weir_stream *weir_filter(weir_stream *stream, const char *condition);
 /* Rows for which the condition is false are dead letters of error_class ([a-z0-9_], at most 60 characters); as for a SQL CHECK, NULL passes. */
@@ -377,6 +384,23 @@ typedef struct weir_failure_options {
 } weir_failure_options;
 /* Sets the policy of the pipeline that writes topic; NULL: of every pipeline that the app has by now. Before weir_app_run. WEIR_ENOTFOUND, WEIR_EINVALID. */
 WEIR_API int weir_on_failure(weir_app *app, const char *topic, const weir_failure_options *options);
+
+typedef struct weir_output_options {
+    int32_t partitions;           /* [those of the stage's input] of the topic, when it is made; one that is there with another number is WEIR_ESTATE. Rows go by their keys, results by their groups */
+    bool epoch_ms;                /* timestamps in JSON values as numbers of epoch milliseconds; in keys they stay ISO 8601 */
+    int64_t retention_ms;         /* [the log's default] how long the topic keeps rows, when it is made; -1: for ever. Of an upsert table also how long a key lives that is not written again */
+    uint64_t reserved[4];         /* 0 */
+} weir_output_options;
+/* What becomes of the records that a weir_to writes. After it, before weir_app_run. The app keeps an error. WEIR_ENOTFOUND, WEIR_EINVALID. */
+WEIR_API int weir_output(weir_app *app, const char *topic, const weir_output_options *options);
+
+typedef enum {
+    WEIR_BAD_ROW_DEAD_LETTER = 0, /* it goes to <app>.dlq, and everything goes on */
+    WEIR_BAD_ROW_FAIL = 1         /* the pipeline fails at it, as weir_on_failure says: nothing of the commit that would hold it is written */
+} weir_bad_row;
+/* What a row means that cannot be processed: one that is not what its format says, whose expressions cannot be computed, or that a weir_check refuses. For the pipeline that writes
+ * topic. After its weir_to, before weir_app_run. The app keeps an error. WEIR_ENOTFOUND, WEIR_EINVALID. */
+WEIR_API int weir_on_bad_row(weir_app *app, const char *topic, weir_bad_row what);
 
 /* A paused pipeline reads nothing: what it has read is committed, its time stands still, its windows stay open, its lag grows. A pipeline that reads its output
  * just gets no rows meanwhile. weir_app_run with until_end does not end while a paused one has something to read. It is the handle that is paused: this holds before and
