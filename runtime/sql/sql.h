@@ -48,6 +48,14 @@ struct relation {
     const char *topic;           /* read (RELATION_TABLE) or written */
     const char *event_time;      /* RELATION_TABLE: the field's path; NULL: the record's timestamp */
     int64_t lateness_ms, skew_ms, idle_ms; /* RELATION_TABLE; -1: the default */
+    weir_format format;          /* of the topic that is read or written */
+    const char *source_columns;  /* RELATION_TABLE of a format whose columns are declared: these; NULL: it has fields */
+    const char *partitioned_by;  /* RELATION_TABLE: the field that is said to place its records; RELATION_RESULT: the select list that rows are re-keyed by. NULL: none */
+    int32_t partitions;          /* of the topic; 0: nothing is said */
+    bool nulls_bad_casts;        /* RELATION_TABLE: on_error = 'null' */
+    bool fails_on_bad_row;       /* on_error = 'fail' */
+    bool epoch_ms;               /* RELATION_RESULT */
+    int64_t retention_ms;        /* RELATION_RESULT; -1: for ever, 0: nothing is said */
     bool is_grouped, emit_final;
     struct relation *next;
 };

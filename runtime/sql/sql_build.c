@@ -6,7 +6,14 @@
 
 static weir_stream *build_source(const struct relation *table, weir_app *app)
 {
-    weir_stream *stream = weir_source(app, table->topic, WEIR_JSON, table->event_time);
+    weir_stream *stream = table->source_columns != NULL
+                              ? weir_source_columns(app, table->topic, table->format,
+                                                    table->source_columns, table->event_time)
+                              : weir_source(app, table->topic, table->format, table->event_time);
+    if (table->partitioned_by != NULL)
+        stream = weir_partitioned_by(stream, table->partitioned_by);
+    if (table->partitions > 0)
+        stream = weir_partitions(stream, table->partitions);
     if (table->lateness_ms >= 0)
         stream = weir_lateness(stream, table->lateness_ms);
     if (table->skew_ms >= 0)
@@ -61,11 +68,36 @@ static weir_stream *build_rows(const struct relation *relation, weir_app *app)
     return stream;
 }
 
+/* Whether any of the tables that a result is made of, or goes into, wants the first bad row to end it. */
+static bool fails_on_bad_row(const struct relation *relation)
+{
+    if (relation->fails_on_bad_row)
+        return true;
+    for (uint32_t i = 0; i < relation->arm_count; i++)
+        if (fails_on_bad_row(relation->arms[i]))
+            return true;
+    return relation->base != NULL && fails_on_bad_row(relation->base);
+}
+
+static int build_result(const struct relation *result, weir_app *app)
+{
+    weir_output_options output = {.partitions = result->partitions,
+                                  .epoch_ms = result->epoch_ms,
+                                  .retention_ms = result->retention_ms};
+    weir_stream *stream = build_rows(result, app);
+    if (result->partitioned_by != NULL)
+        stream = weir_rekey(stream, result->partitioned_by);
+    TRY(result->format != WEIR_JSON ? weir_to_as(stream, result->topic, result->format)
+                                    : weir_to(stream, result->topic));
+    TRY(weir_output(app, result->topic, &output));
+    return fails_on_bad_row(result) ? weir_on_bad_row(app, result->topic, WEIR_BAD_ROW_FAIL) : 0;
+}
+
 int sql_build(const struct sql_program *program, weir_app *app)
 {
     for (const struct relation *r = program->relations; r != NULL; r = r->next)
         if (r->kind == RELATION_RESULT)
-            TRY(weir_to(build_rows(r, app), r->topic));
+            TRY(build_result(r, app));
     return 0;
 }
 

@@ -25,6 +25,7 @@ struct relation *relation_new(struct compile_file *file, enum relation_kind kind
     relation->statement = statement;
     relation->time_column = -1;
     relation->lateness_ms = relation->skew_ms = relation->idle_ms = -1;
+    relation->format = WEIR_JSON;
     return relation;
 }
 
@@ -42,152 +43,12 @@ const struct relation *relation_find(const struct compile_file *file, const char
     return NULL;
 }
 
-static int check_free(struct compile_file *file, const struct statement *statement)
+int check_name(struct compile_file *file, const struct statement *statement)
 {
     if (relation_find(file, statement->name.text) == NULL)
         return 0;
     return source_error(&file->source, ERR_EXISTS, statement->name.at, NULL,
                         "\"%s\" is defined twice", statement->name.text);
-}
-
-/* ---- CREATE TABLE ---- */
-
-static struct syntax *path_syntax(struct arena *arena, const struct column_definition *column)
-{
-    struct syntax *syntax = syntax_column(arena, "", column->name.at);
-    if (syntax != NULL)
-        syntax->path = column->path;
-    return syntax;
-}
-
-/* A value of the column, made of a tree: cast to its type. jsonb takes any value. */
-struct syntax *cast_to(struct arena *arena, struct syntax *syntax, const struct sql_type *type)
-{
-    if (syntax == NULL || type->type == COL_VARIANT)
-        return syntax;
-    struct syntax *cast = arena_zalloc(arena, sizeof *cast);
-    if (cast == NULL || (cast->args = arena_alloc(arena, sizeof *cast->args)) == NULL)
-        return NULL;
-    cast->kind = SYNTAX_CAST;
-    cast->at = syntax->at;
-    cast->type = *type;
-    cast->args[0] = syntax;
-    cast->arg_count = 1;
-    return cast;
-}
-
-static int table_columns(struct compile_file *file, const struct statement *statement,
-                         struct relation *table)
-{
-    struct arena *arena = &file->program->arena;
-    struct target_list targets = {
-        .items = arena_zalloc(arena, (statement->column_count + 1) * sizeof *targets.items),
-        .count = statement->column_count};
-    table->columns = arena_zalloc(arena, (statement->column_count + 1) * sizeof *table->columns);
-    if (targets.items == NULL || table->columns == NULL)
-        return ERR_NOMEM;
-    table->column_count = statement->column_count;
-    for (uint32_t i = 0; i < statement->column_count; i++) {
-        const struct column_definition *column = &statement->columns[i];
-        struct syntax *value = cast_to(arena, path_syntax(arena, column), &column->type);
-        if (value == NULL)
-            return ERR_NOMEM;
-        targets.items[i] = (struct target){value, column->name.text, column->name.at};
-        table->columns[i] = (struct relation_column){
-            column->name.text, (enum col_type)column->type.type, column->type.name, column};
-    }
-    return add_step(file, table, STEP_MAP, text_of_targets(arena, &targets), NULL);
-}
-
-static int add_check(struct compile_file *file, struct relation *to, const char *error_class,
-                     const struct syntax *condition)
-{
-    struct step *step;
-    TRY(add_step(file, to, STEP_CHECK, text_of_syntax(&file->program->arena, condition), &step));
-    step->error_class = error_class;
-    return 0;
-}
-
-/* What a good row of a declared table is. names: scope over its columns. */
-int table_checks(struct compile_file *file, const struct statement *statement,
-                 const struct relation *table, struct relation *to)
-{
-    struct arena *arena = &file->program->arena;
-    struct select_scope scope;
-    struct expr *expr;
-    TRY(scope_open(&scope, file, table, NULL, false));
-    struct named_columns columns = scope_columns(&scope);
-    struct scope input = named_columns_scope(&columns);
-    for (uint32_t i = 0; i < statement->column_count; i++) {
-        if (!statement->columns[i].not_null)
-            continue;
-        struct syntax test = {.kind = SYNTAX_NULL_TEST, .arg_count = 1, .negated = true};
-        struct syntax *column = syntax_column(arena, statement->columns[i].name.text, -1);
-        test.args = &column;
-        if (column == NULL)
-            return ERR_NOMEM;
-        TRY(add_check(file, to, "not_null", &test));
-    }
-    for (const struct column_check *check = statement->checks; check != NULL; check = check->next) {
-        struct syntax *condition = syntax_copy(arena, check->condition);
-        if (condition == NULL)
-            return ERR_NOMEM;
-        TRY(scope_resolve(&scope, condition));
-        TRY(expr_of_syntax(condition, true, &file->source, &input, &expr));
-        expr_destroy(expr);
-        TRY(add_check(file, to, check->error_class, condition));
-    }
-    return 0;
-}
-
-static int table_time(struct compile_file *file, const struct statement *statement,
-                      struct relation *table)
-{
-    const struct sql_option *option = option_find(&statement->options, "event_time");
-    if (option == NULL)
-        return 0;
-    for (uint32_t i = 0; i < statement->column_count; i++) {
-        const struct column_definition *column = &statement->columns[i];
-        if (strcmp(column->name.text, option->value) != 0)
-            continue;
-        if (column->type.type != COL_TIMESTAMPTZ)
-            return source_error(&file->source, ERR_INVALID, column->name.at,
-                                "declare it as timestamptz",
-                                "the event time %s must be a timestamptz, not %s",
-                                column->name.text, column->type.name);
-        char path[512];
-        path_print(&column->path, path, sizeof path);
-        table->time_column = (int32_t)i;
-        table->event_time = arena_text(&file->program->arena, path);
-        return table->event_time != NULL ? 0 : ERR_NOMEM;
-    }
-    return source_error(&file->source, ERR_NOT_FOUND, option->key.at, NULL,
-                        "the event time \"%s\" is not a column of %s", option->value,
-                        statement->name.text);
-}
-
-static int compile_table(struct compile_file *file, const struct statement *statement)
-{
-    static const char *const known[] = {"topic", "event_time", "lateness", "max_future_skew",
-                                        "idle_close"};
-    struct relation *table = relation_new(file, RELATION_TABLE, statement);
-    if (table == NULL)
-        return ERR_NOMEM;
-    TRY(check_free(file, statement));
-    TRY(options_check(file, statement, known, sizeof known / sizeof known[0]));
-    for (uint32_t i = 0; i < statement->column_count; i++)
-        if (statement->columns[i].is_primary_key)
-            return source_error(&file->source, ERR_UNSUPPORTED, statement->columns[i].name.at, NULL,
-                                "PRIMARY KEY (a table of the latest rows) is not supported");
-    TRY(option_topic(file, statement, &table->topic));
-    TRY(option_span(file, &statement->options, "lateness", &table->lateness_ms));
-    TRY(option_span(file, &statement->options, "max_future_skew", &table->skew_ms));
-    TRY(option_span(file, &statement->options, "idle_close", &table->idle_ms));
-    TRY(table_columns(file, statement, table));
-    TRY(table_time(file, statement, table));
-    TRY(table_checks(file, statement, table, table));
-    relation_keep(file, table);
-    return 0;
 }
 
 /* ---- views ---- */
@@ -232,7 +93,7 @@ static int compile_view(struct compile_file *file, const struct statement *state
     struct relation *view = relation_new(file, RELATION_VIEW, statement);
     if (view == NULL)
         return ERR_NOMEM;
-    TRY(check_free(file, statement));
+    TRY(check_name(file, statement));
     TRY(options_check(file, statement, NULL, 0));
     TRY(plan_select(file, statement->select, NULL, 0, view));
     TRY(rename_columns(file, statement, view));
@@ -319,12 +180,14 @@ int add_reader(struct compile_file *file, const struct relation *result)
     table->columns = result->columns;
     table->column_count = result->column_count;
     table->time_column = result->time_column;
+    table->format = result->format;
     table->is_grouped = result->is_grouped;
     table->emit_final = result->emit_final;
+    TRY(format_columns(file, result->statement, table));
     for (uint32_t i = 0; i < result->column_count; i++) {
         const struct relation_column *column = &result->columns[i];
         struct sql_type type = {.type = (uint8_t)column->type, .name = col_type_name(column->type)};
-        struct syntax *value = cast_to(arena, syntax_column(arena, column->name, -1), &type);
+        struct syntax *value = cast_to(arena, format_place(arena, table, i), &type);
         if (value == NULL)
             return ERR_NOMEM;
         targets.items[i] = (struct target){value, column->name, -1};
@@ -338,13 +201,15 @@ int add_reader(struct compile_file *file, const struct relation *result)
 
 static int compile_materialized(struct compile_file *file, const struct statement *statement)
 {
-    static const char *const known[] = {"topic", "emit"};
+    static const char *const known[] = {"topic",  "emit",       "partitions",
+                                        "format", "timestamps", "retention"};
     struct relation *result = relation_new(file, RELATION_RESULT, statement);
     if (result == NULL)
         return ERR_NOMEM;
-    TRY(check_free(file, statement));
+    TRY(check_name(file, statement));
     TRY(options_check(file, statement, known, sizeof known / sizeof known[0]));
     TRY(option_topic(file, statement, &result->topic));
+    TRY(options_of_topic(file, statement, result));
     const struct sql_option *emit = option_find(&statement->options, "emit");
     if (emit != NULL && strcmp(emit->value, "changes") != 0 && strcmp(emit->value, "final") != 0)
         return source_error(&file->source, ERR_INVALID, emit->key.at, "emit = 'changes' or 'final'",
@@ -352,6 +217,7 @@ static int compile_materialized(struct compile_file *file, const struct statemen
     result->emit_final = emit != NULL && strcmp(emit->value, "final") == 0;
     TRY(plan_select(file, statement->select, NULL, 0, result));
     TRY(rename_columns(file, statement, result));
+    TRY(format_columns(file, statement, result));
     if (result->emit_final &&
         (statement->select->arm_count > 0 || statement->select->from.window == CALL_NONE))
         return source_error(&file->source, ERR_INVALID, emit->key.at,

@@ -12,6 +12,16 @@ void relation_keep(struct compile_file *file, struct relation *relation);
 const struct relation *relation_find(const struct compile_file *file, const char *name);
 /* A value of a type, made of a tree: cast to it. jsonb takes any value. NULL: no memory. */
 struct syntax *cast_to(struct arena *arena, struct syntax *syntax, const struct sql_type *type);
+/* The same, as the table wants it: with on_error = 'null' a value that does not cast is NULL. */
+struct syntax *cast_for(struct arena *arena, const struct relation *table, uint32_t column, struct syntax *syntax, const struct sql_type *type);
+/* That nothing has the name which a statement gives. */
+int check_name(struct compile_file *file, const struct statement *statement);
+/* sql_table_plan.c */
+int compile_table(struct compile_file *file, const struct statement *statement);
+/* Whether a record of the relation's format can hold its columns; what it is read by. */
+int format_columns(struct compile_file *file, const struct statement *statement, struct relation *relation);
+/* Where the i-th column is in a record. */
+struct syntax *format_place(struct arena *arena, const struct relation *relation, uint32_t i);
 /* Adds to `to` what a good row of a declared table is. */
 int table_checks(struct compile_file *file, const struct statement *statement, const struct relation *table, struct relation *to);
 /* One writer a topic, and nobody who reads what he writes. */
@@ -31,5 +41,14 @@ int options_check(struct compile_file *file, const struct statement *statement, 
 int option_span(struct compile_file *file, const struct option_list *options, const char *name, int64_t *span_ms);
 /* The topic's name: the relation's own unless WITH says otherwise. */
 int option_topic(struct compile_file *file, const struct statement *statement, const char **topic);
+/* partitions, format, timestamps, retention, of a table or of what is written. */
+int options_of_topic(struct compile_file *file, const struct statement *statement, struct relation *relation);
+int option_count(struct compile_file *file, const struct option_list *options, const char *name, int32_t most, int32_t *count);
+/* 0: not there; -1: for ever. */
+int option_retention(struct compile_file *file, const struct option_list *options, int64_t *retention_ms);
+/* At the end of the program: an option that would change nothing is an error. */
+int options_check_use(struct compile_file *file, const struct relation *relation);
+/* One of the words, as its index; 0 when it is not there. */
+int option_word(struct compile_file *file, const struct option_list *options, const char *name, const char *const *words, uint32_t count, uint32_t *index);
 
 #endif

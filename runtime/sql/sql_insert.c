@@ -62,7 +62,7 @@ static int assign_columns(struct compile_file *file, const struct statement *ins
                                 "column \"%s\" is %s, and the SELECT gives %s", to->name.text,
                                 to->type.name, from->type_name);
         struct syntax *value =
-            cast_to(arena, syntax_column(arena, from->name, to->name.at), &to->type);
+            cast_for(arena, table, c, syntax_column(arena, from->name, to->name.at), &to->type);
         if (value == NULL)
             return ERR_NOMEM;
         targets.items[c] = (struct target){value, to->name.text, to->name.at};
@@ -91,7 +91,7 @@ static int name_fields(struct compile_file *file, const struct statement *insert
         return ERR_NOMEM;
     for (uint32_t c = 0; c < table->column_count; c++) {
         const struct column_definition *column = table->columns[c].definition;
-        if (column->path.count != 1)
+        if (column->path.count != 1 && table->format == WEIR_JSON)
             return source_error(&file->source, ERR_UNSUPPORTED, insert->name.at,
                                 "a path of one name: OPTIONS (path 'page')",
                                 "column \"%s\" of %s is a nested field, which cannot be written",
@@ -103,6 +103,27 @@ static int name_fields(struct compile_file *file, const struct statement *insert
             return ERR_NOMEM;
     }
     return differs ? add_step(file, result, STEP_MAP, text_of_targets(arena, &targets), NULL) : 0;
+}
+
+/* Rows of a table that says by what its records lie get that column as their key. */
+static int place_rows(struct compile_file *file, const struct statement *insert,
+                      const struct relation *table, struct relation *result)
+{
+    struct buf text;
+    if (table->partitioned_by == NULL)
+        return 0;
+    if (table->format != WEIR_JSON)
+        return source_error(&file->source, ERR_UNSUPPORTED, insert->name.at, "format = 'json'",
+                            "INSERT into %s, whose records lie by a column of another format than "
+                            "JSON, is not supported",
+                            table->name);
+    buf_init(&text, 0);
+    syntax_print_name(table->partitioned_by, &text); /* a nested field was refused */
+    buf_u8(&text, 0);
+    result->partitioned_by =
+        buf_ok(&text) ? arena_text(&file->program->arena, (const char *)text.data) : NULL;
+    buf_deinit(&text);
+    return result->partitioned_by != NULL ? 0 : ERR_NOMEM;
 }
 
 static int insert_into_table(struct compile_file *file, const struct statement *insert,
@@ -120,7 +141,13 @@ static int insert_into_table(struct compile_file *file, const struct statement *
     TRY(name_fields(file, insert, table, result));
     result->columns = table->columns;
     result->column_count = table->column_count;
-    return 0;
+    result->format = table->format;
+    result->partitions = table->partitions;
+    result->epoch_ms = table->epoch_ms;
+    result->retention_ms = table->retention_ms;
+    result->fails_on_bad_row = table->fails_on_bad_row;
+    TRY(place_rows(file, insert, table, result));
+    return format_columns(file, insert, result);
 }
 
 int compile_insert(struct compile_file *file, const struct statement *insert)

@@ -4,6 +4,7 @@
 #include "runtime/sql/sql_compile.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const struct sql_option *option_find(const struct option_list *options, const char *name)
@@ -15,8 +16,7 @@ const struct sql_option *option_find(const struct option_list *options, const ch
 }
 
 /* Those that the contract names and this version does not have. */
-static const char *const later[] = {"on_error", "partitions", "partitioned_by",
-                                    "within",   "format",     "timestamps"};
+static const char *const later[] = {"within"};
 
 int options_check(struct compile_file *file, const struct statement *statement,
                   const char *const *known, uint32_t known_count)
@@ -67,4 +67,87 @@ int option_topic(struct compile_file *file, const struct statement *statement, c
                         option != NULL ? option->key.at : statement->name.at,
                         option != NULL ? NULL : "WITH (topic = '…') gives it another name",
                         "'%s' cannot name a topic: 1 to 130 characters of [A-Za-z0-9._-]", *topic);
+}
+
+int option_word(struct compile_file *file, const struct option_list *options, const char *name,
+                const char *const *words, uint32_t count, uint32_t *index)
+{
+    const struct sql_option *option = option_find(options, name);
+    char hint[128] = "";
+    *index = 0;
+    if (option == NULL)
+        return 0;
+    for (; *index < count; ++*index)
+        if (strcmp(words[*index], option->value) == 0)
+            return 0;
+    for (uint32_t i = 0; i < count; i++)
+        snprintf(hint + strlen(hint), sizeof hint - strlen(hint), "%s'%s'",
+                 i == 0           ? ""
+                 : i + 1 == count ? " or "
+                                  : ", ",
+                 words[i]);
+    return source_error(&file->source, ERR_INVALID, option->key.at, hint, "%s = '%s' is not known",
+                        name, option->value);
+}
+
+int option_count(struct compile_file *file, const struct option_list *options, const char *name,
+                 int32_t most, int32_t *count)
+{
+    const struct sql_option *option = option_find(options, name);
+    char *end;
+    *count = 0;
+    if (option == NULL)
+        return 0;
+    long number = strtol(option->value, &end, 10);
+    if (*end != '\0' || end == option->value || number < 1 || number > most)
+        return source_error(&file->source, ERR_INVALID, option->key.at, NULL,
+                            "%s = %s is not a number from 1 to %d", name, option->value, (int)most);
+    *count = (int32_t)number;
+    return 0;
+}
+
+int option_retention(struct compile_file *file, const struct option_list *options,
+                     int64_t *retention_ms)
+{
+    const struct sql_option *option = option_find(options, "retention");
+    *retention_ms = 0;
+    if (option == NULL)
+        return 0;
+    *retention_ms = -1;
+    if (strcmp(option->value, "forever") == 0)
+        return 0;
+    if (interval_parse(bytes_text(option->value), retention_ms) == 0 && *retention_ms > 0)
+        return 0;
+    return source_error(&file->source, ERR_INVALID, option->key.at,
+                        "retention = '7 days', or 'forever'", "'%s' is no interval of more than 0",
+                        option->value);
+}
+
+/* Whether a statement writes the table's topic. */
+static bool is_written(const struct sql_program *program, const struct relation *table)
+{
+    for (const struct relation *r = program->relations; r != NULL; r = r->next)
+        if (r->kind == RELATION_RESULT && strcmp(r->topic, table->topic) == 0)
+            return true;
+    return false;
+}
+
+int options_check_use(struct compile_file *file, const struct relation *relation)
+{
+    static const char *const of_writers[] = {"timestamps", "retention"};
+    const struct statement *statement = relation->statement;
+    if (relation->kind != RELATION_TABLE || statement == NULL ||
+        statement->kind != STATEMENT_TABLE || is_written(file->program, relation))
+        return 0;
+    for (size_t i = 0; i < sizeof of_writers / sizeof of_writers[0]; i++) {
+        const struct sql_option *option = option_find(&statement->options, of_writers[i]);
+        if (option == NULL)
+            continue;
+        file->source.sql = statement->file_text;
+        return source_error(&file->source, ERR_INVALID, option->key.at,
+                            "it belongs where an INSERT writes, or a materialized view",
+                            "option %s of %s means nothing: no statement writes it", of_writers[i],
+                            relation->name);
+    }
+    return 0;
 }

@@ -223,6 +223,45 @@ INSERT INTO d SELECT minute FROM b;
         self.assertIn("lost its beginning", told["b"])
         self.refused(2, "run", self.file(sql), "--until-end", "--rebuild", "all", says="--from-beginning")
 
+    def test_a_bad_row_that_ends_the_run(self):
+        rows = events(300)
+        self.send("clicks", rows[:200])
+        path = self.file(COUNTS.replace("lateness", "on_error = 'fail', lateness"))
+        self.ok("run", path, "--until-end")
+        self.produce("clicks", b'{"who":"a","n":1,"ts":1000000}\n{"who":"a","n":"x","ts":1000000}\n')
+        self.send("clicks", rows[200:])
+        text = self.refused(1, "run", path, "--until-end", says=["offset 201 of clicks, partition 0", "cast_failed"])
+        self.assertEqual(self.refused(1, "run", path, "--until-end"), text)
+        self.assertEqual(self.records("job.dlq"), [])
+        self.assertEqual(self.table(), per_minute(rows[:200]))
+        told = self.summary(self.ok("run", self.file(COUNTS), "--until-end"))
+        self.assertEqual((told["dead"], told["rows_in"]), (1, 102))
+        self.assertEqual(self.table(), per_minute(rows + [{"who": "a", "n": 1, "ts": 1000000}]))
+
+    def test_topics_as_asked(self):
+        self.send("clicks", events(100), "--partitions", "3")
+        sql = COUNTS.replace("topic = ", "partitions = 5, retention = '3 days', topic = ")
+        self.ok("run", self.file(sql), "--until-end")
+        told = json.loads(self.ok("topic", "describe", "counts-per-minute", "--format", "json").stdout.splitlines()[0])
+        self.assertEqual(len(told["partitions"]), 5, told)
+        self.assertEqual((told["configs"]["retention.ms"], told["configs"]["cleanup.policy"]), ("259200000", "compact,delete"))
+        self.refused(1, "run", self.file(sql.replace("= 5", "= 4")), "--until-end", says="topic counts-per-minute has 5 partitions, and its pipeline says 4")
+        self.refused(1, "run", self.file(sql.replace("lateness", "partitions = 2, lateness")), "--until-end",
+                     says="topic clicks has 3 partitions, and its pipeline says 2")
+
+    def test_rows_that_lie_where_they_belong(self):
+        """A column cast to text lies where the topic says: no repartition topic."""
+        rows = events(300)
+        self.send("clicks", rows, "--partitions", "3")
+        self.ok("run", self.file(COUNTS), "--until-end")
+        self.assertEqual(self.table(), per_minute(rows))
+        self.assertNotIn(b"repartition", self.ok("topic", "list").stdout)
+        self.produce("foreign", "".join(json.dumps(row) + "\n" for row in rows).encode(), "--partitions", "3")
+        sql = COUNTS.replace("(event_time", "(topic = 'foreign', partitioned_by = 'who', event_time")
+        told = self.summary(self.ok("run", self.file(sql), "--until-end", "--app", "wrong"))
+        self.assertGreater(told["dead"], 0)  # nobody had placed them
+        self.assertEqual({record["headers"]["weir.error.class"] for record in self.records("wrong.dlq")}, {"misplaced"})
+
     def test_bad_rows(self):
         self.produce("clicks", b'{"n":1,"ts":1}\n{"who":"a","n":"x","ts":1}\n{"who":"a","n":2,"ts":1}\nnonsense\n')
         told = self.summary(self.ok("run", self.file(COUNTS), "--until-end"))

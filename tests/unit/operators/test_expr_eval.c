@@ -98,6 +98,17 @@ static void json_choices(void **state)
     expect("CASE WHEN a = 1 THEN b ELSE 'other' END", "a:2", "json \"other\"");
     expect("CASE a WHEN 1 THEN 'one' WHEN 2.0 THEN 'two' END", "a:2", "two");
     expect("CASE a WHEN 'x' THEN 1 ELSE 2 END", "a:5", "!type_mismatch");
+    /* What cannot be computed is NULL, and so is all that is made of it inside; outside it is a NULL as any. */
+    expect("try(1 / a)", "a:0", "NULL");
+    expect("try(6 / a)", "a:2", "3");
+    expect("try(a::smallint)", "a:40000", "NULL");
+    expect("try((1 / a) IS NULL)", "a:0", "NULL");
+    expect("try(COALESCE(1 / a, 5))", "a:0", "NULL");
+    expect("COALESCE(try(1 / a), 5)", "a:0", "5");
+    expect("try(1 / a) + 1 / (a + 1)", "a:0", "NULL");
+    expect("try(1 / a) + 1 / a", "a:0", "!division_by_zero");
+    expect("try(try(1 / a) IS NULL)", "a:0", "true");
+    expect("try(1 / 0)", "a:0", "NULL");
     expect("NULLIF(a, 0)", "a:0", "NULL");
     expect("NULLIF(a, 'x')", "a:\"y\"", "json \"y\"");
     expect("NULLIF(a, 0)", "a:\"y\"", "!type_mismatch");

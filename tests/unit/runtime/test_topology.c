@@ -72,6 +72,53 @@ static void test_order_of_calls(void **state)
     expect(app, WEIR_EEXISTS, "out");
 }
 
+static void bad_output(const char *topic, weir_output_options options, int code, const char *part)
+{
+    weir_app *app = weir_app_open("a", NULL);
+    assert_int_equal(weir_to(source(app), "out"), 0);
+    assert_int_equal(weir_output(app, topic, &options), code);
+    expect(app, code, part);
+}
+
+static void bad_source(weir_app *app, const weir_stream *stream, int code, const char *part)
+{
+    assert_null(stream);
+    expect(app, code, part);
+}
+
+/* What is asked of topics and of bad rows. */
+static void test_topics_as_asked(void **state)
+{
+    (void)state;
+    bad_output("other", (weir_output_options){0}, WEIR_ENOTFOUND, "writes topic other");
+    bad_output(NULL, (weir_output_options){0}, WEIR_ENOTFOUND, "weir_output");
+    bad_output("out", (weir_output_options){.partitions = -1}, WEIR_EINVALID, "-1 partitions");
+    bad_output("out", (weir_output_options){.partitions = 10001}, WEIR_EINVALID, "10001");
+    bad_output("out", (weir_output_options){.retention_ms = -2}, WEIR_EINVALID, "retention of -2");
+    bad_output("out", (weir_output_options){.reserved = {0, 0, 0, 1}}, WEIR_EINVALID, "reserved");
+    weir_app *app = weir_app_open("a", NULL);
+    assert_int_equal(weir_on_bad_row(app, "out", WEIR_BAD_ROW_FAIL), WEIR_ENOTFOUND);
+    expect(app, WEIR_ENOTFOUND, "weir_on_bad_row");
+    app = weir_app_open("a", NULL);
+    assert_int_equal(weir_to(source(app), "out"), 0);
+    assert_int_equal(weir_on_bad_row(app, "out", (weir_bad_row)2), WEIR_EINVALID);
+    expect(app, WEIR_EINVALID, "2 is not known");
+    app = weir_app_open("a", NULL);
+    bad_source(app, weir_partitions(source(app), 0), WEIR_EINVALID, "weir_partitions: 0");
+    app = weir_app_open("a", NULL);
+    bad_source(app, weir_partitions(weir_filter(source(app), "true"), 1), WEIR_ESTATE,
+               "belongs on a source");
+    app = weir_app_open("a", NULL);
+    bad_source(app, weir_partitioned_by(weir_filter(source(app), "true"), "user"), WEIR_ESTATE,
+               "belongs on a source");
+    app = weir_app_open("a", NULL);
+    bad_source(app, weir_partitioned_by(source(app), ""), WEIR_EINVALID, "needs a field");
+    assert_null(weir_partitions(NULL, 1));
+    assert_null(weir_partitioned_by(NULL, "user"));
+    assert_int_equal(weir_output(NULL, "out", &(weir_output_options){0}), WEIR_EINVALID);
+    assert_int_equal(weir_on_bad_row(NULL, "out", WEIR_BAD_ROW_FAIL), WEIR_EINVALID);
+}
+
 static int keep(void *context, weir_call *call, const weir_value *values, size_t count)
 {
     (void)context, (void)call, (void)values, (void)count;
@@ -529,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_order_of_calls),
+        cmocka_unit_test(test_topics_as_asked),
         cmocka_unit_test(test_functions),
         cmocka_unit_test(test_unnest),
         cmocka_unit_test(test_csv),
