@@ -163,6 +163,7 @@ static int run_app(struct cli *cli, const struct sql_program *program, weir_opti
     running.app = open_app(cli, program, options);
     if (running.app == NULL)
         return EXIT_USAGE;
+    interrupt_install(); /* before the directory is taken: whoever sees that may send a signal */
     int exit_code =
         options->from_beginning ? 0 : admit_changes(cli, program, running.app, &rebuilds);
     if (exit_code == 0 && rebuilds) {
@@ -175,7 +176,6 @@ static int run_app(struct cli *cli, const struct sql_program *program, weir_opti
         weir_app_close(running.app);
         return exit_code;
     }
-    interrupt_install();
     int code = weir_app_run(running.app);
     if (code < 0)
         message("%s", weir_app_error(running.app));

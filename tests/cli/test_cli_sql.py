@@ -244,9 +244,9 @@ INSERT INTO d SELECT minute FROM b;
         self.ok("run", self.file(sql), "--until-end")
         told = json.loads(self.ok("topic", "describe", "counts-per-minute", "--format", "json").stdout.splitlines()[0])
         self.assertEqual(len(told["partitions"]), 5, told)
-        self.assertEqual((told["configs"]["retention.ms"], told["configs"]["cleanup.policy"]), ("259200000", "compact,delete"))
-        self.refused(1, "run", self.file(sql.replace("= 5", "= 4")), "--until-end", says="topic counts-per-minute has 5 partitions, and its pipeline says 4")
-        self.refused(1, "run", self.file(sql.replace("lateness", "partitions = 2, lateness")), "--until-end",
+        self.assertEqual((told["config"]["retention.ms"], told["config"]["cleanup.policy"]), ("259200000", "compact,delete"))
+        self.refused(2, "run", self.file(sql.replace("= 5", "= 4")), "--until-end", says="topic counts-per-minute has 5 partitions, and its pipeline says 4")
+        self.refused(2, "run", self.file(sql.replace("lateness", "partitions = 2, lateness")), "--until-end",
                      says="topic clicks has 3 partitions, and its pipeline says 2")
 
     def test_rows_that_lie_where_they_belong(self):

@@ -154,7 +154,13 @@ static void test_group_field(void **state)
                         "customer.address.region");
     assert_string_equal(group_field_of(NULL, "region, country", text), "none");
     assert_string_equal(group_field_of(NULL, "lower(region) AS region", text), "none");
-    assert_string_equal(group_field_of("region", "region", text), "none");
+    /* Through maps that pass the field on, or its text; a number's text is not what it is placed by. */
+    assert_string_equal(group_field_of("region", "region", text), "region");
+    assert_string_equal(group_field_of("a, customer.region::text AS r", "r AS s", text),
+                        "customer.region");
+    assert_string_equal(group_field_of("region::bigint AS region", "region", text), "none");
+    assert_string_equal(group_field_of("upper(region) AS region", "region", text), "none");
+    assert_string_equal(group_field_of("a AS region, region AS a", "region", text), "a");
 }
 
 /* What a hash is taken of, each with one thing changed. */
