@@ -89,6 +89,7 @@ static void put_counts(struct top_row *row, const struct counts *counts, bool re
     put(row, TOP_LATE, (double)counts->late);
     put(row, TOP_DUPLICATE, (double)counts->duplicate);
     put(row, TOP_DEAD, (double)counts->dead);
+    put(row, TOP_UNMATCHED, (double)counts->unmatched);
 }
 
 static int add_task(struct directory *directory, const char *app, const struct progress *progress)

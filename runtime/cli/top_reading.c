@@ -28,6 +28,7 @@ static const struct {
     {"weir_rows_total", "late", TOP_LATE},
     {"weir_rows_total", "duplicate", TOP_DUPLICATE},
     {"weir_rows_total", "dead", TOP_DEAD},
+    {"weir_rows_total", "unmatched", TOP_UNMATCHED},
     {"weir_records_out_total", NULL, TOP_OUT},
     {"weir_lag_records", NULL, TOP_LAG},
     {"weir_watermark_seconds", NULL, TOP_WATERMARK},

@@ -12,6 +12,7 @@ enum top_number {
     TOP_LATE,
     TOP_DUPLICATE,
     TOP_DEAD,
+    TOP_UNMATCHED,
     TOP_OUT,
     TOP_LAG,
     TOP_WATERMARK,     /* seconds since 1970; of several: the least */

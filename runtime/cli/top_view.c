@@ -390,6 +390,7 @@ static const struct {
     {"late", TOP_LATE},
     {"duplicate", TOP_DUPLICATE},
     {"dead", TOP_DEAD},
+    {"unmatched", TOP_UNMATCHED},
     {"records_out", TOP_OUT},
     {"lag", TOP_LAG},
     {"table_entries", TOP_TABLE_ENTRIES},

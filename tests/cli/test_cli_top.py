@@ -18,9 +18,9 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from test_cli import LIMIT_S, WEIR, Case, environment, ndjson, partition_of
 
-JOB = """CREATE TABLE clicks (who text NOT NULL, n bigint, ts timestamptz) WITH (event_time = 'ts', lateness = '1 hour');
+JOB = """CREATE TABLE clicks (team text NOT NULL, n bigint, ts timestamptz) WITH (event_time = 'ts', lateness = '1 hour');
 CREATE MATERIALIZED VIEW counts AS
-SELECT who, window_start, count(*) AS clicks FROM tumble(clicks, ts, INTERVAL '1 minute') GROUP BY who, window_start;
+SELECT team, window_start, count(*) AS clicks FROM tumble(clicks, ts, INTERVAL '1 minute') GROUP BY team, window_start;
 """
 EDGES = ("0.001", "0.01", "0.1", "+Inf")
 
@@ -75,7 +75,7 @@ class Readings(Top):
     def test_rates_are_what_lies_between_two_readings(self):
         now = time.time_ns()
         task = lambda rows, out, busy, **more: {"weir_rows_in_total": rows, "weir_records_out_total": out, "weir_busy_seconds_total": busy,
-                                                "weir_rows_total/late": 3, "weir_rows_total/dead": 2, "weir_lag_records": 7, **more}
+                                                "weir_rows_total/late": 3, "weir_rows_total/dead": 2, "weir_rows_total/unmatched": 4, "weir_lag_records": 7, **more}
         self.write(metrics({("a", 0): task(100, 10, 1.0, weir_watermark_seconds=5000), ("a", 1): task(50, 5, 2.0, weir_watermark_seconds=4000),
                             ("b", 0): {"weir_records_out_total": 900}}, (10, 20, 20, 20)), now - 2_000_000_000)
         process = self.follow()
@@ -90,7 +90,7 @@ class Readings(Top):
         self.write(metrics({("a", 0): task(600, 30, 2.0, weir_watermark_seconds=5000), ("a", 1): task(150, 5, 2.5), ("b", 0): {"weir_records_out_total": 4}},
                            (10, 40, 60, 60)), now)
         a, b, app, total = self.reading(process)
-        self.assertEqual((a["partitions"], a["rows_in"], a["records_out"], a["late"], a["dead"], a["lag"]), (2, 750, 35, 6, 4, 14))
+        self.assertEqual((a["partitions"], a["rows_in"], a["records_out"], a["late"], a["dead"], a["unmatched"], a["lag"]), (2, 750, 35, 6, 4, 8, 14))
         self.assertEqual((a["rows_in_per_s"], a["records_out_per_s"], a["busy"]), ((500 + 100) / 2, 20 / 2, (1.0 + 0.5) / 2))
         self.assertEqual((a["watermark"], a["without_watermark"]), (5_000_000, 1))
         self.assertAlmostEqual(a["watermark_delay_s"], time.time() - 5000, delta=LIMIT_S)
@@ -134,8 +134,10 @@ class Readings(Top):
 
 
 class Jobs(Top):
+    """Records are keyed by who and grouped by team, so that there are two stages: one reads clicks, the other one has the groups."""
+
     def events(self, count):
-        return [{"who": f"u{i % 40}", "n": i, "ts": 1_000_000_000 + i * 100} for i in range(count)]
+        return [{"who": f"u{i % 40}", "team": f"t{i % 7}", "n": i, "ts": 1_000_000_000 + i * 100} for i in range(count)]
 
     def job(self):
         path = os.path.join(self.home, "job.sql")
@@ -145,7 +147,7 @@ class Jobs(Top):
 
     def test_a_job_that_runs(self):
         rows = self.events(3000)
-        self.produce("clicks", ndjson([*rows, {"who": "u1", "n": "many", "ts": rows[1]["ts"]}]), "--key", "who", "--partitions", "3")
+        self.produce("clicks", ndjson([*rows, {"who": "u1", "team": "t1", "n": "many", "ts": rows[1]["ts"]}]), "--key", "who", "--partitions", "3")
         process = self.start("run", self.job(), "--metrics", self.file)
         self.wait_held(process)
         follower = None
@@ -159,7 +161,7 @@ class Jobs(Top):
         app, total = seen[-2:]
         stage = next(r for r in seen if r.get("topic") == "clicks")
         self.assertEqual((stage["app"], stage["stage"], stage["partitions"], stage["rows_in"]), ("job", "counts-repartition", 3, 3001))
-        self.assertEqual((total["applied"], total["dead"], total["late"]), (3000, 1, 0))
+        self.assertEqual((total["applied"], total["dead"], total["late"], total["unmatched"]), (3000, 1, 0, 0))
         # The slowest of three partitions: its latest event less the lateness.
         latest = collections.defaultdict(int)
         for row in rows:
@@ -177,7 +179,7 @@ class Jobs(Top):
 
     def test_a_directory_that_nobody_holds(self):
         rows = self.events(2000)
-        bad = [{"who": "u1", "n": "many", "ts": 1_000_000_000}] * 7
+        bad = [{"who": "u1", "team": "t1", "n": "many", "ts": 1_000_000_000}] * 7
         self.produce("clicks", ndjson(rows + bad), "--key", "who", "--partitions", "3")
         self.ok("run", self.job(), "--until-end")
         self.produce("clicks", ndjson(rows[:11]), "--key", "who")
@@ -188,7 +190,7 @@ class Jobs(Top):
         tasks = {r["partition"]: r for r in lines if r.get("topic") == "clicks"}
         stores = {r["partition"]: r for r in lines if r.get("stage") == "counts"}
         for p, mine in by_place.items():
-            groups = {(r["who"], r["ts"] // 60_000) for r in mine}
+            groups = {(r["team"], r["ts"] // 60_000) for r in rows if partition_of(r["team"].encode(), 3) == p}
             self.assertEqual((tasks[p]["applied"], tasks[p]["watermark"], stores[p]["store_entries"], tasks[p]["store_entries"], stores[p]["rows_in"]),
                              (len(mine), max(r["ts"] for r in mine) - 3_600_000, len(groups), None, None), p)
             self.assertEqual(tasks[p]["lag"], sum(partition_of(r["who"].encode(), 3) == p for r in rows[:11]), p)
