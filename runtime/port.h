@@ -115,8 +115,9 @@ struct weir_log;
 /* The embedded log in a directory. */
 struct port_log_options {
     bool os_durability;              /* acknowledge after the write */
-    int64_t keeper_interval_ms;      /* how often the log looks at retention and compaction; 0: its own default */
+    int64_t keeper_interval_ms;      /* how often the log looks at retention and compaction; 0: its own default; -1: never */
     int64_t cleaner_memory_bytes;    /* of a compaction; 0: the log's own default */
+    bool must_exist;                 /* a directory without a log is an error */
 };
 /* options may be NULL. */
 int port_log_open(const char *dir, const struct port_log_options *options, struct port **port, struct diag *diag);

@@ -601,6 +601,7 @@ int port_log_open(const char *dir, const struct port_log_options *options, struc
         set.durability = options->os_durability ? DURABILITY_OS : DURABILITY_COMMIT;
         set.keeper_interval_ms = (int32_t)options->keeper_interval_ms;
         set.cleaner_memory_bytes = options->cleaner_memory_bytes;
+        set.must_exist = options->must_exist;
     }
     int rc = log_open(dir, &set, &opened->log, diag);
     if (rc < 0) {

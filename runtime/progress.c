@@ -99,6 +99,8 @@ void progress_encode(const struct progress *p, struct buf *value)
                    p->is_final ? "true" : "false");
     put_id(value, "input", p->input_id);
     buf_printf(value, ",\"position\":%lld", (long long)p->position);
+    if (p->first >= 0 && !p->is_reset && !p->is_begin)
+        buf_printf(value, ",\"first\":%lld", (long long)p->first);
     put_time(value, "watermark", p->watermark_ms);
     put_time(value, "max_event_time", p->max_event_ms);
     put_time(value, "closed_before", p->closed_before_ms);
@@ -225,6 +227,8 @@ static int decode_value(const json_t *object, struct progress *p)
     TRY(get_id(object, "input", p->input_id));
     TRY(get_id(object, "changelog", p->changelog_id));
     p->position = get_number(object, "position");
+    const json_t *first = json_object_get(object, "first");
+    p->first = json_is_integer(first) ? json_integer_value(first) : -1;
     p->watermark_ms = get_time(object, "watermark");
     p->max_event_ms = get_time(object, "max_event_time");
     p->closed_before_ms = get_time(object, "closed_before");

@@ -63,6 +63,7 @@ struct progress {
     bool is_final;                    /* the stage emits final results */
     uint8_t input_id[16], changelog_id[16];
     int64_t position;                 /* next input offset */
+    int64_t first;                    /* where the task began when its stage was first started; -1: not recorded */
     int64_t watermark_ms;             /* TIME_NONE: none */
     int64_t max_event_ms;             /* highest event time seen; TIME_NONE: none */
     int64_t closed_before_ms;         /* windows that start earlier are closed */

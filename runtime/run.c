@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/app_views.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/thread.h"
 #include "runtime/run.h"
@@ -379,6 +380,7 @@ static int prepare(struct run *run)
         TRY(run_admit_changes(run, &run->diag));
     TRY(run_reset(run, &run->diag));
     TRY(plan_place(run->plan, run->port, &run->diag));
+    TRY(app_views_write(run->app, &run->diag));
     TRY(make_tasks(run));
     TRY(set_end_targets(run));
     TRY(make_workers(run));

@@ -15,6 +15,7 @@
 #include "operators/bytea.h"
 #include "operators/group_key.h"
 #include "runtime/plan.h"
+#include "runtime/app_views.h"
 #include "runtime/store_view.h"
 
 enum { VIEW_FILE_LIMIT = 1 << 20, MAX_STEPS = PLAN_MAX_OPS + 8, MERGED_MAX = 32 };
@@ -55,12 +56,22 @@ static int add_format(json_t *step, const struct weir_stream *node)
     return json_object_set_new(step, "format", json_string(node->format->name));
 }
 
-static json_t *steps_of(const struct weir_stream *stream);
+static int add_source_times(json_t *step, const struct weir_stream *node)
+{
+    if (node->kind != NODE_SOURCE)
+        return 0;
+    int rc = json_object_set_new(step, "skew", json_integer((json_int_t)node->skew_ms));
+    return rc < 0 || node->idle_ms == 0
+               ? rc
+               : json_object_set_new(step, "idle", json_integer((json_int_t)node->idle_ms));
+}
 
 /* Of a join its table, as steps of its own. */
 static int add_table(json_t *step, const struct weir_stream *node)
 {
-    return node->kind == NODE_JOIN ? json_object_set_new(step, "table", steps_of(node->table)) : 0;
+    return node->kind == NODE_JOIN
+               ? json_object_set_new(step, "table", store_view_steps(node->table))
+               : 0;
 }
 
 /* Of a merge what comes together, each as steps of its own. */
@@ -71,11 +82,11 @@ static int add_merged(json_t *step, const struct weir_stream *node)
     json_t *streams = json_array();
     int rc = json_object_set_new(step, "streams", streams);
     for (uint32_t i = 0; rc == 0 && i < node->merged_count; i++)
-        rc = json_array_append_new(streams, steps_of(node->merged[i]));
+        rc = json_array_append_new(streams, store_view_steps(node->merged[i]));
     return rc;
 }
 
-static json_t *steps_of(const struct weir_stream *stream)
+json_t *store_view_steps(const struct weir_stream *stream)
 {
     json_t *steps = json_array();
     for (const struct weir_stream *node = stream; steps != NULL && node != NULL;
@@ -85,7 +96,8 @@ static json_t *steps_of(const struct weir_stream *stream)
                       node->text, "extra", node->extra, "name", node->name, "number",
                       (json_int_t)node->number_ms, "emit", (int)node->emit);
         if (step == NULL || add_window(step, node) < 0 || add_format(step, node) < 0 ||
-            add_merged(step, node) < 0 || add_table(step, node) < 0) {
+            add_source_times(step, node) < 0 || add_merged(step, node) < 0 ||
+            add_table(step, node) < 0) {
             json_decref(step);
             json_decref(steps);
             return NULL;
@@ -105,7 +117,7 @@ int store_view_write(const char *state_dir, const struct weir_app *app, const st
     size_t old_size = 0;
     snprintf(path, sizeof path, "%s/view.json", state_dir);
     json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "version", 1, "app", app->name, "topic",
-                               view->sink->topic, "steps", steps_of(view->sink->stream));
+                               view->sink->topic, "steps", store_view_steps(view->sink->stream));
     char *text = object != NULL ? json_dumps(object, JSON_INDENT(2)) : NULL;
     json_decref(object);
     if (text == NULL)
@@ -182,6 +194,13 @@ static int no_decode(void *context, weir_call *call, const weir_value *key, cons
     return no_filter(context, call, value, count);
 }
 
+static int no_encode(void *context, weir_call *call, const weir_column *columns, size_t count,
+                     const weir_value *values)
+{
+    (void)columns;
+    return no_filter(context, call, values, count);
+}
+
 static weir_stream *make_function(weir_stream *at, const char *kind, const json_t *step)
 {
     const char *text = json_string_value(json_object_get(step, "text"));
@@ -195,7 +214,17 @@ static weir_stream *make_function(weir_stream *at, const char *kind, const json_
         return weir_flat_map_fn(at, name, text, extra, no_filter, NULL);
     if (strcmp(kind, "unnest") == 0)
         return weir_unnest(at, text, extra);
+    if (strcmp(kind, "rekey") == 0)
+        return weir_rekey(at, text);
     return strcmp(kind, "peek") == 0 ? at : NULL;
+}
+
+const struct format *store_view_format(weir_app *app, const char *name)
+{
+    static const weir_format_functions none = {.decode = no_decode, .encode = no_encode};
+    if (format_named(app, name) == NULL)
+        weir_format_add(app, name, &none, NULL);
+    return format_named(app, name);
 }
 
 static weir_stream *make_source(weir_app *app, const char *topic, const char *event_time,
@@ -203,19 +232,55 @@ static weir_stream *make_source(weir_app *app, const char *topic, const char *ev
 {
     const char *columns = json_string_value(json_object_get(step, "name"));
     const char *name = json_string_value(json_object_get(step, "format"));
-    static const weir_format_functions none = {.decode = no_decode};
     if (name == NULL)
         name = columns != NULL ? "csv" : "json";
-    if (format_named(app, name) == NULL) /* one that the app's program has */
-        weir_format_add(app, name, &none, NULL);
-    const struct format *format = format_named(app, name);
+    const struct format *format = store_view_format(app, name);
     if (format == NULL)
         return NULL;
     return columns != NULL ? weir_source_columns(app, topic, format->number, columns, event_time)
                            : weir_source(app, topic, format->number, event_time);
 }
 
-static weir_stream *make_steps(weir_app *app, const json_t *steps);
+static int no_add(void *context, weir_call *call, void *state, const weir_value *values,
+                  size_t count)
+{
+    (void)state;
+    return no_filter(context, call, values, count);
+}
+static void no_merge(void *context, void *state, const void *other)
+{
+    (void)context;
+    (void)state;
+    (void)other;
+}
+static int no_result(void *context, weir_call *call, const void *state, weir_value *results)
+{
+    (void)state;
+    (void)results;
+    return no_filter(context, call, NULL, 0);
+}
+
+static weir_stream *make_aggregate(weir_stream *at, const json_t *step)
+{
+    static const weir_aggregate_functions none = {
+        .state_size = 8, .add = no_add, .merge = no_merge, .result = no_result};
+    const char *text = json_string_value(json_object_get(step, "text"));
+    const char *name = json_string_value(json_object_get(step, "name"));
+    return name == NULL
+               ? weir_aggregate(at, text)
+               : weir_aggregate_fn(at, name, text,
+                                   json_string_value(json_object_get(step, "extra")), &none, NULL);
+}
+
+/* What was written before they were kept has the defaults. */
+static weir_stream *set_times(weir_stream *source, const json_t *step)
+{
+    const json_t *skew = json_object_get(step, "skew"), *idle = json_object_get(step, "idle");
+    source = weir_lateness(source, json_integer_value(json_object_get(step, "number")));
+    if (skew != NULL)
+        source = weir_max_future_skew(source, json_integer_value(skew));
+    return idle != NULL ? weir_idle_close(source, json_integer_value(idle)) : source;
+}
 
 static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step)
 {
@@ -226,7 +291,7 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     if (kind == NULL)
         return NULL;
     if (strcmp(kind, "source") == 0)
-        return weir_lateness(make_source(app, text, extra, step), number);
+        return set_times(make_source(app, text, extra, step), step);
     if (strcmp(kind, "filter") == 0)
         return weir_filter(at, text);
     if (strcmp(kind, "check") == 0)
@@ -236,14 +301,14 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     if (strcmp(kind, "latest") == 0)
         return weir_latest(at, text);
     if (strcmp(kind, "join") == 0)
-        return weir_join(at, make_steps(app, json_object_get(step, "table")),
+        return weir_join(at, store_view_make_steps(app, json_object_get(step, "table")),
                          (weir_join_kind)number, text, extra);
     if (strcmp(kind, "group") == 0)
         return weir_group_by(at, text);
     if (strcmp(kind, "window") == 0)
         return make_window(at, step, number);
     if (strcmp(kind, "aggregate") == 0)
-        return weir_emit(weir_aggregate(at, text),
+        return weir_emit(make_aggregate(at, step),
                          (weir_emit_mode)json_integer_value(json_object_get(step, "emit")));
     return make_function(at, kind, step);
 }
@@ -254,12 +319,12 @@ static weir_stream *make_merge(weir_app *app, const json_t *step)
     const json_t *merged = json_object_get(step, "streams");
     size_t count = json_array_size(merged);
     for (size_t i = 0; count <= MERGED_MAX && i < count; i++)
-        if ((streams[i] = make_steps(app, json_array_get(merged, i))) == NULL)
+        if ((streams[i] = store_view_make_steps(app, json_array_get(merged, i))) == NULL)
             return NULL;
     return count <= MERGED_MAX ? weir_merge(streams, count) : NULL;
 }
 
-static weir_stream *make_steps(weir_app *app, const json_t *steps)
+weir_stream *store_view_make_steps(weir_app *app, const json_t *steps)
 {
     weir_stream *at = NULL;
     for (size_t i = 0; i < json_array_size(steps); i++) {
@@ -296,7 +361,7 @@ static int rebuild(struct store_view *view, const json_t *object, struct diag *d
                 "the states of %s are kept by the function %s of the app's program, "
                 "and only that can show them: read the topic %s",
                 topic, json_string_value(json_object_get(json_array_get(steps, i), "name")), topic);
-    weir_stream *at = make_steps(view->app, steps);
+    weir_stream *at = store_view_make_steps(view->app, steps);
     if (at == NULL || weir_to(at, topic) < 0)
         return ERR_CORRUPT;
     TRY(plan_compile(view->app, &view->plan, diag));

@@ -112,7 +112,7 @@ static int check_output(const struct task *task, const struct progress *progress
 /* The stage was reset to this offset. */
 static int begin_anew(struct task *task, const struct progress *progress, struct diag *diag)
 {
-    task->position = progress->position;
+    task->position = task->first_position = progress->position;
     if (memcmp(progress->input_id, task->stage->input_id, 16) == 0)
         return check_range(task, diag);
     return diag_set(diag, ERR_STATE,
@@ -142,7 +142,7 @@ static int begin_at_start(struct task *task, struct diag *diag)
     struct port_range range;
     TRY(task->port->ops->range(task->port, task->stage->input_topic, task->partition, &range,
                                diag));
-    task->position = range.start;
+    task->position = task->first_position = range.start;
     return 0;
 }
 
@@ -157,6 +157,7 @@ static int restore_position(struct task *task, const struct progress *progress, 
     TRY(check_progress(task, progress, diag));
     TRY(check_output(task, progress, diag));
     task->position = progress->position;
+    task->first_position = progress->first;
     task->watermark_ms = progress->watermark_ms;
     task->max_event_ms = progress->max_event_ms;
     task->env.closed_before_ms = progress->closed_before_ms;
@@ -454,6 +455,7 @@ int task_progress(struct task *task, struct progress *progress, struct diag *dia
     memcpy(progress->input_id, stage->input_id, 16);
     memcpy(progress->changelog_id, stage->changelog_id, 16);
     progress->position = task->position;
+    progress->first = task->first_position;
     progress->watermark_ms = task->watermark_ms;
     progress->max_event_ms = task->max_event_ms;
     progress->closed_before_ms = group != NULL ? op_group_closed_before(group) : TIME_NONE;

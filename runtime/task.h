@@ -86,6 +86,7 @@ struct task {
     struct buf key, value, headers, text;
 
     int64_t position, watermark_ms, max_event_ms;
+    int64_t first_position;        /* where it began when its stage was first started; -1: nobody wrote it down */
     int64_t changelog_end;
     int64_t *ends;                    /* of the output partitions, -1: never written */
     struct time_markers time_markers; /* INPUT_ROWS */

@@ -30,6 +30,7 @@ extern const struct command command_state_get;
 extern const struct command command_state_scan;
 extern const struct command command_run;            /* cli_sql.c */
 extern const struct command command_check;
+extern const struct command command_verify;         /* cli_verify.c */
 extern const struct command command_explain;
 extern const struct command command_dlq_list;       /* cli_dlq.c */
 extern const struct command command_dlq_show;

@@ -1,0 +1,211 @@
+/* verify_parts.h: what the files of the naive evaluator share (see README.md). Private to runtime/verify/. */
+#ifndef WEIR_RUNTIME_VERIFY_PARTS_H
+#define WEIR_RUNTIME_VERIFY_PARTS_H
+
+#include "runtime/base/hash.h"
+#include "runtime/plan.h"
+#include "runtime/progress.h"
+#include "runtime/verify/verify.h"
+
+/* ---- verify_set.c: a hash table of 128-bit names ---- */
+
+struct verify_entry {
+    struct hash128 name;
+    void *value;
+};
+struct verify_map {
+    struct verify_entry *slots; /* name all zero: free */
+    size_t capacity, count;
+};
+void verify_map_deinit(struct verify_map *map);
+/* The entry of a name, made (value NULL) when it is not there. NULL: no memory. */
+struct verify_entry *verify_map_at(struct verify_map *map, struct hash128 name);
+/* NULL: it is not there. */
+struct verify_entry *verify_map_find(const struct verify_map *map, struct hash128 name);
+
+/* ---- verify_cell.c: one value by itself ---- */
+
+struct cell {
+    enum col_type type;
+    bool is_null;
+    union {
+        uint8_t boolean;
+        int64_t i64;
+        double f64;
+        struct numeric numeric;
+        struct bytes text;
+        struct variant variant;
+    };
+    uint8_t *own;               /* what text or variant points to, once it is kept */
+};
+/* Borrows from the column. */
+void cell_read(struct cell *cell, const struct column *column, uint32_t row);
+/* Makes *kept an own copy. ERR_NOMEM. */
+int cell_keep(struct cell *kept, const struct cell *cell);
+void cell_release(struct cell *cell);
+/* Puts it into the only row of a column of its type. ERR_NOMEM. */
+int cell_write(const struct cell *cell, struct column *column, struct arena *arena);
+/* The total order of min and max: -1, 0, 1. Neither is NULL. */
+int cell_order(const struct cell *a, const struct cell *b);
+/* The one form that equal group values have: no zeros behind the point, integers as such. Text is the arena's. ERR_NOMEM. */
+int cell_canonical(struct cell *cell, struct arena *arena);
+/* False: a number of more than 38 digits, or none at all, which sums do not take. */
+bool cell_number(const struct cell *cell, struct numeric *number);
+
+/* ---- verify_accumulator.c: aggregates ---- */
+
+struct accumulator {
+    int64_t count;              /* of values; of rows for count(*) */
+    struct numeric_sum coarse, fine; /* addends of up to 19 decimals, and of more */
+    double f64;
+    bool is_exceeded;           /* 256 bits did not hold a sum */
+    struct cell kept;           /* min, max, first, last */
+    bool has_kept;
+    int64_t time_ms, offset;    /* of first and last */
+    uint64_t origin, order;
+};
+/* Where a row stands among rows of one event time. */
+struct place {
+    int64_t time_ms, offset;
+    uint64_t origin, order;     /* order: of rows that were made of one record */
+};
+struct verify_distinct {
+    struct verify_map values;   /* of (group, call, value) */
+    uint64_t groups;            /* numbers that were given out */
+};
+/* What is wrong with a row's value, by the class of its dead letter; NULL: nothing. */
+const char *accumulator_refuses(const struct agg_call *call, const struct column *argument, const struct column *filter);
+int accumulator_add(struct accumulator *to, const struct agg_call *call, const struct column *argument, const struct column *filter, const struct place *place,
+                    struct verify_distinct *distinct, uint64_t group, uint32_t number, struct arena *arena);
+/* Of sessions that turn out to be one. */
+int accumulator_merge(struct accumulator *to, struct accumulator *from, const struct agg_call *call);
+/* Writes the result into the only row of a column. 1: it has one; 0: it needs more than 38 digits; or ERR_NOMEM. */
+int accumulator_result(const struct accumulator *from, const struct agg_call *call, struct column *column, struct arena *arena);
+void accumulator_release(struct accumulator *accumulator);
+
+/* ---- the work ---- */
+
+struct verify;
+
+/* A stage that reads rows, at one partition of its source. */
+struct verify_source {
+    struct verify *verify;
+    const struct stage *stage;
+    const struct view *arm;
+    int32_t partition;
+    const struct progress *progress; /* NULL: it has committed nothing */
+    struct time_mark *markers;  /* by offset */
+    uint32_t marker_count, marker_next;
+    int64_t watermark_ms, max_event_ms;
+    struct counts counts;
+    struct verify_map failed;   /* offsets of records that the pipeline's policy left out */
+    void *decoder;
+    struct arena arena;         /* of one record */
+};
+
+/* What became of a row. */
+enum fate { FATE_APPLIED, FATE_FILTERED, FATE_LATE, FATE_DEAD };
+/* A row behind all steps: the only one of its batch. */
+struct verify_row {
+    struct verify_source *source;
+    const struct batch *batch;
+    const struct source_row *record;
+    int64_t time_ms, watermark_ms;
+    struct place place;
+};
+
+enum group_status { GROUP_OPEN, GROUP_CLOSING, GROUP_CLOSED };
+struct verify_group {
+    struct cell *columns;       /* canonical */
+    struct accumulator *accumulators; /* one per call of the user's */
+    uint64_t number;
+    int64_t start_ms, end_ms;   /* of the window; of a session also: its last row's time is end_ms less the gap */
+    int32_t owner;              /* partition of the stage that keeps it */
+    int32_t partition;          /* of its results in the output topic */
+    struct hash128 name;        /* of the group columns alone */
+    uint8_t status;             /* enum group_status */
+    bool is_waiting;            /* partials of the group have not been merged */
+    bool is_in_state, is_in_output;
+    bool is_misplaced;          /* told */
+    int64_t offset;             /* of its last record in the output */
+    int32_t found_partition;
+    uint64_t found_hash;        /* of that record's value */
+    bool found_null;
+    struct verify_group *next_session; /* of the same group, by start */
+};
+
+/* A result as it ought to be. Borrowed from the verify's buffers until the next one. */
+struct verify_result {
+    struct bytes key, value;    /* of the record; value.data NULL: it has none */
+    struct bytes row;           /* as the store's is printed */
+    bool is_shown;
+    bool is_expressible;
+};
+
+struct verify {
+    const struct verify_options *options;
+    struct port *port;
+    struct verify_outcome *report;
+    struct diag *diag;
+    struct weir_app *app;
+    struct plan *plan;
+    const struct view *view;    /* the lead */
+    const struct stage *sources; /* view->arm_count of them */
+    const struct stage *final;  /* that writes the output; of rows the first source */
+    bool is_rekeyed;
+    struct progress_set progress;
+    uint32_t calls;             /* aggregate calls of the user's: sessions have more, behind them */
+    struct verify_map groups;   /* by window and group columns */
+    struct verify_map by_key;   /* by record key */
+    struct verify_map waiting;  /* group columns, and what record keys begin with */
+    struct verify_group **list; /* once all rows are in */
+    size_t list_count;
+    struct verify_distinct distinct;
+    struct rows_check *rows;    /* verify_rows.c; NULL for groups */
+    struct arena arena;         /* of one result */
+    struct buf key, value, row, text, scratch;
+    int64_t lowest_ms;          /* the least watermark of all sources, where rows alone decide; else TIME_NONE */
+    bool knows_time;
+    int64_t looks;
+};
+
+/* verify_view.c */
+void verify_tell(struct verify *v, const struct verify_difference *difference);
+/* Of a record of the output topic, or of one that is not there (offset -1). */
+void verify_tell_output(struct verify *v, const char *kind, int32_t partition, int64_t offset, struct bytes key, struct bytes expected, struct bytes found,
+                        const char *text);
+int verify_no_memory(struct verify *v);
+/* Between records: ERR_STOPPED when somebody asked for it. */
+int verify_look(struct verify *v);
+/* Calls each(context, row) for the committed records of a partition from `from` up to `to`, in offset order; it returns 0 to go on, 1 to end, or an error. */
+int verify_read(struct verify *v, const char *topic, int32_t partition, int64_t from, int64_t to, int (*each)(void *context, const struct source_row *row), void *context);
+
+/* verify_source.c: takes the records of a source up to its committed position through the view's steps; `end` says what becomes of the rows that pass. */
+int verify_source_run(struct verify_source *source, int (*end)(void *context, const struct verify_row *row, enum fate *fate), void *context);
+int verify_source_open(struct verify_source *source, struct verify *v, const struct stage *stage, int32_t partition);
+void verify_source_close(struct verify_source *source);
+
+/* verify_group.c */
+int verify_group_row(void *verify, const struct verify_row *row, enum fate *fate);
+/* All rows are in: sessions are put together, owners and names are known. */
+int verify_groups_finish(struct verify *v);
+int verify_group_render(struct verify *v, const struct verify_group *group, struct verify_result *result);
+void verify_groups_deinit(struct verify *v);
+/* The name of the group whose columns are these (row 0), and the partition that its text chooses. */
+int verify_group_name(struct verify *v, const struct column *columns, int32_t partitions, struct hash128 *name, int32_t *partition);
+
+/* verify_same.c: whether two values of the view's records say the same; sums of double precision may differ in their last bits. */
+bool verify_same(const struct verify *v, bool is_output, struct bytes expected, struct bytes found);
+
+/* verify_state.c, verify_output.c, verify_rows.c */
+int verify_waiting(struct verify *v);
+/* What the record keys of a group's windows have in common. */
+struct hash128 verify_key_name(struct bytes key);
+int verify_state(struct verify *v);
+int verify_output(struct verify *v);
+int verify_rows_open(struct verify *v);
+int verify_rows_row(void *verify, const struct verify_row *row, enum fate *fate);
+int verify_rows_finish(struct verify *v);
+void verify_rows_close(struct verify *v);
+
+#endif

@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+"""weir verify: views that are as they ought to be, killed or not, and what was planted to be found."""
+import json
+import os
+import random
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from test_cli import Case, partition_of, weir
+
+JOB = """
+CREATE TABLE visits (
+    id bigint NOT NULL, who text, page text OPTIONS (path 'place.page') NOT NULL, amount numeric(10,2) CHECK (amount >= 0),
+    score double precision, extra jsonb, ts timestamptz
+) WITH (topic = 'visits', event_time = 'ts', lateness = '20 seconds');
+CREATE TABLE calls (id bigint NOT NULL, who text, amount numeric(10,2), ts timestamptz) WITH (event_time = 'ts', lateness = '1 minute');
+CREATE VIEW good AS SELECT * FROM visits WHERE amount IS NULL OR amount < 900;
+
+CREATE MATERIALIZED VIEW totals AS
+SELECT who, count(*) AS n, sum(amount) AS amount, avg(amount) AS mean, min(amount) AS low, max(page) AS high, count(extra) AS extras,
+       sum(score) AS score FROM good GROUP BY who;
+CREATE MATERIALIZED VIEW minutes AS
+SELECT who, window_start, window_end, count(*) AS n, first(id) AS first_id, last(page) AS last_page, count(DISTINCT page) AS pages,
+       sum(amount) FILTER (WHERE page <> 'a') AS rest
+FROM tumble(good, ts, INTERVAL '1 minute') GROUP BY who, window_start, window_end HAVING count(*) > 1;
+CREATE MATERIALIZED VIEW finals WITH (emit = 'final') AS
+SELECT page, window_start, window_end, count(*) AS n, sum(amount) AS amount, min(extra) AS extra, sum(score) AS score
+FROM tumble(visits, ts, INTERVAL '1 minute') GROUP BY page, window_start, window_end;
+CREATE MATERIALIZED VIEW hops AS
+SELECT page, amount > 100 AS dear, window_start, count(*) AS n FROM hop(good, ts, INTERVAL '20 seconds', INTERVAL '1 minute')
+GROUP BY page, amount > 100, window_start;
+CREATE MATERIALIZED VIEW final_hops WITH (emit = 'final') AS
+SELECT page, window_start, count(*) AS n, count(DISTINCT who) AS people FROM hop(good, ts, INTERVAL '15 seconds', INTERVAL '1 minute')
+GROUP BY page, window_start;
+CREATE MATERIALIZED VIEW sittings AS
+SELECT who, window_start, window_end, count(*) AS n, last(page) AS last_page FROM session(good, ts, INTERVAL '4 seconds')
+GROUP BY who, window_start, window_end;
+CREATE MATERIALIZED VIEW final_sittings WITH (emit = 'final') AS
+SELECT who, window_start, window_end, count(*) AS n, sum(amount) AS amount FROM session(good, ts, INTERVAL '4 seconds')
+GROUP BY who, window_start, window_end;
+CREATE VIEW all_of_them AS SELECT id, who, ts FROM visits UNION ALL SELECT id, who, ts FROM calls;
+CREATE MATERIALIZED VIEW joint WITH (emit = 'final') AS
+SELECT who, window_start, count(*) AS n, first(id) AS id FROM tumble(all_of_them, ts, INTERVAL '1 minute') GROUP BY who, window_start;
+CREATE MATERIALIZED VIEW per_page AS SELECT page, count(*) AS windows, sum(n) AS n FROM finals GROUP BY page;
+INSERT INTO dear SELECT id, upper(page) AS page, amount * 2 AS amount FROM good WHERE amount > 500;
+INSERT INTO people SELECT id, who FROM all_of_them;
+"""
+VIEWS = ["totals", "minutes", "finals", "hops", "final_hops", "sittings", "final_sittings", "joint", "per_page", "dear", "people"]
+FINAL = ["finals", "final_hops", "final_sittings", "joint"]
+PLACES = ["commit_before_append:9", "commit_between_outputs:40", "commit_started:6", "commit_decided:7", "checkpoint_slice:2", "close_before:30"]
+
+
+def events(count, seed, start_ms=1_700_000_000_000):
+    draw, ts = random.Random(seed), start_ms
+    for i in range(count):
+        ts += draw.randrange(400)
+        row = {"id": i, "who": draw.choice(["ann", "bob", "cy", None]), "place": {"page": draw.choice("abcde")},
+               "amount": round(draw.uniform(-20, 1000), draw.randrange(3)), "score": draw.uniform(-1e6, 1e6),
+               "extra": draw.choice([None, 1, 2.50, "x", True, [1, 2]]), "ts": ts - draw.choice([0, 0, 0, 3000, 30000, 200000])}
+        if draw.randrange(40) == 0:
+            row["place"] = draw.choice([None, {}, {"page": None}])
+        if draw.randrange(60) == 0:
+            row["ts"] = draw.choice([None, "soon", ts + 10**9 * 10**6])
+        yield "nonsense" if draw.randrange(80) == 0 else json.dumps(row)
+
+
+class Verify(Case):
+    partitions = 3
+
+    def setUp(self):
+        super().setUp()
+        self.job = os.path.join(self.home, "job.sql")
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write(JOB)
+        for topic, count in ("visits", self.partitions), ("calls", 2):
+            self.ok("topic", "create", topic, "--partitions", count)
+
+    def send(self, count, seed, start_ms=1_700_000_000_000):
+        """Rows without a key of their own, over all partitions."""
+        for topic, partitions in ("visits", self.partitions), ("calls", 2):
+            draw = random.Random(seed)
+            lines = [json.dumps({"partition": draw.randrange(partitions), "timestamp": start_ms + 10**9, "key": None, "value": text})
+                     for text in events(count, f"{seed} {topic}", start_ms)]
+            self.ok("topic", "import", topic, "--from", "-", stdin="\n".join(lines).encode())
+
+    def run_job(self, *flags, env=None, code=0):
+        done = self.weir("run", self.job, "--until-end", *flags, env=env)
+        self.assertEqual(done.returncode, code, done.stderr.decode())
+
+    def verify(self, view, *flags):
+        done = self.weir("verify", view, *flags)
+        self.assertIn(done.returncode, (0, 4), done.stderr)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        totals = lines.pop()["totals"]
+        self.assertEqual(done.returncode, 4 if totals["differences"] else 0)
+        return lines, totals
+
+    def identical(self, views=VIEWS):
+        """All views are; their totals by name."""
+        totals = {}
+        for view in views:
+            lines, totals[view] = self.verify(view)
+            self.assertEqual((view, lines), (view, []))
+        return totals
+
+    def plant(self, topic, **record):
+        self.ok("topic", "import", topic, "--from", "-", stdin=json.dumps(record).encode())
+
+    def found(self, view, kind, where="output", count=1):
+        """The differences of a view are these alone; the first of them."""
+        lines, totals = self.verify(view)
+        self.assertEqual([(line["difference"], line["where"]) for line in lines], [(kind, where)] * count, lines)
+        self.assertEqual(totals["differences"], count)
+        return lines[0]
+
+
+class Identical(Verify):
+    def test_every_kind_of_view(self):
+        self.send(3000, 1)
+        self.run_job()
+        totals = self.identical()
+        for view in ("minutes", "finals", "final_hops", "final_sittings", "joint"):
+            self.assertGreater(totals[view]["closed"], 20, view)
+            self.assertGreater(totals[view]["open"], 0, view)
+        for view in VIEWS:
+            self.assertGreater(totals[view]["compared"], 0, view)
+        for view in VIEWS[:-2]:
+            self.assertGreater(totals[view]["states"], 0, view)
+        rows = self.records("dear")
+        self.assertEqual((totals["dear"]["records"], totals["dear"]["compared"]), (len(rows), len(rows)))
+        self.assertEqual(totals["finals"]["records"], len(self.records("finals")))
+        late = [r for r in self.records("finals.late")]
+        self.assertEqual(totals["finals"]["late"], len(late))
+        # Time goes on, windows are closed at an end, and later rows are late for them.
+        self.run_job("--close-windows")
+        closed = self.identical()
+        self.assertEqual([closed[view]["open"] for view in FINAL], [0, 0, 0, 0])
+        self.send(1000, 2, 1_700_000_400_000)
+        self.run_job()
+        late_now = self.identical()
+        self.assertGreater(late_now["finals"]["late"], closed["finals"]["late"])
+        self.run_job("--close-windows", "--threads", "2")
+        self.identical()
+
+    def test_killed_at_named_places(self):
+        for number, place in enumerate(PLACES):
+            self.send(700, 10 + number, 1_700_000_000_000 + number * 200_000)
+            self.run_job("--threads", "2", env={"WEIR_CRASH_AT": place}, code=137)
+            self.identical()
+        self.run_job()
+        self.identical()
+
+    def test_groups_that_lie_where_they_belong(self):
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write("CREATE TABLE clicks (who text, n bigint, ts timestamptz) WITH (event_time = 'ts', lateness = '5 seconds');\n"
+                       "CREATE MATERIALIZED VIEW counts WITH (emit = 'final') AS SELECT who, window_start, sum(n) AS n\n"
+                       "FROM tumble(clicks, ts, INTERVAL '1 minute') GROUP BY who, window_start;\n"
+                       "CREATE MATERIALIZED VIEW sums AS SELECT who, sum(n) AS n, count(DISTINCT n) AS different FROM clicks GROUP BY who;\n")
+        draw = random.Random(5)
+        rows = "".join(json.dumps({"who": f"u{draw.randrange(40)}", "n": draw.randrange(9), "ts": 1_000_000 + i * 50}) + "\n"
+                       for i in range(5000))
+        self.produce("clicks", rows.encode(), "--key", "who", "--partitions", "4")
+        self.run_job()
+        totals = self.identical(["counts", "sums"])
+        self.assertIn(b"weir.partitioned.by", self.ok("topic", "describe", "clicks").stdout)
+        self.assertEqual((totals["counts"]["rows_read"], totals["sums"]["compared"], totals["sums"]["states"]), (5000, 40, 40))
+        self.assertGreater(totals["counts"]["closed"], 100)
+
+    def test_without_a_store(self):
+        self.send(500, 3)
+        self.run_job()
+        for name in os.listdir(os.path.join(self.dir, "state", "job")):
+            path = os.path.join(self.dir, "state", "job", name)
+            for file in os.listdir(path) if os.path.isdir(path) else []:
+                os.remove(os.path.join(path, file))
+        self.assertGreater(self.identical(["totals"])["totals"]["states"], 0)  # the changelog says it all
+
+
+class Planted(Verify):
+    partitions = 2
+
+    def setUp(self):
+        super().setUp()
+        self.send(1200, 7)
+        self.run_job("--close-windows")
+
+    def first(self, topic):
+        return next(record for record in self.records(topic) if record["value"] is not None)
+
+    def test_a_wrong_value(self):
+        record = self.first("totals")
+        value = {**record["value"], "n": 1}
+        self.plant("totals", partition=record["partition"], key=record["key"], value=json.dumps(value, separators=(",", ":")))
+        line = self.found("totals", "value")
+        self.assertEqual((line["topic"], line["partition"], line["key"]), ("totals", record["partition"], record["key"]))
+        self.assertEqual((json.loads(line["found"])["n"], json.loads(line["expected"])["n"]), (1, self.count_of(record["key"])))
+        self.assertEqual(line["offset"], max(r["offset"] for r in self.records("totals") if r["partition"] == record["partition"]))
+
+    def count_of(self, key):
+        """From the events: what passes the table's and the view's conditions."""
+        count = 0
+        for record in self.records("visits"):
+            row = record["value"]
+            if isinstance(row, dict) and isinstance(row["ts"], int) and row["ts"] < 10**13 and row["place"] and row["place"].get("page") \
+                    and 0 <= row["amount"] < 900:
+                count += (row["who"] if row["who"] is not None else '{"who":null}') == key
+        return count
+
+    def test_an_unknown_key(self):
+        for view, key in ("totals", "zoe"), ("finals", '{"page":"z","window_start":"2023-11-14T22:13:00.000Z"}'):
+            self.plant(view, partition=0, key=key, value=json.dumps(self.first(view)["value"]))
+            self.assertEqual(self.found(view, "unknown")["key"], key)
+        self.plant("totals", partition=0, key="zoe", value=None)
+        self.identical(["totals"])  # a table's key that was taken back is not there
+
+    def test_a_second_final(self):
+        record = self.first("final_sittings")
+        self.plant("final_sittings", partition=record["partition"], key=record["key"], value=json.dumps(record["value"]))
+        self.found("final_sittings", "second")
+
+    def test_a_wrong_partition(self):
+        record = self.first("finals")
+        self.ok("topic", "alter", "finals", "--config", "retention.ms=-1")
+        self.plant("finals", partition=1 - record["partition"], key=record["key"], value=json.dumps(record["value"]))
+        lines, _ = self.verify("finals")
+        self.assertEqual({line["difference"] for line in lines} - {"second"}, {"partition"})
+        record = self.first("totals")
+        self.plant("totals", partition=1 - record["partition"], key=record["key"], value=json.dumps(record["value"]))
+        lines, _ = self.verify("totals")
+        self.assertIn("partition", {line["difference"] for line in lines})
+
+    def test_missing_rows(self):
+        gone = sum(r["partition"] == 0 and r["offset"] < 5 for r in self.records("finals"))
+        self.ok("topic", "delete-records", "finals", "--partition", "0", "--before", "5", "--execute")
+        self.found("finals", "missing", count=gone)
+        gone = sum(r["partition"] == 1 and r["offset"] < 3 for r in self.records("dear"))
+        self.ok("topic", "delete-records", "dear", "--partition", "1", "--before", "3", "--execute")
+        self.found("dear", "missing", count=gone)
+
+    def test_rows_one_by_one(self):
+        record = self.first("dear")
+        self.plant("dear", partition=record["partition"], key=None, value=json.dumps(record["value"], separators=(",", ":")).replace("A", "B"))
+        self.assertEqual(self.found("dear", "unknown")["partition"], record["partition"])
+
+    def test_a_row_that_stands_twice(self):
+        record = self.first("people")
+        self.plant("people", partition=record["partition"], key=None, value=json.dumps(record["value"], separators=(",", ":")))
+        self.found("people", "second")
+
+
+class Refusals(Verify):
+    def test_what_cannot_be_verified(self):
+        self.send(300, 4)
+        self.refused(1, "verify", "totals", says=["no app", "totals"])
+        self.run_job()
+        self.refused(1, "verify", "nothing", says="no app")
+        self.refused(1, "verify", "totals", "--app", "other", says="views.json")
+        self.refused(1, "verify", "nothing", "--app", "job", says="has no view nothing")
+        self.run_job("--app", "second")
+        self.refused(2, "verify", "totals", says=["job", "second", "--app"])
+        self.ok("topic", "delete-records", "visits", "--partition", "0", "--before", "5", "--execute")
+        self.refused(1, "verify", "totals", "--app", "job", says=["visits-0 starts at offset 5", "cannot be recomputed"])
+
+    def test_a_directory_that_is_held(self):
+        self.send(10, 1)
+        process = self.start("consume", "visits", "--group", "g")
+        self.wait_held(process)
+        self.refused(1, "verify", "totals", says=str(process.pid))
+
+    def test_most_differences_are_counted_and_few_shown(self):
+        self.send(600, 9)
+        self.run_job("--close-windows")
+        self.ok("topic", "delete-records", "finals", "--before", "end", "--execute")
+        lines, totals = self.verify("finals")
+        self.assertEqual(len(lines), 10)
+        self.assertGreater(totals["differences"], 10)
+        self.assertEqual(len(self.verify("finals", "--max", "3")[0]), 3)
+        text = self.weir("verify", "finals", "--format", "text")
+        self.assertEqual(text.returncode, 4)
+        self.assertIn(b"finals: %d differences" % totals["differences"], text.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
