@@ -3,9 +3,9 @@
  * The work is runtime/verify's; this file opens the directory, prints the first differences and the
  * totals. Nothing is written. The log is opened as for any command: what a crash left undecided is
  * brought to its end first, so that the view is checked as of its last commit. */
-#include "runtime/app_views.h"
 #include "runtime/base/clock.h"
 #include "runtime/cli/nouns.h"
+#include "runtime/port.h"
 #include "runtime/verify/verify.h"
 
 #include <inttypes.h>
@@ -171,7 +171,7 @@ static int find_app(const struct cli *cli, char app[250])
         snprintf(app, 250, "%s", flag_text(cli, "app"));
         return 0;
     }
-    int code = app_views_find(data_directory(cli), cli->arguments[0], app, &diag);
+    int code = verify_find_app(data_directory(cli), cli->arguments[0], app, &diag);
     return code < 0 ? failed(code, &diag) : 0;
 }
 

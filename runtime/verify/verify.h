@@ -44,6 +44,9 @@ struct verify_options {
     bool (*is_stopped)(void);
 };
 
+/* The app in the directory that has a view of this name. ERR_NOT_FOUND, and ERR_INVALID when there are several, with a sentence. */
+int verify_find_app(const char *data, const char *view, char app[250], struct diag *diag);
+
 /* 0 with a report, whatever it says. ERR_NOT_FOUND: no such app or view; ERR_UNSUPPORTED: it cannot be recomputed (functions in C …); ERR_RANGE: rows that it has read
  * are gone; each with a sentence. */
 int verify_view(const struct verify_options *options, struct port *port, struct verify_outcome *report, struct diag *diag);

@@ -90,6 +90,11 @@ int verify_read(struct verify *v, const char *topic, int32_t partition, int64_t 
 
 /* ---- which view ---- */
 
+int verify_find_app(const char *data, const char *view, char app[250], struct diag *diag)
+{
+    return app_views_find(data, view, app, diag);
+}
+
 static int no_topic(struct port *port, const char *topic, int32_t partitions,
                     const struct port_setting *settings, size_t setting_count, struct diag *diag)
 {
