@@ -112,10 +112,13 @@ static int make_view(weir_app *app, const json_t *view)
     weir_stream *stream = store_view_make_steps(app, json_object_get(view, "steps"));
     if (topic == NULL || stream == NULL)
         return app->error != 0 ? app->error : ERR_CORRUPT;
-    if (name == NULL)
-        return weir_to(stream, topic);
-    const struct format *format = store_view_format(app, name);
-    return format != NULL ? weir_to_as(stream, topic, (weir_format)format->number) : ERR_CORRUPT;
+    const struct format *format = name != NULL ? store_view_format(app, name) : NULL;
+    if (name != NULL && format == NULL)
+        return ERR_CORRUPT;
+    TRY(format != NULL ? weir_to_as(stream, topic, (weir_format)format->number)
+                       : weir_to(stream, topic));
+    weir_output_options output = {.epoch_ms = json_is_true(json_object_get(view, "epoch_ms"))};
+    return weir_output(app, topic, &output);
 }
 
 /* Whether the steps read this topic, in any arm. */

@@ -56,11 +56,13 @@ static int add_format(json_t *step, const struct weir_stream *node)
     return json_object_set_new(step, "format", json_string(node->format->name));
 }
 
-static int add_source_times(json_t *step, const struct weir_stream *node)
+static int add_source_options(json_t *step, const struct weir_stream *node)
 {
     if (node->kind != NODE_SOURCE)
         return 0;
     int rc = json_object_set_new(step, "skew", json_integer((json_int_t)node->skew_ms));
+    if (rc == 0 && node->partitioned_by != NULL)
+        rc = json_object_set_new(step, "partitioned_by", json_string(node->partitioned_by));
     return rc < 0 || node->idle_ms == 0
                ? rc
                : json_object_set_new(step, "idle", json_integer((json_int_t)node->idle_ms));
@@ -96,7 +98,7 @@ json_t *store_view_steps(const struct weir_stream *stream)
                       node->text, "extra", node->extra, "name", node->name, "number",
                       (json_int_t)node->number_ms, "emit", (int)node->emit);
         if (step == NULL || add_window(step, node) < 0 || add_format(step, node) < 0 ||
-            add_source_times(step, node) < 0 || add_merged(step, node) < 0 ||
+            add_source_options(step, node) < 0 || add_merged(step, node) < 0 ||
             add_table(step, node) < 0) {
             json_decref(step);
             json_decref(steps);
@@ -273,10 +275,13 @@ static weir_stream *make_aggregate(weir_stream *at, const json_t *step)
 }
 
 /* What was written before they were kept has the defaults. */
-static weir_stream *set_times(weir_stream *source, const json_t *step)
+static weir_stream *set_options(weir_stream *source, const json_t *step)
 {
     const json_t *skew = json_object_get(step, "skew"), *idle = json_object_get(step, "idle");
     source = weir_lateness(source, json_integer_value(json_object_get(step, "number")));
+    const char *field = json_string_value(json_object_get(step, "partitioned_by"));
+    if (field != NULL)
+        source = weir_partitioned_by(source, field);
     if (skew != NULL)
         source = weir_max_future_skew(source, json_integer_value(skew));
     return idle != NULL ? weir_idle_close(source, json_integer_value(idle)) : source;
@@ -291,7 +296,7 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     if (kind == NULL)
         return NULL;
     if (strcmp(kind, "source") == 0)
-        return set_times(make_source(app, text, extra, step), step);
+        return set_options(make_source(app, text, extra, step), step);
     if (strcmp(kind, "filter") == 0)
         return weir_filter(at, text);
     if (strcmp(kind, "check") == 0)
