@@ -199,11 +199,11 @@ static void wait_for_flusher(struct partition *partition)
     struct flusher *flusher = &partition->log->flusher;
     int64_t until_ns = clock_mono_ns() + ROLL_POLL_MS * INT64_C(1000000);
     pthread_mutex_lock(&flusher->mutex);
-    if (atomic_load(&partition->dirty)) {
-        partition->urgent = flusher->urgent = true;
-        pthread_cond_signal(&flusher->work);
-    }
+    if (flusher_hurry(partition))
+        flusher_wake(flusher, LANE_TAILS);
+    partition->waiter_count++;
     flusher_await(flusher, &flusher->progress, &flusher->mutex, until_ns);
+    partition->waiter_count--;
     pthread_mutex_unlock(&flusher->mutex);
 }
 

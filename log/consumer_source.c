@@ -53,6 +53,13 @@ static void wake_by_records(void *context)
     consumer_signal(context);
 }
 
+static int watch(struct consumer *consumer, struct partition *partition)
+{
+    return consumer->options.isolation == READ_COMMITTED
+               ? partition_watch_committed(partition, wake_by_records, consumer)
+               : partition_watch(partition, wake_by_records, consumer);
+}
+
 /* For one more source, and for the lists of all of them. */
 static int make_room(struct consumer *consumer, struct diag *diag)
 {
@@ -91,7 +98,7 @@ int consumer_add_source(struct consumer *consumer, const char *topic, int32_t in
                               .partition = partition,
                               .position = NO_POSITION,
                               .committed = NO_POSITION,
-                              .watch_id = partition_watch(partition, wake_by_records, consumer)};
+                              .watch_id = watch(consumer, partition)};
     size_t at = place_of(sources, topic, index);
     memmove(sources->items + at + 1, sources->items + at,
             (sources->count - at) * sizeof(struct source *));

@@ -87,10 +87,16 @@ static int append_markers(struct producer *producer, bool commit)
     return failure;
 }
 
-static int add_targets(struct round *round, struct producer *producer)
+bool decide_wants_sync(const struct producer *producer)
 {
     /* With durability=os a commit waits for no flush; an abort does, see above. */
-    bool sync = round->log->options.durability == DURABILITY_COMMIT || !producer->wants_commit;
+    return producer->log->options.durability == DURABILITY_COMMIT || !producer->wants_commit;
+}
+
+/* They are the round's already, since it was collected; a commit that became an abort wants their flush. */
+static int add_targets(struct round *round, struct producer *producer)
+{
+    bool sync = decide_wants_sync(producer);
     for (uint32_t i = 0; i < producer->participant_count; i++)
         if (producer->participants[i].first_offset >= 0)
             TRY(round_add_target(round, producer->participants[i].partition, sync));
@@ -296,8 +302,8 @@ static void defer_request(struct flusher *flusher, struct producer *producer, in
     pthread_mutex_lock(&flusher->mutex);
     producer->next_request = flusher->deferred;
     flusher->deferred = producer;
-    pthread_cond_signal(&flusher->work); /* it has a time to wait for now */
     pthread_mutex_unlock(&flusher->mutex);
+    flusher_wake(flusher, LANE_COMMITS); /* it has a time to wait for now */
     if (done != NULL)
         done(context, code);
 }
@@ -320,9 +326,9 @@ static void remember_decision(struct flusher *flusher, const struct producer *pr
     pthread_mutex_lock(&flusher->mutex);
     decided->next = flusher->decided;
     flusher->decided = decided;
-    if (decided->count == 0)
-        pthread_cond_signal(&flusher->work); /* no marker did that */
     pthread_mutex_unlock(&flusher->mutex);
+    if (decided->count == 0)
+        flusher_wake(flusher, LANE_TAILS); /* no marker did that */
 }
 
 static void close_everywhere(struct producer *producer)

@@ -1,6 +1,6 @@
 /* decider.c: the background thread that writes to meta what the flusher made durable.
  *
- * The flusher hands over each round that holds transactions, or facts that meta is to know. The
+ * The flusher's lanes hand over each round that holds transactions, or facts that meta is to know. The
  * decider takes all rounds that wait, in their order, and does for them together:
  *
  *   1. one transaction in meta: decisions, aborted ranges, group offsets, next participants,
@@ -10,17 +10,17 @@
  *   3. decide_finish: commit markers are appended, callbacks are called.
  *
  * Why a thread of its own: a write to meta is two flushes, one after the other (LMDB's pages, then
- * the page that names them). In the flusher's thread they were added to the flush of whoever came meanwhile: of
+ * the page that names them). In a flusher's thread they were added to the flush of whoever came meanwhile: of
  * four flushes in a row, a producer's records waited for three that were not theirs.
  *
  * Order. Only a flushed round is handed over, so a decision is never durable before the records
- * that it covers. Rounds are decided in the order they were flushed in, and a transaction is in one round at a time. A
+ * that it covers. Rounds are decided in the order their flushes ended in, and a transaction is in one round at a time. A
  * flushed end that is recorded may be newer than the round that asked for it: it is one that the
  * flusher published, which it does after the flush. What the flusher does meanwhile is to flush more;
  * nothing here depends on what is not flushed yet.
  *
- * ROUND_COUNT rounds may wait, the ones being decided among them; the flusher waits before it begins
- * one more. A stopped writer decides nothing: what waits then is answered with the reason.
+ * ROUND_COUNT rounds may wait, the ones being decided among them; who has flushed one more waits until it
+ * can hand it over. A stopped writer decides nothing: what waits then is answered with the reason.
  *
  * Flushed ends that meta lacks are a list under the flusher's mutex. A pass takes from it copies of those that it
  * records, and puts back what could not be written. */
@@ -31,18 +31,6 @@
 #include <stdlib.h>
 
 /* ---- rounds in and out ---- */
-
-struct round *decider_next_round(struct flusher *flusher)
-{
-    pthread_mutex_lock(&flusher->mutex);
-    while (flusher->round_count == ROUND_COUNT)
-        pthread_cond_wait(&flusher->settled, &flusher->mutex);
-    uint32_t next = (flusher->first_round + flusher->round_count) % ROUND_COUNT;
-    pthread_mutex_unlock(&flusher->mutex);
-    struct round *round = &flusher->rounds[next];
-    *round = (struct round){.log = flusher->log};
-    return round;
-}
 
 static void round_deinit(struct round *round)
 {
@@ -166,7 +154,7 @@ static void wake_readers(const struct decide_pass *pass)
 {
     for (uint32_t r = 0; r < pass->round_count; r++)
         for (size_t i = 0; i < pass->rounds[r]->target_count; i++)
-            partition_notify(pass->rounds[r]->targets[i].partition);
+            partition_notify(pass->rounds[r]->targets[i].partition, true);
 }
 
 static void tell_failure(struct flusher *flusher, int rc, const struct diag *diag)
@@ -238,7 +226,7 @@ static void *decider_main(void *context)
         pthread_mutex_lock(&flusher->mutex);
         flusher->first_round = (first + count) % ROUND_COUNT;
         flusher->round_count -= count;
-        pthread_cond_signal(&flusher->settled);
+        pthread_cond_broadcast(&flusher->settled);
     }
     pthread_mutex_unlock(&flusher->mutex);
     return NULL;
@@ -248,14 +236,19 @@ void decider_take(struct flusher *flusher, struct round *round, bool wanted)
 {
     if (!wanted) {
         round_deinit(round);
-    } else if (flusher->decider_started) {
-        pthread_mutex_lock(&flusher->mutex);
-        flusher->round_count++;
-        pthread_mutex_unlock(&flusher->mutex);
-        pthread_cond_signal(&flusher->handed);
-    } else {
-        decide_rounds(flusher, flusher->first_round, 1);
+        return;
     }
+    pthread_mutex_lock(&flusher->mutex);
+    while (flusher->round_count == ROUND_COUNT)
+        pthread_cond_wait(&flusher->settled, &flusher->mutex);
+    flusher->rounds[(flusher->first_round + flusher->round_count) % ROUND_COUNT] = *round;
+    if (flusher->decider_started)
+        flusher->round_count++;
+    pthread_mutex_unlock(&flusher->mutex);
+    if (flusher->decider_started)
+        pthread_cond_signal(&flusher->handed);
+    else
+        decide_rounds(flusher, flusher->first_round, 1);
 }
 
 /* ---- start and stop ---- */

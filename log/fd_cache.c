@@ -31,6 +31,7 @@ void fd_cache_init(struct fd_cache *cache)
 {
     *cache = (struct fd_cache){.limit = 768};
     pthread_mutex_init(&cache->mutex, NULL);
+    pthread_mutex_init(&cache->everything_mutex, NULL);
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
@@ -50,6 +51,7 @@ void fd_cache_deinit(struct fd_cache *cache)
 {
     must(cache->open_count == 0);
     pthread_mutex_destroy(&cache->mutex);
+    pthread_mutex_destroy(&cache->everything_mutex);
 }
 
 static void unlink_segment(struct fd_cache *cache, struct segment *segment)
@@ -174,7 +176,7 @@ int log_flush_directory(struct log *log, const char *path, struct diag *diag)
     }
 }
 
-int log_flush_everything(struct log *log, struct diag *diag)
+static int flush_file_system(struct log *log, struct diag *diag)
 {
     int fd;
     int rc = log_open_file(log, log->dir, O_RDONLY | O_DIRECTORY, &fd, diag);
@@ -183,6 +185,21 @@ int log_flush_everything(struct log *log, struct diag *diag)
     TRY(rc);
     rc = io_syncfs(fd, diag);
     io_close(fd);
+    return rc;
+}
+
+int log_flush_everything(struct log *log, struct diag *diag)
+{
+    /* A failed write-back of any file is told to one of two such flushes. So they come one after the other, and after
+     * one that failed there is none. */
+    pthread_mutex_lock(&log->fds.everything_mutex);
+    int rc = log_status(log, diag);
+    if (rc == 0) {
+        rc = flush_file_system(log, diag);
+        if (rc < 0)
+            log_stop(log, rc, diag);
+    }
+    pthread_mutex_unlock(&log->fds.everything_mutex);
     return rc;
 }
 

@@ -1,12 +1,11 @@
-/* flusher.c: the background thread that makes records durable: group commit.
+/* flusher.c: the background threads that make records durable: group commit.
  *
- * It works in rounds. A round begins when somebody waits (partition_wait, a transaction), or when
+ * They work in rounds. A round begins when somebody waits (partition_wait, a transaction), or when
  * an unflushed tail has reached its age (flush_interval_ms), and does, in this order:
  *
- *   1. take all waiting transactions, the partitions that are awaited and those that are old
- * enough; decide_prepare: abort markers are appended, room for commit markers is reserved;
+ *   1. take what waits; decide_prepare: abort markers are appended, room for commit markers is reserved;
  *   2. note, per partition, where it ends now; flush its files, and its directory when a file was
- * made, all in parallel;
+ * made, all in parallel (flush_plan.c);
  *   3. move the flushed ends; wake waiters and watchers;
  *   4. hand the round to the decider (decider.c) when it holds transactions, or when flushed ends or closed segments are to be
  * recorded in meta.
@@ -15,13 +14,25 @@
  * decider waits for meta, which takes two flushes one after the other, the next round's records are flushed: a producer
  * waits for no decision but its own. At most ROUND_COUNT rounds wait to be decided.
  *
- * Threads are woken after the mutex is let go: they run at once, and would wait for it.
+ * Two lanes, a thread each, run their rounds side by side: one takes tails (records that are awaited, or old), the other
+ * transactions. So whoever sends rows waits for no commit of those who read them, nor they for it. What keeps the two apart:
+ *
+ *   - A partition is in one round at a time (partition.in_round): its files are never flushed twice at once, of which only
+ * one would be told of a failure (P9), and its flushed end moves in order.
+ *   - A transaction is taken when all its partitions are free, else none of them is. The tails leave alone what it waits
+ * for (partition.wanted), so that an endless row of appends cannot keep it out. The other way about nothing is needed: a
+ * transaction's round flushes whatever its partitions hold, others' records as well.
+ *   - Whoever ends a round looks what the other lane waits for.
+ *
+ * A thread is woken only for what it would not see in time by itself (lane.wakes_at_ms), and after the mutex was let go:
+ * it runs at once, and would wait for it. After a round it looks again within flush_interval_ms, so that in a steady
+ * stream an append that nobody awaits wakes nobody.
  *
  * A failed flush, or a write to meta whose outcome is not known, stops the writer for good (P9). A
  * disk that is full fails what waits, and nothing else.
  *
- * A driven log (log_options.driven) has neither thread: rounds are run by whoever waits (flusher_await) and by
- * log_drive, in the one thread that uses the log, and each is decided before the next one. The order is the same, so that what a crash
+ * A driven log (log_options.driven) has none of these threads: rounds are run by whoever waits (flusher_await) and by
+ * log_drive, in the one thread that uses the log, each takes all kinds of work, and each is decided before the next one. The order is the same, so that what a crash
  * leaves is, too.
  *
  * With durability=os nobody waits for step 2 but aborts (an aborted range in meta must not be newer
@@ -37,12 +48,7 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    RECORD_INTERVAL_MS = 1000,
-    RETRY_INTERVAL_MS = 100,
-    PLAN_PATIENCE_MS = 30000,
-    PLAN_RETRY_NS = 10000000
-};
+enum { RECORD_INTERVAL_MS = 1000, RETRY_INTERVAL_MS = 100, LAST_ROUNDS = 4 };
 
 /* ---- what others ask for ---- */
 
@@ -61,10 +67,22 @@ static void unlink_dirty(struct flusher *flusher, struct partition *partition)
     atomic_store(&partition->dirty, false);
 }
 
+/* Whether the thread of the lane sleeps beyond due_ms; mutex held. */
+static bool must_wake(const struct lane *lane, int64_t due_ms)
+{
+    return due_ms < lane->wakes_at_ms;
+}
+
+static int64_t flush_age_ms(const struct log *log)
+{
+    return log->options.flush_interval_ms;
+}
+
 void flusher_mark_dirty(struct partition *partition)
 {
     struct flusher *flusher = &partition->log->flusher;
-    bool awaited = false, first = false;
+    struct lane *tails = &flusher->lanes[LANE_TAILS];
+    bool awaited = false, wake = false;
     pthread_mutex_lock(&flusher->mutex);
     if (!atomic_load(&partition->dirty)) {
         atomic_store(&partition->dirty, true);
@@ -78,13 +96,29 @@ void flusher_mark_dirty(struct partition *partition)
         flusher->last_dirty = partition;
         /* Who waits for records that only now are there looks again, and asks for a round. */
         awaited = partition->waiter_count > 0;
-        first = flusher->dirty == partition;
+        wake = must_wake(tails, partition->dirty_since_ms + flush_age_ms(flusher->log));
     }
     pthread_mutex_unlock(&flusher->mutex);
     if (awaited)
         pthread_cond_broadcast(&flusher->progress);
-    if (first)
-        pthread_cond_signal(&flusher->work);
+    if (wake)
+        pthread_cond_signal(&tails->work);
+}
+
+bool flusher_hurry(struct partition *partition)
+{
+    if (!atomic_load(&partition->dirty) || partition->urgent)
+        return false;
+    partition->urgent = true;
+    if (partition->in_round != NULL || partition->wanted)
+        return false; /* its round's end tells of it */
+    partition->log->flusher.urgent = true;
+    return true;
+}
+
+void flusher_wake(struct flusher *flusher, enum lane_kind kind)
+{
+    pthread_cond_signal(&flusher->lanes[kind].work);
 }
 
 void flusher_submit(struct producer *producer)
@@ -97,20 +131,23 @@ void flusher_submit(struct producer *producer)
     else
         flusher->requests = producer;
     flusher->last_request = producer;
+    flusher->requests_wait = false;
     pthread_mutex_unlock(&flusher->mutex);
-    pthread_cond_signal(&flusher->work);
+    flusher_wake(flusher, LANE_COMMITS);
 }
 
 /* ---- collecting a round ---- */
 
 int round_add_target(struct round *round, struct partition *partition, bool sync)
 {
-    if (partition->in_round) {
+    if (partition->in_round == round) {
         for (size_t i = 0; sync && i < round->target_count; i++)
             if (round->targets[i].partition == partition)
                 round->targets[i].sync = true;
         return 0;
     }
+    if (partition->in_round != NULL)
+        return ERR_NOMEM; /* it could not be taken when that was its turn */
     if (round->target_count == round->target_capacity) {
         size_t capacity = round->target_capacity == 0 ? 16 : round->target_capacity * 2;
         struct flush_target *targets = realloc(round->targets, capacity * sizeof *targets);
@@ -121,13 +158,13 @@ int round_add_target(struct round *round, struct partition *partition, bool sync
     }
     round->targets[round->target_count++] =
         (struct flush_target){.partition = partition, .sync = sync};
-    partition->in_round = true;
+    partition->in_round = round;
     return 0;
 }
 
-static int64_t flush_age_ms(const struct log *log)
+static bool is_free(const struct partition *partition)
 {
-    return log->options.flush_interval_ms;
+    return partition->in_round == NULL && !partition->wanted;
 }
 
 /* Due partitions become targets; flusher->mutex held. */
@@ -142,10 +179,76 @@ static void take_due(struct flusher *flusher, struct round *round, bool all)
                 break; /* oldest first: the rest is younger */
             continue;
         }
-        if (round_add_target(round, p, true) == 0)
+        if (is_free(p) && round_add_target(round, p, true) == 0)
             unlink_dirty(flusher, p); /* on lack of memory it stays for the next round */
     }
     flusher->urgent = false;
+}
+
+static bool claims_nothing(const struct producer *producer, uint32_t i)
+{
+    return producer->decided || producer->participants[i].first_offset < 0;
+}
+
+/* The partitions of a transaction become targets, all or none; flusher->mutex held. What lack of memory keeps out is found missing by
+ * decide_prepare. */
+static bool claim(struct flusher *flusher, struct round *round, struct producer *producer)
+{
+    bool free = true;
+    for (uint32_t i = 0; i < producer->participant_count; i++) {
+        struct partition *p = producer->participants[i].partition;
+        if (claims_nothing(producer, i) || p->in_round == NULL || p->in_round == round)
+            continue;
+        p->wanted = true;
+        free = false;
+    }
+    for (uint32_t i = 0; free && i < producer->participant_count; i++) {
+        struct partition *p = producer->participants[i].partition;
+        bool sync = decide_wants_sync(producer);
+        if (claims_nothing(producer, i))
+            continue;
+        p->wanted = false;
+        if (round_add_target(round, p, sync) == 0 && sync && atomic_load(&p->dirty))
+            unlink_dirty(flusher, p);
+    }
+    return free;
+}
+
+/* Transactions whose partitions are free; flusher->mutex held. */
+static void take_requests(struct flusher *flusher, struct round *round)
+{
+    struct producer **link = &flusher->requests, **last = &round->requests;
+    flusher->last_request = NULL;
+    while (*link != NULL) {
+        struct producer *producer = *link;
+        if (!claim(flusher, round, producer)) {
+            flusher->last_request = producer;
+            link = &producer->next_request;
+            continue;
+        }
+        *link = producer->next_request;
+        producer->next_request = NULL;
+        *last = producer;
+        last = &producer->next_request;
+    }
+    flusher->requests_wait = flusher->requests != NULL;
+}
+
+/* What could not be finished is tried again, ahead of the others. */
+static void take_deferred(struct flusher *flusher, int64_t now)
+{
+    if (flusher->deferred == NULL || now < flusher->next_retry_ms)
+        return;
+    struct producer *last = flusher->deferred;
+    while (last->next_request != NULL)
+        last = last->next_request;
+    last->next_request = flusher->requests;
+    if (flusher->requests == NULL)
+        flusher->last_request = last;
+    flusher->requests = flusher->deferred;
+    flusher->deferred = NULL;
+    flusher->requests_wait = false;
+    flusher->next_retry_ms = now + RETRY_INTERVAL_MS;
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -153,16 +256,33 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static bool has_work(const struct flusher *flusher, int64_t now, int64_t *deadline)
+static int64_t tails_due_ms(const struct flusher *flusher)
 {
-    *deadline = INT64_MAX;
-    if (flusher->dirty != NULL)
-        *deadline = flusher->dirty->dirty_since_ms + flush_age_ms(flusher->log);
+    int64_t due = INT64_MAX;
+    const struct partition *first = flusher->dirty;
+    while (first != NULL && !is_free(first))
+        first = first->next_dirty;
+    if (first != NULL)
+        due = first->dirty_since_ms + flush_age_ms(flusher->log);
     if (flusher->unrecorded != NULL || flusher->decided != NULL)
-        *deadline = earlier(*deadline, flusher->next_record_ms);
-    if (flusher->deferred != NULL)
-        *deadline = earlier(*deadline, flusher->next_retry_ms);
-    return flusher->stopping || flusher->urgent || flusher->requests != NULL || now >= *deadline;
+        due = earlier(due, flusher->next_record_ms);
+    return flusher->stopping || flusher->urgent ? INT64_MIN : due;
+}
+
+static int64_t commits_due_ms(const struct flusher *flusher)
+{
+    if (flusher->commits_stopping || (flusher->requests != NULL && !flusher->requests_wait))
+        return INT64_MIN;
+    return flusher->deferred != NULL ? flusher->next_retry_ms : INT64_MAX;
+}
+
+/* When the lane has something to do, as far as is known now. */
+static int64_t due_ms(const struct lane *lane)
+{
+    int64_t due = INT64_MAX;
+    if (lane->takes_tails)
+        due = tails_due_ms(lane->flusher);
+    return lane->takes_commits ? earlier(due, commits_due_ms(lane->flusher)) : due;
 }
 
 static int64_t ns_of_ms(int64_t ms)
@@ -170,213 +290,44 @@ static int64_t ns_of_ms(int64_t ms)
     return ms > INT64_MAX / 1000000 ? INT64_MAX : ms * 1000000;
 }
 
+/* Until something is due; mutex held. */
+static void await_work(struct lane *lane)
+{
+    struct flusher *flusher = lane->flusher;
+    int64_t due, now;
+    while ((due = due_ms(lane)) > (now = clock_mono_ms())) {
+        int64_t until = lane->was_busy ? earlier(due, now + flush_age_ms(flusher->log)) : due;
+        lane->wakes_at_ms = until;
+        bool timed_out = clock_cond_wait(&lane->work, &flusher->mutex, ns_of_ms(until)) != 0;
+        lane->wakes_at_ms = INT64_MIN;
+        lane->was_busy = lane->was_busy && !timed_out;
+    }
+}
+
 /* Blocks until there is something to do (a driven log's never does: the round may be empty) and takes
  * it. False: stop after this round. */
-static bool next_round(struct flusher *flusher, struct round *round)
+static bool next_round(struct lane *lane, struct round *round)
 {
-    int64_t deadline, now;
+    struct flusher *flusher = lane->flusher;
+    *round = (struct round){.log = flusher->log, .pool = lane->pool};
     pthread_mutex_lock(&flusher->mutex);
-    while (!has_work(flusher, now = clock_mono_ms(), &deadline) && !flusher->driven)
-        clock_cond_wait(&flusher->work, &flusher->mutex, ns_of_ms(deadline));
-    bool stopping = flusher->stopping;
-    round->requests = flusher->requests;
-    flusher->requests = flusher->last_request = NULL;
-    if (flusher->deferred != NULL && now >= flusher->next_retry_ms) {
-        struct producer *last = flusher->deferred;
-        while (last->next_request != NULL)
-            last = last->next_request;
-        last->next_request = round->requests;
-        round->requests = flusher->deferred;
-        flusher->deferred = NULL;
-        flusher->next_retry_ms = now + RETRY_INTERVAL_MS;
+    if (!flusher->driven)
+        await_work(lane);
+    int64_t now = clock_mono_ms();
+    if (lane->takes_tails) {
+        take_due(flusher, round, flusher->stopping);
+        round->record_all = flusher->stopping || now >= flusher->next_record_ms;
+        if (round->record_all)
+            flusher->next_record_ms = now + RECORD_INTERVAL_MS;
     }
-    take_due(flusher, round, stopping);
-    round->record_all = stopping || now >= flusher->next_record_ms;
-    if (round->record_all)
-        flusher->next_record_ms = now + RECORD_INTERVAL_MS;
+    if (lane->takes_commits) {
+        take_deferred(flusher, now);
+        take_requests(flusher, round);
+    }
+    bool stopping = flusher->stopping || (!lane->takes_tails && flusher->commits_stopping);
+    lane->was_busy = round->target_count > 0 && !stopping;
     pthread_mutex_unlock(&flusher->mutex);
     return !stopping;
-}
-
-/* ---- flushing ---- */
-
-struct flush_plan {
-    struct sync_job *jobs;
-    struct segment **segments; /* of each job, pinned and referenced; NULL for a directory */
-    int64_t *sizes;
-    struct partition **owners;
-    size_t count, capacity;
-};
-
-static int plan_grow(struct flush_plan *plan)
-{
-    if (plan->count < plan->capacity)
-        return 0;
-    size_t capacity = plan->capacity == 0 ? 32 : plan->capacity * 2;
-    void *jobs = realloc(plan->jobs, capacity * sizeof *plan->jobs);
-    if (jobs != NULL)
-        plan->jobs = jobs;
-    void *segments = realloc(plan->segments, capacity * sizeof *plan->segments);
-    if (segments != NULL)
-        plan->segments = segments;
-    void *sizes = realloc(plan->sizes, capacity * sizeof *plan->sizes);
-    if (sizes != NULL)
-        plan->sizes = sizes;
-    void *owners = realloc(plan->owners, capacity * sizeof *plan->owners);
-    if (owners != NULL)
-        plan->owners = owners;
-    if (jobs == NULL || segments == NULL || sizes == NULL || owners == NULL)
-        return ERR_NOMEM;
-    plan->capacity = capacity;
-    return 0;
-}
-
-static int plan_segment(struct flush_plan *plan, struct segment *segment, struct diag *diag)
-{
-    int64_t size = atomic_load(&segment->size_bytes);
-    if (atomic_load(&segment->flushed_bytes) >= size)
-        return 0;
-    if (plan_grow(plan) < 0)
-        return diag_set(diag, ERR_NOMEM, "no memory to flush");
-    int fd;
-    TRY(segment_pin(segment, &fd, diag));
-    segment->references++;
-    plan->jobs[plan->count] = (struct sync_job){.fd = fd};
-    plan->segments[plan->count] = segment;
-    plan->sizes[plan->count] = size;
-    plan->owners[plan->count++] = segment->partition;
-    return 0;
-}
-
-static int plan_directory(struct flush_plan *plan, struct partition *partition, struct diag *diag)
-{
-    if (plan_grow(plan) < 0)
-        return diag_set(diag, ERR_NOMEM, "no memory to flush");
-    char path[LOG_PATH_BYTES];
-    partition_directory(partition, path);
-    char *copy = strdup(path);
-    if (copy == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory to flush");
-    plan->jobs[plan->count] = (struct sync_job){.fd = -1, .path = copy};
-    plan->segments[plan->count] = NULL;
-    plan->sizes[plan->count] = 0;
-    plan->owners[plan->count++] = partition;
-    return 0;
-}
-
-/* Where the partition ends now, and the files that must be flushed for that. */
-static int plan_target(struct flush_plan *plan, struct flush_target *target, struct round *round,
-                       struct diag *diag)
-{
-    struct partition *partition = target->partition;
-    int rc = 0;
-    if (!target->sync || partition_readable(partition, NULL) < 0) {
-        target->sync = false;
-        return 0;
-    }
-    pthread_mutex_lock(&partition->mutex);
-    pthread_mutex_lock(&partition->list_mutex);
-    int32_t i = partition->segment_count - 1;
-    target->flushed = (struct meta_partition){.flushed_end = atomic_load(&partition->end_offset),
-                                              .segment_base = -1};
-    if (i >= 0) {
-        struct segment *active = partition->segments[i];
-        target->flushed.segment_base = active->base_offset;
-        target->flushed.flushed_position = atomic_load(&active->size_bytes);
-        target->flushed.segment_created_ms = active->created_ms;
-    }
-    for (; rc == 0 && i >= 0 && !partition->segments[i]->recorded; i--) {
-        rc = plan_segment(plan, partition->segments[i], diag);
-        round->rolled = round->rolled || i < partition->segment_count - 1;
-    }
-    pthread_mutex_unlock(&partition->list_mutex);
-    bool directory = rc == 0 && partition->directory_dirty;
-    if (directory)
-        rc = plan_directory(plan, partition, diag);
-    if (directory && rc == 0)
-        partition->directory_dirty = false;
-    pthread_mutex_unlock(&partition->mutex);
-    return rc;
-}
-
-static void plan_release(struct flush_plan *plan, bool flushed)
-{
-    for (size_t i = 0; i < plan->count; i++) {
-        if (plan->segments[i] == NULL) {
-            free((char *)(uintptr_t)plan->jobs[i].path);
-            continue;
-        }
-        if (flushed && atomic_load(&plan->segments[i]->flushed_bytes) < plan->sizes[i])
-            atomic_store(&plan->segments[i]->flushed_bytes, plan->sizes[i]);
-        segment_unpin(plan->segments[i]);
-        segment_release(plan->segments[i]);
-    }
-    free(plan->jobs);
-    free(plan->segments);
-    free(plan->sizes);
-    free(plan->owners);
-}
-
-/* A topic that was deleted meanwhile took its directory along: that is no failed flush. */
-static int forgive_deleted(struct flush_plan *plan, int rc, struct diag *diag)
-{
-    if (rc == 0 || plan->count == 0)
-        return rc;
-    bool reported = false;
-    for (size_t i = 0; i < plan->count; i++) {
-        if (plan->jobs[i].code >= 0)
-            continue;
-        reported = true;
-        if (!atomic_load(&plan->owners[i]->deleted)) {
-            *diag = plan->jobs[i].diag;
-            return plan->jobs[i].code;
-        }
-    }
-    return reported ? 0 : rc;
-}
-
-/* A directory that was not flushed after all is flushed by the next attempt. */
-static void plan_undo(struct flush_plan *plan)
-{
-    for (size_t i = 0; i < plan->count; i++) {
-        if (plan->segments[i] != NULL)
-            continue;
-        pthread_mutex_lock(&plan->owners[i]->mutex);
-        plan->owners[i]->directory_dirty = true;
-        pthread_mutex_unlock(&plan->owners[i]->mutex);
-    }
-    plan_release(plan, false);
-    *plan = (struct flush_plan){0};
-}
-
-/* Lack of memory or descriptors is no failed flush: others give some back, so it is tried for a while. */
-static int plan_targets(struct flush_plan *plan, struct round *round, struct diag *diag)
-{
-    int64_t until_ms = clock_mono_ms() + PLAN_PATIENCE_MS;
-    for (bool told = false;; told = true) {
-        int rc = 0;
-        for (size_t i = 0; rc == 0 && i < round->target_count; i++)
-            rc = plan_target(plan, &round->targets[i], round, diag);
-        if (rc != ERR_NOMEM || clock_mono_ms() >= until_ms)
-            return rc;
-        if (!told)
-            log_line('W', "a flush has to wait: %s", diag->text);
-        plan_undo(plan);
-        clock_sleep_until(clock_mono_ns() + PLAN_RETRY_NS);
-    }
-}
-
-static int flush_targets(struct round *round, struct diag *diag)
-{
-    struct flush_plan plan = {0};
-    int rc = plan_targets(&plan, round, diag);
-    crash_point("flush.before");
-    if (rc == 0 && plan.count > 0)
-        rc = forgive_deleted(
-            &plan, sync_pool_run(round->log->flusher.pool, plan.jobs, plan.count, diag), diag);
-    plan_release(&plan, rc == 0);
-    crash_point("flush.done");
-    return rc;
 }
 
 /* ---- flushed ends ---- */
@@ -395,55 +346,84 @@ void flusher_note_unrecorded(struct partition *partition)
     struct flusher *flusher = &partition->log->flusher;
     pthread_mutex_lock(&flusher->mutex);
     note_unrecorded(flusher, partition);
-    pthread_cond_signal(&flusher->work); /* for the time it is due */
     pthread_mutex_unlock(&flusher->mutex);
+    flusher_wake(flusher, LANE_TAILS); /* for the time it is due */
 }
 
-static void publish_flushed(struct round *round)
+/* The round's files are durable. True: somebody waits for one of its partitions. */
+static bool move_flushed_ends(struct flusher *flusher, struct round *round)
 {
-    struct flusher *flusher = &round->log->flusher;
-    pthread_mutex_lock(&flusher->mutex);
+    bool awaited = false;
     for (size_t i = 0; i < round->target_count; i++) {
         struct flush_target *target = &round->targets[i];
         struct partition *partition = target->partition;
         if (!target->sync)
             continue;
-        target->moved = target->flushed.flushed_end > atomic_load(&partition->flushed_end);
+        int64_t before = atomic_load(&partition->flushed_end);
         if (memcmp(&partition->flushed, &target->flushed, sizeof target->flushed) != 0)
             note_unrecorded(flusher, partition);
         partition->flushed = target->flushed;
         atomic_store(&partition->flushed_end, target->flushed.flushed_end);
+        target->moved = target->flushed.flushed_end > before;
+        target->stable_moved = target->moved && partition_stable(partition) > before;
+        awaited |= partition->waiter_count > 0;
     }
+    return awaited;
+}
+
+/* The round's partitions are free for the next one. *tails, *commits: that lane has to look now. */
+static void release_targets(struct flusher *flusher, const struct round *round, bool *tails,
+                            bool *commits)
+{
+    for (size_t i = 0; i < round->target_count; i++) {
+        struct partition *partition = round->targets[i].partition;
+        partition->in_round = NULL;
+        flusher->urgent |= partition->urgent;
+    }
+    *commits = round->target_count > 0 && flusher->requests_wait;
+    flusher->requests_wait = flusher->requests_wait && !*commits;
+    *tails = must_wake(&flusher->lanes[LANE_TAILS], tails_due_ms(flusher));
+}
+
+/* After the flush; code: how it went. */
+static void end_round(struct round *round, int code)
+{
+    struct flusher *flusher = &round->log->flusher;
+    bool tails, commits, awaited = true;
+    pthread_mutex_lock(&flusher->mutex);
+    if (code == 0)
+        awaited = move_flushed_ends(flusher, round);
+    release_targets(flusher, round, &tails, &commits);
     pthread_mutex_unlock(&flusher->mutex);
-    pthread_cond_broadcast(&flusher->progress);
-    for (size_t i = 0; i < round->target_count; i++)
+    if (awaited)
+        pthread_cond_broadcast(&flusher->progress);
+    if (commits)
+        flusher_wake(flusher, LANE_COMMITS);
+    if (tails)
+        flusher_wake(flusher, LANE_TAILS);
+    for (size_t i = 0; code == 0 && i < round->target_count; i++)
         if (round->targets[i].moved)
-            partition_notify(round->targets[i].partition);
+            partition_notify(round->targets[i].partition, round->targets[i].stable_moved);
 }
 
 /* ---- the round ---- */
 
 /* True: it holds something for the decider. */
-static bool flush_round(struct round *round)
+static bool run_round(struct round *round)
 {
     struct diag diag = {0};
     int rc = log_status(round->log, &diag);
     if (rc == 0) {
         decide_prepare(round);
-        rc = flush_targets(round, &diag);
+        rc = round_flush(round, &diag);
         if (rc == ERR_NOMEM)
             log_line('E', "cannot flush: %s", diag.text);
         if (rc < 0)
             log_stop(round->log, rc, &diag);
     }
-    if (rc == 0)
-        publish_flushed(round);
-    else
-        decide_fail_all(round->requests, rc);
-    for (size_t i = 0; i < round->target_count; i++)
-        round->targets[i].partition->in_round = false;
+    end_round(round, rc);
     if (rc < 0)
-        flusher_tell_progress(&round->log->flusher);
+        decide_fail_all(round->requests, rc);
     return rc == 0 && (round->requests != NULL || round->rolled || round->record_all);
 }
 
@@ -464,26 +444,34 @@ static bool more_work(struct flusher *flusher)
 }
 
 /* False: stop after this round. */
-static bool flusher_turn(struct flusher *flusher)
+static bool lane_turn(struct lane *lane)
 {
-    struct round *round = decider_next_round(flusher);
-    bool running = next_round(flusher, round);
-    decider_take(flusher, round, flush_round(round));
+    struct round round;
+    bool running = next_round(lane, &round);
+    decider_take(lane->flusher, &round, run_round(&round));
     return running;
 }
 
-static void *flusher_main(void *context)
+/* The commits' thread: until it is to stop. What is left then, and what becomes of it, is for the tails' last rounds. */
+static void *commits_main(void *context)
 {
-    struct flusher *flusher = context;
-    bool running = true;
+    while (lane_turn(context))
+        ;
+    return NULL;
+}
+
+static void *tails_main(void *context)
+{
+    struct lane *lane = context;
+    struct flusher *flusher = lane->flusher;
+    while (lane_turn(lane))
+        ;
     /* The last rounds flush the markers that the one before wrote, and then remove the decisions.
      * Their number is bounded, so that a full disk cannot keep a log from closing. */
-    for (int last_rounds = 0; running || (last_rounds < 4 && more_work(flusher));) {
-        running = flusher_turn(flusher);
-        if (!running) {
-            decider_await(flusher);
-            last_rounds++;
-        }
+    decider_await(flusher);
+    for (int rounds = 1; rounds < LAST_ROUNDS && more_work(flusher); rounds++) {
+        lane_turn(lane);
+        decider_await(flusher);
     }
     pthread_mutex_lock(&flusher->mutex);
     struct producer *deferred = flusher->deferred;
@@ -497,14 +485,15 @@ static void *flusher_main(void *context)
 
 bool flusher_drive(struct flusher *flusher, int64_t *next_ms)
 {
+    struct lane *lane = &flusher->lanes[LANE_TAILS];
     bool any = false;
     for (;;) {
         pthread_mutex_lock(&flusher->mutex);
-        bool due = has_work(flusher, clock_mono_ms(), next_ms);
+        *next_ms = due_ms(lane);
         pthread_mutex_unlock(&flusher->mutex);
-        if (!due)
+        if (*next_ms > clock_mono_ms())
             return any;
-        flusher_turn(flusher);
+        lane_turn(lane);
         any = true;
     }
 }
@@ -543,18 +532,38 @@ static void init_condition(pthread_cond_t *condition)
     pthread_condattr_destroy(&attributes);
 }
 
+static bool lane_init(struct flusher *flusher, enum lane_kind kind)
+{
+    struct lane *lane = &flusher->lanes[kind];
+    lane->flusher = flusher;
+    lane->wakes_at_ms = INT64_MIN;
+    lane->takes_tails = kind == LANE_TAILS;
+    lane->takes_commits = kind == LANE_COMMITS || flusher->driven;
+    init_condition(&lane->work);
+    lane->pool = sync_pool_create(flusher->log);
+    return lane->pool != NULL;
+}
+
 int flusher_init(struct log *log, struct diag *diag)
 {
     struct flusher *flusher = &log->flusher;
     flusher->log = log;
     flusher->driven = log->options.driven;
     pthread_mutex_init(&flusher->mutex, NULL);
-    init_condition(&flusher->work);
     init_condition(&flusher->progress);
     init_condition(&flusher->handed);
     init_condition(&flusher->settled);
-    flusher->pool = sync_pool_create(log);
-    return flusher->pool != NULL ? 0 : diag_set(diag, ERR_NOMEM, "no memory to open %s", log->dir);
+    bool ok = lane_init(flusher, LANE_TAILS);
+    ok &= lane_init(flusher, LANE_COMMITS);
+    return ok ? 0 : diag_set(diag, ERR_NOMEM, "no memory to open %s", log->dir);
+}
+
+static int lane_start(struct lane *lane, void *(*run)(void *), struct diag *diag)
+{
+    if (thread_start(&lane->thread, run, lane) != 0)
+        return diag_set(diag, ERR_NOMEM, "cannot start a flusher of %s", lane->flusher->log->dir);
+    lane->started = true;
+    return 0;
 }
 
 int flusher_start(struct log *log, struct diag *diag)
@@ -564,49 +573,62 @@ int flusher_start(struct log *log, struct diag *diag)
     flusher->started = true;
     if (flusher->driven)
         return 0;
-    flusher->started = false;
     TRY(decider_start(flusher, diag));
-    if (thread_start(&flusher->thread, flusher_main, flusher) != 0)
-        return diag_set(diag, ERR_NOMEM, "cannot start the flusher of %s", log->dir);
-    flusher->started = true;
-    return 0;
+    TRY(lane_start(&flusher->lanes[LANE_TAILS], tails_main, diag));
+    return lane_start(&flusher->lanes[LANE_COMMITS], commits_main, diag);
 }
 
 int flusher_flush_all(struct log *log, struct diag *diag)
 {
-    struct round round = {.log = log};
-    take_due(&log->flusher, &round, true);
-    int rc = flush_targets(&round, diag);
-    if (rc == 0)
-        publish_flushed(&round);
-    for (size_t i = 0; i < round.target_count; i++)
-        round.targets[i].partition->in_round = false;
+    struct flusher *flusher = &log->flusher;
+    struct round round = {.log = log, .pool = flusher->lanes[LANE_TAILS].pool};
+    pthread_mutex_lock(&flusher->mutex);
+    take_due(flusher, &round, true);
+    pthread_mutex_unlock(&flusher->mutex);
+    int rc = round_flush(&round, diag);
+    end_round(&round, rc);
     free(round.targets);
     return rc;
+}
+
+/* The commits' thread ends first, so that what it leaves has somebody to take it. */
+static void stop_lanes(struct flusher *flusher)
+{
+    struct lane *tails = &flusher->lanes[LANE_TAILS], *commits = &flusher->lanes[LANE_COMMITS];
+    pthread_mutex_lock(&flusher->mutex);
+    flusher->commits_stopping = true;
+    pthread_mutex_unlock(&flusher->mutex);
+    pthread_cond_signal(&commits->work);
+    if (commits->started)
+        pthread_join(commits->thread, NULL);
+    pthread_mutex_lock(&flusher->mutex);
+    tails->takes_commits = true;
+    flusher->requests_wait = false;
+    flusher->stopping = true;
+    pthread_mutex_unlock(&flusher->mutex);
+    pthread_cond_signal(&tails->work);
+    if (tails->started)
+        pthread_join(tails->thread, NULL);
+    else if (flusher->driven && flusher->started)
+        tails_main(tails);
 }
 
 void flusher_stop(struct log *log)
 {
     struct flusher *flusher = &log->flusher;
-    if (flusher->started) {
-        pthread_mutex_lock(&flusher->mutex);
-        flusher->stopping = true;
-        pthread_cond_signal(&flusher->work);
-        pthread_mutex_unlock(&flusher->mutex);
-        if (flusher->driven)
-            flusher_main(flusher);
-        else
-            pthread_join(flusher->thread, NULL);
-    }
+    if (flusher->started)
+        stop_lanes(flusher);
     decider_stop(flusher);
     while (flusher->decided != NULL) {
         struct decided *decided = flusher->decided;
         flusher->decided = decided->next;
         free(decided);
     }
-    sync_pool_destroy(flusher->pool);
+    for (int i = 0; i < LANE_COUNT; i++) {
+        sync_pool_destroy(flusher->lanes[i].pool);
+        pthread_cond_destroy(&flusher->lanes[i].work);
+    }
     pthread_mutex_destroy(&flusher->mutex);
-    pthread_cond_destroy(&flusher->work);
     pthread_cond_destroy(&flusher->progress);
     pthread_cond_destroy(&flusher->handed);
     pthread_cond_destroy(&flusher->settled);

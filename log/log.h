@@ -207,6 +207,8 @@ int partition_producers(struct partition *partition, struct producer_info **list
 /* Called from the flusher or an appending thread, without locks held, after the last stable offset or high watermark moved.
  * fn must be quick and must not call into the log. One watcher per slot; remove with the returned id. */
 int partition_watch(struct partition *partition, void (*fn)(void *context), void *context);
+/* For who reads committed records alone: not called when only the high watermark moved. */
+int partition_watch_committed(struct partition *partition, void (*fn)(void *context), void *context);
 void partition_unwatch(struct partition *partition, int watch_id);
 
 /* ---- reading ---- */

@@ -2,7 +2,7 @@
  *
  * Lock order (take from top to bottom, never upwards; README.md says what each protects):
  *   keeper.pass_mutex → log.groups_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.snapshot_mutex → partition.mutex
- *   → partition.list_mutex → flusher.mutex → fd_cache.mutex → the coordinator's; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
+ *   → partition.list_mutex → flusher.mutex → fd_cache.everything_mutex → fd_cache.mutex → the coordinator's; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
  * No partition lock but purge_mutex and snapshot_mutex (and the keeper's pass_mutex, groups_mutex) is held over an fdatasync or over a write to meta. */
 #ifndef WEIR_LOG_LOG_INTERNAL_H
 #define WEIR_LOG_LOG_INTERNAL_H
@@ -75,6 +75,7 @@ int format_check(const char *dir, bool may_create, struct diag *diag);
 struct segment;
 struct fd_cache {
     pthread_mutex_t mutex;
+    pthread_mutex_t everything_mutex; /* one flush of the whole file system at a time */
     struct segment *newest, *oldest; /* open descriptors, by last use */
     int32_t open_count, limit;
 };
@@ -290,6 +291,7 @@ struct open_txn {
 struct watcher {
     void (*fn)(void *context);
     void *context;
+    bool committed; /* told only when the last stable offset has moved */
 };
 struct read_hint {
     int64_t offset, position;
@@ -345,7 +347,8 @@ struct partition {
     bool in_pass;                  /* the decider records it now */
     struct partition *next_unrecorded;
     struct meta_partition flushed; /* what a record of the flushed end would say */
-    bool in_round;                 /* flusher thread (and recovery, before it runs) */
+    struct round *in_round;        /* that flushes it, one at a time; set by its lane, which alone may read it without the mutex */
+    bool wanted;                   /* by a transaction that waits for all its partitions: no round of tails takes it */
 
     pthread_mutex_t watch_mutex;
     pthread_cond_t watch_quiet;
@@ -365,7 +368,8 @@ int partition_readable(struct partition *partition, struct diag *diag);
 int partition_writable(struct partition *partition, struct diag *diag);
 int64_t partition_high_watermark(struct partition *partition);
 int64_t partition_stable(struct partition *partition);
-void partition_notify(struct partition *partition);    /* calls watchers; no locks held */
+/* Calls watchers: all, or, when the last stable offset has not moved, only those of whatever is flushed. No locks held. */
+void partition_notify(struct partition *partition, bool stable_moved);
 /* Appends under partition.mutex. Markers never roll a segment for its size. */
 int partition_append_locked(struct partition *partition, uint8_t *batch, const struct batch_header *header, bool is_marker,
                             int64_t *base_offset, struct diag *diag);
@@ -631,6 +635,8 @@ struct decided { /* a decision whose markers are not all below the flushed end *
 };
 struct round;
 struct decide_pass;
+/* Whether its end waits for a flush of its records. */
+bool decide_wants_sync(const struct producer *producer);
 /* Before the flush: reserves room for markers, writes abort markers, names the files to flush. */
 void decide_prepare(struct round *round);
 /* After the flush: adds the decisions to the pass's batch. */
@@ -651,10 +657,11 @@ struct flush_target {
     struct partition *partition;
     struct meta_partition flushed; /* what the flush of this round will have made durable */
     bool sync;                     /* false: only its last stable offset may move (durability=os) */
-    bool moved;                    /* the high watermark moved */
+    bool moved, stable_moved;      /* the high watermark moved; the last stable offset too */
 };
-struct round { /* the flusher's, then the decider's */
+struct round { /* a lane's, then the decider's */
     struct log *log;
+    struct sync_pool *pool;
     struct producer *requests;
     struct flush_target *targets;
     size_t target_count, target_capacity;
@@ -662,31 +669,42 @@ struct round { /* the flusher's, then the decider's */
     bool record_all;               /* the second is over: persist every newer flushed end */
 };
 enum { ROUND_COUNT = 4 };
+enum lane_kind { LANE_TAILS, LANE_COMMITS, LANE_COUNT };
+struct lane { /* a thread with its rounds, one after the other */
+    struct flusher *flusher;
+    pthread_t thread;
+    bool started;
+    struct sync_pool *pool;
+    pthread_cond_t work;
+    /* flusher.mutex */
+    int64_t wakes_at_ms;                  /* when its thread looks by itself; INT64_MIN: it does not sleep */
+    bool takes_tails, takes_commits;      /* both: of a driven log, and in the last rounds */
+    bool was_busy;                        /* its last round had something to flush */
+};
 struct flusher {
     struct log *log;
     pthread_mutex_t mutex;
-    pthread_cond_t work, progress;
-    pthread_t thread;
-    bool started, stopping;
+    pthread_cond_t progress;
+    struct lane lanes[LANE_COUNT];
+    bool started, commits_stopping, stopping;
     bool driven;                          /* no thread: whoever waits runs the rounds */
     struct partition *dirty, *last_dirty; /* oldest first */
     bool urgent;                          /* some dirty partition is awaited */
     struct producer *requests, *last_request;
+    bool requests_wait;                   /* all of them for partitions that are in a round of tails */
     struct producer *deferred;            /* could not be finished (disk full): tried again */
     struct partition *unrecorded;         /* flushed ends newer than meta's */
     struct decided *decided;              /* mutex to change it; the decider reads it without */
     _Atomic int32_t waiters;
-    /* flusher thread alone (of a driven log: the one thread that uses it) */
     int64_t next_record_ms, next_retry_ms;
-    struct sync_pool *pool;
 
-    /* rounds on their way to the decider: a ring; mutex. The flusher fills the one behind the last */
+    /* rounds on their way to the decider: a ring; mutex */
     struct round rounds[ROUND_COUNT];
     uint32_t first_round, round_count;
     pthread_cond_t handed, settled;
     pthread_t decider;
     bool decider_started, decider_stopping;
-    /* decider thread alone (likewise) */
+    /* decider thread alone (of a driven log: the one thread that uses it) */
     uint64_t next_sequence;
     bool told_full;                       /* that meta has no room */
 };
@@ -700,14 +718,21 @@ int flusher_await(struct flusher *flusher, pthread_cond_t *cond, pthread_mutex_t
 /* Of a driven log: runs the rounds that are due. True: there were some. *next_ms: when the next one is due (clock_mono_ms; INT64_MAX: never). */
 bool flusher_drive(struct flusher *flusher, int64_t *next_ms);
 void flusher_mark_dirty(struct partition *partition);
+/* Somebody waits for what the partition holds beyond its flushed end; mutex held. True: the caller wakes LANE_TAILS, best after it let the mutex go. */
+bool flusher_hurry(struct partition *partition);
+/* The lane's thread looks for work; with the mutex held or not. */
+void flusher_wake(struct flusher *flusher, enum lane_kind kind);
 void flusher_submit(struct producer *producer);
-/* The partition takes part in this round; its files are flushed (sync) or not. */
+/* The partition takes part in this round; its files are flushed (sync) or not. ERR_NOMEM: it does not. Mutex held where it is not in the round yet. */
 int round_add_target(struct round *round, struct partition *partition, bool sync);
 /* Recovery, before the thread runs: flushes every dirty partition. */
 int flusher_flush_all(struct log *log, struct diag *diag);
 void flusher_note_unrecorded(struct partition *partition);
 /* Whoever waits for something looks again. */
 void flusher_tell_progress(struct flusher *flusher);
+
+/* flush_plan.c: flushes what the partitions of the round hold, up to their ends as of now, which it notes. */
+int round_flush(struct round *round, struct diag *diag);
 
 /* decider.c: what is flushed gets into meta. */
 struct flushed_record {
@@ -728,9 +753,7 @@ struct decide_pass { /* the rounds that wait, decided by one write to meta */
 int decider_start(struct flusher *flusher, struct diag *diag);
 /* After the flusher's thread ended: decides what it handed over; joins. */
 void decider_stop(struct flusher *flusher);
-/* An empty round that the caller fills; waits while ROUND_COUNT of them wait to be decided. */
-struct round *decider_next_round(struct flusher *flusher);
-/* Takes it back, and, wanted, decides it: in time, or, in a driven log, now. */
+/* Takes over a flushed round and, wanted, decides it: in time, or, in a driven log, now. Waits while ROUND_COUNT of them wait to be decided. */
 void decider_take(struct flusher *flusher, struct round *round, bool wanted);
 /* Waits until all that was handed over is decided. */
 void decider_await(struct flusher *flusher);

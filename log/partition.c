@@ -154,9 +154,12 @@ int partition_stop(struct partition *partition, int code, const struct diag *dia
         atomic_store(&partition->status, code);
     }
     pthread_mutex_unlock(&partition->list_mutex);
-    if (first)
-        log_line('E', "partition %s-%d is stopped: %s", partition->topic->name, partition->index,
-                 partition->stop_reason.text);
+    if (!first)
+        return code;
+    log_line('E', "partition %s-%d is stopped: %s", partition->topic->name, partition->index,
+             partition->stop_reason.text);
+    if (!partition->log->read_only)
+        flusher_tell_progress(&partition->log->flusher); /* whoever waits for its records */
     return code;
 }
 
@@ -370,7 +373,7 @@ int partition_append(struct partition *partition, uint8_t *batch, size_t size, i
     }
     admit_done(&admission);
     if (rc == 0 && partition->log->options.durability == DURABILITY_OS)
-        partition_notify(partition);
+        partition_notify(partition, true);
     return rc < 0 ? rc : 0;
 }
 
@@ -471,10 +474,11 @@ int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_
     pthread_mutex_lock(&flusher->mutex);
     partition->waiter_count++;
     while ((rc = wait_result(partition, offset)) == 1) {
-        if (atomic_load(&partition->dirty) && !partition->urgent) {
-            partition->urgent = true;
-            flusher->urgent = true;
-            pthread_cond_signal(&flusher->work);
+        if (flusher_hurry(partition)) {
+            pthread_mutex_unlock(&flusher->mutex);
+            flusher_wake(flusher, LANE_TAILS);
+            pthread_mutex_lock(&flusher->mutex);
+            continue;
         }
         if (flusher_await(flusher, &flusher->progress, &flusher->mutex, until_ns) == ETIMEDOUT) {
             rc = wait_result(partition, offset);
@@ -491,7 +495,7 @@ int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_
 
 /* ---- watching ---- */
 
-int partition_watch(struct partition *partition, void (*fn)(void *context), void *context)
+static int add_watcher(struct partition *partition, struct watcher watcher)
 {
     int id = ERR_NOMEM;
     pthread_mutex_lock(&partition->watch_mutex);
@@ -507,9 +511,19 @@ int partition_watch(struct partition *partition, void (*fn)(void *context), void
         }
     }
     if (id >= 0)
-        partition->watchers[id] = (struct watcher){fn, context};
+        partition->watchers[id] = watcher;
     pthread_mutex_unlock(&partition->watch_mutex);
     return id;
+}
+
+int partition_watch(struct partition *partition, void (*fn)(void *context), void *context)
+{
+    return add_watcher(partition, (struct watcher){.fn = fn, .context = context});
+}
+
+int partition_watch_committed(struct partition *partition, void (*fn)(void *context), void *context)
+{
+    return add_watcher(partition, (struct watcher){.fn = fn, .context = context, .committed = true});
 }
 
 void partition_unwatch(struct partition *partition, int watch_id)
@@ -523,7 +537,7 @@ void partition_unwatch(struct partition *partition, int watch_id)
     pthread_mutex_unlock(&partition->watch_mutex);
 }
 
-void partition_notify(struct partition *partition)
+void partition_notify(struct partition *partition, bool stable_moved)
 {
     if (partition->log->options.durability == DURABILITY_OS &&
         atomic_load(&partition->log->flusher.waiters) > 0) {
@@ -535,7 +549,7 @@ void partition_notify(struct partition *partition)
     partition->watchers_running++;
     for (int32_t i = 0; i < partition->watcher_count; i++) {
         struct watcher watcher = partition->watchers[i];
-        if (watcher.fn == NULL)
+        if (watcher.fn == NULL || (watcher.committed && !stable_moved))
             continue;
         pthread_mutex_unlock(&partition->watch_mutex);
         watcher.fn(watcher.context);

@@ -312,7 +312,7 @@ int txn_append(struct producer *producer, struct partition *partition, uint8_t *
     pthread_mutex_unlock(&producer->mutex);
     admit_done(&admission);
     if (rc == 0 && partition->log->options.durability == DURABILITY_OS)
-        partition_notify(partition);
+        partition_notify(partition, true);
     return rc;
 }
 
@@ -387,7 +387,7 @@ int txn_append_numbered(struct producer *producer, struct partition *partition, 
     if (rc >= 0 && base_offset != NULL)
         *base_offset = base;
     if (rc == 0 && partition->log->options.durability == DURABILITY_OS)
-        partition_notify(partition);
+        partition_notify(partition, true);
     if (rc == ERR_FULL)
         keeper_wake(partition->log);
     return rc < 0 ? rc : 0;

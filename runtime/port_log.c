@@ -133,7 +133,7 @@ static int port_watch(struct port *port, const char *topic, int32_t partition, v
 {
     struct partition *handle;
     TRY(partition_get(log_of(port), topic, partition, &handle, diag));
-    return partition_watch(handle, wake, context);
+    return partition_watch_committed(handle, wake, context);
 }
 
 static void port_unwatch(struct port *port, const char *topic, int32_t partition, int watch_id)
