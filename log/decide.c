@@ -1,4 +1,4 @@
-/* decide.c: how transactions end. The first step runs on the flusher's thread, the others on the
+/* decide.c: how transactions end. The first step runs on a flusher's thread, the others on the
  * decider's, when the round's flush is over.
  *
  *            before the flush    after the flush             after that              then

@@ -189,8 +189,7 @@ int round_flush(struct round *round, struct diag *diag)
     int rc = plan_targets(&plan, round, diag);
     crash_point("flush.before");
     if (rc == 0 && plan.count > 0)
-        rc = forgive_deleted(
-            &plan, sync_pool_run(round->pool, plan.jobs, plan.count, diag), diag);
+        rc = forgive_deleted(&plan, sync_pool_run(round->pool, plan.jobs, plan.count, diag), diag);
     plan_release(&plan, rc == 0);
     crash_point("flush.done");
     return rc;

@@ -2,7 +2,7 @@
  *
  * Threads: every function may be called from any thread unless it says otherwise. Handles (struct partition, struct
  * producer) belong to their log and are valid until log_close; a producer is used by one thread at a time.
- * The log starts two background threads: the flusher (group commit, decisions, markers, the persisted flushed end) and the keeper
+ * The log starts background threads: the flushers and the decider (group commit, decisions, markers, the persisted flushed end) and the keeper
  * (retention, compaction, expiry).
  *
  * What the words mean:
@@ -204,7 +204,7 @@ struct producer_info {
 };
 int partition_producers(struct partition *partition, struct producer_info **list, size_t *count, struct diag *diag);
 
-/* Called from the flusher or an appending thread, without locks held, after the last stable offset or high watermark moved.
+/* Called from a flusher, the decider or an appending thread, without locks held, after the last stable offset or high watermark moved.
  * fn must be quick and must not call into the log. One watcher per slot; remove with the returned id. */
 int partition_watch(struct partition *partition, void (*fn)(void *context), void *context);
 /* For who reads committed records alone: not called when only the high watermark moved. */

@@ -523,7 +523,8 @@ int partition_watch(struct partition *partition, void (*fn)(void *context), void
 
 int partition_watch_committed(struct partition *partition, void (*fn)(void *context), void *context)
 {
-    return add_watcher(partition, (struct watcher){.fn = fn, .context = context, .committed = true});
+    return add_watcher(partition,
+                       (struct watcher){.fn = fn, .context = context, .committed = true});
 }
 
 void partition_unwatch(struct partition *partition, int watch_id)
