@@ -62,6 +62,7 @@ struct op_call {
     struct late_row *late;            /* arena memory, grown by late_add; in the order of the rows */
     uint32_t late_count, late_capacity;
     uint64_t applied_rows;            /* added to by operators that end a chain */
+    uint64_t duplicate_rows;          /* added to by distinct */
     uint64_t unmatched_rows;          /* added to by joins: rows that left for want of a match */
     uint64_t made_rows;               /* added to by operators that make several rows of one: n − 1 for each row that became n > 0 */
     struct diag *diag;
@@ -107,6 +108,11 @@ struct filter_params {
 /* map */
 struct map_params {
     struct expr_list *list;
+};
+/* distinct */
+struct distinct_params {
+    struct map_params key;            /* the columns of its key; what re-keying takes too */
+    int64_t within_ms;
 };
 /* unnest */
 struct unnest_params {

@@ -15,7 +15,7 @@ enum { WORKERS_MAX = 1024 };
 enum node_kind {
     NODE_SOURCE, NODE_FILTER, NODE_CHECK, NODE_MAP, NODE_GROUP, NODE_WINDOW, NODE_AGGREGATE,
     NODE_FILTER_FN, NODE_MAP_FN, NODE_FLAT_MAP_FN, NODE_UNNEST, NODE_PEEK, NODE_REKEY, NODE_MERGE,
-    NODE_KEYED, NODE_JOIN
+    NODE_KEYED, NODE_JOIN, NODE_DISTINCT
 };
 
 struct format;
@@ -45,7 +45,7 @@ struct weir_stream {
     const struct format *format;      /* of a source */
     struct user_function function;
     weir_aggregate_functions aggregate; /* of an aggregate with a name; context is function.context */
-    int64_t number_ms;                /* lateness, window size, or of a join its weir_join_kind */
+    int64_t number_ms;                /* lateness, window size, within, or of a join its weir_join_kind */
     int64_t idle_ms;                  /* source: without new rows for so long, time follows the wall clock; 0: never */
     char *partitioned_by;             /* source: the field whose text is said to decide where records lie; NULL: the topic says it or nobody */
     int32_t partitions;               /* source: that the topic must have; 0: any */
@@ -101,6 +101,8 @@ struct weir_stream *topology_add_node(struct weir_app *app, struct weir_stream *
                                       const char *extra);
 /* Whether such a step may follow the stream: it is not grouped or re-keyed, and not aggregated unless the step works on results. what is the step's function. */
 bool topology_gives_rows(const struct weir_stream *stream, enum node_kind kind, const char *what);
+/* Whether some step on the way to it is weir_distinct. */
+bool topology_is_distinct(const struct weir_stream *stream);
 /* The same for a step on rows: text is needed, and the stream is not grouped or aggregated. what is the function's name. */
 struct weir_stream *topology_add_step(struct weir_stream *stream, enum node_kind kind, const char *what, const char *text,
                                       const char *extra);

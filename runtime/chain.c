@@ -61,8 +61,7 @@ static int64_t rejected_rows(struct chain *chain, const struct batch *batch, uin
     return count;
 }
 
-/* "2", or "2.0" when the row that it was made of was made as well. */
-static const char *element_text(struct chain *chain, const struct row_origin *origin)
+const char *chain_element(struct chain *chain, const struct row_origin *origin)
 {
     char text[256];
     size_t at = sizeof text - 1;
@@ -95,7 +94,7 @@ static int settle_made(struct chain *chain, const struct batch *batch, uint32_t 
         if (seen[reject->row]++)
             continue;
         const struct row_origin *origin = &batch->made_from[reject->row];
-        reject->element = element_text(chain, origin);
+        reject->element = chain_element(chain, origin);
         reject->row = origin->row;
         if (reject->element == NULL)
             return ERR_NOMEM;
@@ -104,7 +103,7 @@ static int settle_made(struct chain *chain, const struct batch *batch, uint32_t 
     rejects->count = kept;
     for (uint32_t i = late; i < call->late_count; i++) {
         const struct row_origin *origin = &batch->made_from[call->late[i].row];
-        call->late[i].element = element_text(chain, origin);
+        call->late[i].element = chain_element(chain, origin);
         call->late[i].row = origin->row;
         if (call->late[i].element == NULL)
             return ERR_NOMEM;
@@ -119,6 +118,12 @@ static int push_to_sink(struct chain *chain, const struct batch *batch)
     return settle_made(chain, batch, rejected, chain->call.late_count);
 }
 
+/* Rows that left for a reason of their own, which the operator has counted. */
+static uint64_t rows_told(const struct op_call *call)
+{
+    return call->unmatched_rows + call->duplicate_rows;
+}
+
 static int push_from(struct chain *chain, const struct batch *batch, uint32_t at)
 {
     if (batch->selected_count == 0)
@@ -130,12 +135,12 @@ static int push_from(struct chain *chain, const struct batch *batch, uint32_t at
     for (;;) {
         struct batch out = {0};
         uint32_t rejected = chain->rejects.count, late = chain->call.late_count;
-        uint64_t made = chain->call.made_rows, unmatched = chain->call.unmatched_rows;
+        uint64_t made = chain->call.made_rows, gone = rows_told(&chain->call);
         int rc = op->type->process(op, &chain->call, batch, &out);
         if (rc < 0)
             return rc;
         left += (int64_t)(chain->call.made_rows - made);
-        left -= (int64_t)(chain->call.unmatched_rows - unmatched);
+        left -= (int64_t)(rows_told(&chain->call) - gone) + (chain->call.late_count - late);
         left -= (int64_t)out.selected_count + rejected_rows(chain, batch, rejected);
         TRY(settle_made(chain, batch, rejected, late));
         TRY(push_from(chain, &out, at + 1));

@@ -21,6 +21,8 @@ struct chain {
 
 int chain_open(struct chain *chain, const struct op_spec *ops, uint32_t count, struct op_env *env, struct diag *diag);
 void chain_close(struct chain *chain);
+/* "2", or "2.0" when the row that it was made of was made as well. Arena memory; NULL: there was none. */
+const char *chain_element(struct chain *chain, const struct row_origin *origin);
 /* Starts a batch: resets arena, rejects and late rows. */
 int chain_begin(struct chain *chain, struct diag *diag);
 /* Pushes a batch through all operators. Rejects and late rows are left in call for the owner. */

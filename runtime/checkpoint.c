@@ -34,7 +34,7 @@ static bool wait_for_turn(struct run *run)
 
 static int purge_consumed(struct run *run, const struct task *task, struct diag *diag)
 {
-    if (task->stage->input != INPUT_PARTIALS)
+    if (task->stage->input == INPUT_ROWS)
         return 0;
     pthread_mutex_lock(&run->mutex);
     int64_t position = run->positions[task->index];

@@ -126,7 +126,7 @@ static void compare(const struct run *run, const struct view *view,
                     const struct port_topic *sources, struct evolution *evolution)
 {
     struct history history;
-    bool is_final = view->group != NULL && view->group->emit_final;
+    bool is_final = plan_is_final(view);
     read_history(run, view, sources, &history);
     *evolution = (struct evolution){.change = WEIR_CHANGE_NEW};
     if (history.records == 0 && history.other_begin[0] != '\0')

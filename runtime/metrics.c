@@ -66,7 +66,7 @@ static struct counts counts_of(const struct run *run, const struct task *task)
 }
 static bool is_source(const struct task *task)
 {
-    return task->stage->input == INPUT_ROWS;
+    return task->stage->input != INPUT_PARTIALS;
 }
 static bool rows_in(struct run *run, const struct task *task, double *value)
 {

@@ -13,8 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/syntax.h"
 #include "runtime/base/hash.h"
 #include "runtime/plan_compile.h"
+
+enum { FIELD_TEXT_BYTES = 1024 };
 
 static int add_column(struct view *view, const char *name, enum col_type type, struct diag *diag)
 {
@@ -285,6 +288,8 @@ int compile_hash_texts(struct buf *all, const struct view *view, struct weir_str
             buf_uvarint(all, chain[i]->aggregate.state_size);
         if (chain[i]->kind == NODE_WINDOW)
             hash_window(all, chain[i], view->group);
+        if (chain[i]->kind == NODE_DISTINCT)
+            buf_varint(all, chain[i]->number_ms);
         if (chain[i]->kind == NODE_JOIN)
             TRY(hash_table(all, view, chain[i], compile_hash_texts, diag));
     }
@@ -318,6 +323,9 @@ static int hash_meaning(struct buf *all, const struct view *view, const struct w
     case NODE_JOIN:
         TRY(hash_table(all, view, node, compile_hash_meanings, diag));
         break;
+    case NODE_DISTINCT:
+        buf_varint(all, node->number_ms);
+        return expr_canonical(node->text, false, all, diag);
     case NODE_FILTER:
     case NODE_CHECK:
     case NODE_MAP:
@@ -351,12 +359,25 @@ int compile_hash_meanings(struct buf *all, const struct view *view,
     return 0;
 }
 
+/* Rows that cross to a distinct operator hold the fields that the chain reads, as columns. */
+static void hash_fields(struct buf *all, const struct field_set *fields)
+{
+    char text[FIELD_TEXT_BYTES];
+    buf_uvarint(all, field_set_count(fields));
+    for (uint32_t i = 0; i < field_set_count(fields); i++) {
+        path_print(field_set_path(fields, i), text, sizeof text);
+        hash_text(all, text);
+    }
+}
+
 static int hash_state(struct view *view, struct weir_stream *const *chain, uint32_t count,
                       struct diag *diag)
 {
     struct buf all;
     buf_init(&all, 0);
     int rc = compile_hash_meanings(&all, view, chain, count, diag);
+    if (view->is_distinct_over_fields)
+        hash_fields(&all, view->fields);
     bool ok = buf_ok(&all);
     view->state_hash = hash64(all.data, all.size) | 1; /* 0 says that none is known */
     buf_deinit(&all);
@@ -480,6 +501,18 @@ static int compile_chain(struct view *view, const struct arm_chain *chain,
     return rc;
 }
 
+/* Rows of several sources that cross to one distinct operator have the same columns. */
+static int check_distinct(const struct view *lead, struct diag *diag)
+{
+    if (lead->arm_count > 1 && lead->distinct != NULL && lead->is_distinct_over_fields)
+        return diag_set(
+            diag, ERR_UNSUPPORTED,
+            "stream to %s: weir_distinct: whole JSON records of several sources have "
+            "no columns in common: say with weir_map, before the merge, which they have",
+            lead->sink->topic);
+    return 0;
+}
+
 static int compile_view(struct view *lead, struct diag *diag)
 {
     struct arm_chains chains = {0};
@@ -491,7 +524,9 @@ static int compile_view(struct view *lead, struct diag *diag)
             rc = compile_chain(arm, &chains.items[i], &chains, diag);
     }
     arm_chains_deinit(&chains);
-    return rc < 0 ? rc : plan_arms_finish(lead, diag);
+    TRY(rc);
+    TRY(check_distinct(lead, diag));
+    return plan_arms_finish(lead, diag);
 }
 
 static bool is_internal_name(const struct plan *plan, const struct view *of, const char *topic)
@@ -499,8 +534,14 @@ static bool is_internal_name(const struct plan *plan, const struct view *of, con
     static const struct {
         bool has_app;
         const char *suffix;
-    } forms[] = {
-        {false, ".late"}, {true, "-changelog"}, {true, "-repartition"}, {false, "-repartition"}};
+    } forms[] = {{false, ".late"},
+                 {true, "-changelog"},
+                 {true, "-repartition"},
+                 {false, "-repartition"},
+                 {true, "-distinct"},
+                 {false, "-distinct"},
+                 {true, "-repartition-changelog"},
+                 {true, "-distinct-changelog"}};
     char name[2 * TOPIC_NAME_BYTES];
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         snprintf(name, sizeof name, "%s%s%s%s", forms[i].has_app ? plan->app->name : "",

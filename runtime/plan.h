@@ -8,6 +8,9 @@
  *   <topic>              rows → … → aggregate → topic             (groups already lie where they belong)
  *   <topic>-repartition  rows → … → preaggregate → repartition topic
  *   <topic>              partials → merge → topic
+ * Rows of one key must meet for weir_distinct: unless they are in one partition already, the steps before it are a stage of their own,
+ *   <topic>-distinct     rows → … → distinct topic
+ * and one of the stages above takes what has crossed (task_cross.c) in the place of rows, and goes on with the distinct operator.
  * A stage has one task per partition of its input. Stage names are stable: they name stores and progress records.
  *
  * A view that joins with tables (weir_join) has, for each, a chain of its own that begins at the table's topic (struct table). It is no stage: the tasks of the stage that joins
@@ -29,8 +32,8 @@
 
 enum { PLAN_MAX_OPS = 64, TOPIC_NAME_BYTES = 250, VIEW_TABLES_MAX = 16 };
 
-enum stage_input { INPUT_ROWS, INPUT_PARTIALS };
-enum stage_output { OUTPUT_PASS, OUTPUT_ROWS, OUTPUT_PARTIALS, OUTPUT_VIEW };
+enum stage_input { INPUT_ROWS, INPUT_PARTIALS, INPUT_CROSSED };
+enum stage_output { OUTPUT_PASS, OUTPUT_ROWS, OUTPUT_PARTIALS, OUTPUT_VIEW, OUTPUT_CROSSING };
 
 struct op_spec {
     const struct op_type *type;
@@ -78,6 +81,9 @@ struct view {
     int upstream;                        /* view of this app (its lead) that writes the source topic; -1 */
     struct table *tables[VIEW_TABLES_MAX]; /* that its rows are joined with, in the order of the joins */
     uint32_t table_count;
+    const struct distinct_params *distinct; /* of its distinct operator; NULL: there is none */
+    uint32_t distinct_op;                /* which of the operators that is */
+    bool is_distinct_over_fields;        /* no step before it has made columns: those of the rows that cross are what is decoded */
 };
 
 /* A table that the rows of a view are joined with (plan_join.c). */
@@ -109,9 +115,11 @@ struct stage {
     int32_t partitions, output_partitions;
     struct op_spec ops[PLAN_MAX_OPS + 1];
     uint32_t op_count;
+    uint32_t first_op;                   /* which of the view's operators is its first one */
     bool check_placement;
-    struct stage_table tables[VIEW_TABLES_MAX]; /* of the stage that reads the view's rows */
+    struct stage_table tables[VIEW_TABLES_MAX]; /* that its operators join with */
     uint32_t table_count;
+    uint32_t first_table;                /* which of the view's tables is its first one */
     int upstream;                        /* stage of this plan that writes the input topic, the first of upstream_count neighbours; -1 */
     uint32_t upstream_count;
     uint32_t first_arm, arm_count;       /* the stages that read for the same view, neighbours: they end together */
@@ -146,8 +154,17 @@ static inline int64_t stage_lag_ms(const struct stage *stage)
 {
     return stage->time == TIME_OF_CLOSING ? 0 : stage->view->source->number_ms;
 }
+/* The table of a stage by its number there. */
+static inline const struct table *stage_table(const struct stage *stage, uint32_t number)
+{
+    return stage->view->tables[stage->first_table + number];
+}
+/* Whether what the view writes stands as it was written: final results, and rows. */
+bool plan_is_final(const struct view *view);
 /* Whether some operator on rows keeps rows in the store of its stage. */
 bool plan_keeps_rows(const struct view *view);
+/* Whether the rows of a view over this source must meet in other partitions before its distinct operator. */
+bool plan_must_cross(const struct view *view, const struct port_topic *source);
 /* plan_arms.c: the changelog of a stage; of an arm <app>-<view>-from-<source>-changelog. ERR_TOO_LARGE. */
 int plan_changelog_name(const char *app, const char *stage, char name[TOPIC_NAME_BYTES], struct diag *diag);
 /* Whether the groups of a view over this source do not lie together and must be re-keyed. */

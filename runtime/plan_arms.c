@@ -262,7 +262,13 @@ bool plan_is_stage_of(const struct view *view, const char *stage_name)
     size_t size = strlen(topic);
     return strncmp(stage_name, topic, size) == 0 &&
            (stage_name[size] == '\0' || stage_name[size] == ':' ||
-            strcmp(stage_name + size, "-repartition") == 0);
+            strcmp(stage_name + size, "-repartition") == 0 ||
+            strcmp(stage_name + size, "-distinct") == 0);
+}
+
+bool plan_is_final(const struct view *view)
+{
+    return view->group != NULL ? view->group->emit_final : plan_keeps_rows(view);
 }
 
 bool plan_keeps_rows(const struct view *view)

@@ -165,17 +165,22 @@ static void set_source(struct place *place, struct stage *stage, const struct po
         stage->upstream = place->stage_of_view[view->upstream];
         stage->upstream_count = place->stages_of_view[view->upstream];
     }
-    memcpy(stage->ops, view->ops, sizeof view->ops);
-    stage->op_count = view->op_count;
 }
 
-/* The topics of the tables that the stage's rows are joined with. */
-static int set_tables(struct place *place, struct stage *stage)
+/* The view's operators from `first` up to `end`, and the topics of the tables that they join with. */
+static int set_ops(struct place *place, struct stage *stage, uint32_t first, uint32_t end)
 {
     const struct view *view = stage->view;
+    stage->first_op = first;
+    stage->op_count = end - first;
+    memcpy(stage->ops, view->ops + first, stage->op_count * sizeof *stage->ops);
     for (uint32_t t = 0; t < view->table_count; t++) {
         const struct view *rows = &view->tables[t]->rows;
         struct port_topic info;
+        if (view->tables[t]->join_op < first)
+            stage->first_table = t + 1;
+        if (view->tables[t]->join_op < first || view->tables[t]->join_op >= end)
+            continue;
         struct stage_table *table = &stage->tables[stage->table_count++];
         TRY(describe_source(place, rows, &info));
         memcpy(table->id, info.id, sizeof table->id);
@@ -188,7 +193,11 @@ static int set_tables(struct place *place, struct stage *stage)
 static int set_late(struct place *place, struct stage *stage, int32_t partitions)
 {
     struct port_topic info;
-    if (!stage->view->is_windowed)
+    const struct view *view = stage->view;
+    bool is_distinct = view->distinct != NULL && stage->first_op <= view->distinct_op &&
+                       view->distinct_op < stage->first_op + stage->op_count;
+    bool is_windowed = view->is_windowed && stage->output != OUTPUT_CROSSING;
+    if (!is_windowed && !is_distinct)
         return 0;
     set_name(stage->late_topic, "%s.late", stage->view->sink->topic, NULL, NULL);
     return ensure_topic(place, stage->late_topic, partitions, USE_ASIDE, &info);
@@ -238,7 +247,10 @@ static int set_store(struct place *place, struct stage *stage)
 /* Of a stage whose operators on rows keep some. */
 static int set_row_store(struct place *place, struct stage *stage)
 {
-    return plan_keeps_rows(stage->view) ? set_store(place, stage) : 0;
+    for (uint32_t i = 0; i < stage->op_count; i++)
+        if (stage->ops[i].type->save != NULL)
+            return set_store(place, stage);
+    return 0;
 }
 
 static bool groups_lie_right(const struct view *view, const struct port_topic *info)
@@ -256,9 +268,15 @@ bool plan_must_rekey(const struct view *view, const struct port_topic *source)
            (view->lead->arm_count > 1 || plan_keeps_rows(view) || !groups_lie_right(view, source));
 }
 
-/* A source stage for each arm, which all end together. */
-static int add_arms(struct place *place, const struct view *lead, struct stage **first,
-                    int32_t *partitions)
+bool plan_must_cross(const struct view *view, const struct port_topic *source)
+{
+    return view->distinct != NULL && (view->lead->arm_count > 1 || source->partitions > 1);
+}
+
+/* A source stage for each arm, which all end together. With `crosses`, the steps before the distinct
+ * operator alone. */
+static int add_arms(struct place *place, const struct view *lead, bool crosses,
+                    struct stage **first, int32_t *partitions)
 {
     struct port_topic source;
     *first = NULL;
@@ -270,7 +288,7 @@ static int add_arms(struct place *place, const struct view *lead, struct stage *
         stage->first_arm = (uint32_t)(*first - place->plan->stages);
         stage->arm_count = lead->arm_count;
         set_source(place, stage, &source);
-        TRY(set_tables(place, stage));
+        TRY(set_ops(place, stage, 0, crosses ? arm->distinct_op : arm->op_count));
         if (source.partitions > *partitions)
             *partitions = source.partitions;
     }
@@ -279,52 +297,86 @@ static int add_arms(struct place *place, const struct view *lead, struct stage *
     return 0;
 }
 
-static int place_rekeyed(struct place *place, const struct view *view)
+/* The stage of a view that reads what `count` stages from `first` on write to an internal topic. */
+static struct stage *add_behind(struct place *place, const struct stage *first, uint32_t count,
+                                enum stage_input input, const struct port_topic *info)
+{
+    struct stage *stage = add_stage(place, first->view->lead, input);
+    set_name(stage->name, "%s", stage->view->sink->topic, NULL, NULL);
+    memcpy(stage->input_topic, first->output_topic, sizeof stage->input_topic);
+    memcpy(stage->input_id, info->id, sizeof stage->input_id);
+    stage->partitions = info->partitions;
+    stage->upstream = (int)(first - place->plan->stages);
+    stage->upstream_count = count;
+    return stage;
+}
+
+/* An internal topic between two stages, <app>-<view>-<what>, which `count` stages from `first` on
+ * write. */
+static int set_between(struct place *place, struct stage *first, uint32_t count, const char *what,
+                       enum stage_output output, int32_t partitions, struct port_topic *info)
+{
+    char topic[TOPIC_NAME_BYTES];
+    set_name(topic, "%s-%s-%s", place->plan->app->name, first->view->sink->topic, what);
+    TRY(ensure_topic(place, topic, partitions, USE_REPARTITION, info));
+    for (struct stage *stage = first; stage < first + count; stage++) {
+        memcpy(stage->output_topic, topic, sizeof topic);
+        stage->output = output;
+        stage->output_partitions = info->partitions;
+        stage->tells_ends = true;
+    }
+    return 0;
+}
+
+/* Partial sums of what the stages read, and the stage that merges them. */
+static int place_rekeyed(struct place *place, struct stage *first, uint32_t count,
+                         int32_t partitions)
 {
     struct port_topic info;
-    struct stage *first;
-    int32_t partitions;
-    TRY(add_arms(place, view, &first, &partitions));
-    set_name(first->output_topic, "%s-%s-repartition", place->plan->app->name, view->sink->topic,
-             NULL);
-    TRY(ensure_topic(place, first->output_topic, partitions, USE_REPARTITION, &info));
-    for (struct stage *stage = first; stage < first + view->arm_count; stage++) {
-        if (view->arm_count == 1)
-            set_name(stage->name, "%s-repartition", view->sink->topic, NULL, NULL);
-        set_name(stage->output_topic, "%s-%s-repartition", place->plan->app->name,
-                 view->sink->topic, NULL);
-        stage->output = OUTPUT_PARTIALS;
-        add_group_op(stage, "preaggregate");
+    TRY(set_between(place, first, count, "repartition", OUTPUT_PARTIALS, partitions, &info));
+    for (struct stage *stage = first; stage < first + count; stage++) {
+        if (stage->view->lead->arm_count == 1 || stage->input == INPUT_CROSSED)
+            set_name(stage->name, "%s-repartition", stage->view->sink->topic, NULL, NULL);
         TRY(set_row_store(place, stage));
-        stage->output_partitions = info.partitions;
-        stage->tells_ends = true;
         TRY(set_late(place, stage, partitions));
+        add_group_op(stage, "preaggregate");
     }
-
-    struct stage *second = add_stage(place, view, INPUT_PARTIALS);
-    set_name(second->name, "%s", view->sink->topic, NULL, NULL);
-    set_name(second->input_topic, "%s", first->output_topic, NULL, NULL);
-    memcpy(second->input_id, info.id, sizeof second->input_id);
-    second->partitions = info.partitions;
-    second->upstream = (int)(first - place->plan->stages);
-    second->upstream_count = view->arm_count;
+    struct stage *second = add_behind(place, first, count, INPUT_PARTIALS, &info);
     second->output = OUTPUT_VIEW;
     add_group_op(second, "merge");
     TRY(set_store(place, second));
     return set_output(place, second, second->partitions);
 }
 
-static int place_rows(struct place *place, const struct view *view)
+static int place_rows(struct place *place, struct stage *first, uint32_t count, int32_t partitions)
 {
-    struct stage *first;
-    int32_t partitions;
-    TRY(add_arms(place, view, &first, &partitions));
-    for (struct stage *stage = first; stage < first + view->arm_count; stage++) {
-        stage->output = view->is_mapped ? OUTPUT_ROWS : OUTPUT_PASS;
+    for (struct stage *stage = first; stage < first + count; stage++) {
+        stage->output = stage->view->is_mapped ? OUTPUT_ROWS : OUTPUT_PASS;
         TRY(set_row_store(place, stage));
+        TRY(set_late(place, stage, partitions));
         TRY(set_output(place, stage, partitions));
     }
     return 0;
+}
+
+/* The steps before the distinct operator, and the stage that goes on with it. */
+static int place_crossed(struct place *place, const struct view *view, struct stage **stage,
+                         int32_t *partitions)
+{
+    struct port_topic info;
+    struct stage *first;
+    TRY(add_arms(place, view, true, &first, partitions));
+    TRY(set_between(place, first, view->arm_count, "distinct", OUTPUT_CROSSING,
+                    *partitions, &info));
+    for (struct stage *arm = first; arm < first + view->arm_count; arm++) {
+        if (view->arm_count == 1)
+            set_name(arm->name, "%s-distinct", view->sink->topic, NULL, NULL);
+        TRY(set_row_store(place, arm));
+        arm->ops[arm->op_count++] =
+            (struct op_spec){op_type_find("rekey"), &arm->view->distinct->key};
+    }
+    *stage = add_behind(place, first, view->arm_count, INPUT_CROSSED, &info);
+    return set_ops(place, *stage, view->distinct_op, view->op_count);
 }
 
 static int place_view(struct place *place, const struct view *view)
@@ -332,12 +384,18 @@ static int place_view(struct place *place, const struct view *view)
     struct port_topic source;
     struct stage *stage;
     int32_t partitions;
+    uint32_t count = view->arm_count;
     TRY(describe_source(place, view, &source));
+    if (plan_must_cross(view, &source)) {
+        TRY(place_crossed(place, view, &stage, &partitions));
+        count = 1;
+    } else {
+        TRY(add_arms(place, view, false, &stage, &partitions));
+    }
     if (view->group == NULL)
-        return place_rows(place, view);
+        return place_rows(place, stage, count, partitions);
     if (plan_must_rekey(view, &source))
-        return place_rekeyed(place, view);
-    TRY(add_arms(place, view, &stage, &partitions));
+        return place_rekeyed(place, stage, count, partitions);
     stage->output = OUTPUT_VIEW;
     stage->check_placement = partitions > 1;
     add_group_op(stage, "aggregate");
@@ -407,7 +465,7 @@ static int check_topics(struct place *place)
 static int begin_place(struct place *place)
 {
     struct plan *plan = place->plan;
-    size_t most = plan->view_count;
+    size_t most = 2 * (size_t)plan->view_count; /* what crosses, and partial sums */
     for (uint32_t i = 0; i < plan->view_count; i++)
         most += plan->views[i].arm_count;
     free(plan->stages);

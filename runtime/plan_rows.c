@@ -395,6 +395,21 @@ static int compile_rekey(struct compile *c, const struct weir_stream *node)
     return view->key_names != NULL ? find_rekey_field(c, params->list) : compile_no_memory(c->diag);
 }
 
+/* NULL is a value here, so that any row has a key. */
+static int compile_distinct(struct compile *c, const struct weir_stream *node)
+{
+    struct distinct_params *params = calloc(1, sizeof *params);
+    c->view->distinct_op = c->view->op_count;
+    TRY(compile_add_op(c, "distinct", params));
+    params->within_ms = node->number_ms;
+    TRY(compile_in_context(c->diag,
+                           expr_parse_list(node->text, &c->scope, &params->key.list, c->diag),
+                           c->view, "weir_distinct"));
+    c->view->distinct = params;
+    c->view->is_distinct_over_fields = !c->view->is_mapped && c->view->declared == NULL;
+    return 0;
+}
+
 int compile_row_step(struct compile *c, const struct weir_stream *node)
 {
     switch (node->kind) {
@@ -412,6 +427,8 @@ int compile_row_step(struct compile *c, const struct weir_stream *node)
         return compile_unnest(c, node);
     case NODE_REKEY:
         return compile_rekey(c, node);
+    case NODE_DISTINCT:
+        return compile_distinct(c, node);
     case NODE_JOIN:
         return compile_join(c, node);
     case NODE_KEYED:
@@ -448,6 +465,11 @@ static void destroy_keyed(void *params)
     expr_list_destroy(((struct keyed_params *)params)->key);
 }
 
+static void destroy_distinct(void *params)
+{
+    destroy_map(&((struct distinct_params *)params)->key);
+}
+
 static void destroy_unnest(void *params)
 {
     struct unnest_params *unnest = params;
@@ -467,17 +489,12 @@ void compile_row_step_destroy(const struct op_spec *spec)
     static const struct {
         const char *name;
         void (*destroy)(void *params);
-    } forms[] = {{"filter", destroy_filter},
-                 {"check", destroy_filter},
-                 {"map", destroy_map},
-                 {"rekey", destroy_map},
-                 {"join", destroy_join},
-                 {"keyed", destroy_keyed},
-                 {"filter_fn", destroy_function},
-                 {"map_fn", destroy_function},
-                 {"flat_map_fn", destroy_function},
-                 {"unnest", destroy_unnest},
-                 {"peek", destroy_function}};
+    } forms[] = {{"filter", destroy_filter},     {"check", destroy_filter},
+                 {"map", destroy_map},           {"rekey", destroy_map},
+                 {"distinct", destroy_distinct}, {"join", destroy_join},
+                 {"keyed", destroy_keyed},       {"filter_fn", destroy_function},
+                 {"map_fn", destroy_function},   {"flat_map_fn", destroy_function},
+                 {"unnest", destroy_unnest},     {"peek", destroy_function}};
     void *params = (void *)(uintptr_t)spec->params;
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
         if (strcmp(spec->type->name, forms[i].name) == 0)

@@ -29,7 +29,7 @@
 int32_t stage_only_output(const struct stage *stage, int32_t partition)
 {
     bool is_rows = stage->output == OUTPUT_PASS || stage->output == OUTPUT_ROWS;
-    bool stays = (is_rows && stage->view->rekey == NULL) ||
+    bool stays = (is_rows && stage->view->rekey == NULL && stage->input == INPUT_ROWS) ||
                  (stage->output == OUTPUT_VIEW && stage->input == INPUT_PARTIALS);
     if (stage->output_partitions == 1)
         return 0;
@@ -40,7 +40,7 @@ int32_t stage_only_output(const struct stage *stage, int32_t partition)
 static bool is_apart(const struct stage *writers, uint32_t count)
 {
     const struct stage *writer = &writers[0];
-    if (count > 1 || writer->time != TIME_OF_ROWS)
+    if (count > 1 || writer->time != TIME_OF_ROWS || writer->input == INPUT_CROSSED)
         return false;
     if (writer->partitions == 1)
         return true;

@@ -262,31 +262,41 @@ static int begin_step(struct reset *reset, struct port_txn *txn, struct port_out
 
 /* ---- 2: what lies around ---- */
 
-static int forget_stores(struct reset *reset, const char *view, int32_t partitions,
-                         struct diag *diag)
+struct forgetting {
+    struct reset *reset;
+    struct diag *diag;
+};
+
+static int forget_store(void *context, const char *stage, const char *changelog)
 {
-    for (int32_t i = 0; i < partitions; i++) {
-        int rc = store_remove(reset->data, reset->app, view, i, diag);
+    const struct forgetting *forgetting = context;
+    const struct reset *reset = forgetting->reset;
+    struct port_topic info;
+    int rc = reset->port->ops->topic_describe(reset->port, changelog, &info, NULL);
+    if (rc == ERR_NOT_FOUND)
+        return 0;
+    TRY(rc);
+    for (int32_t i = 0; i < info.partitions; i++) {
+        rc = store_remove(reset->data, reset->app, stage, i, forgetting->diag);
         if (rc < 0 && rc != ERR_NOT_FOUND)
             return rc;
     }
-    return 0;
+    return reset->port->ops->topic_delete(reset->port, changelog, forgetting->diag);
 }
 
 static int forget_view(struct reset *reset, const char *view, struct diag *diag)
 {
-    static const char *const kinds[] = {"changelog", "repartition"};
     const struct port_ops *ops = reset->port->ops;
-    for (size_t i = 0; i < 2; i++) {
+    struct forgetting forgetting = {reset, diag};
+    TRY(reset_each_store(reset, view, forget_store, &forgetting, diag));
+    for (size_t i = 0; i < RESET_BETWEEN; i++) {
         char topic[400];
         struct port_topic info;
-        snprintf(topic, sizeof topic, "%s-%s-%s", reset->app, view, kinds[i]);
+        snprintf(topic, sizeof topic, "%s-%s-%s", reset->app, view, reset_between[i]);
         int rc = ops->topic_describe(reset->port, topic, &info, NULL);
-        if (rc == ERR_NOT_FOUND)
+        if (rc == ERR_NOT_FOUND || (rc == 0 && !info.internal))
             continue;
         TRY(rc);
-        if (i == 0)
-            TRY(forget_stores(reset, view, info.partitions, diag));
         TRY(ops->topic_delete(reset->port, topic, diag));
     }
     crash_point("reset_forgotten");

@@ -11,6 +11,10 @@
 #include "runtime/port.h"
 #include "runtime/progress.h"
 
+/* What follows <app>-<view>- in the names of the topics between two stages of a view. */
+enum { RESET_BETWEEN = 2 };
+extern const char *const reset_between[RESET_BETWEEN];
+
 struct reset_view {
     char name[250];                   /* its output topic */
     bool is_chosen;
@@ -57,6 +61,9 @@ int reset_add_view(struct reset *reset, const char *name, struct diag *diag);
 int reset_set_source(struct reset *reset, uint32_t view, const char *topic, const char *name, struct diag *diag);
 /* With each chosen view those that read its output are chosen: they begin behind what it has written so far. */
 void reset_spread(struct reset *reset);
+
+/* Calls fn for each stage of the view that may have a store, by its name and that of its changelog, until it returns other than 0, which is returned. */
+int reset_each_store(const struct reset *reset, const char *view, int (*fn)(void *context, const char *stage, const char *changelog), void *context, struct diag *diag);
 
 /* reset.c. Every chosen view is started anew. */
 int reset_execute(struct reset *reset, struct diag *diag);

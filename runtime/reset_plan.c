@@ -14,6 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/plan.h"
+
+const char *const reset_between[RESET_BETWEEN] = {"repartition", "distinct"};
+
 int reset_init(struct reset *reset, struct port *port, const char *app, const char *data,
                struct progress_set *set, struct diag *diag)
 {
@@ -216,4 +220,27 @@ void reset_spread(struct reset *reset)
             view->clears = reset->views[stage->upstream].clears;
         }
     }
+}
+
+/* Those that the records name, and the view itself, of which they may say nothing any more. */
+int reset_each_store(const struct reset *reset, const char *view,
+                     int (*fn)(void *context, const char *stage, const char *changelog),
+                     void *context, struct diag *diag)
+{
+    char changelog[TOPIC_NAME_BYTES];
+    TRY(plan_changelog_name(reset->app, view, changelog, diag));
+    int rc = fn(context, view, changelog);
+    for (uint32_t i = 0; rc == 0 && i < reset->set->count; i++) {
+        const struct progress *item = &reset->set->items[i];
+        char name[250];
+        bool is_known = strcmp(item->stage, view) == 0;
+        for (uint32_t j = 0; j < i && !is_known; j++)
+            is_known = strcmp(reset->set->items[j].stage, item->stage) == 0;
+        progress_view(item, name);
+        if (is_known || strcmp(name, view) != 0 || item->stage[0] == '\0')
+            continue;
+        TRY(plan_changelog_name(reset->app, item->stage, changelog, diag));
+        rc = fn(context, item->stage, changelog);
+    }
+    return rc;
 }

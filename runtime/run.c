@@ -92,7 +92,7 @@ static int end_tables(struct run *run, uint32_t stage, struct diag *diag)
             for (int32_t p = 0; p < table->partitions; p++, at++)
                 if (table->upstream == (int)stage)
                     TRY(settled_end(run, task->stage,
-                                    task->stage->view->tables[t]->rows.source->text, p,
+                                    stage_table(task->stage, t)->rows.source->text, p,
                                     &task->table_ends[at], diag));
         }
     }
@@ -318,7 +318,7 @@ static int set_table_ends(struct run *run, struct task *task, struct diag *diag)
             struct port_range range;
             if (table->upstream >= 0 || atomic_load(&task->table_ends[at]) != INT64_MAX)
                 continue;
-            TRY(run->port->ops->range(run->port, task->stage->view->tables[t]->rows.source->text, p,
+            TRY(run->port->ops->range(run->port, stage_table(task->stage, t)->rows.source->text, p,
                                       &range, diag));
             atomic_store(&task->table_ends[at], range.stable);
         }
@@ -392,8 +392,15 @@ static int prepare(struct run *run)
 /* Only tasks that read rows count rows; all count what they write. */
 static void sum_counts(const struct run *run, struct counts *sum)
 {
-    for (uint32_t i = 0; i < run->task_count; i++)
-        counts_add(sum, &run->counts[i], 1);
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        struct counts counts = run->counts[i];
+        /* A row that crosses between two stages of a view is one row. */
+        if (run->tasks[i].stage->output == OUTPUT_CROSSING)
+            counts.applied = 0;
+        if (run->tasks[i].stage->input == INPUT_CROSSED)
+            counts.rows_in = 0;
+        counts_add(sum, &counts, 1);
+    }
 }
 
 static int64_t source_lag(struct run *run)

@@ -21,8 +21,9 @@
 enum { VIEW_FILE_LIMIT = 1 << 20, MAX_STEPS = PLAN_MAX_OPS + 8, MERGED_MAX = 32 };
 
 static const char *const kind_names[] = {
-    "source", "filter",      "check",  "map",  "group", "window", "aggregate", "filter_fn",
-    "map_fn", "flat_map_fn", "unnest", "peek", "rekey", "merge",  "latest",    "join"};
+    "source",    "filter",    "check",  "map",         "group",   "window",
+    "aggregate", "filter_fn", "map_fn", "flat_map_fn", "unnest",  "peek",
+    "rekey",     "merge",     "latest", "join",        "distinct"};
 
 static int no_memory(struct diag *diag)
 {

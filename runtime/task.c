@@ -38,7 +38,7 @@ static int check_progress(const struct task *task, const struct progress *progre
                         stage->view->group != NULL && stage->view->group->local.zone != NULL
                             ? " (or the zone database has: its windows follow local time)"
                             : "");
-    for (uint32_t i = 0; stage->input == INPUT_PARTIALS && i < stage->upstream_count; i++) {
+    for (uint32_t i = 0; stage->input != INPUT_ROWS && i < stage->upstream_count; i++) {
         const struct stage *upstream = &task->plan->stages[(uint32_t)stage->upstream + i];
         if (memcmp(progress->input_id, upstream->input_id, 16) != 0)
             continue;
@@ -447,11 +447,11 @@ int task_progress(struct task *task, struct progress *progress, struct diag *dia
     memset(progress, 0, sizeof *progress);
     memcpy(progress->stage, stage->name, sizeof progress->stage);
     snprintf(progress->view, sizeof progress->view, "%s", stage->view->sink->topic);
-    progress->reads_partials = stage->input == INPUT_PARTIALS;
+    progress->reads_partials = stage->input != INPUT_ROWS;
     progress->partition = task->partition;
     progress->plan_hash = stage->plan_hash;
     progress->state_hash = stage->state_hash;
-    progress->is_final = stage->view->group != NULL && stage->view->group->emit_final;
+    progress->is_final = plan_is_final(stage->view);
     memcpy(progress->input_id, stage->input_id, 16);
     memcpy(progress->changelog_id, stage->changelog_id, 16);
     progress->position = task->position;

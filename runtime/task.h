@@ -69,6 +69,7 @@ struct task {
     struct task_tables *tables;       /* that its rows are joined with; NULL: none */
     const char *source_topic;         /* of the row in hand: the stage's input, or a table's topic … */
     int32_t source_partition;         /* … and its partition */
+    struct crossed *crossed;          /* rows that came from elsewhere, while they are told of; NULL: no such */
     uint32_t batch_rows;              /* of the next read; task_pace */
     void *decoder;                    /* what the source's format keeps for this task; NULL: nothing */
     struct chain chain;
@@ -189,7 +190,24 @@ int task_trim(struct task *task, bool *want_checkpoint, struct diag *diag);
 /* At the end of a run: gives back the memory of its operators. Only task_close may follow. */
 void task_forget_groups(struct task *task);
 
+/* task_input.c: pushes rows through the chain, tables first where they are due. Around it the accounts: end also puts aside what did not pass; rows: those of the batch. */
+int task_push_rows(struct task *task, const struct batch *batch);
+void task_begin_rows(struct task *task);
+int task_end_rows(struct task *task, const struct source_row *rows, uint32_t count);
+
+/* task_cross.c: rows on their way to a distinct operator elsewhere, and there. */
+int task_sink_crossing(struct task *task, const struct batch *batch);
+int task_process_crossed(struct task *task, uint32_t count);
+/* Whether the row in hand decodes: asked of one that failed alone. */
+bool task_crossed_is_sound(const struct task *task);
+/* Lets dead letters and late rows tell where a row that crossed came from; *element: its place among those made of it, or NULL. ERR_NOMEM. */
+int task_point_to_origin(struct task *task, uint32_t row, const char **element);
+
 /* task_output.c: what the chain calls. */
+/* Half of what a reader takes from one batch (record_batch.h), so that a row can still be read with headers and as a dead letter. */
+enum { TASK_ROW_MAX_BYTES = 128 << 20 };
+/* Adds a row without headers to a partition of the output. */
+int task_add_row(struct task *task, int32_t partition, int64_t timestamp_ms, struct bytes key, struct bytes value);
 int task_sink(void *context, const struct batch *batch);
 int task_reject_result(void *context, const struct batch *batch, const struct reject *reject);
 int task_changelog(void *context, struct bytes key, struct bytes value);

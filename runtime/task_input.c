@@ -58,23 +58,34 @@ static int sort_made(struct task *task, const struct reject ***made, uint32_t *c
 }
 
 /* The first of them, in offset order, is why the stage fails (weir_on_bad_row). */
-static int fail_on_bad_row(struct task *task, const struct reject **first,
-                           const struct reject *made)
+static int fail_on_bad_row(struct task *task, const struct source_row *rows,
+                           const struct reject **first, const struct reject *made)
 {
     uint32_t row = 0;
+    const char *element = NULL;
     while (first[row] == NULL && (made == NULL || made->row != row))
         row++;
     const struct reject *reject = first[row] != NULL ? first[row] : made;
+    if (task->crossed != NULL)
+        TRY(task_point_to_origin(task, row, &element));
     return diag_set(
         task->diag, ERR_INVALID,
         "stage %s: the record at offset %lld of %s, partition %d, is a bad row (%s: %s)",
-        task->stage->name, (long long)task->rows[row].offset, task->stage->input_topic,
-        (int)task->partition, reject->error_class, reject->message);
+        task->stage->name, (long long)rows[row].offset, task->source_topic,
+        (int)task->source_partition, reject->error_class, reject->message);
+}
+
+static int keep_dead(struct task *task, const struct source_row *rows, const struct reject *reject)
+{
+    struct reject told = *reject;
+    if (task->crossed != NULL)
+        TRY(task_point_to_origin(task, told.row, &told.element));
+    return task_dead_letter(task, &rows[told.row], &told);
 }
 
 /* Rows that did not pass: each once to its topic, in offset order however batches were cut, under
  * the first thing that was wrong with it. */
-static int keep_the_rest(struct task *task, uint32_t count)
+static int keep_the_rest(struct task *task, const struct source_row *rows, uint32_t count)
 {
     const struct reject_list *rejects = &task->chain.rejects;
     const struct reject **made;
@@ -89,16 +100,19 @@ static int keep_the_rest(struct task *task, uint32_t count)
             first[rejects->items[i].row] = &rejects->items[i];
     TRY(sort_made(task, &made, &made_count));
     if (task->stage->view->sink->fails_on_bad_row && rejects->count > 0)
-        return fail_on_bad_row(task, first, made_count > 0 ? made[0] : NULL);
+        return fail_on_bad_row(task, rows, first, made_count > 0 ? made[0] : NULL);
     for (uint32_t row = 0; row < count; row++) {
         if (first[row] != NULL)
-            TRY(task_dead_letter(task, &task->rows[row], first[row]));
+            TRY(keep_dead(task, rows, first[row]));
         for (; at < made_count && made[at]->row == row; at++)
-            TRY(task_dead_letter(task, &task->rows[row], made[at]));
+            TRY(keep_dead(task, rows, made[at]));
     }
-    for (uint32_t i = 0; i < task->chain.call.late_count; i++)
-        TRY(task_late_row(task, &task->rows[task->chain.call.late[i].row],
-                          &task->chain.call.late[i]));
+    for (uint32_t i = 0; i < task->chain.call.late_count; i++) {
+        struct late_row late = task->chain.call.late[i];
+        if (task->crossed != NULL)
+            TRY(task_point_to_origin(task, late.row, &late.element));
+        TRY(task_late_row(task, &rows[late.row], &late));
+    }
     return 0;
 }
 
@@ -128,13 +142,34 @@ static int push_by_time(struct task *task, const struct batch *batch)
     return 0;
 }
 
-static int push_rows(struct task *task, const struct batch *batch)
+int task_push_rows(struct task *task, const struct batch *batch)
 {
     if (__builtin_expect(task->tables == NULL, 1))
         return chain_push(&task->chain, batch);
     task_tables_close_turn(task);
     return task->plan->app->options.until_end ? push_by_time(task, batch)
                                               : chain_push(&task->chain, batch);
+}
+
+void task_begin_rows(struct task *task)
+{
+    struct op_call *call = &task->chain.call;
+    call->applied_rows = call->made_rows = call->unmatched_rows = call->duplicate_rows = 0;
+    task->chain.filtered_rows = 0;
+}
+
+int task_end_rows(struct task *task, const struct source_row *rows, uint32_t count)
+{
+    const struct op_call *call = &task->chain.call;
+    task->counts.rows_in += count;
+    task->counts.rows_made += (int64_t)call->made_rows;
+    task->counts.applied += (int64_t)call->applied_rows;
+    task->counts.filtered += task->chain.filtered_rows;
+    task->counts.unmatched += (int64_t)call->unmatched_rows;
+    task->counts.duplicate += (int64_t)call->duplicate_rows;
+    TRY(keep_the_rest(task, rows, count));
+    must(counts_add_up(&task->counts)); /* P5 */
+    return 0;
 }
 
 static int process_rows(struct task *task, uint32_t count)
@@ -162,17 +197,9 @@ static int process_rows(struct task *task, uint32_t count)
                           .origin = (uint64_t)view->arm << 32 | (uint32_t)task->partition,
                           .arena = &chain->arena};
     TRY(batch_drop_rejected(&batch, &chain->rejects, 0, &chain->arena));
-    chain->call.applied_rows = chain->call.made_rows = chain->call.unmatched_rows = 0;
-    chain->filtered_rows = 0;
-    TRY(push_rows(task, &batch));
-    task->counts.rows_in += count;
-    task->counts.rows_made += (int64_t)chain->call.made_rows;
-    task->counts.applied += (int64_t)chain->call.applied_rows;
-    task->counts.filtered += chain->filtered_rows;
-    task->counts.unmatched += (int64_t)chain->call.unmatched_rows;
-    TRY(keep_the_rest(task, count));
-    must(counts_add_up(&task->counts)); /* P5 */
-    return 0;
+    task_begin_rows(task);
+    TRY(task_push_rows(task, &batch));
+    return task_end_rows(task, task->rows, count);
 }
 
 /* Partials: record key = window and group, value = accumulators. */
@@ -265,8 +292,12 @@ static bool is_of_the_row(const struct task *task, int code)
     if (code == ERR_TOO_LARGE || code == ERR_INVALID || code == ERR_RANGE ||
         code == ERR_UNSUPPORTED)
         return true;
-    return code == ERR_CORRUPT && task->stage->input == INPUT_PARTIALS &&
-           (!task->fate.row_is_alone || !partial_is_sound(task, &task->rows[0]));
+    if (code != ERR_CORRUPT || task->stage->input == INPUT_ROWS)
+        return false;
+    if (!task->fate.row_is_alone)
+        return true;
+    return task->stage->input == INPUT_PARTIALS ? !partial_is_sound(task, &task->rows[0])
+                                                : !task_crossed_is_sound(task);
 }
 
 static int process(struct task *task, uint32_t count, int64_t next)
@@ -277,8 +308,9 @@ static int process(struct task *task, uint32_t count, int64_t next)
                              : NULL;
     if (reason != NULL)
         return task_leave_out(task, &task->rows[0], reason);
-    int rc = task->stage->input == INPUT_ROWS ? process_rows(task, count)
-                                              : process_partials(task, count);
+    int rc = task->stage->input == INPUT_ROWS       ? process_rows(task, count)
+             : task->stage->input == INPUT_PARTIALS ? process_partials(task, count)
+                                                    : task_process_crossed(task, count);
     if (__builtin_expect(rc < 0, 0)) {
         fate->failed_from = task->rows[0].offset;
         fate->failed_to = next;

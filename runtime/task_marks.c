@@ -9,7 +9,7 @@
  *
  * What an upstream task's time is, in this task's terms:
  *
- *   partials            its watermark: rows were judged by it at the source
+ *   partials, crossed   its watermark: rows were judged by it, or have it with them, at the source
  *   TIME_OF_WRITERS     its watermark without its lateness, less the lateness of this stage's source
  *   TIME_OF_CLOSING     the start of the first window behind its closing cursor: results to come are of
  *                       that window at the earliest
@@ -136,7 +136,7 @@ static int64_t told_time(const struct stage *reader, const struct stage *writer,
                                          &start_ms)
                    ? start_ms
                    : TIME_NONE;
-    if (reader->input == INPUT_PARTIALS || progress->watermark_ms == TIME_NONE)
+    if (reader->input != INPUT_ROWS || progress->watermark_ms == TIME_NONE)
         return progress->watermark_ms;
     return progress->watermark_ms + stage_lag_ms(writer) - reader->view->source->number_ms;
 }

@@ -10,10 +10,6 @@
 #include "runtime/base/hash.h"
 #include "runtime/task.h"
 
-/* Half of what a reader takes from one batch (record_batch.h), so that a row can still be read with
- * headers and as a dead letter. */
-enum { ROW_MAX_BYTES = 128 << 20 };
-
 static int add(struct task *task, struct port_out *out, int64_t timestamp_ms, struct bytes key,
                struct bytes value, struct bytes headers, int32_t header_count)
 {
@@ -37,16 +33,23 @@ static struct port_out *out_of(struct task *task, int32_t partition)
     return task->single_out ? task->outs[0] : task->outs[partition];
 }
 
-/* Rows that keep their key keep their partition when both topics have as many; else the key
- * decides, and null keys follow their source partition. */
+/* Rows that keep their key keep their partition when both topics have as many, unless another key
+ * brought them there; else the key decides, and null keys follow their source partition. */
 static int32_t row_partition(const struct task *task, const struct source_row *row)
 {
     int32_t count = task->stage->output_partitions;
-    if (task->single_out || count == task->stage->partitions)
+    if (task->single_out ||
+        (count == task->stage->partitions && task->stage->input != INPUT_CROSSED))
         return task->partition % count;
     if (row->key.data == NULL)
         return task->partition % count;
     return murmur2_partition(row->key.data, row->key.size, count);
+}
+
+int task_add_row(struct task *task, int32_t partition, int64_t timestamp_ms, struct bytes key,
+                 struct bytes value)
+{
+    return add(task, out_of(task, partition), timestamp_ms, key, value, (struct bytes){NULL, 0}, 0);
 }
 
 /* Adds a row under its own key, or under the one that weir_rekey gave it: the text decides the
@@ -126,10 +129,10 @@ static int sink_rows(struct task *task, const struct batch *batch)
             continue;
         }
         TRY(rc);
-        if (task->value.size > ROW_MAX_BYTES) {
+        if (task->value.size > TASK_ROW_MAX_BYTES) {
             TRY(reject_add(&task->chain.rejects, at, "row_too_long",
                            "the new row takes %zu bytes; the limit is %d", task->value.size,
-                           ROW_MAX_BYTES));
+                           TASK_ROW_MAX_BYTES));
             continue;
         }
         task->counts.applied++;
@@ -231,6 +234,8 @@ int task_sink(void *context, const struct batch *batch)
         return sink_rows(task, batch);
     case OUTPUT_PARTIALS:
         return sink_partials(task, batch);
+    case OUTPUT_CROSSING:
+        return task_sink_crossing(task, batch);
     case OUTPUT_VIEW:
         return batch->is_gone ? sink_gone(task, batch) : sink_results(task, batch);
     }
@@ -301,7 +306,7 @@ int task_dead_letter(struct task *task, const struct source_row *row, const stru
 
 int task_leave_out(struct task *task, const struct source_row *row, const char *reason)
 {
-    task->counts.rows_in += task->stage->input == INPUT_ROWS;
+    task->counts.rows_in += task->stage->input != INPUT_PARTIALS;
     return task_dead_letter(task, row,
                             &(struct reject){.error_class = "failed", .message = reason});
 }

@@ -145,14 +145,13 @@ static int open_table(struct task_table *table, const struct progress *progress,
     table->chain.sink = keep_shown;
     table->chain.context = table;
     TRY(chain_open(&table->chain, rows->ops, rows->op_count, &table->env, diag));
-    table->join = task->chain.ops[table->table->join_op];
+    table->join = task->chain.ops[table->table->join_op - stage->first_op];
     return format_open(rows, &table->decoder, diag);
 }
 
 int task_tables_open(struct task *task, const struct progress *progress, struct diag *diag)
 {
     const struct stage *stage = task->stage;
-    const struct view *view = stage->view;
     uint32_t index = 0;
     if (stage->table_count == 0)
         return 0;
@@ -165,7 +164,7 @@ int task_tables_open(struct task *task, const struct progress *progress, struct 
     for (; task->tables->count < stage->table_count; task->tables->count++) {
         struct task_table *table = &task->tables->items[task->tables->count];
         *table = (struct task_table){.task = task,
-                                     .table = view->tables[task->tables->count],
+                                     .table = stage_table(stage, task->tables->count),
                                      .number = task->tables->count};
     }
     for (uint32_t t = 0; t < stage->table_count; t++)
@@ -655,7 +654,7 @@ void task_table_input(const struct task *task, uint32_t i, const char **topic, i
     uint32_t t = 0;
     for (; i >= (uint32_t)stage->tables[t].partitions; t++)
         i -= (uint32_t)stage->tables[t].partitions;
-    *topic = stage->view->tables[t]->rows.source->text;
+    *topic = stage_table(stage, t)->rows.source->text;
     *partition = (int32_t)i;
 }
 

@@ -15,11 +15,10 @@ static bool is_table(const weir_stream *stream)
 static bool keeps_rows(const weir_stream *stream, const char *what)
 {
     for (; stream != NULL; stream = stream->parent) {
-        static const char *const refused[] = {[NODE_UNNEST] = "weir_unnest",
-                                              [NODE_FLAT_MAP_FN] = "weir_flat_map_fn",
-                                              [NODE_MERGE] = "weir_merge",
-                                              [NODE_JOIN] = "weir_join",
-                                              [NODE_REKEY] = "weir_rekey"};
+        static const char *const refused[] = {
+            [NODE_UNNEST] = "weir_unnest", [NODE_FLAT_MAP_FN] = "weir_flat_map_fn",
+            [NODE_MERGE] = "weir_merge",   [NODE_JOIN] = "weir_join",
+            [NODE_REKEY] = "weir_rekey",   [NODE_DISTINCT] = "weir_distinct"};
         if (stream->kind >= sizeof refused / sizeof *refused || refused[stream->kind] == NULL)
             continue;
         topology_fail(stream->app, ERR_UNSUPPORTED,

@@ -22,6 +22,14 @@ static struct weir_app *app_of(weir_stream *const *streams, size_t count)
 static bool is_good(const weir_stream *stream, size_t number)
 {
     bool is_grouped = stream->kind == NODE_GROUP || stream->kind == NODE_WINDOW;
+    if (topology_is_distinct(stream)) {
+        topology_fail(stream->app, ERR_UNSUPPORTED,
+                      "weir_merge: stream %zu is distinct: merge the rows first, then "
+                      "weir_distinct once behind the merge; or write it to a topic with weir_to, "
+                      "and read the topic",
+                      number);
+        return false;
+    }
     if (!is_grouped && stream->kind != NODE_REKEY)
         return topology_gives_rows(stream, NODE_MERGE, "weir_merge");
     topology_fail(stream->app, ERR_STATE,

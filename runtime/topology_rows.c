@@ -12,6 +12,7 @@
 #include "runtime/plan_compile.h"
 
 enum { FUNCTION_NAME_MAX = 100, COLUMN_NAME_MAX = 59, BRANCHES_MAX = 32 };
+#define WITHIN_MAX_MS WEIR_DAYS(3650)
 
 /* ---- what functions call ---- */
 
@@ -168,6 +169,43 @@ weir_stream *weir_peek(weir_stream *stream, const char *select_list, weir_peek_f
 {
     return add_function(stream, NODE_PEEK, "weir_peek", "peek", select_list, NULL,
                         (struct user_function){.peek = function, .context = context});
+}
+
+bool topology_is_distinct(const weir_stream *stream)
+{
+    for (; stream != NULL; stream = stream->parent) {
+        if (stream->kind == NODE_DISTINCT)
+            return true;
+        for (uint32_t i = 0; i < stream->merged_count; i++)
+            if (topology_is_distinct(stream->merged[i]))
+                return true;
+    }
+    return false;
+}
+
+weir_stream *weir_distinct(weir_stream *stream, const char *columns, int64_t within_ms)
+{
+    struct weir_stream *node =
+        topology_add_step(stream, NODE_DISTINCT, "weir_distinct", columns, NULL);
+    if (node == NULL)
+        return NULL;
+    if (within_ms < 1 || within_ms > WITHIN_MAX_MS) {
+        topology_fail(
+            node->app, ERR_INVALID, "weir_distinct: within is 1 ms to 3650 days, not %lld ms%s",
+            (long long)within_ms,
+            within_ms == 0 ? "\nhint: without a bound the keys of all rows would be kept for ever: "
+                             "say how far apart repeats may be, such as WEIR_DAYS(1)"
+                           : "");
+        return NULL;
+    }
+    if (topology_is_distinct(stream)) {
+        topology_fail(node->app, ERR_UNSUPPORTED,
+                      "weir_distinct: the stream is distinct already: write it to a topic with "
+                      "weir_to, and read the topic");
+        return NULL;
+    }
+    node->number_ms = within_ms;
+    return node;
 }
 
 weir_stream *weir_rekey(weir_stream *stream, const char *select_list)

@@ -271,6 +271,17 @@ typedef enum {
  * changelog, whole: every partition of the stream holds all rows of the table. A restart goes on exactly. */
 WEIR_API weir_stream *weir_join(weir_stream *stream, weir_stream *table, weir_join_kind kind, const char *on, const char *columns);
 
+/* Of the rows with the same columns the first: weir_distinct(clicks, "event_id", WEIR_DAYS(1)). columns is a select list. A row is a duplicate when a row that was kept has the
+ * same values (NULL equals NULL; 1 and 1.0 are one) and an event time at most within_ms away from its own, before or behind: repeats do not extend the time. Duplicates
+ * are counted and go nowhere. First is what comes first in the source's partition; of rows in different partitions, what was read first.
+ *
+ * A row whose event time + within_ms is at or below the watermark of its partition at its place is late, and goes to <topic>.late, as if it began a window of that length; what has
+ * been kept is forgotten when no row that is not late can be near it. Whatever a source gives is judged the same in every run and replay.
+ *
+ * A source of several partitions is re-keyed by the columns first, to <app>-<topic>-distinct, with records as they came: keys, headers, timestamps and event times
+ * stay what they are. At most one on the way to a topic, and behind weir_merge when there is one. */
+WEIR_API weir_stream *weir_distinct(weir_stream *stream, const char *columns, int64_t within_ms);
+
 /* weir_filter with a C function. */
 WEIR_API weir_stream *weir_filter_fn(weir_stream *stream, const char *name, const char *select_list, weir_filter_function function, void *context);
 /* weir_map with a C function. columns declares what it gives: "score numeric(6,2), label text, tags jsonb". A result's type must be the column's (a bigint also

@@ -249,24 +249,36 @@ static int add_reader(void *context, const char *group, bool of_app)
                       0);
 }
 
+static const char is_made_anew[] = "is deleted and made anew";
+
+static int add_store(void *context, const char *stage, const char *changelog)
+{
+    const struct reading *reading = context;
+    const char *view = reading->view->name;
+    char directory[600];
+    int32_t partitions;
+    int64_t records = count_records(reading->request, changelog, &partitions);
+    if (records < 0)
+        return 0;
+    snprintf(directory, sizeof directory, "state/%s/%s", reading->request->reset.app, stage);
+    TRY(add_effect(reading->request, view, "state", directory, is_made_anew, partitions));
+    return add_effect(reading->request, view, "changelog", changelog, is_made_anew, records);
+}
+
 static int gather_effects(struct request *request, const struct reset_view *view, struct diag *diag)
 {
     const struct port_ops *ops = request->reset.port->ops;
-    const char *app = request->reset.app, *anew = "is deleted and made anew";
+    const char *app = request->reset.app;
     struct reading reading = {request, view};
     char name[600];
     int32_t partitions;
-    snprintf(name, sizeof name, "%s-%s-changelog", app, view->name);
-    int64_t records = count_records(request, name, &partitions);
-    if (records >= 0) {
-        char directory[600];
-        snprintf(directory, sizeof directory, "state/%s/%s", app, view->name);
-        TRY(add_effect(request, view->name, "state", directory, anew, partitions));
-        TRY(add_effect(request, view->name, "changelog", name, anew, records));
+    int64_t records;
+    TRY(reset_each_store(&request->reset, view->name, add_store, &reading, diag));
+    for (size_t i = 0; i < RESET_BETWEEN; i++) {
+        snprintf(name, sizeof name, "%s-%s-%s", app, view->name, reset_between[i]);
+        if ((records = count_records(request, name, &partitions)) >= 0)
+            TRY(add_effect(request, view->name, "repartition", name, is_made_anew, records));
     }
-    snprintf(name, sizeof name, "%s-%s-repartition", app, view->name);
-    if ((records = count_records(request, name, &partitions)) >= 0)
-        TRY(add_effect(request, view->name, "repartition", name, anew, records));
     if ((records = count_records(request, view->name, &partitions)) < 0)
         return 0;
     TRY(add_effect(request, view->name, "output", view->name, output_effect(request, view),

@@ -15,6 +15,7 @@
  *       unnest items AS item
  *       branch 1: n < 0; n = 0         (which of them; its conditions)
  *       rekey user                     (before to)
+ *       distinct 10s: id, user         (weir_distinct)
  *       keep web                       (a name for the stream so far)
  *       merge web phone                (the stream so far with those that were kept)
  *       latest id                      (a table of the latest row for each id)
@@ -252,6 +253,7 @@ static void parse_step(struct test_case *test, char *line)
                  {"to_pairs", JOB_TO},
                  {"unnest", JOB_UNNEST},
                  {"rekey", JOB_REKEY},
+                 {"distinct", JOB_DISTINCT},
                  {"source_csv", JOB_SOURCE_AS},
                  {"source_text", JOB_SOURCE_AS},
                  {"source_raw", JOB_SOURCE_AS},
@@ -299,6 +301,12 @@ static void parse_step(struct test_case *test, char *line)
         return;
     } else if (kind == JOB_LATENESS || kind == JOB_SKEW || kind == JOB_SESSION) {
         must_parse(test, parse_duration(rest, &number), line);
+    } else if (kind == JOB_DISTINCT) {
+        char *columns = strstr(rest, ": ");
+        must_parse(test, columns != NULL, line);
+        *columns = '\0';
+        must_parse(test, parse_duration(rest, &number), line);
+        rest = columns + 2;
     } else if (kind == JOB_BRANCH) {
         char *conditions = strstr(rest, ": ");
         must_parse(test, conditions != NULL, line);

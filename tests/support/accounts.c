@@ -101,12 +101,20 @@ static int64_t records_below(struct log *log, const char *topic, int32_t partiti
     return read;
 }
 
+/* Whether the stage reads rows that were re-keyed: what it puts aside names their sources, so that it is known
+ * of the whole stage, and not of a partition. */
+static bool has_crossed(const struct account *a)
+{
+    size_t size = a->input != NULL ? strlen(a->input->name) : 0;
+    return size > 9 && strcmp(a->input->name + size - 9, "-distinct") == 0;
+}
+
 static bool input_adds_up(struct log *log, const struct account *a, const struct topic_info *topics,
                           size_t topic_count)
 {
     bool is_whole = true;
     /* Partials are no rows, and what was consumed of them is gone. */
-    if (a->input == NULL || strstr(a->input->name, "-repartition") != NULL)
+    if (a->input == NULL || has_crossed(a) || strstr(a->input->name, "-repartition") != NULL)
         return true;
     int64_t read = records_below(log, a->input->name, a->partition, a->position, &is_whole);
     struct bytes rest = a->tables;
@@ -137,6 +145,8 @@ static bool is_of(const struct topic_row *row, const struct account *a)
         topic_row_header(row, "weir.source.offset").data == NULL ||
         topic_row_header(row, "weir.windows.taken").data != NULL) /* other windows took it */
         return false;
+    if (has_crossed(a))
+        return true;
     if (a->tables.size > 0 && a->input != NULL && !bytes_equal(topic, bytes_text(a->input->name)))
         return partition % a->input->partitions == a->partition;
     return partition == a->partition;
@@ -154,7 +164,12 @@ static int64_t kept(const struct topic_rows *rows, const struct account *a, bool
         if (!is_of(row, a))
             continue;
         struct bytes element = topic_row_header(row, "weir.source.element");
-        offsets[count] = topic_row_header_i64(row, "weir.source.offset");
+        offsets[count] = topic_row_header_i64(row, "weir.source.offset") +
+                         (topic_row_header_i64(row, "weir.source.partition") << 40);
+        if (has_crossed(a)) { /* several sources may have come together */
+            struct bytes topic = topic_row_header(row, "weir.source.topic");
+            offsets[count] ^= (int64_t)hash64(topic.data, topic.size);
+        }
         if (element.data != NULL) /* a row that was made of the record counts by itself */
             offsets[count] ^= (int64_t)(hash64(element.data, element.size) << 20);
         count++;
@@ -191,6 +206,23 @@ static bool asides_add_up(const struct asides *asides, const struct account *a)
 {
     bool ok = !differs(a, "dead letters in the topic", kept(&asides->dead, a, false), a->dead);
     return !differs(a, "late rows in the topics", kept(&asides->late, a, true), a->late) && ok;
+}
+
+/* Adds the other partitions of the account's stage. False: it was done with an earlier record. */
+static bool add_stage(const struct topic_rows *rows, size_t number, const struct topic_info *topics,
+                      size_t topic_count, struct account *sum)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        struct account a;
+        if (i == number || !read_account(&rows->items[i], topics, topic_count, &a) ||
+            strcmp(a.stage, sum->stage) != 0)
+            continue;
+        if (i < number)
+            return false;
+        sum->late += a.late;
+        sum->dead += a.dead;
+    }
+    return true;
 }
 
 void accounts_read(struct log *log, const char *app, struct topic_rows *progress)
@@ -244,6 +276,8 @@ bool accounts_close(struct log *log, const char *app, bool was_reset)
                       a.applied + a.filtered + a.late + a.duplicate + a.dead + a.unmatched) &&
              ok;
         ok = input_adds_up(log, &a, topics, topic_count) && ok;
+        if (has_crossed(&a) && !add_stage(&rows, i, topics, topic_count, &a))
+            continue;
         ok = (was_reset || asides_add_up(&asides, &a)) && ok;
     }
     free(topics);

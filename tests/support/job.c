@@ -148,6 +148,8 @@ static weir_stream *apply(weir_app *app, struct kept *kept, weir_stream *stream,
                                 job_flat_map_function(step->second), NULL);
     case JOB_SOURCE_AS:
         return source_as(app, step, pairs);
+    case JOB_DISTINCT:
+        return weir_distinct(stream, step->text, step->number);
     case JOB_REKEY:
         return weir_rekey(stream, step->text);
     case JOB_BRANCH:

@@ -32,6 +32,7 @@ enum job_step_kind {
     JOB_MERGE,      /* text: names of streams that were kept, with blanks between them; the stream in hand comes first */
     JOB_LATEST,     /* text: the key */
     JOB_JOIN,       /* text: what the key must equal, second: the name of a stream that was kept, third: columns, number: weir_join_kind */
+    JOB_DISTINCT,   /* text: columns, number: ms */
     JOB_KEEP,       /* text: the name under which the stream in hand is kept */
 };
 struct job_step {
