@@ -78,6 +78,13 @@ void group_session_bounds(const struct group_params *params, const struct column
     *end_ms = own[CALL_LAST].i64[at] + params->window.size_ms;
 }
 
+bool group_session_times(const struct group_params *params, const void *row, int64_t *first_ms,
+                         int64_t *last_ms)
+{
+    return agg_row_i64(params->plan, row, params->session_call + CALL_FIRST, first_ms) &&
+           agg_row_i64(params->plan, row, params->session_call + CALL_LAST, last_ms);
+}
+
 static int64_t time_of(const struct group_op *group, const struct agg_entry *entry, uint32_t call)
 {
     int64_t time_ms = 0;

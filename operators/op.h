@@ -144,6 +144,8 @@ static inline uint32_t group_result_columns(const struct group_params *p)
 }
 /* Session windows: adds the accumulators that they need to the user's. ERR_UNSUPPORTED (count(DISTINCT)), ERR_NOMEM. */
 int group_session_calls(struct agg_list *list, uint32_t *first, struct diag *diag);
+/* The first and the last event time in a cell; false: it has none, which no cell of a task is without. */
+bool group_session_times(const struct group_params *params, const void *row, int64_t *first_ms, int64_t *last_ms);
 struct group_item {
     int64_t window_start_ms;
     struct bytes key;

@@ -58,6 +58,7 @@ struct weir_stream {
 struct sink {
     struct weir_stream *stream;
     char *topic;
+    char *name;                       /* under which weir query knows it too; NULL: its topic's alone */
     const struct format *format;      /* of weir_to_as; NULL: JSON, or what the rows have that pass as they came */
     struct weir_failure_options failure;   /* defaults filled in */
     struct weir_output_options output;
@@ -99,6 +100,8 @@ int topology_fail(struct weir_app *app, int code, const char *format, ...) __att
 /* A new node behind parent. NULL after an error, this one or an earlier one. */
 struct weir_stream *topology_add_node(struct weir_app *app, struct weir_stream *parent, enum node_kind kind, const char *text,
                                       const char *extra);
+/* Gives the pipeline that writes topic, the last one that was added, a second name. ERR_NOMEM. */
+int topology_name_sink(struct weir_app *app, const char *topic, const char *name);
 /* Whether such a step may follow the stream: it is not grouped or re-keyed, and not aggregated unless the step works on results. what is the step's function. */
 bool topology_gives_rows(const struct weir_stream *stream, enum node_kind kind, const char *what);
 /* Whether some step on the way to it is weir_distinct. */

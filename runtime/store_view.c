@@ -119,8 +119,9 @@ int store_view_write(const char *state_dir, const struct weir_app *app, const st
     char path[4096], *old = NULL;
     size_t old_size = 0;
     snprintf(path, sizeof path, "%s/view.json", state_dir);
-    json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "version", 1, "app", app->name, "topic",
-                               view->sink->topic, "steps", store_view_steps(view->sink->stream));
+    json_t *object = json_pack("{s:i, s:s, s:s, s:s*, s:o}", "version", 1, "app", app->name,
+                               "topic", view->sink->topic, "name", view->sink->name, "steps",
+                               store_view_steps(view->sink->stream));
     char *text = object != NULL ? json_dumps(object, JSON_INDENT(2)) : NULL;
     json_decref(object);
     if (text == NULL)
@@ -375,18 +376,43 @@ static int rebuild(struct store_view *view, const json_t *object, struct diag *d
     return view->view->group != NULL ? 0 : ERR_CORRUPT;
 }
 
-int store_view_open(const char *state_dir, struct store_view **result, struct diag *diag)
+static int read_description(const char *state_dir, json_t **object, struct diag *diag)
 {
     char path[4096], *text = NULL;
     size_t size;
     snprintf(path, sizeof path, "%s/view.json", state_dir);
+    *object = NULL;
     int read = io_read_file(path, VIEW_FILE_LIMIT, &text, &size, diag);
     if (read < 0)
         return errno == ENOENT ? diag_set(diag, ERR_NOT_FOUND, "there is no %s", path) : read;
-    struct store_view *view = calloc(1, sizeof *view);
-    json_t *object = json_loadb(text, size, 0, NULL);
+    *object = json_loadb(text, size, 0, NULL);
     free(text);
-    int rc = view == NULL ? no_memory(diag) : object == NULL ? ERR_CORRUPT : 0;
+    return *object != NULL ? 0 : diag_set(diag, ERR_CORRUPT, "%s does not describe a view", path);
+}
+
+int store_view_names(const char *state_dir, struct store_view_names *names, struct diag *diag)
+{
+    json_t *object;
+    TRY(read_description(state_dir, &object, diag));
+    const char *app = json_string_value(json_object_get(object, "app"));
+    const char *topic = json_string_value(json_object_get(object, "topic"));
+    const char *name = json_string_value(json_object_get(object, "name"));
+    snprintf(names->app, sizeof names->app, "%s", app != NULL ? app : "");
+    snprintf(names->topic, sizeof names->topic, "%s", topic != NULL ? topic : "");
+    snprintf(names->name, sizeof names->name, "%s", name != NULL ? name : "");
+    json_decref(object);
+    return app != NULL && topic != NULL ? 0
+                                        : diag_set(diag, ERR_CORRUPT,
+                                                   "%s/view.json does not describe a view",
+                                                   state_dir);
+}
+
+int store_view_open(const char *state_dir, struct store_view **result, struct diag *diag)
+{
+    json_t *object;
+    TRY(read_description(state_dir, &object, diag));
+    struct store_view *view = calloc(1, sizeof *view);
+    int rc = view == NULL ? no_memory(diag) : 0;
     if (rc == 0)
         arena_init(&view->arena, 0);
     if (rc == 0)
@@ -396,7 +422,7 @@ int store_view_open(const char *state_dir, struct store_view **result, struct di
         store_view_close(view);
         if (rc == ERR_UNSUPPORTED)
             return rc;
-        return diag_set(diag, rc, "%s does not describe a view", path);
+        return diag_set(diag, rc, "%s/view.json does not describe a view", state_dir);
     }
     *result = view;
     return 0;
@@ -410,6 +436,11 @@ void store_view_close(struct store_view *view)
     weir_app_close(view->app);
     arena_deinit(&view->arena);
     free(view);
+}
+
+const struct view *store_view_plan(const struct store_view *view)
+{
+    return view->view;
 }
 
 uint64_t store_view_state_hash(const struct store_view *view)

@@ -18,13 +18,22 @@ int store_view_write(const char *state_dir, const struct weir_app *app, const st
 /* Removes DIR/view.json, without which the directory is the store's alone; none is fine. */
 int store_view_remove(const char *state_dir, struct diag *diag);
 
+/* What a view is called, without compiling it. Errors as below. */
+struct store_view_names {
+    char app[250], topic[250];
+    char name[250];              /* that its SQL statement gave it; "": none */
+};
+int store_view_names(const char *state_dir, struct store_view_names *names, struct diag *diag);
+
 /* ERR_NOT_FOUND without a view.json, ERR_CORRUPT when it cannot be read. */
 int store_view_open(const char *state_dir, struct store_view **view, struct diag *diag);
+/* The compiled view: immutable, valid until the close, and any thread's. */
+const struct view *store_view_plan(const struct store_view *view);
 uint64_t store_view_state_hash(const struct store_view *view);  /* what state_open asks for … */
 uint64_t store_view_plan_hash(const struct store_view *view);   /* … of older stores */
-/* Appends the pair as one JSON object: group columns, window bounds, results. */
 /* False for what is no row of the view but stands behind one: the values that count(DISTINCT) has seen. */
 bool store_view_is_row(struct bytes value);
+/* Appends the pair as one JSON object: group columns, window bounds, results. */
 int store_view_json(struct store_view *view, struct bytes key, struct bytes value, struct buf *out, struct diag *diag);
 /* The store key of a group given as text: the raw text of a single text column, or a JSON object of the key columns,
  * {"user":"u1","window_start":"2026-01-01T00:00:00.000Z"} (as record keys print; ISO or epoch ms). */

@@ -192,6 +192,7 @@ void weir_app_close(weir_app *app)
         struct sink *sink = app->sinks;
         app->sinks = sink->next;
         free(sink->topic);
+        free(sink->name);
         free(sink);
     }
     pthread_mutex_destroy(&app->mutex);
@@ -603,6 +604,15 @@ static int add_sink(struct weir_stream *stream, const char *topic, const struct 
 int weir_to(weir_stream *stream, const char *topic)
 {
     return add_sink(stream, topic, NULL);
+}
+
+int topology_name_sink(struct weir_app *app, const char *topic, const char *name)
+{
+    for (struct sink *sink = app->sinks; sink != NULL; sink = sink->next)
+        if (strcmp(sink->topic, topic) == 0 && sink->name == NULL &&
+            (sink->name = strdup(name)) == NULL)
+            return topology_fail(app, ERR_NOMEM, "no memory for the pipeline to %s", topic);
+    return 0;
 }
 
 int weir_to_as(weir_stream *stream, const char *topic, weir_format format)

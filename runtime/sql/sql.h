@@ -39,6 +39,7 @@ struct relation {
     const struct statement *statement; /* NULL: a SELECT inside another one */
     struct relation_column *columns;
     uint32_t column_count;
+    uint32_t hidden_count;       /* of a view that is asked (sql_query.h): its last columns are not in * */
     int32_t time_column;         /* that holds the event time; -1: none does */
     const struct relation *base; /* whose rows the steps work on; NULL: those of topic */
     struct relation **arms;      /* UNION ALL: whose rows come together, and then the steps work on; NULL: base or topic */

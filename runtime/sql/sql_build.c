@@ -96,8 +96,10 @@ static int build_result(const struct relation *result, weir_app *app)
 int sql_build(const struct sql_program *program, weir_app *app)
 {
     for (const struct relation *r = program->relations; r != NULL; r = r->next)
-        if (r->kind == RELATION_RESULT)
+        if (r->kind == RELATION_RESULT) {
             TRY(build_result(r, app));
+            TRY(topology_name_sink(app, r->topic, r->name));
+        }
     return 0;
 }
 

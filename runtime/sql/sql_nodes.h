@@ -19,6 +19,13 @@ int nodes_name(struct parse *parse, const char *text, int32_t location, struct s
 int nodes_names(struct parse *parse, PgQuery__Node **nodes, size_t count, struct sql_name **names, uint32_t *name_count);
 int nodes_options(struct parse *parse, PgQuery__Node **nodes, size_t count, struct option_list *options);
 
+/* sql_parse.c. Whether a text may be parsed at all: its size, NUL bytes, UTF-8. */
+int nodes_check_text(const char *text, size_t size, struct diag *diag);
+/* Parses one statement and gives its node to read(parse, node, into), whose result it returns; the node is gone then. Errors of the parser have their
+ * place and a hint. On a large stack (expr_on_large_stack). */
+typedef int nodes_read(struct parse *parse, PgQuery__Node *node, void *into);
+int nodes_parse(struct parse *parse, const char *text, nodes_read *read, void *into);
+
 /* sql_table.c */
 int nodes_create_table(struct parse *parse, const PgQuery__CreateStmt *create, struct statement *statement);
 /* sql_select.c */

@@ -158,9 +158,9 @@ static int refuse_statement(struct parse *parse, const PgQuery__Node *node)
     return refuse_node(parse, node);
 }
 
-static int read_statement(struct parse *parse, const PgQuery__Node *node,
-                          struct statement *statement)
+static int read_statement(struct parse *parse, PgQuery__Node *node, void *into)
 {
+    struct statement *statement = into;
     switch (node->node_case) {
     case PG_QUERY__NODE__NODE_CREATE_STMT:
         statement->kind = STATEMENT_TABLE;
@@ -227,7 +227,7 @@ static int syntax_failed(const struct parse *parse, const char *text, const PgQu
                         foreign_hint(text, strlen(text)), "%s", error->message);
 }
 
-static int parse_text(struct parse *parse, const char *text, struct statement *statement)
+int nodes_parse(struct parse *parse, const char *text, nodes_read *read, void *into)
 {
     PgQueryProtobufParseResult result = pg_query_parse_protobuf(text);
     PgQuery__ParseResult *tree = NULL;
@@ -239,7 +239,7 @@ static int parse_text(struct parse *parse, const char *text, struct statement *s
                                               (const uint8_t *)result.parse_tree.data);
         if (tree != NULL)
             rc = tree->n_stmts == 1
-                     ? read_statement(parse, tree->stmts[0]->stmt, statement)
+                     ? read(parse, tree->stmts[0]->stmt, into)
                      : source_error(&parse->source, ERR_INVALID, parse->near, NULL,
                                     "one statement is expected, and a semicolon behind it");
     }
@@ -265,7 +265,7 @@ static int parse_one(struct parse_file *file, int32_t start, int32_t end)
         rc = end - start > EXPR_TEXT_BYTES_MAX
                  ? source_error(&parse.source, ERR_TOO_LARGE, start, NULL,
                                 "a statement is longer than %d bytes", EXPR_TEXT_BYTES_MAX)
-                 : parse_text(&parse, text, statement);
+                 : nodes_parse(&parse, text, read_statement, statement);
     free(text);
     if (rc < 0 && rc != ERR_NOMEM) {
         statement->error = arena_text(file->arena, diag.text);
@@ -317,7 +317,7 @@ static void parse_file(void *argument)
     pg_query_free_split_result(split);
 }
 
-static int check_text(const char *text, size_t size, struct diag *diag)
+int nodes_check_text(const char *text, size_t size, struct diag *diag)
 {
     struct source source = {text, diag};
     size_t bad;
@@ -338,7 +338,7 @@ int sql_parse(const char *text, size_t size, struct arena *arena, struct stateme
 {
     struct parse_file file = {.text = text, .arena = arena, .end = first, .diag = diag};
     *first = NULL;
-    TRY(check_text(text, size, diag));
+    TRY(nodes_check_text(text, size, diag));
     TRY(expr_on_large_stack(parse_file, &file, diag));
     return file.rc;
 }

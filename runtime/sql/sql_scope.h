@@ -49,6 +49,8 @@ bool statement_reads(const struct compile_file *file, const struct statement *st
 /* sql_select_plan.c, sql_group_plan.c: the steps of a SELECT, and the columns that it gives. */
 int plan_select(struct compile_file *file, const struct select *select, const struct relation *const *inner, uint32_t inner_count,
                 struct relation *out);
+/* The same over one relation, whatever FROM says. */
+int plan_over(struct compile_file *file, const struct select *select, const struct relation *base, struct relation *out);
 int plan_grouped(struct compile_file *file, const struct select *select, struct select_scope *scope, const struct target_list *targets, struct relation *out);
 int add_step(struct compile_file *file, struct relation *relation, enum step_kind kind, const char *text, struct step **step);
 

@@ -186,7 +186,7 @@ static int expand_star(struct compile_file *file, const struct select_item *item
     if (item->star_of != NULL && strcmp(item->star_of, scope->alias) != 0)
         return source_error(&file->source, ERR_NOT_FOUND, item->at, NULL,
                             "there is no table \"%s\" in FROM", item->star_of);
-    for (uint32_t c = 0; c < scope->count; c++)
+    for (uint32_t c = 0; c < scope->count - scope->relation->hidden_count; c++)
         TRY(add_target(targets, syntax_column(&file->program->arena, scope->names[c], item->at),
                        scope->names[c], item->at));
     return 0;
@@ -330,8 +330,8 @@ static int plan_tables(struct compile_file *file, const struct select *select,
     return 0;
 }
 
-static int plan_over(struct compile_file *file, const struct select *select,
-                     const struct relation *base, struct relation *out)
+int plan_over(struct compile_file *file, const struct select *select, const struct relation *base,
+              struct relation *out)
 {
     struct select_scope scope;
     struct target_list targets;

@@ -1,0 +1,15 @@
+/* view_find.h: which views a data directory keeps state of, by name. */
+#ifndef WEIR_RUNTIME_VIEW_FIND_H
+#define WEIR_RUNTIME_VIEW_FIND_H
+
+#include "runtime/store_view.h"
+
+/* Finds the view that is called name: by its topic, or as its SQL statement calls it, which goes first within an app. app NULL: of any app, and then it must be one alone.
+ * ERR_NOT_FOUND with the names there are; ERR_INVALID: several apps have it, with a list of them; ERR_CORRUPT. dir: of one of its stores. */
+struct view_place {
+    struct store_view_names names;
+    char dir[4096];
+};
+int view_find(const char *data, const char *name, const char *app, struct view_place *place, struct diag *diag);
+
+#endif
