@@ -4,7 +4,6 @@
  * copied behind it. Rows of equal keys stay in the order in which they came, which is that of the view's keys. With a LIMIT
  * the rows that cannot be among the first are thrown away whenever there are twice as many as are asked for, so that the
  * memory is that of the answer and not of the view. */
-#define _GNU_SOURCE
 #include "runtime/query_sort.h"
 
 #include <math.h>
