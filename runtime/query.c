@@ -15,8 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/group_key.h"
 #include "runtime/query_access.h"
 #include "runtime/query_sort.h"
+#include "runtime/view_reader.h"
 #include "runtime/sql/sql_query.h"
 
 enum { ROOM_FIRST = 64, ROOM_MOST = 1024 };
@@ -187,16 +189,12 @@ static int compile_results(struct query *query, const struct step *step, struct 
                : expr_parse_list(step->text, &scope, &group->select, diag);
 }
 
-/* GROUP BY without columns is one group. */
 static int compile_groups(struct query *query, const struct step *step, const struct scope *scope,
                           struct diag *diag)
 {
     struct group_params *group = &query->group;
     query->is_grouped = true;
-    if (step->text[0] != '\0')
-        TRY(expr_parse_list(step->text, scope, &group->groups, diag));
-    else if ((group->groups = calloc(1, sizeof *group->groups)) == NULL)
-        return no_memory(diag);
+    TRY(expr_parse_list(step->text, scope, &group->groups, diag));
     group->group_names = (const char *const *)group->groups->names;
     group->group_types = calloc(group->groups->count + 1, sizeof *group->group_types);
     if (group->group_types == NULL)
@@ -406,13 +404,20 @@ static int group_rows(struct query *query, const struct batch *rows, struct diag
 static int empty_group(struct query *query, struct op_call *call, struct batch *results)
 {
     const struct group_params *group = &query->group;
+    uint32_t count = group->groups->count;
+    struct batch one = {.row_count = 1, .selected_count = 1, .arena = &query->arena};
     void *row = arena_alloc(&query->arena, agg_plan_row_bytes(group->plan));
-    if (row == NULL)
+    struct column *columns = arena_alloc(&query->arena, (count + 1) * sizeof *columns);
+    struct bytes key;
+    if (row == NULL || columns == NULL)
         return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) /* what stands for the whole is a constant */
+        TRY(expr_eval(group->groups->exprs[i], &one, &columns[i], call->rejects));
+    TRY(group_key_encode_batch(&one, columns, count, &key));
     agg_row_init(group->plan, row);
-    struct group_item item = {WINDOW_NONE, bytes_of("", 0), row};
+    struct group_item item = {WINDOW_NONE, key, row};
     int rc = group_build_results(group, call, &item, 1, results);
-    agg_row_release(group->plan, row);
+    agg_row_release(group->plan, row); /* of no rows: nothing in the results is its */
     return rc;
 }
 
@@ -447,7 +452,7 @@ static int next_groups(struct query *query, struct batch *results, struct diag *
     int rc;
     if (!query->has_rows) {
         query->is_flushed = true;
-        if (query->group.groups->count > 0)
+        if (query->statement.select->group_count > 0)
             return 0;
         rc = empty_group(query, &call, results);
         rc = rc < 0 ? rc : OP_MORE;
@@ -581,7 +586,7 @@ int query_explain(struct query *query, struct buf *out, struct diag *diag)
             buf_printf(out, "%s: %s\n", is_grouped ? "having" : "filter", step->text);
         else if (step->kind == STEP_GROUP)
             buf_printf(out, "group in memory: %s\n",
-                       step->text[0] != '\0' ? step->text : "all rows");
+                       query->statement.select->group_count > 0 ? step->text : "all rows");
         else if (step->kind == STEP_AGGREGATE)
             buf_printf(out, "aggregate: %s\n", step->text);
     }

@@ -9,9 +9,10 @@
 #ifndef WEIR_RUNTIME_QUERY_H
 #define WEIR_RUNTIME_QUERY_H
 
-#include "runtime/view_reader.h"
+#include "operators/column.h"
 
 struct query;
+struct view_reader;
 /* Parses. Negative with place and hint in diag; the text is copied. */
 int query_create(const char *sql, size_t size, struct query **query, struct diag *diag);
 void query_destroy(struct query *query);

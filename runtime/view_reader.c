@@ -99,8 +99,10 @@ static int load_times(struct view_reader *reader, struct diag *diag)
 static int find_changelog(struct view_reader *reader, struct diag *diag)
 {
     struct port_topic info;
-    snprintf(reader->changelog, sizeof reader->changelog, "%.100s-%.140s-changelog",
-             reader->names.app, reader->names.topic);
+    int length = snprintf(reader->changelog, sizeof reader->changelog, "%s-%s-changelog",
+                          reader->names.app, reader->names.topic);
+    if (length >= (int)sizeof reader->changelog)
+        return diag_set(diag, ERR_CORRUPT, "the view's names are too long");
     int rc = reader->port->ops->topic_describe(reader->port, reader->changelog, &info, diag);
     if (rc == ERR_NOT_FOUND)
         return diag_set(diag, ERR_STATE,

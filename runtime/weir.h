@@ -937,6 +937,59 @@ typedef struct weir_app_reset_plan {
  * still has or behind its end; a time after the last record of every partition. WEIR_EINVALID: offsets that are missing or too many; outputs are not said. */
 WEIR_API int weir_app_reset(weir_log *log, const char *app, const weir_app_reset_options *options, weir_app_reset_plan **plan);
 
+/* ---- questions to views ----
+ *
+ * PostgreSQL's SELECT over the results that an aggregate of an app keeps, read from its state as of the app's last commit: no job runs, and nothing is written.
+ *
+ *     weir_query *query;
+ *     const weir_value *row;
+ *     if (weir_query_open(log, "SELECT revenue FROM hourly WHERE shop = 'harbour'", NULL, &query) < 0)
+ *         return fail(weir_log_error());
+ *     while ((rc = weir_query_next(query, &row)) == 1)
+ *         printf("%.*s\n", (int)row[0].text.size, row[0].text.data);
+ *     if (rc < 0)
+ *         fail(weir_query_error(query));
+ *     weir_query_close(query);
+ *
+ * The view is named in FROM, by its topic or as its SQL statement calls it. Its columns are those of its topic's records and, of a view with windows, window_open: whether
+ * rows may still come for the window. The columns of its key are known too where the records do not have them. Windows that have closed are read from the topic.
+ * docs/sql.md says what a SELECT may hold and which conditions need no scan.
+ *
+ * Rows are as of when the first query on the view was opened; while one is open its app cannot run on this log (WEIR_EBUSY), nor a query be opened while the app runs.
+ * One thread at a time uses a query; several threads may each have one. */
+typedef struct weir_query weir_query;
+
+/* Zero-initialise; a zero means the default in brackets. */
+typedef struct weir_query_options {
+    const char *app;              /* whose view it is [the only app that has one of that name] */
+    size_t memory_bytes;          /* of what a changelog holds beyond its store, and each of ORDER BY, GROUP BY and the keys of closed windows [256 MiB] */
+    uint64_t reserved[4];
+} weir_query_options;
+typedef struct weir_query_column {
+    const char *name;
+    weir_type type;               /* of values that are not NULL; WEIR_JSON_VALUE: any but WEIR_INTERVAL, as each row has it */
+} weir_query_column;
+
+/* Parses and plans, and opens the view unless a query has it open. Failures: weir_log_error, with line, column and caret where they are of the text. WEIR_EINVALID,
+ * WEIR_EUNSUPPORTED; WEIR_ENOTFOUND: no such view; WEIR_ESTATE: its changelog is gone; WEIR_EBUSY: its app runs on this log. */
+WEIR_API int weir_query_open(weir_log *log, const char *sql, const weir_query_options *options, weir_query **query);
+/* NULL is allowed. Rows and texts that it gave out are gone. */
+WEIR_API void weir_query_close(weir_query *query);
+/* How many columns a row has, and which; until the close. */
+WEIR_API size_t weir_query_columns(const weir_query *query, const weir_query_column **columns);
+/* 1: *values are the next row's, until the next call on the query; 0: there is none. An error ends the query: WEIR_EINVALID, an expression fails for a row;
+ * WEIR_ENOMEM, over memory_bytes; WEIR_ECORRUPT, WEIR_EIO. */
+WEIR_API int weir_query_next(weir_query *query, const weir_value **values);
+/* The next row is the first one again, also after an error. */
+WEIR_API int weir_query_rewind(weir_query *query);
+/* Results that the view has and that cannot be expressed (a sum of more than 38 digits, a division by zero behind the aggregate), and records of its topic that are not
+ * its own: how many rows the answer so far leaves out for that, and why the first one. reason may be NULL. */
+WEIR_API int64_t weir_query_left_out(const weir_query *query, const char **reason);
+/* What is read, line by line: a point read, a range or a scan, of how many partitions, and what is kept in memory. Until the close; NULL after a failure. */
+WEIR_API const char *weir_query_explain(weir_query *query);
+/* The sentence of the query's last failure, "" when there was none. */
+WEIR_API const char *weir_query_error(const weir_query *query);
+
 /* ================ testing a job ================
  *
  * The engine that runs in production, in the calling thread: no other threads, a clock that stands still until the test moves it, a directory of

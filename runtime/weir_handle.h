@@ -13,9 +13,11 @@
 
 struct weir_log {
     struct log *log;
-    atomic_int producers, consumers, apps;     /* that are open on it */
+    atomic_int producers, consumers, apps, queries; /* that are open on it */
     pthread_mutex_t mutex;                     /* of the list; taken alone */
     struct running_app *running;
+    pthread_mutex_t views_mutex;               /* of views; taken before mutex */
+    struct shared_view *views;                 /* weir_view.c: that questions are asked of */
 };
 
 /* weir_log_open with the log's own options. */

@@ -124,6 +124,7 @@ int handle_open(const char *dir, const struct log_options *options, weir_log **l
         return handle_result(rc, &diag);
     }
     pthread_mutex_init(&opened->mutex, NULL);
+    pthread_mutex_init(&opened->views_mutex, NULL);
     *log = opened;
     return 0;
 }
@@ -134,16 +135,17 @@ int weir_log_close(weir_log *log)
     if (log == NULL)
         return 0;
     int producers = atomic_load(&log->producers), consumers = atomic_load(&log->consumers);
-    int apps = atomic_load(&log->apps);
-    if (producers + consumers + apps > 0)
+    int apps = atomic_load(&log->apps), queries = atomic_load(&log->queries);
+    if (producers + consumers + apps + queries > 0)
         return handle_result(
             diag_set(&diag, ERR_BUSY,
-                     "%s is in use in this process (producers: %d, consumers: %d, apps: %d): "
-                     "close them first",
-                     log_dir(log->log), producers, consumers, apps),
+                     "%s is in use in this process (producers: %d, consumers: %d, apps: %d, "
+                     "queries: %d): close them first",
+                     log_dir(log->log), producers, consumers, apps, queries),
             &diag);
     log_close(log->log);
     pthread_mutex_destroy(&log->mutex);
+    pthread_mutex_destroy(&log->views_mutex);
     free(log);
     return 0;
 }

@@ -169,19 +169,6 @@ static void print_effects(const weir_app_reset_plan *plan)
 
 /* ---- the command ---- */
 
-static int open_log(const struct cli *cli, weir_log **log)
-{
-    int exit_code = data_check(cli, DATA_MUST_EXIST);
-    if (exit_code != 0)
-        return exit_code;
-    struct log_options options = {.must_exist = true, .keeper_interval_ms = -1};
-    if (handle_open(data_directory(cli), &options, log) == 0)
-        return 0;
-    message("%s", weir_log_error());
-    hint("a directory is used by one process at a time: stop the app first");
-    return EXIT_FAILED;
-}
-
 static int run_reset(struct cli *cli)
 {
     struct request request = {.options = {.execute = false}};
@@ -190,7 +177,7 @@ static int run_reset(struct cli *cli)
     int format = flag_choice(cli, "format", format_choices, 2, FORMAT_TEXT);
     int exit_code = format < 0 ? EXIT_USAGE : parse(cli, &request);
     if (exit_code == 0)
-        exit_code = open_log(cli, &log);
+        exit_code = data_open_handle(cli, &log);
     if (exit_code == 0 && weir_app_reset(log, cli->arguments[0], &request.options, &plan) < 0) {
         message("%s", weir_log_error());
         exit_code = EXIT_FAILED;

@@ -3,6 +3,8 @@
  * one: a mistyped path must not look like an empty log. */
 #include "runtime/cli/cli.h"
 
+#include "runtime/weir_handle.h"
+
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -63,4 +65,19 @@ int data_open(const struct cli *cli, enum data_need need, struct log **log)
     if (code == ERR_CORRUPT)
         hint("the whole log depends on it: put the directory back from a copy");
     return exit_code;
+}
+
+int data_open_handle(const struct cli *cli, struct weir_log **log)
+{
+    int exit_code = data_check(cli, DATA_MUST_EXIST);
+    if (exit_code != 0)
+        return exit_code;
+    struct log_options options = {.must_exist = true, .keeper_interval_ms = -1};
+    int code = handle_open(data_directory(cli), &options, log);
+    if (code == 0)
+        return 0;
+    message("%s", weir_log_error());
+    if (code == ERR_BUSY)
+        hint("a directory is used by one process at a time: stop the app first");
+    return EXIT_FAILED;
 }

@@ -227,11 +227,14 @@ static void print_cell(const struct table *table, int column, const char *text, 
 void table_print(struct table *table, bool with_header)
 {
     must(table->failed || table->cell_count % (size_t)table->column_count == 0);
-    int widths[16] = {0};
-    must(table->column_count <= 16);
+    int *widths = calloc((size_t)table->column_count + 1, sizeof *widths);
+    if (widths == NULL) {
+        table->failed = true;
+        with_header = false;
+    }
     for (int c = 0; c < table->column_count && with_header; c++)
         widths[c] = text_width(table->headers[c] + (table->headers[c][0] == '>'));
-    for (size_t i = 0; i < table->cell_count; i++) {
+    for (size_t i = 0; widths != NULL && i < table->cell_count; i++) {
         int column = (int)(i % (size_t)table->column_count), width = text_width(table->cells[i]);
         if (width > widths[column])
             widths[column] = width;
@@ -244,11 +247,13 @@ void table_print(struct table *table, bool with_header)
     }
     for (size_t i = 0; i < table->cell_count; i++) {
         int column = (int)(i % (size_t)table->column_count);
-        print_cell(table, column, table->cells[i], widths[column]);
+        if (widths != NULL)
+            print_cell(table, column, table->cells[i], widths[column]);
         if (column + 1 == table->column_count)
             buf_u8(&out, '\n');
         free(table->cells[i]);
     }
     free(table->cells);
+    free(widths);
     out.failed = out.failed || table->failed;
 }

@@ -32,6 +32,7 @@ extern const struct command command_run;            /* cli_sql.c */
 extern const struct command command_check;
 extern const struct command command_verify;         /* cli_verify.c */
 extern const struct command command_explain;
+extern const struct command command_query;          /* cli_query.c */
 extern const struct command command_dlq_list;       /* cli_dlq.c */
 extern const struct command command_dlq_show;
 extern const struct command command_dlq_replay;     /* cli_dlq_replay.c */

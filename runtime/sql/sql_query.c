@@ -8,6 +8,7 @@
  * grouped as the select list is. Whoever runs the steps sorts by those columns and does not show them. */
 #include "runtime/sql/sql_query.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,11 +108,25 @@ struct parse_query {
     int rc;
 };
 
+/* FROM hourly-revenue: topics have such names, and SQL reads a minus. */
+static void hint_quotes(struct diag *diag)
+{
+    size_t used = diag != NULL ? strlen(diag->text) : 0;
+    if (diag == NULL || strstr(diag->text, "at or near \"-\"") == NULL ||
+        strstr(diag->text, "\nhint: ") != NULL)
+        return;
+    snprintf(diag->text + used, sizeof diag->text - used,
+             "\nhint: a name with other characters than letters, digits and _ stands in double "
+             "quotes: FROM \"hourly-revenue\"");
+}
+
 static void parse_query(void *argument)
 {
     struct parse_query *job = argument;
     struct parse parse = {.source = {job->text, job->diag}, .arena = job->arena};
     job->rc = nodes_parse(&parse, job->text, read_query, job->query);
+    if (job->rc == ERR_INVALID)
+        hint_quotes(job->diag);
 }
 
 int sql_parse_query(const char *text, size_t size, struct arena *arena,
