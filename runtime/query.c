@@ -159,9 +159,9 @@ static int list_outputs(struct query *query)
     for (uint32_t i = 0; i < out->column_count; i++)
         query->output_types[i] = out->columns[i].type;
     for (uint32_t i = 0; i < keys; i++)
-        query->sort_keys[i] = (struct sort_key){query->steps.order[i],
-                                                query->statement.order[i].is_descending,
-                                                query->statement.order[i].nulls_first};
+        query->sort_keys[i] =
+            (struct sort_key){query->steps.order[i], query->statement.order[i].is_descending,
+                              query->statement.order[i].nulls_first};
     return 0;
 }
 
@@ -179,8 +179,8 @@ static int compile_results(struct query *query, const struct step *step, struct 
         return no_memory(diag);
     for (uint32_t i = 0; i < count; i++) {
         names[i] = i < groups ? group->groups->names[i] : group->aggregates->names[i - groups];
-        types[i] = i < groups ? group->group_types[i]
-                              : expr_type(group->aggregates->outputs[i - groups]);
+        types[i] =
+            i < groups ? group->group_types[i] : expr_type(group->aggregates->outputs[i - groups]);
     }
     struct named_columns columns = {names, types, count};
     struct scope scope = named_columns_scope(&columns);
@@ -363,8 +363,7 @@ static int map_rows(struct query *query, struct batch *rows, struct diag *diag)
     struct reject_list rejects = {.arena = &query->arena};
     if (query->list == NULL)
         return 0;
-    struct column *columns =
-        arena_alloc(&query->arena, (query->list->count + 1) * sizeof *columns);
+    struct column *columns = arena_alloc(&query->arena, (query->list->count + 1) * sizeof *columns);
     if (columns == NULL)
         return no_memory(diag);
     for (uint32_t i = 0; i < query->list->count; i++)

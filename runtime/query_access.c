@@ -147,8 +147,8 @@ static int encode(const struct finding *f, const struct column *column, struct b
     struct buf buf;
     buf_init(&buf, 0);
     group_key_encode(&buf, column, 1, 0);
-    *key = buf_ok(&buf) ? arena_copy(f->arena, bytes_of(buf.data, buf.size))
-                        : (struct bytes){NULL, 0};
+    *key =
+        buf_ok(&buf) ? arena_copy(f->arena, bytes_of(buf.data, buf.size)) : (struct bytes){NULL, 0};
     buf_deinit(&buf);
     return key->data != NULL ? 0 : ERR_NOMEM;
 }
@@ -294,8 +294,7 @@ static int note_null(struct finding *f, const struct syntax *test)
 {
     static const uint8_t null_key[] = {GROUP_KEY_NULL};
     const struct view_column *column = column_of(f, test->args[0]);
-    if (test->negated || column == NULL || column->key < 0 ||
-        f->bounds[column->key].values != NULL)
+    if (test->negated || column == NULL || column->key < 0 || f->bounds[column->key].values != NULL)
         return 0;
     struct bytes *values = arena_alloc(f->arena, sizeof *values);
     if (values == NULL)
@@ -525,8 +524,8 @@ static void explain_state(struct view_reader *reader, const struct view_access *
         buf_printf(out, " in each open window");
     if (view->is_windowed && is_one_window && access->points == NULL && is_whole(access))
         buf_printf(out, ", all groups");
-    buf_printf(out, ", %d of %d partition%s\n",
-               (int)partitions_of(view, access, all, arena), (int)all, all == 1 ? "" : "s");
+    buf_printf(out, ", %d of %d partition%s\n", (int)partitions_of(view, access, all, arena),
+               (int)all, all == 1 ? "" : "s");
 }
 
 int query_access_explain(struct view_reader *reader, const struct view_access *access,

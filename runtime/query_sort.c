@@ -219,8 +219,8 @@ static int drop_rows(struct query_sort *sort)
         if (is_kept)
             memcpy(copy, sort->rows[i], bytes);
         for (uint32_t c = 0; is_kept && c < sort->column_count; c++)
-            is_kept = copy->data[c] ||
-                      keep_value(&fresh, sort->types[c], copy->data + sort->offsets[c]);
+            is_kept =
+                copy->data[c] || keep_value(&fresh, sort->types[c], copy->data + sort->offsets[c]);
         sort->rows[i] = copy;
     }
     arena_deinit(&sort->arena);
@@ -258,8 +258,7 @@ int query_sort_next(struct query_sort *sort, struct arena *arena, struct batch *
     if (!sort->is_sorted && sort->count > 0)
         qsort_r(sort->rows, sort->count, sizeof *sort->rows, compare_rows, sort);
     sort->is_sorted = true;
-    uint32_t n =
-        sort->count - sort->next < 1024 ? (uint32_t)(sort->count - sort->next) : 1024;
+    uint32_t n = sort->count - sort->next < 1024 ? (uint32_t)(sort->count - sort->next) : 1024;
     struct column *columns = arena_alloc(arena, (sort->column_count + 1) * sizeof *columns);
     if (columns == NULL)
         return ERR_NOMEM;

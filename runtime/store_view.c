@@ -401,10 +401,9 @@ int store_view_names(const char *state_dir, struct store_view_names *names, stru
     snprintf(names->topic, sizeof names->topic, "%s", topic != NULL ? topic : "");
     snprintf(names->name, sizeof names->name, "%s", name != NULL ? name : "");
     json_decref(object);
-    return app != NULL && topic != NULL ? 0
-                                        : diag_set(diag, ERR_CORRUPT,
-                                                   "%s/view.json does not describe a view",
-                                                   state_dir);
+    return app != NULL && topic != NULL
+               ? 0
+               : diag_set(diag, ERR_CORRUPT, "%s/view.json does not describe a view", state_dir);
 }
 
 int store_view_open(const char *state_dir, struct store_view **result, struct diag *diag)

@@ -63,13 +63,10 @@ static int no_memory(struct diag *diag)
 
 static const char *cast_type(enum col_type type)
 {
-    static const char *const names[] = {[COL_BOOLEAN] = "boolean",
-                                        [COL_BIGINT] = "bigint",
-                                        [COL_DOUBLE] = "double precision",
-                                        [COL_NUMERIC] = "numeric",
-                                        [COL_TEXT] = "text",
-                                        [COL_TIMESTAMPTZ] = "timestamptz",
-                                        [COL_BYTEA] = "bytea"};
+    static const char *const names[] = {
+        [COL_BOOLEAN] = "boolean", [COL_BIGINT] = "bigint", [COL_DOUBLE] = "double precision",
+        [COL_NUMERIC] = "numeric", [COL_TEXT] = "text",     [COL_TIMESTAMPTZ] = "timestamptz",
+        [COL_BYTEA] = "bytea"};
     return type < sizeof names / sizeof names[0] ? names[type] : NULL;
 }
 
@@ -381,8 +378,8 @@ static int open_reader(struct view_closed *closed)
     closed->rows_reader = NULL;
     TRY(port->ops->range(port, topic, closed->partition, &range, closed->diag));
     closed->end = range.stable;
-    return port->ops->reader_open(port, topic, closed->partition, range.start,
-                                  &closed->rows_reader, closed->diag);
+    return port->ops->reader_open(port, topic, closed->partition, range.start, &closed->rows_reader,
+                                  closed->diag);
 }
 
 /* Some rows of the partition that is read: their number; 0: it is at its end. */

@@ -27,7 +27,8 @@ struct search {
     struct diag *diag;
 };
 
-static int each_entry(const char *path, int (*fn)(struct search *, const char *dir, const char *name),
+static int each_entry(const char *path,
+                      int (*fn)(struct search *, const char *dir, const char *name),
                       struct search *search)
 {
     DIR *dir = opendir(path);
@@ -118,11 +119,12 @@ static int unknown_view(const struct search *search)
     }
     const char *of = search->app != NULL ? " of app " : "", *app = search->app;
     if (search->found_count == 0)
-        return diag_set(search->diag, ERR_NOT_FOUND,
-                        "there is no view \"%.200s\"%s%.100s: no state of any view is kept here\n"
-                        "hint: a view has state once its job has run; CREATE MATERIALIZED VIEW with "
-                        "GROUP BY makes one",
-                        search->name, of, app != NULL ? app : "");
+        return diag_set(
+            search->diag, ERR_NOT_FOUND,
+            "there is no view \"%.200s\"%s%.100s: no state of any view is kept here\n"
+            "hint: a view has state once its job has run; CREATE MATERIALIZED VIEW with "
+            "GROUP BY makes one",
+            search->name, of, app != NULL ? app : "");
     return diag_set(search->diag, ERR_NOT_FOUND, "there is no view \"%.200s\"%s%.100s\nhint: %s%s",
                     search->name, of, app != NULL ? app : "",
                     close != NULL ? "did you mean " : "there is: ", close != NULL ? close : list);

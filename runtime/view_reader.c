@@ -248,9 +248,8 @@ static int fill_tail(struct view_reader *reader, int32_t partition, struct port_
                      int64_t stable, struct source_row *rows, struct diag *diag)
 {
     struct tail *tail = &reader->partitions[partition].tail;
-    size_t limit = reader->memory_bytes > reader->used_bytes
-                       ? reader->memory_bytes - reader->used_bytes
-                       : 0;
+    size_t limit =
+        reader->memory_bytes > reader->used_bytes ? reader->memory_bytes - reader->used_bytes : 0;
     uint64_t number = 0;
     int64_t next = 0;
     while (next < stable) {
@@ -312,9 +311,8 @@ static int open_store(struct view_reader *reader, int32_t number, const struct p
     if (memcmp(position.topic_id, none, sizeof none) == 0)
         return 0;
     bool is_other = memcmp(position.topic_id, reader->changelog_id, sizeof none) != 0;
-    bool has_missed =
-        position.offset < range->start ||
-        (position.offset > range->start && position.offset < range->complete_from);
+    bool has_missed = position.offset < range->start ||
+                      (position.offset > range->start && position.offset < range->complete_from);
     if (is_other || has_missed) {
         state_close(partition->state);
         partition->state = NULL;
@@ -436,9 +434,8 @@ int view_reader_scan(struct view_reader *reader, int32_t number, struct bytes fr
     TRY(view_reader_prepare(reader, number, diag));
     const struct partition_state *partition = &reader->partitions[number];
     if (partition->tail.count == 0)
-        return partition->state != NULL
-                   ? state_scan(partition->state, from, to, fn, context, diag)
-                   : 0;
+        return partition->state != NULL ? state_scan(partition->state, from, to, fn, context, diag)
+                                        : 0;
     struct merge merge = {.tail = &partition->tail,
                           .next = tail_find(&partition->tail, from),
                           .to = to,

@@ -35,7 +35,8 @@ struct view_scan {
     uint32_t point;    /* the next one of SPAN_POINTS */
     struct buf from, to, scratch;
     bool to_is_end;
-    struct group_item *items; /* CHUNK_ROWS and what may not be parted from them: in the arena of the call */
+    struct group_item
+        *items; /* CHUNK_ROWS and what may not be parted from them: in the arena of the call */
     uint32_t item_count, item_capacity;
     struct arena *arena;
     struct buf last_key;
@@ -304,7 +305,7 @@ static void release_items(struct view_scan *scan)
 
 static bool must_not_part(const struct view_scan *scan, struct bytes key)
 {
-    return key.size > SHARED_KEY_BYTES && scan->last_key.size > SHARED_KEY_BYTES &&
+    return key.size >= SHARED_KEY_BYTES && scan->last_key.size >= SHARED_KEY_BYTES &&
            memcmp(key.data, scan->last_key.data, SHARED_KEY_BYTES) == 0;
 }
 
@@ -313,12 +314,14 @@ static int range_pair(void *context, struct bytes key, struct bytes value)
     struct view_scan *scan = context;
     if (scan->item_count >= scan->room && !must_not_part(scan, key)) {
         buf_clear(&scan->from);
+        if (key.size > SHARED_KEY_BYTES) /* the first of a run, and perhaps not the lowest */
+            key.size = SHARED_KEY_BYTES;
         buf_append_bytes(&scan->from, key);
         return buf_ok(&scan->from) ? 1 : no_memory(scan->diag);
     }
     buf_clear(&scan->last_key);
-    if (key.size > SHARED_KEY_BYTES)
-        buf_append_bytes(&scan->last_key, key);
+    if (key.size >= SHARED_KEY_BYTES)
+        buf_append(&scan->last_key, key.data, SHARED_KEY_BYTES);
     return buf_ok(&scan->last_key) ? add_pair(scan, key, value) : no_memory(scan->diag);
 }
 
@@ -334,7 +337,8 @@ static int read_range(struct view_scan *scan)
     if (!buf_ok(&scan->scratch))
         return no_memory(scan->diag);
     from = bytes_of(from.size > 0 ? (const void *)scan->scratch.data : "", from.size);
-    int rc = view_reader_scan(scan->reader, scan->partition, from, to, range_pair, scan, scan->diag);
+    int rc =
+        view_reader_scan(scan->reader, scan->partition, from, to, range_pair, scan, scan->diag);
     if (rc == 0)
         scan->span = SPAN_NONE;
     return rc < 0 ? rc : 0;
@@ -353,8 +357,8 @@ static int read_points(struct view_scan *scan)
         if (!buf_ok(&scan->from))
             return no_memory(scan->diag);
         struct bytes key = bytes_of(scan->from.data, scan->from.size);
-        int rc = view_reader_get(scan->reader, scan->partition, key, scan->arena, &value,
-                                 scan->diag);
+        int rc =
+            view_reader_get(scan->reader, scan->partition, key, scan->arena, &value, scan->diag);
         if (rc == 1)
             rc = add_pair(scan, key, value);
         TRY(rc);
@@ -383,8 +387,8 @@ static int mark_open(const struct view_scan *scan, const struct batch *results,
     TRY(column_alloc(column, COL_BOOLEAN, results->row_count, false, scan->arena));
     for (uint32_t i = 0; i < results->selected_count; i++) {
         uint32_t row = batch_row(results, i);
-        column->boolean[row] = is_open(scan, results->columns[groups].i64[row],
-                                       results->columns[groups + 1].i64[row]);
+        column->boolean[row] =
+            is_open(scan, results->columns[groups].i64[row], results->columns[groups + 1].i64[row]);
     }
     return 0;
 }
@@ -470,9 +474,9 @@ int view_scan_next(struct view_scan *scan, uint32_t room, struct arena *arena, s
         TRY(view_closed_open(scan->reader, scan->columns, scan->access, scan->memory_bytes,
                              &scan->closed, diag));
     }
-    return scan->closed != NULL ? view_closed_next(scan->closed, arena, batch, &scan->left_out,
-                                                   scan->reason, diag)
-                                : 0;
+    return scan->closed != NULL
+               ? view_closed_next(scan->closed, arena, batch, &scan->left_out, scan->reason, diag)
+               : 0;
 }
 
 /* ---- what the state has ---- */

@@ -37,12 +37,15 @@ static int fail(weir_query *query, int rc)
 
 static weir_type type_of(enum col_type type)
 {
-    static const weir_type types[COL_TYPE_COUNT] = {
-        [COL_VARIANT] = WEIR_JSON_VALUE,   [COL_BOOLEAN] = WEIR_BOOLEAN,
-        [COL_BIGINT] = WEIR_BIGINT,        [COL_DOUBLE] = WEIR_DOUBLE,
-        [COL_NUMERIC] = WEIR_NUMERIC,      [COL_TEXT] = WEIR_TEXT,
-        [COL_TIMESTAMPTZ] = WEIR_TIMESTAMP, [COL_INTERVAL] = WEIR_INTERVAL,
-        [COL_BYTEA] = WEIR_BYTEA};
+    static const weir_type types[COL_TYPE_COUNT] = {[COL_VARIANT] = WEIR_JSON_VALUE,
+                                                    [COL_BOOLEAN] = WEIR_BOOLEAN,
+                                                    [COL_BIGINT] = WEIR_BIGINT,
+                                                    [COL_DOUBLE] = WEIR_DOUBLE,
+                                                    [COL_NUMERIC] = WEIR_NUMERIC,
+                                                    [COL_TEXT] = WEIR_TEXT,
+                                                    [COL_TIMESTAMPTZ] = WEIR_TIMESTAMP,
+                                                    [COL_INTERVAL] = WEIR_INTERVAL,
+                                                    [COL_BYTEA] = WEIR_BYTEA};
     return types[type];
 }
 

@@ -242,17 +242,21 @@ const struct command command_query = {
     .summary = "rows of a materialized view, as of its last commit",
     .examples =
         "  weir query \"SELECT * FROM hourly WHERE shop = 'harbour' ORDER BY window_start\"\n"
-        "  weir query 'SELECT shop, sum(revenue) AS revenue FROM \"hourly-revenue\" GROUP BY shop'\n"
+        "  weir query 'SELECT shop, sum(revenue) AS revenue FROM \"hourly-revenue\" GROUP BY "
+        "shop'\n"
         "  weir query \"SELECT * FROM hourly WHERE window_open\"\n"
         "  weir query \"SELECT * FROM hourly WHERE shop = 'harbour'\" --explain\n",
     .details =
-        "A view is named by its topic or as its CREATE MATERIALIZED VIEW calls it; a name with other "
+        "A view is named by its topic or as its CREATE MATERIALIZED VIEW calls it; a name with "
+        "other "
         "characters\n"
         "than letters, digits and _ stands in double quotes. Columns are those of the topic's "
         "records, and\n"
-        "window_open: true while rows may still come for the window. Conditions on the group and on "
+        "window_open: true while rows may still come for the window. Conditions on the group and "
+        "on "
         "window_start\n"
-        "are looked up and not scanned for: --explain says so. Nothing is written; no job may run on "
+        "are looked up and not scanned for: --explain says so. Nothing is written; no job may run "
+        "on "
         "the\n"
         "directory meanwhile.\n",
     .flags = query_flags,

@@ -57,7 +57,7 @@ static int read_count(struct parse *parse, const PgQuery__Node *node, const char
     TRY(syntax_from_node(parse, node, &syntax));
     if (syntax->kind == SYNTAX_NULL)
         return 0;
-    if (syntax->kind == SYNTAX_NUMBER && strlen(syntax->text) < 19) {
+    if (syntax->kind == SYNTAX_NUMBER && syntax->text[0] != '-' && strlen(syntax->text) < 19) {
         *count = strtoll(syntax->text, &end, 10);
         if (*end == '\0')
             return 0;
@@ -158,10 +158,9 @@ static int check_calls(const struct source *source, const struct syntax *syntax)
         return 0;
     if (syntax->kind == SYNTAX_CALL && syntax->text != NULL &&
         (strcmp(syntax->text, "first") == 0 || strcmp(syntax->text, "last") == 0))
-        return source_error(source, ERR_UNSUPPORTED, syntax->at,
-                            "ORDER BY … LIMIT 1, or min(…) and max(…)",
-                            "%s goes by event time, which rows of a view do not have",
-                            syntax->text);
+        return source_error(
+            source, ERR_UNSUPPORTED, syntax->at, "ORDER BY … LIMIT 1, or min(…) and max(…)",
+            "%s goes by event time, which rows of a view do not have", syntax->text);
     for (uint32_t i = 0; i < syntax->arg_count; i++)
         TRY(check_calls(source, syntax->args[i]));
     return check_calls(source, syntax->filter);
