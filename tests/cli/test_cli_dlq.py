@@ -94,10 +94,9 @@ class Retail(Dlq):
             return "quantity_is_positive"
         return None if row["unit_price"] > 0 else "price_is_positive"
 
-    def setUp(self):
-        super().setUp()
+    def run_sample(self, most=None):
         with gzip.open(RETAIL, "rb") as file:
-            data = file.read()
+            data = b"".join(file.readlines()[:most])
         self.ok("produce", "online-retail", "--key", "country", "--timestamp", "ts", "--partitions", "3", stdin=data)
         self.ok("run", os.path.join(ROOT, "examples/sql/orders.sql"), "--until-end")
         self.sources = [r for r in self.records("online-retail")]
@@ -113,6 +112,7 @@ class Retail(Dlq):
         return sorted(rows, key=lambda row: -row["records"])
 
     def test_list_show_and_filters(self):
+        self.run_sample()
         self.assertEqual(collections.Counter(self.reason(r["value"]) for r in self.bad),
                          {"not_null": 6653, "quantity_is_positive": 230, "price_is_positive": 1})
         self.assertEqual(self.list(), self.expected(self.bad))
@@ -141,19 +141,22 @@ class Retail(Dlq):
 
     def test_a_replay_after_a_fix(self):
         """The rows without a customer are taken by a job that does not ask for one; they are written back, once."""
+        self.run_sample(4000)
+        lost = sum(self.reason(r["value"]) == "not_null" for r in self.bad)
+        self.assertGreater(lost, 500)
         before = self.exported("online-retail")
         wanted = collections.Counter(r["partition"] for r in self.bad if self.reason(r["value"]) == "not_null")
         rows, totals = self.replay("orders", "--class", "not_null")
         self.assertEqual(rows, {("online-retail", p): n for p, n in wanted.items()})
-        self.assertEqual((totals["matched"], totals["records"]), (6653, 6653))
+        self.assertEqual((totals["matched"], totals["records"]), (lost, lost))
         self.assertNotIn(NOTES, self.topics())
         self.assertEqual(self.exported("online-retail"), before)
         done = self.ok("dlq", "replay", "orders", "--class", "not_null")
-        self.assertIn(b"6653 records to write, of 6653 letters", done.stdout)
+        self.assertIn(b"%d records to write, of %d letters" % (lost, lost), done.stdout)
         self.assertIn(b"online-retail is read by app orders: ", done.stderr)
         self.assertIn(b"--execute", done.stderr)
         self.assertEqual(self.replay("orders", "--class", "not_null", "--execute"), (rows, totals))
-        self.assertEqual([row["replayed"] for row in self.list()], [6653, 0, 0])
+        self.assertEqual({row["class"]: row["replayed"] for row in self.list() if row["replayed"] > 0}, {"not_null": lost})
         # Each of them stands once more behind what was there, and is what it was.
         again = self.exported("online-retail")
         extra = collections.Counter(again) - collections.Counter(before)
@@ -163,9 +166,8 @@ class Retail(Dlq):
         self.assertEqual(self.exported("online-retail"), again)
         # The job's view of it: the same rows, rejected once more; they are others now, and these can be replayed.
         self.ok("run", os.path.join(ROOT, "examples/sql/orders.sql"), "--until-end")
-        self.assertEqual([(row["class"], row["records"], row["replayed"]) for row in self.list()],
-                         [("not_null", 2 * 6653, 6653), ("quantity_is_positive", 230, 0), ("price_is_positive", 1, 0)])
-        self.assertEqual(self.replay("orders")[1]["records"], 6653 + 231)
+        self.assertEqual({row["class"]: (row["records"], row["replayed"]) for row in self.list()}["not_null"], (2 * lost, lost))
+        self.assertEqual(self.replay("orders")[1]["records"], len(self.bad))
         self.assertEqual(self.ok("topic", "verify", "--all").returncode, 0)
 
 
@@ -360,7 +362,7 @@ class Killed(Dlq):
     def setUp(self):
         super().setUp()
         draw = random.Random(5)
-        self.load("src", [{"partition": draw.randrange(3), "timestamp": 1000 + i, "key": f"k{i}", "value": f"v{i}"} for i in range(3000)],
+        self.load("src", [{"partition": draw.randrange(3), "timestamp": 1000 + i, "key": f"k{i}", "value": f"v{i}"} for i in range(600)],
                   "--partitions", "3")
         self.lines = [json.loads(line) for line in self.ok("topic", "export", "src", "--to", "-").stdout.splitlines()]
         self.load("app.dlq", [Letters.letter_of(line, error=("even" if line["timestamp"] % 2 == 0 else "odd", "m")) for line in self.lines])
@@ -379,8 +381,8 @@ class Killed(Dlq):
         if not died:
             self.assertEqual(dict(found), even, place)
         totals = self.replay("app", "--class", "even", "--execute")[1]
-        self.assertEqual(totals["records"], 0 if found else 1500, place)
-        self.assertEqual(self.replay("app", "--execute")[1]["records"], 1500, place)
+        self.assertEqual(totals["records"], 0 if found else 300, place)
+        self.assertEqual(self.replay("app", "--execute")[1]["records"], 300, place)
         self.assertEqual(self.written(), self.counts, place)
 
     def fresh(self):
