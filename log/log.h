@@ -333,7 +333,8 @@ void partition_keep_tombstones(struct partition *partition, int64_t from_offset)
 
 /* ---- transactions ---- */
 /* Opens the producer of a transactional id: a new epoch is made durable, which fences every older handle; an open transaction
- * of the older epoch is aborted. transactional_id NULL: an id of its own, never transactional. */
+ * of the older epoch is aborted. An end that cannot be written yet (a full disk) is waited for, a second at most: then ERR_FULL, and the next
+ * open waits again. transactional_id NULL: an id of its own, never transactional. */
 int producer_open(struct log *log, const char *transactional_id, struct producer **producer, struct diag *diag);
 void producer_close(struct producer *producer);   /* aborts an open transaction */
 /* A transaction that is open longer than timeout_ms (0: no limit, the default) is aborted by the log within about a second, by the clock of this

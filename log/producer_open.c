@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EPOCH_LAST = 32766, ID_BLOCK = 1000 };
+enum { EPOCH_LAST = 32766, ID_BLOCK = 1000, END_PATIENCE_MS = 1000 };
 
 /* ---- ids and epochs ---- */
 
@@ -91,6 +91,19 @@ static int bump_epoch(struct producer *producer, struct diag *diag)
 
 /* ---- fencing ---- */
 
+/* An end that is deferred (the disk was full in that moment) is tried again by the flusher: it gets some of
+ * its tries. 0: the transaction ended, one way or the other. old->mutex held. */
+static int await_end(struct producer *old)
+{
+    int64_t until_ns = clock_mono_ns() + (int64_t)END_PATIENCE_MS * 1000000;
+    int rc = producer_wait(old);
+    while (old->state == TXN_DECIDING && clock_mono_ns() < until_ns)
+        flusher_await(&old->log->flusher, &old->quiet, &old->mutex, until_ns);
+    if (old->state != TXN_DECIDING)
+        return 0;
+    return rc < 0 ? rc : ERR_FULL; /* committed, markers missing */
+}
+
 /* Fences a handle of the same transactional id and waits until its transaction is out of the way.
  */
 static int fence(struct producer *old, struct diag *diag)
@@ -100,13 +113,8 @@ static int fence(struct producer *old, struct diag *diag)
     atomic_store(&old->fenced, true);
     if (old->state == TXN_OPEN)
         producer_submit(old, false, NULL, NULL);
-    if (old->state == TXN_DECIDING) {
-        rc = producer_wait(old);
-        rc =
-            old->state == TXN_DECIDING ? rc : 0; /* deferred; else it ended, one way or the other */
-        if (old->state == TXN_DECIDING && rc == 0)
-            rc = ERR_FULL; /* committed, markers missing */
-    }
+    if (old->state == TXN_DECIDING)
+        rc = await_end(old);
     pthread_mutex_unlock(&old->mutex);
     if (rc < 0)
         diag_set(diag, rc, "the last transaction of %s cannot be finished yet: %s",

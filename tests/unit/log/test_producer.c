@@ -444,6 +444,42 @@ static void test_marker_is_retried(void **state)
     end(&s);
 }
 
+/* Whoever opens the id meanwhile gets it once the markers are written; while nothing can be, an error that says so. */
+static void test_opening_waits_for_markers(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct producer *next;
+    struct diag diag = {0};
+    begin(&s);
+    for (int commit = 1; commit >= 0; commit--) {
+        assert_int_equal(txn_begin(s.a, NULL), 0);
+        assert_true(fixture_txn_append(s.a, s.p[0], 1 + commit, 1) >= 0);
+        struct fault fault = {.call = IO_PWRITE, .size = 78, .file = "t-0/", .count = 3};
+        io_set_fault(fail_call, &fault);
+        assert_int_equal(commit ? txn_commit(s.a, NULL) : txn_abort(s.a, NULL),
+                         commit ? 0 : ERR_FULL);
+        assert_int_equal(producer_open(s.log, "a", &next, &diag), 0);
+        assert_true(atomic_load(&fault.seen) > 3);
+        io_set_fault(NULL, NULL);
+        producer_close(s.a);
+        s.a = next;
+    }
+    assert_int_equal(txn_begin(s.a, NULL), 0);
+    assert_true(fixture_txn_append(s.a, s.p[0], 3, 1) >= 0);
+    struct fault fault = {.call = IO_PWRITE, .size = 78, .file = "t-0/", .count = INT32_MAX};
+    io_set_fault(fail_call, &fault);
+    assert_int_equal(producer_open(s.log, "a", &next, &diag), ERR_FULL);
+    assert_non_null(strstr(diag.text, "cannot be finished yet"));
+    io_set_fault(NULL, NULL);
+    assert_int_equal(producer_open(s.log, "a", &next, NULL), 0);
+    producer_close(s.a);
+    s.a = next;
+    flush(s.p[0]);
+    assert_string_equal(fixture_values(s.p[0], READ_COMMITTED), "2");
+    end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +494,7 @@ int main(void)
         cmocka_unit_test(test_deleted_participant),
         cmocka_unit_test(test_no_room_for_markers),
         cmocka_unit_test(test_marker_is_retried),
+        cmocka_unit_test(test_opening_waits_for_markers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
