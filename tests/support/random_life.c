@@ -16,6 +16,7 @@
 #include "runtime/base/error.h"
 #include "tests/support/accounts.h"
 #include "tests/support/scratch_dir.h"
+#include "tests/support/verified.h"
 
 #define YEAR_2026_MS INT64_C(1767225600000)
 enum { DAY_MS = 86400000, SLOW_STEP_MS = 1500000, KILLS_MAX = 50 };
@@ -564,6 +565,22 @@ static unsigned compare(const struct life *life, const char *dir, int times)
     return failed;
 }
 
+/* What `weir verify` says: a second evaluator, of the records themselves. */
+static unsigned verify(const struct life *life, const char *dir)
+{
+    unsigned failed = 0;
+    for (int i = 0; i < life->case_count; i++) {
+        const struct naive_plan *plan = life->cases[i];
+        bool ok = view_is_verified(dir, "random", plan->out);
+        if (plan->middle != MIDDLE_NONE)
+            ok = view_is_verified(dir, "random", plan->middle_topic) && ok;
+        if (plan->has_rollup)
+            ok = view_is_verified(dir, "random", plan->rollup_topic) && ok;
+        failed |= ok ? 0 : 1u << i;
+    }
+    return failed;
+}
+
 unsigned life_run(struct life *life)
 {
     struct job job = {.app = "random"};
@@ -574,7 +591,7 @@ unsigned life_run(struct life *life)
         naive_add_job(life->cases[i], &job);
     bool ok =
         life->setting.is_driven ? run_driven(life, &job, dir) : run_with_threads(life, &job, dir);
-    unsigned failed = ok ? compare(life, dir, 1) : all;
+    unsigned failed = ok ? compare(life, dir, 1) | verify(life, dir) : all;
     if (failed == 0 && life->setting.is_replayed)
         failed = replay(life, &job, dir) ? compare(life, dir, 2) : all;
     free(dir);
