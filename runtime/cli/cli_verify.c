@@ -117,7 +117,7 @@ static void put_json_totals(const char *app, const char *view, const struct veri
                r->records, r->compared, r->differences, seconds);
 }
 
-static void put_text_totals(const char *view, const struct verify_outcome *r, double seconds)
+static void put_text_totals(const char *view, const struct verify_outcome *r)
 {
     buf_printf(&out,
                "rows: %" PRId64 " read, %" PRId64 " applied, %" PRId64 " filtered, %" PRId64
@@ -138,12 +138,12 @@ static void put_text_totals(const char *view, const struct verify_outcome *r, do
                r->compared, r->records);
     if (!r->is_rows)
         buf_printf(&out, ", %" PRId64 " with the store", r->states);
-    buf_visible(&out, "\n", "\n");
+    out_text("\n");
     if (r->differences == 0)
-        buf_printf(&out, "%s: identical (%.3f s)\n", view, seconds);
+        buf_printf(&out, "%s: identical\n", view);
     else
-        buf_printf(&out, "%s: %" PRId64 " difference%s (%.3f s)\n", view, r->differences,
-                   r->differences == 1 ? "" : "s", seconds);
+        buf_printf(&out, "%s: %" PRId64 " difference%s\n", view, r->differences,
+                   r->differences == 1 ? "" : "s");
 }
 
 /* ---- the command ---- */
@@ -213,7 +213,7 @@ static int run_verify(struct cli *cli)
     if (shown.json)
         put_json_totals(app, options.view, &report, seconds);
     else
-        put_text_totals(options.view, &report, seconds);
+        put_text_totals(options.view, &report);
     return report.differences > 0 ? EXIT_FOUND : EXIT_OK;
 }
 
