@@ -1,7 +1,8 @@
--- Invoice lines of a shop, raw → validated → revenue per country and day. What is no sale is a dead letter, by its reason.
+-- Invoice lines of a shop, raw → validated → revenue per country and day, and without the lines that came twice. What is no sale is a dead letter, by its reason.
 CREATE TABLE raw_orders (
     invoice     text,
     stock_code  text,
+    description text,
     quantity    integer CONSTRAINT quantity_is_positive CHECK (quantity > 0),
     unit_price  numeric(12,3) CONSTRAINT price_is_positive CHECK (unit_price > 0),
     customer_id text NOT NULL,
@@ -12,6 +13,7 @@ CREATE TABLE raw_orders (
 CREATE TABLE validated_orders (
     invoice     text,
     stock_code  text,
+    description text,
     customer_id text,
     country     text,
     quantity    integer,
@@ -20,9 +22,14 @@ CREATE TABLE validated_orders (
 ) WITH (topic = 'validated-orders', event_time = 'ts');
 
 INSERT INTO validated_orders
-SELECT invoice, stock_code, customer_id, country, quantity, quantity * unit_price, ts FROM raw_orders;
+SELECT invoice, stock_code, description, customer_id, country, quantity, quantity * unit_price, ts FROM raw_orders;
 
 CREATE MATERIALIZED VIEW revenue WITH (topic = 'revenue-per-day') AS
 SELECT country, window_start AS day, sum(amount) AS revenue, count(*) AS lines, count(DISTINCT customer_id) AS customers
 FROM tumble(validated_orders, ts, INTERVAL '1 day')
 GROUP BY country, window_start;
+
+-- Exact repeats: all columns are the same, the time of the sale among them.
+CREATE MATERIALIZED VIEW distinct_orders WITH (topic = 'distinct-orders', within = '1 hour') AS
+SELECT DISTINCT ON (invoice, stock_code, description, customer_id, country, quantity, amount, ts) *
+FROM validated_orders;

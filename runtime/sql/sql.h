@@ -24,12 +24,12 @@ struct relation_column {
 };
 
 /* One call of the builder. */
-enum step_kind { STEP_MAP, STEP_FILTER, STEP_CHECK, STEP_GROUP, STEP_TUMBLE, STEP_HOP, STEP_SESSION, STEP_AGGREGATE };
+enum step_kind { STEP_MAP, STEP_FILTER, STEP_CHECK, STEP_GROUP, STEP_TUMBLE, STEP_HOP, STEP_SESSION, STEP_AGGREGATE, STEP_DISTINCT };
 struct step {
     enum step_kind kind;
     const char *text;            /* condition or select list */
     const char *error_class;     /* STEP_CHECK */
-    int64_t size_ms, hop_ms;
+    int64_t size_ms, hop_ms;     /* STEP_DISTINCT: size_ms is within */
     struct step *next;
 };
 

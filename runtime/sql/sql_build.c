@@ -33,6 +33,8 @@ static weir_stream *build_step(const struct relation *relation, const struct ste
         return weir_filter(stream, step->text);
     case STEP_CHECK:
         return weir_check(stream, step->text, step->error_class);
+    case STEP_DISTINCT:
+        return weir_distinct(stream, step->text, step->size_ms);
     case STEP_GROUP:
         return weir_group_by(stream, step->text);
     case STEP_TUMBLE:
@@ -125,14 +127,16 @@ static void explain_source(const struct relation *table, struct buf *out)
 static void explain_step(const struct relation *relation, const struct step *step, struct buf *out)
 {
     static const char *const names[] = {
-        [STEP_MAP] = "map",         [STEP_FILTER] = "filter",      [STEP_CHECK] = "check",
-        [STEP_GROUP] = "group",     [STEP_TUMBLE] = "tumbling",    [STEP_HOP] = "hopping",
-        [STEP_SESSION] = "session", [STEP_AGGREGATE] = "aggregate"};
+        [STEP_MAP] = "map",         [STEP_FILTER] = "filter",       [STEP_CHECK] = "check",
+        [STEP_GROUP] = "group",     [STEP_TUMBLE] = "tumbling",     [STEP_HOP] = "hopping",
+        [STEP_SESSION] = "session", [STEP_AGGREGATE] = "aggregate", [STEP_DISTINCT] = "distinct"};
     buf_printf(out, "  %s ", names[step->kind]);
     if (step->kind == STEP_CHECK)
         buf_printf(out, "%s: ", step->error_class);
     if (step->kind == STEP_TUMBLE || step->kind == STEP_SESSION)
         buf_printf(out, "%" PRId64 " ms", step->size_ms);
+    if (step->kind == STEP_DISTINCT)
+        buf_printf(out, "within %" PRId64 " ms: ", step->size_ms);
     if (step->kind == STEP_HOP)
         buf_printf(out, "%" PRId64 " ms every %" PRId64 " ms", step->size_ms, step->hop_ms);
     buf_printf(out, "%s", step->text);

@@ -88,14 +88,38 @@ static int rename_columns(struct compile_file *file, const struct statement *sta
     return add_step(file, relation, STEP_MAP, text_of_targets(arena, &targets), NULL);
 }
 
+/* Whether DISTINCT ON stands anywhere in a SELECT. */
+static bool has_distinct(const struct select *select)
+{
+    for (uint32_t i = 0; i < select->arm_count; i++)
+        if (has_distinct(select->arms[i]))
+            return true;
+    for (uint32_t i = 0; i < select->table_count; i++)
+        if (has_distinct(select->tables[i].select))
+            return true;
+    return select->distinct_count > 0 ||
+           (select->from.kind == FROM_SELECT && has_distinct(select->from.select));
+}
+
+static int check_within(struct compile_file *file, const struct statement *statement)
+{
+    const struct sql_option *within = option_find(&statement->options, "within");
+    if (within == NULL || has_distinct(statement->select))
+        return 0;
+    return source_error(&file->source, ERR_INVALID, within->key.at, "SELECT DISTINCT ON (id) …",
+                        "within is for a SELECT with DISTINCT ON");
+}
+
 static int compile_view(struct compile_file *file, const struct statement *statement)
 {
+    static const char *const known[] = {"within"};
     struct relation *view = relation_new(file, RELATION_VIEW, statement);
     if (view == NULL)
         return ERR_NOMEM;
     TRY(check_name(file, statement));
-    TRY(options_check(file, statement, NULL, 0));
+    TRY(options_check(file, statement, known, sizeof known / sizeof known[0]));
     TRY(plan_select(file, statement->select, NULL, 0, view));
+    TRY(check_within(file, statement));
     TRY(rename_columns(file, statement, view));
     relation_keep(file, view);
     return 0;
@@ -201,8 +225,8 @@ int add_reader(struct compile_file *file, const struct relation *result)
 
 static int compile_materialized(struct compile_file *file, const struct statement *statement)
 {
-    static const char *const known[] = {"topic",  "emit",       "partitions",
-                                        "format", "timestamps", "retention"};
+    static const char *const known[] = {"topic",      "emit",      "partitions", "format",
+                                        "timestamps", "retention", "within"};
     struct relation *result = relation_new(file, RELATION_RESULT, statement);
     if (result == NULL)
         return ERR_NOMEM;
@@ -216,6 +240,7 @@ static int compile_materialized(struct compile_file *file, const struct statemen
                             "'%s' is no way to emit results", emit->value);
     result->emit_final = emit != NULL && strcmp(emit->value, "final") == 0;
     TRY(plan_select(file, statement->select, NULL, 0, result));
+    TRY(check_within(file, statement));
     TRY(rename_columns(file, statement, result));
     TRY(format_columns(file, statement, result));
     if (result->emit_final &&

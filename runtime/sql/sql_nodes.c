@@ -23,7 +23,10 @@ static const struct {
     {"on_conflict_clause", "ON CONFLICT", NULL},
     {"returning_list", "RETURNING", NULL},
     {"with_clause", "WITH", NULL},
-    {"distinct_clause", "DISTINCT", "GROUP BY the columns"},
+    {"distinct_clause", "DISTINCT",
+     "GROUP BY the columns; or DISTINCT ON (a, b) with within = '24 hours' in the statement's "
+     "WITH, which gives the first row "
+     "of each"},
     {"into_clause", "INTO", "INSERT INTO … SELECT writes rows to a topic"},
     {"window_clause", "WINDOW", "windows over time: FROM tumble(t, ts, INTERVAL '5 minutes')"},
     {"values_lists", "VALUES", "weir produce writes rows to a topic"},

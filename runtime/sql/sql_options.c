@@ -15,9 +15,6 @@ const struct sql_option *option_find(const struct option_list *options, const ch
     return NULL;
 }
 
-/* Those that the contract names and this version does not have. */
-static const char *const later[] = {"within"};
-
 int options_check(struct compile_file *file, const struct statement *statement,
                   const char *const *known, uint32_t known_count)
 {
@@ -29,11 +26,6 @@ int options_check(struct compile_file *file, const struct statement *statement,
             is_known |= strcmp(known[k], key->text) == 0;
         if (is_known)
             continue;
-        for (size_t k = 0; k < sizeof later / sizeof later[0]; k++)
-            if (strcmp(later[k], key->text) == 0)
-                return source_error(&file->source, ERR_UNSUPPORTED, key->at, NULL,
-                                    "option %s of %s is not supported", key->text,
-                                    statement_name(statement->kind));
         char hint[128];
         const char *close = closest_name(key->text, known, known_count);
         snprintf(hint, sizeof hint, "did you mean %s?", close != NULL ? close : "");

@@ -51,6 +51,10 @@ int plan_select(struct compile_file *file, const struct select *select, const st
                 struct relation *out);
 /* The same over one relation, whatever FROM says. */
 int plan_over(struct compile_file *file, const struct select *select, const struct relation *base, struct relation *out);
+/* sql_distinct_plan.c: the step of DISTINCT ON, when there is one. */
+int plan_distinct(struct compile_file *file, const struct select *select, const struct select_scope *scope, const struct target_list *targets, struct relation *out);
+/* ERR_UNSUPPORTED when rows come from a DISTINCT ON: what cannot be done with them. */
+int distinct_once(struct compile_file *file, const struct relation *relation, const char *what, int32_t at);
 int plan_grouped(struct compile_file *file, const struct select *select, struct select_scope *scope, const struct target_list *targets, struct relation *out);
 int add_step(struct compile_file *file, struct relation *relation, enum step_kind kind, const char *text, struct step **step);
 

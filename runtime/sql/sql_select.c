@@ -202,6 +202,26 @@ static int read_groups(struct parse *parse, const PgQuery__SelectStmt *statement
     return 0;
 }
 
+static int read_distinct(struct parse *parse, const PgQuery__SelectStmt *statement,
+                         struct select *select)
+{
+    size_t count = statement->n_distinct_clause;
+    if (count > SQL_COLUMNS_MAX)
+        return source_error(&parse->source, ERR_TOO_LARGE, parse->near, NULL,
+                            "DISTINCT ON has at most %d columns", SQL_COLUMNS_MAX);
+    select->distinct = arena_zalloc(parse->arena, count * sizeof(struct syntax *));
+    if (select->distinct == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < count; i++)
+        TRY(syntax_from_node(parse, statement->distinct_clause[i], &select->distinct[i]));
+    select->distinct_count = (uint32_t)count;
+    if (select->group_count > 0 || statement->having_clause != NULL)
+        return source_error(&parse->source, ERR_UNSUPPORTED, select->distinct[0]->at,
+                            "make the rows distinct in an inner SELECT, and group those",
+                            "DISTINCT ON with GROUP BY or HAVING is not supported");
+    return 0;
+}
+
 /* ---- WITH ---- */
 
 static int read_with(struct parse *parse, const PgQuery__WithClause *with, struct select *select)
@@ -274,12 +294,13 @@ static int read_select(struct parse *parse, const PgQuery__SelectStmt *statement
     select->at = parse->near;
     if (statement->op != PG_QUERY__SET_OPERATION__SETOP_NONE)
         return read_union(parse, statement, select);
-    if (statement->n_distinct_clause > 0 &&
-        statement->distinct_clause[0]->node_case != PG_QUERY__NODE__NODE__NOT_SET)
-        return nodes_refuse(parse, -1, NULL, "DISTINCT ON");
+    bool is_on = statement->n_distinct_clause > 0 &&
+                 statement->distinct_clause[0]->node_case != PG_QUERY__NODE__NODE__NOT_SET;
     TRY(nodes_know(parse, &statement->base, "SELECT",
-                   "target_list from_clause where_clause group_clause having_clause with_clause "
-                   "op all"));
+                   is_on ? "target_list from_clause where_clause group_clause having_clause "
+                           "with_clause op all distinct_clause"
+                         : "target_list from_clause where_clause group_clause having_clause "
+                           "with_clause op all"));
     TRY(read_with(parse, statement->with_clause, select));
     TRY(read_items(parse, statement, select));
     select->at = select->items[0].at;
@@ -287,6 +308,8 @@ static int read_select(struct parse *parse, const PgQuery__SelectStmt *statement
     if (statement->where_clause != NULL)
         TRY(syntax_from_node(parse, statement->where_clause, &select->where));
     TRY(read_groups(parse, statement, select));
+    if (is_on)
+        TRY(read_distinct(parse, statement, select));
     if (statement->having_clause != NULL)
         return syntax_from_node(parse, statement->having_clause, &select->having);
     return 0;

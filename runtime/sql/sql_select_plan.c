@@ -344,6 +344,11 @@ int plan_over(struct compile_file *file, const struct select *select, const stru
     }
     TRY(expand_items(file, select, &scope, &targets));
     TRY(plan_where(file, select, &scope, out));
+    TRY(plan_distinct(file, select, &scope, &targets, out));
+    if (is_grouped(select, &targets) && select->distinct_count > 0)
+        return source_error(&file->source, ERR_UNSUPPORTED, select->distinct[0]->at,
+                            "make the rows distinct in an inner SELECT, and aggregate those",
+                            "DISTINCT ON with aggregates is not supported");
     if (is_grouped(select, &targets))
         return plan_grouped(file, select, &scope, &targets, out);
     if (from->window != CALL_NONE)
@@ -414,6 +419,7 @@ static int plan_union(struct compile_file *file, const struct select *select,
             return source_error(&file->source, ERR_UNSUPPORTED, select->arms[i]->at,
                                 "CREATE MATERIALIZED VIEW it, with emit = 'final'",
                                 "UNION ALL of a grouped SELECT is not supported");
+        TRY(distinct_once(file, arm, "UNION ALL", select->arms[i]->at));
         out->arms[i] = arm;
         out->source_count += count_sources(arm);
         if (out->source_count > UNION_SOURCES_MAX)

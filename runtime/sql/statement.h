@@ -74,6 +74,8 @@ struct select {
     struct syntax *where, *having;
     struct syntax **groups;
     uint32_t group_count;
+    struct syntax **distinct;    /* DISTINCT ON (…) */
+    uint32_t distinct_count;
     bool is_positional;          /* whose columns go by their positions (INSERT): they need no names */
 };
 

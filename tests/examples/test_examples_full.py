@@ -129,6 +129,10 @@ class FullData(unittest.TestCase):
             self.assertEqual((len(rows), sum(row["lines"] for row in rows), sum(row["revenue"] for row in rows)), (1523, 397884, Decimal("8911407.904")))
             classes = Counter(record["headers"]["weir.error.class"] for record in log.records("orders.dlq"))
             self.assertEqual(classes, {"not_null": 135080, "quantity_is_positive": 8905, "price_is_positive": 40})
+            self.assertEqual(len(log.records("validated-orders")), 397884)
+            distinct = [json.dumps(record["value"], sort_keys=True, default=str) for record in log.records("distinct-orders")]
+            self.assertEqual((len(distinct), len(set(distinct))), (392692, 392692))
+            self.assertEqual(log.records("distinct-orders.late"), [])
 
     def test_sql_sessions(self):
         with Log() as log:
