@@ -3,12 +3,12 @@
  * JSON, since a person who looks for a stuck watermark reads this topic with weir consume, and
  * since it is written once per task and commit, not per record. jansson's integers are 64 bits. A
  * time that was never set is null. */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/progress.h"
+#include "runtime/join_cut.h"
+#include "runtime/progress_parts.h"
 
 const char *const count_names[COUNT_FIELDS] = {"in",        "made", "applied",   "filtered", "late",
                                                "duplicate", "dead", "unmatched", "out"};
@@ -48,14 +48,6 @@ static void put_time(struct buf *value, const char *name, int64_t time_ms)
         buf_printf(value, ",\"%s\":%lld", name, (long long)time_ms);
 }
 
-static void put_id(struct buf *value, const char *name, const uint8_t id[16])
-{
-    buf_printf(value, ",\"%s\":\"", name);
-    for (int i = 0; i < 16; i++)
-        buf_printf(value, "%02x", id[i]);
-    buf_u8(value, '"');
-}
-
 /* What an older reader would take for something else: where a stage begins that was started anew. */
 static void put_start(const struct progress *p, struct buf *value)
 {
@@ -71,19 +63,6 @@ static void put_start(const struct progress *p, struct buf *value)
         buf_printf(value, ",\"clear\":true");
 }
 
-static void put_tables(const struct progress *p, struct buf *value)
-{
-    for (uint32_t i = 0; i < p->table_count; i++) {
-        const struct progress_table *table = &p->tables[i];
-        buf_printf(value, "%s{\"table\":%u", i == 0 ? ",\"tables\":[" : ",", table->number);
-        put_id(value, "input", table->id);
-        buf_printf(value, ",\"partition\":%d,\"position\":%lld}", (int)table->partition,
-                   (long long)table->position);
-    }
-    if (p->table_count > 0)
-        buf_u8(value, ']');
-}
-
 void progress_encode(const struct progress *p, struct buf *value)
 {
     bool is_new = p->is_begin || (p->is_reset && (p->start != START_AT_BEGINNING || p->clears));
@@ -97,7 +76,7 @@ void progress_encode(const struct progress *p, struct buf *value)
     if (p->state_hash != 0)
         buf_printf(value, ",\"state\":\"%016llx\",\"final\":%s", (unsigned long long)p->state_hash,
                    p->is_final ? "true" : "false");
-    put_id(value, "input", p->input_id);
+    progress_put_id(value, "input", p->input_id);
     buf_printf(value, ",\"position\":%lld", (long long)p->position);
     if (p->first >= 0 && !p->is_reset && !p->is_begin)
         buf_printf(value, ",\"first\":%lld", (long long)p->first);
@@ -105,7 +84,7 @@ void progress_encode(const struct progress *p, struct buf *value)
     put_time(value, "max_event_time", p->max_event_ms);
     put_time(value, "closed_before", p->closed_before_ms);
     put_time(value, "max_window", p->max_window_ms);
-    put_id(value, "changelog", p->changelog_id);
+    progress_put_id(value, "changelog", p->changelog_id);
     buf_printf(value, ",\"changelog_end\":%lld", (long long)p->changelog_end);
     struct counts counts = p->counts;
     for (int i = 0; i < COUNT_FIELDS; i++)
@@ -116,7 +95,7 @@ void progress_encode(const struct progress *p, struct buf *value)
     for (uint32_t i = 0; i < p->end_count; i++)
         buf_printf(value, "%s%lld", i > 0 ? "," : "", (long long)p->ends[i]);
     buf_u8(value, ']');
-    put_tables(p, value);
+    progress_put_tables(value, p->tables, p->table_count);
     buf_u8(value, '}');
 }
 
@@ -128,20 +107,6 @@ static int64_t get_time(const json_t *object, const char *name)
 static int64_t get_number(const json_t *object, const char *name)
 {
     return json_integer_value(json_object_get(object, name));
-}
-
-static int get_id(const json_t *object, const char *name, uint8_t id[16])
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    if (text == NULL)
-        return ERR_CORRUPT;
-    for (int i = 0; i < 16; i++) {
-        unsigned byte;
-        if (sscanf(text + 2 * i, "%2x", &byte) != 1)
-            return ERR_CORRUPT;
-        id[i] = (uint8_t)byte;
-    }
-    return 0;
 }
 
 static int decode_key(struct bytes key, struct progress *p)
@@ -169,23 +134,6 @@ static int decode_ends(const json_t *ends, struct progress *p)
     for (size_t i = 0; i < count; i++)
         p->ends[i] = json_integer_value(json_array_get(ends, i));
     p->end_count = (uint32_t)count;
-    return 0;
-}
-
-static int decode_tables(const json_t *tables, struct progress *p)
-{
-    size_t count = json_array_size(tables);
-    p->tables = calloc(count + 1, sizeof *p->tables);
-    if (p->tables == NULL)
-        return ERR_NOMEM;
-    for (; p->table_count < count; p->table_count++) {
-        const json_t *object = json_array_get(tables, p->table_count);
-        struct progress_table *table = &p->tables[p->table_count];
-        TRY(get_id(object, "input", table->id));
-        table->number = (uint32_t)get_number(object, "table");
-        table->partition = (int32_t)get_number(object, "partition");
-        table->position = get_number(object, "position");
-    }
     return 0;
 }
 
@@ -224,8 +172,8 @@ static int decode_value(const json_t *object, struct progress *p)
     p->state_hash = state != NULL ? hash : 0;
     p->is_final = json_is_true(json_object_get(object, "final"));
     p->is_reset = json_is_true(json_object_get(object, "reset"));
-    TRY(get_id(object, "input", p->input_id));
-    TRY(get_id(object, "changelog", p->changelog_id));
+    TRY(progress_get_id(object, "input", p->input_id));
+    TRY(progress_get_id(object, "changelog", p->changelog_id));
     p->position = get_number(object, "position");
     const json_t *first = json_object_get(object, "first");
     p->first = json_is_integer(first) ? json_integer_value(first) : -1;
@@ -238,7 +186,7 @@ static int decode_value(const json_t *object, struct progress *p)
     const json_t *rows = json_object_get(object, "rows");
     for (int i = 0; i < COUNT_FIELDS; i++)
         *counts_field(&p->counts, i) = get_number(rows, count_names[i]);
-    TRY(decode_tables(json_object_get(object, "tables"), p));
+    TRY(progress_get_tables(object, &p->tables, &p->table_count));
     return decode_ends(json_object_get(object, "ends"), p);
 }
 
@@ -299,6 +247,9 @@ void progress_set_deinit(struct progress_set *set)
     for (uint32_t i = 0; i < set->count; i++)
         progress_deinit(&set->items[i]);
     free(set->items);
+    for (uint32_t i = 0; i < set->cut_count; i++)
+        join_cut_deinit(&set->cuts[i]);
+    free(set->cuts);
     free(set->markers);
     *set = (struct progress_set){0};
 }
@@ -401,12 +352,31 @@ static int apply_marker(struct progress_set *set, struct bytes key, struct bytes
     return 0;
 }
 
+/* Cuts are many, and are looked at once: each task takes the last of every offset (task_cut.c). */
+static int apply_cut(struct progress_set *set, struct bytes key, struct bytes value,
+                     struct diag *diag)
+{
+    if (set->cut_count == set->cut_capacity) {
+        uint32_t capacity = set->cut_capacity ? set->cut_capacity * 2 : 16;
+        struct join_cut *grown = realloc(set->cuts, capacity * sizeof *grown);
+        if (grown == NULL)
+            return diag_set(diag, ERR_NOMEM, "no memory for a join's cuts");
+        set->cuts = grown;
+        set->cut_capacity = capacity;
+    }
+    TRY(join_cut_decode(key, value, &set->cuts[set->cut_count], diag));
+    set->cut_count++;
+    return 0;
+}
+
 int progress_set_apply(struct progress_set *set, struct bytes key, struct bytes value,
                        struct diag *diag)
 {
     struct progress progress;
     if (time_marker_is_key(key))
         return apply_marker(set, key, value, diag);
+    if (join_cut_is_key(key))
+        return apply_cut(set, key, value, diag);
     if (value.data == NULL) {
         progress_set_remove(set, key);
         return 0;

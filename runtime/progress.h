@@ -1,7 +1,7 @@
 /* progress.h: the record of <app>-progress: where one task stands, written in each of its commits.
  *
  * One record per task; the latest of a key counts. Key: "<stage>/<partition>". Value: a JSON object (docs/formats-engine.md). The topic holds time
- * markers too (time_marker.h); their keys begin with "time/". */
+ * markers too (time_marker.h), whose keys begin with "time/", and cuts of joins (join_cut.h): "cut/". */
 #ifndef WEIR_RUNTIME_PROGRESS_H
 #define WEIR_RUNTIME_PROGRESS_H
 
@@ -87,8 +87,11 @@ void progress_deinit(struct progress *progress);
 /* *to (zeroed, or a copy) becomes a copy with ends and tables of its own. ERR_NOMEM. */
 int progress_copy(struct progress *to, const struct progress *from, struct diag *diag);
 
-/* The latest record of each task and the time markers, as read from the topic at the start. */
+/* The latest record of each task, the time markers and the joins' cuts, as read from the topic at the start. */
+struct join_cut;
 struct progress_set {
+    struct join_cut *cuts;            /* join_cut.h; all records, in the order of the topic */
+    uint32_t cut_count, cut_capacity;
     struct progress *items;
     uint32_t count, capacity;
     struct time_marker *markers;      /* in no order */
@@ -96,7 +99,7 @@ struct progress_set {
     int64_t next_offset;              /* of the topic, after what was read */
 };
 void progress_set_deinit(struct progress_set *set);
-/* Takes in a record of the topic: progress, a time marker, or a tombstone of either. */
+/* Takes in a record of the topic: progress, a time marker, a join's cut, or a tombstone of one. */
 int progress_set_apply(struct progress_set *set, struct bytes key, struct bytes value, struct diag *diag);
 int progress_set_put(struct progress_set *set, const struct progress *progress, struct diag *diag); /* takes over ends and tables */
 /* Removes the record of this key (a tombstone was read), if there is one. */

@@ -147,8 +147,7 @@ int task_push_rows(struct task *task, const struct batch *batch)
     if (__builtin_expect(task->tables == NULL, 1))
         return chain_push(&task->chain, batch);
     task_tables_close_turn(task);
-    return task->plan->app->options.until_end ? push_by_time(task, batch)
-                                              : chain_push(&task->chain, batch);
+    return task_tables_by_time(task) ? push_by_time(task, batch) : chain_push(&task->chain, batch);
 }
 
 void task_begin_rows(struct task *task)
@@ -343,32 +342,36 @@ static int found_nothing(struct task *task)
     return 0;
 }
 
-/* Tables before the stream: 1: something of theirs was read; 0: the stream is next; NOT_YET: nothing
- * of it may be read now. */
-enum { NOT_YET = 2 };
-static int poll_tables(struct task *task, int64_t target, struct diag *diag)
+/* What was read beyond a cut of the tables is read again. */
+static int read_again(struct task *task)
 {
-    bool ends = task->plan->app->options.until_end;
-    int rc = 0;
-    if (!ends)
-        rc = task_tables_poll(task, diag);
-    else if (!task_tables_are_known(task))
-        return NOT_YET;
-    else if (task->position >= target)
-        rc = task_tables_finish(task, diag);
+    const struct port_ops *ops = task->port->ops;
+    ops->reader_close(task->reader);
+    task->reader = NULL;
+    return ops->reader_open(task->port, task->stage->input_topic, task->partition, task->position,
+                            &task->reader, task->diag);
+}
+
+/* What comes before the stream: as task_tables_poll. */
+static int poll_tables(struct task *task, int64_t *target, struct diag *diag)
+{
+    int64_t limit;
+    int rc = task_tables_poll(task, *target, &limit, diag);
     if (rc < 0)
         task->fate.row_failed = false;
+    if (limit < *target)
+        *target = limit;
     return rc;
 }
 
 int task_poll(struct task *task, struct diag *diag)
 {
     uint32_t count;
-    int64_t next, target = atomic_load(&task->end_target);
+    int64_t next, end = atomic_load(&task->end_target), target = end;
     if (__builtin_expect(task->tables != NULL, 0)) {
-        int rc = poll_tables(task, target, diag);
+        int rc = poll_tables(task, &target, diag);
         if (rc != 0)
-            return rc == NOT_YET ? 0 : rc;
+            return rc == TABLES_WAIT ? 0 : rc;
     }
     if (task->position >= target)
         return 0;
@@ -399,6 +402,8 @@ int task_poll(struct task *task, struct diag *diag)
                               (long long)task->position, error_text(rc));
     task->position = next < target ? next : target;
     task->moved = true;
+    if (__builtin_expect(target < end && next > target, 0))
+        TRY(read_again(task));
     task_apply_markers(task);
     task_apply_marks(task);
     return 1;

@@ -31,11 +31,6 @@ struct table_input {
     uint32_t count, at;
 };
 
-static int64_t end_of(const struct task *task, const struct table_input *input)
-{
-    return atomic_load(&task->table_ends[input->index]);
-}
-
 /* ---- open and close ---- */
 
 static int keep_shown(void *context, const struct batch *batch)
@@ -190,6 +185,8 @@ void task_tables_close(struct task *task)
         chain_close(&table->chain);
         format_close(&table->table->rows, table->decoder);
     }
+    join_cuts_deinit(&tables->cuts);
+    free(tables->begins);
     free(tables->items);
     free(tables);
     task->tables = NULL;
@@ -403,6 +400,8 @@ static int apply(struct task_table *table, struct table_input *input, uint32_t c
     struct op *keyed = chain->ops[table->table->keyed_op];
     const struct bytes *keys;
     struct batch batch;
+    if (join_cuts_next(&task->tables->cuts) == NULL)
+        TRY(task_tables_moved(task));
     TRY(chain_begin(chain, task->diag));
     keyed_begin(keyed);
     table->shown = (struct batch){0};
@@ -445,32 +444,48 @@ static int removed_rows(const struct task_table *table, const struct table_input
                     (long long)input->position, table->task->stage->name);
 }
 
-/* When no row waits, reads some, below `end`. */
+/* When no row waits, reads some, unless all below `end` have been applied. Rows from there on wait as well. */
 static int read_rows(struct task_table *table, struct table_input *input, int64_t end)
 {
     struct task *task = table->task;
-    if (input->at < input->count)
+    if (input->at < input->count || input->position >= end)
         return 0;
     input->at = input->count = 0;
-    if (input->position >= end)
-        return 0;
     int rc = task->port->ops->reader_read(input->reader, input->rows, TABLE_ROWS, &input->count,
                                           &input->next, task->diag);
     if (rc == ERR_RANGE)
         return removed_rows(table, input);
     TRY(rc);
-    while (input->count > 0 && input->rows[input->count - 1].offset >= end)
-        input->count--;
-    if (input->next > end)
-        input->next = end;
-    if (input->count == 0 && input->next > input->position) {
-        input->position = input->next; /* markers, or records of aborted transactions */
-        task->moved = true;
-    }
+    int64_t position = input->count > 0 ? input->rows[0].offset : input->next;
+    task->moved |= position > input->position; /* markers, or records of aborted transactions */
+    input->position = position;
     return 0;
 }
 
-/* ---- live ---- */
+/* ---- what is due ---- */
+
+/* The cut to follow now: the stream has reached it. */
+static struct cut_step *due_cut(const struct task *task)
+{
+    struct cut_step *cut = join_cuts_next(&task->tables->cuts);
+    return cut != NULL && cut->offset <= task->position ? cut : NULL;
+}
+
+bool task_tables_by_time(const struct task *task)
+{
+    const struct cut_step *cut = due_cut(task);
+    if (join_cuts_next(&task->tables->cuts) != NULL)
+        return cut != NULL && cut->by_time;
+    return task->plan->app->options.until_end;
+}
+
+/* How far tables are read by time: to their ends, or those of the cut. */
+static int64_t end_of(const struct task *task, const struct table_input *input)
+{
+    const struct cut_step *cut = due_cut(task);
+    return cut != NULL ? cut->positions[input->index]
+                       : atomic_load(&task->table_ends[input->index]);
+}
 
 static int set_targets(struct task *task)
 {
@@ -488,34 +503,108 @@ static int set_targets(struct task *task)
     return 0;
 }
 
+/* Reads and applies some rows below an offset. 1: it has come further; 0: there is nothing. */
 static int poll_input(struct task_table *table, struct table_input *input, int64_t end)
 {
     int64_t before = input->position;
     int rc = read_rows(table, input, end);
-    if (rc == 0 && input->at < input->count)
-        rc = apply(table, input, input->count - input->at);
+    uint32_t to = input->at;
+    while (rc == 0 && to < input->count && input->rows[to].offset < end)
+        to++;
+    if (to > input->at)
+        rc = apply(table, input, to - input->at);
     if (rc < 0)
         return name_failure(table, input, rc);
     must(counts_add_up(&table->task->counts)); /* P5 */
     return input->position > before;
 }
 
-int task_tables_poll(struct task *task, struct diag *diag)
+enum end_kind { TO_TARGETS, TO_ENDS, TO_CUT, TO_BEGINS };
+static int64_t end_by(const struct task *task, const struct table_input *input, enum end_kind kind)
+{
+    const struct cut_step *cut = due_cut(task);
+    switch (kind) {
+    case TO_TARGETS:
+        return input->target;
+    case TO_ENDS:
+        return atomic_load(&task->table_ends[input->index]);
+    case TO_CUT:
+        return cut->positions[input->index];
+    case TO_BEGINS:
+        return cut->positions[task_table_inputs(task) + input->index];
+    }
+    return 0;
+}
+
+/* 1: some rows were applied; 0: all tables are there. */
+static int poll_all(struct task *task, enum end_kind kind)
 {
     struct task_tables *tables = task->tables;
-    task->diag = diag;
-    if (!tables->is_open)
-        return 0;
-    if (!tables->has_targets)
-        TRY(set_targets(task));
     for (uint32_t t = 0; t < tables->count; t++)
         for (int32_t p = 0; p < tables->items[t].input_count; p++) {
             struct table_input *input = &tables->items[t].inputs[p];
-            int rc = poll_input(&tables->items[t], input, input->target);
+            int rc = poll_input(&tables->items[t], input, end_by(task, input, kind));
             if (rc != 0)
                 return rc;
         }
     return 0;
+}
+
+/* Rows of a topic that has lost some since the cut was made may end below its positions. */
+static int follow_cut(struct task *task, const struct cut_step *cut, int64_t *limit)
+{
+    int rc;
+    if (cut->by_time) {
+        rc = poll_all(task, TO_BEGINS);
+        if (rc != 0)
+            return rc;
+        if (task->position < cut->end) {
+            *limit = cut->end;
+            return 0;
+        }
+    }
+    rc = poll_all(task, TO_CUT);
+    if (rc != 0)
+        return rc;
+    join_cuts_pass(&task->tables->cuts);
+    return 1;
+}
+
+static bool ends_are_known(const struct task *task)
+{
+    for (uint32_t i = 0; i < task_table_inputs(task); i++)
+        if (atomic_load(&task->table_ends[i]) == INT64_MAX)
+            return false;
+    return true;
+}
+
+static int poll_live(struct task *task)
+{
+    struct task_tables *tables = task->tables;
+    if (!tables->is_open)
+        return 0;
+    if (!tables->has_targets)
+        TRY(set_targets(task));
+    return poll_all(task, TO_TARGETS);
+}
+
+int task_tables_poll(struct task *task, int64_t target, int64_t *limit, struct diag *diag)
+{
+    struct task_tables *tables = task->tables;
+    const struct cut_step *next = join_cuts_next(&tables->cuts), *due = due_cut(task);
+    task->diag = diag;
+    *limit = INT64_MAX;
+    if (due != NULL)
+        return follow_cut(task, due, limit);
+    if (next != NULL) {
+        *limit = next->offset;
+        return 0;
+    }
+    if (!task->plan->app->options.until_end)
+        return poll_live(task);
+    if (!ends_are_known(task))
+        return TABLES_WAIT;
+    return task->position >= target ? poll_all(task, TO_ENDS) : 0;
 }
 
 void task_tables_close_turn(struct task *task)
@@ -529,15 +618,7 @@ void task_tables_next_commit(struct task *task)
     task->tables->has_targets = false;
 }
 
-/* ---- until_end ---- */
-
-bool task_tables_are_known(const struct task *task)
-{
-    for (uint32_t i = 0; i < task_table_inputs(task); i++)
-        if (atomic_load(&task->table_ends[i]) == INT64_MAX)
-            return false;
-    return true;
-}
+/* ---- by time ---- */
 
 /* The times of rows that were read, each by itself: one that has none is rejected whenever it is applied. */
 static int read_times(struct task_table *table, struct table_input *input)
@@ -572,22 +653,22 @@ static int follow_input(struct task_table *table, struct table_input *input, int
     int64_t end = end_of(table->task, input);
     for (;;) {
         if (input->at == input->count) {
-            do
-                TRY(read_rows(table, input, end));
-            while (input->count == 0 && input->position < end);
-            if (input->count == 0) {
+            TRY(read_rows(table, input, end));
+            if (input->at == input->count && input->position < end)
+                continue; /* what it passed were no records */
+            if (input->at == input->count) {
                 *next_ms = INT64_MAX;
                 return 0;
             }
             TRY(read_times(table, input));
         }
         uint32_t to = input->at;
-        while (to < input->count && input->times[to] <= until_ms)
+        while (to < input->count && input->times[to] <= until_ms && input->rows[to].offset < end)
             to++;
         if (to > input->at)
             TRY(apply(table, input, to - input->at));
         if (input->at < input->count) {
-            *next_ms = input->times[input->at];
+            *next_ms = input->rows[input->at].offset < end ? input->times[input->at] : INT64_MAX;
             return 0;
         }
     }
@@ -614,28 +695,15 @@ int task_tables_follow(struct task *task, int64_t event_ms, int64_t record_ms)
     return 0;
 }
 
-int task_tables_finish(struct task *task, struct diag *diag)
-{
-    struct task_tables *tables = task->tables;
-    task->diag = diag;
-    for (uint32_t t = 0; t < tables->count; t++)
-        for (int32_t p = 0; p < tables->items[t].input_count; p++) {
-            struct table_input *input = &tables->items[t].inputs[p];
-            int rc = poll_input(&tables->items[t], input, end_of(task, input));
-            if (rc != 0)
-                return rc;
-        }
-    return 0;
-}
-
 bool task_tables_at_end(const struct task *task)
 {
     const struct task_tables *tables = task->tables;
     for (uint32_t t = 0; t < tables->count; t++)
         for (int32_t p = 0; p < tables->items[t].input_count; p++)
-            if (tables->items[t].inputs[p].position < end_of(task, &tables->items[t].inputs[p]))
+            if (tables->items[t].inputs[p].position <
+                end_by(task, &tables->items[t].inputs[p], TO_ENDS))
                 return false;
-    return true;
+    return join_cuts_next(&tables->cuts) == NULL;
 }
 
 /* ---- what others ask ---- */

@@ -13,8 +13,8 @@
  * when the source's retention has passed them. Stages of one source have markers of their own,
  * since each has its own lateness and its own pace. */
 #include "runtime/time_marker.h"
+#include "runtime/progress_parts.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,22 +23,20 @@ static const char prefix[] = "time/";
 
 bool time_marker_is_key(struct bytes key)
 {
-    return key.data != NULL && key.size >= sizeof prefix - 1 &&
-           memcmp(key.data, prefix, sizeof prefix - 1) == 0;
+    return progress_place_is(key, prefix);
 }
 
 void time_marker_key(struct buf *key, const char *stage, int32_t partition, int64_t offset)
 {
-    buf_printf(key, "%s%s/%d/%lld", prefix, stage, (int)partition, (long long)offset);
+    progress_put_place(key, prefix, stage, partition, offset);
 }
 
 void time_marker_value(struct buf *value, const struct time_marker *marker)
 {
-    buf_printf(value, "{\"version\":1,\"topic\":\"%s\",\"input\":\"", marker->topic);
-    for (int i = 0; i < 16; i++)
-        buf_printf(value, "%02x", marker->input_id[i]);
-    buf_printf(value, "\",\"partition\":%d,\"offset\":%lld,\"time\":%lld%s}",
-               (int)marker->partition, (long long)marker->offset, (long long)marker->time_ms,
+    buf_printf(value, "{\"version\":1,\"topic\":\"%s\"", marker->topic);
+    progress_put_id(value, "input", marker->input_id);
+    buf_printf(value, ",\"partition\":%d,\"offset\":%lld,\"time\":%lld%s}", (int)marker->partition,
+               (long long)marker->offset, (long long)marker->time_ms,
                marker->closes ? ",\"closes\":true" : "");
 }
 
@@ -50,44 +48,19 @@ static int damaged(struct bytes key, struct diag *diag)
 
 int time_marker_decode_key(struct bytes key, struct time_marker *marker, struct diag *diag)
 {
-    char text[sizeof marker->stage + 64];
-    char *end;
-    if (!time_marker_is_key(key) || key.size >= sizeof text)
-        return damaged(key, diag);
-    memcpy(text, key.data, key.size);
-    text[key.size] = '\0';
-    char *stage = text + sizeof prefix - 1, *partition = strchr(stage, '/');
-    char *offset = partition != NULL ? strchr(partition + 1, '/') : NULL;
-    if (offset == NULL || partition == stage ||
-        partition - stage >= (ptrdiff_t)sizeof marker->stage)
-        return damaged(key, diag);
-    *partition++ = *offset++ = '\0';
-    long number = strtol(partition, &end, 10);
-    if (end == partition || *end != '\0' || number < 0 || number > INT32_MAX)
-        return damaged(key, diag);
-    marker->partition = (int32_t)number;
-    marker->offset = strtoll(offset, &end, 10);
-    if (end == offset || *end != '\0' || marker->offset < 0)
-        return damaged(key, diag);
-    memcpy(marker->stage, stage, (size_t)(partition - stage));
-    return 0;
+    return progress_get_place(key, prefix, marker->stage, &marker->partition, &marker->offset) < 0
+               ? damaged(key, diag)
+               : 0;
 }
 
 static bool decode_value(const json_t *object, struct time_marker *marker)
 {
     const char *topic = json_string_value(json_object_get(object, "topic"));
-    const char *id = json_string_value(json_object_get(object, "input"));
     const json_t *time = json_object_get(object, "time");
     if (json_integer_value(json_object_get(object, "version")) != 1 || topic == NULL ||
-        id == NULL || strlen(id) != 32 || !json_is_integer(time))
+        progress_get_id(object, "input", marker->input_id) < 0 || !json_is_integer(time))
         return false;
     snprintf(marker->topic, sizeof marker->topic, "%s", topic);
-    for (int i = 0; i < 16; i++) {
-        unsigned byte;
-        if (sscanf(id + 2 * i, "%2x", &byte) != 1)
-            return false;
-        marker->input_id[i] = (uint8_t)byte;
-    }
     marker->time_ms = json_integer_value(time);
     marker->closes = json_is_true(json_object_get(object, "closes"));
     return true;

@@ -91,7 +91,7 @@ int worker_open(struct worker *worker)
 static int apply_progress(struct worker *worker, const struct source_row *row)
 {
     struct progress progress;
-    if (row->value.data == NULL || time_marker_is_key(row->key))
+    if (row->value.data == NULL || time_marker_is_key(row->key) || join_cut_is_key(row->key))
         return 0;
     TRY(progress_decode(row->key, row->value, &progress, &worker->diag));
     int rc = 0;

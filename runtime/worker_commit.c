@@ -203,6 +203,7 @@ static int add_progress(struct worker *worker, uint32_t i, struct buf *key, stru
     TRY(worker->run->port->ops->out_add(
         worker->progress_out, task->now_ms, bytes_of(key->data, key->size),
         bytes_of(value->data, value->size), (struct bytes){NULL, 0}, 0, &worker->diag));
+    TRY(task_send_cuts(task, worker->progress_out, &worker->diag));
     return task_send_markers(task, worker->progress_out, &worker->diag);
 }
 

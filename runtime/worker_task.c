@@ -52,11 +52,12 @@ static int await_own_progress(struct worker *worker)
 
 /* What else the progress topic has for a task: the watermarks that upstream tasks have committed
  * (all that this worker's reader of the topic can have passed, and perhaps more: marks may come
- * twice), and its time markers. */
+ * twice), its time markers, and the cuts of its joins. */
 static int take_progress(struct worker *worker, struct task *task, const struct progress_set *set)
 {
     struct run *run = worker->run;
     TRY(task_restore_markers(task, set, &worker->diag));
+    TRY(task_restore_cuts(task, set, &worker->diag));
     for (uint32_t w = 0; task->mark_count > 0 && w < task->stage->upstream_count; w++) {
         const struct stage *writer = &run->plan->stages[(uint32_t)task->stage->upstream + w];
         for (int32_t p = 0; p < writer->partitions; p++) {
