@@ -210,6 +210,7 @@ static int set_output(struct place *place, struct stage *stage, int32_t partitio
     bool is_table = view->group != NULL && !view->group->emit_final;
     set_name(stage->output_topic, "%s", view->sink->topic, NULL, NULL);
     const struct weir_output_options *output = &view->sink->output;
+    is_table |= output->compacts;
     TRY(ensure_placed_topic(place, stage->output_topic,
                             output->partitions > 0 ? output->partitions : partitions,
                             is_table ? USE_TABLE : USE_STREAM, view->rekey_field, output, &info));

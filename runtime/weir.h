@@ -398,6 +398,7 @@ WEIR_API int weir_on_failure(weir_app *app, const char *topic, const weir_failur
 
 typedef struct weir_output_options {
     int32_t partitions;           /* [those of the stage's input] of the topic, when it is made; one that is there with another number is WEIR_ESTATE. Rows go by their keys, results by their groups */
+    bool compacts;                /* the topic keeps the latest row of each key, when it is made (cleanup.policy=compact); as that of an aggregate's changes does without being told */
     bool epoch_ms;                /* timestamps in JSON values as numbers of epoch milliseconds; in keys they stay ISO 8601 */
     int64_t retention_ms;         /* [the log's default] how long the topic keeps rows, when it is made; -1: for ever. Of an upsert table also how long a key lives that is not written again */
     uint64_t reserved[4];         /* 0 */

@@ -24,12 +24,15 @@ struct relation_column {
 };
 
 /* One call of the builder. */
-enum step_kind { STEP_MAP, STEP_FILTER, STEP_CHECK, STEP_GROUP, STEP_TUMBLE, STEP_HOP, STEP_SESSION, STEP_AGGREGATE, STEP_DISTINCT };
+enum step_kind { STEP_MAP, STEP_FILTER, STEP_CHECK, STEP_GROUP, STEP_TUMBLE, STEP_HOP, STEP_SESSION, STEP_AGGREGATE, STEP_LATEST, STEP_JOIN, STEP_DISTINCT };
 struct step {
     enum step_kind kind;
     const char *text;            /* condition or select list */
     const char *error_class;     /* STEP_CHECK */
     int64_t size_ms, hop_ms;     /* STEP_DISTINCT: size_ms is within */
+    const struct relation *table; /* STEP_JOIN; text is what equals its key */
+    const char *columns;         /* STEP_JOIN: that rows get of it */
+    bool is_left;
     struct step *next;
 };
 
@@ -39,7 +42,10 @@ struct relation {
     const struct statement *statement; /* NULL: a SELECT inside another one */
     struct relation_column *columns;
     uint32_t column_count;
-    uint32_t hidden_count;       /* of a view that is asked (sql_query.h): its last columns are not in * */
+    uint32_t hidden_count;       /* its last columns are not in * */
+    uint32_t *keys;              /* of a table of the latest rows, and of what only filters or maps one: the columns of its key, UINT32_MAX for one that is left out */
+    uint32_t key_count;          /* 0: a stream */
+    struct target_list result_key; /* of grouped results: the columns that hold their record key, under the names that those have there; empty: not all are selected */
     int32_t time_column;         /* that holds the event time; -1: none does */
     const struct relation *base; /* whose rows the steps work on; NULL: those of topic */
     struct relation **arms;      /* UNION ALL: whose rows come together, and then the steps work on; NULL: base or topic */
@@ -55,6 +61,7 @@ struct relation {
     int32_t partitions;          /* of the topic; 0: nothing is said */
     bool nulls_bad_casts;        /* RELATION_TABLE: on_error = 'null' */
     bool fails_on_bad_row;       /* on_error = 'fail' */
+    bool is_compacted;           /* RELATION_RESULT: rows of a table of the latest rows */
     bool epoch_ms;               /* RELATION_RESULT */
     int64_t retention_ms;        /* RELATION_RESULT; -1: for ever, 0: nothing is said */
     bool is_grouped, emit_final;

@@ -23,8 +23,10 @@ static weir_stream *build_source(const struct relation *table, weir_app *app)
     return stream;
 }
 
+static weir_stream *build_rows(const struct relation *relation, weir_app *app);
+
 static weir_stream *build_step(const struct relation *relation, const struct step *step,
-                               weir_stream *stream)
+                               weir_app *app, weir_stream *stream)
 {
     switch (step->kind) {
     case STEP_MAP:
@@ -46,11 +48,15 @@ static weir_stream *build_step(const struct relation *relation, const struct ste
     case STEP_AGGREGATE:
         stream = weir_aggregate(stream, step->text);
         return relation->emit_final ? weir_emit(stream, WEIR_EMIT_FINAL) : stream;
+    case STEP_LATEST:
+        return weir_latest(stream, step->text);
+    case STEP_JOIN:
+        return weir_join(stream, build_rows(step->table, app),
+                         step->is_left ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER, step->text,
+                         step->columns);
     }
     return NULL;
 }
-
-static weir_stream *build_rows(const struct relation *relation, weir_app *app);
 
 static weir_stream *build_union(const struct relation *relation, weir_app *app)
 {
@@ -66,7 +72,7 @@ static weir_stream *build_rows(const struct relation *relation, weir_app *app)
                           : relation->base != NULL ? build_rows(relation->base, app)
                                                    : build_source(relation, app);
     for (const struct step *step = relation->steps; step != NULL; step = step->next)
-        stream = build_step(relation, step, stream);
+        stream = build_step(relation, step, app, stream);
     return stream;
 }
 
@@ -78,12 +84,16 @@ static bool fails_on_bad_row(const struct relation *relation)
     for (uint32_t i = 0; i < relation->arm_count; i++)
         if (fails_on_bad_row(relation->arms[i]))
             return true;
+    for (const struct step *step = relation->steps; step != NULL; step = step->next)
+        if (step->kind == STEP_JOIN && fails_on_bad_row(step->table))
+            return true;
     return relation->base != NULL && fails_on_bad_row(relation->base);
 }
 
 static int build_result(const struct relation *result, weir_app *app)
 {
     weir_output_options output = {.partitions = result->partitions,
+                                  .compacts = result->is_compacted,
                                   .epoch_ms = result->epoch_ms,
                                   .retention_ms = result->retention_ms};
     weir_stream *stream = build_rows(result, app);
@@ -129,8 +139,11 @@ static void explain_step(const struct relation *relation, const struct step *ste
     static const char *const names[] = {
         [STEP_MAP] = "map",         [STEP_FILTER] = "filter",       [STEP_CHECK] = "check",
         [STEP_GROUP] = "group",     [STEP_TUMBLE] = "tumbling",     [STEP_HOP] = "hopping",
-        [STEP_SESSION] = "session", [STEP_AGGREGATE] = "aggregate", [STEP_DISTINCT] = "distinct"};
-    buf_printf(out, "  %s ", names[step->kind]);
+        [STEP_SESSION] = "session", [STEP_AGGREGATE] = "aggregate", [STEP_LATEST] = "latest",
+        [STEP_JOIN] = "join",       [STEP_DISTINCT] = "distinct"};
+    buf_printf(out, "  %s%s ", step->is_left ? "left " : "", names[step->kind]);
+    if (step->kind == STEP_JOIN)
+        buf_printf(out, "%s by ", step->table->name);
     if (step->kind == STEP_CHECK)
         buf_printf(out, "%s: ", step->error_class);
     if (step->kind == STEP_TUMBLE || step->kind == STEP_SESSION)
@@ -140,6 +153,8 @@ static void explain_step(const struct relation *relation, const struct step *ste
     if (step->kind == STEP_HOP)
         buf_printf(out, "%" PRId64 " ms every %" PRId64 " ms", step->size_ms, step->hop_ms);
     buf_printf(out, "%s", step->text);
+    if (step->kind == STEP_JOIN)
+        buf_printf(out, ": %s", step->columns);
     if (step->kind == STEP_AGGREGATE)
         buf_printf(out, ", emit %s", relation->emit_final ? "final" : "changes");
     buf_printf(out, "\n");

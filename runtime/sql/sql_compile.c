@@ -138,13 +138,35 @@ int check_writers(struct compile_file *file, const struct statement *statement,
     return 0;
 }
 
+int check_stream(struct compile_file *file, const struct statement *statement,
+                 const struct relation *result)
+{
+    if (result->key_count == 0)
+        return 0;
+    return source_error(&file->source, ERR_UNSUPPORTED, statement->select->at,
+                        "declare the topic once more, without PRIMARY KEY, to read its rows as "
+                        "events; a table is what a stream is joined with",
+                        "writing the rows of a table of the latest rows is not supported");
+}
+
 static bool reads_topic(const struct sql_program *program, const struct relation *relation,
                         const char *topic, uint32_t depth);
+
+static bool joins_topic(const struct sql_program *program, const struct relation *relation,
+                        const char *topic, uint32_t depth)
+{
+    for (const struct step *step = relation->steps; step != NULL; step = step->next)
+        if (step->kind == STEP_JOIN && reads_topic(program, step->table, topic, depth))
+            return true;
+    return false;
+}
 
 /* The same of what a result is made of: its own topic is not read. */
 static bool reads_source(const struct sql_program *program, const struct relation *result,
                          const char *topic, uint32_t depth)
 {
+    if (joins_topic(program, result, topic, depth))
+        return true;
     if (result->base != NULL)
         return reads_topic(program, result->base, topic, depth);
     for (uint32_t i = 0; i < result->arm_count; i++)
@@ -157,7 +179,7 @@ static bool reads_source(const struct sql_program *program, const struct relatio
 static bool reads_topic(const struct sql_program *program, const struct relation *relation,
                         const char *topic, uint32_t depth)
 {
-    if (depth > STATEMENTS_MAX)
+    if (depth > STATEMENTS_MAX || joins_topic(program, relation, topic, depth))
         return true;
     for (uint32_t i = 0; i < relation->arm_count; i++)
         if (reads_topic(program, relation->arms[i], topic, depth))
@@ -190,7 +212,26 @@ int check_cycle(struct compile_file *file, const struct statement *statement,
                         result->topic);
 }
 
-/* The rows of a result as a table, for the statements behind it. */
+/* Results that change are a table of the latest one of each group. */
+static int key_results(struct compile_file *file, const struct relation *result,
+                       struct relation *table)
+{
+    struct arena *arena = &file->program->arena;
+    uint32_t count = result->result_key.count;
+    if (!result->is_grouped || result->emit_final || count == 0)
+        return 0;
+    table->keys = arena_zalloc(arena, count * sizeof *table->keys);
+    if (table->keys == NULL)
+        return ERR_NOMEM;
+    for (uint32_t k = 0; k < count; k++)
+        for (uint32_t i = 0; i < table->column_count; i++)
+            if (strcmp(table->columns[i].name, result->result_key.items[k].syntax->path.parts[0]) ==
+                0)
+                table->keys[k] = i;
+    table->key_count = count;
+    return add_step(file, table, STEP_LATEST, text_of_targets(arena, &result->result_key), NULL);
+}
+
 int add_reader(struct compile_file *file, const struct relation *result)
 {
     struct arena *arena = &file->program->arena;
@@ -219,6 +260,7 @@ int add_reader(struct compile_file *file, const struct relation *result)
     if (table->time_column >= 0)
         table->event_time = result->columns[result->time_column].name;
     TRY(add_step(file, table, STEP_MAP, text_of_targets(arena, &targets), NULL));
+    TRY(key_results(file, result, table));
     relation_keep(file, table);
     return 0;
 }
@@ -243,6 +285,7 @@ static int compile_materialized(struct compile_file *file, const struct statemen
     TRY(check_within(file, statement));
     TRY(rename_columns(file, statement, result));
     TRY(format_columns(file, statement, result));
+    TRY(check_stream(file, statement, result));
     if (result->emit_final &&
         (statement->select->arm_count > 0 || statement->select->from.window == CALL_NONE))
         return source_error(&file->source, ERR_INVALID, emit->key.at,

@@ -27,6 +27,8 @@ int table_checks(struct compile_file *file, const struct statement *statement, c
 /* One writer a topic, and nobody who reads what he writes. */
 int check_writers(struct compile_file *file, const struct statement *statement, const struct relation *result);
 int check_cycle(struct compile_file *file, const struct statement *statement, const struct relation *result);
+/* A statement that writes needs rows that come. */
+int check_stream(struct compile_file *file, const struct statement *statement, const struct relation *result);
 /* The rows of a result as a table, for the statements behind it. */
 int add_reader(struct compile_file *file, const struct relation *result);
 

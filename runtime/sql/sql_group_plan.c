@@ -54,7 +54,7 @@ static int find_output(const struct grouping *g, struct syntax *syntax,
     if (syntax->kind != SYNTAX_COLUMN || syntax->path.count != 1)
         return 0;
     for (uint32_t i = 0; i < g->scope->count; i++)
-        if (strcmp(g->scope->names[i], syntax->path.parts[0]) == 0)
+        if (strcmp(g->scope->columns[i].shown, syntax->path.parts[0]) == 0)
             return 0;
     for (uint32_t i = 0; i < targets->count; i++)
         if (strcmp(targets->items[i].name, syntax->path.parts[0]) == 0)
@@ -98,8 +98,7 @@ static const char *group_name(const struct grouping *g, const struct syntax *gro
 
 static int add_group(struct grouping *g, struct syntax *group, const struct target_list *targets)
 {
-    struct named_columns columns = {g->scope->names, g->scope->types,
-                                    g->scope->relation->column_count};
+    struct named_columns columns = {g->scope->names, g->scope->types, g->scope->row_count};
     struct scope input = named_columns_scope(&columns);
     struct expr *expr;
     uint32_t n = g->named.count;
@@ -251,8 +250,7 @@ static int copy_targets(const struct grouping *g, const struct target_list *from
 static int compile_results(const struct grouping *g, const struct target_list *targets,
                            struct agg_list **list)
 {
-    struct named_columns columns = {g->scope->names, g->scope->types,
-                                    g->scope->relation->column_count};
+    struct named_columns columns = {g->scope->names, g->scope->types, g->scope->row_count};
     struct scope input = named_columns_scope(&columns);
     const char **names = arena_alloc(arena_of(g), (g->named.count + 1) * sizeof *names);
     struct target_list copy;
@@ -302,6 +300,31 @@ static int set_columns(const struct grouping *g, const struct target_list *targe
     }
     out->column_count = targets->count;
     agg_list_destroy(list);
+    return 0;
+}
+
+/* The columns in which the results' record keys can be found again: those are made of the groups, and of the window's start. */
+static int find_result_key(const struct grouping *g, const struct target_list *targets,
+                           struct relation *out)
+{
+    uint32_t count = g->named.count + g->scope->is_windowed;
+    struct target_list key = {.items = arena_zalloc(arena_of(g), (count + 1) * sizeof *key.items)};
+    if (key.items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t k = 0; k < count; k++) {
+        const char *name = k < g->named.count ? g->named.items[k].name : "window_start";
+        uint32_t i = 0;
+        while (i < targets->count && (targets->items[i].syntax->kind != SYNTAX_COLUMN ||
+                                      strcmp(targets->items[i].syntax->path.parts[0], name) != 0))
+            i++;
+        if (i == targets->count)
+            return 0;
+        key.items[key.count] =
+            (struct target){syntax_column(arena_of(g), targets->items[i].name, -1), name, -1};
+        if (key.items[key.count++].syntax == NULL)
+            return ERR_NOMEM;
+    }
+    out->result_key = key;
     return 0;
 }
 
@@ -364,6 +387,7 @@ int plan_grouped(struct compile_file *file, const struct select *select, struct 
         TRY(replace_groups(&g, &targets->items[i].syntax));
     TRY(replace_groups(&g, &having));
     TRY(set_columns(&g, targets, out));
+    TRY(find_result_key(&g, targets, out));
     if (having != NULL)
         TRY(check_having(&g, having));
     for (uint32_t i = 0; i < targets->count; i++) {

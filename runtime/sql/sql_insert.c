@@ -105,11 +105,37 @@ static int name_fields(struct compile_file *file, const struct statement *insert
     return differs ? add_step(file, result, STEP_MAP, text_of_targets(arena, &targets), NULL) : 0;
 }
 
+/* Rows of a table of the latest rows get its key as theirs, so that each replaces the one before it. */
+static int key_rows(struct compile_file *file, const struct statement *insert,
+                    const struct relation *table, struct relation *result)
+{
+    struct arena *arena = &file->program->arena;
+    struct target_list key = {.items = arena_zalloc(arena, table->key_count * sizeof *key.items)};
+    if (key.items == NULL)
+        return ERR_NOMEM;
+    if (table->format != WEIR_JSON && table->format != WEIR_CSV)
+        return source_error(&file->source, ERR_UNSUPPORTED, insert->name.at, "format = 'json'",
+                            "INSERT into %s, whose record is one value, is not supported",
+                            table->name);
+    for (uint32_t k = 0; k < table->key_count; k++) {
+        const struct column_definition *column = table->columns[table->keys[k]].definition;
+        const char *field = table->format == WEIR_CSV ? column->name.text : column->path.parts[0];
+        key.items[key.count++] = (struct target){syntax_column(arena, field, -1), field, -1};
+        if (key.items[key.count - 1].syntax == NULL)
+            return ERR_NOMEM;
+    }
+    result->partitioned_by = text_of_targets(arena, &key);
+    result->is_compacted = true;
+    return result->partitioned_by != NULL ? 0 : ERR_NOMEM;
+}
+
 /* Rows of a table that says by what its records lie get that column as their key. */
 static int place_rows(struct compile_file *file, const struct statement *insert,
                       const struct relation *table, struct relation *result)
 {
     struct buf text;
+    if (table->key_count > 0)
+        return key_rows(file, insert, table, result);
     if (table->partitioned_by == NULL)
         return 0;
     if (table->format != WEIR_JSON)
@@ -158,6 +184,7 @@ int compile_insert(struct compile_file *file, const struct statement *insert)
         return ERR_NOMEM;
     insert->select->is_positional = table != NULL;
     TRY(plan_select(file, insert->select, NULL, 0, result));
+    TRY(check_stream(file, insert, result));
     if (result->is_grouped)
         return source_error(&file->source, ERR_UNSUPPORTED, insert->select->at,
                             "CREATE MATERIALIZED VIEW keeps groups and writes their results",

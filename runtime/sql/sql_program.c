@@ -155,6 +155,9 @@ static bool reads_name(const struct select *select, const char *name)
     for (uint32_t i = 0; i < select->table_count; i++)
         if (reads_name(select->tables[i].select, name))
             return true;
+    for (uint32_t i = 0; i < select->from.join_count; i++)
+        if (strcmp(select->from.joins[i].relation.text, name) == 0)
+            return true;
     if (select->from.kind == FROM_SELECT)
         return reads_name(select->from.select, name);
     return select->from.kind == FROM_RELATION && strcmp(select->from.relation.text, name) == 0;

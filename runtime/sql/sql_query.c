@@ -93,6 +93,9 @@ static int read_query(struct parse *parse, PgQuery__Node *node, void *into)
         return nodes_refuse(parse, select->tables[0].name.at, "ask the view itself", "WITH");
     if (select->from.kind == FROM_SELECT)
         return nodes_refuse(parse, select->from.at, "ask the view itself", "a SELECT in FROM");
+    if (select->from.join_count > 0)
+        return nodes_refuse(parse, select->from.joins[0].relation.at, "ask one view at a time",
+                            "JOIN in a question");
     if (select->from.window != CALL_NONE)
         return nodes_refuse(parse, select->from.at,
                             "the view has its windows: window_start and window_end are columns",
@@ -261,7 +264,7 @@ static int plan(struct planning *p, const struct query_columns *columns)
     base->time_column = -1;
     *p->steps = (struct query_steps){.relation = out};
     TRY(extend_items(p));
-    TRY(plan_over(p->file, &p->select, base, out));
+    TRY(plan_over(p->file, &p->select, base, NULL, out));
     p->steps->where = p->select.where;
     return place_order(p);
 }

@@ -17,17 +17,36 @@ struct compile_file {
     uint32_t broken_count;
 };
 
-/* A SELECT's input: its relation's columns, under their names and the relation's. */
-struct select_scope {
-    struct compile_file *file;
+/* A SELECT's input: its relation's columns, under their names and the relation's; behind them those of the tables that it is joined with, and last the windows' bounds. */
+struct scope_column {
+    const char *shown;           /* as it is written; rows may have it under another name */
+    const char *type_name;
+    uint32_t owner;              /* which relation of FROM; SCOPE_NO_OWNER: window_start, window_end */
+    bool is_hidden, is_used;
+};
+enum { SCOPE_NO_OWNER = UINT32_MAX };
+struct scope_owner {
     const struct relation *relation;
     const char *alias;           /* what stands before a dot */
+};
+struct select_scope {
+    struct compile_file *file;
+    const struct relation *relation; /* the first */
+    const char *alias;
+    struct scope_owner owners[JOINS_MAX + 1];
+    uint32_t owner_count;
     bool is_windowed;            /* window_start and window_end exist too */
-    const char **names;          /* of all of them */
+    struct scope_column *columns;
+    const char **names;          /* in the rows */
     enum col_type *types;
-    uint32_t count;
+    uint32_t row_count;          /* without the windows' */
+    uint32_t count, capacity;
 };
 int scope_open(struct select_scope *scope, struct compile_file *file, const struct relation *relation, const char *alias, bool is_windowed);
+/* One more relation, before the windows are added: names that are taken get another one in the rows. */
+int scope_join(struct select_scope *scope, const struct relation *relation, const char *alias, int32_t at);
+/* The windows' bounds; nothing can be joined behind them. */
+int scope_add_windows(struct select_scope *scope);
 /* The same as the expression compiler takes it, for trees that scope_resolve has gone over. */
 struct named_columns scope_columns(const struct select_scope *scope);
 /* Turns the names in a tree into those of columns alone ("e.user_id" into user_id). ERR_NOT_FOUND, with place and hint. */
@@ -49,8 +68,11 @@ bool statement_reads(const struct compile_file *file, const struct statement *st
 /* sql_select_plan.c, sql_group_plan.c: the steps of a SELECT, and the columns that it gives. */
 int plan_select(struct compile_file *file, const struct select *select, const struct relation *const *inner, uint32_t inner_count,
                 struct relation *out);
-/* The same over one relation, whatever FROM says. */
-int plan_over(struct compile_file *file, const struct select *select, const struct relation *base, struct relation *out);
+/* The same over one relation, whatever FROM says; joined are those of its joins. */
+int plan_over(struct compile_file *file, const struct select *select, const struct relation *base, const struct relation *const *joined, struct relation *out);
+/* sql_join_plan.c. Adds the joins to the scope and their steps to out. Their columns are known when all of the SELECT has been read: plan_join_columns. */
+int plan_joins(struct compile_file *file, const struct select *select, const struct relation *const *joined, struct select_scope *scope, struct relation *out);
+int plan_join_columns(struct compile_file *file, const struct select_scope *scope, struct relation *out);
 /* sql_distinct_plan.c: the step of DISTINCT ON, when there is one. */
 int plan_distinct(struct compile_file *file, const struct select *select, const struct select_scope *scope, const struct target_list *targets, struct relation *out);
 /* ERR_UNSUPPORTED when rows come from a DISTINCT ON: what cannot be done with them. */

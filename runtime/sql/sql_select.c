@@ -1,7 +1,8 @@
 /* sql_select.c: SELECT: what it reads, which rows, which columns, how they are grouped.
  *
  * FROM is one thing: a name, a SELECT of its own in parentheses, or a call of tumble, hop or session over one of those, which
- * is how rows get windows. A call's arguments are read here, as its first one is a relation and no value. */
+ * is how rows get windows; and then tables that its rows are joined with. A call's arguments are read here, as its first one is a relation
+ * and no value. */
 #include "runtime/sql/sql_nodes.h"
 
 #include <string.h>
@@ -96,15 +97,80 @@ static int read_function(struct parse *parse, const PgQuery__RangeFunction *rang
     return read_alias(parse, range->alias, from);
 }
 
-static int read_from(struct parse *parse, const PgQuery__SelectStmt *statement,
-                     struct from_item *from)
+static int read_from_node(struct parse *parse, const PgQuery__Node *node, struct from_item *from);
+
+/* ---- joins ---- */
+
+static int check_join(struct parse *parse, const PgQuery__JoinExpr *join)
 {
-    if (statement->n_from_clause == 0)
-        return source_error(&parse->source, ERR_INVALID, parse->near, NULL,
-                            "a SELECT needs FROM: rows come from a table or view");
-    if (statement->n_from_clause > 1)
-        return nodes_refuse(parse, -1, NULL, "a list in FROM (a join)");
-    const PgQuery__Node *node = statement->from_clause[0];
+    static const char *const hint = "FROM orders o LEFT JOIN users u ON u.user_id = o.user_id";
+    if (join->is_natural)
+        return nodes_refuse(parse, -1, hint, "NATURAL JOIN");
+    if (join->n_using_clause > 0)
+        return nodes_refuse(parse, -1, hint, "JOIN … USING");
+    if (join->alias != NULL)
+        return nodes_refuse(parse, -1, hint, "an alias of a whole join");
+    if (join->jointype == PG_QUERY__JOIN_TYPE__JOIN_RIGHT)
+        return nodes_refuse(parse, -1, "the stream stands on the left: stream LEFT JOIN table",
+                            "RIGHT JOIN");
+    if (join->jointype == PG_QUERY__JOIN_TYPE__JOIN_FULL)
+        return nodes_refuse(
+            parse, -1, "a row of a table alone is no event; LEFT JOIN keeps those of the stream",
+            "FULL JOIN");
+    if (join->quals == NULL)
+        return nodes_refuse(parse, -1, hint, "CROSS JOIN");
+    return nodes_know(parse, &join->base, "JOIN", "jointype larg rarg quals");
+}
+
+/* (a JOIN b) JOIN c: the joins lie along the left. */
+static int read_join(struct parse *parse, const PgQuery__JoinExpr *join, struct from_item *from)
+{
+    TRY(read_from_node(parse, join->larg, from));
+    struct join_item *item = &from->joins[from->join_count];
+    const PgQuery__Node *right = join->rarg;
+    if (right != NULL && right->node_case == PG_QUERY__NODE__NODE_RANGE_VAR)
+        parse->near = user_position(parse, right->range_var->location);
+    TRY(check_join(parse, join));
+    if (from->join_count == JOINS_MAX)
+        return source_error(&parse->source, ERR_TOO_LARGE, parse->near,
+                            "write the rows to a topic with INSERT, and join what reads it",
+                            "a SELECT has at most %d joins", JOINS_MAX);
+    if (right == NULL || right->node_case != PG_QUERY__NODE__NODE_RANGE_VAR)
+        return nodes_refuse(parse, -1,
+                            "give it a name with CREATE VIEW; a table stands right of each JOIN",
+                            "this right of JOIN");
+    TRY(nodes_relation(parse, right->range_var, &item->relation));
+    const PgQuery__Alias *alias = right->range_var->alias;
+    if (alias != NULL) {
+        struct sql_name name;
+        if (alias->n_colnames > 0)
+            return nodes_refuse(parse, -1, "name columns with AS in the SELECT",
+                                "an alias with column names");
+        TRY(nodes_name(parse, alias->aliasname, -1, &name));
+        item->alias = name.text;
+    }
+    item->is_left = join->jointype == PG_QUERY__JOIN_TYPE__JOIN_LEFT;
+    from->join_count++;
+    return syntax_from_node(parse, join->quals, &item->on);
+}
+
+static int read_joins(struct parse *parse, const PgQuery__JoinExpr *join, struct from_item *from)
+{
+    if (from->joins == NULL)
+        from->joins = arena_zalloc(parse->arena, (JOINS_MAX + 1) * sizeof *from->joins);
+    if (from->joins == NULL)
+        return ERR_NOMEM;
+    if (parse->depth >= SELECT_DEPTH_MAX)
+        return source_error(&parse->source, ERR_TOO_LARGE, parse->near, NULL,
+                            "a SELECT has at most %d joins", JOINS_MAX);
+    parse->depth++;
+    int rc = read_join(parse, join, from);
+    parse->depth--;
+    return rc;
+}
+
+static int read_from_node(struct parse *parse, const PgQuery__Node *node, struct from_item *from)
+{
     switch (node->node_case) {
     case PG_QUERY__NODE__NODE_RANGE_VAR:
         from->kind = FROM_RELATION;
@@ -122,10 +188,22 @@ static int read_from(struct parse *parse, const PgQuery__SelectStmt *statement,
         return nodes_select(parse, range->subquery, &from->select);
     }
     case PG_QUERY__NODE__NODE_JOIN_EXPR:
-        return nodes_refuse(parse, -1, NULL, "JOIN");
+        return read_joins(parse, node->join_expr, from);
     default:
         return refuse_node(parse, node);
     }
+}
+
+static int read_from(struct parse *parse, const PgQuery__SelectStmt *statement,
+                     struct from_item *from)
+{
+    if (statement->n_from_clause == 0)
+        return source_error(&parse->source, ERR_INVALID, parse->near, NULL,
+                            "a SELECT needs FROM: rows come from a table or view");
+    if (statement->n_from_clause > 1)
+        return nodes_refuse(parse, -1, "FROM orders o JOIN users u ON u.user_id = o.user_id",
+                            "a list in FROM (a join)");
+    return read_from_node(parse, statement->from_clause[0], from);
 }
 
 /* ---- columns ---- */

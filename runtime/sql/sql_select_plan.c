@@ -90,6 +90,28 @@ static int unknown_relation(struct compile_file *file, const struct sql_name *na
                         "table or view \"%s\" does not exist", name->text);
 }
 
+/* Tables stand right of JOIN, and streams left of it. */
+static int find_joined(struct compile_file *file, const struct join_item *join,
+                       const struct relation *const *inner, uint32_t inner_count,
+                       const struct relation **relation)
+{
+    *relation = find_relation(file, join->relation.text, inner, inner_count);
+    if (*relation == NULL)
+        return unknown_relation(file, &join->relation);
+    if ((*relation)->key_count > 0)
+        return 0;
+    const char *name = join->relation.text;
+    if ((*relation)->is_grouped)
+        return source_error(&file->source, ERR_UNSUPPORTED, join->relation.at,
+                            "select its groups, and window_start, under any names",
+                            "%s cannot be joined: its columns do not hold the key of its results",
+                            name);
+    return source_error(
+        &file->source, ERR_UNSUPPORTED, join->relation.at,
+        "PRIMARY KEY in its CREATE TABLE makes it a table of the latest row per key",
+        "%s is a stream, and a stream is joined with tables only", name);
+}
+
 static int find_from(struct compile_file *file, const struct from_item *from,
                      const struct relation *const *inner, uint32_t inner_count,
                      const struct relation **relation)
@@ -163,12 +185,12 @@ static bool has_name(const struct target_list *targets, const char *name)
     return false;
 }
 
+/* *name: what it is called by itself, or NULL. */
 static int name_item(struct compile_file *file, const struct select *select,
                      const struct select_item *item, const struct target_list *targets,
                      const char **name)
 {
     char numbered[24];
-    *name = item->name != NULL ? item->name : syntax_name(item->syntax);
     if (select->is_positional && (*name == NULL || has_name(targets, *name))) {
         snprintf(numbered, sizeof numbered, "column_%u", targets->count + 1);
         *name = arena_text(&file->program->arena, numbered);
@@ -183,12 +205,23 @@ static int name_item(struct compile_file *file, const struct select *select,
 static int expand_star(struct compile_file *file, const struct select_item *item,
                        const struct select_scope *scope, struct target_list *targets)
 {
-    if (item->star_of != NULL && strcmp(item->star_of, scope->alias) != 0)
+    uint32_t owner = 0;
+    while (item->star_of != NULL && owner < scope->owner_count &&
+           strcmp(item->star_of, scope->owners[owner].alias) != 0)
+        owner++;
+    if (owner == scope->owner_count)
         return source_error(&file->source, ERR_NOT_FOUND, item->at, NULL,
                             "there is no table \"%s\" in FROM", item->star_of);
-    for (uint32_t c = 0; c < scope->count - scope->relation->hidden_count; c++)
+    for (uint32_t c = 0; c < scope->count; c++) {
+        struct scope_column *column = &scope->columns[c];
+        bool is_wanted = item->star_of == NULL || column->owner == owner ||
+                         (column->owner == SCOPE_NO_OWNER && owner == 0);
+        if (!is_wanted || column->is_hidden)
+            continue;
+        column->is_used = true;
         TRY(add_target(targets, syntax_column(&file->program->arena, scope->names[c], item->at),
-                       scope->names[c], item->at));
+                       column->shown, item->at));
+    }
     return 0;
 }
 
@@ -221,6 +254,7 @@ static int expand_items(struct compile_file *file, const struct select *select,
             TRY(expand_star(file, item, scope, targets));
             continue;
         }
+        name = item->name != NULL ? item->name : syntax_name(item->syntax);
         TRY(scope_resolve(scope, item->syntax));
         TRY(name_item(file, select, item, targets, &name));
         TRY(add_target(targets, item->syntax, name, item->at));
@@ -246,13 +280,32 @@ static bool is_identity(const struct target_list *targets, const struct relation
     return true;
 }
 
-static const char *plain_type_name(const struct relation *base, const struct target *target,
+static const char *plain_type_name(const struct select_scope *scope, const struct target *target,
                                    enum col_type type)
 {
-    for (uint32_t i = 0; i < base->column_count; i++)
-        if (is_plain(target, base->columns[i].name))
-            return base->columns[i].type_name;
+    for (uint32_t i = 0; i < scope->row_count; i++)
+        if (is_plain(target, scope->names[i]))
+            return scope->columns[i].type_name;
     return target->syntax->kind == SYNTAX_CAST ? target->syntax->type.name : col_type_name(type);
+}
+
+/* A table that is filtered or mapped is a table: which of its columns are the key. */
+static int keep_keys(struct compile_file *file, const struct target_list *targets,
+                     const struct relation *base, struct relation *out)
+{
+    if (base->key_count == 0)
+        return 0;
+    out->keys = arena_zalloc(&file->program->arena, base->key_count * sizeof *out->keys);
+    if (out->keys == NULL)
+        return ERR_NOMEM;
+    out->key_count = base->key_count;
+    for (uint32_t k = 0; k < base->key_count; k++) {
+        out->keys[k] = UINT32_MAX;
+        for (uint32_t i = 0; i < targets->count && base->keys[k] != UINT32_MAX; i++)
+            if (is_plain(&targets->items[i], base->columns[base->keys[k]].name))
+                out->keys[k] = i;
+    }
+    return 0;
 }
 
 static int plan_rows(struct compile_file *file, const struct target_list *targets,
@@ -273,22 +326,61 @@ static int plan_rows(struct compile_file *file, const struct target_list *target
         enum col_type type = expr_type(expr);
         expr_destroy(expr);
         out->columns[i] = (struct relation_column){
-            .name = target->name, .type = type, .type_name = plain_type_name(base, target, type)};
+            .name = target->name, .type = type, .type_name = plain_type_name(scope, target, type)};
         if (base->time_column >= 0 && is_plain(target, base->columns[base->time_column].name))
             out->time_column = (int32_t)i;
     }
     out->column_count = targets->count;
-    return is_identity(targets, base)
+    TRY(keep_keys(file, targets, base, out));
+    return scope->owner_count == 1 && is_identity(targets, base)
                ? 0
                : add_step(file, out, STEP_MAP, text_of_targets(arena, targets), NULL);
 }
 
 /* ---- the whole ---- */
 
+static bool reads_joined(const struct select_scope *scope, const struct syntax *syntax)
+{
+    if (syntax == NULL)
+        return false;
+    if (syntax->kind == SYNTAX_COLUMN)
+        for (uint32_t i = scope->relation->column_count; i < scope->row_count; i++)
+            if (strcmp(scope->names[i], syntax->path.parts[0]) == 0)
+                return true;
+    for (uint32_t i = 0; i < syntax->arg_count; i++)
+        if (reads_joined(scope, syntax->args[i]))
+            return true;
+    return false;
+}
+
+/* A condition on what stands left of the joins holds before them as well as behind: rows that nobody wants look up nothing. */
+static int add_where(struct compile_file *file, const struct select_scope *scope,
+                     struct syntax *condition, struct relation *out)
+{
+    if (scope->owner_count > 1 && condition->kind == SYNTAX_AND) {
+        for (uint32_t i = 0; i < condition->arg_count; i++)
+            TRY(add_where(file, scope, condition->args[i], out));
+        return 0;
+    }
+    struct step *joins = out->steps, **place = &out->steps;
+    const char *text = text_of_syntax(&file->program->arena, condition);
+    if (scope->owner_count == 1 || reads_joined(scope, condition))
+        return add_step(file, out, STEP_FILTER, text, NULL);
+    while (*place != NULL && (*place)->kind == STEP_FILTER)
+        place = &(*place)->next;
+    joins = *place;
+    struct step *step = arena_zalloc(&file->program->arena, sizeof *step);
+    if (step == NULL || text == NULL)
+        return ERR_NOMEM;
+    *step = (struct step){.kind = STEP_FILTER, .text = text, .next = joins};
+    *place = step;
+    return 0;
+}
+
 static int plan_where(struct compile_file *file, const struct select *select,
                       const struct select_scope *scope, struct relation *out)
 {
-    struct named_columns columns = {scope->names, scope->types, scope->relation->column_count};
+    struct named_columns columns = {scope->names, scope->types, scope->row_count};
     struct scope input = named_columns_scope(&columns);
     struct expr *expr;
     if (select->where == NULL)
@@ -301,8 +393,7 @@ static int plan_where(struct compile_file *file, const struct select *select,
                             "aggregates are not allowed in WHERE");
     TRY(expr_of_syntax(select->where, true, &file->source, &input, &expr));
     expr_destroy(expr);
-    return add_step(file, out, STEP_FILTER, text_of_syntax(&file->program->arena, select->where),
-                    NULL);
+    return add_where(file, scope, select->where, out);
 }
 
 static bool is_grouped(const struct select *select, const struct target_list *targets)
@@ -330,32 +421,56 @@ static int plan_tables(struct compile_file *file, const struct select *select,
     return 0;
 }
 
+/* What a table of the latest rows can be the source of: a view of single rows, to be joined with. */
+static int check_table(struct compile_file *file, const struct select *select,
+                       const struct relation *base, bool grouped)
+{
+    const struct from_item *from = &select->from;
+    if (base->key_count == 0)
+        return 0;
+    const char *what = from->join_count > 0                   ? "a table left of JOIN"
+                       : grouped || from->window != CALL_NONE ? "an aggregate over a table"
+                       : select->distinct_count > 0           ? "DISTINCT ON over a table"
+                                                              : NULL;
+    if (what == NULL)
+        return 0;
+    return source_error(
+        &file->source, ERR_UNSUPPORTED, from->at,
+        "declare the topic once more, without PRIMARY KEY, to read its rows as events",
+        "%s: %s has the latest row per key and no rows that come; it is not supported", what,
+        base->name);
+}
+
 int plan_over(struct compile_file *file, const struct select *select, const struct relation *base,
-              struct relation *out)
+              const struct relation *const *joined, struct relation *out)
 {
     struct select_scope scope;
     struct target_list targets;
     const struct from_item *from = &select->from;
-    TRY(scope_open(&scope, file, base, from->alias, from->window != CALL_NONE));
+    TRY(scope_open(&scope, file, base, from->alias, false));
     out->base = base;
+    TRY(plan_joins(file, select, joined, &scope, out));
     if (from->window != CALL_NONE) {
         TRY(scope_resolve(&scope, from->window_time));
         TRY(check_window_time(&scope, from));
+        TRY(scope_add_windows(&scope));
     }
     TRY(expand_items(file, select, &scope, &targets));
     TRY(plan_where(file, select, &scope, out));
     TRY(plan_distinct(file, select, &scope, &targets, out));
-    if (is_grouped(select, &targets) && select->distinct_count > 0)
+    bool grouped = is_grouped(select, &targets);
+    if (grouped && select->distinct_count > 0)
         return source_error(&file->source, ERR_UNSUPPORTED, select->distinct[0]->at,
                             "make the rows distinct in an inner SELECT, and aggregate those",
                             "DISTINCT ON with aggregates is not supported");
-    if (is_grouped(select, &targets))
-        return plan_grouped(file, select, &scope, &targets, out);
-    if (from->window != CALL_NONE)
+    TRY(check_table(file, select, base, grouped));
+    if (!grouped && from->window != CALL_NONE)
         return source_error(&file->source, ERR_UNSUPPORTED, from->at,
                             "GROUP BY …, window_start, window_end",
                             "rows in windows need GROUP BY");
-    return plan_rows(file, &targets, &scope, out);
+    TRY(grouped ? plan_grouped(file, select, &scope, &targets, out)
+                : plan_rows(file, &targets, &scope, out));
+    return plan_join_columns(file, &scope, out);
 }
 
 /* ---- UNION ALL ---- */
@@ -415,6 +530,9 @@ static int plan_union(struct compile_file *file, const struct select *select,
         arm->name = "a SELECT of UNION ALL";
         select->arms[i]->is_positional = i > 0 || select->is_positional;
         TRY(plan_select(file, select->arms[i], inner, inner_count, arm));
+        if (arm->key_count > 0)
+            return source_error(&file->source, ERR_UNSUPPORTED, select->arms[i]->at, NULL,
+                                "UNION ALL of a table of the latest rows is not supported");
         if (arm->is_grouped)
             return source_error(&file->source, ERR_UNSUPPORTED, select->arms[i]->at,
                                 "CREATE MATERIALIZED VIEW it, with emit = 'final'",
@@ -454,6 +572,9 @@ int plan_select(struct compile_file *file, const struct select *select,
     TRY(plan_tables(file, select, known, &inner_count));
     if (select->arm_count > 0)
         return plan_union(file, select, known, inner_count, out);
+    const struct relation *joined[JOINS_MAX];
     TRY(find_from(file, &select->from, known, inner_count, &base));
-    return plan_over(file, select, base, out);
+    for (uint32_t i = 0; i < select->from.join_count; i++)
+        TRY(find_joined(file, &select->from.joins[i], known, inner_count, &joined[i]));
+    return plan_over(file, select, base, joined, out);
 }

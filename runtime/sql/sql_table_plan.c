@@ -277,6 +277,46 @@ static int table_placement(struct compile_file *file, const struct statement *st
     return table->partitioned_by != NULL ? 0 : ERR_NOMEM;
 }
 
+/* The name under which a column of the key stands in a record's key that is an object of several. */
+static const char *key_name(const struct relation *table, const struct column_definition *column)
+{
+    return table->format == WEIR_JSON && column->path.count == 1 ? column->path.parts[0]
+                                                                 : column->name.text;
+}
+
+/* PRIMARY KEY: of the rows with one key the latest counts. */
+static int table_key(struct compile_file *file, const struct statement *statement,
+                     struct relation *table)
+{
+    struct arena *arena = &file->program->arena;
+    struct target_list key = {
+        .items = arena_zalloc(arena, (statement->column_count + 1) * sizeof *key.items)};
+    table->keys = arena_zalloc(arena, (statement->column_count + 1) * sizeof *table->keys);
+    if (key.items == NULL || table->keys == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < statement->column_count; i++) {
+        const struct column_definition *column = &statement->columns[i];
+        if (!column->is_primary_key)
+            continue;
+        if (column->type.type == COL_VARIANT || column->type.type == COL_DOUBLE)
+            return source_error(&file->source, ERR_INVALID, column->name.at,
+                                "text, a whole number or numeric",
+                                "a column of PRIMARY KEY cannot be %s", column->type.name);
+        if (table->partitioned_by != NULL)
+            return source_error(&file->source, ERR_INVALID, column->name.at, NULL,
+                                "PRIMARY KEY says by what records lie: partitioned_by is one "
+                                "too many");
+        key.items[key.count] = (struct target){syntax_column(arena, column->name.text, -1),
+                                               key_name(table, column), -1};
+        if (key.items[key.count].syntax == NULL)
+            return ERR_NOMEM;
+        table->keys[key.count++] = i;
+    }
+    table->key_count = key.count;
+    return key.count == 0 ? 0
+                          : add_step(file, table, STEP_LATEST, text_of_targets(arena, &key), NULL);
+}
+
 static int table_errors(struct compile_file *file, const struct statement *statement,
                         struct relation *table)
 {
@@ -298,10 +338,6 @@ int compile_table(struct compile_file *file, const struct statement *statement)
         return ERR_NOMEM;
     TRY(check_name(file, statement));
     TRY(options_check(file, statement, known, sizeof known / sizeof known[0]));
-    for (uint32_t i = 0; i < statement->column_count; i++)
-        if (statement->columns[i].is_primary_key)
-            return source_error(&file->source, ERR_UNSUPPORTED, statement->columns[i].name.at, NULL,
-                                "PRIMARY KEY (a table of the latest rows) is not supported");
     TRY(option_topic(file, statement, &table->topic));
     TRY(option_span(file, &statement->options, "lateness", &table->lateness_ms));
     TRY(option_span(file, &statement->options, "max_future_skew", &table->skew_ms));
@@ -311,6 +347,7 @@ int compile_table(struct compile_file *file, const struct statement *statement)
     TRY(table_columns(file, statement, table));
     TRY(table_placement(file, statement, table));
     TRY(table_checks(file, statement, table, table));
+    TRY(table_key(file, statement, table));
     relation_keep(file, table);
     return 0;
 }

@@ -7,7 +7,7 @@
 
 #include "operators/syntax.h"
 
-enum { FILE_BYTES_MAX = 1024 * 1024, STATEMENTS_MAX = 1000, SQL_COLUMNS_MAX = 1000, SELECT_DEPTH_MAX = 32, UNION_ARMS_MAX = 32, UNION_SOURCES_MAX = 64 };
+enum { FILE_BYTES_MAX = 1024 * 1024, STATEMENTS_MAX = 1000, SQL_COLUMNS_MAX = 1000, SELECT_DEPTH_MAX = 32, UNION_ARMS_MAX = 32, UNION_SOURCES_MAX = 64, JOINS_MAX = 16 };
 
 struct sql_name {
     const char *text;
@@ -49,6 +49,15 @@ struct from_item {
     enum window_call window;     /* tumble(relation, time, size), hop(relation, time, hop, size), session(relation, time, gap) */
     struct syntax *window_time;
     int64_t size_ms, hop_ms;     /* of a session the gap */
+    struct join_item *joins;     /* what its rows meet, in order */
+    uint32_t join_count;
+};
+/* [LEFT] JOIN relation AS alias ON … */
+struct join_item {
+    bool is_left;
+    struct sql_name relation;
+    const char *alias;           /* NULL: none */
+    struct syntax *on;
 };
 
 struct select_item {

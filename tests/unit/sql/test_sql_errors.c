@@ -220,6 +220,90 @@ static void unions_of_unions(void **state)
     buf_deinit(&text);
 }
 
+#define TABLES                                                                                     \
+    "CREATE TABLE k (id text PRIMARY KEY, v bigint, w text); CREATE TABLE k2 (a text, b bigint, "  \
+    "v text, PRIMARY KEY (a, b)); "                                                                \
+    "CREATE VIEW less AS SELECT v FROM k; CREATE MATERIALIZED VIEW m AS SELECT a, count(*) AS c "  \
+    "FROM t GROUP BY a, n;\n"
+
+/* Each way to join that there is not, with its place and what to write instead. */
+static void joins(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql, *text, *hint; /* text begins the message; hint is in it */
+    } cases[] = {
+        {"SELECT a FROM t RIGHT JOIN k ON k.id = t.a",
+         "RIGHT JOIN is not supported, line 3, column 58", "stream LEFT JOIN table"},
+        {"SELECT a FROM t FULL JOIN k ON k.id = t.a", "FULL JOIN is not supported",
+         "LEFT JOIN keeps"},
+        {"SELECT a FROM t CROSS JOIN k", "CROSS JOIN is not supported", "ON u.user_id"},
+        {"SELECT a FROM t NATURAL JOIN k", "NATURAL JOIN is not supported", "ON u.user_id"},
+        {"SELECT a FROM t JOIN k USING (id)", "JOIN … USING is not supported", "ON u.user_id"},
+        {"SELECT a FROM t, k WHERE k.id = t.a", "a list in FROM (a join) is not supported",
+         "JOIN users u ON"},
+        {"SELECT a FROM t JOIN (SELECT * FROM k) x ON x.id = t.a",
+         "this right of JOIN is not supported", "CREATE VIEW"},
+        {"SELECT a FROM t JOIN (k JOIN k2 ON k2.v = k.w) ON k.id = t.a",
+         "this right of JOIN is not supported", "CREATE VIEW"},
+        {"SELECT t.a FROM t JOIN t u ON u.a = t.a",
+         "t is a stream, and a stream is joined with tables only, line 3, column 54",
+         "PRIMARY KEY"},
+        {"SELECT v FROM k JOIN k2 ON k2.a = k.id AND k2.b = k.v", "column \"v\" is ambiguous",
+         "k.v or k2.v"},
+        {"SELECT k.v FROM k JOIN k2 ON k2.a = k.id AND k2.b = k.v",
+         "a table left of JOIN: k has the latest row per key", "without PRIMARY KEY"},
+        {"SELECT a FROM t JOIN k ON k.v = t.n",
+         "a join goes by the table's key, and ON does not say what \"id\" of k equals, line 3, "
+         "column 61",
+         "ON k.id = …"},
+        {"SELECT t.a FROM t JOIN k2 ON k2.a = t.a",
+         "a join goes by the table's key, and ON does not say what \"b\" of k2", "ON k2.b = …"},
+        {"SELECT a FROM t JOIN k ON k.id > t.a", "a join goes by the table's key", "ON k.id = …"},
+        {"SELECT a FROM t JOIN k ON k.id = t.a OR k.v = t.n", "a join goes by the table's key",
+         "ON k.id = …"},
+        {"SELECT a FROM t JOIN k ON k.id = k.w", "a join goes by the table's key", "ON k.id = …"},
+        {"SELECT a FROM t JOIN k ON k.id = t.n",
+         "\"id\" of k is text, and what it equals is bigint, line 3, column 64", "write a cast"},
+        {"SELECT a FROM t JOIN k ON k.id = t.a AND n", "a condition must be boolean", "compare"},
+        {"SELECT a FROM t JOIN k ON k.id = min(t.a)", "aggregates are not allowed in ON", ""},
+        {"SELECT a FROM t LEFT JOIN k ON k.id = t.a AND t.n > 1",
+         "of a LEFT JOIN, conditions beside the key may be on columns of k only, line 3, column 81",
+         "WHERE"},
+        {"SELECT a FROM t LEFT JOIN k ON k.id = t.a AND k.v = t.n",
+         "of a LEFT JOIN, conditions beside the key", "WHERE"},
+        {"SELECT a FROM t JOIN k ON k.id = t.a AND k.id = t.j ->> 'x' JOIN k ON k.id = t.a",
+         "\"k\" stands twice in FROM", "AS other"},
+        {"SELECT a FROM t JOIN less ON less.v = t.n",
+         "view less does not have the key of its table", "keep it"},
+        {"SELECT t.a FROM t JOIN m ON m.a = t.a",
+         "m cannot be joined: its columns do not hold the key of its results", "select its groups"},
+        {"SELECT a FROM t JOIN nothing ON nothing.id = t.a",
+         "table or view \"nothing\" does not exist", "CREATE TABLE nothing"},
+        {"SELECT a, k.x FROM t JOIN k ON k.id = t.a", "column \"x\" does not exist in FROM", ""},
+        {"SELECT a FROM t JOIN k ON k.id = t.a WHERE z.v > 1", "there is no table \"z\" in FROM",
+         ""},
+        {"SELECT * FROM t JOIN k2 ON k2.a = t.a AND k2.b = t.n", "two columns are named \"a\"",
+         "AS"},
+        {"SELECT v, w FROM k", "writing the rows of a table of the latest rows is not supported",
+         "without PRIMARY KEY"},
+        {"SELECT w, count(*) AS c FROM k GROUP BY w",
+         "an aggregate over a table: k has the latest row per key", "without PRIMARY KEY"},
+        {"SELECT a FROM t UNION ALL SELECT w FROM k",
+         "UNION ALL of a table of the latest rows is not supported", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[2048];
+        struct told told;
+        snprintf(text, sizeof text, "%s%sCREATE MATERIALIZED VIEW x AS %s;", TABLE, TABLES,
+                 cases[i].sql);
+        assert_int_equal(compile(text, strlen(text), &told), ERR_INVALID);
+        if (told.count != 1 || strncmp(told.text, cases[i].text, strlen(cases[i].text)) != 0 ||
+            strstr(told.text, cases[i].hint) == NULL || strstr(told.text, "line 3, column") == NULL)
+            fail_msg("%d errors for %s\n%s", told.count, cases[i].sql, told.text);
+    }
+}
+
 static void tell_file(void *context, const char *name, const char *text)
 {
     char whole[2048];
@@ -458,7 +542,9 @@ static void statements_of_postgresql(void **state)
         "CREATE MATERIALIZED VIEW x WITH (format = 'raw') AS SELECT n FROM t",
         "CREATE MATERIALIZED VIEW x WITH (on_error = 'null') AS SELECT a FROM t",
         "CREATE MATERIALIZED VIEW x WITH (partitioned_by = 'a') AS SELECT a FROM t",
-        "CREATE TABLE x (a text PRIMARY KEY)",
+        "CREATE TABLE x (a jsonb PRIMARY KEY)",
+        "CREATE TABLE x (a double precision PRIMARY KEY)",
+        "CREATE TABLE x (a text PRIMARY KEY, b text) WITH (partitioned_by = 'b')",
         "CREATE TABLE x (a text, PRIMARY KEY (b))",
         "CREATE TABLE x (a text CONSTRAINT \"A b\" CHECK (a <> ''))",
         /* views */
@@ -649,10 +735,15 @@ static void large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cycles_of_views), cmocka_unit_test(unions_of_unions),
-        cmocka_unit_test(several_files),   cmocka_unit_test(messages),
-        cmocka_unit_test(each_error_once), cmocka_unit_test(statements_of_postgresql),
-        cmocka_unit_test(hostile),         cmocka_unit_test(large),
+        cmocka_unit_test(cycles_of_views),
+        cmocka_unit_test(unions_of_unions),
+        cmocka_unit_test(several_files),
+        cmocka_unit_test(joins),
+        cmocka_unit_test(messages),
+        cmocka_unit_test(each_error_once),
+        cmocka_unit_test(statements_of_postgresql),
+        cmocka_unit_test(hostile),
+        cmocka_unit_test(large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

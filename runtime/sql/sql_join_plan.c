@@ -1,0 +1,303 @@
+/* sql_join_plan.c: FROM stream [LEFT] JOIN table ON …: what equals the table's key, and what else is asked of a match.
+ *
+ * A join looks a row up by the table's whole key, so ON must name each column of it once, equal to something of the rows that stand
+ * left. Whatever else ON says is a condition: of an inner join on the rows that have met, of a left one on the table's rows, and
+ * there it may speak of nothing else, since a row without a match is kept. Rows get the columns that the SELECT uses and no
+ * others, under names that are free (sql_scope.c). */
+#include "runtime/sql/sql_scope.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One join on its way to a step. */
+struct joining {
+    struct compile_file *file;
+    struct select_scope *scope;
+    const struct join_item *item;
+    const struct relation *table;
+    uint32_t first;         /* the table's first column in the scope */
+    struct syntax **equals; /* by column of the key; NULL: not said yet */
+    struct syntax **others; /* the other conditions */
+    uint32_t other_count;
+};
+
+/* ---- whose columns ---- */
+
+/* Which sides a tree reads: 1 what stands left, 2 the table. */
+static unsigned sides_of(const struct joining *j, const struct syntax *syntax)
+{
+    unsigned sides = 0;
+    if (syntax == NULL)
+        return 0;
+    if (syntax->kind == SYNTAX_COLUMN)
+        for (uint32_t i = 0; i < j->scope->count; i++)
+            if (strcmp(j->scope->names[i], syntax->path.parts[0]) == 0)
+                sides |= i < j->first ? 1 : 2;
+    for (uint32_t i = 0; i < syntax->arg_count; i++)
+        sides |= sides_of(j, syntax->args[i]);
+    return sides | sides_of(j, syntax->filter);
+}
+
+/* Which column of the key it is; UINT32_MAX: none. */
+static uint32_t key_of(const struct joining *j, const struct syntax *syntax)
+{
+    if (syntax->kind != SYNTAX_COLUMN)
+        return UINT32_MAX;
+    for (uint32_t k = 0; k < j->table->key_count; k++)
+        if (j->table->keys[k] != UINT32_MAX &&
+            strcmp(j->scope->names[j->first + j->table->keys[k]], syntax->path.parts[0]) == 0)
+            return k;
+    return UINT32_MAX;
+}
+
+/* ---- ON ---- */
+
+static bool take_equality(struct joining *j, const struct syntax *syntax)
+{
+    if (syntax->kind != SYNTAX_OPERATOR || syntax->arg_count != 2 || strcmp(syntax->text, "=") != 0)
+        return false;
+    for (int side = 0; side < 2; side++) {
+        uint32_t k = key_of(j, syntax->args[side]);
+        struct syntax *other = syntax->args[1 - side];
+        if (k == UINT32_MAX || j->equals[k] != NULL || (sides_of(j, other) & 2) != 0)
+            continue;
+        j->equals[k] = other;
+        return true;
+    }
+    return false;
+}
+
+static uint32_t count_conditions(const struct syntax *syntax)
+{
+    uint32_t count = 0;
+    if (syntax->kind != SYNTAX_AND)
+        return 1;
+    for (uint32_t i = 0; i < syntax->arg_count; i++)
+        count += count_conditions(syntax->args[i]);
+    return count;
+}
+
+static void take_conditions(struct joining *j, struct syntax *syntax)
+{
+    if (syntax->kind == SYNTAX_AND)
+        for (uint32_t i = 0; i < syntax->arg_count; i++)
+            take_conditions(j, syntax->args[i]);
+    else if (!take_equality(j, syntax))
+        j->others[j->other_count++] = syntax;
+}
+
+static int missing_key(const struct joining *j, uint32_t k)
+{
+    const char *alias = j->scope->owners[j->scope->owner_count - 1].alias;
+    uint32_t column = j->table->keys[k];
+    char hint[200];
+    if (column == UINT32_MAX)
+        return source_error(&j->file->source, ERR_UNSUPPORTED, j->item->relation.at,
+                            "keep it in the view's columns",
+                            "view %s does not have the key of its table, which a join goes by",
+                            j->table->name);
+    snprintf(hint, sizeof hint, "ON %.60s.%.60s = …", alias, j->table->columns[column].name);
+    return source_error(
+        &j->file->source, ERR_UNSUPPORTED, j->item->on->at, hint,
+        "a join goes by the table's key, and ON does not say what \"%s\" of %s equals",
+        j->table->columns[column].name, alias);
+}
+
+static bool is_exact_number(enum col_type type)
+{
+    return type == COL_BIGINT || type == COL_NUMERIC;
+}
+
+/* What equals a column of the key: an expression of the rows that stand left, of its type. */
+static int check_equal(const struct joining *j, uint32_t k)
+{
+    struct named_columns columns = {j->scope->names, j->scope->types, j->first};
+    struct scope input = named_columns_scope(&columns);
+    const struct relation_column *key = &j->table->columns[j->table->keys[k]];
+    struct expr *expr;
+    const struct syntax *aggregate = syntax_find_aggregate(j->equals[k]);
+    if (aggregate != NULL)
+        return source_error(&j->file->source, ERR_INVALID, aggregate->at, NULL,
+                            "aggregates are not allowed in ON");
+    TRY(expr_of_syntax(j->equals[k], false, &j->file->source, &input, &expr));
+    enum col_type type = expr_type(expr);
+    expr_destroy(expr);
+    if (type == key->type || type == COL_VARIANT || key->type == COL_VARIANT ||
+        (is_exact_number(type) && is_exact_number(key->type)))
+        return 0;
+    return source_error(&j->file->source, ERR_INVALID, j->equals[k]->at, "write a cast",
+                        "\"%s\" of %s is %s, and what it equals is %s", key->name, j->table->name,
+                        key->type_name, col_type_name(type));
+}
+
+static int check_condition(const struct joining *j, const struct syntax *condition)
+{
+    struct named_columns columns = {j->scope->names, j->scope->types, j->scope->count};
+    struct scope input = named_columns_scope(&columns);
+    struct expr *expr;
+    const struct syntax *aggregate = syntax_find_aggregate(condition);
+    if (aggregate != NULL)
+        return source_error(&j->file->source, ERR_INVALID, aggregate->at, NULL,
+                            "aggregates are not allowed in ON");
+    TRY(expr_of_syntax(condition, true, &j->file->source, &input, &expr));
+    expr_destroy(expr);
+    if (j->item->is_left && sides_of(j, condition) != 2)
+        return source_error(
+            &j->file->source, ERR_UNSUPPORTED, condition->at,
+            "WHERE, or CASE in the select list, says what becomes of rows that met",
+            "of a LEFT JOIN, conditions beside the key may be on columns of %s only",
+            j->table->name);
+    return 0;
+}
+
+/* ---- steps ---- */
+
+/* The names that the table itself has for its columns. */
+static void use_own_names(const struct joining *j, struct syntax *syntax)
+{
+    if (syntax == NULL)
+        return;
+    if (syntax->kind == SYNTAX_COLUMN)
+        for (uint32_t i = j->first; i < j->scope->count; i++)
+            if (strcmp(j->scope->names[i], syntax->path.parts[0]) == 0) {
+                syntax->path.parts[0] = j->scope->columns[i].shown;
+                break;
+            }
+    for (uint32_t i = 0; i < syntax->arg_count; i++)
+        use_own_names(j, syntax->args[i]);
+    use_own_names(j, syntax->filter);
+}
+
+/* The table without the rows that a left join is not to find. */
+static int filter_table(const struct joining *j, const struct relation **table)
+{
+    struct arena *arena = &j->file->program->arena;
+    *table = j->table;
+    if (!j->item->is_left || j->other_count == 0)
+        return 0;
+    struct relation *filtered = arena_alloc(arena, sizeof *filtered);
+    if (filtered == NULL)
+        return ERR_NOMEM;
+    *filtered = *j->table;
+    filtered->kind = RELATION_VIEW;
+    filtered->base = j->table;
+    filtered->steps = NULL;
+    filtered->next = NULL;
+    for (uint32_t i = 0; i < j->other_count; i++) {
+        struct syntax *condition = syntax_copy(arena, j->others[i]);
+        if (condition == NULL)
+            return ERR_NOMEM;
+        use_own_names(j, condition);
+        TRY(add_step(j->file, filtered, STEP_FILTER, text_of_syntax(arena, condition), NULL));
+    }
+    *table = filtered;
+    return 0;
+}
+
+static int add_join(const struct joining *j, struct relation *out)
+{
+    struct arena *arena = &j->file->program->arena;
+    struct step *step;
+    struct target_list on = {.items =
+                                 arena_zalloc(arena, (j->table->key_count + 1) * sizeof *on.items),
+                             .count = j->table->key_count};
+    if (on.items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t k = 0; k < on.count; k++)
+        on.items[k] = (struct target){j->equals[k], j->table->columns[j->table->keys[k]].name, -1};
+    TRY(add_step(j->file, out, STEP_JOIN, text_of_targets(arena, &on), &step));
+    step->is_left = j->item->is_left;
+    TRY(filter_table(j, &step->table));
+    for (uint32_t i = 0; i < j->other_count && !j->item->is_left; i++)
+        TRY(add_step(j->file, out, STEP_FILTER, text_of_syntax(arena, j->others[i]), NULL));
+    return 0;
+}
+
+static void mark_used(const struct joining *j, const struct syntax *syntax)
+{
+    if (syntax == NULL)
+        return;
+    if (syntax->kind == SYNTAX_COLUMN)
+        for (uint32_t i = 0; i < j->scope->count; i++)
+            j->scope->columns[i].is_used |= strcmp(j->scope->names[i], syntax->path.parts[0]) == 0;
+    for (uint32_t i = 0; i < syntax->arg_count; i++)
+        mark_used(j, syntax->args[i]);
+    mark_used(j, syntax->filter);
+}
+
+/* What ON alone looks at is looked at in the table: rows need not have it. */
+static void forget_use(const struct joining *j)
+{
+    for (uint32_t i = j->first; i < j->scope->count; i++)
+        j->scope->columns[i].is_used = false;
+    for (uint32_t i = 0; i < j->other_count && !j->item->is_left; i++)
+        mark_used(j, j->others[i]);
+}
+
+static int plan_join(struct joining *j, struct relation *out)
+{
+    struct arena *arena = &j->file->program->arena;
+    j->first = j->scope->count;
+    TRY(scope_join(j->scope, j->table, j->item->alias, j->item->relation.at));
+    TRY(scope_resolve(j->scope, j->item->on));
+    j->equals = arena_zalloc(arena, (j->table->key_count + 1) * sizeof(struct syntax *));
+    j->others = arena_zalloc(arena, count_conditions(j->item->on) * sizeof(struct syntax *));
+    if (j->equals == NULL || j->others == NULL)
+        return ERR_NOMEM;
+    take_conditions(j, j->item->on);
+    for (uint32_t k = 0; k < j->table->key_count; k++)
+        TRY(j->equals[k] == NULL ? missing_key(j, k) : check_equal(j, k));
+    for (uint32_t i = 0; i < j->other_count; i++)
+        TRY(check_condition(j, j->others[i]));
+    forget_use(j);
+    return add_join(j, out);
+}
+
+int plan_joins(struct compile_file *file, const struct select *select,
+               const struct relation *const *joined, struct select_scope *scope,
+               struct relation *out)
+{
+    for (uint32_t i = 0; i < select->from.join_count; i++) {
+        struct joining joining = {
+            .file = file, .scope = scope, .item = &select->from.joins[i], .table = joined[i]};
+        TRY(plan_join(&joining, out));
+    }
+    return 0;
+}
+
+/* ---- columns ---- */
+
+/* Those of one table that are used; its last when none is, as there must be one. */
+static int list_columns(struct compile_file *file, const struct select_scope *scope, uint32_t owner,
+                        const char **text)
+{
+    struct arena *arena = &file->program->arena;
+    struct target_list columns = {
+        .items = arena_zalloc(arena, (scope->count + 1) * sizeof *columns.items)};
+    if (columns.items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < scope->count; i++) {
+        const struct scope_column *column = &scope->columns[i];
+        if (column->owner != owner)
+            continue;
+        bool is_last = i + 1 == scope->count || scope->columns[i + 1].owner != owner;
+        if (!column->is_used && !(is_last && columns.count == 0))
+            continue;
+        columns.items[columns.count++] =
+            (struct target){syntax_column(arena, column->shown, -1), scope->names[i], -1};
+        if (columns.items[columns.count - 1].syntax == NULL)
+            return ERR_NOMEM;
+    }
+    *text = text_of_targets(arena, &columns);
+    return *text != NULL ? 0 : ERR_NOMEM;
+}
+
+int plan_join_columns(struct compile_file *file, const struct select_scope *scope,
+                      struct relation *out)
+{
+    uint32_t owner = 1;
+    for (struct step *step = out->steps; step != NULL; step = step->next)
+        if (step->kind == STEP_JOIN)
+            TRY(list_columns(file, scope, owner++, &step->columns));
+    return 0;
+}
