@@ -48,6 +48,10 @@ extern const struct agg_kind agg_kind_extreme_i64, agg_kind_extreme_boolean, agg
 extern const struct agg_kind agg_kind_edge_i64, agg_kind_edge_boolean, agg_kind_edge_double, agg_kind_edge_numeric, agg_kind_edge_text, agg_kind_edge_bytea,
     agg_kind_edge_variant;
 extern const struct agg_kind agg_kind_distinct;
+/* Of rows that may be taken back (agg_retract.c): they go by the batch's weights. */
+extern const struct agg_kind agg_kind_net_count, agg_kind_net_count_variant, agg_kind_net_distinct;
+extern const struct agg_kind agg_kind_net_sum_bigint, agg_kind_net_sum_numeric, agg_kind_net_sum_variant;
+extern const struct agg_kind agg_kind_net_avg_bigint, agg_kind_net_avg_numeric, agg_kind_net_avg_variant;
 
 /* A text in a heap block that grows; all zero: none. */
 struct agg_text {
@@ -69,6 +73,12 @@ void agg_put_wide(struct buf *out, const uint64_t limb[4]);
 int agg_take_wide(struct bytes *in, uint64_t limb[4]);
 /* A count of values: ERR_CORRUPT when over limit. */
 int agg_take_count(struct bytes *in, uint64_t limit, uint64_t *count);
+/* What rows came to that may be taken back: below 0 in a partial that takes back more than it brings. ERR_CORRUPT. */
+int agg_take_net(struct bytes *in, int64_t *count);
+/* Exact sums of numerics are two: of the addends with at most so many digits after the point, and of the others (agg_sum.c). */
+enum { AGG_COARSE_SCALE_MAX = 19 };
+/* One of them, of count addends at most. ERR_CORRUPT. */
+int agg_take_sum(struct bytes *in, uint8_t scale, uint64_t count, struct numeric_sum *sum);
 /* True when malloc's bookkeeping for a block is estimated. */
 static inline size_t agg_block_bytes(size_t size) { return size == 0 ? 0 : (size + 8 + 15) / 16 * 16; }
 /* True when every JSON number with this token is a numeric; cheap for short tokens without exponent. */

@@ -23,8 +23,6 @@
 #include <stdlib.h>
 #include "operators/wide_int.h"
 
-enum { COARSE_SCALE_MAX = 19 };
-
 /* ---- count ---- */
 
 static int count_update(const struct agg_step *step)
@@ -226,7 +224,7 @@ static int numeric_add_value(struct numeric_slot *slot, struct numeric value)
         coarse_add(&slot->coarse, value.coefficient);
         return 0;
     }
-    if (value.scale <= COARSE_SCALE_MAX)
+    if (value.scale <= AGG_COARSE_SCALE_MAX)
         return numeric_sum_add(&slot->coarse, value);
     TRY(fine_reserve(slot));
     return numeric_sum_add(slot->fine, value);
@@ -314,7 +312,7 @@ static void numeric_encode(const void *memory, struct buf *out)
 
 /* One of the two sums. count addends of less than 10^57 reach no further than the bound, so what
  * passes can be merged for ever: the counts of a row add up to 2^63 at most. */
-static int take_sum(struct bytes *in, uint8_t scale, uint64_t count, struct numeric_sum *sum)
+int agg_take_sum(struct bytes *in, uint8_t scale, uint64_t count, struct numeric_sum *sum)
 {
     *sum = (struct numeric_sum){.scale = scale};
     TRY(agg_take_wide(in, sum->limb));
@@ -322,7 +320,7 @@ static int take_sum(struct bytes *in, uint8_t scale, uint64_t count, struct nume
     memcpy(magnitude.limb, sum->limb, sizeof magnitude.limb);
     if (u256_is_negative(&magnitude))
         u256_negate(&magnitude);
-    must(u256_multiply_64(&bound, (uint64_t)numeric_pow10[COARSE_SCALE_MAX]) &&
+    must(u256_multiply_64(&bound, (uint64_t)numeric_pow10[AGG_COARSE_SCALE_MAX]) &&
          u256_multiply_64(&bound, count));
     return u256_compare(&magnitude, &bound) <= 0 ? 0 : ERR_CORRUPT;
 }
@@ -350,14 +348,14 @@ static int numeric_merge(void *memory, struct bytes *in, uint64_t row_count, boo
     TRY(take_u8(in, &scale));
     bool has_fine = (scale & FINE_FOLLOWS) != 0;
     scale &= (uint8_t)~FINE_FOLLOWS;
-    if (scale > COARSE_SCALE_MAX)
+    if (scale > AGG_COARSE_SCALE_MAX)
         return ERR_CORRUPT;
-    TRY(take_sum(in, scale, count, &coarse));
+    TRY(agg_take_sum(in, scale, count, &coarse));
     if (has_fine) {
         TRY(take_u8(in, &fine_scale));
-        if (fine_scale <= COARSE_SCALE_MAX || fine_scale > NUMERIC_MAX_DIGITS)
+        if (fine_scale <= AGG_COARSE_SCALE_MAX || fine_scale > NUMERIC_MAX_DIGITS)
             return ERR_CORRUPT;
-        TRY(take_sum(in, fine_scale, count, &fine));
+        TRY(agg_take_sum(in, fine_scale, count, &fine));
     }
     struct numeric_slot *slot = memory;
     if (slot == NULL)

@@ -13,14 +13,18 @@
  * Merge checks the whole encoding before it changes anything: a damaged partial leaves the row as
  * it was.
  *
+ * A plan of rows that may be taken back has kinds of its own (agg_retract.c), and a row count with a
+ * sign.
+ *
  * Encoding (operators/README.md has the table): version byte 1, uvarint row count, then the slots'
- * own forms one after another, without names or lengths, since the plan says what follows. */
+ * own forms one after another, without names or lengths, since the plan says what follows. Of rows
+ * that may be taken back: version byte 3 (2 is a pair's, distinct.c), varint row count. */
 #include "operators/agg_function.h"
 #include "operators/agg_kind.h"
 
 #include <stdlib.h>
 
-enum { ENCODING_VERSION = 1, ROW_COUNT_BYTES = 8, AGG_CALLS_MAX = 1024 };
+enum { ENCODING_VERSION = 1, NET_VERSION = 3, ROW_COUNT_BYTES = 8, AGG_CALLS_MAX = 1024 };
 
 struct plan_call {
     const struct agg_kind *kind; /* NULL: count(*) without filter, which is the row count */
@@ -32,6 +36,7 @@ struct plan_call {
 struct agg_plan {
     size_t row_bytes;
     bool owns_heap, has_distinct;
+    bool takes_back;                     /* rows have weights (agg_retract.c) */
     const struct agg_function *function; /* NULL: none */
     uint32_t function_offset;            /* of its slot */
     uint32_t function_call;              /* its first call */
@@ -141,6 +146,42 @@ static bool call_kind(const struct agg_call *call, const struct agg_kind **kind,
     return false;
 }
 
+/* The kind of a call over rows that may be taken back; NULL for count(*), and false where what a
+ * row brought cannot be taken back. */
+static bool net_kind(const struct agg_kind **kind)
+{
+    static const struct agg_kind *const kinds[][2] = {
+        {&agg_kind_count, &agg_kind_net_count},
+        {&agg_kind_count_variant, &agg_kind_net_count_variant},
+        {&agg_kind_sum_bigint, &agg_kind_net_sum_bigint},
+        {&agg_kind_sum_numeric, &agg_kind_net_sum_numeric},
+        {&agg_kind_sum_variant, &agg_kind_net_sum_variant},
+        {&agg_kind_avg_bigint, &agg_kind_net_avg_bigint},
+        {&agg_kind_avg_numeric, &agg_kind_net_avg_numeric},
+        {&agg_kind_avg_variant, &agg_kind_net_avg_variant},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (*kind == kinds[i][0]) {
+            *kind = kinds[i][1];
+            return true;
+        }
+    return *kind == NULL;
+}
+
+static int refuse_net(const struct agg_call *call, const char *name, struct diag *diag)
+{
+    bool is_double = call->func == AGG_SUM || call->func == AGG_AVG;
+    if (is_double)
+        return diag_set(diag, ERR_UNSUPPORTED,
+                        "%s(double precision) over a table: when a row changes, what the old one "
+                        "added cannot be taken out exactly. Cast the argument: %s(x::numeric)",
+                        name, name);
+    return diag_set(diag, ERR_UNSUPPORTED,
+                    "%s%s over a table: rows of a table change, and what the old one brought "
+                    "cannot be taken back. count, sum and avg can",
+                    name, call->func == AGG_COUNT_DISTINCT ? "(DISTINCT)" : "");
+}
+
 static void add_function(struct agg_plan *plan, const struct agg_function *function, uint32_t call)
 {
     must(plan->function == NULL && function->state_bytes > 0 &&
@@ -151,8 +192,8 @@ static void add_function(struct agg_plan *plan, const struct agg_function *funct
     plan->row_bytes += agg_function_slot_bytes(function);
 }
 
-int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct agg_plan **out,
-                    struct diag *diag)
+static int create_plan(const struct agg_call *calls, uint32_t call_count, bool takes_back,
+                       struct agg_plan **out, struct diag *diag)
 {
     *out = NULL;
     if (call_count > AGG_CALLS_MAX)
@@ -162,6 +203,7 @@ int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct ag
     if (plan == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for an aggregation plan");
     plan->call_count = call_count;
+    plan->takes_back = takes_back;
     plan->row_bytes = ROW_COUNT_BYTES;
     for (uint32_t c = 0; c < call_count; c++) {
         static const char *const names[] = {"count", "count", "sum",  "avg",   "min",
@@ -174,6 +216,10 @@ int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct ag
                             names[calls[c].func], col_type_name(calls[c].argument_type));
         }
         must(result_type == calls[c].result_type);
+        if (takes_back && (calls[c].func == AGG_FUNCTION || !net_kind(&call->kind))) {
+            free(plan);
+            return refuse_net(&calls[c], names[calls[c].func], diag);
+        }
         call->slot_offset = (uint32_t)plan->row_bytes;
         call->wants_max = calls[c].func == AGG_MAX || calls[c].func == AGG_LAST;
         call->is_function = calls[c].func == AGG_FUNCTION;
@@ -187,6 +233,23 @@ int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct ag
     }
     *out = plan;
     return 0;
+}
+
+int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct agg_plan **plan,
+                    struct diag *diag)
+{
+    return create_plan(calls, call_count, false, plan, diag);
+}
+
+int agg_plan_create_net(const struct agg_call *calls, uint32_t call_count, struct agg_plan **plan,
+                        struct diag *diag)
+{
+    return create_plan(calls, call_count, true, plan, diag);
+}
+
+bool agg_plan_takes_back(const struct agg_plan *plan)
+{
+    return plan->takes_back;
 }
 
 void agg_plan_destroy(struct agg_plan *plan)
@@ -382,8 +445,13 @@ int agg_update(const struct agg_plan *plan, const struct batch *batch,
 {
     must(batch->selected_count <= BATCH_ROWS);
     struct picked picked = {0};
-    for (uint32_t i = 0; i < batch->selected_count; i++)
-        ++*row_count_of(rows[i]);
+    must(batch->weights == NULL || plan->takes_back);
+    if (__builtin_expect(batch->weights != NULL, 0))
+        for (uint32_t i = 0; i < batch->selected_count; i++)
+            *row_count_of(rows[i]) += batch->weights[batch_row(batch, i)];
+    else
+        for (uint32_t i = 0; i < batch->selected_count; i++)
+            ++*row_count_of(rows[i]);
     for (uint32_t c = 0; c < plan->call_count; c++)
         if (plan->calls[c].kind != NULL && plan->calls[c].kind->update != NULL)
             TRY(update_call(&plan->calls[c], batch, present(&arguments[c]), present(&filters[c]),
@@ -507,8 +575,11 @@ int agg_take_count(struct bytes *in, uint64_t limit, uint64_t *count)
 
 void agg_encode(const struct agg_plan *plan, const void *row, struct buf *out)
 {
-    buf_u8(out, ENCODING_VERSION);
-    buf_uvarint(out, (uint64_t)agg_row_count(row));
+    buf_u8(out, plan->takes_back ? NET_VERSION : ENCODING_VERSION);
+    if (plan->takes_back)
+        buf_varint(out, agg_row_count(row));
+    else
+        buf_uvarint(out, (uint64_t)agg_row_count(row));
     for (uint32_t c = 0; c < plan->call_count; c++)
         if (plan->calls[c].kind != NULL)
             plan->calls[c].kind->encode(slot_of_const(&plan->calls[c], row), out);
@@ -516,15 +587,26 @@ void agg_encode(const struct agg_plan *plan, const void *row, struct buf *out)
         agg_function_encode(plan->function, function_slot(plan, row), out);
 }
 
+static int take_row_count(const struct agg_plan *plan, struct bytes *in, uint64_t limit,
+                          uint64_t *row_count)
+{
+    uint8_t version;
+    int64_t net;
+    TRY(take_u8(in, &version));
+    if (version != (plan->takes_back ? NET_VERSION : ENCODING_VERSION))
+        return ERR_CORRUPT;
+    if (!plan->takes_back)
+        return agg_take_count(in, limit, row_count);
+    TRY(agg_take_net(in, &net));
+    *row_count = (uint64_t)net;
+    return 0;
+}
+
 /* Walks the encoding; row NULL: only checks it. */
 static int merge_walk(const struct agg_plan *plan, void *row, struct bytes in, uint64_t limit)
 {
-    uint8_t version;
     uint64_t row_count;
-    TRY(take_u8(&in, &version));
-    if (version != ENCODING_VERSION)
-        return ERR_CORRUPT;
-    TRY(agg_take_count(&in, limit, &row_count));
+    TRY(take_row_count(plan, &in, limit, &row_count));
     for (uint32_t c = 0; c < plan->call_count; c++) {
         const struct plan_call *call = &plan->calls[c];
         if (call->kind != NULL)
@@ -535,7 +617,7 @@ static int merge_walk(const struct agg_plan *plan, void *row, struct bytes in, u
         TRY(agg_function_merge(plan->function, row != NULL ? function_slot(plan, row) : NULL, &in,
                                row_count));
     if (row != NULL)
-        *row_count_of(row) += (int64_t)row_count;
+        *row_count_of(row) = (int64_t)((uint64_t)*row_count_of(row) + row_count);
     return in.size == 0 ? 0 : ERR_CORRUPT;
 }
 

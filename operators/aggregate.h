@@ -13,6 +13,10 @@
 
 struct agg_plan;
 int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct agg_plan **plan, struct diag *diag);
+/* The same over rows that may be taken back: batches have weights, row counts and partials a sign (agg_retract.c). ERR_UNSUPPORTED: an aggregate that what it was given cannot be
+ * taken from (min, max, first, last, sums of double precision, functions). */
+int agg_plan_create_net(const struct agg_call *calls, uint32_t call_count, struct agg_plan **plan, struct diag *diag);
+bool agg_plan_takes_back(const struct agg_plan *plan);
 void agg_plan_destroy(struct agg_plan *plan);
 size_t agg_plan_row_bytes(const struct agg_plan *plan);   /* a multiple of 8; the first 8 bytes are the int64 row count of the group */
 

@@ -100,6 +100,7 @@ struct reject_list {
 int reject_add(struct reject_list *list, uint32_t row, const char *error_class, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+struct table_changes;
 struct batch {
     uint32_t row_count;                /* physical rows */
     const uint16_t *selection;         /* rows that count, ascending; NULL: all */
@@ -111,6 +112,9 @@ struct batch {
     bool is_gone;                      /* results: keys of rows that no longer stand */
     const struct source_row *source;   /* per row of the task's input (batch_source); NULL when rows have none */
     const struct row_origin *made_from; /* per physical row of made rows; NULL: rows are those of the input */
+    const int8_t *weights;             /* per physical row: 1 it came, −1 it no longer stands (op_latest.c); NULL: all came */
+    bool is_table;                     /* rows of a table: those of source without a value take rows away, so that a batch goes on when none of its rows is left */
+    const struct table_changes *changes; /* behind the operator keyed of such rows (join.h) */
     uint64_t origin;                   /* which partition of which input the rows are from: with source[].offset the place of a row, the same in every run */
     struct arena *arena;
 };

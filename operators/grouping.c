@@ -32,6 +32,18 @@ static bool is_windowed(const struct group_params *params)
     return params->window.kind != WINDOW_ABSENT;
 }
 
+static int encode_nothing(struct group_op *group)
+{
+    const struct agg_plan *plan = params_of(group)->plan;
+    void *row = malloc(agg_plan_row_bytes(plan));
+    if (row == NULL)
+        return ERR_NOMEM;
+    agg_row_init(plan, row);
+    agg_encode(plan, row, &group->nothing);
+    free(row);
+    return buf_ok(&group->nothing) ? 0 : ERR_NOMEM;
+}
+
 int group_open(struct op *op, struct op_env *env, struct diag *diag)
 {
     struct group_op *group = (struct group_op *)op;
@@ -45,7 +57,10 @@ int group_open(struct op *op, struct op_env *env, struct diag *diag)
         env->store_max_window_ms == INT64_MAX ? INT64_MIN : env->store_max_window_ms;
     group->store_bound_ms = env->store_max_window_ms;
     group->store_may_have = op_group_is_stored(op) && env->state != NULL && env->store_may_have;
+    buf_init(&group->nothing, 0);
     int rc = agg_table_create(params->plan, &group->table);
+    if (rc == 0 && agg_plan_takes_back(params->plan))
+        rc = encode_nothing(group);
     if (rc == 0 && params->window.kind == WINDOW_HOPPING && op->type == &op_aggregate_type)
         rc = agg_table_create(params->plan, &group->runs);
     if (rc == 0 && params->window.kind == WINDOW_SESSION)
@@ -65,6 +80,7 @@ void group_close(struct op *op)
     buf_deinit(&group->store_key);
     buf_deinit(&group->encoded);
     buf_deinit(&group->text);
+    buf_deinit(&group->nothing);
     arena_deinit(&group->load);
 }
 
@@ -204,10 +220,9 @@ static int reject_long_values(const struct group_params *params, struct op_call 
     return 0;
 }
 
-static int eval_inputs(struct group_op *group, struct op_call *call, struct batch *batch,
+static int eval_inputs(const struct group_params *params, struct op_call *call, struct batch *batch,
                        struct column *groups, struct column *arguments, struct column *filters)
 {
-    const struct group_params *params = params_of(group);
     uint32_t first = call->rejects->count;
     for (uint32_t i = 0; i < params->groups->count; i++)
         TRY(expr_eval(params->groups->exprs[i], batch, &groups[i], call->rejects));
@@ -245,6 +260,20 @@ static int encode_groups(const struct group_params *params, struct op_call *call
         starts[i] = starts[old];
     }
     return group_key_encode_batch(batch, groups, params->groups->count, keys);
+}
+
+int group_check_rows(const struct group_params *params, struct op_call *call, struct batch *batch)
+{
+    uint32_t calls = params->aggregates->call_count;
+    struct column *columns =
+        arena_alloc(call->arena, (params->groups->count + 2 * (size_t)calls + 1) * sizeof *columns);
+    struct bytes *keys =
+        arena_alloc(call->arena, ((size_t)batch->selected_count + 1) * sizeof *keys);
+    if (columns == NULL || keys == NULL)
+        return ERR_NOMEM;
+    struct column *arguments = columns + params->groups->count;
+    TRY(eval_inputs(params, call, batch, columns, arguments, arguments + calls));
+    return encode_groups(params, call, batch, columns, NULL, keys);
 }
 
 /* The user's function sees rows one by one, before anything else counts them. Those that it refuses
@@ -291,7 +320,7 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
         rows == NULL)
         return ERR_NOMEM;
 
-    TRY(eval_inputs(group, call, &batch, groups, arguments, filters));
+    TRY(eval_inputs(params, call, &batch, groups, arguments, filters));
     if (group->op.env->check_placement && group->op.env->partition_count > 1) {
         uint32_t first = call->rejects->count;
         TRY(group_key_encode_batch(&batch, groups, params->groups->count, keys));
@@ -318,7 +347,8 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
     if (agg_plan_has_distinct(params->plan))
         TRY(distinct_update(group, into, call, &batch, arguments, filters, starts, keys, entries,
                             group->op.type != &op_preaggregate_type && into == group->table));
-    call->applied_rows += batch.selected_count;
+    if (in->weights == NULL) /* else the rows were counted where they changed their table */
+        call->applied_rows += batch.selected_count;
     return 0;
 }
 
@@ -442,18 +472,24 @@ int group_flush_partials(struct group_op *group, struct op_call *call, struct ba
     TRY(column_alloc(&columns[0], COL_TEXT, n, false, call->arena));
     TRY(column_alloc(&columns[1], COL_BIGINT, n, false, call->arena));
     TRY(column_alloc(&columns[2], COL_TEXT, n, false, call->arena));
+    uint32_t count = 0;
     for (uint32_t i = 0; i < n; i++) {
         group_encode_entry(group, entries[i]);
-        struct bytes copy =
-            arena_copy(call->arena, bytes_of(group->encoded.data, group->encoded.size));
-        if (!buf_ok(&group->encoded) || copy.data == NULL)
+        struct bytes encoded = bytes_of(group->encoded.data, group->encoded.size);
+        if (!buf_ok(&group->encoded))
             return ERR_NOMEM;
-        columns[0].text[i] = agg_entry_key(entries[i]);
-        columns[1].i64[i] = entries[i]->window_start_ms;
-        columns[2].text[i] = copy;
+        if (group->nothing.size > 0 &&
+            bytes_equal(encoded, bytes_of(group->nothing.data, group->nothing.size)))
+            continue; /* what came went again */
+        struct bytes copy = arena_copy(call->arena, encoded);
+        if (copy.data == NULL)
+            return ERR_NOMEM;
+        columns[0].text[count] = agg_entry_key(entries[i]);
+        columns[1].i64[count] = entries[i]->window_start_ms;
+        columns[2].text[count++] = copy;
     }
-    *out = (struct batch){.row_count = n,
-                          .selected_count = n,
+    *out = (struct batch){.row_count = count,
+                          .selected_count = count,
                           .columns = columns,
                           .column_count = 3,
                           .arena = call->arena};
@@ -598,6 +634,49 @@ int group_write_change(struct group_op *group, struct agg_entry *entry, bool is_
                                     bytes_of(group->store_key.data, group->store_key.size), value);
 }
 
+/* Of groups over a table those whose last row went: moves them to the front. */
+static uint32_t find_gone(const struct group_op *group, struct agg_entry **entries, uint32_t n)
+{
+    uint32_t count = 0;
+    if (!agg_plan_takes_back(params_of(group)->plan))
+        return 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct agg_entry *entry = entries[i];
+        if (entry->is_pair || agg_row_count(agg_entry_row(entry)) != 0)
+            continue;
+        entries[i] = entries[count];
+        entries[count++] = entry;
+    }
+    return count;
+}
+
+/* The keys of results that no longer stand, and of their state. The entries stay, empty, until the
+ * store has followed. */
+static int flush_gone(struct group_op *group, struct op_call *call,
+                      struct agg_entry *const *entries, uint32_t n, struct batch *out)
+{
+    const struct group_params *params = params_of(group);
+    uint32_t count = params->groups->count;
+    struct column *columns = arena_alloc(call->arena, (count + 1) * sizeof *columns);
+    if (columns == NULL)
+        return ERR_NOMEM;
+    for (uint32_t c = 0; c < count; c++)
+        TRY(column_alloc(&columns[c], params->group_types[c], n, true, call->arena));
+    for (uint32_t i = 0; i < n; i++) {
+        TRY(group_write_change(group, entries[i], true));
+        int rc = group_key_decode(agg_entry_key(entries[i]), columns, count, i, call->arena);
+        if (rc < 0)
+            return diag_set(call->diag, rc, "a stored group key does not decode");
+    }
+    *out = (struct batch){.row_count = n,
+                          .selected_count = n,
+                          .columns = columns,
+                          .column_count = count,
+                          .is_gone = true,
+                          .arena = call->arena};
+    return OP_MORE;
+}
+
 int group_flush_results(struct op *op, struct op_call *call, struct batch *out)
 {
     struct group_op *group = (struct group_op *)op;
@@ -623,6 +702,11 @@ int group_flush_results(struct op *op, struct op_call *call, struct batch *out)
     if (is_session) {
         TRY(group_session_results(group, call, entries, n, out));
         return OP_MORE;
+    }
+    uint32_t gone = find_gone(group, entries, n);
+    if (gone > 0) {
+        TRY(agg_table_mark(group->table, entries + gone, n - gone)); /* their turn comes */
+        return flush_gone(group, call, entries, gone, out);
     }
     for (uint32_t i = 0; i < n; i++)
         TRY(group_write_change(group, entries[i], false));

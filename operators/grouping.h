@@ -32,6 +32,7 @@ struct group_op {
     int64_t closing_window_ms;
     uint32_t closed_rows;         /* in the commit being made */
     struct buf store_key, encoded, text;
+    struct buf nothing;           /* of rows that may be taken back: what a group is that none is left of, encoded; else empty */
     struct arena load;            /* keys and values on their way from the store; reset after each batch of loads */
 };
 
@@ -44,6 +45,8 @@ int group_assign_windows(const struct group_params *params, struct op_call *call
 int group_load_entries(struct group_op *group, struct agg_entry *const *entries, uint32_t count, struct diag *diag);
 /* Rows → accumulators: groups, arguments, window and lateness, placement, probe, load, update. */
 int group_update_rows(struct group_op *group, struct op_call *call, const struct batch *in);
+/* Rejects rows that group_update_rows would, of a view without windows. */
+int group_check_rows(const struct group_params *params, struct op_call *call, struct batch *batch);
 /* Partials → accumulators. */
 int group_merge_partials(struct group_op *group, struct op_call *call, const struct batch *in);
 /* group_hopping.c: partials → accumulators, each into every window of its run. ERR_CORRUPT, ERR_STATE (a window is closed), ERR_NOMEM. */

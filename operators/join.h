@@ -1,4 +1,5 @@
-/* join.h: a join of a stream with a table (op_join.c), and where rows become a table (op_keyed.c): what the owner of both needs to keep the one by the other. */
+/* join.h: a join of a stream with a table (op_join.c), where rows become a table (op_keyed.c), and what its changes are for aggregates (op_latest.c): what their owner needs to bring
+ * them together. */
 #ifndef WEIR_OPERATORS_JOIN_H
 #define WEIR_OPERATORS_JOIN_H
 
@@ -17,11 +18,30 @@ struct join_params {
 int join_put(struct op *join, struct bytes key, const struct column *columns, uint32_t row, struct diag *diag);
 
 struct keyed_params {
-    struct expr_list *key;
+    struct expr_list *key;            /* over the rows */
+    struct expr_list *record_key;     /* the same as a record's key spells it: over uncast values of those names */
 };
-/* Before a push: nothing has come by. */
+/* A row of a table's topic, and the key that it is about. */
+struct table_change {
+    uint32_t row;                     /* of the batch */
+    bool is_removal;                  /* a record without a value */
+    struct bytes key;                 /* group_key.h */
+};
+/* What rows of a table came by, in the order of their topic; a record without a value may name two keys, one behind the other. Arena of the call. */
+struct table_changes {
+    struct table_change *items;
+    uint32_t count;
+};
+/* After a push: what came by, NULL when nothing did. */
+const struct table_changes *keyed_changes(const struct op *keyed);
+/* Before a push. */
 void keyed_begin(struct op *keyed);
-/* After a push: the rows that came by, and the key of each selected one (group_key.h); in the arena of the call. */
-const struct batch *keyed_rows(const struct op *keyed, const struct bytes **keys);
+
+/* op_latest.c: rows of a table as what they change: the row that stood before, with weight −1, and the one that takes its place. */
+struct latest_params {
+    struct expr_list *list;           /* what is kept of a row, and given: its groups, then arguments and filters of the aggregates */
+    enum col_type *types;
+    const struct group_params *group; /* who gets them: what it cannot take does not become a row of the table */
+};
 
 #endif

@@ -9,7 +9,8 @@
 
 extern const struct op_type op_filter_type, op_check_type, op_map_type, op_filter_fn_type,
     op_map_fn_type, op_flat_map_fn_type, op_unnest_type, op_peek_type, op_rekey_type, op_keyed_type,
-    op_join_type, op_distinct_type, op_preaggregate_type, op_aggregate_type, op_merge_type;
+    op_join_type, op_latest_type, op_distinct_type, op_preaggregate_type, op_aggregate_type,
+    op_merge_type;
 
 static const struct op_type *const op_table[] = {
     &op_filter_type,       /* keeps rows for which a condition is true */
@@ -22,6 +23,7 @@ static const struct op_type *const op_table[] = {
     &op_rekey_type,        /* the columns of a new record key */
     &op_keyed_type,        /* where rows become a table, one for each key */
     &op_join_type,         /* the columns of a table's row beside those of each row */
+    &op_latest_type,       /* rows of a table as what they change, with weights */
     &op_distinct_type,     /* of the rows with one key the first, within a time */
     &op_peek_type,         /* shows rows to a user's function */
     &op_preaggregate_type, /* rows → one partial per group and commit, before a re-keying */

@@ -85,6 +85,7 @@ struct op_type {
     int (*save)(struct op *op, int64_t commit_number, struct diag *diag);
     size_t (*held)(const struct op *op, size_t *entries);
     void (*evict)(struct op *op, int64_t stored_commit, size_t target_bytes);
+    bool gives_changes;               /* what leaves it is not what is left of what came: nobody counts the difference as filtered rows */
 };
 struct op {
     const struct op_type *type;

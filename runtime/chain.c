@@ -126,7 +126,7 @@ static uint64_t rows_told(const struct op_call *call)
 
 static int push_from(struct chain *chain, const struct batch *batch, uint32_t at)
 {
-    if (batch->selected_count == 0)
+    if (batch->selected_count == 0 && !batch->is_table)
         return 0;
     if (at == chain->count)
         return push_to_sink(chain, batch);
@@ -147,7 +147,7 @@ static int push_from(struct chain *chain, const struct batch *batch, uint32_t at
         if (rc == OP_DONE)
             break;
     }
-    if (!op_is_group(op))
+    if (!op_is_group(op) && !op->type->gives_changes)
         chain->filtered_rows += left;
     return 0;
 }

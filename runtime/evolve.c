@@ -34,7 +34,7 @@ static bool is_of_view(const struct view *view, const struct progress *progress)
 struct history {
     uint32_t records;
     bool was_rekeyed, same_texts, same_meaning, was_final;
-    bool had_store, knows_final;
+    bool had_store, knows_final, was_table;
     /* Topics of another id than the one that was read, or that the view was reset to; "": none. */
     char other_source[TOPIC_NAME_BYTES], other_begin[TOPIC_NAME_BYTES];
 };
@@ -103,6 +103,7 @@ static void read_history(const struct run *run, const struct view *view,
         history->same_meaning &=
             item->plan_hash == view->plan_hash || item->state_hash == view->state_hash;
         history->was_final |= item->is_final;
+        history->was_table |= item->is_table;
         history->knows_final |= item->state_hash != 0;
         history->had_store |= memcmp(item->changelog_id, none, 16) != 0;
     }
@@ -136,7 +137,8 @@ static void compare(const struct run *run, const struct view *view,
         return;
     evolution->change = WEIR_CHANGE_NONE;
     evolution->takes_back =
-        history.had_store && !(history.knows_final ? history.was_final : is_final);
+        history.was_table ||
+        (history.had_store && !(history.knows_final ? history.was_final : is_final));
     if (history.other_source[0] != '\0')
         say(evolution, WEIR_CHANGE_REFUSED,
             "topic %s was deleted and created again since %s last read it", history.other_source,

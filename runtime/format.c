@@ -298,3 +298,17 @@ int format_decode(struct decoding *d)
     TRY(view->source->format->decode(d));
     return view->declared != NULL && view->time_column >= 0 ? add_times(d) : 0;
 }
+
+int format_decode_table(struct decoding *d)
+{
+    struct reject_list *rejects = d->rejects, found = {.arena = d->arena};
+    d->rejects = &found;
+    int rc = format_decode(d);
+    d->rejects = rejects;
+    TRY(rc);
+    for (uint32_t i = 0; i < found.count; i++)
+        if (d->rows[found.items[i].row].value.data != NULL)
+            TRY(reject_add(rejects, found.items[i].row, found.items[i].error_class, "%s",
+                           found.items[i].message));
+    return 0;
+}

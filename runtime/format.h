@@ -66,6 +66,8 @@ static inline uint32_t format_room(const struct view *view) { return format_colu
 int format_open(const struct view *view, void **state, struct diag *diag);
 void format_close(const struct view *view, void *state);
 int format_decode(struct decoding *decoding);
+/* Rows of a table: those without a value are no bad rows, and what their columns hold says nothing. */
+int format_decode_table(struct decoding *decoding);
 
 
 #endif

@@ -176,6 +176,14 @@ static int compile_select_list(struct compile *c, const struct weir_stream *aggr
                               c->view, "weir_aggregate");
 }
 
+static int create_plan(struct compile *c, struct group_params *group)
+{
+    const struct agg_list *list = group->aggregates;
+    return c->view->keyed != NULL
+               ? agg_plan_create_net(list->calls, list->call_count, &group->plan, c->diag)
+               : agg_plan_create(list->calls, list->call_count, &group->plan, c->diag);
+}
+
 static int compile_aggregate(struct compile *c, const struct weir_stream *aggregate)
 {
     const struct weir_stream *window =
@@ -186,6 +194,8 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
         return compile_no_memory(c->diag);
     c->view->group = group;
     c->view->is_windowed = window != NULL;
+    if (c->view->keyed != NULL)
+        TRY(compile_check_net(c, aggregate));
     if (window != NULL)
         TRY(compile_window(c, window));
     group->emit_final = aggregate->emit == WEIR_EMIT_FINAL;
@@ -206,12 +216,11 @@ static int compile_aggregate(struct compile *c, const struct weir_stream *aggreg
         TRY(compile_in_context(
             c->diag, group_session_calls(group->aggregates, &group->session_call, c->diag), c->view,
             "weir_aggregate"));
-    TRY(compile_in_context(c->diag,
-                           agg_plan_create(group->aggregates->calls, group->aggregates->call_count,
-                                           &group->plan, c->diag),
-                           c->view, "weir_aggregate"));
-    /* Re-keying may then be skipped. */
-    TRY(compile_find_field(c, group->groups, &c->view->group_field));
+    TRY(compile_in_context(c->diag, create_plan(c, group), c->view, "weir_aggregate"));
+    if (c->view->keyed != NULL)
+        TRY(compile_latest(c));
+    else /* re-keying may then be skipped */
+        TRY(compile_find_field(c, group->groups, &c->view->group_field));
     return name_group_columns(c);
 }
 
@@ -488,11 +497,13 @@ static int compile_chain(struct view *view, const struct arm_chain *chain,
     view->source = chain->steps[0];
     int rc = compile_source(&c);
     for (uint32_t i = 1; rc == 0 && i < chain->count; i++)
-        rc = chain->steps[i]->kind == NODE_MERGE
+        rc = chain->steps[i]->kind == NODE_MERGE && view->keyed == NULL
                  ? arm_chains_pass_merge(chains, &c, chain->steps[i])
                  : compile_step(&c, chain->steps[i]);
     if (rc == 0)
         rc = compile_rows_out(&c);
+    if (rc == 0)
+        rc = compile_table_out(&c);
     if (rc == 0)
         rc = hash_plan(view, chain->steps, chain->count, diag);
     if (rc == 0)
@@ -605,11 +616,13 @@ static int link_arm(struct plan *plan, struct view *arm, struct diag *diag)
         return diag_set(diag, ERR_INVALID, "stream to %s reads the topic that it writes",
                         arm->sink->topic);
     const struct view *upstream = arm->upstream >= 0 ? &plan->views[arm->upstream] : NULL;
-    if (upstream != NULL && upstream->group != NULL && !upstream->group->emit_final)
+    if (upstream != NULL && plan_gives_changes(upstream) && arm->keyed == NULL)
         return diag_set(diag, ERR_UNSUPPORTED,
                         "stream to %s reads %s, which emits changes: that topic is an upsert "
-                        "table, not a stream. Use weir_emit(…, WEIR_EMIT_FINAL) on it",
-                        arm->sink->topic, upstream->sink->topic);
+                        "table, not a stream. Read it with weir_latest, or %s",
+                        arm->sink->topic, upstream->sink->topic,
+                        upstream->group != NULL ? "use weir_emit(…, WEIR_EMIT_FINAL) on it"
+                                                : "what it is made of");
     return check_formats(plan, arm, diag);
 }
 

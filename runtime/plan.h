@@ -5,6 +5,7 @@
  *
  * A view is what one weir_to asks for. It becomes one stage, or two when its groups must be re-keyed:
  *   <topic>              rows → filter/check/map → topic          (pass or rows)
+ *   <topic>              rows → … → keyed → … → topic             (a table as it is: records under its key, and tombstones)
  *   <topic>              rows → … → aggregate → topic             (groups already lie where they belong)
  *   <topic>-repartition  rows → … → preaggregate → repartition topic
  *   <topic>              partials → merge → topic
@@ -33,7 +34,7 @@
 enum { PLAN_MAX_OPS = 64, TOPIC_NAME_BYTES = 250, VIEW_TABLES_MAX = 16 };
 
 enum stage_input { INPUT_ROWS, INPUT_PARTIALS, INPUT_CROSSED };
-enum stage_output { OUTPUT_PASS, OUTPUT_ROWS, OUTPUT_PARTIALS, OUTPUT_VIEW, OUTPUT_CROSSING };
+enum stage_output { OUTPUT_PASS, OUTPUT_ROWS, OUTPUT_TABLE, OUTPUT_PARTIALS, OUTPUT_VIEW, OUTPUT_CROSSING };
 
 struct op_spec {
     const struct op_type *type;
@@ -64,6 +65,8 @@ struct view {
     bool is_mapped;
     bool is_remade;                      /* unnested or joined: rows are no longer the records they came as */
     bool is_windowed;
+    const struct keyed_params *keyed;    /* its rows are those of a table (weir_latest): the parameters of that operator; NULL */
+    int keyed_op;                        /* which of its operators that is */
     struct group_params *group;          /* NULL: no aggregate */
     const struct format *format;         /* of what is written; of rows that pass as they came: their source's */
     char **column_names;                 /* of the output value */
@@ -89,9 +92,7 @@ struct view {
 /* A table that the rows of a view are joined with (plan_join.c). */
 struct table {
     struct view rows;                    /* source, fields, operators, upstream; the sink is the joining view's */
-    uint32_t keyed_op;                   /* which of its operators is keyed */
     uint32_t join_op;                    /* which of the view's operators joins with it */
-    struct expr_list *record_key;        /* the key as a record's key spells it: over uncast values of those names */
     struct expr_list *columns;           /* that rows get, over the table's */
     enum col_type *types;
     bool by_event_time;                  /* with until_end: rows of both are read by event time; else by the timestamps of the records */
@@ -167,6 +168,8 @@ bool plan_keeps_rows(const struct view *view);
 bool plan_must_cross(const struct view *view, const struct port_topic *source);
 /* plan_arms.c: the changelog of a stage; of an arm <app>-<view>-from-<source>-changelog. ERR_TOO_LARGE. */
 int plan_changelog_name(const char *app, const char *stage, char name[TOPIC_NAME_BYTES], struct diag *diag);
+/* plan_latest.c: whether what the view writes is an upsert table: changes of results, or a table as it is. */
+bool plan_gives_changes(const struct view *view);
 /* Whether the groups of a view over this source do not lie together and must be re-keyed. */
 bool plan_must_rekey(const struct view *view, const struct port_topic *source);
 

@@ -268,7 +268,8 @@ bool plan_is_stage_of(const struct view *view, const char *stage_name)
 
 bool plan_is_final(const struct view *view)
 {
-    return view->group != NULL ? view->group->emit_final : plan_keeps_rows(view);
+    return view->group != NULL ? view->group->emit_final
+                               : view->keyed == NULL && plan_keeps_rows(view);
 }
 
 bool plan_keeps_rows(const struct view *view)

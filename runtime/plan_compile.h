@@ -66,7 +66,16 @@ int compile_source(struct compile *c);
 int compile_add_op(struct compile *c, const char *name, const void *params);
 /* Adds columns behind those that rows have, and tells where they stand: over a source as made columns, else behind the others. what: the step's function. */
 int compile_add_columns(struct compile *c, const char *what, const char *const *names, const enum col_type *types, uint32_t count, uint32_t *first);
-/* plan_join.c: weir_join, and weir_latest in the chain of a table. */
+/* plan_latest.c: weir_latest, of the table of a join or of a view. */
+int compile_keyed(struct compile *c, const struct weir_stream *node);
+/* ERR_UNSUPPORTED: the step cannot work on the rows of a table. */
+int compile_after_keyed(struct compile *c, const struct weir_stream *node);
+/* An aggregate over a table: whether it can be; and when its group is compiled, the operator before it. */
+int compile_check_net(struct compile *c, const struct weir_stream *aggregate);
+int compile_latest(struct compile *c);
+/* The record key of a table that is written as it is. */
+int compile_table_out(struct compile *c);
+/* plan_join.c */
 int compile_join(struct compile *c, const struct weir_stream *node);
 void compile_tables_destroy(struct view *view);
 /* plan.c: what the steps of a chain say, for hashes; that of a table's chain, for the join's. */

@@ -7,51 +7,11 @@
  * nothing else.
  *
  * The key is compared by value: an expression of the stream and the table's key column must have one
- * type, or one of them is an uncast JSON value. Deletions name their row by the record's key alone,
- * which is text: it is read as the key's types with SQL's own casts. */
+ * type, or one of them is an uncast JSON value. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/plan_compile.h"
-
-/* "CAST(user_id AS text) AS user_id, …" over uncast values of these names. */
-static int compile_record_key(struct table *table, const struct expr_list *key, struct diag *diag)
-{
-    struct buf text;
-    enum col_type *types = calloc(key->count + 1, sizeof *types);
-    struct named_columns columns = {(const char *const *)key->names, types, key->count};
-    struct scope scope = named_columns_scope(&columns);
-    if (types == NULL)
-        return compile_no_memory(diag);
-    buf_init(&text, 0);
-    for (uint32_t i = 0; i < key->count; i++) {
-        enum col_type type = expr_type(key->exprs[i]);
-        buf_printf(&text, i > 0 ? ", " : "");
-        if (type == COL_VARIANT)
-            buf_printf(&text, "\"%s\" AS \"%s\"", key->names[i], key->names[i]);
-        else
-            buf_printf(&text, "CAST(\"%s\" AS %s) AS \"%s\"", key->names[i], col_type_name(type),
-                       key->names[i]);
-    }
-    buf_u8(&text, 0);
-    int rc = buf_ok(&text)
-                 ? expr_parse_list((const char *)text.data, &scope, &table->record_key, diag)
-                 : compile_no_memory(diag);
-    buf_deinit(&text);
-    free(types);
-    return rc;
-}
-
-static int compile_keyed(struct compile *c, struct table *table, const struct weir_stream *node)
-{
-    struct keyed_params *params = calloc(1, sizeof *params);
-    table->keyed_op = c->view->op_count;
-    TRY(compile_add_op(c, "keyed", params));
-    TRY(compile_in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->key, c->diag),
-                           c->view, "weir_latest"));
-    return compile_in_context(c->diag, compile_record_key(table, params->key, c->diag), c->view,
-                              "weir_latest");
-}
 
 static int compile_steps(struct compile *c, struct table *table, const struct weir_stream *join)
 {
@@ -63,8 +23,7 @@ static int compile_steps(struct compile *c, struct table *table, const struct we
     table->rows.source = chain[0];
     TRY(compile_source(c));
     for (uint32_t i = 1; i < count; i++)
-        TRY(chain[i]->kind == NODE_KEYED ? compile_keyed(c, table, chain[i])
-                                         : compile_row_step(c, chain[i]));
+        TRY(compile_row_step(c, chain[i]));
     TRY(compile_in_context(c->diag,
                            expr_parse_list(join->extra, &c->scope, &table->columns, c->diag),
                            c->view, "weir_join"));
@@ -99,7 +58,7 @@ static int add_table(struct compile *c, const struct weir_stream *node, struct t
 
 static int compare_key(struct compile *c, const struct expr_list *on, const struct table *table)
 {
-    const struct keyed_params *keyed = table->rows.ops[table->keyed_op].params;
+    const struct keyed_params *keyed = table->rows.keyed;
     if (on->count != keyed->key->count)
         return diag_set(c->diag, ERR_INVALID,
                         "stream to %s: weir_join: the key of table %s has %u columns, and %u are "
@@ -153,7 +112,6 @@ void compile_tables_destroy(struct view *view)
     for (uint32_t i = 0; i < view->table_count; i++) {
         struct table *table = view->tables[i];
         compile_view_deinit(&table->rows);
-        expr_list_destroy(table->record_key);
         expr_list_destroy(table->columns);
         free(table->types);
         free(table);

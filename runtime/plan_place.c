@@ -207,7 +207,7 @@ static int set_output(struct place *place, struct stage *stage, int32_t partitio
 {
     const struct view *view = stage->view;
     struct port_topic info;
-    bool is_table = view->group != NULL && !view->group->emit_final;
+    bool is_table = plan_gives_changes(view);
     set_name(stage->output_topic, "%s", view->sink->topic, NULL, NULL);
     const struct weir_output_options *output = &view->sink->output;
     is_table |= output->compacts;
@@ -352,7 +352,9 @@ static int place_rekeyed(struct place *place, struct stage *first, uint32_t coun
 static int place_rows(struct place *place, struct stage *first, uint32_t count, int32_t partitions)
 {
     for (struct stage *stage = first; stage < first + count; stage++) {
-        stage->output = stage->view->is_mapped ? OUTPUT_ROWS : OUTPUT_PASS;
+        stage->output = stage->view->keyed != NULL ? OUTPUT_TABLE
+                        : stage->view->is_mapped   ? OUTPUT_ROWS
+                                                   : OUTPUT_PASS;
         TRY(set_row_store(place, stage));
         TRY(set_late(place, stage, partitions));
         TRY(set_output(place, stage, partitions));
@@ -367,8 +369,8 @@ static int place_crossed(struct place *place, const struct view *view, struct st
     struct port_topic info;
     struct stage *first;
     TRY(add_arms(place, view, true, &first, partitions));
-    TRY(set_between(place, first, view->arm_count, "distinct", OUTPUT_CROSSING,
-                    *partitions, &info));
+    TRY(set_between(place, first, view->arm_count, "distinct", OUTPUT_CROSSING, *partitions,
+                    &info));
     for (struct stage *arm = first; arm < first + view->arm_count; arm++) {
         if (view->arm_count == 1)
             set_name(arm->name, "%s-distinct", view->sink->topic, NULL, NULL);

@@ -412,6 +412,7 @@ static int compile_distinct(struct compile *c, const struct weir_stream *node)
 
 int compile_row_step(struct compile *c, const struct weir_stream *node)
 {
+    TRY(compile_after_keyed(c, node));
     switch (node->kind) {
     case NODE_FILTER:
     case NODE_CHECK:
@@ -432,10 +433,7 @@ int compile_row_step(struct compile *c, const struct weir_stream *node)
     case NODE_JOIN:
         return compile_join(c, node);
     case NODE_KEYED:
-        return diag_set(c->diag, ERR_UNSUPPORTED,
-                        "stream to %s: a table (weir_table, weir_latest) is what weir_join takes, "
-                        "and has no sink of its own: read its topic with weir_source",
-                        c->view->sink->topic);
+        return compile_keyed(c, node);
     default:
         return 0;
     }
@@ -462,7 +460,16 @@ static void destroy_join(void *params)
 
 static void destroy_keyed(void *params)
 {
-    expr_list_destroy(((struct keyed_params *)params)->key);
+    struct keyed_params *keyed = params;
+    expr_list_destroy(keyed->key);
+    expr_list_destroy(keyed->record_key);
+}
+
+static void destroy_latest(void *params)
+{
+    struct latest_params *latest = params;
+    expr_list_destroy(latest->list);
+    free(latest->types);
 }
 
 static void destroy_distinct(void *params)
@@ -489,12 +496,19 @@ void compile_row_step_destroy(const struct op_spec *spec)
     static const struct {
         const char *name;
         void (*destroy)(void *params);
-    } forms[] = {{"filter", destroy_filter},     {"check", destroy_filter},
-                 {"map", destroy_map},           {"rekey", destroy_map},
-                 {"distinct", destroy_distinct}, {"join", destroy_join},
-                 {"keyed", destroy_keyed},       {"filter_fn", destroy_function},
-                 {"map_fn", destroy_function},   {"flat_map_fn", destroy_function},
-                 {"unnest", destroy_unnest},     {"peek", destroy_function}};
+    } forms[] = {{"filter", destroy_filter},
+                 {"check", destroy_filter},
+                 {"map", destroy_map},
+                 {"rekey", destroy_map},
+                 {"distinct", destroy_distinct},
+                 {"join", destroy_join},
+                 {"keyed", destroy_keyed},
+                 {"latest", destroy_latest},
+                 {"filter_fn", destroy_function},
+                 {"map_fn", destroy_function},
+                 {"flat_map_fn", destroy_function},
+                 {"unnest", destroy_unnest},
+                 {"peek", destroy_function}};
     void *params = (void *)(uintptr_t)spec->params;
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
         if (strcmp(spec->type->name, forms[i].name) == 0)

@@ -55,7 +55,7 @@ static void put_start(const struct progress *p, struct buf *value)
         [START_AT_BEGINNING] = "", [START_AT_POSITION] = "position", [START_BEHIND] = "behind"};
     if (p->is_begin)
         buf_printf(value, ",\"begin\":true");
-    if ((p->is_reset || p->is_begin) && p->is_table)
+    if (p->is_table)
         buf_printf(value, ",\"table\":true");
     if (p->is_reset && p->start != START_AT_BEGINNING)
         buf_printf(value, ",\"start\":\"%s\"", starts[p->start]);

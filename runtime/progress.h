@@ -57,10 +57,10 @@ struct progress {
     enum progress_start start;        /* of a reset */
     bool clears;                      /* of a reset: the records of the view's output go */
     bool is_begin;                    /* the stage was started anew and has not committed: only names, input_id, is_table and position are valid; -1: at the beginning */
-    bool is_table;                    /* of a reset, and of a begin: the view's output was an upsert table */
+    bool is_table;                    /* of a reset, and of a begin: the view's output was an upsert table; else: the stage writes a table's rows as one */
     uint64_t plan_hash;
     uint64_t state_hash;              /* 0: not recorded */
-    bool is_final;                    /* the stage emits final results */
+    bool is_final;                    /* the stage has a state, and its view does not emit changes */
     uint8_t input_id[16], changelog_id[16];
     int64_t position;                 /* next input offset */
     int64_t first;                    /* where the task began when its stage was first started; -1: not recorded */

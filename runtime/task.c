@@ -89,6 +89,14 @@ static int check_range(const struct task *task, struct diag *diag)
                         "Start the stage anew with from_beginning",
                         stage->input_topic, (int)task->partition, (long long)range.stable,
                         (long long)task->position, stage->name);
+    if (stage->view->keyed != NULL && stage->input == INPUT_ROWS && task->position > range.start &&
+        task->position < range.complete_from)
+        return diag_set(diag, ERR_RANGE,
+                        "%s-%d: deletions behind offset %lld were removed by compaction before "
+                        "stage %s read them: its table may have missed some. Start the stage anew "
+                        "with from_beginning",
+                        stage->input_topic, (int)task->partition, (long long)task->position,
+                        stage->name);
     return task->position < range.start ? task_lost_records(task, diag) : 0;
 }
 
@@ -96,8 +104,8 @@ static int check_range(const struct task *task, struct diag *diag)
 static int check_output(const struct task *task, const struct progress *progress, struct diag *diag)
 {
     const struct stage *stage = task->stage;
-    bool is_table = stage->output == OUTPUT_VIEW && stage->view->group != NULL &&
-                    !stage->view->group->emit_final;
+    bool is_table = (stage->output == OUTPUT_VIEW || stage->output == OUTPUT_TABLE) &&
+                    plan_gives_changes(stage->view);
     if (!is_table || progress->output_partitions == 0 ||
         progress->output_partitions == stage->output_partitions)
         return 0;
@@ -451,6 +459,7 @@ int task_progress(struct task *task, struct progress *progress, struct diag *dia
     progress->partition = task->partition;
     progress->plan_hash = stage->plan_hash;
     progress->state_hash = stage->state_hash;
+    progress->is_table = stage->output == OUTPUT_TABLE;
     progress->is_final = plan_is_final(stage->view);
     memcpy(progress->input_id, stage->input_id, 16);
     memcpy(progress->changelog_id, stage->changelog_id, 16);

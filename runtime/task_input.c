@@ -22,7 +22,26 @@ static int decode_rows(struct task *task, uint32_t count, struct column *columns
                                 .arena = &task->chain.arena,
                                 .columns = columns,
                                 .rejects = &task->chain.rejects};
-    return format_decode(&decoding);
+    return __builtin_expect(decoding.view->keyed == NULL, 1) ? format_decode(&decoding)
+                                                             : format_decode_table(&decoding);
+}
+
+/* Records without a value have no columns, and so are none of a table's rows that steps look at. */
+static int leave_removals(struct batch *batch)
+{
+    uint16_t *kept = arena_alloc(batch->arena, ((size_t)batch->row_count + 1) * sizeof *kept);
+    uint32_t count = 0;
+    if (kept == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        uint32_t row = batch_row(batch, i);
+        kept[count] = (uint16_t)row;
+        count += batch->source[row].value.data != NULL;
+    }
+    batch->is_table = true;
+    batch->selection = kept;
+    batch->selected_count = count;
+    return 0;
 }
 
 static void mark_rejected(const struct reject_list *rejects, uint8_t *gone)
@@ -185,6 +204,8 @@ static int process_rows(struct task *task, uint32_t count)
         return ERR_NOMEM;
     TRY(decode_rows(task, count, columns));
     mark_rejected(&chain->rejects, gone);
+    for (uint32_t i = 0; view->keyed != NULL && i < count; i++)
+        gone[i] |= task->rows[i].value.data == NULL;
     TRY(task_assign_times(task, columns, gone, count, times, watermarks));
     struct batch batch = {.row_count = count,
                           .selected_count = count,
@@ -196,6 +217,8 @@ static int process_rows(struct task *task, uint32_t count)
                           .origin = (uint64_t)view->arm << 32 | (uint32_t)task->partition,
                           .arena = &chain->arena};
     TRY(batch_drop_rejected(&batch, &chain->rejects, 0, &chain->arena));
+    if (__builtin_expect(view->keyed != NULL, 0))
+        TRY(leave_removals(&batch));
     task_begin_rows(task);
     TRY(task_push_rows(task, &batch));
     return task_end_rows(task, task->rows, count);

@@ -6,6 +6,7 @@
  * and partials take the wall clock of the commit. */
 #include <stdio.h>
 
+#include "operators/group_key.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/hash.h"
 #include "runtime/task.h"
@@ -142,6 +143,95 @@ static int sink_rows(struct task *task, const struct batch *batch)
     return 0;
 }
 
+/* The record key of a change, and the partition that it decides. */
+static int table_key(struct task *task, const struct batch *batch,
+                     const struct table_change *change, int32_t *partition)
+{
+    const struct view *view = task->stage->view;
+    const struct expr_list *list = view->keyed->key;
+    struct column *columns = arena_alloc(batch->arena, (list->count + 1) * sizeof *columns);
+    if (columns == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < list->count; i++)
+        TRY(column_alloc(&columns[i], expr_type(list->exprs[i]), 1, true, batch->arena));
+    int rc = group_key_decode(change->key, columns, list->count, 0, batch->arena);
+    must(rc != ERR_CORRUPT); /* it has just been made */
+    TRY(rc);
+    buf_clear(&task->key);
+    json_encode_key(&task->key, view->key_names, columns, 0, false);
+    if (!buf_ok(&task->key))
+        return no_memory(task);
+    *partition = murmur2_partition(task->key.data, task->key.size, task->stage->output_partitions);
+    return 0;
+}
+
+/* What a change makes of its key's record: a value, or none (a tombstone). ERR_INVALID: it cannot be
+ * written, and the record that was stands. */
+static int table_value(struct task *task, struct encoding *encoding, const struct batch *batch,
+                       uint32_t row, bool is_shown, struct bytes *value)
+{
+    *value = (struct bytes){NULL, 0};
+    if (!is_shown)
+        return 0;
+    if (!task->stage->view->is_mapped) {
+        *value = batch_source(batch, row)->value;
+        return 0;
+    }
+    int rc = encode_value(task, encoding, row, value);
+    if (rc == ERR_INVALID)
+        TRY(reject_add(&task->chain.rejects, row, "encode", "%s", encoding->problem));
+    if (rc == 0 && task->value.size > TASK_ROW_MAX_BYTES) {
+        TRY(reject_add(&task->chain.rejects, row, "row_too_long",
+                       "the new row takes %zu bytes; the limit is %d", task->value.size,
+                       TASK_ROW_MAX_BYTES));
+        return ERR_INVALID;
+    }
+    return rc;
+}
+
+enum { ROW_SHOWN = 1, ROW_REJECTED = 2, ROW_COUNTED = 4 };
+
+static int sink_change(struct task *task, struct encoding *encoding, const struct batch *batch,
+                       const struct table_change *change, uint8_t *mark)
+{
+    const struct source_row *row = batch_source(batch, change->row);
+    bool is_shown = !change->is_removal && (*mark & ROW_SHOWN) != 0;
+    struct bytes value;
+    int32_t partition = 0;
+    int rc = table_value(task, encoding, batch, change->row, is_shown, &value);
+    if (rc == ERR_INVALID)
+        return 0;
+    TRY(rc);
+    TRY(table_key(task, batch, change, &partition));
+    /* Rows that a condition left out were counted there. */
+    task->counts.applied += (is_shown || change->is_removal) && !(*mark & ROW_COUNTED);
+    task->counts.out++;
+    *mark |= ROW_COUNTED;
+    return add(task, out_of(task, partition), row->timestamp_ms, view_of(&task->key), value,
+               row->headers, row->header_count);
+}
+
+/* Every change of the table, in the order of its topic. */
+static int sink_table(struct task *task, const struct batch *batch)
+{
+    struct encoding encoding = begin_values(task, batch);
+    const struct reject_list *rejects = &task->chain.rejects;
+    uint8_t *marks = arena_zalloc(batch->arena, (size_t)batch->row_count + 1);
+    must(batch->changes != NULL);
+    if (marks == NULL)
+        return no_memory(task);
+    for (uint32_t i = 0; i < batch->selected_count; i++)
+        marks[batch_row(batch, i)] = ROW_SHOWN;
+    for (uint32_t i = 0; i < rejects->count; i++)
+        marks[rejects->items[i].row] = ROW_REJECTED;
+    for (uint32_t i = 0; i < batch->changes->count; i++) {
+        const struct table_change *change = &batch->changes->items[i];
+        if (!(marks[change->row] & ROW_REJECTED))
+            TRY(sink_change(task, &encoding, batch, change, &marks[change->row]));
+    }
+    return 0;
+}
+
 static int sink_partials(struct task *task, const struct batch *batch)
 {
     const struct bytes none = {NULL, 0};
@@ -177,15 +267,16 @@ static int32_t result_partition(struct task *task, const struct batch *batch, ui
     return murmur2_partition(task->text.data, task->text.size, task->stage->output_partitions);
 }
 
-/* Tombstones: of sessions that others swallowed. */
+/* Tombstones: of sessions that others swallowed, of groups whose last row went. */
 static int sink_gone(struct task *task, const struct batch *batch)
 {
+    const struct view *view = task->stage->view;
     const struct bytes none = {NULL, 0};
     task->counts.out += batch->selected_count;
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         uint32_t row = batch_row(batch, i);
         buf_clear(&task->key);
-        json_encode_key(&task->key, task->stage->view->key_names, batch->columns, row, true);
+        json_encode_key(&task->key, view->key_names, batch->columns, row, view->is_windowed);
         if (!buf_ok(&task->key))
             return no_memory(task);
         TRY(add(task, out_of(task, result_partition(task, batch, row)), task->now_ms,
@@ -232,6 +323,8 @@ int task_sink(void *context, const struct batch *batch)
         return sink_pass(task, batch);
     case OUTPUT_ROWS:
         return sink_rows(task, batch);
+    case OUTPUT_TABLE:
+        return sink_table(task, batch);
     case OUTPUT_PARTIALS:
         return sink_partials(task, batch);
     case OUTPUT_CROSSING:

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "operators/group_key.h"
-#include "operators/json_value.h"
 #include "runtime/task.h"
 
 /* Rows of one partition that are read at once. Each input holds as many, and a task may have many. */
@@ -221,22 +219,16 @@ static int decode(struct task_table *table, const struct source_row *rows, uint3
     struct arena *arena = &chain->arena;
     struct column *columns = arena_alloc(arena, format_room(view) * sizeof *columns);
     uint16_t *selection = arena_alloc(arena, (count + 1) * sizeof *selection);
-    struct reject_list found = {.arena = arena};
     if (columns == NULL || selection == NULL)
         return ERR_NOMEM;
-    struct decoding decoding = {view, table->decoder, rows, count, arena, columns, &found};
-    TRY(format_decode(&decoding));
-    for (uint32_t i = 0; i < found.count; i++) {
-        const struct reject *reject = &found.items[i];
-        if (rows[reject->row].value.data != NULL)
-            TRY(reject_add(&chain->rejects, reject->row, reject->error_class, "%s",
-                           reject->message));
-    }
+    struct decoding decoding = {view, table->decoder, rows, count, arena, columns, &chain->rejects};
+    TRY(format_decode_table(&decoding));
     *batch = (struct batch){.row_count = count,
                             .selection = selection,
                             .columns = columns,
                             .column_count = format_column_count(view),
                             .source = rows,
+                            .is_table = true,
                             .origin = (uint64_t)(table->number + 1) << 48,
                             .arena = arena};
     for (uint32_t i = 0; i < count; i++)
@@ -245,78 +237,6 @@ static int decode(struct task_table *table, const struct source_row *rows, uint3
             selection[batch->selected_count++] = (uint16_t)i;
         }
     return batch_drop_rejected(batch, &chain->rejects, 0, arena);
-}
-
-/* The record's key as values of the key's columns, uncast: a JSON object by name, else the text of the only one. */
-static int split_record_key(const struct keyed_params *keyed, struct bytes key, struct arena *arena,
-                            struct variant *values)
-{
-    if (keyed->key->count == 1 && (key.size == 0 || key.data[0] != '{')) {
-        *values =
-            (struct variant){.data = key.data, .size = (uint32_t)key.size, .kind = VARIANT_TEXT};
-        return 1;
-    }
-    if (!json_value_check(key))
-        return 0;
-    for (uint32_t i = 0; i < keyed->key->count; i++) {
-        struct bytes text;
-        int rc = json_value_member(key, bytes_text(keyed->key->names[i]), arena, &text);
-        if (rc <= 0)
-            return rc == ERR_NOMEM ? rc : 0;
-        TRY(json_value_read(text, arena, &values[i]));
-        if (values[i].kind == VARIANT_NULL)
-            return 0;
-    }
-    return 1;
-}
-
-static int remove_values(struct task_table *table, const struct variant *values)
-{
-    const struct expr_list *list = table->table->record_key;
-    struct arena *arena = &table->chain.arena;
-    struct reject_list rejects = {.arena = arena};
-    struct column *columns = arena_zalloc(arena, (2 * (size_t)list->count + 1) * sizeof *columns);
-    struct bytes key;
-    if (columns == NULL)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < list->count; i++)
-        columns[i] = (struct column){.type = COL_VARIANT,
-                                     .variant = (struct variant *)(uintptr_t)&values[i]};
-    struct batch batch = {.row_count = 1,
-                          .selected_count = 1,
-                          .columns = columns,
-                          .column_count = list->count,
-                          .arena = arena};
-    for (uint32_t i = 0; i < list->count; i++)
-        TRY(expr_eval(list->exprs[i], &batch, &columns[list->count + i], &rejects));
-    if (rejects.count > 0)
-        return 0;
-    TRY(group_key_encode_batch(&batch, columns + list->count, list->count, &key));
-    TRY(join_put(table->join, key, NULL, 0, table->task->diag));
-    return 1;
-}
-
-/* An uncast key may have been a number where the record's key is its digits. 1: removed; 0: the key
- * names no row. */
-static int remove_row(struct task_table *table, const struct source_row *row)
-{
-    const struct keyed_params *keyed = table->table->rows.ops[table->table->keyed_op].params;
-    struct arena *arena = &table->chain.arena;
-    struct variant *values = arena_zalloc(arena, keyed->key->count * sizeof *values);
-    if (values == NULL)
-        return ERR_NOMEM;
-    if (row->key.data == NULL)
-        return 0;
-    int rc = split_record_key(keyed, row->key, arena, values);
-    if (rc <= 0)
-        return rc;
-    if (keyed->key->count == 1 && values->kind == VARIANT_TEXT &&
-        expr_type(keyed->key->exprs[0]) == COL_VARIANT) {
-        struct variant number;
-        if (json_value_check(row->key) && json_value_read(row->key, arena, &number) == 0)
-            TRY(remove_values(table, &number));
-    }
-    return remove_values(table, values);
 }
 
 /* Marks the rows of a selection. */
@@ -328,37 +248,24 @@ static void mark_rows(const struct batch *batch, uint8_t *marks, uint8_t mark)
 
 enum { ROW_CAME = 1, ROW_SHOWN = 2, ROW_REJECTED = 4 };
 
-static int change_rows(struct task_table *table, const struct source_row *rows, uint32_t count,
-                       const uint8_t *marks)
+/* In the order of the rows; a record without a value may take away two. */
+static int change_rows(struct task_table *table, uint32_t count, uint8_t *marks)
 {
     struct task *task = table->task;
-    const struct op *keyed = table->chain.ops[table->table->keyed_op];
-    const struct bytes *keys;
-    const struct batch *came = keyed_rows(keyed, &keys);
-    uint32_t next_key = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        int rc = 1;
-        const struct bytes *key = NULL;
-        if (marks[i] & ROW_CAME)
-            key = &keys[next_key++];
-        if (rows[i].value.data == NULL)
-            rc = remove_row(table, &rows[i]);
-        else if (marks[i] & ROW_REJECTED)
+    const struct table_changes *changes =
+        keyed_changes(table->chain.ops[table->table->rows.keyed_op]);
+    for (uint32_t i = 0; changes != NULL && i < changes->count; i++) {
+        const struct table_change *change = &changes->items[i];
+        uint32_t row = change->row;
+        bool shown = !change->is_removal && (marks[row] & ROW_SHOWN) != 0;
+        if (marks[row] & ROW_REJECTED)
             continue;
-        else if (key == NULL)
-            task->counts.filtered++;
-        else
-            rc = join_put(table->join, *key, marks[i] & ROW_SHOWN ? table->columns : NULL, i,
-                          task->diag);
-        TRY(rc);
-        if (rc == 0 && rows[i].value.data == NULL)
-            TRY(reject_add(&table->chain.rejects, i, "primary_key",
-                           "a record without a value removes the row of its key, and this key "
-                           "names none"));
-        else if (key != NULL || rows[i].value.data == NULL)
-            task->counts.applied++;
+        TRY(join_put(table->join, change->key, shown ? table->columns : NULL, row, task->diag));
+        task->counts.applied += (marks[row] & ROW_CAME) == 0;
+        marks[row] |= ROW_CAME;
     }
-    must(next_key == came->selected_count);
+    for (uint32_t row = 0; row < count; row++)
+        task->counts.filtered += (marks[row] & (ROW_CAME | ROW_REJECTED)) == 0;
     return 0;
 }
 
@@ -397,24 +304,21 @@ static int apply(struct task_table *table, struct table_input *input, uint32_t c
     struct task *task = table->task;
     struct chain *chain = &table->chain;
     const struct source_row *rows = input->rows + input->at;
-    struct op *keyed = chain->ops[table->table->keyed_op];
-    const struct bytes *keys;
     struct batch batch;
     if (join_cuts_next(&task->tables->cuts) == NULL)
         TRY(task_tables_moved(task));
     TRY(chain_begin(chain, task->diag));
-    keyed_begin(keyed);
+    keyed_begin(chain->ops[table->table->rows.keyed_op]);
     table->shown = (struct batch){0};
     TRY(decode(table, rows, count, &batch));
     TRY(chain_push(chain, &batch));
     uint8_t *marks = arena_zalloc(&chain->arena, (size_t)count + 1);
     if (marks == NULL)
         return ERR_NOMEM;
-    mark_rows(keyed_rows(keyed, &keys), marks, ROW_CAME);
     mark_rows(&table->shown, marks, ROW_SHOWN);
     for (uint32_t i = 0; i < chain->rejects.count; i++)
         marks[chain->rejects.items[i].row] |= ROW_REJECTED;
-    TRY(change_rows(table, rows, count, marks));
+    TRY(change_rows(table, count, marks));
     task->counts.rows_in += count;
     TRY(keep_rejected(table, input, rows, count));
     input->at += count;
