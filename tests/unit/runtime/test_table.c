@@ -1,0 +1,271 @@
+/* test_table.c: aggregates over tables, and tables as topics, against a model that is an array of rows.
+ *
+ * Rows of a table come, change, are left out by a condition and removed, with kills at any place and
+ * restarts in between. After each round the topics, folded to the last record of each key, are what
+ * the model's rows give when they are counted anew: groups without a row are not there, sums have the
+ * digits of the rows that are. A second view reads the first one's changes as its table. At the end
+ * the app starts from the beginning and comes to the same. */
+#include "runtime/weir.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define START INT64_C(1772442000000)
+
+enum { USERS = 15, PLANS = 4, ROWS_MAX = 64 };
+
+struct user {
+    bool is_there, is_active, has_score;
+    int plan, score, scale; /* score / 10^scale */
+};
+struct row {
+    char key[64], value[256];
+};
+struct rows {
+    struct row items[ROWS_MAX];
+    size_t count;
+};
+
+static uint64_t seed;
+static uint32_t draw(uint32_t n)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 33) % n;
+}
+
+static void ok(weir_test *test, int rc)
+{
+    if (rc != 0)
+        fail_msg("%d: %s", rc, weir_test_error(test));
+}
+
+static weir_app *table_app(const weir_options *options)
+{
+    weir_app *app = weir_app_open("table", options);
+    weir_stream *users = weir_filter(weir_table(app, "users", WEIR_JSON, "id"), "active");
+    weir_to(weir_map(users, "id, plan, score"), "active");
+    weir_to(weir_aggregate(weir_group_by(users, "plan"),
+                           "count(*) AS n, count(score) AS scored, sum(score) AS total"),
+            "by-plan");
+    weir_to(weir_aggregate(weir_group_by(weir_table(app, "by-plan", WEIR_JSON, "plan"), "n"),
+                           "count(*) AS plans, sum(scored) AS scored"),
+            "by-count");
+    return app;
+}
+
+static void print_decimal(char *text, size_t size, int coefficient, int scale)
+{
+    static const char *const forms[] = {"%s%d", "%s%d.%01d", "%s%d.%02d", "%s%d.%03d"};
+    static const int units[] = {1, 10, 100, 1000};
+    int magnitude = abs(coefficient);
+    snprintf(text, size, forms[scale], coefficient < 0 ? "-" : "", magnitude / units[scale],
+             magnitude % units[scale]);
+}
+
+static void send_user(weir_test *test, struct user *users)
+{
+    char key[16], value[192], score[64];
+    int id = (int)draw(USERS);
+    struct user *user = &users[id];
+    snprintf(key, sizeof key, "u%d", id);
+    *user = (struct user){.is_there = draw(5) != 0,
+                          .is_active = draw(5) != 0,
+                          .has_score = draw(4) != 0,
+                          .plan = (int)draw(PLANS),
+                          .score = (int)draw(20000) - 10000,
+                          .scale = (int)draw(4)};
+    print_decimal(score, sizeof score, user->score, user->scale);
+    snprintf(value, sizeof value, "{\"id\":\"%s\",\"plan\":\"p%d\",\"active\":%s,\"score\":%s}",
+             key, user->plan, user->is_active ? "true" : "false", user->has_score ? score : "null");
+    ok(test, weir_test_send(test, "users", -1, START, key, user->is_there ? value : NULL));
+}
+
+static void add_row(struct rows *rows, const char *key, const char *value)
+{
+    assert_in_range(rows->count, 0, ROWS_MAX - 1);
+    struct row *row = &rows->items[rows->count++];
+    snprintf(row->key, sizeof row->key, "%s", key);
+    snprintf(row->value, sizeof row->value, "%s", value);
+}
+
+static void model_active(const struct user *users, struct rows *rows)
+{
+    for (int id = 0; id < USERS; id++) {
+        char key[16], value[192], score[64];
+        const struct user *user = &users[id];
+        if (!user->is_there || !user->is_active)
+            continue;
+        snprintf(key, sizeof key, "u%d", id);
+        print_decimal(score, sizeof score, user->score, user->scale);
+        snprintf(value, sizeof value, "{\"id\":\"%s\",\"plan\":\"p%d\",\"score\":%s}", key,
+                 user->plan, user->has_score ? score : "null");
+        add_row(rows, key, value);
+    }
+}
+
+/* The rows of one plan: how many, how many have a score, and what those add up to. */
+static void model_plan(const struct user *users, int plan, int *n, int *scored, char *total,
+                       size_t size)
+{
+    static const int to_thousandths[] = {1000, 100, 10, 1};
+    int sum = 0, scale = 0;
+    *n = *scored = 0;
+    for (int id = 0; id < USERS; id++) {
+        const struct user *user = &users[id];
+        if (!user->is_there || !user->is_active || user->plan != plan)
+            continue;
+        ++*n;
+        if (!user->has_score)
+            continue;
+        ++*scored;
+        sum += user->score * to_thousandths[user->scale];
+        scale = user->scale > scale ? user->scale : scale;
+    }
+    if (*scored == 0)
+        snprintf(total, size, "null");
+    else
+        print_decimal(total, size, sum / to_thousandths[scale], scale);
+}
+
+static void model_plans(const struct user *users, struct rows *rows, struct rows *counts)
+{
+    int plans[USERS + 1] = {0}, scores[USERS + 1] = {0};
+    for (int plan = 0; plan < PLANS; plan++) {
+        char key[16], value[192], total[64];
+        int n, scored;
+        model_plan(users, plan, &n, &scored, total, sizeof total);
+        if (n == 0)
+            continue;
+        snprintf(key, sizeof key, "p%d", plan);
+        snprintf(value, sizeof value, "{\"plan\":\"%s\",\"n\":%d,\"scored\":%d,\"total\":%s}", key,
+                 n, scored, total);
+        add_row(rows, key, value);
+        plans[n]++;
+        scores[n] += scored;
+    }
+    for (int n = 1; n <= USERS; n++) {
+        char key[32], value[128];
+        if (plans[n] == 0)
+            continue;
+        snprintf(key, sizeof key, "{\"n\":%d}", n);
+        snprintf(value, sizeof value, "{\"n\":%d,\"plans\":%d,\"scored\":%d}", n, plans[n],
+                 scores[n]);
+        add_row(counts, key, value);
+    }
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    return strcmp(((const struct row *)a)->key, ((const struct row *)b)->key);
+}
+
+/* The last record of each key, of those that have a value. Records of one key lie in one partition. */
+static void fold(weir_test *test, const char *topic, struct rows *rows)
+{
+    weir_record *records;
+    size_t count;
+    ok(test, weir_test_rewind(test, topic));
+    ok(test, weir_test_read(test, topic, &records, &count));
+    for (size_t i = 0; i < count; i++) {
+        char key[64], value[256];
+        size_t at = 0;
+        snprintf(key, sizeof key, "%.*s", (int)records[i].key_size, (const char *)records[i].key);
+        while (at < rows->count && strcmp(rows->items[at].key, key) != 0)
+            at++;
+        if (at < rows->count)
+            rows->items[at] = rows->items[--rows->count];
+        if (records[i].value == NULL)
+            continue;
+        snprintf(value, sizeof value, "%.*s", (int)records[i].value_size,
+                 (const char *)records[i].value);
+        add_row(rows, key, value);
+    }
+    weir_free(records);
+}
+
+static void check_topic(weir_test *test, const char *topic, struct rows *wanted)
+{
+    struct rows came = {.count = 0};
+    fold(test, topic, &came);
+    qsort(came.items, came.count, sizeof *came.items, compare_rows);
+    qsort(wanted->items, wanted->count, sizeof *wanted->items, compare_rows);
+    for (size_t i = 0; i < wanted->count && i < came.count; i++) {
+        assert_string_equal(came.items[i].key, wanted->items[i].key);
+        assert_string_equal(came.items[i].value, wanted->items[i].value);
+    }
+    assert_int_equal(came.count, wanted->count);
+}
+
+static void check(weir_test *test, const struct user *users)
+{
+    struct rows active = {.count = 0}, plans = {.count = 0}, counts = {.count = 0};
+    model_active(users, &active);
+    model_plans(users, &plans, &counts);
+    check_topic(test, "active", &active);
+    check_topic(test, "by-plan", &plans);
+    check_topic(test, "by-count", &counts);
+}
+
+/* Runs until all is read, through a kill at a place that is drawn. */
+static void run(weir_test *test)
+{
+    const char *const *points = weir_test_points();
+    size_t count = 0;
+    while (points[count] != NULL)
+        count++;
+    ok(test, weir_test_flush(test));
+    if (draw(3) == 0)
+        ok(test, weir_test_kill_at(test, points[draw((uint32_t)count)], 1 + (int64_t)draw(3)));
+    int rc = weir_test_run(test);
+    while (rc == WEIR_TEST_KILLED) {
+        do
+            rc = weir_test_restart(test, NULL);
+        while (rc == WEIR_TEST_KILLED);
+        ok(test, rc);
+        rc = weir_test_run(test);
+    }
+    ok(test, rc);
+    ok(test, weir_test_kill_at(test, NULL, 1));
+    if (draw(6) == 0) {
+        ok(test, weir_test_kill(test));
+        ok(test, weir_test_restart(test, NULL));
+    }
+}
+
+static void changes_are_taken_back(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < 24; round++) {
+        seed = round;
+        struct user users[USERS] = {{0}};
+        weir_app *app = table_app(&(weir_options){
+            .threads = 1 + (int32_t)draw(2), .batch_rows = draw(2) ? 1 + (int32_t)draw(7) : 0});
+        weir_test *test = NULL;
+        if (weir_test_open(app, &(weir_test_options){.start_ms = START, .partitions = 3}, &test) <
+            0)
+            fail_msg("%s", weir_log_error());
+        for (int turn = 0; turn < 8; turn++) {
+            send_user(test, users);
+            for (uint32_t i = draw(16); i > 0; i--)
+                send_user(test, users);
+            run(test);
+            ok(test, weir_test_run(test));
+            check(test, users);
+        }
+        ok(test, weir_test_close(test));
+        weir_app_close(app);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(changes_are_taken_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
