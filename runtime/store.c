@@ -126,7 +126,9 @@ int store_open(struct store *store, struct port *port, const struct plan *plan,
     }
     if (rc < 0)
         return rc;
-    TRY(store_view_write(path, plan->app, stage->view, diag));
+    TRY(stage->output != OUTPUT_VIEW && plan_keeps_rows(stage->view)
+            ? store_view_write_rows(path, plan->app, stage, diag)
+            : store_view_write(path, plan->app, stage->view, diag));
     crash_point("restore_before");
     return store_follow(store, NULL, false, diag);
 }

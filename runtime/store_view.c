@@ -113,15 +113,16 @@ json_t *store_view_steps(const struct weir_stream *stream)
     return steps;
 }
 
-int store_view_write(const char *state_dir, const struct weir_app *app, const struct view *view,
-                     struct diag *diag)
+/* rows: of a store of rows, what is told of them; NULL: a store of groups. */
+static int write_description(const char *state_dir, const struct weir_app *app,
+                             const struct view *view, json_t *rows, struct diag *diag)
 {
     char path[4096], *old = NULL;
     size_t old_size = 0;
     snprintf(path, sizeof path, "%s/view.json", state_dir);
-    json_t *object = json_pack("{s:i, s:s, s:s, s:s*, s:o}", "version", 1, "app", app->name,
-                               "topic", view->sink->topic, "name", view->sink->name, "steps",
-                               store_view_steps(view->sink->stream));
+    json_t *object = json_pack("{s:i, s:s, s:s, s:s*, s:o*, s:o}", "version", 1, "app", app->name,
+                               "topic", view->sink->topic, "name", view->sink->name, "rows", rows,
+                               "steps", store_view_steps(view->sink->stream));
     char *text = object != NULL ? json_dumps(object, JSON_INDENT(2)) : NULL;
     json_decref(object);
     if (text == NULL)
@@ -133,6 +134,21 @@ int store_view_write(const char *state_dir, const struct weir_app *app, const st
     free(old);
     free(text);
     return rc;
+}
+
+int store_view_write(const char *state_dir, const struct weir_app *app, const struct view *view,
+                     struct diag *diag)
+{
+    return write_description(state_dir, app, view, NULL, diag);
+}
+
+int store_view_write_rows(const char *state_dir, const struct weir_app *app,
+                          const struct stage *stage, struct diag *diag)
+{
+    json_t *rows = json_pack("{s:i, s:i, s:i}", "arm", (int)stage->view->arm, "first",
+                             (int)stage->first_op, "count", (int)stage->op_count);
+    return rows != NULL ? write_description(state_dir, app, stage->view, rows, diag)
+                        : no_memory(diag);
 }
 
 int store_view_remove(const char *state_dir, struct diag *diag)
@@ -154,6 +170,8 @@ struct store_view {
     weir_app *app;
     struct plan *plan;
     const struct view *view;
+    bool has_rows;               /* … that operators of the view keep, … */
+    uint32_t first_op, op_count; /* … which are among these */
     struct arena arena;
 };
 
@@ -305,6 +323,8 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
         return weir_check(at, text, extra);
     if (strcmp(kind, "map") == 0)
         return weir_map(at, text);
+    if (strcmp(kind, "distinct") == 0)
+        return weir_distinct(at, text, number);
     if (strcmp(kind, "latest") == 0)
         return weir_latest(at, text);
     if (strcmp(kind, "join") == 0)
@@ -350,6 +370,19 @@ static bool is_function_aggregate(const json_t *step)
            json_string_value(json_object_get(step, "name")) != NULL;
 }
 
+static int find_rows(struct store_view *view, const json_t *rows)
+{
+    if (rows == NULL)
+        return view->view->group != NULL ? 0 : ERR_CORRUPT;
+    view->has_rows = true;
+    view->first_op = (uint32_t)json_integer_value(json_object_get(rows, "first"));
+    view->op_count = (uint32_t)json_integer_value(json_object_get(rows, "count"));
+    for (json_int_t arm = json_integer_value(json_object_get(rows, "arm")); arm > 0; arm--)
+        if ((view->view = view->view->next_arm) == NULL)
+            return ERR_CORRUPT;
+    return view->first_op <= PLAN_MAX_OPS && view->op_count <= PLAN_MAX_OPS ? 0 : ERR_CORRUPT;
+}
+
 static int rebuild(struct store_view *view, const json_t *object, struct diag *diag)
 {
     const char *app = json_string_value(json_object_get(object, "app"));
@@ -373,7 +406,7 @@ static int rebuild(struct store_view *view, const json_t *object, struct diag *d
         return ERR_CORRUPT;
     TRY(plan_compile(view->app, &view->plan, diag));
     view->view = &view->plan->views[0];
-    return view->view->group != NULL ? 0 : ERR_CORRUPT;
+    return find_rows(view, json_object_get(object, "rows"));
 }
 
 static int read_description(const char *state_dir, json_t **object, struct diag *diag)
@@ -400,13 +433,30 @@ int store_view_names(const char *state_dir, struct store_view_names *names, stru
     snprintf(names->app, sizeof names->app, "%s", app != NULL ? app : "");
     snprintf(names->topic, sizeof names->topic, "%s", topic != NULL ? topic : "");
     snprintf(names->name, sizeof names->name, "%s", name != NULL ? name : "");
+    bool has_rows = json_object_get(object, "rows") != NULL;
     json_decref(object);
+    if (has_rows)
+        return diag_set(diag, ERR_NOT_FOUND, "%s holds rows that a step of %s keeps, and no groups",
+                        state_dir, names->topic);
     return app != NULL && topic != NULL
                ? 0
                : diag_set(diag, ERR_CORRUPT, "%s/view.json does not describe a view", state_dir);
 }
 
 int store_view_open(const char *state_dir, struct store_view **result, struct diag *diag)
+{
+    TRY(store_view_open_any(state_dir, result, diag));
+    if (!(*result)->has_rows)
+        return 0;
+    store_view_close(*result);
+    *result = NULL;
+    return diag_set(diag, ERR_UNSUPPORTED,
+                    "%s holds rows that a step of the pipeline keeps, and no groups: weir state "
+                    "scan shows them",
+                    state_dir);
+}
+
+int store_view_open_any(const char *state_dir, struct store_view **result, struct diag *diag)
 {
     json_t *object;
     TRY(read_description(state_dir, &object, diag));
@@ -452,6 +502,11 @@ uint64_t store_view_plan_hash(const struct store_view *view)
     return view->view->plan_hash;
 }
 
+bool store_view_has_rows(const struct store_view *view)
+{
+    return view->has_rows;
+}
+
 bool store_view_is_row(struct bytes value)
 {
     size_t group_bytes;
@@ -465,6 +520,11 @@ int store_view_json(struct store_view *view, struct bytes key, struct bytes valu
     struct group_item item;
     struct batch batch;
     arena_reset(&view->arena);
+    if (view->has_rows) {
+        TRY(store_rows_json(view->view, view->first_op, view->op_count, key, value, &view->arena,
+                            out, diag));
+        return buf_ok(out) ? 0 : no_memory(diag);
+    }
     struct reject_list rejects = {.arena = &view->arena};
     struct op_call call = {.arena = &view->arena, .rejects = &rejects, .diag = diag};
     void *row = arena_alloc(&view->arena, agg_plan_row_bytes(group->plan));
@@ -591,6 +651,11 @@ static int decode_object(struct store_view *view, const char *text, struct colum
 
 int store_view_key(struct store_view *view, const char *text, struct buf *key, struct diag *diag)
 {
+    if (view->has_rows)
+        return diag_set(
+            diag, ERR_UNSUPPORTED,
+            "a store of rows that a step keeps is not asked for single ones: weir state "
+            "scan shows all");
     uint32_t count = view->view->group->groups->count;
     arena_reset(&view->arena);
     struct column *columns = arena_zalloc(&view->arena, (count + 1) * sizeof *columns);

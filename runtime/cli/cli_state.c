@@ -130,7 +130,7 @@ static int store_open(const struct store_name *name, struct store *store, struct
 {
     *store = (struct store){.name = name};
     struct state_options options = {.must_exist = true, .read_only = true};
-    TRY(store_view_open(name->path, &store->view, diag));
+    TRY(store_view_open_any(name->path, &store->view, diag));
     int code =
         state_open(name->path, store_view_state_hash(store->view), &options, &store->state, diag);
     if (code == ERR_STATE)
@@ -371,7 +371,7 @@ static int scan_pair(void *context, struct bytes key, struct bytes value)
     struct diag diag = {0};
     if (look->left == 0 || interrupted())
         return 1;
-    if (!store_view_is_row(value))
+    if (!store_view_has_rows(look->store.view) && !store_view_is_row(value))
         return 0;
     int code = print_pair(look->store.view, key, value, &diag);
     if (code < 0)
@@ -456,7 +456,7 @@ const struct command command_state_scan = {
     .summary = "the rows of a store",
     .examples = "  weir state scan revenue/hourly-revenue --max 10\n",
     .details = "A JSON object a line, partition after partition, in the order of the store's keys: "
-               "by window, then by group.\n",
+               "by window, then by group. Of\nsteps that keep rows, a distinct or a join, what they keep.\n",
     .flags = scan_flags,
     .run = run_scan,
 };

@@ -67,6 +67,14 @@ static int read_within(struct compile_file *file, const struct select *select, i
                         "within is a time of more than 0");
 }
 
+static bool is_taken(const struct target_list *keys, const char *name)
+{
+    for (uint32_t i = 0; i < keys->count; i++)
+        if (strcmp(keys->items[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 int plan_distinct(struct compile_file *file, const struct select *select,
                   const struct select_scope *scope, const struct target_list *targets,
                   struct relation *out)
@@ -93,8 +101,11 @@ int plan_distinct(struct compile_file *file, const struct select *select,
             TRY(scope_resolve(scope, key));
         TRY(expr_of_syntax(key, false, &file->source, &input, &expr));
         expr_destroy(expr);
+        const char *own = syntax_name(key);
         snprintf(name, sizeof name, "key_%u", i + 1);
-        keys.items[keys.count] = (struct target){key, arena_text(arena, name), key->at};
+        bool is_named = own != NULL && key->kind == SYNTAX_COLUMN && !is_taken(&keys, own);
+        keys.items[keys.count] =
+            (struct target){key, is_named ? own : arena_text(arena, name), key->at};
         if (keys.items[keys.count++].name == NULL)
             return ERR_NOMEM;
     }
