@@ -162,7 +162,7 @@ static int evaluate_once(struct binder *binder, struct arena *arena, struct node
 
 int bind_fold(struct binder *binder, struct node **node)
 {
-    if (node_is_literal(*node) || (*node)->eval == eval_column)
+    if (node_is_literal(*node) || (*node)->eval == eval_column || (*node)->eval == eval_record)
         return 0;
     for (uint32_t i = 0; i < (*node)->arg_count; i++) {
         if ((*node)->args[i] != NULL && !node_is_literal((*node)->args[i]))

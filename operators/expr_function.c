@@ -346,6 +346,8 @@ int bind_call(struct binder *binder, const struct syntax *syntax, struct node **
         return bind_try(binder, syntax, out);
     if (strcmp(syntax->text, "mod") == 0 && syntax->arg_count == 2)
         return bind_mod(binder, syntax, out);
+    if (is_record_function(syntax->text))
+        return bind_record(binder, syntax, out);
     if (!function_known(syntax->text))
         return unknown_function(binder, syntax);
     struct node *node = node_new(binder, NULL, COL_TEXT, syntax->at, syntax->arg_count);

@@ -21,8 +21,12 @@ int eval_between(const struct node *node, struct eval *eval, struct column *out)
 int eval_case(const struct node *node, struct eval *eval, struct column *out);
 int eval_coalesce(const struct node *node, struct eval *eval, struct column *out);
 /* target: the type that the first argument is compared at. */
-int eval_try(const struct node *node, struct eval *eval, struct column *out);
 int eval_nullif(const struct node *node, struct eval *eval, struct column *out);
+int eval_try(const struct node *node, struct eval *eval, struct column *out);
+/* expr_record.c: calls that take no arguments and are no constants all the same. */
+int eval_record(const struct node *node, struct eval *eval, struct column *out);
+bool is_record_function(const char *name);
+int bind_record(struct binder *binder, const struct syntax *syntax, struct node **node);
 /* flag: GREATEST. */
 int eval_extreme(const struct node *node, struct eval *eval, struct column *out);
 

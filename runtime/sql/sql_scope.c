@@ -119,9 +119,11 @@ static int unknown_column(const struct select_scope *scope, const struct syntax 
         shown[i] = scope->columns[i].shown;
     const char *close = closest_name(name, shown, scope->count);
     if (name[0] == '_')
-        return source_error(source, ERR_UNSUPPORTED, syntax->at,
-                            "declare what you need as a column of the record's value",
-                            "system column %s is not supported", name);
+        return source_error(source, ERR_NOT_FOUND, syntax->at,
+                            "_key, _topic, _partition, _offset, _timestamp and _headers are there "
+                            "in a SELECT over a table itself: a view has those that it selects",
+                            "column \"%s\" does not exist in %s", name,
+                            scope->owner_count > 1 ? "FROM" : scope->alias);
     if (close != NULL)
         snprintf(hint, sizeof hint, "did you mean \"%s\"?", close);
     else if (strncmp(name, "window_", 7) == 0)

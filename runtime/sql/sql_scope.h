@@ -73,6 +73,8 @@ int plan_over(struct compile_file *file, const struct select *select, const stru
 /* sql_join_plan.c. Adds the joins to the scope and their steps to out. Their columns are known when all of the SELECT has been read: plan_join_columns. */
 int plan_joins(struct compile_file *file, const struct select *select, const struct relation *const *joined, struct select_scope *scope, struct relation *out);
 int plan_join_columns(struct compile_file *file, const struct select_scope *scope, struct relation *out);
+/* sql_system.c. *relation with the system columns that the SELECT names, hidden, when it is a table and names any. */
+int system_columns_add(struct compile_file *file, const struct select *select, const struct relation **relation);
 /* sql_distinct_plan.c: the step of DISTINCT ON, when there is one. */
 int plan_distinct(struct compile_file *file, const struct select *select, const struct select_scope *scope, const struct target_list *targets, struct relation *out);
 /* ERR_UNSUPPORTED when rows come from a DISTINCT ON: what cannot be done with them. */

@@ -574,6 +574,7 @@ int plan_select(struct compile_file *file, const struct select *select,
         return plan_union(file, select, known, inner_count, out);
     const struct relation *joined[JOINS_MAX];
     TRY(find_from(file, &select->from, known, inner_count, &base));
+    TRY(system_columns_add(file, select, &base));
     for (uint32_t i = 0; i < select->from.join_count; i++)
         TRY(find_joined(file, &select->from.joins[i], known, inner_count, &joined[i]));
     return plan_over(file, select, base, joined, out);
