@@ -2,7 +2,7 @@
  *
  * A case is a pipeline (a stage in front or none, perhaps with a new key; filters, checks, branches,
  * maps, unnest, functions in C; rows, or groups with windows of each kind or none, aggregates of all
- * kinds, changes or final; a rollup behind it), its input (JSON or CSV), and the way it runs:
+ * kinds, changes or final; a rollup behind it), its input (JSON, CSV, text or raw bytes), and the way it runs:
  * partitions 1 to 3, direct or re-keyed, lateness, idle time, future skew. Several cases share a life
  * (tests/support/random_life.h): one directory and one app with all their pipelines, run one to four
  * times with more input before each run, stores removed in between, workers 1 to 3, rows a batch,

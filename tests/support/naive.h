@@ -76,7 +76,8 @@ struct naive_plan {
     char source[16], second_source[16], middle_topic[16], out[16], rollup_topic[16], late[24];
     struct chance chance;
     int arms;                  /* 2: rows come from two sources of one form */
-    bool is_csv;               /* they hold comma-separated values */
+    bool is_csv;               /* they hold comma-separated values: columns have types from the beginning */
+    bool is_text, is_raw;      /* with is_csv: values between bars in plain text, or in raw bytes, that a map takes apart; the event time is the record's */
     bool mixes;                /* a partition of m<N> has rows of several places, whose time the main stage knows */
     enum middle middle;
     const char *rekey;         /* of m<N>; NULL: rows keep their place */

@@ -49,6 +49,24 @@ static void add_steps(const struct naive_plan *plan, struct job *job, int from, 
         add_step(&plan->steps[i], job);
 }
 
+/* What takes a text of values between bars apart; raw bytes are made a text of first. */
+static const char text_columns[] =
+    "nullif(split_part(value, '|', 1), '') AS k, split_part(value, '|', 2)::bigint AS g, "
+    "nullif(split_part(value, '|', 3), '')::bigint AS n, "
+    "nullif(split_part(value, '|', 4), '')::numeric AS a, split_part(value, '|', 5) AS ts";
+
+static void add_text_source(struct job *job, const char *topic, bool is_raw)
+{
+    job_add(job, JOB_SOURCE_AS, topic, NULL, is_raw ? WEIR_RAW : WEIR_PLAIN_TEXT);
+}
+
+static void add_text_columns(const struct naive_plan *plan, struct job *job)
+{
+    if (plan->is_raw)
+        job_add(job, JOB_MAP, "convert_from(value, 'UTF8') AS value", NULL, 0);
+    job_add(job, JOB_MAP, text_columns, NULL, 0);
+}
+
 static void add_source(struct job *job, const char *topic, bool is_csv)
 {
     job_add(job, is_csv ? JOB_SOURCE_AS : JOB_SOURCE, topic, "ts", WEIR_CSV);
@@ -101,21 +119,31 @@ static void add_time(const struct naive_plan *plan, struct job *job)
         job_add(job, JOB_IDLE, NULL, NULL, plan->idle_ms);
 }
 
+static void add_drawn_source(const struct naive_plan *plan, struct job *job, const char *topic)
+{
+    if (plan->is_text)
+        add_text_source(job, topic, plan->is_raw);
+    else
+        add_source(job, topic, plan->is_csv);
+}
+
 /* The source, or both of them, merged: the first one's rows come first. */
 static void add_sources(const struct naive_plan *plan, struct job *job)
 {
     bool is_main = plan->middle == MIDDLE_NONE;
     if (plan->arms > 1) {
-        add_source(job, plan->second_source, plan->is_csv);
+        add_drawn_source(plan, job, plan->second_source);
         if (is_main)
             add_time(plan, job);
         job_add(job, JOB_KEEP, plan->second_source, NULL, 0);
     }
-    add_source(job, plan->source, plan->is_csv);
+    add_drawn_source(plan, job, plan->source);
     if (is_main)
         add_time(plan, job);
     if (plan->arms > 1)
         job_add(job, JOB_MERGE, plan->second_source, NULL, 0);
+    if (plan->is_text)
+        add_text_columns(plan, job);
 }
 
 void naive_add_job(const struct naive_plan *plan, struct job *job)
@@ -181,10 +209,13 @@ void naive_describe(const struct naive_plan *plan)
     static const char *const kinds[] = {"filter",      "check",        "map",
                                         "filter_fn",   "map_fn nudge", "flat_map_fn fan",
                                         "unnest as n", "branch",       "peek"};
-    fprintf(stderr, "  source %s%s%s%s by ts, %d rows in %d partition(s)%s\n", plan->source,
+    fprintf(stderr, "  source %s%s%s%s, %d rows in %d partition(s)%s\n", plan->source,
             plan->arms > 1 ? " merged with " : "", plan->arms > 1 ? plan->second_source : "",
-            plan->is_csv ? " (CSV)" : "", plan->row_count, plan->partitions,
-            plan->is_direct ? " by k" : "");
+            plan->is_raw    ? " (raw) by its records' times"
+            : plan->is_text ? " (text) by its records' times"
+            : plan->is_csv  ? " (CSV) by ts"
+                            : " by ts",
+            plan->row_count, plan->partitions, plan->is_direct ? " by k" : "");
     for (int i = 0; i < plan->step_count; i++) {
         const struct naive_step *step = &plan->steps[i];
         if (plan->middle != MIDDLE_NONE && i == plan->middle_steps)

@@ -423,12 +423,14 @@ static void test_marker_is_retried(void **state)
 {
     (void)state;
     struct setup s;
+    /* One each: a thread of the log may look at the first when the second is set. */
+    struct fault faults[2] = {{.call = IO_PWRITE, .size = 78, .file = "t-0/", .count = 1},
+                              {.call = IO_PWRITE, .size = 78, .file = "t-0/", .count = 1}};
     begin(&s);
     for (int commit = 1; commit >= 0; commit--) {
         assert_int_equal(txn_begin(s.a, NULL), 0);
         assert_true(fixture_txn_append(s.a, s.p[0], 1 + commit, 1) >= 0);
-        struct fault fault = {.call = IO_PWRITE, .size = 78, .file = "t-0/", .count = 1};
-        io_set_fault(fail_call, &fault);
+        io_set_fault(fail_call, &faults[commit]);
         assert_int_equal(commit ? txn_commit(s.a, NULL) : txn_abort(s.a, NULL),
                          commit ? 0 : ERR_FULL);
         int rc;
@@ -451,24 +453,25 @@ static void test_opening_waits_for_markers(void **state)
     struct setup s;
     struct producer *next;
     struct diag diag = {0};
+    struct fault faults[3] = {{.call = IO_PWRITE, .size = 78, .file = "t-0/", .count = 3},
+                              {.call = IO_PWRITE, .size = 78, .file = "t-0/", .count = 3},
+                              {.call = IO_PWRITE, .size = 78, .file = "t-0/", .count = INT32_MAX}};
     begin(&s);
     for (int commit = 1; commit >= 0; commit--) {
         assert_int_equal(txn_begin(s.a, NULL), 0);
         assert_true(fixture_txn_append(s.a, s.p[0], 1 + commit, 1) >= 0);
-        struct fault fault = {.call = IO_PWRITE, .size = 78, .file = "t-0/", .count = 3};
-        io_set_fault(fail_call, &fault);
+        io_set_fault(fail_call, &faults[commit]);
         assert_int_equal(commit ? txn_commit(s.a, NULL) : txn_abort(s.a, NULL),
                          commit ? 0 : ERR_FULL);
         assert_int_equal(producer_open(s.log, "a", &next, &diag), 0);
-        assert_true(atomic_load(&fault.seen) > 3);
+        assert_true(atomic_load(&faults[commit].seen) > 3);
         io_set_fault(NULL, NULL);
         producer_close(s.a);
         s.a = next;
     }
     assert_int_equal(txn_begin(s.a, NULL), 0);
     assert_true(fixture_txn_append(s.a, s.p[0], 3, 1) >= 0);
-    struct fault fault = {.call = IO_PWRITE, .size = 78, .file = "t-0/", .count = INT32_MAX};
-    io_set_fault(fail_call, &fault);
+    io_set_fault(fail_call, &faults[2]);
     assert_int_equal(producer_open(s.log, "a", &next, &diag), ERR_FULL);
     assert_non_null(strstr(diag.text, "cannot be finished yet"));
     io_set_fault(NULL, NULL);
