@@ -90,6 +90,29 @@ static int send_events(const struct bench *bench, struct sender *sender, int32_t
     return sender_flush(sender, true, diag);
 }
 
+static int send_table(const struct bench *bench, struct log *log, int32_t partitions,
+                      struct diag *diag)
+{
+    const struct bench_workload *workload = bench->workload;
+    static const struct bytes null_bytes;
+    struct bench_event row;
+    struct sender *sender;
+    if (workload->table == NULL)
+        return 0;
+    TRY(topic_create(log, workload->table, partitions, NULL, 0, diag));
+    TRY(sender_open(log, workload->table, NULL, &sender, diag));
+    int rc = 0;
+    for (int64_t n = 0; rc >= 0 && n < workload->table_rows; n++) {
+        workload->table_row(n, &row);
+        rc = sender_send(sender, -1, row.timestamp_ms, bytes_of(row.key, row.key_size),
+                         bytes_of(row.text, row.size), null_bytes, 0, diag);
+    }
+    if (rc >= 0)
+        rc = sender_flush(sender, true, diag);
+    sender_close(sender);
+    return rc;
+}
+
 static int generate(const struct bench *bench)
 {
     struct log_options options = {.durability = DURABILITY_COMMIT};
@@ -105,7 +128,9 @@ static int generate(const struct bench *bench)
                      &diag) < 0 ||
         sender_open(log, workload->topic, NULL, &sender, &diag) < 0)
         return failed("generate", &diag);
-    int rc = send_events(bench, sender, partitions, &diag);
+    int rc = send_table(bench, log, partitions, &diag);
+    if (rc >= 0)
+        rc = send_events(bench, sender, partitions, &diag);
     sender_close(sender);
     log_close(log);
     return rc < 0 ? failed("generate", &diag) : 0;

@@ -28,6 +28,9 @@ struct bench_workload {
     int64_t events;              /* by default */
     int partitions_per_thread;   /* 0: 1 */
     double memory_limit_mb;      /* the check fails when peak_rss_mb is above; 0: none */
+    const char *table;           /* a topic of upserts that the job reads beside the events, written before them; NULL: none */
+    int64_t table_rows;
+    void (*table_row)(int64_t n, struct bench_event *row);
     /* The n-th event: a pure function of n. */
     void (*event)(const struct bench_workload *workload, int64_t n, struct bench_event *event);
     void (*build)(weir_app *app);
