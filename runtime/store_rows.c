@@ -68,7 +68,7 @@ static int print_join(struct buf *out, const struct view *view, const struct joi
                       struct bytes key, struct bytes value, struct arena *arena, struct diag *diag)
 {
     const struct table *table = view->tables[params->side];
-    const struct keyed_params *keyed = table->rows.ops[table->keyed_op].params;
+    const struct keyed_params *keyed = table->rows.ops[table->rows.keyed_op].params;
     struct column *columns = arena_zalloc(arena, (params->column_count + 1) * sizeof *columns);
     if (columns == NULL)
         return ERR_NOMEM;

@@ -301,6 +301,12 @@ static int compile_materialized(struct compile_file *file, const struct statemen
 
 int compile_statement(struct compile_file *file, const struct statement *statement)
 {
+    bool is_there = statement->name.text != NULL && statement->kind != STATEMENT_INSERT &&
+                    relation_find(file, statement->name.text) != NULL;
+    if (is_there && statement->only_if)
+        return 0;
+    if (is_there && statement->replaces)
+        TRY(drop_relation(file, &statement->name, statement->kind));
     switch (statement->kind) {
     case STATEMENT_TABLE:
         return compile_table(file, statement);
@@ -310,6 +316,8 @@ int compile_statement(struct compile_file *file, const struct statement *stateme
         return compile_materialized(file, statement);
     case STATEMENT_INSERT:
         return compile_insert(file, statement);
+    case STATEMENT_DROP:
+        return compile_drop(file, statement);
     }
     return 0;
 }

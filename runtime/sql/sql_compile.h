@@ -32,6 +32,9 @@ int check_stream(struct compile_file *file, const struct statement *statement, c
 /* The rows of a result as a table, for the statements behind it. */
 int add_reader(struct compile_file *file, const struct relation *result);
 
+/* sql_drop.c. Takes away what this kind of statement made under a name that there is. */
+int drop_relation(struct compile_file *file, const struct sql_name *name, enum statement_kind kind);
+int compile_drop(struct compile_file *file, const struct statement *drop);
 /* sql_insert.c */
 int compile_insert(struct compile_file *file, const struct statement *insert);
 

@@ -53,6 +53,8 @@ static const struct {
     {"deferrable", "DEFERRABLE", NULL},
     {"initdeferred", "INITIALLY DEFERRED", NULL},
     {"group_distinct", "GROUP BY DISTINCT", NULL},
+    {"behavior", "CASCADE", "drop what reads it first"},
+    {"concurrent", "CONCURRENTLY", NULL},
     {"if_not_exists", "IF NOT EXISTS",
      "a file says what there is; running it twice changes nothing"},
     {"replace", "OR REPLACE", "change the statement itself"},

@@ -18,7 +18,7 @@
 const char *statement_name(enum statement_kind kind)
 {
     static const char *const names[] = {"CREATE TABLE", "CREATE VIEW", "CREATE MATERIALIZED VIEW",
-                                        "INSERT INTO"};
+                                        "INSERT INTO", "DROP"};
     return names[kind];
 }
 
@@ -99,7 +99,8 @@ static int read_view(struct parse *parse, const PgQuery__ViewStmt *view,
                      struct statement *statement)
 {
     TRY(nodes_relation(parse, view->view, &statement->name));
-    TRY(nodes_know(parse, &view->base, "CREATE VIEW", "view query aliases options"));
+    statement->replaces = view->replace;
+    TRY(nodes_know(parse, &view->base, "CREATE VIEW", "view query aliases options replace"));
     TRY(nodes_names(parse, view->aliases, view->n_aliases, &statement->targets,
                     &statement->target_count));
     TRY(nodes_options(parse, view->options, view->n_options, &statement->options));
@@ -114,7 +115,9 @@ static int read_create_as(struct parse *parse, const PgQuery__CreateTableAsStmt 
         return nodes_refuse(parse, -1, "CREATE MATERIALIZED VIEW v AS SELECT …",
                             "CREATE TABLE … AS");
     TRY(nodes_relation(parse, into->rel, &statement->name));
-    TRY(nodes_know(parse, &create->base, "CREATE MATERIALIZED VIEW", "query into objtype"));
+    statement->only_if = create->if_not_exists;
+    TRY(nodes_know(parse, &create->base, "CREATE MATERIALIZED VIEW",
+                   "query into objtype if_not_exists"));
     TRY(nodes_know(parse, &into->base, "CREATE MATERIALIZED VIEW", "rel col_names options"));
     TRY(nodes_names(parse, into->col_names, into->n_col_names, &statement->targets,
                     &statement->target_count));
@@ -132,6 +135,43 @@ static int read_insert(struct parse *parse, const PgQuery__InsertStmt *insert,
     return nodes_select(parse, insert->select_stmt, &statement->select);
 }
 
+/* DROP VIEW a, b. PostgreSQL gives each name as a list of its parts, and no places. */
+static int read_drop(struct parse *parse, const PgQuery__DropStmt *drop,
+                     struct statement *statement)
+{
+    switch (drop->remove_type) {
+    case PG_QUERY__OBJECT_TYPE__OBJECT_TABLE:
+        statement->dropped = STATEMENT_TABLE;
+        break;
+    case PG_QUERY__OBJECT_TYPE__OBJECT_VIEW:
+        statement->dropped = STATEMENT_VIEW;
+        break;
+    case PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW:
+        statement->dropped = STATEMENT_MATERIALIZED_VIEW;
+        break;
+    default:
+        return nodes_refuse(parse, -1, "DROP TABLE, DROP VIEW and DROP MATERIALIZED VIEW are",
+                            "DROP of this");
+    }
+    TRY(nodes_know(parse, &drop->base, "DROP", "objects remove_type missing_ok"));
+    statement->only_if = drop->missing_ok;
+    statement->targets =
+        arena_zalloc(parse->arena, (drop->n_objects + 1) * sizeof *statement->targets);
+    if (statement->targets == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < drop->n_objects; i++) {
+        const PgQuery__Node *object = drop->objects[i];
+        const char *name =
+            object->node_case == PG_QUERY__NODE__NODE_LIST && object->list->n_items == 1
+                ? string_of(object->list->items[0])
+                : NULL;
+        if (name == NULL)
+            return nodes_refuse(parse, -1, "write the table's name alone", "a schema in DROP");
+        TRY(nodes_name(parse, name, -1, &statement->targets[statement->target_count++]));
+    }
+    return 0;
+}
+
 static const struct {
     PgQuery__Node__NodeCase node;
     const char *what, *hint;
@@ -142,7 +182,6 @@ static const struct {
      "produce the row's new version: the latest of a key holds"},
     {PG_QUERY__NODE__NODE_DELETE_STMT, "DELETE", "produce a record with the key and no value"},
     {PG_QUERY__NODE__NODE_INDEX_STMT, "CREATE INDEX", NULL},
-    {PG_QUERY__NODE__NODE_DROP_STMT, "DROP", "take the statement out of the file"},
     {PG_QUERY__NODE__NODE_COPY_STMT, "COPY", "weir produce TOPIC < FILE"},
     {PG_QUERY__NODE__NODE_EXPLAIN_STMT, "EXPLAIN", "weir explain FILE.sql"},
     {PG_QUERY__NODE__NODE_TRANSACTION_STMT, "a transaction",
@@ -174,6 +213,9 @@ static int read_statement(struct parse *parse, PgQuery__Node *node, void *into)
     case PG_QUERY__NODE__NODE_INSERT_STMT:
         statement->kind = STATEMENT_INSERT;
         return read_insert(parse, node->insert_stmt, statement);
+    case PG_QUERY__NODE__NODE_DROP_STMT:
+        statement->kind = STATEMENT_DROP;
+        return read_drop(parse, node->drop_stmt, statement);
     default:
         return refuse_statement(parse, node);
     }

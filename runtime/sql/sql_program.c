@@ -165,8 +165,8 @@ static bool reads_name(const struct select *select, const char *name)
 
 static bool creates(const struct statement *statement, const char *name)
 {
-    return statement->error == NULL && statement->name.text != NULL &&
-           strcmp(statement->name.text, name) == 0;
+    return statement->error == NULL && statement->kind != STATEMENT_DROP &&
+           statement->name.text != NULL && strcmp(statement->name.text, name) == 0;
 }
 
 const struct statement *statement_below(const struct compile_file *file, const char *name)

@@ -181,7 +181,9 @@ int nodes_create_table(struct parse *parse, const PgQuery__CreateStmt *create,
 {
     struct column_check **end = &statement->checks;
     TRY(nodes_relation(parse, create->relation, &statement->name));
-    TRY(nodes_know(parse, &create->base, "CREATE TABLE", "relation table_elts options"));
+    statement->only_if = create->if_not_exists;
+    TRY(nodes_know(parse, &create->base, "CREATE TABLE",
+                   "relation table_elts options if_not_exists"));
     TRY(nodes_options(parse, create->options, create->n_options, &statement->options));
     if (create->n_table_elts > SQL_COLUMNS_MAX)
         return source_error(&parse->source, ERR_TOO_LARGE, statement->name.at, NULL,

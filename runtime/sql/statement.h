@@ -88,7 +88,7 @@ struct select {
     bool is_positional;          /* whose columns go by their positions (INSERT): they need no names */
 };
 
-enum statement_kind { STATEMENT_TABLE, STATEMENT_VIEW, STATEMENT_MATERIALIZED_VIEW, STATEMENT_INSERT };
+enum statement_kind { STATEMENT_TABLE, STATEMENT_VIEW, STATEMENT_MATERIALIZED_VIEW, STATEMENT_INSERT, STATEMENT_DROP };
 struct statement {
     enum statement_kind kind;
     const char *file_name, *file_text; /* where it stands; positions are in that text */
@@ -101,8 +101,11 @@ struct statement {
     struct column_check *checks; /* of columns and of the table, in the order written */
     /* others */
     struct select *select;
-    struct sql_name *targets;    /* INSERT INTO t (a, b); CREATE VIEW v (a, b) */
+    struct sql_name *targets;    /* INSERT INTO t (a, b); CREATE VIEW v (a, b); DROP … a, b */
     uint32_t target_count;
+    enum statement_kind dropped; /* STATEMENT_DROP: what kind of statement made them */
+    bool only_if;                /* CREATE … IF NOT EXISTS, DROP … IF EXISTS */
+    bool replaces;               /* CREATE OR REPLACE VIEW */
     struct statement *next;
 };
 

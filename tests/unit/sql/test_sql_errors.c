@@ -184,6 +184,65 @@ static void each_error_once(void **state)
     assert_true(first != NULL && second > first && third > second && fourth > third);
 }
 
+/* What goes, and what stays because it is there. */
+static void names_that_go(void **state)
+{
+    (void)state;
+    struct told told;
+    static const struct {
+        const char *sql, *error; /* NULL: none */
+    } cases[] = {
+        {"DROP TABLE t; CREATE TABLE t (b text); INSERT INTO o SELECT b FROM t;", NULL},
+        {"DROP TABLE t; INSERT INTO o SELECT a FROM t;", "table or view \"t\" does not exist"},
+        {"CREATE VIEW v AS SELECT a FROM t; INSERT INTO o SELECT a FROM v; DROP VIEW v; DROP TABLE "
+         "IF EXISTS t, w;",
+         NULL},
+        {"DROP TABLE IF EXISTS x; DROP VIEW IF EXISTS x;", NULL},
+        {"DROP MATERIALIZED VIEW x;", "hint: a view that ran before ends when"},
+        {"CREATE MATERIALIZED VIEW m AS SELECT a FROM t; DROP MATERIALIZED VIEW m; INSERT INTO m "
+         "SELECT n FROM t;",
+         NULL},
+        {"CREATE MATERIALIZED VIEW m AS SELECT a FROM t; DROP VIEW m;",
+         "\"m\" was made by CREATE MATERIALIZED VIEW"},
+        {"CREATE MATERIALIZED VIEW m AS SELECT a FROM t; INSERT INTO o SELECT a FROM m; DROP "
+         "MATERIALIZED VIEW m;",
+         "m cannot be dropped: o reads it"},
+        {"INSERT INTO o SELECT a FROM t; DROP TABLE o;", "\"o\" was made by INSERT INTO"},
+        {"CREATE OR REPLACE VIEW v AS SELECT a FROM t; CREATE OR REPLACE VIEW v AS SELECT n FROM "
+         "t; INSERT INTO o SELECT n FROM v;",
+         NULL},
+        {"CREATE VIEW v AS SELECT a FROM t; CREATE OR REPLACE VIEW v AS SELECT n FROM t; INSERT "
+         "INTO o SELECT a FROM v;",
+         "column \"a\" does not exist in v"},
+        {"CREATE TABLE IF NOT EXISTS t (z text); INSERT INTO o SELECT a FROM t;", NULL},
+        {"CREATE TABLE IF NOT EXISTS u (z text); INSERT INTO o SELECT z FROM u;", NULL},
+        {"CREATE MATERIALIZED VIEW IF NOT EXISTS m AS SELECT a FROM t; CREATE MATERIALIZED VIEW IF "
+         "NOT EXISTS m AS SELECT n FROM t; INSERT INTO o SELECT a FROM m;",
+         NULL},
+        {"INSERT INTO o SELECT a FROM x; CREATE TABLE y (a text); DROP TABLE y;",
+         "table or view \"x\" does not exist, line 2"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[1024];
+        snprintf(text, sizeof text, "%s%s", TABLE, cases[i].sql);
+        int rc = compile(text, strlen(text), &told);
+        if (cases[i].error == NULL ? rc != 0
+                                   : told.count != 1 || strstr(told.text, cases[i].error) == NULL)
+            fail_msg("%s\n%s", cases[i].sql, told.text);
+    }
+    /* A dropped view's pipeline is gone. */
+    struct sql_program *program;
+    const char *text =
+        TABLE "CREATE MATERIALIZED VIEW m AS SELECT a FROM t; INSERT INTO o SELECT a "
+              "FROM t; DROP MATERIALIZED VIEW m;";
+    assert_int_equal(sql_compile(text, strlen(text), NULL, NULL, &program), 0);
+    int results = 0;
+    for (const struct relation *r = program->relations; r != NULL; r = r->next)
+        results += r->kind == RELATION_RESULT;
+    assert_int_equal(results, 1);
+    sql_program_destroy(program);
+}
+
 /* Each waits for the other, and no order would do. */
 static void cycles_of_views(void **state)
 {
@@ -438,7 +497,12 @@ static void statements_of_postgresql(void **state)
         "DISCARD ALL",
         "DO 'x'",
         "DROP CAST (int AS text)",
-        "DROP TABLE t",
+        "DROP TABLE x",
+        "DROP VIEW t",
+        "DROP TABLE s.t",
+        "DROP TABLE t CASCADE",
+        "DROP TABLE t, t",
+        "DROP INDEX x",
         "DROP OPERATOR CLASS x USING btree",
         "DROP OWNED BY x",
         "DROP SUBSCRIPTION x",
@@ -488,7 +552,6 @@ static void statements_of_postgresql(void **state)
         "CREATE TEMP TABLE x (a text)",
         "CREATE UNLOGGED TABLE x (a text)",
         "CREATE TABLE s.x (a text)",
-        "CREATE TABLE IF NOT EXISTS x (a text)",
         "CREATE TABLE x ()",
         "CREATE TABLE x OF y",
         "CREATE TABLE x (LIKE t)",
@@ -548,14 +611,13 @@ static void statements_of_postgresql(void **state)
         "CREATE TABLE x (a text, PRIMARY KEY (b))",
         "CREATE TABLE x (a text CONSTRAINT \"A b\" CHECK (a <> ''))",
         /* views */
-        "CREATE OR REPLACE VIEW x AS SELECT a FROM t",
+        "CREATE OR REPLACE VIEW t AS SELECT a FROM t",
         "CREATE TEMP VIEW x AS SELECT a FROM t",
         "CREATE RECURSIVE VIEW x (a) AS SELECT a FROM t",
         "CREATE VIEW x AS SELECT a FROM t WITH CHECK OPTION",
         "CREATE VIEW x WITH (security_barrier) AS SELECT a FROM t",
         "CREATE VIEW x (a, b) AS SELECT a FROM t",
         "CREATE MATERIALIZED VIEW x AS SELECT a FROM t WITH NO DATA",
-        "CREATE MATERIALIZED VIEW IF NOT EXISTS x AS SELECT a FROM t",
         "CREATE MATERIALIZED VIEW x USING y AS SELECT a FROM t",
         "CREATE MATERIALIZED VIEW x TABLESPACE y AS SELECT a FROM t",
         "CREATE MATERIALIZED VIEW x AS VALUES (1)",
@@ -567,9 +629,12 @@ static void statements_of_postgresql(void **state)
         "CREATE VIEW x WITH (within = '1 hour') AS SELECT DISTINCT ON (2) a FROM t",
         "CREATE VIEW x WITH (within = '1 hour') AS SELECT DISTINCT ON (missing) a FROM t",
         "CREATE VIEW x WITH (within = '1 hour') AS SELECT DISTINCT ON (a) a FROM t GROUP BY a",
-        "CREATE VIEW x WITH (within = '1 hour') AS SELECT DISTINCT ON (a) a FROM (SELECT DISTINCT ON (a) a FROM t) y",
-        "CREATE VIEW x WITH (within = '1 hour') AS SELECT a FROM t UNION ALL SELECT DISTINCT ON (a) a FROM t",
-        "CREATE MATERIALIZED VIEW x WITH (within = '1 hour') AS SELECT DISTINCT ON (a) count(*) AS n FROM t",
+        "CREATE VIEW x WITH (within = '1 hour') AS SELECT DISTINCT ON (a) a FROM (SELECT DISTINCT "
+        "ON (a) a FROM t) y",
+        "CREATE VIEW x WITH (within = '1 hour') AS SELECT a FROM t UNION ALL SELECT DISTINCT ON "
+        "(a) a FROM t",
+        "CREATE MATERIALIZED VIEW x WITH (within = '1 hour') AS SELECT DISTINCT ON (a) count(*) AS "
+        "n FROM t",
         "CREATE TABLE x (a text) WITH (within = '1 hour')",
         "CREATE VIEW x AS SELECT FROM t",
         "CREATE VIEW x AS SELECT 1 AS a",
@@ -735,15 +800,11 @@ static void large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cycles_of_views),
-        cmocka_unit_test(unions_of_unions),
-        cmocka_unit_test(several_files),
-        cmocka_unit_test(joins),
-        cmocka_unit_test(messages),
-        cmocka_unit_test(each_error_once),
-        cmocka_unit_test(statements_of_postgresql),
-        cmocka_unit_test(hostile),
-        cmocka_unit_test(large),
+        cmocka_unit_test(cycles_of_views), cmocka_unit_test(unions_of_unions),
+        cmocka_unit_test(several_files),   cmocka_unit_test(joins),
+        cmocka_unit_test(names_that_go),   cmocka_unit_test(messages),
+        cmocka_unit_test(each_error_once), cmocka_unit_test(statements_of_postgresql),
+        cmocka_unit_test(hostile),         cmocka_unit_test(large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
