@@ -48,6 +48,14 @@ static void put_time(struct buf *value, const char *name, int64_t time_ms)
         buf_printf(value, ",\"%s\":%lld", name, (long long)time_ms);
 }
 
+static void put_offsets(struct buf *value, const char *name, const int64_t *offsets, uint32_t count)
+{
+    buf_printf(value, ",\"%s\":[", name);
+    for (uint32_t i = 0; i < count; i++)
+        buf_printf(value, "%s%lld", i > 0 ? "," : "", (long long)offsets[i]);
+    buf_u8(value, ']');
+}
+
 /* What an older reader would take for something else: where a stage begins that was started anew. */
 static void put_start(const struct progress *p, struct buf *value)
 {
@@ -91,10 +99,10 @@ void progress_encode(const struct progress *p, struct buf *value)
         buf_printf(value, "%s\"%s\":%lld", i == 0 ? ",\"rows\":{" : ",", count_names[i],
                    (long long)*counts_field(&counts, i));
     buf_u8(value, '}');
-    buf_printf(value, ",\"output_partitions\":%d,\"ends\":[", (int)p->output_partitions);
-    for (uint32_t i = 0; i < p->end_count; i++)
-        buf_printf(value, "%s%lld", i > 0 ? "," : "", (long long)p->ends[i]);
-    buf_u8(value, ']');
+    buf_printf(value, ",\"output_partitions\":%d", (int)p->output_partitions);
+    put_offsets(value, "ends", p->ends, p->end_count);
+    if (p->from_count > 0 && !p->is_reset && !p->is_begin)
+        put_offsets(value, "output_from", p->output_from, p->from_count);
     progress_put_tables(value, p->tables, p->table_count);
     buf_u8(value, '}');
 }
@@ -125,15 +133,13 @@ static int decode_key(struct bytes key, struct progress *p)
     return 0;
 }
 
-static int decode_ends(const json_t *ends, struct progress *p)
+static int decode_offsets(const json_t *list, int64_t **offsets, uint32_t *count)
 {
-    size_t count = json_array_size(ends);
-    p->ends = malloc((count + 1) * sizeof *p->ends);
-    if (p->ends == NULL)
+    *offsets = malloc((json_array_size(list) + 1) * sizeof **offsets);
+    if (*offsets == NULL)
         return ERR_NOMEM;
-    for (size_t i = 0; i < count; i++)
-        p->ends[i] = json_integer_value(json_array_get(ends, i));
-    p->end_count = (uint32_t)count;
+    for (*count = 0; *count < json_array_size(list); ++*count)
+        (*offsets)[*count] = json_integer_value(json_array_get(list, *count));
     return 0;
 }
 
@@ -187,7 +193,8 @@ static int decode_value(const json_t *object, struct progress *p)
     for (int i = 0; i < COUNT_FIELDS; i++)
         *counts_field(&p->counts, i) = get_number(rows, count_names[i]);
     TRY(progress_get_tables(object, &p->tables, &p->table_count));
-    return decode_ends(json_object_get(object, "ends"), p);
+    TRY(decode_offsets(json_object_get(object, "output_from"), &p->output_from, &p->from_count));
+    return decode_offsets(json_object_get(object, "ends"), &p->ends, &p->end_count);
 }
 
 int progress_decode(struct bytes key, struct bytes value, struct progress *progress,
@@ -210,33 +217,46 @@ int progress_decode(struct bytes key, struct bytes value, struct progress *progr
 void progress_deinit(struct progress *progress)
 {
     free(progress->ends);
+    free(progress->output_from);
     free(progress->tables);
-    progress->ends = NULL;
+    progress->ends = progress->output_from = NULL;
     progress->tables = NULL;
-    progress->end_count = progress->table_count = 0;
+    progress->end_count = progress->from_count = progress->table_count = 0;
+}
+
+/* Memory that holds count offsets, or more. */
+static int make_room(int64_t **offsets, uint32_t count, uint32_t wanted)
+{
+    if (count >= wanted && *offsets != NULL)
+        return 0;
+    int64_t *larger = realloc(*offsets, ((size_t)wanted + 1) * sizeof *larger);
+    if (larger == NULL)
+        return ERR_NOMEM;
+    *offsets = larger;
+    return 0;
 }
 
 int progress_copy(struct progress *to, const struct progress *from, struct diag *diag)
 {
-    struct progress own = *to; /* its memory is used again */
-    if (own.end_count < from->end_count || own.ends == NULL) {
-        int64_t *ends = realloc(own.ends, ((size_t)from->end_count + 1) * sizeof *ends);
-        if (ends == NULL)
-            return diag_set(diag, ERR_NOMEM, "no memory for a progress record");
-        to->ends = own.ends = ends;
-    }
-    if (own.table_count < from->table_count) {
+    if (make_room(&to->ends, to->end_count, from->end_count) < 0 ||
+        make_room(&to->output_from, to->from_count, from->from_count) < 0)
+        return diag_set(diag, ERR_NOMEM, "no memory for a progress record");
+    if (to->table_count < from->table_count) {
         struct progress_table *tables =
-            realloc(own.tables, (size_t)from->table_count * sizeof *tables);
+            realloc(to->tables, (size_t)from->table_count * sizeof *tables);
         if (tables == NULL)
             return diag_set(diag, ERR_NOMEM, "no memory for a progress record");
-        to->tables = own.tables = tables;
+        to->tables = tables;
     }
+    struct progress own = *to; /* its memory is used again */
     *to = *from;
     to->ends = own.ends;
+    to->output_from = own.output_from;
     to->tables = own.tables;
     if (from->end_count > 0)
         memcpy(to->ends, from->ends, from->end_count * sizeof *to->ends);
+    if (from->from_count > 0)
+        memcpy(to->output_from, from->output_from, from->from_count * sizeof *to->output_from);
     if (from->table_count > 0)
         memcpy(to->tables, from->tables, from->table_count * sizeof *to->tables);
     return 0;

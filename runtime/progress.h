@@ -73,6 +73,8 @@ struct progress {
     int32_t output_partitions;        /* of the topic that the stage writes; 0: not recorded */
     int64_t *ends;                    /* of the output topic's partitions, after this task's last commit that wrote them; -1 never */
     uint32_t end_count;
+    int64_t *output_from;             /* by partition, where the output topic ended when the stage was first started; NULL: it had no records, or that is not recorded */
+    uint32_t from_count;
     struct progress_table *tables;    /* each partition of each table */
     uint32_t table_count;
 };
@@ -81,10 +83,10 @@ struct progress {
 void progress_view(const struct progress *progress, char view[250]);
 void progress_key(const struct progress *progress, struct buf *key);
 void progress_encode(const struct progress *progress, struct buf *value);
-/* ERR_CORRUPT with the reason. ends and tables are malloc'ed; progress_deinit frees them. */
+/* ERR_CORRUPT with the reason. ends, output_from and tables are malloc'ed; progress_deinit frees them. */
 int progress_decode(struct bytes key, struct bytes value, struct progress *progress, struct diag *diag);
 void progress_deinit(struct progress *progress);
-/* *to (zeroed, or a copy) becomes a copy with ends and tables of its own. ERR_NOMEM. */
+/* *to (zeroed, or a copy) becomes a copy with ends, output_from and tables of its own. ERR_NOMEM. */
 int progress_copy(struct progress *to, const struct progress *from, struct diag *diag);
 
 /* The latest record of each task, the time markers and the joins' cuts, as read from the topic at the start. */
@@ -101,7 +103,7 @@ struct progress_set {
 void progress_set_deinit(struct progress_set *set);
 /* Takes in a record of the topic: progress, a time marker, a join's cut, or a tombstone of one. */
 int progress_set_apply(struct progress_set *set, struct bytes key, struct bytes value, struct diag *diag);
-int progress_set_put(struct progress_set *set, const struct progress *progress, struct diag *diag); /* takes over ends and tables */
+int progress_set_put(struct progress_set *set, const struct progress *progress, struct diag *diag); /* takes over ends, output_from and tables */
 /* Removes the record of this key (a tombstone was read), if there is one. */
 void progress_set_remove(struct progress_set *set, struct bytes key);
 const struct progress *progress_set_find(const struct progress_set *set, const char *stage, int32_t partition);

@@ -145,6 +145,44 @@ static int restore_ends(struct task *task, const struct progress *progress, stru
     return 0;
 }
 
+static int make_output_from(struct task *task, struct diag *diag)
+{
+    size_t count = (size_t)task->stage->output_partitions;
+    if (task->output_from == NULL)
+        task->output_from = calloc(count + 1, sizeof *task->output_from);
+    return task->output_from != NULL ? 0 : diag_set(diag, ERR_NOMEM, "no memory for a task");
+}
+
+/* The stage is started for the first time, or anew: what lies in a stream that it writes is another
+ * life's, or somebody else's. In a table its own rows replace what is there. */
+static int mark_output(struct task *task, struct diag *diag)
+{
+    const struct stage *stage = task->stage;
+    const struct group_params *group = stage->view->group;
+    struct port_range range;
+    if (stage->output == OUTPUT_PARTIALS || (group != NULL && !group->emit_final))
+        return 0;
+    for (int32_t i = 0; i < stage->output_partitions; i++) {
+        TRY(task->port->ops->range(task->port, stage->output_topic, i, &range, diag));
+        if (range.stable == 0)
+            continue;
+        TRY(make_output_from(task, diag));
+        task->output_from[i] = range.stable;
+    }
+    return 0;
+}
+
+static int restore_output_from(struct task *task, const struct progress *progress,
+                               struct diag *diag)
+{
+    if (progress->from_count != (uint32_t)task->stage->output_partitions)
+        return 0;
+    TRY(make_output_from(task, diag));
+    memcpy(task->output_from, progress->output_from,
+           progress->from_count * sizeof *task->output_from);
+    return 0;
+}
+
 static int begin_at_start(struct task *task, struct diag *diag)
 {
     struct port_range range;
@@ -158,6 +196,8 @@ static int restore_position(struct task *task, const struct progress *progress, 
 {
     task->watermark_ms = task->max_event_ms = TIME_NONE;
     task->env.closed_before_ms = task->env.store_max_window_ms = TIME_NONE;
+    if (progress == NULL || progress->is_begin)
+        TRY(mark_output(task, diag));
     if (progress == NULL || (progress->is_begin && progress->position < 0))
         return begin_at_start(task, diag);
     if (progress->is_begin)
@@ -173,6 +213,7 @@ static int restore_position(struct task *task, const struct progress *progress, 
     task->changelog_end = progress->changelog_end;
     task->counts = progress->counts;
     TRY(restore_ends(task, progress, diag));
+    TRY(restore_output_from(task, progress, diag));
     return check_range(task, diag);
 }
 
@@ -308,6 +349,7 @@ static void close_parts(struct task *task)
     free(task->outs);
     free(task->rows);
     free(task->ends);
+    free(task->output_from);
     free(task->commit_ends);
     buf_deinit(&task->key);
     buf_deinit(&task->value);
@@ -474,6 +516,8 @@ int task_progress(struct task *task, struct progress *progress, struct diag *dia
     progress->output_partitions = stage->output_partitions;
     progress->ends = task->ends;
     progress->end_count = stage->tells_ends ? (uint32_t)stage->output_partitions : 0;
+    progress->output_from = task->output_from;
+    progress->from_count = task->output_from != NULL ? (uint32_t)stage->output_partitions : 0;
     if (task->tables != NULL && task_tables_progress(task, &task->text, progress) < 0)
         return diag_set(diag, ERR_NOMEM, "no memory for a progress record");
     return 0;

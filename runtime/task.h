@@ -90,6 +90,7 @@ struct task {
     int64_t first_position;        /* where it began when its stage was first started; -1: nobody wrote it down */
     int64_t changelog_end;
     int64_t *ends;                    /* of the output partitions, -1: never written */
+    int64_t *output_from;             /* where they ended when the stage was first started; NULL: they were empty, or nobody knows */
     struct time_markers time_markers; /* INPUT_ROWS */
     int64_t idle_since_ms;            /* wall clock of the first read that found nothing after the last row; TIME_NONE: rows come */
     int64_t rows_end;                 /* offset after the last row read, or the position at the start */

@@ -222,7 +222,7 @@ static int read_output(struct output *output)
     struct port_range range;
     for (int32_t p = 0; p < v->final->output_partitions; p++) {
         output->partition = p;
-        TRY(v->port->ops->range(v->port, v->final->output_topic, p, &range, v->diag));
+        TRY(verify_output_range(v, p, &range));
         TRY(verify_read(v, v->final->output_topic, p, range.start, range.stable, take_record,
                         output));
     }

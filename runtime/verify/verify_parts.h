@@ -180,6 +180,9 @@ int verify_look(struct verify *v);
 /* Calls each(context, row) for the committed records of a partition from `from` up to `to`, in offset order; it returns 0 to go on, 1 to end, or an error. */
 int verify_read(struct verify *v, const char *topic, int32_t partition, int64_t from, int64_t to, int (*each)(void *context, const struct source_row *row), void *context);
 
+/* Where the view's own records begin in a partition of its output, and where they end: in a stream that it was started anew on, behind those of its life before. */
+int verify_output_range(struct verify *v, int32_t partition, struct port_range *range);
+
 /* verify_source.c: takes the records of a source up to its committed position through the view's steps; `end` says what becomes of the rows that pass. */
 int verify_source_run(struct verify_source *source, int (*end)(void *context, const struct verify_row *row, enum fate *fate), void *context);
 int verify_source_open(struct verify_source *source, struct verify *v, const struct stage *stage, int32_t partition);

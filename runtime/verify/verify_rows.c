@@ -115,7 +115,7 @@ int verify_rows_open(struct verify *v)
         struct listing *listing = &rows->listings[p];
         struct listing_of of = {v, listing};
         struct port_range range;
-        TRY(v->port->ops->range(v->port, v->final->output_topic, p, &range, v->diag));
+        TRY(verify_output_range(v, p, &range));
         TRY(verify_read(v, v->final->output_topic, p, range.start, range.stable, list_record, &of));
         listing->claims = calloc(listing->count + 1, sizeof *listing->claims);
         if (listing->claims == NULL)

@@ -88,6 +88,27 @@ int verify_read(struct verify *v, const char *topic, int32_t partition, int64_t 
     return rc;
 }
 
+int verify_output_range(struct verify *v, int32_t partition, struct port_range *range)
+{
+    int64_t from = INT64_MAX;
+    const char *topic = v->final->output_topic;
+    TRY(v->port->ops->range(v->port, topic, partition, range, v->diag));
+    for (uint32_t i = 0; i < v->progress.count; i++) {
+        const struct progress *progress = &v->progress.items[i];
+        bool is_writer = strcmp(progress->stage, v->final->name) == 0;
+        for (uint32_t s = 0; s < v->sources->arm_count && !v->is_rekeyed; s++)
+            is_writer |= strcmp(progress->stage, v->sources[s].name) == 0;
+        if (!is_writer || progress->is_begin || progress->is_reset)
+            continue;
+        int64_t its =
+            (uint32_t)partition < progress->from_count ? progress->output_from[partition] : 0;
+        from = its < from ? its : from;
+    }
+    if (from != INT64_MAX && from > range->start)
+        range->start = from;
+    return 0;
+}
+
 /* ---- which view ---- */
 
 int verify_find_app(const char *data, const char *view, char app[250], struct diag *diag)

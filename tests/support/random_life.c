@@ -593,7 +593,7 @@ unsigned life_run(struct life *life)
         life->setting.is_driven ? run_driven(life, &job, dir) : run_with_threads(life, &job, dir);
     unsigned failed = ok ? compare(life, dir, 1) | verify(life, dir) : all;
     if (failed == 0 && life->setting.is_replayed)
-        failed = replay(life, &job, dir) ? compare(life, dir, 2) : all;
+        failed = replay(life, &job, dir) ? compare(life, dir, 2) | verify(life, dir) : all;
     free(dir);
     scratch_dir_remove(root);
     return failed;
