@@ -38,6 +38,11 @@ class Examples(unittest.TestCase):
             self.assertEqual(key, oracle.text_of({group: row[group], "window_start": row["window_start"]}))
             if partitions:
                 self.assertEqual(record["partition"], partition_of(row[group], partitions))
+        self.assert_verified(log, topic)
+
+    def assert_verified(self, log, view):
+        done = log.run("weir", "verify", view, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
 
     def test_expected_files_are_the_oracles(self):
         for job, data, topic in (("user-counts", "incident-events", "user-counts"), ("revenue", "online-retail", "hourly-revenue"),
@@ -80,6 +85,7 @@ class Examples(unittest.TestCase):
 
             good = [identity(r) for r in raw if classes[r["partition"], r["offset"]] is None]
             self.assertEqual([identity(r) for r in log.records("validated-orders")], good)
+            self.assert_verified(log, "validated-orders")
 
             by_place = {(r["partition"], r["offset"]): r for r in raw}
             dead = log.records("pipeline.dlq")
