@@ -59,7 +59,7 @@ def events(count, seed, start_ms=1_700_000_000_000):
     for i in range(count):
         ts += draw.randrange(400)
         row = {"id": i, "who": draw.choice(["ann", "bob", "cy", None]), "place": {"page": draw.choice("abcde")},
-               "amount": round(draw.uniform(-20, 1000), draw.randrange(3)), "score": draw.uniform(-1e6, 1e6),
+               "amount": None if draw.randrange(20) == 0 else round(draw.uniform(-20, 1000), draw.randrange(3)), "score": draw.uniform(-1e6, 1e6),
                "extra": draw.choice([None, 1, 2.50, "x", True, [1, 2]]), "ts": ts - draw.choice([0, 0, 0, 3000, 30000, 200000])}
         if draw.randrange(40) == 0:
             row["place"] = draw.choice([None, {}, {"page": None}])
@@ -227,7 +227,7 @@ class Planted(Verify):
         for record in self.records("visits"):
             row = record["value"]
             if isinstance(row, dict) and isinstance(row["ts"], int) and row["ts"] < 10**13 and row["place"] and row["place"].get("page") \
-                    and 0 <= row["amount"] < 900:
+                    and (row["amount"] is None or 0 <= row["amount"] < 900):
                 count += (row["who"] if row["who"] is not None else '{"who":null}') == key
         return count
 
