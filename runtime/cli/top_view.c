@@ -18,6 +18,7 @@
 const char *const top_sort_names[TOP_SORTS] = {"name", "rate", "lag", "busy", "state"};
 
 enum { CELL_BYTES = 64, STAGE_WIDTH_MIN = 12 };
+#define YEAR_10000_S 253402300800.0
 
 /* ---- numbers as people read them ---- */
 
@@ -105,6 +106,10 @@ static void cell_delay(char text[CELL_BYTES], const struct top_view *view,
 static void put_time(char text[CELL_BYTES], double seconds)
 {
     char iso[40];
+    if (!(fabs(seconds) < YEAR_10000_S)) {
+        snprintf(text, CELL_BYTES, "%.3g", seconds); /* no app has such a time */
+        return;
+    }
     size_t size = time_format_iso((int64_t)floor(seconds) * 1000, iso);
     snprintf(text, CELL_BYTES, "%.*s", (int)(size - strlen(".000Z")), iso);
 }
@@ -374,7 +379,7 @@ int top_view_text(const struct top_view *view, const struct top_reading *reading
 
 static void put_json_number(struct buf *text, const char *name, double number, bool has)
 {
-    if (has)
+    if (has && isfinite(number))
         buf_printf(text, ",\"%s\":%.15g", name, number);
     else
         buf_printf(text, ",\"%s\":null", name);

@@ -130,6 +130,10 @@ class Readings(Top):
             self.assertIn(done.returncode, (1, 2), text)
             self.assertIn(says, done.stderr.decode(), text)
             self.assertEqual(done.stdout, b"")
+        # Numbers that no app writes are numbers, or none.
+        self.write(metrics({("a", p): {"weir_watermark_seconds": n, "weir_rows_in_total": n} for p, n in enumerate(("-1e300", "NaN", "+Inf", "1e18"))}), 1)
+        self.assertEqual([r["rows_in"] for r in self.once("--metrics", self.file, "--partitions") if "stage" in r], [-1e300, None, None, 1e18])
+        self.ok("top", "--once", "--metrics", self.file, "--partitions", "--format", "text")
         self.refused(2, "top", "-b", "localhost:1", says="-b HOST:PORT is not available")
 
 
