@@ -93,23 +93,29 @@ bool decide_wants_sync(const struct producer *producer)
     return producer->log->options.durability == DURABILITY_COMMIT || !producer->wants_commit;
 }
 
-/* They are the round's already, since it was collected; a commit that became an abort wants their flush. */
+/* They are the round's since it was collected, but for those that no memory was left for; a commit that became an abort wants
+ * their flush. */
 static int add_targets(struct round *round, struct producer *producer)
 {
+    struct flusher *flusher = &round->log->flusher;
     bool sync = decide_wants_sync(producer);
+    int rc = 0;
+    pthread_mutex_lock(&flusher->mutex);
     for (uint32_t i = 0; i < producer->participant_count; i++)
         if (producer->participants[i].first_offset >= 0)
-            TRY(round_add_target(round, producer->participants[i].partition, sync));
-    return 0;
+            rc =
+                round_has_target(round, producer->participants[i].partition, sync) ? rc : ERR_NOMEM;
+    pthread_mutex_unlock(&flusher->mutex);
+    return rc;
 }
 
 static void prepare(struct round *round, struct producer *producer)
 {
     struct diag diag = {0};
-    pthread_mutex_lock(&producer->mutex);
-    if (producer->fenced && producer->wants_commit && !producer->decided)
+    /* Without its mutex: whoever handed it over has that still, and this thread would wait for it. Who is fenced from here on is
+     * found by decide_collect. */
+    if (atomic_load(&producer->fenced) && producer->wants_commit && !producer->decided)
         become_abort(producer, ERR_FENCED);
-    pthread_mutex_unlock(&producer->mutex);
     producer->failure = 0;
     if (producer->decided)
         return; /* only markers are missing */

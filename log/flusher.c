@@ -138,16 +138,21 @@ void flusher_submit(struct producer *producer)
 
 /* ---- collecting a round ---- */
 
-int round_add_target(struct round *round, struct partition *partition, bool sync)
+bool round_has_target(struct round *round, struct partition *partition, bool sync)
 {
-    if (partition->in_round == round) {
-        for (size_t i = 0; sync && i < round->target_count; i++)
-            if (round->targets[i].partition == partition)
-                round->targets[i].sync = true;
+    if (partition->in_round != round)
+        return false;
+    for (size_t i = 0; sync && i < round->target_count; i++)
+        if (round->targets[i].partition == partition)
+            round->targets[i].sync = true;
+    return true;
+}
+
+/* Of a partition that is free, or the round's; flusher->mutex held. */
+static int add_target(struct round *round, struct partition *partition, bool sync)
+{
+    if (round_has_target(round, partition, sync))
         return 0;
-    }
-    if (partition->in_round != NULL)
-        return ERR_NOMEM; /* it could not be taken when that was its turn */
     if (round->target_count == round->target_capacity) {
         size_t capacity = round->target_capacity == 0 ? 16 : round->target_capacity * 2;
         struct flush_target *targets = realloc(round->targets, capacity * sizeof *targets);
@@ -179,7 +184,7 @@ static void take_due(struct flusher *flusher, struct round *round, bool all)
                 break; /* oldest first: the rest is younger */
             continue;
         }
-        if (is_free(p) && round_add_target(round, p, true) == 0)
+        if (is_free(p) && add_target(round, p, true) == 0)
             unlink_dirty(flusher, p); /* on lack of memory it stays for the next round */
     }
     flusher->urgent = false;
@@ -208,7 +213,7 @@ static bool claim(struct flusher *flusher, struct round *round, struct producer 
         if (claims_nothing(producer, i))
             continue;
         p->wanted = false;
-        if (round_add_target(round, p, sync) == 0 && sync && atomic_load(&p->dirty))
+        if (add_target(round, p, sync) == 0 && sync && atomic_load(&p->dirty))
             unlink_dirty(flusher, p);
     }
     return free;
@@ -350,6 +355,15 @@ void flusher_note_unrecorded(struct partition *partition)
     flusher_wake(flusher, LANE_TAILS); /* for the time it is due */
 }
 
+/* Whether readers of committed records find more than before, where the flushed end was. A marker in front of an open
+ * transaction is nothing to look for: the decision will wake them. */
+static bool shows_more(struct partition *partition, int64_t before)
+{
+    int64_t stable = partition_stable(partition);
+    bool is_marker = stable == before + 1 && atomic_load(&partition->last_marker) == before;
+    return stable > before && !(is_marker && atomic_load(&partition->first_undecided) == stable);
+}
+
 /* The round's files are durable. True: somebody waits for one of its partitions. */
 static bool move_flushed_ends(struct flusher *flusher, struct round *round)
 {
@@ -365,7 +379,7 @@ static bool move_flushed_ends(struct flusher *flusher, struct round *round)
         partition->flushed = target->flushed;
         atomic_store(&partition->flushed_end, target->flushed.flushed_end);
         target->moved = target->flushed.flushed_end > before;
-        target->stable_moved = target->moved && partition_stable(partition) > before;
+        target->stable_moved = target->moved && shows_more(partition, before);
         awaited |= partition->waiter_count > 0;
     }
     return awaited;

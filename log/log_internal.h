@@ -333,6 +333,7 @@ struct partition {
     _Atomic int32_t leader_epoch;  /* that batches get; set before other threads exist */
 
     _Atomic int64_t start_offset, end_offset, flushed_end, first_undecided;
+    _Atomic int64_t last_marker;   /* where the newest one since the log was opened lies; -1: there is none */
     atomic_int status;             /* 0 or the code that stopped it */
     atomic_bool deleted;
     bool directory_dirty;          /* a file was made and its directory not flushed; partition.mutex */
@@ -347,7 +348,7 @@ struct partition {
     bool in_pass;                  /* the decider records it now */
     struct partition *next_unrecorded;
     struct meta_partition flushed; /* what a record of the flushed end would say */
-    struct round *in_round;        /* that flushes it, one at a time; set by its lane, which alone may read it without the mutex */
+    struct round *in_round;        /* that flushes it, one at a time */
     bool wanted;                   /* by a transaction that waits for all its partitions: no round of tails takes it */
 
     pthread_mutex_t watch_mutex;
@@ -723,8 +724,8 @@ bool flusher_hurry(struct partition *partition);
 /* The lane's thread looks for work; with the mutex held or not. */
 void flusher_wake(struct flusher *flusher, enum lane_kind kind);
 void flusher_submit(struct producer *producer);
-/* The partition takes part in this round; its files are flushed (sync) or not. ERR_NOMEM: it does not. Mutex held where it is not in the round yet. */
-int round_add_target(struct round *round, struct partition *partition, bool sync);
+/* Whether the partition takes part in this round; sync: if so, its files are flushed. Mutex held. */
+bool round_has_target(struct round *round, struct partition *partition, bool sync);
 /* Recovery, before the thread runs: flushes every dirty partition. */
 int flusher_flush_all(struct log *log, struct diag *diag);
 void flusher_note_unrecorded(struct partition *partition);

@@ -54,6 +54,7 @@ struct partition *partition_new(struct topic *topic, int32_t index)
     partition->tombstones_needed = INT64_MAX;
     partition->cleaned.last_horizon_ms = -1;
     atomic_store(&partition->first_undecided, NO_OFFSET);
+    atomic_store(&partition->last_marker, -1);
     pthread_mutex_init(&partition->purge_mutex, NULL);
     pthread_mutex_init(&partition->mutex, NULL);
     pthread_mutex_init(&partition->snapshot_mutex, NULL);
@@ -388,6 +389,8 @@ int partition_append_marker(struct partition *partition, bool commit, int64_t pr
     int rc = partition_writable(partition, diag);
     if (rc == 0)
         rc = partition_append_locked(partition, marker, &header, true, offset, diag);
+    if (rc == 0)
+        atomic_store(&partition->last_marker, *offset);
     pthread_mutex_unlock(&partition->mutex);
     return rc;
 }

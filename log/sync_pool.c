@@ -71,8 +71,8 @@ static void take_jobs(struct sync_pool *pool)
         pthread_mutex_unlock(&pool->mutex);
         run_job(pool, job);
         pthread_mutex_lock(&pool->mutex);
-        if (--pool->running == 0)
-            pthread_cond_broadcast(&pool->idle);
+        if (--pool->running == 0 && pool->next_job == pool->job_count)
+            pthread_cond_signal(&pool->idle); /* the round's thread alone waits for that */
     }
 }
 

@@ -11,12 +11,12 @@ struct waker {
     pthread_mutex_t mutex;
     pthread_cond_t cond;              /* on the monotonic clock */
     bool is_set;
+    atomic_int signalling;            /* threads that have set it and still signal cond */
 };
 void waker_init(struct waker *waker);
 void waker_deinit(struct waker *waker);
 void waker_wake(void *waker);
-/* The same, after storing an answer. The answer is stored inside the waker's lock and this touches nothing after that lock, so whoever
- * sees the answer may call waker_deinit. */
+/* The same, after storing an answer. Whoever sees the answer may call waker_deinit, which waits until this has left. */
 void waker_answer(struct waker *waker, atomic_int *answer, int value);
 /* Whether it was woken since the last wait or take; from now on it was not. */
 bool waker_take(struct waker *waker);

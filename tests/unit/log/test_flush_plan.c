@@ -361,7 +361,22 @@ static void test_readers_of_committed_records_sleep_on(void **state)
     assert_int_equal(atomic_load(&committed), 1);
     assert_int_equal(atomic_load(&all), 2);
     assert_int_equal(txn_commit(scene.first, NULL), 0);
-    assert_true(atomic_load(&committed) > 1);
+    int told = atomic_load(&committed), told_all = atomic_load(&all);
+    assert_true(told > 1);
+
+    /* Its marker becomes durable with the next transaction's records: nothing to look for again. */
+    assert_int_equal(txn_begin(scene.first, NULL), 0);
+    assert_int_equal(fixture_txn_append(scene.first, scene.p[0], 3, 1), 3);
+    assert_int_equal(partition_wait(scene.p[0], 4, PATIENCE_MS), 0);
+    assert_int_equal(atomic_load(&committed), told);
+    assert_int_equal(atomic_load(&all), told_all + 1);
+    assert_int_equal(txn_commit(scene.first, NULL), 0);
+    assert_true(atomic_load(&committed) > told);
+
+    /* Without a transaction behind it nobody else would tell where the end is. */
+    told = atomic_load(&committed);
+    assert_int_equal(partition_wait(scene.p[0], 5, PATIENCE_MS), 0);
+    assert_int_equal(atomic_load(&committed), told + 1);
     partition_unwatch(scene.p[0], first);
     partition_unwatch(scene.p[0], second);
     close_scene(&scene);
