@@ -256,7 +256,13 @@ WEIR_API weir_stream *weir_table(weir_app *app, const char *topic, weir_format f
  * partitioners see to. A record without a value removes the row of its record key: the text of a single key column, or a JSON object that holds the key columns by name. A row
  * with a NULL in its key is a dead letter of class "primary_key". Steps before it (weir_filter, weir_check, weir_map and functions) decide which rows count at all: one that is
  * rejected or left out there changes nothing. Steps behind it are conditions and columns of the table: a row that weir_filter leaves out there takes the one before it away.
- * A table is what weir_join takes; it has no sink of its own. */
+ *
+ * A table is what weir_join takes. weir_to writes it as one: a record for each change under the table's key (a text as it is, else a JSON object), without a value when the row goes, to a
+ * compacted topic. weir_group_by and weir_aggregate count the rows that stand: when one changes, what the old one brought is taken back, and a group whose last row went gets a
+ * tombstone. count, sum and avg can be taken back, with FILTER; min, max, first, last, count(DISTINCT), weir_aggregate_fn, sums of double precision and windows are refused, as
+ * are weir_unnest, weir_flat_map_fn, weir_rekey, weir_merge and weir_distinct behind weir_latest. A row that the aggregate cannot take is a dead letter, and the row of its key stays what it was.
+ *
+ * The topic of a view that emits changes is a table to whoever reads it, within the app too: weir_table(app, "by-user", WEIR_JSON, "user"), with the names of its record key. */
 WEIR_API weir_stream *weir_latest(weir_stream *rows, const char *key);
 typedef enum {
     WEIR_JOIN_INNER = 0,          /* rows without a match are left out, and counted: rows_unmatched */

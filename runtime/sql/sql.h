@@ -44,6 +44,7 @@ struct relation {
     uint32_t column_count;
     uint32_t hidden_count;       /* its last columns are not in * */
     uint32_t *keys;              /* of a table of the latest rows, and of what only filters or maps one: the columns of its key, UINT32_MAX for one that is left out */
+    const char *const *key_names; /* of the same columns: what records' keys call them */
     uint32_t key_count;          /* 0: a stream */
     struct target_list result_key; /* of grouped results: the columns that hold their record key, under the names that those have there; empty: not all are selected */
     int32_t time_column;         /* that holds the event time; -1: none does */

@@ -144,9 +144,21 @@ int check_stream(struct compile_file *file, const struct statement *statement,
     if (result->key_count == 0)
         return 0;
     return source_error(&file->source, ERR_UNSUPPORTED, statement->select->at,
-                        "declare the topic once more, without PRIMARY KEY, to read its rows as "
-                        "events; a table is what a stream is joined with",
-                        "writing the rows of a table of the latest rows is not supported");
+                        "CREATE MATERIALIZED VIEW writes them, each under its key",
+                        "INSERT of the rows of a table of the latest rows is not supported");
+}
+
+/* Who reads the topic finds the key in its columns. */
+static int check_keys(struct compile_file *file, const struct statement *statement,
+                      const struct relation *result)
+{
+    for (uint32_t k = 0; k < result->key_count; k++)
+        if (result->keys[k] == UINT32_MAX)
+            return source_error(&file->source, ERR_INVALID, statement->select->at,
+                                "select it, under any name",
+                                "%s is a table whose key is \"%s\", which is not among its columns",
+                                statement->name.text, result->key_names[k]);
+    return 0;
 }
 
 static bool reads_topic(const struct sql_program *program, const struct relation *relation,
@@ -212,24 +224,58 @@ int check_cycle(struct compile_file *file, const struct statement *statement,
                         result->topic);
 }
 
-/* Results that change are a table of the latest one of each group. */
+const char *const *names_of_targets(struct arena *arena, const struct target_list *targets)
+{
+    const char **names = arena_alloc(arena, (targets->count + 1) * sizeof *names);
+    for (uint32_t i = 0; names != NULL && i < targets->count; i++)
+        names[i] = targets->items[i].name;
+    return names;
+}
+
+static uint32_t column_of(const struct relation *table, const char *name)
+{
+    for (uint32_t i = 0; i < table->column_count; i++)
+        if (strcmp(table->columns[i].name, name) == 0)
+            return i;
+    return UINT32_MAX;
+}
+
+/* The key of the rows of a table, as they are written. */
+static int key_of_rows(struct arena *arena, const struct relation *result, struct target_list *key)
+{
+    key->items = arena_zalloc(arena, (result->key_count + 1) * sizeof *key->items);
+    if (key->items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t k = 0; k < result->key_count; k++) {
+        const char *name = result->columns[result->keys[k]].name;
+        key->items[key->count++] =
+            (struct target){syntax_column(arena, name, -1), result->key_names[k], -1};
+        if (key->items[k].syntax == NULL)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
+/* Results that change are a table of the latest one of each group, and the rows of a table are one. */
 static int key_results(struct compile_file *file, const struct relation *result,
                        struct relation *table)
 {
     struct arena *arena = &file->program->arena;
-    uint32_t count = result->result_key.count;
-    if (!result->is_grouped || result->emit_final || count == 0)
+    struct target_list key = result->result_key;
+    if (result->key_count > 0)
+        TRY(key_of_rows(arena, result, &key));
+    else if (!result->is_grouped || result->emit_final)
         return 0;
-    table->keys = arena_zalloc(arena, count * sizeof *table->keys);
-    if (table->keys == NULL)
+    if (key.count == 0)
+        return 0;
+    table->keys = arena_zalloc(arena, key.count * sizeof *table->keys);
+    table->key_names = names_of_targets(arena, &key);
+    if (table->keys == NULL || table->key_names == NULL)
         return ERR_NOMEM;
-    for (uint32_t k = 0; k < count; k++)
-        for (uint32_t i = 0; i < table->column_count; i++)
-            if (strcmp(table->columns[i].name, result->result_key.items[k].syntax->path.parts[0]) ==
-                0)
-                table->keys[k] = i;
-    table->key_count = count;
-    return add_step(file, table, STEP_LATEST, text_of_targets(arena, &result->result_key), NULL);
+    for (uint32_t k = 0; k < key.count; k++)
+        table->keys[k] = column_of(table, key.items[k].syntax->path.parts[0]);
+    table->key_count = key.count;
+    return add_step(file, table, STEP_LATEST, text_of_targets(arena, &key), NULL);
 }
 
 int add_reader(struct compile_file *file, const struct relation *result)
@@ -285,7 +331,7 @@ static int compile_materialized(struct compile_file *file, const struct statemen
     TRY(check_within(file, statement));
     TRY(rename_columns(file, statement, result));
     TRY(format_columns(file, statement, result));
-    TRY(check_stream(file, statement, result));
+    TRY(check_keys(file, statement, result));
     if (result->emit_final &&
         (statement->select->arm_count > 0 || statement->select->from.window == CALL_NONE))
         return source_error(&file->source, ERR_INVALID, emit->key.at,

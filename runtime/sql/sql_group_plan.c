@@ -5,6 +5,7 @@
  * apart: each distinct call of an aggregate gets a name (that of the column it is, where it is one), and what the list says
  * of groups and calls becomes a map of results; no map where it says nothing more. A column may be used only where it is
  * grouped by, inside an aggregate, or as part of an expression that is grouped by, as in PostgreSQL. */
+#include "operators/aggregate.h"
 #include "runtime/sql/sql_scope.h"
 
 #include <stdio.h>
@@ -264,6 +265,27 @@ static int compile_results(const struct grouping *g, const struct target_list *t
                                g->scope->is_windowed, list);
 }
 
+/* Rows of a table change: what one brought must be there to be taken back. */
+static int check_net(const struct grouping *g, struct target *target)
+{
+    struct target_list targets = {target, 1};
+    struct agg_list *list;
+    struct agg_plan *plan = NULL;
+    struct diag diag = {.code = 0};
+    if (g->scope->relation->key_count == 0 || target->syntax == NULL)
+        return 0;
+    const struct syntax *call = syntax_find_aggregate(target->syntax);
+    TRY(compile_results(g, &targets, &list));
+    int rc = agg_plan_create_net(list->calls, list->call_count, &plan, &diag);
+    agg_list_destroy(list);
+    if (rc == ERR_UNSUPPORTED)
+        return source_error(&g->file->source, rc, call != NULL ? call->at : target->at, NULL, "%s",
+                            diag.text);
+    if (rc == 0)
+        agg_plan_destroy(plan);
+    return rc;
+}
+
 static int check_having(const struct grouping *g, struct syntax *having)
 {
     struct target target = {.syntax = having, .name = "having", .at = having->at};
@@ -386,6 +408,9 @@ int plan_grouped(struct compile_file *file, const struct select *select, struct 
     for (uint32_t i = 0; i < targets->count; i++)
         TRY(replace_groups(&g, &targets->items[i].syntax));
     TRY(replace_groups(&g, &having));
+    for (uint32_t i = 0; i < targets->count; i++)
+        TRY(check_net(&g, &targets->items[i]));
+    TRY(check_net(&g, &(struct target){.syntax = having, .name = "having", .at = -1}));
     TRY(set_columns(&g, targets, out));
     TRY(find_result_key(&g, targets, out));
     if (having != NULL)

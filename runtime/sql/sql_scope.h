@@ -59,6 +59,8 @@ struct syntax *syntax_column(struct arena *arena, const char *name, int32_t at);
 const char *text_of_syntax(struct arena *arena, const struct syntax *syntax);
 /* "expr AS name, …" */
 const char *text_of_targets(struct arena *arena, const struct target_list *targets);
+/* Arena memory; NULL: there is none left. */
+const char *const *names_of_targets(struct arena *arena, const struct target_list *targets);
 
 /* sql_program.c. The statement behind the current one that makes this name; NULL: none does. */
 const struct statement *statement_below(const struct compile_file *file, const char *name);

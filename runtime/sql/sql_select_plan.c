@@ -129,10 +129,11 @@ static int find_from(struct compile_file *file, const struct from_item *from,
         if (*relation == NULL)
             return unknown_relation(file, &from->relation);
     }
-    if ((*relation)->is_grouped && !(*relation)->emit_final)
+    if ((*relation)->is_grouped && !(*relation)->emit_final && (*relation)->key_count == 0)
         return source_error(&file->source, ERR_UNSUPPORTED, from->at,
-                            "emit = 'final' gives each window's result once, as a row",
-                            "%s is a table of changing results; reading it is not supported",
+                            "select its groups, and window_start, under any names",
+                            "%s cannot be read: its results change, and its columns do not hold "
+                            "their key",
                             (*relation)->name);
     if ((*relation)->is_grouped && (*relation)->kind == RELATION_VIEW)
         return source_error(&file->source, ERR_UNSUPPORTED, from->at,
@@ -299,6 +300,7 @@ static int keep_keys(struct compile_file *file, const struct target_list *target
     if (out->keys == NULL)
         return ERR_NOMEM;
     out->key_count = base->key_count;
+    out->key_names = base->key_names;
     for (uint32_t k = 0; k < base->key_count; k++) {
         out->keys[k] = UINT32_MAX;
         for (uint32_t i = 0; i < targets->count && base->keys[k] != UINT32_MAX; i++)
@@ -421,17 +423,22 @@ static int plan_tables(struct compile_file *file, const struct select *select,
     return 0;
 }
 
-/* What a table of the latest rows can be the source of: a view of single rows, to be joined with. */
+/* What a table of the latest rows can be the source of: its rows, and groups of them. */
 static int check_table(struct compile_file *file, const struct select *select,
-                       const struct relation *base, bool grouped)
+                       const struct relation *base)
 {
     const struct from_item *from = &select->from;
     if (base->key_count == 0)
         return 0;
-    const char *what = from->join_count > 0                   ? "a table left of JOIN"
-                       : grouped || from->window != CALL_NONE ? "an aggregate over a table"
-                       : select->distinct_count > 0           ? "DISTINCT ON over a table"
-                                                              : NULL;
+    if (from->window != CALL_NONE)
+        return source_error(&file->source, ERR_UNSUPPORTED, from->at,
+                            "group by the time itself: date_trunc('hour', created_at) AS hour",
+                            "windows over a table: rows of %s may change at any time, so that no "
+                            "window would ever close",
+                            base->name);
+    const char *what = from->join_count > 0         ? "a table left of JOIN"
+                       : select->distinct_count > 0 ? "DISTINCT ON over a table"
+                                                    : NULL;
     if (what == NULL)
         return 0;
     return source_error(
@@ -463,7 +470,7 @@ int plan_over(struct compile_file *file, const struct select *select, const stru
         return source_error(&file->source, ERR_UNSUPPORTED, select->distinct[0]->at,
                             "make the rows distinct in an inner SELECT, and aggregate those",
                             "DISTINCT ON with aggregates is not supported");
-    TRY(check_table(file, select, base, grouped));
+    TRY(check_table(file, select, base));
     if (!grouped && from->window != CALL_NONE)
         return source_error(&file->source, ERR_UNSUPPORTED, from->at,
                             "GROUP BY …, window_start, window_end",

@@ -313,6 +313,9 @@ static int table_key(struct compile_file *file, const struct statement *statemen
         table->keys[key.count++] = i;
     }
     table->key_count = key.count;
+    table->key_names = names_of_targets(arena, &key);
+    if (table->key_names == NULL)
+        return ERR_NOMEM;
     return key.count == 0 ? 0
                           : add_step(file, table, STEP_LATEST, text_of_targets(arena, &key), NULL);
 }
