@@ -4,6 +4,7 @@
  * A run ends with the sources (--until-end) or with a signal: then it commits what it has and says what it did. */
 #include "runtime/cli/nouns.h"
 #include "runtime/cli/sql_job.h"
+#include "runtime/sql/sql_explain.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -79,16 +80,67 @@ static int run_check(struct cli *cli)
     return out_finish(exit_code);
 }
 
+static bool look_at_topic(void *context, const char *topic, struct explain_topic *facts)
+{
+    weir_log *log = context;
+    weir_topic_info info;
+    if (weir_topic_describe(log, topic, &info) < 0)
+        return false;
+    *facts = (struct explain_topic){.partitions = info.partitions};
+    if (weir_topic_config(log, topic, "weir.partitioned.by", facts->partitioned_by,
+                          sizeof facts->partitioned_by) < 0)
+        facts->partitioned_by[0] = '\0';
+    for (int32_t p = 0; p < info.partitions; p++) {
+        weir_partition_info partition;
+        if (weir_partition_describe(log, topic, p, &partition) < 0)
+            continue;
+        facts->records += partition.end_offset - partition.start_offset;
+        facts->bytes += partition.bytes;
+    }
+    return true;
+}
+
+/* The directory's log, when a directory is named. */
+static int open_log(const struct cli *cli, weir_log **log)
+{
+    if (flag_text(cli, "data") == NULL && flag_text(cli, "bootstrap") == NULL)
+        return 0;
+    int exit_code = data_check(cli, DATA_MUST_EXIST);
+    if (exit_code != 0)
+        return exit_code;
+    weir_log_options options = {.must_exist = true, .read_only = true};
+    if (weir_log_open(data_directory(cli), &options, log) == 0)
+        return 0;
+    message("%s", weir_log_error());
+    return EXIT_FAILED;
+}
+
+static int explain_app(const struct sql_program *program, weir_app *app, weir_log *log,
+                       enum explain_format format)
+{
+    struct diag diag = {0};
+    struct explain explain = {program, app, log != NULL ? look_at_topic : NULL, log};
+    int code = sql_explain_as(&explain, format, &out, &diag);
+    return code < 0 ? failed(code, &diag) : 0;
+}
+
 static int run_explain(struct cli *cli)
 {
-    struct sql_program *program;
-    int exit_code = sql_job_load(cli, &program);
+    static const char *const formats[] = {"text", "dot", "json"};
+    struct sql_program *program = NULL;
+    weir_log *log = NULL;
+    int format = flag_choice(cli, "format", formats, 3, EXPLAIN_TEXT);
+    int exit_code = format < 0 ? EXIT_USAGE : open_log(cli, &log);
+    if (exit_code == 0)
+        exit_code = sql_job_load(cli, &program);
     weir_app *app = exit_code == 0 ? open_app(cli, program, NULL) : NULL;
     if (exit_code == 0 && app == NULL)
         exit_code = EXIT_USAGE;
     if (exit_code == 0)
-        sql_explain(program, &out);
+        exit_code = explain_app(program, app, log, (enum explain_format)format);
     weir_app_close(app);
+    if (log != NULL)
+        weir_log_close(log);
     sql_program_destroy(program);
     return out_finish(exit_code);
 }
@@ -239,6 +291,7 @@ static const struct flag run_flags[] = {
 };
 
 static const struct flag explain_flags[] = {
+    {"format", "FORMAT", "text, dot (Graphviz) or json [text]", false, 0},
     {"app", "NAME", "the job's name, as for weir run [the first file's name]", false, 0},
     {NULL, NULL, NULL, false, 0},
 };
@@ -292,10 +345,15 @@ const struct command command_explain = {
     .min_arguments = 1,
     .max_arguments = CLI_ARGUMENTS_MAX,
     .summary = "the steps of each pipeline of SQL files",
-    .examples = "  weir explain orders.sql\n",
-    .details = "Each pipeline with its source, its steps as the C library would spell them, and "
-               "its topic.\n",
+    .examples = "  weir explain orders.sql\n"
+                "  weir explain orders.sql --data /srv/weir\n"
+                "  weir explain orders.sql --format dot | dot -Tsvg >orders.svg\n"
+                "  weir explain orders.sql --format json\n",
+    .details =
+        "Each pipeline with its sources, its steps as the C library would spell them, its "
+        "topics, and what crosses\n"
+        "between partitions. With --data (or WEIR_DATA) partitions, records and bytes are those of "
+        "the topics that are there.\n",
     .flags = explain_flags,
-    .no_data = true,
     .run = run_explain,
 };

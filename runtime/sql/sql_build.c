@@ -1,5 +1,5 @@
 /* sql_build.c: relations to calls of weir.h's builder: what SQL says and what C says end in the same topologies, with the
- * same plan hashes. Also the text of EXPLAIN, which prints those calls. */
+ * same plan hashes. */
 #include "runtime/sql/sql.h"
 
 #include <inttypes.h>
@@ -113,80 +113,4 @@ int sql_build(const struct sql_program *program, weir_app *app)
             TRY(topology_name_sink(app, r->topic, r->name));
         }
     return 0;
-}
-
-/* ---- explain ---- */
-
-static void explain_span(struct buf *out, const char *what, int64_t span_ms)
-{
-    if (span_ms >= 0)
-        buf_printf(out, ", %s %" PRId64 " ms", what, span_ms);
-}
-
-static void explain_source(const struct relation *table, struct buf *out)
-{
-    buf_printf(out, "  source %s", table->topic);
-    if (table->event_time != NULL)
-        buf_printf(out, " by %s", table->event_time);
-    explain_span(out, "lateness", table->lateness_ms);
-    explain_span(out, "max_future_skew", table->skew_ms);
-    explain_span(out, "idle_close", table->idle_ms);
-    buf_printf(out, "\n");
-}
-
-static void explain_step(const struct relation *relation, const struct step *step, struct buf *out)
-{
-    static const char *const names[] = {
-        [STEP_MAP] = "map",         [STEP_FILTER] = "filter",       [STEP_CHECK] = "check",
-        [STEP_GROUP] = "group",     [STEP_TUMBLE] = "tumbling",     [STEP_HOP] = "hopping",
-        [STEP_SESSION] = "session", [STEP_AGGREGATE] = "aggregate", [STEP_LATEST] = "latest",
-        [STEP_JOIN] = "join",       [STEP_DISTINCT] = "distinct"};
-    buf_printf(out, "  %s%s ", step->is_left ? "left " : "", names[step->kind]);
-    if (step->kind == STEP_JOIN)
-        buf_printf(out, "%s by ", step->table->name);
-    if (step->kind == STEP_CHECK)
-        buf_printf(out, "%s: ", step->error_class);
-    if (step->kind == STEP_TUMBLE || step->kind == STEP_SESSION)
-        buf_printf(out, "%" PRId64 " ms", step->size_ms);
-    if (step->kind == STEP_DISTINCT)
-        buf_printf(out, "within %" PRId64 " ms: ", step->size_ms);
-    if (step->kind == STEP_HOP)
-        buf_printf(out, "%" PRId64 " ms every %" PRId64 " ms", step->size_ms, step->hop_ms);
-    buf_printf(out, "%s", step->text);
-    if (step->kind == STEP_JOIN)
-        buf_printf(out, ": %s", step->columns);
-    if (step->kind == STEP_AGGREGATE)
-        buf_printf(out, ", emit %s", relation->emit_final ? "final" : "changes");
-    buf_printf(out, "\n");
-}
-
-static void explain_rows(const struct relation *relation, struct buf *out)
-{
-    for (uint32_t i = 0; i < relation->arm_count; i++)
-        explain_rows(relation->arms[i], out);
-    if (relation->arm_count > 0)
-        buf_printf(out, "  merge %u\n", relation->arm_count);
-    else if (relation->base != NULL)
-        explain_rows(relation->base, out);
-    else
-        explain_source(relation, out);
-    for (const struct step *step = relation->steps; step != NULL; step = step->next)
-        explain_step(relation, step, out);
-}
-
-void sql_explain(const struct sql_program *program, struct buf *out)
-{
-    bool is_first = true;
-    for (const struct relation *r = program->relations; r != NULL; r = r->next) {
-        if (r->kind != RELATION_RESULT)
-            continue;
-        buf_printf(out, "%s%s\n", is_first ? "" : "\n", r->name);
-        explain_rows(r, out);
-        buf_printf(out, "  to %s (", r->topic);
-        for (uint32_t i = 0; i < r->column_count; i++)
-            buf_printf(out, "%s%s %s", i > 0 ? ", " : "", r->columns[i].name,
-                       r->columns[i].type_name);
-        buf_printf(out, ")\n");
-        is_first = false;
-    }
 }

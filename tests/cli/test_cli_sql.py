@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_cli import LIMIT_S, Case, content, weir
+from test_cli import LIMIT_S, ROOT, Case, content, weir
 
 COUNTS = """CREATE TABLE clicks (who text NOT NULL, n bigint, ts timestamptz) WITH (event_time = 'ts', lateness = '1 hour');
 CREATE MATERIALIZED VIEW counts WITH (topic = 'counts-per-minute') AS
@@ -102,6 +103,53 @@ class Sql(Case):
         for line in ("counts", "  source clicks by ts, lateness 3600000 ms", "  group who", "  tumbling 60000 ms",
                      "  aggregate count(*) AS clicks, sum(n) AS total, emit changes", "  map who, window_start, clicks, total"):
             self.assertIn(line, done.stdout.decode().splitlines())
+
+    def explained(self, *arguments):
+        done = weir("explain", *arguments, "--format", "json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        told = json.loads(done.stdout)
+        with open(os.path.join(ROOT, "docs/explain.schema.json"), encoding="utf-8") as file:
+            schema = json.load(file)
+        self.assertEqual(list(differences(told, schema, schema, "$")), [])
+        return told
+
+    def test_explain_for_programs(self):
+        sql = COUNTS + """CREATE TABLE people (who text PRIMARY KEY, age integer) WITH (format = 'csv');
+CREATE TABLE copies (who text, "n\\" bigint CONSTRAINT small CHECK ("n\\" < 9)) WITH (partitioned_by = 'who', partitions = 4, on_error = 'fail');
+INSERT INTO copies SELECT c.who, c.n FROM clicks c LEFT JOIN people p ON p.who = c.who WHERE p.age > 1 UNION ALL SELECT who, 1 FROM clicks;
+CREATE MATERIALIZED VIEW once WITH (within = '1 hour') AS SELECT DISTINCT ON (who) * FROM clicks;
+CREATE MATERIALIZED VIEW hops WITH (emit = 'final', format = 'csv') AS
+SELECT who, count(*) AS c FROM hop(clicks, ts, INTERVAL '1 minute', INTERVAL '1 hour') GROUP BY who, window_start;
+"""
+        path = self.file(sql)
+        told = {pipeline["name"]: pipeline for pipeline in self.explained(path)["pipelines"]}
+        counts, copies = told["counts"], told["copies"]
+        self.assertEqual((counts["repartition"], counts["late"], counts["bad_rows"]),
+                         ({"when": "unless_placed", "topic": "job-counts-per-minute-repartition", "field": "who"}, "counts-per-minute.late", "job.dlq"))
+        self.assertEqual(counts["rows"]["source"]["partitions"], None)
+        self.assertEqual([step["step"] for step in counts["rows"]["steps"]], ["map", "check", "group", "tumbling", "aggregate", "map"])
+        self.assertEqual((len(copies["rows"]["merge"]), copies["bad_rows"], copies["output"]["partitions"]), (2, None, 4))
+        self.assertEqual(copies["rows"]["merge"][0]["steps"][2]["table"]["source"]["format"], "csv")
+        self.send("clicks", events(100), "--partitions", "3")
+        self.produce("people", b"u1,2\n")
+        placed = {pipeline["name"]: pipeline for pipeline in self.explained(path, "--data", self.dir)["pipelines"]}
+        source = placed["counts"]["rows"]["source"]
+        self.assertEqual((source["partitions"], source["records"], source["partitioned_by"]), (3, 100, "who"))
+        self.assertGreater(source["bytes"], 1000)
+        self.assertEqual(placed["counts"]["repartition"]["when"], "never")
+        self.ok("run", path, "--until-end")
+        names = self.ok("topic", "list").stdout.decode().split()
+        self.assertNotIn("job-counts-per-minute-repartition", names)  # as it was told
+        for pipeline in placed.values():
+            for topic in (pipeline["output"]["topic"], pipeline["late"], pipeline["bad_rows"], pipeline["repartition"]["topic"]):
+                self.assertIn(topic, names + [None])
+        dot = weir("explain", path, "--format", "dot").stdout.decode()
+        self.assertEqual(dot.count("shape=box"), 4)
+        if shutil.which("dot"):
+            drawn = subprocess.run(["dot", "-Tplain"], input=dot.encode(), capture_output=True, timeout=LIMIT_S, check=True)
+            self.assertEqual(drawn.stderr, b"")
+        self.assertEqual(dot.replace('\\\\', "").replace('\\"', "").count('"') % 2, 0)
+        self.refused(2, "explain", path, "--format", "xml", says="format")
 
     def test_run_to_the_end_and_on(self):
         path, rows = self.file(COUNTS), events(3000)
@@ -268,6 +316,43 @@ INSERT INTO d SELECT minute FROM b;
         self.assertEqual((told["rows_in"], told["applied"], told["dead"]), (4, 1, 3))
         classes = [record["headers"]["weir.error.class"] for record in self.records("job.dlq")]
         self.assertEqual(sorted(classes), ["cast_failed", "json_malformed", "not_null"])
+
+
+KINDS = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "null": type(None)}
+
+
+def differences(value, schema, root, place):
+    """What of a value does not fit a JSON Schema, of the words that ours uses; a word that is not known is a difference too."""
+    known = {"$schema", "$defs", "title", "description", "$ref", "type", "properties", "required", "additionalProperties", "items", "enum", "minimum",
+             "minItems", "oneOf"}
+    if set(schema) - known:
+        yield f"{place}: the schema has {set(schema) - known}"
+    if "$ref" in schema:
+        yield from differences(value, root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root, place)
+    if "type" in schema:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        if not any(isinstance(value, KINDS[kind]) and not (kind == "integer" and isinstance(value, bool)) for kind in kinds):
+            yield f"{place}: {value!r} is no {kinds}"
+    if "enum" in schema and value not in schema["enum"]:
+        yield f"{place}: {value!r} is none of {schema['enum']}"
+    if isinstance(value, int) and value < schema.get("minimum", value):
+        yield f"{place}: {value} is too small"
+    if isinstance(value, list):
+        if len(value) < schema.get("minItems", 0):
+            yield f"{place}: {len(value)} items"
+        for number, item in enumerate(value):
+            yield from differences(item, schema.get("items", {}), root, f"{place}[{number}]")
+    if isinstance(value, dict):
+        for name in schema.get("required", []):
+            if name not in value:
+                yield f"{place}: {name} is missing"
+        for name, item in value.items():
+            if name in schema.get("properties", {}):
+                yield from differences(item, schema["properties"][name], root, f"{place}.{name}")
+            elif schema.get("additionalProperties") is False:
+                yield f"{place}: {name} is not in the schema"
+        if "oneOf" in schema and sum(not list(differences(value, one, root, place)) for one in schema["oneOf"]) != 1:
+            yield f"{place}: not one of {schema['oneOf']}"
 
 
 def time_ms(text):
