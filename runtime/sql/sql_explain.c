@@ -160,8 +160,7 @@ static void explain_topics(const struct telling *telling, const struct relation 
                    telling->plan->app->name, result->topic);
     if (has_late_rows(view))
         buf_printf(out, "  late rows to %s.late\n", result->topic);
-    buf_printf(out, "  bad rows %s%s\n",
-               view->sink->fails_on_bad_row ? "end the run" : "to ",
+    buf_printf(out, "  bad rows %s%s\n", view->sink->fails_on_bad_row ? "end the run" : "to ",
                view->sink->fails_on_bad_row ? "" : telling->plan->dlq_topic);
 }
 
@@ -287,6 +286,18 @@ static void put_count(struct buf *out, const char *name, int64_t number, bool is
         buf_printf(out, "null");
 }
 
+static void put_next_string(struct buf *out, const char *name, const char *text)
+{
+    buf_u8(out, ',');
+    put_string(out, name, text);
+}
+
+static void put_next_count(struct buf *out, const char *name, int64_t number, bool is_known)
+{
+    buf_u8(out, ',');
+    put_count(out, name, number, is_known);
+}
+
 static const char *format_name(weir_format format)
 {
     static const char *const names[] = {"json", "csv", "text", "raw"};
@@ -299,27 +310,18 @@ static void put_source(const struct telling *telling, const struct relation *tab
     bool is_there = look(telling, table->topic, &facts);
     buf_printf(out, "{");
     put_string(out, "topic", table->topic);
-    buf_printf(out, ",");
-    put_string(out, "format", format_name(table->format));
-    buf_printf(out, ",");
-    put_string(out, "event_time", table->event_time);
-    buf_printf(out, ",");
-    put_count(out, "lateness_ms", table->lateness_ms, table->lateness_ms >= 0);
-    buf_printf(out, ",");
-    put_count(out, "max_future_skew_ms", table->skew_ms, table->skew_ms >= 0);
-    buf_printf(out, ",");
-    put_count(out, "idle_close_ms", table->idle_ms, table->idle_ms >= 0);
-    buf_printf(out, ",");
-    put_count(out, "partitions", facts.partitions, is_there);
-    buf_printf(out, ",");
-    put_string(out, "partitioned_by",
-               table->partitioned_by != NULL                 ? table->partitioned_by
-               : is_there && facts.partitioned_by[0] != '\0' ? facts.partitioned_by
-                                                             : NULL);
-    buf_printf(out, ",");
-    put_count(out, "records", facts.records, is_there);
-    buf_printf(out, ",");
-    put_count(out, "bytes", facts.bytes, is_there);
+    put_next_string(out, "format", format_name(table->format));
+    put_next_string(out, "event_time", table->event_time);
+    put_next_count(out, "lateness_ms", table->lateness_ms, table->lateness_ms >= 0);
+    put_next_count(out, "max_future_skew_ms", table->skew_ms, table->skew_ms >= 0);
+    put_next_count(out, "idle_close_ms", table->idle_ms, table->idle_ms >= 0);
+    put_next_count(out, "partitions", facts.partitions, is_there);
+    put_next_string(out, "partitioned_by",
+                    table->partitioned_by != NULL                 ? table->partitioned_by
+                    : is_there && facts.partitioned_by[0] != '\0' ? facts.partitioned_by
+                                                                  : NULL);
+    put_next_count(out, "records", facts.records, is_there);
+    put_next_count(out, "bytes", facts.bytes, is_there);
     buf_printf(out, "}");
 }
 
@@ -353,11 +355,9 @@ static void put_step(const struct telling *telling, const struct relation *relat
 {
     buf_printf(out, "{");
     put_string(out, "step", step_names[step->kind]);
-    buf_printf(out, ",");
-    put_string(out, "text", step->text);
+    put_next_string(out, "text", step->text);
     if (step->kind == STEP_CHECK) {
-        buf_printf(out, ",");
-        put_string(out, "class", step->error_class);
+        put_next_string(out, "class", step->error_class);
     }
     if (step->size_ms > 0)
         buf_printf(out, ",\"size_ms\":%" PRId64, step->size_ms);
@@ -390,19 +390,16 @@ static void put_output(const struct relation *result, struct buf *out)
 {
     buf_printf(out, "\"output\":{");
     put_string(out, "topic", result->topic);
-    buf_printf(out, ",");
-    put_string(out, "format", format_name(result->format));
+    put_next_string(out, "format", format_name(result->format));
     buf_printf(out, ",\"holds\":\"%s\",",
                result->is_grouped ? (result->emit_final ? "final results" : "changes") : "rows");
     put_count(out, "partitions", result->partitions, result->partitions > 0);
-    buf_printf(out, ",");
-    put_string(out, "key", result->partitioned_by);
+    put_next_string(out, "key", result->partitioned_by);
     buf_printf(out, ",\"columns\":[");
     for (uint32_t i = 0; i < result->column_count; i++) {
         buf_printf(out, i > 0 ? ",{" : "{");
         put_string(out, "name", result->columns[i].name);
-        buf_printf(out, ",");
-        put_string(out, "type", result->columns[i].type_name);
+        put_next_string(out, "type", result->columns[i].type_name);
         buf_printf(out, "}");
     }
     buf_printf(out, "]}");
@@ -416,13 +413,12 @@ static void put_topics(const struct telling *telling, const struct relation *res
     repartition_name(telling, result, name);
     buf_printf(out, ",\"repartition\":{\"when\":\"%s\",", crossing_names[crossing]);
     put_string(out, "topic", crossing != CROSSES_NEVER ? name : NULL);
-    buf_printf(out, ",");
-    put_string(out, "field", view->group_field);
+    put_next_string(out, "field", view->group_field);
     buf_printf(out, "},\"state\":%s,", has_state(view) ? "true" : "false");
     snprintf(name, sizeof name, "%s.late", result->topic);
     put_string(out, "late", has_late_rows(view) ? name : NULL);
-    buf_printf(out, ",");
-    put_string(out, "bad_rows", view->sink->fails_on_bad_row ? NULL : telling->plan->dlq_topic);
+    put_next_string(out, "bad_rows",
+                    view->sink->fails_on_bad_row ? NULL : telling->plan->dlq_topic);
 }
 
 static void explain_json(const struct telling *telling, struct buf *out)
