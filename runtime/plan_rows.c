@@ -398,6 +398,10 @@ static int compile_rekey(struct compile *c, const struct weir_stream *node)
 /* NULL is a value here, so that any row has a key. */
 static int compile_distinct(struct compile *c, const struct weir_stream *node)
 {
+    if (c->view->keyed != NULL)
+        return diag_set(c->diag, ERR_UNSUPPORTED,
+                        "stream to %s: weir_distinct: a table has one row for each key already",
+                        c->view->sink->topic);
     struct distinct_params *params = calloc(1, sizeof *params);
     c->view->distinct_op = c->view->op_count;
     TRY(compile_add_op(c, "distinct", params));

@@ -394,11 +394,13 @@ static void sum_counts(const struct run *run, struct counts *sum)
 {
     for (uint32_t i = 0; i < run->task_count; i++) {
         struct counts counts = run->counts[i];
-        /* A row that crosses between two stages of a view is one row. */
-        if (run->tasks[i].stage->output == OUTPUT_CROSSING)
-            counts.applied = 0;
-        if (run->tasks[i].stage->input == INPUT_CROSSED)
-            counts.rows_in = 0;
+        /* A row that crosses between two stages of a view is one row, which is read when it has come
+         * to the second. */
+        if (run->tasks[i].stage->output == OUTPUT_CROSSING) {
+            counts.rows_in -= counts.out;
+            counts.applied -= counts.out;
+            counts.out = 0;
+        }
         counts_add(sum, &counts, 1);
     }
 }

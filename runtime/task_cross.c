@@ -88,6 +88,7 @@ int task_sink_crossing(struct task *task, const struct batch *batch)
         struct bytes key = bytes_of(task->key.data, task->key.size);
         int32_t partition = murmur2_partition(key.data, key.size, task->stage->output_partitions);
         task->counts.applied++;
+        task->counts.out++;
         TRY(task_add_row(task, partition, batch_source(batch, row)->timestamp_ms, key,
                          bytes_of(task->value.data, task->value.size)));
     }

@@ -92,6 +92,12 @@ int plan_distinct(struct compile_file *file, const struct select *select,
         return ERR_NOMEM;
     TRY(read_within(file, select, &within_ms));
     TRY(distinct_once(file, scope->relation, "DISTINCT ON", select->distinct[0]->at));
+    if (scope->relation->key_count > 0)
+        return source_error(&file->source, ERR_UNSUPPORTED, select->distinct[0]->at,
+                            "declare the topic once more, without PRIMARY KEY, to read its rows as "
+                            "events",
+                            "DISTINCT ON over a table, which has one row for each key already, is "
+                            "not supported");
     for (uint32_t i = 0; i < select->distinct_count; i++) {
         struct syntax *key;
         struct expr *expr;
