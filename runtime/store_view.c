@@ -120,9 +120,11 @@ static int write_description(const char *state_dir, const struct weir_app *app,
     char path[4096], *old = NULL;
     size_t old_size = 0;
     snprintf(path, sizeof path, "%s/view.json", state_dir);
-    json_t *object = json_pack("{s:i, s:s, s:s, s:s*, s:o*, s:o}", "version", 1, "app", app->name,
-                               "topic", view->sink->topic, "name", view->sink->name, "rows", rows,
-                               "steps", store_view_steps(view->sink->stream));
+    const char *format = view->sink->format != NULL ? view->sink->format->name : NULL;
+    json_t *object =
+        json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:o*, s:o}", "version", 1, "app", app->name, "topic",
+                  view->sink->topic, "name", view->sink->name, "format", format, "rows", rows,
+                  "steps", store_view_steps(view->sink->stream));
     char *text = object != NULL ? json_dumps(object, JSON_INDENT(2)) : NULL;
     json_decref(object);
     if (text == NULL)
@@ -430,6 +432,8 @@ int store_view_names(const char *state_dir, struct store_view_names *names, stru
     const char *app = json_string_value(json_object_get(object, "app"));
     const char *topic = json_string_value(json_object_get(object, "topic"));
     const char *name = json_string_value(json_object_get(object, "name"));
+    const char *format = json_string_value(json_object_get(object, "format"));
+    snprintf(names->format, sizeof names->format, "%s", format != NULL ? format : "json");
     snprintf(names->app, sizeof names->app, "%s", app != NULL ? app : "");
     snprintf(names->topic, sizeof names->topic, "%s", topic != NULL ? topic : "");
     snprintf(names->name, sizeof names->name, "%s", name != NULL ? name : "");

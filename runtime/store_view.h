@@ -26,6 +26,7 @@ int store_view_remove(const char *state_dir, struct diag *diag);
 struct store_view_names {
     char app[250], topic[250];
     char name[250];              /* that its SQL statement gave it; "": none */
+    char format[64];             /* of its records */
 };
 int store_view_names(const char *state_dir, struct store_view_names *names, struct diag *diag);
 

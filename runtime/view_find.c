@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "operators/syntax.h"
 
@@ -84,6 +85,9 @@ static int look_at_store(struct search *search, const char *path, const char *en
     if (rc == ERR_NOT_FOUND) /* a store of a job from before views were described */
         return 0;
     TRY(rc);
+    size_t stage_size = (size_t)(dash - entry);
+    if (strlen(names.topic) != stage_size || memcmp(names.topic, entry, stage_size) != 0)
+        return 0; /* of a stage before that of the results: it holds what a join keeps */
     bool is_name = strcmp(names.name, search->name) == 0;
     bool is_topic = strcmp(names.topic, search->name) == 0;
     TRY(list_name(search, names.name[0] != '\0' ? names.name : names.topic));

@@ -99,10 +99,7 @@ static int load_times(struct view_reader *reader, struct diag *diag)
 static int find_changelog(struct view_reader *reader, struct diag *diag)
 {
     struct port_topic info;
-    int length = snprintf(reader->changelog, sizeof reader->changelog, "%s-%s-changelog",
-                          reader->names.app, reader->names.topic);
-    if (length >= (int)sizeof reader->changelog)
-        return diag_set(diag, ERR_CORRUPT, "the view's names are too long");
+    TRY(plan_changelog_name(reader->names.app, reader->names.topic, reader->changelog, diag));
     int rc = reader->port->ops->topic_describe(reader->port, reader->changelog, &info, diag);
     if (rc == ERR_NOT_FOUND)
         return diag_set(diag, ERR_STATE,

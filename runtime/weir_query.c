@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/expr.h"
 #include "operators/value.h"
 #include "runtime/query.h"
 #include "runtime/weir_view.h"
@@ -76,6 +77,19 @@ static int open_query(weir_query *query, const char *sql, const weir_query_optio
     return list_columns(query);
 }
 
+/* Several texts are parsed, the question's and those of the view: one stack for all of them. */
+struct opening {
+    weir_query *query;
+    const char *sql;
+    const weir_query_options *options;
+    int rc;
+};
+static void open_job(void *job)
+{
+    struct opening *opening = job;
+    opening->rc = open_query(opening->query, opening->sql, opening->options);
+}
+
 int weir_query_open(weir_log *log, const char *sql, const weir_query_options *options,
                     weir_query **result)
 {
@@ -89,7 +103,9 @@ int weir_query_open(weir_log *log, const char *sql, const weir_query_options *op
     query->log = log;
     arena_init(&query->arena, 0);
     atomic_fetch_add(&log->queries, 1);
-    int rc = open_query(query, sql, options);
+    struct opening opening = {query, sql, options, 0};
+    int rc = expr_on_large_stack(open_job, &opening, &query->diag);
+    rc = rc < 0 ? rc : opening.rc;
     if (rc < 0) {
         handle_result(rc, &query->diag);
         weir_query_close(query);
