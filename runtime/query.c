@@ -266,15 +266,25 @@ static void bind_job(void *argument)
     bind->rc = bind_query(bind->query, bind->diag);
 }
 
+int query_compile(struct query *query, const struct view *view, struct diag *diag)
+{
+    struct bind bind = {.query = query, .diag = diag};
+    query->view = view;
+    TRY(expr_on_large_stack(bind_job, &bind, diag));
+    return bind.rc;
+}
+
 int query_bind(struct query *query, struct view_reader *reader, size_t memory_bytes,
                struct diag *diag)
 {
-    struct bind bind = {.query = query, .diag = diag};
     query->reader = reader;
-    query->view = view_reader_view(reader);
     query->memory_bytes = memory_bytes;
-    TRY(expr_on_large_stack(bind_job, &bind, diag));
-    return bind.rc;
+    return query_compile(query, view_reader_view(reader), diag);
+}
+
+const struct view_access *query_access(const struct query *query)
+{
+    return &query->access;
 }
 
 uint32_t query_column_count(const struct query *query)

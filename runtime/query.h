@@ -18,6 +18,11 @@ int query_create(const char *sql, size_t size, struct query **query, struct diag
 void query_destroy(struct query *query);
 /* The name in FROM. */
 const char *query_view(const struct query *query);
+/* Names, types and what need not be read, against a view that is compiled and perhaps not open; once. query_bind does it. */
+struct view;
+int query_compile(struct query *query, const struct view *view, struct diag *diag);
+struct view_access;
+const struct view_access *query_access(const struct query *query);
 /* Once. memory_bytes bounds what ORDER BY, GROUP BY and looking for closed windows keep, each. reader outlives the query. */
 int query_bind(struct query *query, struct view_reader *reader, size_t memory_bytes, struct diag *diag);
 
