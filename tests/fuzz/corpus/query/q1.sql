@@ -1,0 +1,1 @@
+SELECT * FROM hours WHERE t = 'x' AND i IN (1, 2) AND at > '2020-01-01' AND j = 5 AND d = 1.5 AND window_start = '2026-01-01'

@@ -1,0 +1,1 @@
+SELECT t, count(*) AS n, sum(rows) FILTER (WHERE window_open) FROM hours h GROUP BY h.t HAVING count(*) > 1 ORDER BY 2 DESC NULLS LAST, t LIMIT 5 OFFSET 1

@@ -1,0 +1,1 @@
+SELECT most || t AS x FROM hours WHERE window_end BETWEEN TIMESTAMPTZ '2026-01-01' AND TIMESTAMPTZ '2026-01-02' - INTERVAL '1 hour' AND NOT window_open

@@ -1,0 +1,1 @@
+SELECT rows, j FROM "all" WHERE m = 1.50 AND b IS NULL AND t LIKE 'a%' ORDER BY j

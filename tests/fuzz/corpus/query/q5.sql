@@ -1,0 +1,1 @@
+SELECT count(DISTINCT t), avg(rows), min(total) FROM hours WHERE window_open IS TRUE OR i BETWEEN 1 AND 3
