@@ -73,6 +73,19 @@ static int no_resolve(void *context, const struct field_path *path, enum col_typ
     return diag_set(diag, ERR_NOT_FOUND, "a constant has no columns");
 }
 
+/* A value of its own: a literal's lives in the expression. 1, 0, ERR_NOMEM. */
+static int keep_value(const struct column *from, struct arena *arena, struct column *column)
+{
+    if (from->type == COL_VARIANT) /* no constant is one */
+        return 0;
+    TRY(column_alloc(column, from->type, 1, false, arena));
+    memcpy(column->data, from->data, col_type_bytes(from->type));
+    if (from->type != COL_TEXT && from->type != COL_BYTEA)
+        return 1;
+    column->text[0] = arena_copy(arena, column->text[0]);
+    return column->text[0].data != NULL ? 1 : ERR_NOMEM;
+}
+
 /* Computes a tree without columns: one value in *column. 1; 0: it has none that is of use. */
 static int compute(const struct syntax *syntax, struct arena *arena, struct column *column)
 {
@@ -87,13 +100,8 @@ static int compute(const struct syntax *syntax, struct arena *arena, struct colu
     struct batch batch = {.row_count = 1, .selected_count = 1, .arena = arena};
     struct column found;
     int rc = expr_eval(expr, &batch, &found, &rejects);
-    uint32_t row = 0;
     if (rc == 0 && rejects.count == 0 && !column_is_null(&found, 0))
-        rc = column_gather(&found, &row, 1, arena, column) < 0 ? ERR_NOMEM : 1;
-    if (rc == 1 && (column->type == COL_TEXT || column->type == COL_BYTEA)) {
-        column->text[0] = arena_copy(arena, column->text[0]); /* literals live in the expression */
-        rc = column->text[0].data != NULL ? 1 : ERR_NOMEM;
-    }
+        rc = keep_value(&found, arena, column);
     expr_destroy(expr);
     return rc;
 }
