@@ -433,8 +433,8 @@ CREATE MATERIALIZED VIEW per_minute WITH (topic = 'others') AS SELECT who, count
         self.assertEqual(len(self.ask("SELECT who FROM people")), 3000)
 
     def test_a_directory_that_is_held(self):
-        path = self.job(events(100, 14))
-        process = self.start("run", path)
+        self.job(events(100, 14))
+        process = self.start("consume", "people", "--from", "end")
         self.wait_held(process)
         done = self.weir("query", "SELECT * FROM people")
         self.assertEqual((done.returncode, done.stdout), (1, b""))
