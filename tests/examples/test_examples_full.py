@@ -4,6 +4,7 @@
 Skipped otherwise, and under sanitizers, which the samples serve as well.
 """
 import ctypes
+import datetime
 import functools
 import json
 import os
@@ -123,6 +124,7 @@ class FullData(unittest.TestCase):
 
     def test_sql_orders(self):
         with Log() as log:
+            log.run("weir", "produce", "countries", "--key", "country", stdin=(ROOT / "examples/data/countries.ndjson").read_bytes())
             log.produce("online-retail", self.retail, key="country", partitions=3)
             self.run_sql(log, "orders")
             rows = [record["value"] for record in log.table("revenue-per-day").values()]
@@ -133,6 +135,34 @@ class FullData(unittest.TestCase):
             distinct = [json.dumps(record["value"], sort_keys=True, default=str) for record in log.records("distinct-orders")]
             self.assertEqual((len(distinct), len(set(distinct))), (392692, 392692))
             self.assertEqual(log.records("distinct-orders.late"), [])
+            self.check_enriched(log)
+
+    def check_enriched(self, log):
+        """The same in Python: good lines once, the region of their country, revenue per region and day, orders per customer and five minutes."""
+        countries = {row["country"]: row for row in map(json.loads, (ROOT / "examples/data/countries.ndjson").read_text().splitlines())}
+        seen, regions, customers = set(), Counter(), {}
+        for line in self.retail.splitlines():
+            row = json.loads(line, parse_float=Decimal)
+            if row["customer_id"] is None or row["quantity"] <= 0 or row["unit_price"] <= 0 or line in seen:
+                continue
+            seen.add(line)
+            country = countries[row["country"]]
+            amount = row["quantity"] * Decimal(row["unit_price"])
+            regions[country["region"], country["currency"], row["ts"] // oracle.DAY_MS] += amount
+            orders = customers.setdefault((row["customer_id"], row["ts"] // (5 * oracle.MINUTE_MS)), [set(), 0])
+            orders[0].add(row["invoice"])
+            orders[1] += amount
+        self.assertEqual(len(seen), 392692)
+        self.assertEqual(len(log.records("enriched-orders")), 392692)
+
+        def millis(text):
+            return int(datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000)
+
+        rows = [record["value"] for record in log.table("revenue-per-region").values()]
+        self.assertEqual({(row["region"], row["currency"], millis(row["day"]) // oracle.DAY_MS): row["revenue"] for row in rows}, dict(regions))
+        rows = [record["value"] for record in log.table("orders-per-customer").values()]
+        self.assertEqual({(row["customer_id"], millis(row["window_start"]) // (5 * oracle.MINUTE_MS)): [row["orders"], row["amount"]] for row in rows},
+                         {key: [len(invoices), amount] for key, (invoices, amount) in customers.items()})
 
     def test_sql_sessions(self):
         with Log() as log:
