@@ -9,7 +9,7 @@
  *             out->row_count 0), OP_MORE = pass out on and call again with the same input
  *   advance   time moved: windows that end at or before watermark_ms close. OP_MORE / OP_DONE as above, and OP_AGAIN: enough for
  *             one commit, call again in the next one. NULL: time does not matter to it. Of an operator on rows: what it keeps
- *             grows old; it gives no rows (OP_DONE or OP_AGAIN)
+ *             grows old; it gives rows only when gives_results
  *   flush     a commit is being made: give what changed since the last one. NULL: nothing is held
  *   close     frees what the instance owns
  *
@@ -86,6 +86,7 @@ struct op_type {
     size_t (*held)(const struct op *op, size_t *entries);
     void (*evict)(struct op *op, int64_t stored_commit, size_t target_bytes);
     bool gives_changes;               /* what leaves it is not what is left of what came: nobody counts the difference as filtered rows */
+    bool gives_results;               /* the first of a chain: it takes records (batch.source) and gives rows that are not theirs, in memory of its own; call->arena is emptied between two of its batches */
 };
 struct op {
     const struct op_type *type;

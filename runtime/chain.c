@@ -124,6 +124,21 @@ static uint64_t rows_told(const struct op_call *call)
     return call->unmatched_rows + call->duplicate_rows;
 }
 
+/* What an operator made of rows that it keeps has no record of its own: what is wrong with a result
+ * is told with the result. Nothing is left in the arena that anybody needs. */
+static int settle_results(struct chain *chain, const struct batch *batch)
+{
+    if (chain->rejects.count > 0) {
+        uint8_t *seen = arena_zalloc(&chain->arena, batch->row_count + 1);
+        if (seen == NULL)
+            return ERR_NOMEM;
+        for (uint32_t i = 0; i < chain->rejects.count; i++)
+            if (!seen[chain->rejects.items[i].row]++)
+                TRY(chain->reject(chain->context, batch, &chain->rejects.items[i]));
+    }
+    return chain_begin(chain, chain->call.diag);
+}
+
 static int push_from(struct chain *chain, const struct batch *batch, uint32_t at)
 {
     if (batch->selected_count == 0 && !batch->is_table)
@@ -144,6 +159,8 @@ static int push_from(struct chain *chain, const struct batch *batch, uint32_t at
         left -= (int64_t)out.selected_count + rejected_rows(chain, batch, rejected);
         TRY(settle_made(chain, batch, rejected, late));
         TRY(push_from(chain, &out, at + 1));
+        if (__builtin_expect(op->type->gives_results, 0))
+            TRY(settle_results(chain, &out));
         if (rc == OP_DONE)
             break;
     }
@@ -164,19 +181,33 @@ static int deliver(struct chain *chain, const struct batch *out)
     return out->selected_count > 0 ? chain->sink(chain->context, out) : 0;
 }
 
+static int advance_op(struct chain *chain, uint32_t at, int64_t watermark_ms, struct diag *diag)
+{
+    struct op *op = chain->ops[at];
+    int rc = OP_MORE;
+    while (rc == OP_MORE) {
+        struct batch out = {0};
+        TRY(chain_begin(chain, diag));
+        rc = op->type->advance(op, &chain->call, watermark_ms, &out);
+        TRY(rc);
+        must(op->type->gives_results || (rc != OP_MORE && out.selected_count == 0));
+        TRY(push_from(chain, &out, at + 1));
+        if (op->type->gives_results)
+            TRY(settle_results(chain, &out));
+    }
+    return rc;
+}
+
 /* 1: some operator is not done. */
 static int advance_rows(struct chain *chain, int64_t watermark_ms, struct diag *diag)
 {
     int again = 0;
     for (uint32_t i = 0; i < chain->count; i++) {
         struct op *op = chain->ops[i];
-        struct batch out = {0};
         if (op_is_group(op) || op->type->advance == NULL)
             continue;
-        TRY(chain_begin(chain, diag));
-        int rc = op->type->advance(op, &chain->call, watermark_ms, &out);
+        int rc = advance_op(chain, i, watermark_ms, diag);
         TRY(rc);
-        must(rc != OP_MORE && out.selected_count == 0);
         again |= rc == OP_AGAIN;
     }
     return again;

@@ -281,6 +281,15 @@ static int hash_table(struct buf *all, const struct view *view, const struct wei
     return hash(all, view, chain, count, diag);
 }
 
+/* Of a join of two streams what other nodes have not. */
+static void hash_within(struct buf *all, const struct weir_stream *join)
+{
+    hash_text(all, join->right_columns);
+    buf_varint(all, join->number_ms);
+    buf_varint(all, join->before_ms);
+    buf_varint(all, join->after_ms);
+}
+
 int compile_hash_texts(struct buf *all, const struct view *view, struct weir_stream *const *chain,
                        uint32_t count, struct diag *diag)
 {
@@ -301,6 +310,8 @@ int compile_hash_texts(struct buf *all, const struct view *view, struct weir_str
             buf_varint(all, chain[i]->number_ms);
         if (chain[i]->kind == NODE_JOIN)
             TRY(hash_table(all, view, chain[i], compile_hash_texts, diag));
+        if (chain[i]->kind == NODE_WITHIN)
+            hash_within(all, chain[i]);
     }
     return 0;
 }
@@ -335,6 +346,9 @@ static int hash_meaning(struct buf *all, const struct view *view, const struct w
     case NODE_DISTINCT:
         buf_varint(all, node->number_ms);
         return expr_canonical(node->text, false, all, diag);
+    case NODE_WITHIN:
+        hash_within(all, node);
+        break;
     case NODE_FILTER:
     case NODE_CHECK:
     case NODE_MAP:
@@ -475,7 +489,7 @@ static int compile_passing_rows(struct compile *c)
     return compile_columns_out(c);
 }
 
-static int compile_rows_out(struct compile *c)
+int compile_rows_out(struct compile *c)
 {
     struct view *view = c->view;
     if (view->group == NULL && view->is_remade && !view->is_mapped)
@@ -496,12 +510,13 @@ static int compile_chain(struct view *view, const struct arm_chain *chain,
     struct compile c = {.view = view, .diag = diag};
     view->source = chain->steps[0];
     int rc = compile_source(&c);
-    for (uint32_t i = 1; rc == 0 && i < chain->count; i++)
+    uint32_t count = chain->within > 0 ? chain->within : chain->count;
+    for (uint32_t i = 1; rc == 0 && i < count; i++)
         rc = chain->steps[i]->kind == NODE_MERGE && view->keyed == NULL
                  ? arm_chains_pass_merge(chains, &c, chain->steps[i])
                  : compile_step(&c, chain->steps[i]);
     if (rc == 0)
-        rc = compile_rows_out(&c);
+        rc = chain->within > 0 ? compile_side(&c, chain) : compile_rows_out(&c);
     if (rc == 0)
         rc = compile_table_out(&c);
     if (rc == 0)
@@ -534,6 +549,8 @@ static int compile_view(struct view *lead, struct diag *diag)
         if (rc == 0)
             rc = compile_chain(arm, &chains.items[i], &chains, diag);
     }
+    if (rc == 0 && lead->joined != NULL)
+        rc = compile_joined(lead, &chains.items[0], diag);
     arm_chains_deinit(&chains);
     TRY(rc);
     TRY(check_distinct(lead, diag));
@@ -773,6 +790,7 @@ void plan_destroy(struct plan *plan)
     if (plan == NULL)
         return;
     for (uint32_t i = 0; plan->views != NULL && i < plan->view_count; i++) {
+        compile_joined_destroy(&plan->views[i]);
         compile_view_deinit(&plan->views[i]);
         for (struct view *arm = plan->views[i].next_arm, *next; arm != NULL; arm = next) {
             next = arm->next_arm;

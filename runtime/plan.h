@@ -18,12 +18,18 @@
  * read the table's topic too, all of its partitions each, and keep its rows in their stores (task_table.c).
  *
  * A view whose rows come from several sources (weir_merge) has arms: chains that each begin at a source. Each arm is compiled as a view of its own, steps behind
- * the merge included, and becomes a source stage <topic>:<source topic>; all of them write to the same topic, and groups are always re-keyed. */
+ * the merge included, and becomes a source stage <topic>:<source topic>; all of them write to the same topic, and groups are always re-keyed.
+ *
+ * A view that joins two streams (weir_join_within) has arms as well, those of either side, which write rows to a repartition topic; one more view (struct view.joined) begins at the
+ * join and has the steps behind it:
+ *   <topic>:<source topic>  rows → … → join_side → repartition topic
+ *   <topic>                 rows of both sides → join_within → … → topic */
 #ifndef WEIR_RUNTIME_PLAN_H
 #define WEIR_RUNTIME_PLAN_H
 
 #include "operators/column_list.h"
 #include "operators/join.h"
+#include "operators/join_within.h"
 #include "operators/json_decode.h"
 #include "operators/op.h"
 #include "runtime/app.h"
@@ -33,8 +39,8 @@
 
 enum { PLAN_MAX_OPS = 64, TOPIC_NAME_BYTES = 250, VIEW_TABLES_MAX = 16 };
 
-enum stage_input { INPUT_ROWS, INPUT_PARTIALS, INPUT_CROSSED };
-enum stage_output { OUTPUT_PASS, OUTPUT_ROWS, OUTPUT_TABLE, OUTPUT_PARTIALS, OUTPUT_VIEW, OUTPUT_CROSSING };
+enum stage_input { INPUT_ROWS, INPUT_PARTIALS, INPUT_CROSSED, INPUT_SIDES };
+enum stage_output { OUTPUT_PASS, OUTPUT_ROWS, OUTPUT_TABLE, OUTPUT_PARTIALS, OUTPUT_VIEW, OUTPUT_CROSSING, OUTPUT_SIDES };
 
 struct op_spec {
     const struct op_type *type;
@@ -82,6 +88,8 @@ struct view {
     uint64_t plan_hash;                  /* of the texts: equal, nothing has changed */
     uint64_t state_hash;                 /* of what decides what the state means */
     int upstream;                        /* view of this app (its lead) that writes the source topic; -1 */
+    const struct within_params *within;  /* of arms that are sides of a join of two streams, and of what is behind it; NULL */
+    struct view *joined;                 /* of the lead of such arms: the join and the steps behind it. Its source stands for both: no topic, a lateness that covers results */
     struct table *tables[VIEW_TABLES_MAX]; /* that its rows are joined with, in the order of the joins */
     uint32_t table_count;
     const struct distinct_params *distinct; /* of its distinct operator; NULL: there is none */

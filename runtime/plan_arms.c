@@ -26,6 +26,8 @@ enum { ARMS_MAX = 64 };
 
 struct walk {
     struct weir_stream *steps[COMPILE_CHAIN_MAX]; /* from weir_to up to where the walk is */
+    uint32_t within; /* how many steps there are with a join of two streams; 0: none has come */
+    unsigned side;
     struct arm_chains *chains;
     const char *topic;
     struct diag *diag;
@@ -44,8 +46,25 @@ static int add_chain(struct walk *walk, uint32_t count)
     chains->items = grown;
     struct arm_chain *chain = &grown[chains->count++];
     chain->count = count;
+    chain->within = walk->within > 0 ? count - walk->within : 0;
+    chain->side = walk->side;
     for (uint32_t i = 0; i < count; i++)
         chain->steps[i] = walk->steps[count - 1 - i];
+    return 0;
+}
+
+static int walk_up(struct walk *walk, struct weir_stream *node, uint32_t depth);
+
+/* Both sides of a join. Of one behind another the builder has said that it cannot be. */
+static int walk_sides(struct walk *walk, struct weir_stream *join, uint32_t depth)
+{
+    must(walk->within == 0);
+    walk->within = depth;
+    walk->side = WITHIN_LEFT;
+    TRY(walk_up(walk, join->parent, depth));
+    walk->side = WITHIN_RIGHT;
+    TRY(walk_up(walk, join->table, depth));
+    walk->within = 0;
     return 0;
 }
 
@@ -56,6 +75,8 @@ static int walk_up(struct walk *walk, struct weir_stream *node, uint32_t depth)
             return diag_set(walk->diag, ERR_TOO_LARGE, "stream to %s: more than %d steps",
                             walk->topic, PLAN_MAX_OPS);
         walk->steps[depth++] = node;
+        if (node->kind == NODE_WITHIN)
+            return walk_sides(walk, node, depth);
         if (node->kind == NODE_MERGE)
             break;
         if (node->parent == NULL)
@@ -232,6 +253,10 @@ int plan_arms_finish(struct view *lead, struct diag *diag)
         arm->plan_hash = plan_hash;
         arm->state_hash = state_hash;
     }
+    if (lead->joined != NULL) {
+        lead->joined->plan_hash = plan_hash;
+        lead->joined->state_hash = state_hash;
+    }
     buf_deinit(&plan);
     buf_deinit(&state);
     return ok ? 0 : compile_no_memory(diag);
@@ -268,6 +293,8 @@ bool plan_is_stage_of(const struct view *view, const char *stage_name)
 
 bool plan_is_final(const struct view *view)
 {
+    if (view->lead->joined != NULL)
+        return true;
     return view->group != NULL ? view->group->emit_final
                                : view->keyed == NULL && plan_keeps_rows(view);
 }

@@ -27,6 +27,8 @@ struct compile {
 struct arm_chain {
     struct weir_stream *steps[COMPILE_CHAIN_MAX];
     uint32_t count;
+    uint32_t within;                /* which step is a join of two streams; 0: none is */
+    unsigned side;                  /* of it */
 };
 /* What the rows of the first arm that came to a merge look like there. */
 struct arm_shape {
@@ -78,6 +80,16 @@ int compile_table_out(struct compile *c);
 /* plan_join.c */
 int compile_join(struct compile *c, const struct weir_stream *node);
 void compile_tables_destroy(struct view *view);
+/* plan_within.c: an arm has come to a join of two streams, and ends there. */
+int compile_side(struct compile *c, const struct arm_chain *chain);
+/* Once all arms are compiled: the join, and the steps behind it. */
+int compile_joined(struct view *lead, const struct arm_chain *chain, struct diag *diag);
+/* Frees the view behind the join of a lead, if it has one. */
+void compile_joined_destroy(struct view *lead);
+/* plan.c: what the rows of a view without groups are written as. */
+int compile_rows_out(struct compile *c);
+/* plan_rows.c: whether a column of the rows as they are now is the source's event time. */
+bool compile_is_time(const struct compile *c, uint32_t column);
 /* plan.c: what the steps of a chain say, for hashes; that of a table's chain, for the join's. */
 int compile_hash_texts(struct buf *all, const struct view *view, struct weir_stream *const *chain, uint32_t count, struct diag *diag);
 int compile_hash_meanings(struct buf *all, const struct view *view, struct weir_stream *const *chain, uint32_t count, struct diag *diag);

@@ -197,7 +197,7 @@ static int set_late(struct place *place, struct stage *stage, int32_t partitions
     bool is_distinct = view->distinct != NULL && stage->first_op <= view->distinct_op &&
                        view->distinct_op < stage->first_op + stage->op_count;
     bool is_windowed = view->is_windowed && stage->output != OUTPUT_CROSSING;
-    if (!is_windowed && !is_distinct)
+    if (!is_windowed && !is_distinct && stage->output != OUTPUT_SIDES)
         return 0;
     set_name(stage->late_topic, "%s.late", stage->view->sink->topic, NULL, NULL);
     return ensure_topic(place, stage->late_topic, partitions, USE_ASIDE, &info);
@@ -382,12 +382,34 @@ static int place_crossed(struct place *place, const struct view *view, struct st
     return set_ops(place, *stage, view->distinct_op, view->op_count);
 }
 
+/* Both sides of a join of two streams, and the stage where they meet. */
+static int place_joined(struct place *place, const struct view *view)
+{
+    struct port_topic info;
+    struct stage *first;
+    int32_t partitions;
+    TRY(add_arms(place, view, false, &first, &partitions));
+    TRY(set_between(place, first, view->arm_count, "repartition", OUTPUT_SIDES, partitions, &info));
+    for (struct stage *arm = first; arm < first + view->arm_count; arm++) {
+        TRY(set_row_store(place, arm));
+        TRY(set_late(place, arm, partitions));
+    }
+    struct stage *second = add_behind(place, first, view->arm_count, INPUT_SIDES, &info);
+    second->view = view->joined;
+    second->output = OUTPUT_ROWS;
+    TRY(set_ops(place, second, 0, view->joined->op_count));
+    TRY(set_store(place, second));
+    return set_output(place, second, second->partitions);
+}
+
 static int place_view(struct place *place, const struct view *view)
 {
     struct port_topic source;
     struct stage *stage;
     int32_t partitions;
     uint32_t count = view->arm_count;
+    if (view->joined != NULL)
+        return place_joined(place, view);
     TRY(describe_source(place, view, &source));
     if (plan_must_cross(view, &source)) {
         TRY(place_crossed(place, view, &stage, &partitions));

@@ -72,8 +72,7 @@ static uint32_t origin_of(const struct compile *c, const struct expr *expr)
     return c->origins != NULL ? c->origins[index] : 0;
 }
 
-/* Whether a column of the rows as they are now is the source's event time. */
-static bool is_time(const struct compile *c, uint32_t column)
+bool compile_is_time(const struct compile *c, uint32_t column)
 {
     if (c->columns.names != NULL)
         return c->is_time != NULL && c->is_time[column];
@@ -128,7 +127,7 @@ static int set_map_columns(struct compile *c, const struct expr_list *list)
         types[i] = expr_type(expr);
         times[i] = (expr_is_column(expr, &index) ||
                     expr_is_cast_of_column(expr, COL_TIMESTAMPTZ, &index)) &&
-                   is_time(c, index);
+                   compile_is_time(c, index);
         origins[i] = origin_of(c, expr);
     }
     if (rc == 0)
@@ -481,6 +480,25 @@ static void destroy_distinct(void *params)
     destroy_map(&((struct distinct_params *)params)->key);
 }
 
+static void destroy_side(void *params)
+{
+    struct within_side_params *side = params;
+    expr_list_destroy(side->key);
+    expr_list_destroy(side->columns);
+}
+
+static void destroy_within(void *params)
+{
+    struct within_params *within = params;
+    if (within->key_names != NULL)
+        json_names_destroy(within->key_names);
+    if (within->result_names != NULL)
+        json_names_destroy(within->result_names);
+    free(within->key_types);
+    free(within->types[0]);
+    free(within->types[1]);
+}
+
 static void destroy_unnest(void *params)
 {
     struct unnest_params *unnest = params;
@@ -506,6 +524,8 @@ void compile_row_step_destroy(const struct op_spec *spec)
                  {"rekey", destroy_map},
                  {"distinct", destroy_distinct},
                  {"join", destroy_join},
+                 {"join_side", destroy_side},
+                 {"join_within", destroy_within},
                  {"keyed", destroy_keyed},
                  {"latest", destroy_latest},
                  {"filter_fn", destroy_function},

@@ -29,7 +29,7 @@
 int32_t stage_only_output(const struct stage *stage, int32_t partition)
 {
     bool is_rows = stage->output == OUTPUT_PASS || stage->output == OUTPUT_ROWS;
-    bool stays = (is_rows && stage->view->rekey == NULL && stage->input == INPUT_ROWS) ||
+    bool stays = (is_rows && stage->view->rekey == NULL && stage->input != INPUT_CROSSED) ||
                  (stage->output == OUTPUT_VIEW && stage->input == INPUT_PARTIALS);
     if (stage->output_partitions == 1)
         return 0;
@@ -40,7 +40,8 @@ int32_t stage_only_output(const struct stage *stage, int32_t partition)
 static bool is_apart(const struct stage *writers, uint32_t count)
 {
     const struct stage *writer = &writers[0];
-    if (count > 1 || writer->time != TIME_OF_ROWS || writer->input == INPUT_CROSSED)
+    if (count > 1 || writer->time != TIME_OF_ROWS || writer->input == INPUT_CROSSED ||
+        writer->input == INPUT_SIDES)
         return false;
     if (writer->partitions == 1)
         return true;
@@ -115,10 +116,11 @@ static enum stage_time time_of(const struct plan *plan, const struct stage *stag
     return TIME_OF_WRITERS;
 }
 
-/* Whether somebody goes by the time of this stage: it closes windows, or a reader of its rows asks. */
+/* Whether somebody goes by the time of this stage: it closes windows, it is a side of a join, or a
+ * reader of its rows asks. */
 static bool is_needed(const struct plan *plan, const struct stage *stage)
 {
-    if (stage->view->is_windowed)
+    if (stage->view->is_windowed || stage->output == OUTPUT_SIDES)
         return true;
     for (uint32_t i = 0; i < plan->stage_count; i++)
         if (plan->stages[i].time != TIME_OF_ROWS &&

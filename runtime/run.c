@@ -146,6 +146,17 @@ static void raise_stage(struct run *run, uint32_t stage)
                          state->max_window_end_ms);
 }
 
+/* When all is closed that a stage of this view has opened up to a time; false: nothing waits for that. */
+static bool all_closed_at(const struct view *view, int64_t time_ms, int64_t *closed_ms)
+{
+    if (view->is_windowed)
+        return window_all_closed_at(&view->group->window, time_ms, closed_ms);
+    if (view->within == NULL || !view->within->keeps_unmatched)
+        return false;
+    *closed_ms = within_all_gone_at(view->within, time_ms);
+    return true;
+}
+
 void run_task_drained(struct run *run, struct task *task)
 {
     struct diag diag = {0};
@@ -155,9 +166,8 @@ void run_task_drained(struct run *run, struct task *task)
     int64_t closed_ms;
     int rc = 0;
     pthread_mutex_lock(&run->mutex);
-    if (task->stage->input == INPUT_ROWS && view->is_windowed && task->max_event_ms != TIME_NONE &&
-        window_all_closed_at(&view->group->window, task->max_event_ms, &closed_ms) &&
-        closed_ms > state->max_window_end_ms)
+    if (task->stage->input == INPUT_ROWS && task->max_event_ms != TIME_NONE &&
+        all_closed_at(view, task->max_event_ms, &closed_ms) && closed_ms > state->max_window_end_ms)
         state->max_window_end_ms = closed_ms;
     if (--state->left == 0) {
         if (run->app->options.close_windows && !state->is_incomplete &&

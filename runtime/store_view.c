@@ -21,9 +21,9 @@
 enum { VIEW_FILE_LIMIT = 1 << 20, MAX_STEPS = PLAN_MAX_OPS + 8, MERGED_MAX = 32 };
 
 static const char *const kind_names[] = {
-    "source",    "filter",    "check",  "map",         "group",   "window",
-    "aggregate", "filter_fn", "map_fn", "flat_map_fn", "unnest",  "peek",
-    "rekey",     "merge",     "latest", "join",        "distinct"};
+    "source",    "filter",    "check",  "map",         "group",    "window",
+    "aggregate", "filter_fn", "map_fn", "flat_map_fn", "unnest",   "peek",
+    "rekey",     "merge",     "latest", "join",        "distinct", "join_within"};
 
 static int no_memory(struct diag *diag)
 {
@@ -69,12 +69,19 @@ static int add_source_options(json_t *step, const struct weir_stream *node)
                : json_object_set_new(step, "idle", json_integer((json_int_t)node->idle_ms));
 }
 
-/* Of a join its table, as steps of its own. */
+/* Of a join its table, or its right side, as steps of their own. */
 static int add_table(json_t *step, const struct weir_stream *node)
 {
-    return node->kind == NODE_JOIN
-               ? json_object_set_new(step, "table", store_view_steps(node->table))
-               : 0;
+    if (node->kind == NODE_JOIN)
+        return json_object_set_new(step, "table", store_view_steps(node->table));
+    if (node->kind != NODE_WITHIN)
+        return 0;
+    json_t *own = json_pack("{s:o, s:s?, s:I, s:I}", "right", store_view_steps(node->table),
+                            "right_columns", node->right_columns, "before",
+                            (json_int_t)node->before_ms, "after", (json_int_t)node->after_ms);
+    int rc = own != NULL ? json_object_update(step, own) : -1;
+    json_decref(own);
+    return rc;
 }
 
 /* Of a merge what comes together, each as steps of its own. */
@@ -309,6 +316,20 @@ static weir_stream *set_options(weir_stream *source, const json_t *step)
     return idle != NULL ? weir_idle_close(source, json_integer_value(idle)) : source;
 }
 
+static weir_stream *make_within(weir_app *app, weir_stream *left, const json_t *step)
+{
+    const weir_within within = {
+        .kind = (weir_join_kind)json_integer_value(json_object_get(step, "number")),
+        .on_left = json_string_value(json_object_get(step, "text")),
+        .on_right = json_string_value(json_object_get(step, "name")),
+        .columns_left = json_string_value(json_object_get(step, "extra")),
+        .columns_right = json_string_value(json_object_get(step, "right_columns")),
+        .before_ms = json_integer_value(json_object_get(step, "before")),
+        .after_ms = json_integer_value(json_object_get(step, "after"))};
+    return weir_join_within(left, store_view_make_steps(app, json_object_get(step, "right")),
+                            &within);
+}
+
 static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step)
 {
     const char *kind = json_string_value(json_object_get(step, "kind"));
@@ -332,6 +353,8 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     if (strcmp(kind, "join") == 0)
         return weir_join(at, store_view_make_steps(app, json_object_get(step, "table")),
                          (weir_join_kind)number, text, extra);
+    if (strcmp(kind, "join_within") == 0)
+        return make_within(app, at, step);
     if (strcmp(kind, "group") == 0)
         return weir_group_by(at, text);
     if (strcmp(kind, "window") == 0)

@@ -194,7 +194,7 @@ static int begin_at_start(struct task *task, struct diag *diag)
 
 static int restore_position(struct task *task, const struct progress *progress, struct diag *diag)
 {
-    task->watermark_ms = task->max_event_ms = TIME_NONE;
+    task->watermark_ms = task->max_event_ms = task->given_before_ms = TIME_NONE;
     task->env.closed_before_ms = task->env.store_max_window_ms = TIME_NONE;
     if (progress == NULL || progress->is_begin)
         TRY(mark_output(task, diag));
@@ -208,7 +208,7 @@ static int restore_position(struct task *task, const struct progress *progress, 
     task->first_position = progress->first;
     task->watermark_ms = progress->watermark_ms;
     task->max_event_ms = progress->max_event_ms;
-    task->env.closed_before_ms = progress->closed_before_ms;
+    task->env.closed_before_ms = task->given_before_ms = progress->closed_before_ms;
     task->env.store_max_window_ms = progress->max_window_ms;
     task->changelog_end = progress->changelog_end;
     task->counts = progress->counts;
@@ -442,6 +442,8 @@ int task_flush(struct task *task, int64_t commit_number, struct diag *diag)
     task->is_closing = false;
     int rc = chain_commit(&task->chain, commit_number, task->watermark_ms, diag);
     task->is_closing = rc == OP_AGAIN;
+    if (rc == OP_DONE)
+        task->given_before_ms = task->watermark_ms;
     return rc < 0 ? rc : 0;
 }
 
@@ -509,7 +511,9 @@ int task_progress(struct task *task, struct progress *progress, struct diag *dia
     progress->first = task->first_position;
     progress->watermark_ms = task->watermark_ms;
     progress->max_event_ms = task->max_event_ms;
-    progress->closed_before_ms = group != NULL ? op_group_closed_before(group) : TIME_NONE;
+    progress->closed_before_ms = group != NULL                 ? op_group_closed_before(group)
+                                 : stage->input == INPUT_SIDES ? task->given_before_ms
+                                                               : TIME_NONE;
     progress->max_window_ms = group != NULL ? op_group_max_window(group) : TIME_NONE;
     progress->changelog_end = task->changelog_end;
     progress->counts = task->counts;

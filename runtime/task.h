@@ -88,6 +88,7 @@ struct task {
 
     int64_t position, watermark_ms, max_event_ms;
     int64_t first_position;        /* where it began when its stage was first started; -1: nobody wrote it down */
+    int64_t given_before_ms;          /* of a join of two streams: all that was due by this watermark has come out */
     int64_t changelog_end;
     int64_t *ends;                    /* of the output partitions, -1: never written */
     int64_t *output_from;             /* where they ended when the stage was first started; NULL: they were empty, or nobody knows */

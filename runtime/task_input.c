@@ -252,9 +252,22 @@ static int process_partials(struct task *task, uint32_t count)
     return chain_push(chain, &batch);
 }
 
-/* Whether a partial decodes: asked of one that failed alone. */
+/* Rows of both sides of a join, which the operator takes as they are. */
+static int process_sides(struct task *task, uint32_t count)
+{
+    struct chain *chain = &task->chain;
+    struct batch batch = {.row_count = count, .selected_count = count, .source = task->rows};
+    TRY(chain_begin(chain, task->diag));
+    return chain_push(chain, &batch);
+}
+
+/* Whether a partial, or a row of a join, decodes: asked of one that failed alone. */
 static bool partial_is_sound(const struct task *task, const struct source_row *row)
 {
+    if (task->stage->input == INPUT_SIDES) {
+        struct within_row side;
+        return within_row_decode(row->value, &side) == 0;
+    }
     const struct agg_plan *plan = task->stage->view->group->plan;
     struct bytes group;
     int64_t window;
@@ -318,8 +331,8 @@ static bool is_of_the_row(const struct task *task, int code)
         return false;
     if (!task->fate.row_is_alone)
         return true;
-    return task->stage->input == INPUT_PARTIALS ? !partial_is_sound(task, &task->rows[0])
-                                                : !task_crossed_is_sound(task);
+    return task->stage->input == INPUT_CROSSED ? !task_crossed_is_sound(task)
+                                               : !partial_is_sound(task, &task->rows[0]);
 }
 
 static int process(struct task *task, uint32_t count, int64_t next)
@@ -332,6 +345,7 @@ static int process(struct task *task, uint32_t count, int64_t next)
         return task_leave_out(task, &task->rows[0], reason);
     int rc = task->stage->input == INPUT_ROWS       ? process_rows(task, count)
              : task->stage->input == INPUT_PARTIALS ? process_partials(task, count)
+             : task->stage->input == INPUT_SIDES    ? process_sides(task, count)
                                                     : task_process_crossed(task, count);
     if (__builtin_expect(rc < 0, 0)) {
         fate->failed_from = task->rows[0].offset;

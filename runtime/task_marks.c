@@ -9,7 +9,8 @@
  *
  * What an upstream task's time is, in this task's terms:
  *
- *   partials, crossed   its watermark: rows were judged by it, or have it with them, at the source
+ *   partials, crossed,  its watermark: rows were judged by it, or have it with them, at the source
+ *   sides
  *   TIME_OF_WRITERS     its watermark without its lateness, less the lateness of this stage's source
  *   TIME_OF_CLOSING     the start of the first window behind its closing cursor: results to come are of
  *                       that window at the earliest
@@ -136,9 +137,12 @@ static int64_t told_time(const struct stage *reader, const struct stage *writer,
                                          &start_ms)
                    ? start_ms
                    : TIME_NONE;
-    if (reader->input != INPUT_ROWS || progress->watermark_ms == TIME_NONE)
-        return progress->watermark_ms;
-    return progress->watermark_ms + stage_lag_ms(writer) - reader->view->source->number_ms;
+    /* A join's time is told as far as all has come out that was due (task_flush). */
+    int64_t writer_ms =
+        writer->input == INPUT_SIDES ? progress->closed_before_ms : progress->watermark_ms;
+    if (reader->input != INPUT_ROWS || writer_ms == TIME_NONE)
+        return writer_ms;
+    return writer_ms + stage_lag_ms(writer) - reader->view->source->number_ms;
 }
 
 int task_take_mark(struct task *task, const struct progress *progress, struct diag *diag)

@@ -136,7 +136,7 @@ static int sink_rows(struct task *task, const struct batch *batch)
                            TASK_ROW_MAX_BYTES));
             continue;
         }
-        task->counts.applied++;
+        task->counts.applied += task->stage->input == INPUT_ROWS;
         task->counts.out++;
         TRY(add_row(task, batch, at, value));
     }
@@ -255,6 +255,41 @@ static int sink_partials(struct task *task, const struct batch *batch)
     return 0;
 }
 
+/* Rows on their way to where they are joined: murmur2 of the key's text, as of a group's. Those that
+ * have none go where their partition says, so that they are spread. */
+static int sink_sides(struct task *task, const struct batch *batch)
+{
+    const struct op_spec *last = &task->stage->ops[task->stage->op_count - 1];
+    const struct within_side_params *params = last->params;
+    int32_t partitions = task->stage->output_partitions;
+    for (uint32_t i = 0; i < batch->selected_count; i++) {
+        uint32_t at = batch_row(batch, i);
+        struct bytes key = batch->columns[0].text[at];
+        int32_t partition = task->partition % partitions;
+        buf_clear(&task->text);
+        buf_clear(&task->value);
+        if (column_is_null(&batch->columns[0], at))
+            key = (struct bytes){NULL, 0};
+        else if (partitions > 1) {
+            must(within_key_text(params->join, key, batch->arena, &task->text) != ERR_CORRUPT);
+            partition = murmur2_partition(task->text.data, task->text.size, partitions);
+        }
+        within_row_encode(&task->value, params, batch->columns + 1, at, batch->event_time_ms[at]);
+        if (!buf_ok(&task->text) || !buf_ok(&task->value))
+            return no_memory(task);
+        if (task->value.size > TASK_ROW_MAX_BYTES) {
+            TRY(reject_add(&task->chain.rejects, at, "row_too_long",
+                           "what is joined of the row takes %zu bytes; the limit is %d",
+                           task->value.size, TASK_ROW_MAX_BYTES));
+            continue;
+        }
+        task->counts.applied++;
+        TRY(add(task, out_of(task, partition), batch_source(batch, at)->timestamp_ms, key,
+                view_of(&task->value), (struct bytes){NULL, 0}, 0));
+    }
+    return 0;
+}
+
 /* The partition of a result: murmur2 of its group's text, which is where its task lies unless the
  * output topic has another count or rows were placed by another text of the same group. */
 static int32_t result_partition(struct task *task, const struct batch *batch, uint32_t row)
@@ -329,6 +364,8 @@ int task_sink(void *context, const struct batch *batch)
         return sink_partials(task, batch);
     case OUTPUT_CROSSING:
         return task_sink_crossing(task, batch);
+    case OUTPUT_SIDES:
+        return sink_sides(task, batch);
     case OUTPUT_VIEW:
         return batch->is_gone ? sink_gone(task, batch) : sink_results(task, batch);
     }
@@ -420,13 +457,21 @@ int task_late_row(struct task *task, const struct source_row *row, const struct 
 }
 
 /* A result that cannot be expressed (a sum of more than 38 digits): its group's columns are the
- * dead letter's value. */
+ * dead letter's value; of a join's result all that it had. */
 int task_reject_result(void *context, const struct batch *batch, const struct reject *reject)
 {
     struct task *task = context;
+    const struct view *view = task->stage->view;
     buf_clear(&task->value);
-    json_encode_key(&task->value, task->stage->view->key_names, batch->columns, reject->row, true);
+    if (view->within != NULL)
+        json_encode_row(&task->value, view->within->result_names, batch->columns, reject->row,
+                        false);
+    else
+        json_encode_key(&task->value, view->key_names, batch->columns, reject->row, true);
     if (!buf_ok(&task->value))
         return no_memory(task);
+    if (view->within != NULL && view->sink->fails_on_bad_row)
+        return diag_set(task->diag, ERR_INVALID, "stage %s: a joined row is a bad row (%s: %s)",
+                        task->stage->name, reject->error_class, reject->message);
     return task_dead_letter(task, NULL, reject);
 }

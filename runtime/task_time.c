@@ -242,7 +242,8 @@ static bool closes_one(const struct window_spec *windows, int64_t from_ms, int64
 /* How far the wall clock takes an idle partition: to the end of the last window that any task of
  * the stage has seen, and only when a window may close by it, so that a stage with nothing open
  * commits nothing. A stage without windows, whose time others follow, comes as far as its other
- * tasks have. TIME_NONE: no further than it is. */
+ * tasks have; of a left join, until the last row that any of them has seen has come out. TIME_NONE:
+ * no further than it is. */
 static int64_t idle_time(const struct task *task)
 {
     const struct view *view = task->stage->view;
@@ -254,7 +255,9 @@ static int64_t idle_time(const struct task *task)
         seen_ms = atomic_load(task->peer_max_event_ms);
     if (seen_ms == TIME_NONE)
         return TIME_NONE;
-    if (windows == NULL)
+    if (view->within != NULL && view->within->keeps_unmatched)
+        closed_ms = within_all_gone_at(view->within, seen_ms);
+    else if (windows == NULL)
         closed_ms = seen_ms - view->source->number_ms;
     else if (!window_all_closed_at(windows, seen_ms, &closed_ms))
         closed_ms = INT64_MAX;

@@ -183,6 +183,7 @@ void weir_app_close(weir_app *app)
         free(node->text);
         free(node->extra);
         free(node->name);
+        free(node->right_columns);
         free(node->partitioned_by);
         free(node->merged);
         free(node);
@@ -253,6 +254,16 @@ static bool may_follow_aggregate(const struct weir_stream *stream, enum node_kin
            (kind == NODE_MAP && stream->kind != NODE_MAP);
 }
 
+/* Behind a join of two streams one task works on rows of many sources: what must know of their time,
+ * or keeps rows of its own, reads the topic of the results. */
+static bool may_follow_within(const struct weir_stream *stream, enum node_kind kind)
+{
+    while (stream != NULL && stream->kind != NODE_WITHIN)
+        stream = stream->parent;
+    return stream == NULL || kind == NODE_FILTER || kind == NODE_CHECK || kind == NODE_MAP ||
+           kind == NODE_FILTER_FN || kind == NODE_MAP_FN || kind == NODE_PEEK || kind == NODE_REKEY;
+}
+
 bool topology_gives_rows(const struct weir_stream *stream, enum node_kind kind, const char *what)
 {
     struct weir_app *app = stream->app;
@@ -261,6 +272,12 @@ bool topology_gives_rows(const struct weir_stream *stream, enum node_kind kind, 
     else if (stream->kind == NODE_REKEY)
         topology_fail(app, ERR_STATE,
                       "%s cannot follow weir_rekey, which is the last step before weir_to", what);
+    else if (!may_follow_within(stream, kind))
+        topology_fail(
+            app, ERR_UNSUPPORTED,
+            "%s cannot follow weir_join_within directly: write the joined rows to a topic "
+            "with weir_to, and read that with weir_source",
+            what);
     else if (follows_aggregate(stream) && !may_follow_aggregate(stream, kind))
         topology_fail(
             app, ERR_UNSUPPORTED,

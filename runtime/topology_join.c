@@ -16,9 +16,10 @@ static bool keeps_rows(const weir_stream *stream, const char *what)
 {
     for (; stream != NULL; stream = stream->parent) {
         static const char *const refused[] = {
-            [NODE_UNNEST] = "weir_unnest", [NODE_FLAT_MAP_FN] = "weir_flat_map_fn",
-            [NODE_MERGE] = "weir_merge",   [NODE_JOIN] = "weir_join",
-            [NODE_REKEY] = "weir_rekey",   [NODE_DISTINCT] = "weir_distinct"};
+            [NODE_UNNEST] = "weir_unnest",     [NODE_FLAT_MAP_FN] = "weir_flat_map_fn",
+            [NODE_MERGE] = "weir_merge",       [NODE_JOIN] = "weir_join",
+            [NODE_REKEY] = "weir_rekey",       [NODE_DISTINCT] = "weir_distinct",
+            [NODE_WITHIN] = "weir_join_within"};
         if (stream->kind >= sizeof refused / sizeof *refused || refused[stream->kind] == NULL)
             continue;
         topology_fail(stream->app, ERR_UNSUPPORTED,
@@ -85,4 +86,93 @@ weir_stream *weir_join(weir_stream *stream, weir_stream *table, weir_join_kind k
     node->table = table;
     node->number_ms = kind;
     return node;
+}
+
+/* ---- two streams ---- */
+
+static bool is_span(int64_t span_ms)
+{
+    return span_ms >= 0 && span_ms <= WEIR_DAYS(366);
+}
+
+/* A side is rows of a source, whatever was done to each by itself. */
+static bool is_side(const weir_stream *stream, const char *side)
+{
+    if (is_table(stream))
+        topology_fail(
+            stream->app, ERR_UNSUPPORTED,
+            "weir_join_within: the %s stream is a table: join with it by weir_join, or read "
+            "its topic with weir_source",
+            side);
+    else
+        return topology_gives_rows(stream, NODE_WITHIN, "weir_join_within");
+    return false;
+}
+
+static bool are_sides(const weir_stream *left, const weir_stream *right)
+{
+    struct weir_app *app = left->app;
+    if (right->app != app)
+        topology_fail(
+            app, ERR_INVALID,
+            "weir_join_within: the right stream is of app %s and not of app %s: write it to a "
+            "topic with weir_to, and read that with weir_source",
+            right->app->name, app->name);
+    else
+        return is_side(left, "left") && is_side(right, "right");
+    return false;
+}
+
+static bool is_bounded(struct weir_app *app, const weir_within *within)
+{
+    for (size_t i = 0; i < sizeof within->reserved / sizeof *within->reserved; i++)
+        if (within->reserved[i] != 0) {
+            topology_fail(app, ERR_INVALID, "weir_within: reserved words are not zero");
+            return false;
+        }
+    if (within->kind != WEIR_JOIN_INNER && within->kind != WEIR_JOIN_LEFT)
+        topology_fail(app, ERR_INVALID,
+                      "weir_join_within: kind %d is not WEIR_JOIN_INNER or WEIR_JOIN_LEFT",
+                      (int)within->kind);
+    else if (within->on_left == NULL || within->on_left[0] == '\0' || within->on_right == NULL ||
+             within->on_right[0] == '\0')
+        topology_fail(app, ERR_INVALID,
+                      "weir_join_within needs on_left and on_right, what must be equal: \"id\" and "
+                      "\"order_id\"");
+    else if (!is_span(within->before_ms) || !is_span(within->after_ms))
+        topology_fail(
+            app, ERR_INVALID,
+            "weir_join_within: a right row may be 0 to 366 days before or after a left one, "
+            "not %lld ms before to %lld ms after it",
+            (long long)within->before_ms, (long long)within->after_ms);
+    else
+        return true;
+    return false;
+}
+
+static char *copy_of(struct weir_app *app, const char *text)
+{
+    char *copy = text != NULL ? strdup(text) : NULL;
+    if (text != NULL && copy == NULL)
+        topology_fail(app, ERR_NOMEM, "no memory for the topology");
+    return copy;
+}
+
+weir_stream *weir_join_within(weir_stream *left, weir_stream *right, const weir_within *within)
+{
+    if (left == NULL || right == NULL || within == NULL || !are_sides(left, right) ||
+        !is_bounded(left->app, within))
+        return NULL;
+    struct weir_app *app = left->app;
+    weir_stream *node =
+        topology_add_node(app, left, NODE_WITHIN, within->on_left, within->columns_left);
+    if (node == NULL)
+        return NULL;
+    node->table = right;
+    node->number_ms = within->kind;
+    node->before_ms = within->before_ms;
+    node->after_ms = within->after_ms;
+    node->name = copy_of(app, within->on_right);
+    node->right_columns = copy_of(app, within->columns_right);
+    return app->error == 0 ? node : NULL;
 }

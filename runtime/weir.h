@@ -288,6 +288,28 @@ WEIR_API weir_stream *weir_join(weir_stream *stream, weir_stream *table, weir_jo
  * stay what they are. At most one on the way to a topic, and behind weir_merge when there is one. */
 WEIR_API weir_stream *weir_distinct(weir_stream *stream, const char *columns, int64_t within_ms);
 
+/* Rows of two streams that belong together by key and by time. */
+typedef struct weir_within {
+    weir_join_kind kind;
+    const char *on_left, *on_right;           /* select lists over the left and the right rows: what must be equal, one by one. Types as for weir_join; NULL equals nothing */
+    const char *columns_left, *columns_right; /* what results get of each: "id, amount::numeric AS amount". NULL: all columns of a stream that has some (weir_map, declared ones). Names must differ */
+    int64_t before_ms, after_ms;              /* right's time BETWEEN left's - before_ms AND left's + after_ms: 0 to 366 days each */
+    uint64_t reserved[4];                     /* 0 */
+} weir_within;
+/* Joins rows of two streams by event time: weir_join_within(orders, payments, &(weir_within){.on_left = "id", .on_right = "order_id", .columns_left = "id, ts", .columns_right =
+ * "paid", .after_ms = WEIR_MINUTES(10)}). Each pair is given once, when the second of the two has come, in whatever order they come. WEIR_JOIN_LEFT gives each left row without a partner
+ * too, with NULLs, when the watermarks of all partitions of both sources have passed what could match it, and with close_windows at the end of the run. An inner join leaves
+ * rows without a partner out; those whose key is NULL are counted: rows_unmatched.
+ *
+ * A row whose event time is below its own partition's watermark (the newest row's time less weir_lateness) is late: it joins nothing and is kept in <topic>.late, where weir.window.start and
+ * .end say between which times its partners would have been. Rows are kept in stores until no partner can come, so that the slowest source decides how many; weir_idle_close on both lets a silent one go.
+ * The record of a result has the join key as its key and the later timestamp of the two. A chained stage that goes by the event time of either side (a column passed on as it is), or by timestamps
+ * when both sides do, gets no late rows of it.
+ *
+ * Either stream may be filtered, mapped, unnested, merged, or joined with tables before. Behind it weir_filter, weir_check, weir_map, weir_filter_fn, weir_map_fn, weir_peek and weir_rekey work; for
+ * groups, write the results with weir_to and read that topic. A row that a step behind it rejects is a dead letter that holds the joined columns. */
+WEIR_API weir_stream *weir_join_within(weir_stream *left, weir_stream *right, const weir_within *within);
+
 /* weir_filter with a C function. */
 WEIR_API weir_stream *weir_filter_fn(weir_stream *stream, const char *name, const char *select_list, weir_filter_function function, void *context);
 /* weir_map with a C function. columns declares what it gives: "score numeric(6,2), label text, tags jsonb". A result's type must be the column's (a bigint also

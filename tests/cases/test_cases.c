@@ -20,6 +20,8 @@
  *       merge web phone                (the stream so far with those that were kept)
  *       latest id                      (a table of the latest row for each id)
  *       join users on uid: plan        (left join …; with a kept table: columns of it)
+ *       meet paid within 1m 10m on id = order: id, ts => amount    (weir_join_within with a kept
+ *                                      stream, from 1m before to 10m after; left meet …)
  *       filter_fn even: n              (functions of tests/support/job_functions.c)
  *       map_fn echo: n, t -> n bigint, t text
  *       flat_map_fn repeat: n, t -> i integer, t text
@@ -211,6 +213,21 @@ static void parse_window(struct test_case *test, char *text)
     job_add_window(&test->job, every != NULL ? JOB_HOPPING : JOB_WINDOW, NULL, size, hop);
 }
 
+/* NAME within 1m 10m on … */
+static void parse_meet(struct test_case *test, char *text, bool is_left)
+{
+    int64_t before = 0, after = 0;
+    char *span = strstr(text, " within "), *until = NULL, *on = NULL;
+    must_parse(test, span != NULL && (until = strchr(span + 8, ' ')) != NULL, text);
+    must_parse(test, (on = strstr(until, " on ")) != NULL, text);
+    *span = *until = *on = '\0';
+    must_parse(test, parse_duration(span + 8, &before) && parse_duration(until + 1, &after), text);
+    job_add_window(&test->job, JOB_WITHIN, on + 4, before, after);
+    struct job_step *step = &test->job.steps[test->job.step_count - 1];
+    step->second = text;
+    step->third = is_left ? "left" : NULL;
+}
+
 /* The format that a word begins with. */
 static weir_format parse_format(const struct test_case *test, const char *word)
 {
@@ -264,6 +281,8 @@ static void parse_step(struct test_case *test, char *line)
                  {"latest", JOB_LATEST},
                  {"join", JOB_JOIN},
                  {"left join", JOB_JOIN},
+                 {"meet", JOB_WITHIN},
+                 {"left meet", JOB_WITHIN},
                  {"filter_fn", JOB_FILTER_FN},
                  {"map_fn", JOB_MAP_FN},
                  {"flat_map_fn", JOB_FLAT_MAP_FN},
@@ -298,6 +317,9 @@ static void parse_step(struct test_case *test, char *line)
         number = line[0] == 'l' ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER;
     } else if (kind == JOB_WINDOW) {
         parse_window(test, rest);
+        return;
+    } else if (kind == JOB_WITHIN) {
+        parse_meet(test, rest, line[0] == 'l');
         return;
     } else if (kind == JOB_LATENESS || kind == JOB_SKEW || kind == JOB_SESSION) {
         must_parse(test, parse_duration(rest, &number), line);

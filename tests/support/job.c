@@ -96,6 +96,32 @@ static weir_stream *merge(const struct kept *kept, weir_stream *stream, const ch
     return weir_merge(streams, count);
 }
 
+/* "keys = keys: columns => columns" */
+static weir_stream *join_within(const struct kept *kept, weir_stream *stream,
+                                const struct job_step *step)
+{
+    char copy[1024];
+    static const char *const marks[] = {" = ", ": ", " => "};
+    char *parts[4] = {copy};
+    must(strlen(step->text) < sizeof copy);
+    strcpy(copy, step->text);
+    for (int i = 0; i < 3; i++) {
+        parts[i + 1] = strstr(parts[i], marks[i]);
+        must(parts[i + 1] != NULL);
+        *parts[i + 1] = '\0';
+        parts[i + 1] += strlen(marks[i]);
+    }
+    return weir_join_within(
+        stream, find_kept(kept, step->second),
+        &(weir_within){.kind = step->third != NULL ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER,
+                       .on_left = parts[0],
+                       .on_right = parts[1],
+                       .columns_left = parts[2],
+                       .columns_right = parts[3],
+                       .before_ms = step->number,
+                       .after_ms = step->other});
+}
+
 static weir_stream *apply(weir_app *app, struct kept *kept, weir_stream *stream,
                           const struct job_step *step, weir_format pairs)
 {
@@ -109,6 +135,8 @@ static weir_stream *apply(weir_app *app, struct kept *kept, weir_stream *stream,
     case JOB_JOIN:
         return weir_join(stream, find_kept(kept, step->second), (weir_join_kind)step->number,
                          step->text, step->third);
+    case JOB_WITHIN:
+        return join_within(kept, stream, step);
     case JOB_SOURCE:
         return weir_source(app, step->text, WEIR_JSON, step->second);
     case JOB_LATENESS:

@@ -33,6 +33,7 @@ enum job_step_kind {
     JOB_LATEST,     /* text: the key */
     JOB_JOIN,       /* text: what the key must equal, second: the name of a stream that was kept, third: columns, number: weir_join_kind */
     JOB_DISTINCT,   /* text: columns, number: ms */
+    JOB_WITHIN,     /* text: "keys = keys: columns => columns" of the stream in hand and of one that was kept, second: its name, third: "left" or NULL, number and other: ms before and after */
     JOB_KEEP,       /* text: the name under which the stream in hand is kept */
 };
 struct job_step {
