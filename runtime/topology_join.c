@@ -98,7 +98,14 @@ static bool is_span(int64_t span_ms)
 /* A side is rows of a source, whatever was done to each by itself. */
 static bool is_side(const weir_stream *stream, const char *side)
 {
-    if (is_table(stream))
+    const weir_stream *at = stream;
+    while (at != NULL && at->kind != NODE_DISTINCT)
+        at = at->parent;
+    if (at != NULL)
+        topology_fail(stream->app, ERR_UNSUPPORTED,
+                      "weir_join_within cannot follow weir_distinct directly: write the distinct "
+                      "rows to a topic with weir_to, and read that with weir_source");
+    else if (is_table(stream))
         topology_fail(
             stream->app, ERR_UNSUPPORTED,
             "weir_join_within: the %s stream is a table: join with it by weir_join, or read "
