@@ -33,6 +33,7 @@ struct model {
     int64_t newest_ms[TOPICS][PARTITIONS];
     int64_t before_ms, after_ms;
     bool is_left_join;
+    int keys; /* with one, many rows of it are kept together */
     int results, late, unmatched;
 };
 
@@ -75,11 +76,11 @@ static weir_app *join_app(const weir_options *options, const struct model *model
         &(weir_within){.kind = model->is_left_join ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER,
                        .on_left = "k",
                        .on_right = "k",
-                       .columns_left = "n::bigint AS l, ts AS at",
-                       .columns_right = "n::bigint AS r",
+                       .columns_left = "n::bigint AS l, ts AS at, pad AS wide",
+                       .columns_right = "n::bigint AS r, pad",
                        .before_ms = model->before_ms,
                        .after_ms = model->after_ms});
-    weir_to(joined, "met");
+    weir_to(weir_map(joined, "l, r, at"), "met");
     weir_stream *met = weir_lateness(weir_source(app, "met", WEIR_JSON, "at"), 0);
     weir_to(weir_aggregate(weir_tumbling(weir_group_by(met, "l::bigint % 3 AS third"), 2000),
                            "count(*) AS n"),
@@ -89,11 +90,13 @@ static weir_app *join_app(const weir_options *options, const struct model *model
 
 static void send_row(weir_test *test, struct model *model, bool is_merged, int64_t now_ms)
 {
-    char value[96], key[16] = "null";
+    static const char pad[] =
+        "0123456789012345678901234567890123456789012345678901234567890123456789";
+    char value[256], key[16] = "null";
     int topic = (int)draw(is_merged ? 3 : 2), partition = (int)draw(PARTITIONS);
     struct row *row = &model->rows[model->count];
     *row = (struct row){.n = model->count++,
-                        .key = (int)draw(KEYS + 1) - 1,
+                        .key = (int)draw((uint32_t)model->keys + 1) - 1,
                         .time_ms = now_ms - (int64_t)draw(9000),
                         .is_left = topic == 0};
     int64_t *newest_ms = &model->newest_ms[topic][partition];
@@ -105,9 +108,9 @@ static void send_row(weir_test *test, struct model *model, bool is_merged, int64
     bool is_unmatched = row->key < 0 && !(row->is_left && model->is_left_join);
     model->unmatched += is_unmatched;
     model->late += row->is_late && !is_unmatched;
-    snprintf(value, sizeof value, "{\"k\":%s,\"n\":%d,\"ts\":%lld}", key, row->n,
-             (long long)row->time_ms);
-    ok(test, weir_test_send(test, topics[topic], partition, START + 60000000, NULL, value));
+    snprintf(value, sizeof value, "{\"k\":%s,\"n\":%d,\"ts\":%lld,\"pad\":\"%s\"}", key, row->n,
+             (long long)row->time_ms, pad);
+    ok(test, weir_test_send(test, topics[topic], partition, START + 1000000, NULL, value));
 }
 
 static bool are_pair(const struct model *model, const struct row *left, const struct row *right)
@@ -234,6 +237,7 @@ static void one_round(uint64_t round)
     seed = round;
     model_init(&model);
     model.is_left_join = draw(2);
+    model.keys = draw(3) == 0 ? 1 : KEYS;
     model.before_ms = spans_ms[draw(5)];
     model.after_ms = spans_ms[draw(5)];
     bool is_merged = draw(3) == 0;
@@ -272,7 +276,8 @@ static void every_row_is_accounted_for(void **state)
 {
     (void)state;
     for (uint64_t round = 100; round < 104; round++) {
-        struct model model = {.before_ms = 1000, .after_ms = 3000, .is_left_join = round % 2};
+        struct model model = {
+            .before_ms = 1000, .after_ms = 3000, .is_left_join = round % 2, .keys = KEYS};
         weir_progress progress;
         seed = round;
         model_init(&model);
