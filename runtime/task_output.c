@@ -136,7 +136,7 @@ static int sink_rows(struct task *task, const struct batch *batch)
                            TASK_ROW_MAX_BYTES));
             continue;
         }
-        task->counts.applied += task->stage->input == INPUT_ROWS;
+        task->counts.applied += task->stage->input != INPUT_SIDES;
         task->counts.out++;
         TRY(add_row(task, batch, at, value));
     }
