@@ -536,6 +536,7 @@ static void test_long_keys_are_refused(void **unused)
 
 int main(void)
 {
+    scratch_dir_in_memory();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_lives),
         cmocka_unit_test(test_rows_that_come_and_go_leave_nothing),
