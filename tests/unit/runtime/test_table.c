@@ -240,7 +240,7 @@ static void run(weir_test *test)
 static void changes_are_taken_back(void **state)
 {
     (void)state;
-    for (uint64_t round = 0; round < 24; round++) {
+    for (uint64_t round = 0; round < 16; round++) {
         seed = round;
         struct user users[USERS] = {{0}};
         weir_app *app = table_app(&(weir_options){
@@ -257,14 +257,51 @@ static void changes_are_taken_back(void **state)
             ok(test, weir_test_run(test));
             check(test, users);
         }
+        if (round % 4 == 0) {
+            weir_app *again = table_app(&(weir_options){.from_beginning = true});
+            ok(test, weir_test_restart(test, again));
+            ok(test, weir_test_run(test));
+            check(test, users);
+            weir_app_close(app);
+            app = again;
+        }
         ok(test, weir_test_close(test));
         weir_app_close(app);
     }
 }
 
+/* A batch of changes gives up to twice as many rows. */
+static void large_batches_change_all_their_rows(void **state)
+{
+    (void)state;
+    enum { KEYS = 9000, TIMES = 3 };
+    struct rows came = {.count = 0};
+    weir_app *app = table_app(&(weir_options){.threads = 1});
+    weir_test *test = NULL;
+    if (weir_test_open(app, &(weir_test_options){.start_ms = START, .partitions = 1}, &test) < 0)
+        fail_msg("%s", weir_log_error());
+    for (int time = 0; time < TIMES; time++)
+        for (int i = 0; i < KEYS; i++) {
+            char key[16], value[96];
+            snprintf(key, sizeof key, "k%d", i);
+            snprintf(value, sizeof value,
+                     "{\"id\":\"%s\",\"plan\":\"p%d\",\"active\":true,\"score\":%d}", key,
+                     time < TIMES - 1 ? i % PLANS : 0, time);
+            ok(test, weir_test_send(test, "users", 0, START, key, value));
+        }
+    ok(test, weir_test_run(test));
+    fold(test, "by-plan", &came);
+    assert_int_equal(came.count, 1);
+    assert_string_equal(came.items[0].value,
+                        "{\"plan\":\"p0\",\"n\":9000,\"scored\":9000,\"total\":18000}");
+    ok(test, weir_test_close(test));
+    weir_app_close(app);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(large_batches_change_all_their_rows),
         cmocka_unit_test(changes_are_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
