@@ -292,6 +292,7 @@ static void functions_are_named_and_refused(void **state)
 
 int main(void)
 {
+    scratch_dir_in_memory();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(stores_are_compared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sessions_are_compared, set_up, tear_down),
