@@ -359,6 +359,23 @@ static enum group_status status_of(const struct verify *v, const struct verify_g
                : GROUP_OPEN;
 }
 
+/* No window closes before time has passed it at every source of its task. */
+static void compare_closing(struct verify *v, const struct verify_group *group, struct bytes key)
+{
+    int64_t passed_ms = v->is_rekeyed ? v->lowest_ms : v->times_ms[group->owner];
+    if (group->status != GROUP_CLOSED || !v->knows_time || closing_time(v, group) <= passed_ms)
+        return;
+    struct verify_difference difference = {
+        .kind = "time",
+        .where = "progress",
+        .topic = v->final->name,
+        .partition = group->owner,
+        .offset = -1,
+        .key = key,
+        .text = "the window was closed before the time of its sources had passed it"};
+    verify_tell(v, &difference);
+}
+
 static int finish_group(struct verify *v, struct verify_group *group)
 {
     struct verify_result result;
@@ -384,6 +401,7 @@ static int finish_group(struct verify *v, struct verify_group *group)
     if (entry == NULL)
         return verify_no_memory(v);
     entry->value = group;
+    compare_closing(v, group, result.key);
     v->report->groups++;
     if (v->view->is_windowed) {
         v->report->closed += group->status == GROUP_CLOSED;

@@ -164,8 +164,9 @@ struct verify {
     struct rows_check *rows;    /* verify_rows.c; NULL for groups */
     struct arena arena;         /* of one result */
     struct buf key, value, row, text, scratch;
-    int64_t lowest_ms;          /* the least watermark of all sources, where rows alone decide; else TIME_NONE */
-    bool knows_time;
+    int64_t *times_ms;          /* watermarks by source partition, where groups are not re-keyed */
+    int64_t lowest_ms;          /* the least of all sources' watermarks */
+    bool knows_time;            /* rows alone decide them, and no other stage */
     int64_t looks;
 };
 

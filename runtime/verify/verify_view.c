@@ -324,6 +324,8 @@ static void take_time(struct verify *v, const struct verify_source *source)
         v->knows_time = false;
     if (source->watermark_ms < v->lowest_ms)
         v->lowest_ms = source->watermark_ms;
+    if (!v->is_rekeyed && source->stage == v->final)
+        v->times_ms[source->partition] = source->watermark_ms;
 }
 
 static int run_source(struct verify *v, const struct stage *stage, int32_t partition)
@@ -348,6 +350,9 @@ static int run_sources(struct verify *v)
 {
     v->lowest_ms = INT64_MAX;
     v->knows_time = true;
+    v->times_ms = calloc((size_t)v->final->partitions + 1, sizeof *v->times_ms);
+    if (v->times_ms == NULL)
+        return verify_no_memory(v);
     for (uint32_t i = 0; i < v->sources->arm_count; i++)
         for (int32_t p = 0; p < v->sources[i].partitions; p++)
             TRY(run_source(v, &v->sources[i], p));
@@ -393,6 +398,7 @@ static void close_view(struct verify *v)
     if (v->view != NULL && v->view->group != NULL)
         verify_groups_deinit(v);
     verify_rows_close(v);
+    free(v->times_ms);
     progress_set_deinit(&v->progress);
     plan_destroy(v->plan);
     weir_app_close(v->app);
