@@ -1,7 +1,7 @@
 /* random_life.c: lives of random jobs (see random_life.h).
  *
  * Half of the lives are runs of weir_app_run with until_end, with threads and the clock of the
- * machine. The others are driven by weir_test: the clock moves when the life says so, partitions fall
+ * machine; in some of them the disk takes no writes to outputs for a moment, and pipelines try again. The others are driven by weir_test: the clock moves when the life says so, partitions fall
  * idle, pipelines are paused, and the engine is killed between two steps or at one of its places.
  * A few of both kinds are replayed from the beginning at their end, which must give all of it once
  * more. */
@@ -15,6 +15,7 @@
 
 #include "runtime/base/error.h"
 #include "tests/support/accounts.h"
+#include "tests/support/failing_disk.h"
 #include "tests/support/scratch_dir.h"
 #include "tests/support/verified.h"
 
@@ -33,6 +34,8 @@ static void draw_engine(struct life_run *run, struct chance *chance)
         .checkpoint_interval_ms = 1 + (int)chance_below(chance, 50),
         .memory_bytes = chance_below(chance, 3) == 0 ? 4 << 20 : 0,
         .loses_stores = chance_below(chance, 4) == 0,
+        .writes = (int)chance_below(chance, 40),
+        .failing_writes = chance_below(chance, 4) == 0 ? 1 + (int)chance_below(chance, 6) : 0,
     };
 }
 
@@ -123,6 +126,8 @@ void life_describe(const struct life *life)
                 : run->begin == RESTARTS ? " restarted,"
                                          : " killed before,",
                 run->ends ? " to the end," : "", round->close_windows ? " windows closed," : "");
+        if (run->failing_writes > 0 && !life->setting.is_driven)
+            fprintf(stderr, " %d writes fail after %d,", run->failing_writes, run->writes);
         if (run->kill_at != NULL)
             fprintf(stderr, " killed at %s (%lld),", run->kill_at, (long long)run->kill_number);
         fprintf(stderr, " %d threads, %d rows a batch", run->threads, run->batch_rows);
@@ -199,6 +204,26 @@ static void send_round(const struct life *life, const char *dir, int round)
     log_close(log);
 }
 
+/* Every pipeline tries again what fails, however often, and nothing else of its results changes. */
+static int run_on_failing_disk(const struct job *job, const weir_options *options,
+                               const struct life_run *run, char *error, size_t error_size)
+{
+    static struct failing_disk disk; /* threads of a log may look at it until the log is closed */
+    const weir_failure_options again = {
+        .policy = WEIR_FAILURE_RETRY, .retries = -1, .backoff_ms = 1, .backoff_max_ms = 20};
+    weir_app *app = weir_app_open(job->app, options);
+    must(app != NULL);
+    job_build(job, app);
+    int rc = weir_on_failure(app, NULL, &again);
+    failing_disk_start(&disk, run->writes, run->failing_writes);
+    if (rc == 0)
+        rc = weir_app_run(app);
+    failing_disk_stop();
+    snprintf(error, error_size, "%s", weir_app_error(app));
+    weir_app_close(app);
+    return rc;
+}
+
 static bool run_app(const struct life *life, const struct job *job, const char *dir, int round,
                     bool is_replay)
 {
@@ -208,7 +233,10 @@ static bool run_app(const struct life *life, const struct job *job, const char *
     options.until_end = true;
     options.from_beginning = is_replay;
     options.close_windows = life->rounds[round].close_windows && !is_replay;
-    int rc = job_run(job, &options, NULL, error, sizeof error);
+    const struct life_run *run = &life->runs[round];
+    bool fails = run->failing_writes > 0 && !is_replay; /* a reset that fails ends its run */
+    int rc = fails ? run_on_failing_disk(job, &options, run, error, sizeof error)
+                   : job_run(job, &options, NULL, error, sizeof error);
     if (rc < 0)
         fprintf(stderr, "run %d failed: %s (%d)\n", round, error, rc);
     return rc >= 0;

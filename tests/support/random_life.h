@@ -11,6 +11,7 @@ struct life_run {
     int threads, batch_rows, commit_interval_ms, checkpoint_interval_ms;
     int64_t memory_bytes;
     bool loses_stores;         /* before it */
+    int writes, failing_writes; /* not driven: after so many writes to outputs so many fail, and all pipelines try again; 0: none fails */
     bool ends;                 /* driven: it goes to the end of what is there, and the engine ends */
     enum life_begin { GOES_ON, RESTARTS, IS_KILLED } begin; /* driven: what happens to the engine before it */
     const char *kill_at;       /* driven: dies at this place, at the kill_number-th passing from when it has its rows */
