@@ -22,6 +22,9 @@ struct syntax *format_place(struct arena *arena, const struct relation *relation
                       column->definition != NULL ? column->definition->name.at : -1);
     if (syntax != NULL && column->definition != NULL && relation->format != WEIR_CSV)
         syntax->path = column->definition->path;
+    if (syntax != NULL && is_whole && column->type == COL_TEXT &&
+        strcmp(syntax->path.parts[0], "key") == 0)
+        *syntax = (struct syntax){.kind = SYNTAX_CALL, .at = syntax->at, .text = "record_key"};
     return syntax;
 }
 
@@ -310,6 +313,11 @@ static int table_key(struct compile_file *file, const struct statement *statemen
                                                key_name(table, column), -1};
         if (key.items[key.count].syntax == NULL)
             return ERR_NOMEM;
+        for (uint32_t k = 0; k < key.count; k++)
+            if (strcmp(key.items[k].name, key.items[key.count].name) == 0)
+                return source_error(&file->source, ERR_INVALID, column->name.at, NULL,
+                                    "two columns of PRIMARY KEY are the field \"%s\"",
+                                    key.items[k].name);
         table->keys[key.count++] = i;
     }
     table->key_count = key.count;

@@ -615,6 +615,7 @@ static void statements_of_postgresql(void **state)
         "CREATE MATERIALIZED VIEW x WITH (format = 'raw') AS SELECT n FROM t",
         "CREATE MATERIALIZED VIEW x WITH (on_error = 'null') AS SELECT a FROM t",
         "CREATE MATERIALIZED VIEW x WITH (partitioned_by = 'a') AS SELECT a FROM t",
+        "CREATE TABLE x (a text OPTIONS (path 'f'), b text OPTIONS (path 'f'), PRIMARY KEY (a, b))",
         "CREATE TABLE x (a jsonb PRIMARY KEY)",
         "CREATE TABLE x (a double precision PRIMARY KEY)",
         "CREATE TABLE x (a text PRIMARY KEY, b text) WITH (partitioned_by = 'b')",
