@@ -221,6 +221,37 @@ class Query(Case):
         self.ok("run", path, "--until-end")
         self.compare(rows)
 
+    def test_topics_of_other_forms(self):
+        """Closed windows are read from records of CSV, and from those whose times are numbers; of two sources; behind a join."""
+        rows = events(700, 15)
+        text = JOB.split("CREATE MATERIALIZED", 1)[0] + """CREATE TABLE plans (who text PRIMARY KEY, plan text);
+CREATE MATERIALIZED VIEW commas WITH (format = 'csv') AS SELECT page, window_start, count(*) AS clicks, max(n) AS most, min(who) AS who
+FROM tumble(clicks, ts, INTERVAL '1 minute') GROUP BY page, window_start;
+CREATE MATERIALIZED VIEW numbers WITH (timestamps = 'epoch_ms') AS SELECT who, window_start, max(ts) AS seen
+FROM tumble(clicks, ts, INTERVAL '1 minute') GROUP BY who, window_start;
+CREATE MATERIALIZED VIEW planned AS SELECT p.plan, c.window_start, count(*) AS clicks
+FROM tumble(clicks, ts, INTERVAL '1 minute') c LEFT JOIN plans p ON p.who = c.who GROUP BY p.plan, c.window_start;
+"""
+        for who, plan in (("u1", "free"), ("u2", "gold")):
+            self.produce("plans", (json.dumps({"who": who, "plan": plan, "ts": 1}) + "\n").encode(), "--key", "who")
+        path = self.job(rows, text=text)
+        self.assertGreater(self.ask("SELECT count(*) AS n FROM commas WHERE NOT window_open")[0]["n"], 3)
+        cells = collections.defaultdict(list)
+        for row in rows:
+            cells[row["page"], iso(row["ts"] // MINUTE * MINUTE)].append(row)
+        self.assertEqual({(row["page"], row["window_start"]): (row["clicks"], row["most"], row["who"]) for row in self.ask("SELECT * FROM commas")},
+                         {key: (len(cell), max(row["n"] for row in cell), min(row["who"] for row in cell)) for key, cell in cells.items()})
+        seen = collections.defaultdict(int)
+        for row in rows:
+            key = row["who"], iso(row["ts"] // MINUTE * MINUTE)
+            seen[key] = max(seen[key], row["ts"])
+        self.assertEqual({(row["who"], row["window_start"]): row["seen"] for row in self.ask("SELECT * FROM numbers")},
+                         {key: iso(time) for key, time in seen.items()})
+        plans = collections.Counter(({"u1": "free", "u2": "gold"}.get(row["who"]), iso(row["ts"] // MINUTE * MINUTE)) for row in rows)
+        self.assertEqual({(row["plan"], row["window_start"]): row["clicks"] for row in self.ask("SELECT * FROM planned")}, dict(plans))
+        self.ok("run", path, "--until-end", "--close-windows")
+        self.assertEqual({(row["plan"], row["window_start"]): row["clicks"] for row in self.ask("SELECT * FROM planned WHERE NOT window_open")}, dict(plans))
+
     # ---- what it understands ----
 
     def test_conditions(self):
