@@ -25,6 +25,16 @@ JOB = """CREATE TABLE orders (id bigint NOT NULL, quantity bigint CONSTRAINT pos
 CREATE MATERIALIZED VIEW sums WITH (topic = 'sums') AS
 SELECT window_start, count(*) AS n, sum(quantity) AS total FROM tumble(orders, ts, INTERVAL '1 minute') GROUP BY window_start;
 """
+SALES = """CREATE TABLE raw_orders (
+    stock_code  text,
+    quantity    integer CONSTRAINT quantity_is_positive CHECK (quantity > 0),
+    unit_price  numeric(12,3) CONSTRAINT price_is_positive CHECK (unit_price > 0),
+    customer_id text NOT NULL,
+    ts          timestamptz
+) WITH (topic = 'online-retail', event_time = 'ts');
+CREATE TABLE validated_orders (stock_code text, amount numeric(18,3)) WITH (topic = 'validated-orders');
+INSERT INTO validated_orders SELECT stock_code, quantity * unit_price FROM raw_orders;
+"""
 # Every place that is passed while a replay writes: the command's own, and the log's on the way to a decision and after it.
 PLACES = ("replay_before", "topic.create.recorded", "producer.open.before", "producer.open.fenced", "producer.open.after", "participants.before",
           "participants.after", "append.written", "append.written:2", "append.written:3", "replay_written", "replay_noted", "flush.before", "flush.done",
@@ -107,7 +117,7 @@ class Retail(Dlq):
         with gzip.open(RETAIL, "rb") as file:
             data = b"".join(file.readlines()[:most])
         self.ok("produce", "online-retail", "--key", "country", "--timestamp", "ts", "--partitions", "3", stdin=data)
-        self.ok("run", os.path.join(ROOT, "examples/sql/orders.sql"), "--until-end")
+        self.ok("run", self.sql(SALES, "orders.sql"), "--until-end")
         self.sources = [r for r in self.records("online-retail")]
         self.bad = [r for r in self.sources if self.reason(r["value"]) is not None]
 
@@ -174,7 +184,7 @@ class Retail(Dlq):
         self.assertEqual(self.replay("orders", "--class", "not_null", "--execute")[0], {})
         self.assertEqual(self.exported("online-retail"), again)
         # The job's view of it: the same rows, rejected once more; they are others now, and these can be replayed.
-        self.ok("run", os.path.join(ROOT, "examples/sql/orders.sql"), "--until-end")
+        self.ok("run", self.sql(SALES, "orders.sql"), "--until-end")
         self.assertEqual({row["class"]: (row["records"], row["replayed"]) for row in self.list()}["not_null"], (2 * lost, lost))
         self.assertEqual(self.replay("orders")[1]["records"], len(self.bad))
         self.assertEqual(self.ok("topic", "verify", "--all").returncode, 0)
