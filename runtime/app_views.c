@@ -43,6 +43,11 @@ static json_t *view_object(const struct sink *sink)
         json_decref(view);
         return NULL;
     }
+    if (view != NULL && sink->name != NULL &&
+        json_object_set_new(view, "name", json_string(sink->name)) < 0) {
+        json_decref(view);
+        return NULL;
+    }
     return view;
 }
 
@@ -207,8 +212,10 @@ int app_views_open(const char *data, const char *app_name, const char *view, wei
     if (rc == 0)
         rc = plan_compile(*app, plan, diag);
     else if (rc == ERR_NOT_FOUND)
-        diag_set(diag, rc, "app %s has no view %s: a view is named by the topic that it writes",
-                 app_name, view);
+        diag_set(
+            diag, rc,
+            "app %s has no view %s: a view is named by the topic that it writes, or as SQL does",
+            app_name, view);
     else
         diag_set(diag, rc, "%s/state/%s/views.json does not describe views: %s", data, app_name,
                  *app != NULL && (*app)->diag.text[0] != '\0' ? (*app)->diag.text : error_text(rc));
@@ -221,28 +228,42 @@ int app_views_open(const char *data, const char *app_name, const char *view, wei
 
 /* ---- find ---- */
 
-static bool has_view(const char *data, const char *app, const char *view)
+/* By its topic, else by the name that SQL gave it. */
+static bool find_view(const char *data, const char *app, const char *view, char topic[250])
 {
     json_t *object = NULL;
-    bool is_found = false;
+    const json_t *found = NULL;
     if (read_file(data, app, &object, NULL) < 0)
         return false;
     const json_t *views = json_object_get(object, "views");
-    for (size_t i = 0; i < json_array_size(views) && !is_found; i++)
-        is_found = strcmp(topic_of(json_array_get(views, i)), view) == 0;
+    for (size_t i = 0; i < json_array_size(views); i++) {
+        const json_t *item = json_array_get(views, i);
+        const char *name = json_string_value(json_object_get(item, "name"));
+        if (strcmp(topic_of(item), view) == 0 ||
+            (found == NULL && name != NULL && strcmp(name, view) == 0))
+            found = item;
+    }
+    if (found != NULL)
+        snprintf(topic, 250, "%s", topic_of(found));
     json_decref(object);
-    return is_found;
+    return found != NULL;
+}
+
+void app_views_topic(const char *data, const char *app, const char *view, char topic[250])
+{
+    if (!find_view(data, app, view, topic))
+        snprintf(topic, 250, "%s", view);
 }
 
 int app_views_find(const char *data, const char *view, char app_name[250], struct diag *diag)
 {
-    char path[4096];
+    char path[4096], topic[250];
     int count = 0;
     TRY(views_path(data, "", "", path, sizeof path, diag));
     DIR *directory = opendir(path);
     for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
         if (entry->d_name[0] == '.' || strlen(entry->d_name) >= 250 ||
-            !has_view(data, entry->d_name, view))
+            !find_view(data, entry->d_name, view, topic))
             continue;
         if (count++ > 0)
             diag_set(diag, ERR_INVALID,
@@ -255,7 +276,8 @@ int app_views_find(const char *data, const char *view, char app_name[250], struc
         closedir(directory);
     if (count == 0)
         return diag_set(diag, ERR_NOT_FOUND,
-                        "no app in %s has a view %s: a view is named by the topic that it writes",
+                        "no app in %s has a view %s: a view is named by the topic that it writes, "
+                        "or as SQL does",
                         data, view);
     return count == 1 ? 0 : ERR_INVALID;
 }

@@ -175,10 +175,10 @@ static void say_summary(const struct running *running)
     fprintf(stderr,
             "{\"rows_in\":%" PRId64 ",\"rows_made\":%" PRId64 ",\"applied\":%" PRId64
             ",\"filtered\":%" PRId64 ",\"late\":%" PRId64 ",\"duplicate\":%" PRId64
-            ",\"dead\":%" PRId64 ",\"rows_out\":%" PRId64 ",\"lag\":%" PRId64
-            ",\"seconds\":%.3f}\n",
+            ",\"dead\":%" PRId64 ",\"unmatched\":%" PRId64 ",\"rows_out\":%" PRId64
+            ",\"lag\":%" PRId64 ",\"seconds\":%.3f}\n",
             p.rows_in, p.rows_made, p.rows_applied, p.rows_filtered, p.rows_late, p.rows_duplicate,
-            p.rows_dead, p.rows_out, p.lag, p.seconds);
+            p.rows_dead, p.rows_unmatched, p.rows_out, p.lag, p.seconds);
 }
 
 static int exit_of(int code)

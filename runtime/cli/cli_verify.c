@@ -177,7 +177,7 @@ static int find_app(const struct cli *cli, char app[250])
 
 static int run_verify(struct cli *cli)
 {
-    char app[250];
+    char app[250], topic[250];
     struct port *port;
     struct shown shown = {0};
     struct verify_outcome report;
@@ -195,9 +195,11 @@ static int run_verify(struct cli *cli)
     interrupt_install();
     int64_t begin = clock_mono_ns();
     exit_code = find_app(cli, app);
+    if (exit_code == 0)
+        verify_find_topic(data_directory(cli), app, cli->arguments[0], topic);
     struct verify_options options = {.data = data_directory(cli),
                                      .app = app,
-                                     .view = cli->arguments[0],
+                                     .view = topic,
                                      .each = put_difference,
                                      .context = &shown,
                                      .is_stopped = interrupted};

@@ -116,6 +116,11 @@ int verify_find_app(const char *data, const char *view, char app[250], struct di
     return app_views_find(data, view, app, diag);
 }
 
+void verify_find_topic(const char *data, const char *app, const char *view, char topic[250])
+{
+    app_views_topic(data, app, view, topic);
+}
+
 static int no_topic(struct port *port, const char *topic, int32_t partitions,
                     const struct port_setting *settings, size_t setting_count, struct diag *diag)
 {

@@ -97,6 +97,13 @@ class Sql(Case):
         self.send("clicks", rows)  # the windows were closed
         self.assertEqual(self.summary(self.ok("run", self.file(COUNTS), "--until-end", "--app", "named"))["late"], 50)
 
+    def test_verify_by_either_name(self):
+        self.send("clicks", events(50))
+        self.ok("run", self.file(COUNTS), "--until-end")
+        for name in ("counts", "counts-per-minute"):
+            totals = json.loads(self.ok("verify", name).stdout)["totals"]
+            self.assertEqual((totals["view"], totals["rows_read"], totals["differences"]), ("counts-per-minute", 50, 0))
+
     def test_explain(self):
         done = weir("explain", self.file(COUNTS))
         self.assertEqual(done.returncode, 0, done.stderr)
