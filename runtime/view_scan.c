@@ -35,10 +35,12 @@ struct view_scan {
     uint32_t point;    /* the next one of SPAN_POINTS */
     struct buf from, to, scratch;
     bool to_is_end;
-    struct group_item
-        *items; /* CHUNK_ROWS and what may not be parted from them: in the arena of the call */
+    /* CHUNK_ROWS and what may not be parted from them. In an arena of their own: their rows may hold
+     * memory, which is given back before the next ones come, when the call's arena is empty. */
+    struct group_item *items;
     uint32_t item_count, item_capacity;
-    struct arena *arena;
+    struct arena items_arena;
+    struct arena *arena; /* of the call */
     struct buf last_key;
     uint32_t room;
     struct view_closed *closed;
@@ -83,6 +85,7 @@ int view_scan_open(struct view_reader *reader, const struct view_columns *column
     *result = scan;
     if (scan == NULL)
         return no_memory(diag);
+    arena_init(&scan->items_arena, 0);
     scan->reader = reader;
     scan->view = view_reader_view(reader);
     scan->columns = columns;
@@ -95,10 +98,21 @@ int view_scan_open(struct view_reader *reader, const struct view_columns *column
     return 0;
 }
 
+static void release_items(struct view_scan *scan)
+{
+    for (uint32_t i = 0; i < scan->item_count; i++)
+        agg_row_release(scan->view->group->plan, (void *)(uintptr_t)scan->items[i].row);
+    scan->item_count = scan->item_capacity = 0;
+    scan->items = NULL;
+    arena_reset(&scan->items_arena);
+}
+
 void view_scan_close(struct view_scan *scan)
 {
     if (scan == NULL)
         return;
+    release_items(scan);
+    arena_deinit(&scan->items_arena);
     view_closed_close(scan->closed);
     buf_deinit(&scan->from);
     buf_deinit(&scan->to);
@@ -245,7 +259,7 @@ static int grow_items(struct view_scan *scan)
         return diag_set(scan->diag, ERR_TOO_LARGE,
                         "more than %d groups of the view have keys that share their first %d bytes",
                         BATCH_ROWS, SHARED_KEY_BYTES);
-    struct group_item *items = arena_alloc(scan->arena, capacity * sizeof *items);
+    struct group_item *items = arena_alloc(&scan->items_arena, capacity * sizeof *items);
     if (items == NULL)
         return no_memory(scan->diag);
     if (scan->item_count > 0)
@@ -271,8 +285,8 @@ static int add_pair(struct view_scan *scan, struct bytes key, struct bytes value
         return 0;
     if (scan->item_count == scan->item_capacity)
         TRY(grow_items(scan));
-    void *row = arena_alloc(scan->arena, agg_plan_row_bytes(group->plan));
-    struct bytes copy = arena_copy(scan->arena, key);
+    void *row = arena_alloc(&scan->items_arena, agg_plan_row_bytes(group->plan));
+    struct bytes copy = arena_copy(&scan->items_arena, key);
     if (row == NULL || copy.data == NULL)
         return no_memory(scan->diag);
     if (group_store_key_split(copy, scan->view->is_windowed, &item.window_start_ms, &item.key) < 0)
@@ -283,7 +297,7 @@ static int add_pair(struct view_scan *scan, struct bytes key, struct bytes value
         rc = diag_set(scan->diag, rc, "a stored aggregate does not decode");
     else if (group->window.kind == WINDOW_SESSION)
         rc = view_session_compose(scan->reader, scan->partition, item.key, item.window_start_ms,
-                                  row, scan->arena, scan->diag);
+                                  row, &scan->items_arena, scan->diag);
     else
         rc = 1;
     if (rc <= 0) {
@@ -293,14 +307,6 @@ static int add_pair(struct view_scan *scan, struct bytes key, struct bytes value
     item.row = row;
     scan->items[scan->item_count++] = item;
     return 0;
-}
-
-static void release_items(struct view_scan *scan)
-{
-    for (uint32_t i = 0; i < scan->item_count; i++)
-        agg_row_release(scan->view->group->plan, (void *)(uintptr_t)scan->items[i].row);
-    scan->item_count = scan->item_capacity = 0;
-    scan->items = NULL;
 }
 
 static bool must_not_part(const struct view_scan *scan, struct bytes key)
@@ -451,7 +457,8 @@ static int next_of_state(struct view_scan *scan, struct batch *batch)
         *batch = (struct batch){.selected_count = 0};
         if (scan->item_count > 0)
             TRY(build_rows(scan, batch));
-        if (batch->selected_count > 0 || scan->arena->used_bytes > EMPTY_BYTES)
+        if (batch->selected_count > 0 || scan->arena->used_bytes > EMPTY_BYTES ||
+            scan->items_arena.used_bytes > EMPTY_BYTES)
             return 1;
         release_items(scan);
     }
