@@ -10,6 +10,7 @@
 #include "runtime/view_reader.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ struct tail {
 };
 
 struct partition_state {
-    bool is_ready;
+    atomic_bool is_ready;
     struct state *state; /* NULL: the tail has everything */
     struct tail tail;
     struct view_time time;
@@ -336,7 +337,7 @@ static int prepare(struct view_reader *reader, int32_t number, struct diag *diag
     if (rc == 0)
         rc = read_tail(reader, number, from, range.stable, diag);
     if (rc == 0) {
-        partition->is_ready = true;
+        atomic_store_explicit(&partition->is_ready, true, memory_order_release);
         return 0;
     }
     if (partition->state != NULL)
@@ -350,8 +351,12 @@ static int prepare(struct view_reader *reader, int32_t number, struct diag *diag
 
 int view_reader_prepare(struct view_reader *reader, int32_t partition, struct diag *diag)
 {
+    atomic_bool *is_ready = &reader->partitions[partition].is_ready;
+    /* Without the mutex, which is taken before a store's: a scan, which holds that, may ask for more. */
+    if (atomic_load_explicit(is_ready, memory_order_acquire))
+        return 0;
     pthread_mutex_lock(&reader->mutex);
-    int rc = reader->partitions[partition].is_ready ? 0 : prepare(reader, partition, diag);
+    int rc = atomic_load(is_ready) ? 0 : prepare(reader, partition, diag);
     pthread_mutex_unlock(&reader->mutex);
     return rc;
 }
