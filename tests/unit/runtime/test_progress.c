@@ -23,7 +23,7 @@ static struct progress example(int64_t *ends)
 {
     struct progress p = {.stage = "hourly-revenue", .partition = 17, .plan_hash = 0xfedcba9876543210ull, .position = INT64_MAX - 1,
                          .watermark_ms = -1, .max_event_ms = INT64_MAX, .closed_before_ms = TIME_NONE, .max_window_ms = 0,
-                         .changelog_end = 9007199254740993, .counts = {7, 3, 1, 2, 1, 3, 3, 5}, .output_partitions = 3, .ends = ends, .end_count = 3};
+                         .changelog_end = 9007199254740993, .counts = {7, 3, 1, 2, 1, 3, 2, 1, 5}, .output_partitions = 3, .ends = ends, .end_count = 3};
     for (int i = 0; i < 16; i++) {
         p.input_id[i] = (uint8_t)(i * 17);
         p.changelog_id[i] = (uint8_t)(255 - i);

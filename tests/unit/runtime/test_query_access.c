@@ -303,7 +303,10 @@ static void draw_rows(struct arena *arena, struct batch *batch, int64_t *starts,
         columns[0].nulls[r] = draw(8) == 0;
         columns[0].i64[r] = (int64_t)draw(8) - 3;
         columns[1].nulls[r] = draw(8) == 0;
-        snprintf(text, sizeof text, draw(6) == 0 ? "" : "x%u", draw(6));
+        unsigned number = draw(7);
+        snprintf(text, sizeof text, "x%u", number);
+        if (number == 6)
+            text[0] = '\0';
         columns[1].text[r] = arena_copy(arena, bytes_text(text));
         starts[r] = columns[2].i64[r] = ((int64_t)draw(8) - 3) * 3600000;
         columns[3].i64[r] = starts[r] + 3600000;

@@ -394,7 +394,7 @@ static void several_files(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "\n\n" TABLE, "CREATE VIEW v AS SELECT a FROM t",
+        ("\n\n" TABLE), "CREATE VIEW v AS SELECT a FROM t",
         "-- long enough to hold the places of the others\nINSERT INTO o SELECT a FROM v;"};
     struct sql_text files[3];
     struct told told;
