@@ -74,7 +74,18 @@ static int check_topic(const struct task_table *table, const struct progress *pr
     return 0;
 }
 
-/* What lies below the start of a topic that is compacted, or old, is gone for a table that begins; one that has begun may have missed deletions. */
+static int removed_rows(const struct task_table *table, const struct table_input *input,
+                        struct diag *diag)
+{
+    return diag_set(diag, ERR_RANGE,
+                    "%s-%d: records behind offset %lld were removed before stage %s read them: "
+                    "its table may have missed some. Start the stage anew with from_beginning",
+                    table->table->rows.source->text, (int)input->partition,
+                    (long long)input->position, table->task->stage->name);
+}
+
+/* What lies below the start of a topic that is compacted, or old, is gone for a table that begins;
+ * one that has begun may have missed deletions. */
 static int check_range(const struct task_table *table, struct table_input *input, struct diag *diag)
 {
     const struct task *task = table->task;
@@ -91,12 +102,7 @@ static int check_range(const struct task_table *table, struct table_input *input
     if (input->position > 0 &&
         (input->position < range.start ||
          (input->position > range.start && input->position < range.complete_from)))
-        return diag_set(diag, ERR_RANGE,
-                        "%s-%d: records behind offset %lld were removed before stage %s read "
-                        "them: its table may have missed some. Start the stage anew with "
-                        "from_beginning",
-                        topic, (int)input->partition, (long long)input->position,
-                        task->stage->name);
+        return removed_rows(table, input, diag);
     if (input->position < range.start)
         input->position = range.start;
     return 0;
@@ -339,15 +345,6 @@ static int name_failure(const struct task_table *table, const struct table_input
                     (long long)input->position, error_text(rc));
 }
 
-static int removed_rows(const struct task_table *table, const struct table_input *input)
-{
-    return diag_set(table->task->diag, ERR_RANGE,
-                    "%s-%d: records behind offset %lld were removed before stage %s read them: "
-                    "its table may have missed some. Start the stage anew with from_beginning",
-                    table->table->rows.source->text, (int)input->partition,
-                    (long long)input->position, table->task->stage->name);
-}
-
 /* When no row waits, reads some, unless all below `end` have been applied. Rows from there on wait as well. */
 static int read_rows(struct task_table *table, struct table_input *input, int64_t end)
 {
@@ -358,7 +355,7 @@ static int read_rows(struct task_table *table, struct table_input *input, int64_
     int rc = task->port->ops->reader_read(input->reader, input->rows, TABLE_ROWS, &input->count,
                                           &input->next, task->diag);
     if (rc == ERR_RANGE)
-        return removed_rows(table, input);
+        return removed_rows(table, input, task->diag);
     TRY(rc);
     int64_t position = input->count > 0 ? input->rows[0].offset : input->next;
     task->moved |= position > input->position; /* markers, or records of aborted transactions */
@@ -381,14 +378,6 @@ bool task_tables_by_time(const struct task *task)
     if (join_cuts_next(&task->tables->cuts) != NULL)
         return cut != NULL && cut->by_time;
     return task->plan->app->options.until_end;
-}
-
-/* How far tables are read by time: to their ends, or those of the cut. */
-static int64_t end_of(const struct task *task, const struct table_input *input)
-{
-    const struct cut_step *cut = due_cut(task);
-    return cut != NULL ? cut->positions[input->index]
-                       : atomic_load(&task->table_ends[input->index]);
 }
 
 static int set_targets(struct task *task)
@@ -438,6 +427,12 @@ static int64_t end_by(const struct task *task, const struct table_input *input, 
         return cut->positions[task_table_inputs(task) + input->index];
     }
     return 0;
+}
+
+/* How far tables are read by time: to the due cut's positions, or to their ends. */
+static int64_t end_by_time(const struct task *task, const struct table_input *input)
+{
+    return end_by(task, input, due_cut(task) != NULL ? TO_CUT : TO_ENDS);
 }
 
 /* 1: some rows were applied; 0: all tables are there. */
@@ -554,7 +549,7 @@ static int read_times(struct task_table *table, struct table_input *input)
 static int follow_input(struct task_table *table, struct table_input *input, int64_t until_ms,
                         int64_t *next_ms)
 {
-    int64_t end = end_of(table->task, input);
+    int64_t end = end_by_time(table->task, input);
     for (;;) {
         if (input->at == input->count) {
             TRY(read_rows(table, input, end));

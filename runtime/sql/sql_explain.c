@@ -198,6 +198,15 @@ static void put_label(struct buf *out, const char *text)
     }
 }
 
+static void put_topic(const char *topic, struct buf *out)
+{
+    buf_printf(out, "  \"topic ");
+    put_label(out, topic);
+    buf_printf(out, "\" [label=\"");
+    put_label(out, topic);
+    buf_printf(out, "\", shape=cylinder];\n");
+}
+
 static void put_edges(const struct relation *relation, const char *result, struct buf *out)
 {
     for (uint32_t i = 0; i < relation->arm_count; i++)
@@ -211,11 +220,8 @@ static void put_edges(const struct relation *relation, const char *result, struc
         put_edges(relation->base, result, out);
         return;
     }
+    put_topic(relation->topic, out);
     buf_printf(out, "  \"topic ");
-    put_label(out, relation->topic);
-    buf_printf(out, "\" [label=\"");
-    put_label(out, relation->topic);
-    buf_printf(out, "\", shape=cylinder];\n  \"topic ");
     put_label(out, relation->topic);
     buf_printf(out, "\" -> \"view ");
     put_label(out, result);
@@ -240,11 +246,8 @@ static void put_pipeline(const struct telling *telling, const struct relation *r
     put_label(out, buf_ok(&steps) ? (const char *)steps.data : "");
     buf_printf(out, "\"];\n");
     put_edges(result, result->name, out);
-    buf_printf(out, "  \"topic ");
-    put_label(out, result->topic);
-    buf_printf(out, "\" [label=\"");
-    put_label(out, result->topic);
-    buf_printf(out, "\", shape=cylinder];\n  \"view ");
+    put_topic(result->topic, out);
+    buf_printf(out, "  \"view ");
     put_label(out, result->name);
     buf_printf(out, "\" -> \"topic ");
     put_label(out, result->topic);

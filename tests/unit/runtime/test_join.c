@@ -5,6 +5,7 @@
  * place and restarts in between change nothing. until_end: both are read by time, and each row meets
  * what is no later than itself, whatever came first in the log. What a table's condition leaves out,
  * what a deletion takes away, and what is left over for the next run is in both. */
+#include "tests/support/drawn_kills.h"
 #include "tests/support/random_json.h"
 #include "tests/support/scratch_dir.h"
 #include "runtime/weir.h"
@@ -131,36 +132,6 @@ static weir_test *open_test(weir_app *app, int32_t partitions)
     return test;
 }
 
-/* Runs until all is read, through a kill at a place that is drawn. */
-static void run(weir_test *test)
-{
-    const char *const *points = weir_test_points();
-    size_t count = 0;
-    while (points[count] != NULL)
-        count++;
-    ok(test, weir_test_flush(test));
-    if (draw(3) == 0)
-        ok(test, weir_test_kill_at(test, points[draw((uint32_t)count)], 1 + (int64_t)draw(3)));
-    int rc = weir_test_run(test);
-    if (rc == WEIR_TEST_KILLED) {
-        do
-            rc = weir_test_restart(test, NULL);
-        while (rc == WEIR_TEST_KILLED);
-        ok(test, rc);
-        rc = weir_test_run(test);
-    }
-    while (rc == WEIR_TEST_KILLED) {
-        ok(test, weir_test_restart(test, NULL));
-        rc = weir_test_run(test);
-    }
-    ok(test, rc);
-    ok(test, weir_test_kill_at(test, NULL, 1));
-    if (draw(6) == 0) {
-        ok(test, weir_test_kill(test));
-        ok(test, weir_test_restart(test, NULL));
-    }
-}
-
 /* All over again, from the log: tables and stream have long been written, and yet each row meets what it met. */
 static void replay(weir_test *test, const struct model *model, bool keeps_all)
 {
@@ -193,7 +164,7 @@ static void live_rows_meet_what_came_before(void **state)
                 send_user(test, &model, START);
             for (uint32_t i = draw(20); i > 0; i--)
                 send_event(test, &model, START);
-            run(test);
+            run_through_kills(test, draw);
         }
         ok(test, weir_test_run(test));
         if (model.events > 0)

@@ -6,6 +6,7 @@
  * that are merged. The engine runs in turns, is killed at places that are drawn, restarted, and has
  * little memory or small batches. Whatever happened, the results are those of the model, each once,
  * and no group that goes by the time of a side, behind the topic of the results, finds one late. */
+#include "tests/support/drawn_kills.h"
 #include "runtime/weir.h"
 
 #include <setjmp.h>
@@ -204,32 +205,6 @@ static weir_test *open_test(weir_app *app)
     return test;
 }
 
-/* Runs until all is read, through a kill at a place that is drawn. */
-static void run(weir_test *test)
-{
-    const char *const *points = weir_test_points();
-    size_t count = 0;
-    while (points[count] != NULL)
-        count++;
-    ok(test, weir_test_flush(test));
-    if (draw(3) == 0)
-        ok(test, weir_test_kill_at(test, points[draw((uint32_t)count)], 1 + (int64_t)draw(3)));
-    int rc = weir_test_run(test);
-    while (rc == WEIR_TEST_KILLED) {
-        do
-            rc = weir_test_restart(test, NULL);
-        while (rc == WEIR_TEST_KILLED);
-        ok(test, rc);
-        rc = weir_test_run(test);
-    }
-    ok(test, rc);
-    ok(test, weir_test_kill_at(test, NULL, 1));
-    if (draw(6) == 0) {
-        ok(test, weir_test_kill(test));
-        ok(test, weir_test_restart(test, NULL));
-    }
-}
-
 static void one_round(uint64_t round)
 {
     static const int64_t spans_ms[] = {0, 1, 700, 3000, 20000};
@@ -252,7 +227,7 @@ static void one_round(uint64_t round)
             send_row(test, &model, is_merged, now_ms);
             now_ms += draw(400);
         }
-        run(test);
+        run_through_kills(test, draw);
         if (draw(3) == 0)
             ok(test, weir_test_advance(test, WEIR_SECONDS(30)));
     }

@@ -5,6 +5,7 @@
  * the model's rows give when they are counted anew: groups without a row are not there, sums have the
  * digits of the rows that are. A second view reads the first one's changes as its table. At the end
  * the app starts from the beginning and comes to the same. */
+#include "tests/support/drawn_kills.h"
 #include "runtime/weir.h"
 
 #include <setjmp.h>
@@ -211,32 +212,6 @@ static void check(weir_test *test, const struct user *users)
     check_topic(test, "by-count", &counts);
 }
 
-/* Runs until all is read, through a kill at a place that is drawn. */
-static void run(weir_test *test)
-{
-    const char *const *points = weir_test_points();
-    size_t count = 0;
-    while (points[count] != NULL)
-        count++;
-    ok(test, weir_test_flush(test));
-    if (draw(3) == 0)
-        ok(test, weir_test_kill_at(test, points[draw((uint32_t)count)], 1 + (int64_t)draw(3)));
-    int rc = weir_test_run(test);
-    while (rc == WEIR_TEST_KILLED) {
-        do
-            rc = weir_test_restart(test, NULL);
-        while (rc == WEIR_TEST_KILLED);
-        ok(test, rc);
-        rc = weir_test_run(test);
-    }
-    ok(test, rc);
-    ok(test, weir_test_kill_at(test, NULL, 1));
-    if (draw(6) == 0) {
-        ok(test, weir_test_kill(test));
-        ok(test, weir_test_restart(test, NULL));
-    }
-}
-
 static void changes_are_taken_back(void **state)
 {
     (void)state;
@@ -253,7 +228,7 @@ static void changes_are_taken_back(void **state)
             send_user(test, users);
             for (uint32_t i = draw(16); i > 0; i--)
                 send_user(test, users);
-            run(test);
+            run_through_kills(test, draw);
             ok(test, weir_test_run(test));
             check(test, users);
         }

@@ -1,0 +1,13 @@
+/* drawn_kills.h: runs a driven engine through kills at places that are drawn. */
+#ifndef WEIR_TESTS_DRAWN_KILLS_H
+#define WEIR_TESTS_DRAWN_KILLS_H
+
+#include <stdint.h>
+
+#include "runtime/weir.h"
+
+/* Writes what was sent, then runs until all is read: one time in three with a kill at a crash point, after which the engine is started again; one time in six it is killed once more when it has
+ * nothing to do. draw(n) gives a number below n. Fails the test with the engine's error. */
+void run_through_kills(weir_test *test, uint32_t (*draw)(uint32_t n));
+
+#endif
