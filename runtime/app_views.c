@@ -43,6 +43,11 @@ static json_t *view_object(const struct sink *sink)
         json_decref(view);
         return NULL;
     }
+    if (view != NULL && sink->output.epoch_ms &&
+        json_object_set_new(view, "epoch_ms", json_true()) < 0) {
+        json_decref(view);
+        return NULL;
+    }
     if (view != NULL && sink->name != NULL &&
         json_object_set_new(view, "name", json_string(sink->name)) < 0) {
         json_decref(view);

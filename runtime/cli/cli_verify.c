@@ -104,8 +104,10 @@ static void put_json_totals(const char *app, const char *view, const struct veri
     out_json_text(view);
     buf_printf(&out,
                ",\"rows_read\":%" PRId64 ",\"rows_made\":%" PRId64 ",\"applied\":%" PRId64
-               ",\"filtered\":%" PRId64 ",\"late\":%" PRId64 ",\"dead\":%" PRId64,
-               r->rows_read, r->made, r->applied, r->filtered, r->late, r->dead);
+               ",\"filtered\":%" PRId64 ",\"late\":%" PRId64 ",\"duplicate\":%" PRId64
+               ",\"unmatched\":%" PRId64 ",\"dead\":%" PRId64 ",\"undecided\":%" PRId64,
+               r->rows_read, r->made, r->applied, r->filtered, r->late, r->duplicate, r->unmatched,
+               r->dead, r->undecided);
     if (!r->is_rows)
         buf_printf(&out,
                    ",\"results\":%" PRId64 ",\"closed\":%" PRId64 ",\"open\":%" PRId64
@@ -121,8 +123,18 @@ static void put_text_totals(const char *view, const struct verify_outcome *r)
 {
     buf_printf(&out,
                "rows: %" PRId64 " read, %" PRId64 " applied, %" PRId64 " filtered, %" PRId64
-               " late, %" PRId64 " dead\n",
+               " late, %" PRId64 " dead",
                r->rows_read, r->applied, r->filtered, r->late, r->dead);
+    if (r->duplicate > 0)
+        buf_printf(&out, ", %" PRId64 " duplicate", r->duplicate);
+    if (r->unmatched > 0)
+        buf_printf(&out, ", %" PRId64 " without a match", r->unmatched);
+    out_text("\n");
+    if (r->undecided > 0)
+        buf_printf(&out,
+                   "undecided: %" PRId64 " rows that repeat others of other partitions; each of "
+                   "them may have been the first\n",
+                   r->undecided);
     if (!r->is_rows) {
         buf_printf(&out, "results: %" PRId64, r->groups);
         if (r->is_windowed)

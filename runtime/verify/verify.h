@@ -22,7 +22,8 @@ struct verify_difference {
 };
 
 struct verify_outcome {
-    int64_t rows_read, made, applied, filtered, late, dead; /* of the view's sources */
+    int64_t rows_read, made, applied, filtered, late, duplicate, unmatched, dead; /* of the view's sources */
+    int64_t undecided;            /* rows of a de-duplication that came from different partitions: which was first is not written down, and each outcome is right */
     int64_t groups;               /* results that were recomputed, by group and window */
     int64_t closed, open;         /* of windows: those that the engine has closed, and the others */
     int64_t compared;             /* results or rows that were compared with the output topic */

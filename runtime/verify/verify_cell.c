@@ -238,3 +238,77 @@ int cell_canonical(struct cell *cell, struct arena *arena)
         return canonical_variant(&cell->variant, arena);
     return 0;
 }
+
+static void put_text(struct buf *out, char tag, struct bytes text)
+{
+    buf_u8(out, (uint8_t)tag);
+    buf_be64(out, text.size);
+    buf_append_bytes(out, text);
+}
+
+/* Numbers are the text of their value, whatever type they came as. */
+static void put_number(struct buf *out, struct numeric number)
+{
+    char text[NUMERIC_TEXT_BYTES];
+    put_text(out, '#', bytes_of(text, numeric_print(numeric_canonical(number), text)));
+}
+
+static void put_word(struct buf *out, char tag, const void *word)
+{
+    uint64_t bits;
+    memcpy(&bits, word, sizeof bits);
+    buf_u8(out, (uint8_t)tag);
+    buf_be64(out, bits);
+}
+
+static void put_variant(const struct variant *value, struct buf *out)
+{
+    struct cell cell = {.type = COL_VARIANT, .variant = *value};
+    struct numeric number;
+    if (value->kind == VARIANT_NULL)
+        buf_u8(out, '0');
+    else if (value->kind == VARIANT_FALSE || value->kind == VARIANT_TRUE)
+        buf_u8(out, value->kind == VARIANT_TRUE ? 't' : 'f');
+    else if (cell_number(&cell, &number))
+        put_number(out, number);
+    else
+        put_text(out, value->kind == VARIANT_TEXT ? 's' : 'j', bytes_of(value->data, value->size));
+}
+
+int cell_put(const struct cell *cell, struct buf *out, struct arena *arena)
+{
+    struct cell form = *cell;
+    struct numeric number;
+    TRY(cell_canonical(&form, arena));
+    if (form.is_null)
+        buf_u8(out, '0');
+    else if (form.type == COL_VARIANT)
+        put_variant(&form.variant, out);
+    else if (form.type == COL_BOOLEAN)
+        buf_u8(out, form.boolean ? 't' : 'f');
+    else if (form.type == COL_TEXT || form.type == COL_BYTEA)
+        put_text(out, form.type == COL_TEXT ? 's' : 'b', form.text);
+    else if (form.type == COL_DOUBLE)
+        put_word(out, 'd', &form.f64);
+    else if (form.type == COL_TIMESTAMPTZ)
+        put_word(out, 'T', &form.i64);
+    else if (cell_number(&form, &number))
+        put_number(out, number);
+    else
+        put_word(out, 'i', &form.i64);
+    return buf_ok(out) ? 0 : ERR_NOMEM;
+}
+
+int verify_name(struct verify *v, const struct column *columns, uint32_t count, struct arena *arena,
+                struct hash128 *name)
+{
+    buf_clear(&v->scratch);
+    for (uint32_t i = 0; i < count; i++) {
+        struct cell cell;
+        cell_read(&cell, &columns[i], 0);
+        if (cell_put(&cell, &v->scratch, arena) < 0)
+            return verify_no_memory(v);
+    }
+    *name = hash128(v->scratch.data, v->scratch.size);
+    return 0;
+}

@@ -39,7 +39,7 @@ static int eval_inputs(const struct group_params *params, const struct verify_ro
 {
     struct arena *arena = &row->source->arena;
     struct reject_list rejects = {.arena = arena};
-    in->groups = arena_zalloc(arena, (params->groups->count + 1) * sizeof *in->groups);
+    in->groups = arena_zalloc(arena, (params->groups->count + 2) * sizeof *in->groups);
     in->arguments = arena_zalloc(arena, (calls + 1) * sizeof *in->arguments);
     in->filters = arena_zalloc(arena, (calls + 1) * sizeof *in->filters);
     if (in->groups == NULL || in->arguments == NULL || in->filters == NULL)
@@ -166,7 +166,7 @@ static int add_row(struct verify *v, struct verify_group *group, const struct ve
                    const struct inputs *in)
 {
     if (!v->is_rekeyed)
-        group->owner = row->source->partition;
+        group->owner = row->partition;
     for (uint32_t c = 0; c < v->calls; c++)
         TRY(accumulator_add(&group->accumulators[c], &params_of(v)->aggregates->calls[c],
                             &in->arguments[c], &in->filters[c], &row->place, &v->distinct,
@@ -298,7 +298,7 @@ int verify_group_row(void *verify, const struct verify_row *row, enum fate *fate
 {
     struct verify *v = verify;
     const struct group_params *params = row->source->arm->group; /* names are an arm's own */
-    const struct stage *stage = row->source->stage;
+    const struct stage *stage = row->stage;
     struct inputs in;
     struct hash128 name;
     int32_t where = 0;
@@ -314,11 +314,15 @@ int verify_group_row(void *verify, const struct verify_row *row, enum fate *fate
         TRY(cell_write(&cell, &in.groups[i], &row->source->arena));
     }
     TRY(verify_group_name(v, in.groups, stage->partitions, &name, &where));
-    if (stage->check_placement && where != row->source->partition)
+    if (stage->check_placement && where != row->partition)
         return 0;
     TRY(is_too_long(v, in.groups, &is_long));
     if (is_long && can_be_taken(&params->window, row))
         return 0;
+    if (row->is_undecided) {
+        *fate = FATE_APPLIED;
+        return verify_name_group(v, &v->undecided, in.groups, &row->source->arena);
+    }
     if (params->window.kind != WINDOW_ABSENT)
         return add_to_windows(v, row, &in, name, fate);
     *fate = FATE_APPLIED;
@@ -395,6 +399,7 @@ static int finish_group(struct verify *v, struct verify_group *group)
                           &group->partition));
     group->status = (uint8_t)status_of(v, group);
     group->is_waiting = verify_map_find(&v->waiting, group->name) != NULL;
+    group->is_undecided = verify_map_find(&v->undecided, group->name) != NULL;
     TRY(verify_group_render(v, group, &result));
     struct verify_entry *entry =
         verify_map_at(&v->by_key, hash128(result.key.data, result.key.size));
@@ -440,6 +445,7 @@ void verify_groups_deinit(struct verify *v)
     verify_map_deinit(&v->groups);
     verify_map_deinit(&v->by_key);
     verify_map_deinit(&v->waiting);
+    verify_map_deinit(&v->undecided);
     verify_map_deinit(&v->distinct.values);
     free(v->list);
 }

@@ -44,8 +44,12 @@ static int take_final(struct output *output, const struct source_row *record,
 {
     struct verify *v = output->v;
     struct verify_result result;
-    TRY(verify_group_render(v, group, &result));
     const char *text = NULL, *kind = NULL;
+    if (group->is_undecided) {
+        group->is_in_output = true;
+        return 0;
+    }
+    TRY(verify_group_render(v, group, &result));
     if (group->is_in_output) {
         kind = "second";
         text = "the window has a final result already";
@@ -81,6 +85,10 @@ static void take_change(struct output *output, const struct source_row *record,
 static int take_stray(struct output *output, const struct source_row *record)
 {
     struct verify *v = output->v;
+    struct hash128 name = v->view->is_windowed ? verify_key_name(record->key)
+                                               : hash128(record->key.data, record->key.size);
+    if (verify_map_find(&v->undecided, name) != NULL)
+        return 0;
     if (v->view->group->emit_final) {
         verify_tell_output(v, "unknown", output->partition, record->offset, record->key, nothing,
                            record->value, "no row of the sources belongs to this result");
@@ -161,7 +169,7 @@ static int judge_table_row(struct verify *v, const struct verify_group *group)
 {
     struct verify_result result;
     TRY(verify_group_render(v, group, &result));
-    if (!result.is_expressible || group->is_waiting)
+    if (!result.is_expressible || group->is_waiting || group->is_undecided)
         return 0;
     bool wants_none = !result.is_shown || result.value.data == NULL;
     if (!group->is_in_output) {
@@ -204,7 +212,7 @@ static int tell_missing(struct verify *v)
     for (size_t i = 0; i < v->list_count; i++) {
         const struct verify_group *group = v->list[i];
         struct verify_result result;
-        if (group->is_in_output || group->status != GROUP_CLOSED)
+        if (group->is_in_output || group->is_undecided || group->status != GROUP_CLOSED)
             continue;
         TRY(verify_group_render(v, group, &result));
         if (result.is_expressible && result.is_shown)

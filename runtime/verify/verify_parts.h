@@ -49,6 +49,8 @@ int cell_write(const struct cell *cell, struct column *column, struct arena *are
 int cell_order(const struct cell *a, const struct cell *b);
 /* The one form that equal group values have: no zeros behind the point, integers as such. Text is the arena's. ERR_NOMEM. */
 int cell_canonical(struct cell *cell, struct arena *arena);
+/* Appends the one form that equal values have, whatever their types: 1, 1.0 and a JSON field 1 are the same. ERR_NOMEM. */
+int cell_put(const struct cell *cell, struct buf *out, struct arena *arena);
 /* False: a number of more than 38 digits, or none at all, which sums do not take. */
 bool cell_number(const struct cell *cell, struct numeric *number);
 
@@ -87,6 +89,8 @@ void accumulator_release(struct accumulator *accumulator);
 
 struct verify;
 
+struct verify_cross;
+
 /* A stage that reads rows, at one partition of its source. */
 struct verify_source {
     struct verify *verify;
@@ -99,15 +103,22 @@ struct verify_source {
     int64_t watermark_ms, max_event_ms;
     struct counts counts;
     struct verify_map failed;   /* offsets of records that the pipeline's policy left out */
+    struct verify_map seen;     /* of a de-duplication: by key, the times of rows that were kept */
+    uint32_t number;            /* among all partitions of all sources */
     void *decoder;
     struct arena arena;         /* of one record */
 };
 
 /* What became of a row. */
-enum fate { FATE_APPLIED, FATE_FILTERED, FATE_LATE, FATE_DEAD };
+enum fate { FATE_APPLIED, FATE_FILTERED, FATE_LATE, FATE_DEAD, FATE_DUPLICATE };
 /* A row behind all steps: the only one of its batch. */
 struct verify_row {
     struct verify_source *source;
+    const struct stage *stage;  /* the task that gives it: the source's own, or behind a de-duplication the one where its rows met */
+    int32_t partition;
+    bool is_undecided;          /* that task may have dropped it: see verify_cross.c */
+    uint32_t cluster;           /* then: of which rows it is one */
+    bool is_anyones;            /* another partition has the same row, and it may be that one which was kept */
     const struct batch *batch;
     const struct source_row *record;
     int64_t time_ms, watermark_ms;
@@ -125,6 +136,7 @@ struct verify_group {
     struct hash128 name;        /* of the group columns alone */
     uint8_t status;             /* enum group_status */
     bool is_waiting;            /* partials of the group have not been merged */
+    bool is_undecided;          /* rows that nobody can tell of would be its */
     bool is_in_state, is_in_output;
     bool is_misplaced;          /* told */
     int64_t offset;             /* of its last record in the output */
@@ -151,13 +163,18 @@ struct verify {
     struct plan *plan;
     const struct view *view;    /* the lead */
     const struct stage *sources; /* view->arm_count of them */
+    const struct stage *crossed; /* where rows of a de-duplication meet; NULL: where they are read */
+    struct verify_cross *cross; /* verify_cross.c */
     const struct stage *final;  /* that writes the output; of rows the first source */
+    const struct stage *writers; /* all that write it */
+    uint32_t writer_count;
     bool is_rekeyed;
     struct progress_set progress;
     uint32_t calls;             /* aggregate calls of the user's: sessions have more, behind them */
     struct verify_map groups;   /* by window and group columns */
     struct verify_map by_key;   /* by record key */
     struct verify_map waiting;  /* group columns, and what record keys begin with */
+    struct verify_map undecided; /* likewise */
     struct verify_group **list; /* once all rows are in */
     size_t list_count;
     struct verify_distinct distinct;
@@ -167,9 +184,13 @@ struct verify {
     int64_t *times_ms;          /* watermarks by source partition, where groups are not re-keyed */
     int64_t lowest_ms;          /* the least of all sources' watermarks */
     bool knows_time;            /* rows alone decide them, and no other stage */
+    uint32_t source_number;     /* of the next one to be opened */
+    bool is_second;             /* the sources are read a second time: verify_cross.c */
     int64_t looks;
 };
 
+/* The name that tuples of equal values have. */
+int verify_name(struct verify *v, const struct column *columns, uint32_t count, struct arena *arena, struct hash128 *name);
 /* verify_view.c */
 void verify_tell(struct verify *v, const struct verify_difference *difference);
 /* Of a record of the output topic, or of one that is not there (offset -1). */
@@ -183,6 +204,37 @@ int verify_read(struct verify *v, const char *topic, int32_t partition, int64_t 
 
 /* Where the view's own records begin in a partition of its output, and where they end: in a stream that it was started anew on, behind those of its life before. */
 int verify_output_range(struct verify *v, int32_t partition, struct port_range *range);
+
+/* Of one task: what it has counted is what became of its rows. `few`: only what does not depend on who came first. */
+void verify_counts(struct verify *v, const struct stage *stage, int32_t partition, const struct counts *ours, const struct progress *progress, bool few);
+
+/* ---- verify_repeat.c: rows of a de-duplication ---- */
+
+/* What becomes of a row by itself: FATE_APPLIED: it takes part under this name; FATE_LATE or FATE_DEAD. */
+int verify_repeat_name(struct verify *v, const struct distinct_params *params, const struct verify_row *row, struct hash128 *name, enum fate *fate);
+/* The times of the rows that were kept of one key, in order. */
+struct kept_times {
+    int64_t *times_ms;
+    size_t count, capacity;
+};
+bool kept_times_near(const struct kept_times *kept, int64_t time_ms, int64_t within_ms);
+int kept_times_add(struct kept_times *kept, int64_t time_ms); /* ERR_NOMEM */
+/* A row of a source whose rows stay where they are: whether it repeats one that was kept, and else it is kept. */
+int verify_repeat_is(struct verify_source *source, const struct distinct_params *params, struct hash128 name, int64_t time_ms, bool *is_repeat);
+void verify_repeat_close(struct verify_source *source);
+
+/* ---- verify_cross.c: rows of a de-duplication that meet in other partitions ---- */
+
+int verify_cross_open(struct verify *v);
+void verify_cross_close(struct verify *v);
+/* The first time through the sources: lists the row. */
+int verify_cross_row(void *verify, const struct verify_row *row, enum fate *fate);
+int verify_cross_decide(struct verify *v);
+/* The second time: what has become of the row, and its account. FATE_APPLIED: it goes on, as *row now says; *counts NULL: nothing has yet. */
+void verify_cross_next(struct verify *v, struct verify_row *row, enum fate *fate, struct counts **counts);
+/* How many rows a cluster of undecided ones has. */
+uint32_t verify_cross_cluster(const struct verify *v, uint32_t cluster);
+void verify_cross_counts(struct verify *v);
 
 /* verify_source.c: takes the records of a source up to its committed position through the view's steps; `end` says what becomes of the rows that pass. */
 int verify_source_run(struct verify_source *source, int (*end)(void *context, const struct verify_row *row, enum fate *fate), void *context);
@@ -203,10 +255,14 @@ bool verify_same(const struct verify *v, bool is_output, struct bytes expected, 
 
 /* verify_state.c, verify_output.c, verify_rows.c */
 int verify_waiting(struct verify *v);
+/* Names a group (its columns, and one more with room) in a set of groups, by its columns and by what record keys of its windows begin with. */
+int verify_name_group(struct verify *v, struct verify_map *set, struct column *columns, struct arena *arena);
 /* What the record keys of a group's windows have in common. */
 struct hash128 verify_key_name(struct bytes key);
 int verify_state(struct verify *v);
 int verify_output(struct verify *v);
+/* A record's headers without the one that says how far its writer's source was. */
+struct bytes verify_headers(struct bytes headers);
 int verify_rows_open(struct verify *v);
 int verify_rows_row(void *verify, const struct verify_row *row, enum fate *fate);
 int verify_rows_finish(struct verify *v);

@@ -29,17 +29,28 @@ struct listing {
 struct writer {
     const struct stage *stage;
     int32_t partition;
-    int64_t *last; /* by output partition: the offset where its last row was found */
+    int64_t *last; /* by task that wrote and output partition: where its last row was found */
+};
+/* A row that may be there or not, and the others of its cluster (verify_cross.c). */
+struct undecided {
+    uint64_t hash;
+    int64_t time_ms;
+    int32_t partition;
+    uint32_t cluster;
+    bool is_there;
 };
 struct rows_check {
     struct listing *listings;
     int32_t count;
     struct writer writer; /* the present one */
+    struct undecided *undecided; /* clusters lie in one piece once they are sorted */
+    size_t undecided_count, undecided_capacity;
+    struct verify_map same; /* by hash of an undecided row: how many have it */
 };
 
 /* ---- what a record is known by ---- */
 
-static struct bytes without_time(struct bytes headers)
+struct bytes verify_headers(struct bytes headers)
 {
     struct bytes left = headers, name;
     int64_t size;
@@ -62,7 +73,7 @@ static int hash_of(struct verify *v, struct bytes key, struct bytes value, struc
     buf_clear(&v->scratch);
     put_part(&v->scratch, key);
     put_part(&v->scratch, value);
-    buf_append_bytes(&v->scratch, without_time(headers));
+    buf_append_bytes(&v->scratch, verify_headers(headers));
     *hash = hash64(v->scratch.data, v->scratch.size);
     return buf_ok(&v->scratch) ? 0 : verify_no_memory(v);
 }
@@ -100,6 +111,12 @@ static int compare_listed(const void *a, const void *b)
     return (x->offset > y->offset) - (x->offset < y->offset);
 }
 
+/* Rows of one source partition keep their order as long as one task has had them. */
+static size_t tasks_between(const struct verify *v)
+{
+    return v->crossed != NULL ? (size_t)v->crossed->partitions : 1;
+}
+
 int verify_rows_open(struct verify *v)
 {
     struct rows_check *rows = calloc(1, sizeof *rows);
@@ -108,7 +125,8 @@ int verify_rows_open(struct verify *v)
         return verify_no_memory(v);
     rows->count = v->final->output_partitions;
     rows->listings = calloc((size_t)rows->count + 1, sizeof *rows->listings);
-    rows->writer.last = calloc((size_t)rows->count + 1, sizeof *rows->writer.last);
+    rows->writer.last =
+        calloc((size_t)rows->count * tasks_between(v) + 1, sizeof *rows->writer.last);
     if (rows->listings == NULL || rows->writer.last == NULL)
         return verify_no_memory(v);
     for (int32_t p = 0; p < rows->count; p++) {
@@ -137,6 +155,8 @@ void verify_rows_close(struct verify *v)
     }
     free(rows->listings);
     free(rows->writer.last);
+    free(rows->undecided);
+    verify_map_deinit(&rows->same);
     free(rows);
 }
 
@@ -162,16 +182,18 @@ static bool is_hash(const struct listing *listing, size_t at, uint64_t hash)
 
 /* ---- rows ---- */
 
-/* Rows that keep their key keep their partition when both topics have as many; else the key decides,
+/* Rows that keep their key keep their partition when both topics have as many, unless another key
+ * brought them where they are; else the key decides,
  * and rows without one follow their source. */
 static int32_t partition_of(const struct verify_row *row, struct bytes key)
 {
-    const struct stage *stage = row->source->stage;
+    const struct stage *stage = row->stage;
     int32_t count = stage->output_partitions;
     if (row->source->arm->rekey != NULL)
         return murmur2_partition(key.data, key.size, count);
-    if (count == stage->partitions || key.data == NULL)
-        return row->source->partition % count;
+    bool stays = count == stage->partitions && stage->input != INPUT_CROSSED;
+    if (stays || key.data == NULL)
+        return row->partition % count;
     return murmur2_partition(key.data, key.size, count);
 }
 
@@ -203,7 +225,7 @@ static int make_value(struct verify *v, const struct verify_row *row, struct byt
                                 .out = &v->value};
     *is_good = true;
     *value = row->record->value;
-    if (row->source->stage->output == OUTPUT_PASS)
+    if (row->stage->output == OUTPUT_PASS)
         return 0;
     buf_clear(&v->value);
     int rc = arm->format->encode(&encoding, 0);
@@ -218,16 +240,35 @@ static int make_value(struct verify *v, const struct verify_row *row, struct byt
     return 0;
 }
 
-static struct writer *writer_of(struct verify *v, const struct verify_row *row)
+/* Where the row before this one was found, of its source partition and the task that wrote it. */
+static int64_t *last_of(struct verify *v, const struct verify_row *row, int32_t partition)
 {
     struct writer *writer = &v->rows->writer;
-    if (writer->stage == row->source->stage && writer->partition == row->source->partition)
-        return writer;
-    writer->stage = row->source->stage;
-    writer->partition = row->source->partition;
-    for (int32_t p = 0; p < v->rows->count; p++)
-        writer->last[p] = -1;
-    return writer;
+    size_t tasks = tasks_between(v), task = tasks > 1 ? (size_t)row->partition : 0;
+    if (writer->stage != row->source->stage || writer->partition != row->source->partition) {
+        writer->stage = row->source->stage;
+        writer->partition = row->source->partition;
+        for (size_t i = 0; i < tasks * (size_t)v->rows->count; i++)
+            writer->last[i] = -1;
+    }
+    return &writer->last[task * (size_t)v->rows->count + (size_t)partition];
+}
+
+static int leave_undecided(struct verify *v, const struct verify_row *row, int32_t partition,
+                           uint64_t hash)
+{
+    struct rows_check *rows = v->rows;
+    if (rows->undecided_count == rows->undecided_capacity) {
+        size_t capacity = rows->undecided_capacity > 0 ? rows->undecided_capacity * 2 : 64;
+        struct undecided *grown = realloc(rows->undecided, capacity * sizeof *grown);
+        if (grown == NULL)
+            return verify_no_memory(v);
+        rows->undecided = grown;
+        rows->undecided_capacity = capacity;
+    }
+    rows->undecided[rows->undecided_count++] =
+        (struct undecided){hash, row->time_ms, partition, row->cluster, false};
+    return 0;
 }
 
 int verify_rows_row(void *verify, const struct verify_row *row, enum fate *fate)
@@ -244,10 +285,12 @@ int verify_rows_row(void *verify, const struct verify_row *row, enum fate *fate)
     *fate = FATE_APPLIED;
     int32_t p = partition_of(row, key);
     TRY(hash_of(v, key, value, row->record->headers, &hash));
-    struct writer *writer = writer_of(v, row);
+    if (row->is_undecided)
+        return leave_undecided(v, row, p, hash);
+    int64_t *last = last_of(v, row, p);
     struct listing *listing = &v->rows->listings[p];
     size_t first = seek(listing, hash, INT64_MIN);
-    size_t behind = seek(listing, hash, writer->last[p] + 1);
+    size_t behind = seek(listing, hash, *last + 1);
     char text[400];
     if (!is_hash(listing, first, hash) || !is_hash(listing, first + listing->claims[first], hash)) {
         snprintf(text, sizeof text, "of the record at offset %lld of %s-%d",
@@ -257,6 +300,10 @@ int verify_rows_row(void *verify, const struct verify_row *row, enum fate *fate)
         return 0;
     }
     listing->claims[first]++;
+    if (row->is_anyones) {
+        v->report->compared++;
+        return 0;
+    }
     if (!is_hash(listing, behind, hash)) {
         snprintf(text, sizeof text,
                  "it stands in front of a row that comes before it in %s-%d, where it is at %lld",
@@ -265,8 +312,98 @@ int verify_rows_row(void *verify, const struct verify_row *row, enum fate *fate)
         verify_tell_output(v, "order", p, listing->items[first].offset, key, value, value, text);
         return 0;
     }
-    writer->last[p] = listing->items[behind].offset;
+    *last = listing->items[behind].offset;
     v->report->compared++;
+    return 0;
+}
+
+/* ---- rows of which any may have been the first ---- */
+
+static int compare_undecided(const void *a, const void *b)
+{
+    const struct undecided *x = a, *y = b;
+    return (x->cluster > y->cluster) - (x->cluster < y->cluster);
+}
+
+static bool has_unclaimed(const struct listing *listing, uint64_t hash, size_t *first)
+{
+    *first = seek(listing, hash, INT64_MIN);
+    return is_hash(listing, *first, hash) &&
+           is_hash(listing, *first + listing->claims[*first], hash);
+}
+
+static struct hash128 row_name(uint64_t hash)
+{
+    return (struct hash128){hash, 1};
+}
+
+/* Whether the output says of each row of the cluster whether it was kept: no other record, and no
+ * other row, is the same, and none went away behind the de-duplication. */
+static bool is_told(const struct verify *v, const struct undecided *rows, size_t count)
+{
+    const struct rows_check *check = v->rows;
+    if (count != verify_cross_cluster(v, rows->cluster))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct listing *listing = &check->listings[rows[i].partition];
+        size_t first = seek(listing, rows[i].hash, INT64_MIN);
+        if (is_hash(listing, first, rows[i].hash) &&
+            (listing->claims[first] > rows[i].is_there || is_hash(listing, first + 1, rows[i].hash)))
+            return false;
+        const struct verify_entry *same = verify_map_find(&check->same, row_name(rows[i].hash));
+        if (same == NULL || (uintptr_t)same->value != 1)
+            return false;
+    }
+    return true;
+}
+
+/* Whatever the order was: no two that were kept are near each other, and what was dropped is near
+ * one that was kept. */
+static void judge_undecided(struct verify *v, const struct undecided *rows, size_t count)
+{
+    int64_t within_ms = v->view->distinct->within_ms;
+    for (size_t i = 0; i < count; i++) {
+        size_t near = 0;
+        for (size_t j = 0; j < count; j++)
+            near += j != i && rows[j].is_there && rows[j].time_ms - rows[i].time_ms <= within_ms &&
+                    rows[i].time_ms - rows[j].time_ms <= within_ms;
+        if (rows[i].is_there != (near > 0))
+            continue;
+        const struct listing *listing = &v->rows->listings[rows[i].partition];
+        int64_t offset =
+            rows[i].is_there ? listing->items[seek(listing, rows[i].hash, INT64_MIN)].offset : -1;
+        verify_tell_output(v, rows[i].is_there ? "second" : "missing", rows[i].partition, offset,
+                           (struct bytes){NULL, 0}, (struct bytes){NULL, 0},
+                           (struct bytes){NULL, 0},
+                           rows[i].is_there ? "the row repeats another one that was kept"
+                                            : "a row was dropped that repeats none that was kept");
+    }
+}
+
+static int judge_all_undecided(struct verify *v)
+{
+    struct rows_check *check = v->rows;
+    struct undecided *all = check->undecided;
+    if (check->undecided_count == 0)
+        return 0;
+    qsort(all, check->undecided_count, sizeof *all, compare_undecided);
+    for (size_t i = 0; i < check->undecided_count; i++) {
+        size_t first;
+        struct listing *listing = &check->listings[all[i].partition];
+        struct verify_entry *same = verify_map_at(&check->same, row_name(all[i].hash));
+        if (same == NULL)
+            return verify_no_memory(v);
+        same->value = (void *)((uintptr_t)same->value + 1);
+        all[i].is_there = has_unclaimed(listing, all[i].hash, &first);
+        listing->claims[first] += all[i].is_there;
+        v->report->compared += all[i].is_there;
+    }
+    for (size_t from = 0, to; from < check->undecided_count; from = to) {
+        for (to = from; to < check->undecided_count && all[to].cluster == all[from].cluster; to++)
+            ;
+        if (is_told(v, all + from, to - from))
+            judge_undecided(v, all + from, to - from);
+    }
     return 0;
 }
 
@@ -290,6 +427,7 @@ static int tell_surplus(void *context, const struct source_row *record)
 
 int verify_rows_finish(struct verify *v)
 {
+    TRY(judge_all_undecided(v));
     for (int32_t p = 0; p < v->rows->count; p++) {
         const struct listing *listing = &v->rows->listings[p];
         size_t next;

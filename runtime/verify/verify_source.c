@@ -113,6 +113,7 @@ int verify_source_open(struct verify_source *source, struct verify *v, const str
                                      .stage = stage,
                                      .arm = stage->view,
                                      .partition = partition,
+                                     .number = v->source_number++,
                                      .watermark_ms = TIME_NONE,
                                      .max_event_ms = TIME_NONE};
     arena_init(&source->arena, 0);
@@ -129,6 +130,7 @@ void verify_source_close(struct verify_source *source)
     if (source->decoder != NULL)
         format_close(source->arm, source->decoder);
     verify_map_deinit(&source->failed);
+    verify_repeat_close(source);
     free(source->markers);
     arena_deinit(&source->arena);
 }
@@ -226,24 +228,74 @@ struct walk {
     int (*end)(void *context, const struct verify_row *row, enum fate *fate);
     void *context;
     struct reject_list rejects;
-    uint64_t order; /* of rows that came of this record so far */
+    uint64_t order;        /* of rows that came of this record so far */
+    struct counts *counts; /* of the task that the row is in */
 };
 
 static int walk_steps(struct walk *walk, const struct batch *batch, uint32_t step);
 
 static void count_fate(struct walk *walk, enum fate fate)
 {
-    struct counts *counts = &walk->source->counts;
+    struct counts *counts = walk->counts;
     counts->applied += fate == FATE_APPLIED;
     counts->filtered += fate == FATE_FILTERED;
     counts->late += fate == FATE_LATE;
     counts->dead += fate == FATE_DEAD;
+    counts->duplicate += fate == FATE_DUPLICATE;
 }
 
 static int end_row(struct walk *walk, enum fate fate)
 {
     count_fate(walk, fate);
     return 0;
+}
+
+/* A row behind the steps of its task. */
+static int end_steps(struct walk *walk, const struct batch *batch)
+{
+    struct verify_row row = walk->row;
+    enum fate fate = FATE_APPLIED;
+    row.batch = batch;
+    row.place.order = walk->order++;
+    TRY(walk->end(walk->context, &row, &fate));
+    return end_row(walk, fate);
+}
+
+/* Rows that meet elsewhere come by twice: they are listed, and, once it is known what became of each,
+ * they go on where they met. */
+static int step_cross(struct walk *walk, const struct batch *batch, uint32_t step)
+{
+    struct verify *v = walk->source->verify;
+    enum fate fate;
+    if (!v->is_second)
+        return end_steps(walk, batch);
+    struct verify_row row = walk->row;
+    struct counts *counts = walk->counts;
+    verify_cross_next(v, &walk->row, &fate, &walk->counts);
+    int rc = 0;
+    if (walk->counts != NULL)
+        rc = fate == FATE_APPLIED ? walk_steps(walk, batch, step + 1) : end_row(walk, fate);
+    walk->row = row;
+    walk->counts = counts;
+    return rc;
+}
+
+static int step_distinct(struct walk *walk, const struct batch *batch, uint32_t step)
+{
+    struct verify_source *source = walk->source;
+    const struct distinct_params *params = source->arm->ops[step].params;
+    struct verify_row row = walk->row;
+    struct hash128 name;
+    enum fate fate;
+    bool is_repeat;
+    if (source->verify->crossed != NULL)
+        return step_cross(walk, batch, step);
+    row.batch = batch;
+    TRY(verify_repeat_name(source->verify, params, &row, &name, &fate));
+    if (fate != FATE_APPLIED)
+        return end_row(walk, fate);
+    TRY(verify_repeat_is(source, params, name, row.time_ms, &is_repeat));
+    return is_repeat ? end_row(walk, FATE_DUPLICATE) : walk_steps(walk, batch, step + 1);
 }
 
 static int step_filter(struct walk *walk, const struct batch *batch, uint32_t step)
@@ -327,7 +379,7 @@ static int walk_elements(struct walk *walk, const struct batch *batch, uint32_t 
         count++;
         TRY(end_row(walk, FATE_DEAD));
     }
-    walk->source->counts.rows_made += count > 0 ? count - 1 : 0;
+    walk->counts->rows_made += count > 0 ? count - 1 : 0;
     return count == 0 ? end_row(walk, FATE_FILTERED) : 0;
 }
 
@@ -351,14 +403,8 @@ static int step_unnest(struct walk *walk, const struct batch *batch, uint32_t st
 static int walk_steps(struct walk *walk, const struct batch *batch, uint32_t step)
 {
     const struct view *arm = walk->source->arm;
-    if (step == arm->op_count) {
-        struct verify_row row = walk->row;
-        enum fate fate = FATE_APPLIED;
-        row.batch = batch;
-        row.place.order = walk->order++;
-        TRY(walk->end(walk->context, &row, &fate));
-        return end_row(walk, fate);
-    }
+    if (step == arm->op_count)
+        return end_steps(walk, batch);
     const char *name = arm->ops[step].type->name;
     if (strcmp(name, "filter") == 0)
         return step_filter(walk, batch, step);
@@ -368,6 +414,8 @@ static int walk_steps(struct walk *walk, const struct batch *batch, uint32_t ste
         return step_columns(walk, batch, step, 0);
     if (strcmp(name, "rekey") == 0)
         return step_columns(walk, batch, step, batch->column_count);
+    if (strcmp(name, "distinct") == 0)
+        return step_distinct(walk, batch, step);
     if (strcmp(name, "unnest") == 0)
         return step_unnest(walk, batch, step);
     must(strcmp(name, "peek") == 0); /* verify_view.c has refused the others */
@@ -387,7 +435,10 @@ static int take_record(void *context, const struct source_row *record)
     struct run *run = context;
     struct verify_source *source = run->source;
     const struct view *arm = source->arm;
-    struct walk walk = {.source = source, .end = run->end, .context = run->context};
+    struct walk walk = {.source = source,
+                        .end = run->end,
+                        .context = run->context,
+                        .counts = &source->counts};
     arena_reset(&source->arena);
     source->counts.rows_in++;
     walk.rejects.arena = &source->arena;
@@ -406,7 +457,10 @@ static int take_record(void *context, const struct source_row *record)
     if (columns == NULL)
         return verify_no_memory(source->verify);
     TRY(format_decode(&decoding));
-    walk.row = (struct verify_row){.source = source, .record = record};
+    walk.row = (struct verify_row){.source = source,
+                                   .stage = source->stage,
+                                   .partition = source->partition,
+                                   .record = record};
     if (walk.rejects.count > 0 || !assign_time(source, columns, record, &walk.row))
         return end_row(&walk, FATE_DEAD);
     walk.row.place = (struct place){walk.row.time_ms, record->offset,

@@ -63,23 +63,23 @@ struct hash128 verify_key_name(struct bytes key)
     return hash128(key.data, size);
 }
 
-/* A group that is waiting, by its columns and by what record keys begin with. */
-static int add_waiting(struct verify *v, struct column *columns)
+int verify_name_group(struct verify *v, struct verify_map *set, struct column *columns,
+                      struct arena *arena)
 {
     const struct group_params *params = v->view->group;
     struct hash128 name;
     int32_t where;
     TRY(verify_group_name(v, columns, 1, &name, &where));
-    if (verify_map_at(&v->waiting, name) == NULL)
+    if (verify_map_at(set, name) == NULL)
         return verify_no_memory(v);
     if (!v->view->is_windowed)
         return 0;
-    TRY(column_alloc(&columns[params->groups->count], COL_TIMESTAMPTZ, 1, true, &v->arena));
+    TRY(column_alloc(&columns[params->groups->count], COL_TIMESTAMPTZ, 1, true, arena));
     columns[params->groups->count].i64[0] = 0;
     buf_clear(&v->key);
     json_encode_key(&v->key, v->view->key_names, columns, 0, true);
     if (!buf_ok(&v->key) ||
-        verify_map_at(&v->waiting, verify_key_name(bytes_of(v->key.data, v->key.size))) == NULL)
+        verify_map_at(set, verify_key_name(bytes_of(v->key.data, v->key.size))) == NULL)
         return verify_no_memory(v);
     return 0;
 }
@@ -98,7 +98,7 @@ static int take_partial(void *context, const struct source_row *record)
         group.size = group_bytes;
     arena_reset(&v->arena);
     TRY(read_group(v, group, &v->arena, &columns));
-    return add_waiting(v, columns);
+    return verify_name_group(v, &v->waiting, columns, &v->arena);
 }
 
 /* What the tasks in front of a re-keying have committed, and the one behind it has not read. */
@@ -140,7 +140,7 @@ static int judge_group(struct check *check, struct verify_group *group, struct b
     struct verify *v = check->v;
     struct verify_result result;
     group->is_in_state = true;
-    if (group->is_waiting)
+    if (group->is_waiting || group->is_undecided)
         return 0;
     TRY(verify_group_render(v, group, &result));
     v->report->states++;
@@ -187,7 +187,8 @@ static int judge_row(struct check *check, struct bytes group, int64_t start_ms, 
             rc = read_group(v, group, &check->row_arena, &columns);
             if (rc == 0)
                 rc = verify_group_name(v, columns, 1, &name, &where);
-            if (rc == 0 && verify_map_find(&v->waiting, name) == NULL)
+            if (rc == 0 && verify_map_find(&v->waiting, name) == NULL &&
+                verify_map_find(&v->undecided, name) == NULL)
                 tell(check, "unknown", key_bytes, (struct bytes){NULL, 0}, found,
                      "no row of the sources belongs to this group");
         }
@@ -396,7 +397,8 @@ static int tell_missing(struct verify *v)
     for (size_t i = 0; i < v->list_count; i++) {
         struct verify_group *group = v->list[i];
         struct verify_result result;
-        if (group->is_in_state || group->is_waiting || group->status != GROUP_OPEN)
+        if (group->is_in_state || group->is_waiting || group->is_undecided ||
+            group->status != GROUP_OPEN)
             continue;
         TRY(verify_group_render(v, group, &result));
         struct verify_difference difference = {.kind = "missing",

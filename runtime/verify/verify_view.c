@@ -95,9 +95,9 @@ int verify_output_range(struct verify *v, int32_t partition, struct port_range *
     TRY(v->port->ops->range(v->port, topic, partition, range, v->diag));
     for (uint32_t i = 0; i < v->progress.count; i++) {
         const struct progress *progress = &v->progress.items[i];
-        bool is_writer = strcmp(progress->stage, v->final->name) == 0;
-        for (uint32_t s = 0; s < v->sources->arm_count && !v->is_rekeyed; s++)
-            is_writer |= strcmp(progress->stage, v->sources[s].name) == 0;
+        bool is_writer = false;
+        for (uint32_t s = 0; s < v->writer_count; s++)
+            is_writer |= strcmp(progress->stage, v->writers[s].name) == 0;
         if (!is_writer || progress->is_begin || progress->is_reset)
             continue;
         int64_t its =
@@ -163,11 +163,16 @@ static int find_stages(struct verify *v)
             continue;
         if (stage->input == INPUT_PARTIALS)
             v->is_rekeyed = true;
+        if (stage->input == INPUT_CROSSED)
+            v->crossed = stage;
         if (v->sources == NULL)
             v->sources = stage;
         v->final = stage;
     }
     must(v->sources != NULL);
+    bool is_of_all = !v->is_rekeyed && v->crossed == NULL;
+    v->writers = is_of_all ? v->sources : v->final;
+    v->writer_count = is_of_all ? v->sources->arm_count : 1;
     return 0;
 }
 
@@ -181,7 +186,8 @@ static int refuse(struct verify *v, const char *what, const char *name)
 
 static int check_steps(struct verify *v, const struct view *arm)
 {
-    static const char *const known[] = {"filter", "check", "map", "rekey", "unnest", "peek"};
+    static const char *const known[] = {"filter", "check",  "map",     "rekey",
+                                        "unnest", "peek", "distinct"};
     for (uint32_t i = 0; i < arm->op_count; i++) {
         const char *name = arm->ops[i].type->name;
         bool is_known = false;
@@ -265,25 +271,39 @@ static int open_view(struct verify *v)
 
 /* ---- accounts and time ---- */
 
-static void tell_progress(const struct verify_source *source, const char *kind,
-                          const char *expected, const char *found, const char *text)
+static void tell_progress(struct verify *v, const struct stage *stage, int32_t partition,
+                          const char *kind, const char *expected, const char *found,
+                          const char *text)
 {
     struct verify_difference difference = {.kind = kind,
                                            .where = "progress",
-                                           .topic = source->stage->name,
-                                           .partition = source->partition,
+                                           .topic = stage->name,
+                                           .partition = partition,
                                            .offset = -1,
                                            .expected = bytes_text(expected),
                                            .found = bytes_text(found),
                                            .text = text};
-    verify_tell(source->verify, &difference);
+    verify_tell(v, &difference);
 }
 
-/* What the engine has counted is what became of the rows. */
-static void compare_counts(const struct verify_source *source)
+/* Where it is not known which rows came first, only that some were dropped. */
+static void join_fates(struct counts *counts)
 {
-    struct counts ours = source->counts, theirs = source->progress->counts;
+    counts->applied += counts->duplicate + counts->filtered + counts->dead + counts->unmatched -
+                       counts->rows_made;
+    counts->duplicate = counts->filtered = counts->dead = counts->unmatched = 0;
+    counts->rows_made = 0;
+}
+
+void verify_counts(struct verify *v, const struct stage *stage, int32_t partition,
+                   const struct counts *expected_counts, const struct progress *progress, bool few)
+{
+    struct counts ours = *expected_counts, theirs = progress->counts;
     ours.out = theirs.out; /* of results one a commit: nobody can know how many */
+    if (few) {
+        join_fates(&ours);
+        join_fates(&theirs);
+    }
     for (int i = 0; i < COUNT_FIELDS; i++) {
         char expected[24], found[24], text[80];
         int64_t a = *counts_field(&ours, i), b = *counts_field(&theirs, i);
@@ -292,7 +312,7 @@ static void compare_counts(const struct verify_source *source)
         snprintf(expected, sizeof expected, "%" PRId64, a);
         snprintf(found, sizeof found, "%" PRId64, b);
         snprintf(text, sizeof text, "the account of rows: %s", count_names[i]);
-        tell_progress(source, "count", expected, found, text);
+        tell_progress(v, stage, partition, "count", expected, found, text);
     }
 }
 
@@ -307,7 +327,8 @@ static void compare_times(const struct verify_source *source)
         return;
     snprintf(expected, sizeof expected, "%" PRId64, source->watermark_ms);
     snprintf(found, sizeof found, "%" PRId64, progress->watermark_ms);
-    tell_progress(source, "time", expected, found, "the watermark");
+    tell_progress(source->verify, source->stage, source->partition, "time", expected, found,
+                  "the watermark");
 }
 
 static void take_counts(struct verify_outcome *report, const struct counts *counts)
@@ -315,6 +336,7 @@ static void take_counts(struct verify_outcome *report, const struct counts *coun
     report->rows_read += counts->rows_in;
     report->made += counts->rows_made;
     report->applied += counts->applied;
+    report->duplicate += counts->duplicate;
     report->filtered += counts->filtered;
     report->late += counts->late;
     report->dead += counts->dead;
@@ -333,22 +355,46 @@ static void take_time(struct verify *v, const struct verify_source *source)
         v->times_ms[source->partition] = source->watermark_ms;
 }
 
+/* What becomes of the rows behind the steps. */
+static int run_steps(struct verify *v, struct verify_source *source)
+{
+    if (v->crossed != NULL && !v->is_second)
+        return verify_source_run(source, verify_cross_row, v);
+    return verify_source_run(source, v->rows != NULL ? verify_rows_row : verify_group_row, v);
+}
+
+static void judge_source(struct verify *v, const struct verify_source *source)
+{
+    struct counts counts = source->counts;
+    if (v->crossed != NULL)
+        counts.applied = 0; /* they go on */
+    take_counts(v->report, &counts);
+    take_time(v, source);
+    if (source->progress == NULL)
+        return;
+    verify_counts(v, source->stage, source->partition, &source->counts, source->progress, false);
+    compare_times(source);
+}
+
 static int run_source(struct verify *v, const struct stage *stage, int32_t partition)
 {
     struct verify_source source;
     int rc = verify_source_open(&source, v, stage, partition);
     if (rc == 0)
-        rc = verify_source_run(&source, v->rows != NULL ? verify_rows_row : verify_group_row, v);
-    if (rc == 0) {
-        take_counts(v->report, &source.counts);
-        take_time(v, &source);
-    }
-    if (rc == 0 && source.progress != NULL) {
-        compare_counts(&source);
-        compare_times(&source);
-    }
+        rc = run_steps(v, &source);
+    if (rc == 0 && !v->is_second)
+        judge_source(v, &source);
     verify_source_close(&source);
     return rc;
+}
+
+static int run_all(struct verify *v)
+{
+    v->source_number = 0;
+    for (uint32_t i = 0; i < v->sources->arm_count; i++)
+        for (int32_t p = 0; p < v->sources[i].partitions; p++)
+            TRY(run_source(v, &v->sources[i], p));
+    return 0;
 }
 
 static int run_sources(struct verify *v)
@@ -358,9 +404,14 @@ static int run_sources(struct verify *v)
     v->times_ms = calloc((size_t)v->final->partitions + 1, sizeof *v->times_ms);
     if (v->times_ms == NULL)
         return verify_no_memory(v);
-    for (uint32_t i = 0; i < v->sources->arm_count; i++)
-        for (int32_t p = 0; p < v->sources[i].partitions; p++)
-            TRY(run_source(v, &v->sources[i], p));
+    if (v->crossed == NULL)
+        return run_all(v);
+    TRY(verify_cross_open(v));
+    TRY(run_all(v));
+    TRY(verify_cross_decide(v));
+    v->is_second = true;
+    TRY(run_all(v));
+    verify_cross_counts(v);
     return 0;
 }
 
@@ -369,14 +420,13 @@ static void compare_merged_time(struct verify *v)
 {
     for (int32_t p = 0; v->is_rekeyed && v->knows_time && p < v->final->partitions; p++) {
         const struct progress *progress = progress_set_find(&v->progress, v->final->name, p);
-        struct verify_source place = {.verify = v, .stage = v->final, .partition = p};
         char expected[24], found[24];
         if (progress == NULL || progress->is_begin || progress->is_reset ||
             progress->watermark_ms <= v->lowest_ms)
             continue;
         snprintf(expected, sizeof expected, "%" PRId64, v->lowest_ms);
         snprintf(found, sizeof found, "%" PRId64, progress->watermark_ms);
-        tell_progress(&place, "time", expected, found,
+        tell_progress(v, v->final, p, "time", expected, found,
                       "the watermark is ahead of the slowest source partition's");
     }
 }
@@ -403,6 +453,7 @@ static void close_view(struct verify *v)
     if (v->view != NULL && v->view->group != NULL)
         verify_groups_deinit(v);
     verify_rows_close(v);
+    verify_cross_close(v);
     free(v->times_ms);
     progress_set_deinit(&v->progress);
     plan_destroy(v->plan);

@@ -60,8 +60,9 @@
  * Each case runs with batches of 1, 7 and 4096 rows, with 1 and 2 workers, on 1 and 3 partitions,
  * and once more cut in two by a restart in the middle of the input; all must give the same. Beyond
  * what the file says, every dead letter and late row must carry headers that lead to its source
- * record, of which it keeps key and value, and the accounts of every stage and partition must close
- * (accounts.h).
+ * record, of which it keeps key and value, the accounts of every stage and partition must close
+ * (accounts.h), and `weir verify` must find every view as the records say, its store too, unless
+ * functions in C decide it.
  *
  * Expected values are written by hand, or with PostgreSQL where arithmetic is involved; never taken
  * from weir's output. */
@@ -81,6 +82,7 @@
 #include "tests/support/job.h"
 #include "tests/support/scratch_dir.h"
 #include "tests/support/topic_rows.h"
+#include "tests/support/verified.h"
 
 enum { SECTIONS_MAX = 16, LINES_MAX = 512, CASES_MAX = 512 };
 #define RECORD_TIME_MS INT64_C(1700000000000)
@@ -826,11 +828,22 @@ static bool run_rounds(const struct test_case *test, const char *dir, const stru
     return ok;
 }
 
+/* By the second evaluator. */
+static bool check_views(const struct test_case *test, const char *dir)
+{
+    bool ok = true;
+    for (int i = 0; i < test->job.step_count; i++)
+        if (test->job.steps[i].kind == JOB_TO)
+            ok = view_is_verified(dir, test->job.app, test->job.steps[i].text) && ok;
+    return ok;
+}
+
 static bool run_variant(const struct test_case *test, const struct variant *variant)
 {
     char *dir = scratch_dir_create();
     weir_progress progress = {0};
-    bool ok = run_rounds(test, dir, variant, &progress) && check_all(test, dir, &progress);
+    bool ok = run_rounds(test, dir, variant, &progress) && check_all(test, dir, &progress) &&
+              check_views(test, dir);
     if (!ok)
         complain(test, "with %d partition(s), %d thread(s), batches of %d row(s)%s",
                  (int)variant->partitions, variant->threads, variant->batch_rows,

@@ -193,6 +193,93 @@ class Identical(Verify):
         self.assertGreater(self.identical(["totals"])["totals"]["states"], 0)  # the changelog says it all
 
 
+REPEATS = """
+CREATE TABLE clicks (id text NOT NULL, page text, n bigint, ts timestamptz) WITH (event_time = 'ts', lateness = '10 seconds');
+CREATE MATERIALIZED VIEW firsts WITH (within = '5 seconds') AS SELECT DISTINCT ON (id, page) * FROM clicks WHERE n < 95;
+CREATE VIEW numbers WITH (within = '2 seconds') AS SELECT DISTINCT ON (id, n) page, n, ts FROM clicks;
+CREATE MATERIALIZED VIEW pages WITH (emit = 'final') AS
+SELECT page, window_start, count(*) AS n, sum(n) AS total FROM tumble(numbers, ts, INTERVAL '10 seconds') GROUP BY page, window_start;
+"""
+
+
+class Repeats(Verify):
+    """De-duplications: rows of a key in one partition or in several, some the same in all columns."""
+
+    def setUp(self):
+        Case.setUp(self)
+        self.job = os.path.join(self.home, "job.sql")
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write(REPEATS)
+
+    def send_clicks(self, partitions, count, keyed, seed, start=0):
+        draw, ts, lines = random.Random(seed), start, []
+        for _ in range(count):
+            ts += draw.randrange(300)
+            row = {"id": draw.choice("abcdefghij"), "page": draw.choice(["x", "y", None]), "n": draw.randrange(100),
+                   "ts": ts - draw.choice([0, 0, 1000, 5000, 16000])}
+            partition = ord(row["id"]) % partitions if keyed else draw.randrange(partitions)
+            for _ in range(draw.choice([1, 1, 2])):
+                lines.append(json.dumps({"partition": partition, "timestamp": start + 10**9, "key": None, "value": json.dumps(row)}))
+                partition = partition if keyed else draw.randrange(partitions)
+        self.ok("topic", "import", "clicks", "--from", "-", stdin="\n".join(lines).encode())
+
+    def firsts(self):
+        """As the statement says it, of one partition's rows: a list that never forgets."""
+        kept, rows, watermark, counts = {}, [], -10**18, {"late": 0, "duplicate": 0}
+        for record in self.records("clicks"):
+            row = record["value"]
+            watermark = max(watermark, row["ts"] - 10000)
+            if row["n"] >= 95:
+                continue
+            times = kept.setdefault((row["id"], row["page"]), [])
+            if row["ts"] + 5000 <= watermark:
+                counts["late"] += 1
+            elif any(abs(row["ts"] - time) <= 5000 for time in times):
+                counts["duplicate"] += 1
+            else:
+                times.append(row["ts"])
+                rows.append(row["n"])
+        return rows, counts
+
+    def test_in_one_partition(self):
+        self.ok("topic", "create", "clicks")
+        for seed in range(4):
+            self.send_clicks(1, 500, True, seed, seed * 90_000)
+            self.run_job(env={"WEIR_CRASH_AT": "commit_decided:2"}, code=137) if seed % 2 else self.run_job()
+        self.run_job("--close-windows")
+        totals = self.identical(["firsts", "pages"])
+        rows, counts = self.firsts()
+        self.assertEqual([record["value"]["n"] for record in self.records("firsts")], rows)
+        self.assertEqual((totals["firsts"]["late"], totals["firsts"]["duplicate"]), (counts["late"], counts["duplicate"]))
+        self.assertEqual((totals["firsts"]["compared"], totals["firsts"]["undecided"]), (len(rows), 0))
+        self.assertGreater(counts["late"], 20)
+        self.assertGreater(totals["pages"]["closed"], 10)
+
+    def test_rows_that_meet_in_another_partition(self):
+        self.ok("topic", "create", "clicks", "--partitions", "3")
+        self.send_clicks(3, 2000, True, 9)
+        self.run_job("--close-windows", "--threads", "2")
+        totals = self.identical(["firsts", "pages"])
+        self.assertEqual(totals["firsts"]["undecided"], 0)  # one partition has all rows of an id
+        self.assertGreater(totals["firsts"]["duplicate"], 100)
+        self.assertGreater(totals["pages"]["compared"], 0)
+
+    def test_rows_of_many_partitions(self):
+        """Which of two rows was first is not known, but that one was, and not both."""
+        self.ok("topic", "create", "clicks", "--partitions", "3")
+        for seed in range(3):
+            self.send_clicks(3, 400, False, seed, seed * 120_000)
+            self.run_job("--threads", "2", env={"WEIR_CRASH_AT": "commit_before_append:2"} if seed == 1 else None, code=137 if seed == 1 else 0)
+        self.run_job("--close-windows")
+        totals = self.identical(["firsts", "pages"])
+        self.assertGreater(totals["firsts"]["undecided"], 100)
+        self.assertGreater(totals["firsts"]["duplicate"], 0)
+        self.assertEqual(totals["firsts"]["compared"], len(self.records("firsts")))
+        copy = self.records("firsts")[7]
+        self.plant("firsts", partition=copy["partition"], key=None, value=json.dumps({**copy["value"], "ts": 10**12}))
+        self.found("firsts", "unknown")
+
+
 class Planted(Verify):
     """Each test changes a copy of the directory that one run has left."""
     partitions = 2
