@@ -137,8 +137,7 @@ static int find_partition(struct verify *v, const struct distinct_params *params
 {
     const struct expr_list *list = params->key.list;
     struct reject_list rejects = {.arena = &row->source->arena};
-    struct column *columns =
-        arena_zalloc(&row->source->arena, (list->count + 1) * sizeof *columns);
+    struct column *columns = arena_zalloc(&row->source->arena, (list->count + 1) * sizeof *columns);
     if (columns == NULL)
         return verify_no_memory(v);
     for (uint32_t i = 0; i < list->count; i++)
@@ -211,9 +210,9 @@ static int take_unread(void *context, const struct source_row *record)
     if (take_u8(&in, &version) < 0 || take_be64(&in, &hash) < 0 || take_uvarint(&in, &arm) < 0 ||
         take_uvarint(&in, &partition) < 0 || !source_number(v, arm, partition, &number))
         return diag_set(v->diag, ERR_CORRUPT, "the record at offset %lld of %s-%d is no row of it",
-                        (long long)record->offset, v->crossed->input_topic,
-                        (int)unread->partition);
-    struct verify_entry *entry = verify_map_at(&unread->counts, way_name(number, unread->partition));
+                        (long long)record->offset, v->crossed->input_topic, (int)unread->partition);
+    struct verify_entry *entry =
+        verify_map_at(&unread->counts, way_name(number, unread->partition));
     if (entry == NULL)
         return verify_no_memory(v);
     entry->value = (void *)((uintptr_t)entry->value + 1);

@@ -42,7 +42,7 @@ struct undecided {
 struct rows_check {
     struct listing *listings;
     int32_t count;
-    struct writer writer; /* the present one */
+    struct writer writer;        /* the present one */
     struct undecided *undecided; /* clusters lie in one piece once they are sorted */
     size_t undecided_count, undecided_capacity;
     struct verify_map same; /* by hash of an undecided row: how many have it */
@@ -347,8 +347,8 @@ static bool is_told(const struct verify *v, const struct undecided *rows, size_t
     for (size_t i = 0; i < count; i++) {
         const struct listing *listing = &check->listings[rows[i].partition];
         size_t first = seek(listing, rows[i].hash, INT64_MIN);
-        if (is_hash(listing, first, rows[i].hash) &&
-            (listing->claims[first] > rows[i].is_there || is_hash(listing, first + 1, rows[i].hash)))
+        if (is_hash(listing, first, rows[i].hash) && (listing->claims[first] > rows[i].is_there ||
+                                                      is_hash(listing, first + 1, rows[i].hash)))
             return false;
         const struct verify_entry *same = verify_map_find(&check->same, row_name(rows[i].hash));
         if (same == NULL || (uintptr_t)same->value != 1)

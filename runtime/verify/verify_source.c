@@ -435,10 +435,8 @@ static int take_record(void *context, const struct source_row *record)
     struct run *run = context;
     struct verify_source *source = run->source;
     const struct view *arm = source->arm;
-    struct walk walk = {.source = source,
-                        .end = run->end,
-                        .context = run->context,
-                        .counts = &source->counts};
+    struct walk walk = {
+        .source = source, .end = run->end, .context = run->context, .counts = &source->counts};
     arena_reset(&source->arena);
     source->counts.rows_in++;
     walk.rejects.arena = &source->arena;
@@ -457,10 +455,8 @@ static int take_record(void *context, const struct source_row *record)
     if (columns == NULL)
         return verify_no_memory(source->verify);
     TRY(format_decode(&decoding));
-    walk.row = (struct verify_row){.source = source,
-                                   .stage = source->stage,
-                                   .partition = source->partition,
-                                   .record = record};
+    walk.row = (struct verify_row){
+        .source = source, .stage = source->stage, .partition = source->partition, .record = record};
     if (walk.rejects.count > 0 || !assign_time(source, columns, record, &walk.row))
         return end_row(&walk, FATE_DEAD);
     walk.row.place = (struct place){walk.row.time_ms, record->offset,

@@ -186,8 +186,8 @@ static int refuse(struct verify *v, const char *what, const char *name)
 
 static int check_steps(struct verify *v, const struct view *arm)
 {
-    static const char *const known[] = {"filter", "check",  "map",     "rekey",
-                                        "unnest", "peek", "distinct"};
+    static const char *const known[] = {"filter", "check", "map",     "rekey",
+                                        "unnest", "peek",  "distinct"};
     for (uint32_t i = 0; i < arm->op_count; i++) {
         const char *name = arm->ops[i].type->name;
         bool is_known = false;
@@ -289,8 +289,8 @@ static void tell_progress(struct verify *v, const struct stage *stage, int32_t p
 /* Where it is not known which rows came first, only that some were dropped. */
 static void join_fates(struct counts *counts)
 {
-    counts->applied += counts->duplicate + counts->filtered + counts->dead + counts->unmatched -
-                       counts->rows_made;
+    counts->applied +=
+        counts->duplicate + counts->filtered + counts->dead + counts->unmatched - counts->rows_made;
     counts->duplicate = counts->filtered = counts->dead = counts->unmatched = 0;
     counts->rows_made = 0;
 }

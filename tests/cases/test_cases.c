@@ -84,7 +84,7 @@
 #include "tests/support/topic_rows.h"
 #include "tests/support/verified.h"
 
-enum { SECTIONS_MAX = 16, LINES_MAX = 512, CASES_MAX = 512 };
+enum { SECTIONS_MAX = 16, LINES_MAX = 512, CASES_MAX = 512, BATCH_VERIFIED = 7 };
 #define RECORD_TIME_MS INT64_C(1700000000000)
 
 enum section_kind { SECTION_INPUT, SECTION_OUTPUT, SECTION_LATE, SECTION_DEAD };
@@ -828,10 +828,13 @@ static bool run_rounds(const struct test_case *test, const char *dir, const stru
     return ok;
 }
 
-/* By the second evaluator. */
-static bool check_views(const struct test_case *test, const char *dir)
+/* By the second evaluator, which takes as long as a run: once for each way of cutting the input. */
+static bool check_views(const struct test_case *test, const char *dir,
+                        const struct variant *variant)
 {
     bool ok = true;
+    if (variant->batch_rows != BATCH_VERIFIED)
+        return true;
     for (int i = 0; i < test->job.step_count; i++)
         if (test->job.steps[i].kind == JOB_TO)
             ok = view_is_verified(dir, test->job.app, test->job.steps[i].text) && ok;
@@ -843,7 +846,7 @@ static bool run_variant(const struct test_case *test, const struct variant *vari
     char *dir = scratch_dir_create();
     weir_progress progress = {0};
     bool ok = run_rounds(test, dir, variant, &progress) && check_all(test, dir, &progress) &&
-              check_views(test, dir);
+              check_views(test, dir, variant);
     if (!ok)
         complain(test, "with %d partition(s), %d thread(s), batches of %d row(s)%s",
                  (int)variant->partitions, variant->threads, variant->batch_rows,
@@ -855,7 +858,7 @@ static bool run_variant(const struct test_case *test, const struct variant *vari
 static void run_case(void **state)
 {
     static const int32_t partition_counts[] = {1, 3};
-    static const int batch_rows[] = {1, 7, 4096};
+    static const int batch_rows[] = {1, BATCH_VERIFIED, 4096};
     const struct test_case *test = *state;
     bool ok = true;
     for (size_t p = 0; p < 2; p++) {
@@ -866,8 +869,8 @@ static void run_case(void **state)
                 ok = run_variant(
                     test, &(struct variant){partition_counts[p], threads, batch_rows[b], false});
             if (!test->is_whole)
-                ok = ok &&
-                     run_variant(test, &(struct variant){partition_counts[p], threads, 7, true});
+                ok = ok && run_variant(test, &(struct variant){partition_counts[p], threads,
+                                                               BATCH_VERIFIED, true});
         }
     }
     assert_true(ok);
