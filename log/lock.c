@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FORMAT_VERSION = 1, SMALL_FILE_BYTES = 4096 };
@@ -34,18 +35,22 @@ enum { FORMAT_VERSION = 1, SMALL_FILE_BYTES = 4096 };
 
 static int report_holder(const char *dir, const char *path, struct diag *diag)
 {
-    char *text = NULL;
+    char *text = NULL, address[128] = "";
     size_t size;
     long pid = 0;
-    if (io_read_file(path, SMALL_FILE_BYTES, &text, &size, NULL) == 0)
-        if (sscanf(text, "pid %ld", &pid) != 1)
-            pid = 0;
+    if (io_read_file(path, SMALL_FILE_BYTES, &text, &size, NULL) == 0 &&
+        sscanf(text, "pid %ld kafka %127s", &pid, address) < 1)
+        pid = 0;
     free(text);
     if (pid == getpid())
         return diag_set(diag, ERR_BUSY,
                         "%s is in use by this process (%ld): one weir_log or app at a time; apps "
                         "can share an open weir_log (weir_options.log)",
                         dir, pid);
+    if (pid > 0 && address[0] != '\0')
+        return diag_set(diag, ERR_BUSY,
+                        "%s is in use by process %ld, which serves it to Kafka clients on %s", dir,
+                        pid, address);
     if (pid > 0)
         return diag_set(diag, ERR_BUSY, "%s is in use by process %ld", dir, pid);
     return diag_set(diag, ERR_BUSY, "%s is in use by another process", dir);
@@ -74,6 +79,18 @@ int lock_take(const char *dir, int *fd, struct diag *diag)
         *fd = -1;
     }
     return rc;
+}
+
+int log_announce(struct log *log, const char *name, const char *address, struct diag *diag)
+{
+    char line[256];
+    struct stat status;
+    if (log->read_only || log->lock_fd < 0)
+        return 0;
+    if (fstat(log->lock_fd, &status) != 0)
+        return diag_errno(diag, "cannot look at %s/LOCK", log->dir);
+    snprintf(line, sizeof line, "%s %s\n", name, address);
+    return io_pwrite(log->lock_fd, line, strlen(line), status.st_size, diag);
 }
 
 int lock_take_shared(const char *dir, int *fd, struct diag *diag)

@@ -53,11 +53,18 @@ int log_open(const char *dir, const struct log_options *options, struct log **lo
 /* Clean stop: flushes, persists flushed ends, joins the flusher, frees everything. */
 void log_close(struct log *log);
 const char *log_dir(const struct log *log);
+/* Writes into DIR/LOCK where the process that holds it can be reached, for who finds it held: "kafka", "127.0.0.1:9092". Once for each name. */
+int log_announce(struct log *log, const char *name, const char *address, struct diag *diag);
 /* Of a driven log: flushes, decisions and house-keeping that are due by the clock. True: there was something. Never waits. */
 bool log_drive(struct log *log);
 bool log_is_driven(const struct log *log);
 /* 0, or the code of the failure that stopped the writer (a failed flush), or ERR_READ_ONLY; with its text in diag. */
 int log_status(struct log *log, struct diag *diag);
+
+/* The id by which clients know this log again, wherever it is; made when it is first asked for, durable on return. Of a read-only log that has none it
+ * is all zero. */
+struct uuid { uint8_t bytes[16]; };
+int log_cluster_id(struct log *log, struct uuid *id, struct diag *diag);
 
 /* ---- house-keeping ---- */
 struct keeper_report { /* what passes did: everything is added to what stands there */
@@ -77,7 +84,6 @@ int log_keep_house(struct log *log, int64_t now_ms, struct keeper_report *report
 int topic_clean(struct log *log, const char *name, int64_t now_ms, struct keeper_report *report, struct diag *diag);
 
 /* ---- topics ---- */
-struct uuid { uint8_t bytes[16]; };
 void uuid_text(struct uuid id, char text[23]);   /* URL-safe base64 without padding: 22 characters */
 
 /* [A-Za-z0-9._-]{1,249}, not "." or "..": else ERR_INVALID with the reason. */
@@ -191,6 +197,10 @@ enum codec partition_codec(const struct partition *partition, enum codec codec);
 /* Blocks until the high watermark ≥ offset (asks the flusher for an early round), timeout_ms passed (ERR_TIMEOUT; -1: none)
  * or the writer stopped. */
 int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_ms);
+
+/* Asks for what partition_wait would wait for, and returns: the flush begins now, not when the tail has its age. With a watcher (partition_watch) this
+ * is partition_wait for who must not block. */
+void partition_hurry(struct partition *partition);
 
 /* The producers that this partition knows (idempotent and transactional ones; forgotten producer_expiry_ms after their last write), by last
  * write, the oldest first. *list is malloc'ed, the caller frees it. */

@@ -496,6 +496,16 @@ int partition_wait(struct partition *partition, int64_t offset, int32_t timeout_
     return rc;
 }
 
+void partition_hurry(struct partition *partition)
+{
+    struct flusher *flusher = &partition->log->flusher;
+    pthread_mutex_lock(&flusher->mutex);
+    bool wake = flusher_hurry(partition);
+    pthread_mutex_unlock(&flusher->mutex);
+    if (wake)
+        flusher_wake(flusher, LANE_TAILS);
+}
+
 /* ---- watching ---- */
 
 static int add_watcher(struct partition *partition, struct watcher watcher)

@@ -70,7 +70,7 @@ sanitizers() {
     local fixed=""
     if setarch "$(uname -m)" -R true 2>/dev/null; then fixed="setarch $(uname -m) -R"; fi
     if build_tree tsan -DWEIR_TEST_SECONDS=600; then
-        under="$fixed env $shorter TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1" run_ctest tsan -L 'unit/log|unit/state|unit/runtime|crash|cases|cli|examples'
+        under="$fixed env $shorter TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1" run_ctest tsan -L 'unit/log|unit/kafka|unit/state|unit/runtime|crash|cases|cli|interop|examples'
     else
         count 1
     fi

@@ -17,6 +17,7 @@ const struct command *const commands[] = {
     &command_run,            &command_check,
     &command_explain,        &command_verify,
     &command_query,
+    &command_serve,
     &command_produce,        &command_consume,
     &command_topic_create,   &command_topic_list,
     &command_topic_describe, &command_topic_alter,

@@ -1,0 +1,22 @@
+/* kafka_api.c: the table of APIs. A new API is a file with a handler and a line here; what the line says is what ApiVersions tells clients, so that a
+ * version that is not served whole does not stand in it. */
+#include "log/kafka/kafka_handlers.h"
+
+static const struct kafka_api apis[] = {
+    /* key, name, lowest advertised, lowest served, highest, first flexible, handler */
+    {3, "Metadata", 0, 0, 12, 9, kafka_handle_metadata},
+    {18, "ApiVersions", 0, 0, 4, 3, kafka_handle_api_versions},
+};
+
+const struct kafka_api *kafka_api_at(size_t i)
+{
+    return i < sizeof apis / sizeof *apis ? &apis[i] : NULL;
+}
+
+const struct kafka_api *kafka_api_find(int16_t key)
+{
+    for (size_t i = 0; i < sizeof apis / sizeof *apis; i++)
+        if (apis[i].key == key)
+            return &apis[i];
+    return NULL;
+}

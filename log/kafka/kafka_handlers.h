@@ -1,0 +1,10 @@
+/* kafka_handlers.h: the handlers, one for each API, each in a file of its own; kafka_api.c lists them. */
+#ifndef WEIR_KAFKA_HANDLERS_H
+#define WEIR_KAFKA_HANDLERS_H
+
+#include "log/kafka/kafka_request.h"
+
+enum kafka_result kafka_handle_api_versions(struct kafka_request *request); /* kafka_api_versions.c */
+enum kafka_result kafka_handle_metadata(struct kafka_request *request);     /* kafka_metadata.c */
+
+#endif

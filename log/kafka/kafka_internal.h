@@ -1,0 +1,147 @@
+/* kafka_internal.h: the server's own structures: loop, connections, workers, parked requests. Handlers never see it.
+ *
+ * Threads, and what each may touch:
+ *
+ *   the loop      one thread, all of libuv: sockets, timers, connections, the order of responses, which request waits for what
+ *   workers       run handlers: between kafka_workers_push and the request's return to the loop it is a worker's alone
+ *   others        flushers and the decider (watchers), whoever completes a group's generation (callbacks): they put something on a
+ *                 list and wake the loop, nothing more
+ *
+ * Locks: workers.mutex and server.done_mutex, each held over a few pointers, each taken last and alone (a callback of the coordinator takes done_mutex
+ * under the coordinator's). The list of moved partitions is lock-free: watchers push, the loop takes all of it. */
+#ifndef WEIR_KAFKA_INTERNAL_H
+#define WEIR_KAFKA_INTERNAL_H
+
+#include "log/kafka/kafka_request.h"
+
+#include <pthread.h>
+#include <uv.h>
+
+enum {
+    READ_BUFFER_BYTES = 64 << 10,
+    FRAME_FREE_BYTES = 16 << 10,        /* of a request that arrives, before room in the server's budget is taken for all of it */
+    FRAME_SMALLEST_BYTES = 8,           /* key, version, correlation id: what a request needs to be one at all */
+    CONNECTION_REQUESTS = 128,          /* unanswered ones of a connection; then it is not read */
+    CONNECTION_BYTES = 32 << 20,        /* the same of their bytes; one larger request is taken alone */
+    CONNECTION_OUT_BYTES = 1 << 20,     /* responses that the client has not taken: above this nothing is begun for it */
+    FIRST_REQUEST_MS = 30000,           /* a connection that never asks for anything */
+    FRAME_MS = 60000,                   /* a request that does not arrive */
+    WRITE_MS = 60000,                   /* a client that does not take a response */
+    IDLE_MS = 600000,                   /* connections.max.idle.ms of Kafka */
+    STOP_MS = 2000,                     /* what a stop waits for answers and for clients to take them */
+    FLUSH_LOOK_MS = 200,                /* how often one who waits for a flush looks whether the writer has stopped */
+    COMPLAINTS_PER_S = 20,              /* lines on stderr about connections that were ended */
+};
+
+/* ---- workers (kafka_workers.c) ---- */
+struct kafka_workers {
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    struct kafka_request *first, *last;
+    bool stopping;
+    pthread_t *threads;
+    int32_t thread_count;
+};
+int kafka_workers_start(struct kafka_server *server, int32_t count, struct diag *diag);
+/* Waits for what runs; what is queued is run, too. */
+void kafka_workers_stop(struct kafka_workers *workers);
+void kafka_workers_push(struct kafka_workers *workers, struct kafka_request *request);
+/* Nobody waits for the answer of a request that runs any more. Loop thread. */
+void kafka_request_abandon(struct kafka_request *request);
+/* The request goes back to the loop. Any thread. */
+void kafka_server_take_back(struct kafka_server *server, struct kafka_request *request);
+
+/* ---- parked requests (kafka_park.c) ---- */
+struct kafka_watched { /* a partition that somebody waited for once; it stays until the server ends */
+    struct kafka_server *server;
+    struct partition *partition;
+    int watch_id;
+    struct kafka_wait *waits;          /* loop thread */
+    atomic_int wait_count;
+    atomic_bool moved;                 /* it is on the list */
+    struct kafka_watched *next_moved;
+    struct kafka_watched *next;        /* in its bucket */
+};
+enum { WATCHED_BUCKETS = 1024 };
+/* Begins to wait for what stands in request->park. False: it has come already. Loop thread, as all that follow. */
+bool kafka_park_begin(struct kafka_server *server, struct kafka_request *request);
+void kafka_park_end(struct kafka_request *request);
+/* Looks at the partitions that moved and gives back, linked by queue_next, the requests for which that is enough; they do not wait any more. */
+struct kafka_request *kafka_park_take_ready(struct kafka_server *server);
+void kafka_park_deinit(struct kafka_server *server);
+
+/* ---- connections (kafka_connection.c) ---- */
+enum kafka_request_state { REQUEST_WAITS, REQUEST_RUNS, REQUEST_PARKED, REQUEST_ANSWERED, REQUEST_BEING_SENT };
+struct kafka_connection {
+    struct kafka_server *server;
+    struct kafka_connection *previous, *next; /* of the server's */
+    uv_tcp_t socket;
+    uv_timer_t timer;
+    int handles;                        /* open ones; at 0, without requests, it is freed */
+    char peer[64], peer_host[48];
+    char local_host[48];
+    int32_t local_port;
+
+    uint8_t size_bytes[4];              /* of the request that arrives */
+    size_t size_have;
+    size_t frame_size;                  /* 0: between requests */
+    struct buf frame;
+    bool frame_is_booked;               /* its size stands in the server's budget */
+    bool waits_for_budget;
+    int64_t frame_deadline_ms;
+    struct buf backlog;                 /* read and not looked at: a limit was reached in the middle */
+
+    struct kafka_request *first, *last; /* in the order of arrival */
+    int32_t request_count;              /* those in the list, and those whose response is being sent */
+    struct kafka_request *sending;      /* by queue_next */
+    size_t in_bytes, out_bytes;
+    bool reading, closing, had_request;
+    int64_t opened_ms, used_ms, sent_ms;
+    int64_t timer_at_ms;                /* INT64_MAX: it is not set */
+};
+void kafka_connection_accept(struct kafka_server *server);
+/* The connection ends; reason NULL: the client's own wish, or nothing worth a line. Loop thread, as all that follow. */
+void kafka_connection_close(struct kafka_connection *connection, const char *reason);
+/* Goes on with whatever can go on: reading, beginning requests, sending responses. */
+void kafka_connection_step(struct kafka_connection *connection);
+/* What waits for records is answered with what there is: the server stops. */
+void kafka_connection_answer_parked(struct kafka_connection *connection);
+/* A request is back from the workers, or from where it was parked. */
+void kafka_connection_took_back(struct kafka_request *request);
+
+struct kafka_server {
+    struct log *log;
+    struct kafka_server_options options;
+    char host[48], advertised_host[256];
+    int32_t port;
+    pthread_t thread;
+    uv_loop_t loop;
+    uv_tcp_t listener;
+    uv_async_t wake;
+    uv_timer_t stop_timer;
+    int32_t connection_limit;
+
+    struct kafka_workers workers;
+    pthread_mutex_t done_mutex;
+    struct kafka_request *done;            /* done_mutex; by queue_next, the newest first */
+    _Atomic(struct kafka_watched *) moved; /* by next_moved */
+    atomic_bool stop_asked;
+
+    /* loop thread */
+    struct kafka_connection *connections;
+    int32_t connection_count;
+    int64_t budget_bytes, used_bytes;      /* of booked requests and responses */
+    bool somebody_waits;                   /* for the budget */
+    bool stopping;
+    uv_tcp_t rejected;                     /* a connection for which there is no memory */
+    bool rejects, reject_waits;            /* it is being closed; another one waits for that */
+    struct kafka_watched *watched[WATCHED_BUCKETS];
+    uint8_t read_buffer[READ_BUFFER_BYTES];
+    int64_t complaints_second;
+    int32_t complaints, complaints_held_back;
+};
+/* A line on stderr, unless there were too many in this second. */
+void kafka_server_complain(struct kafka_server *server, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void kafka_server_use_bytes(struct kafka_server *server, int64_t bytes); /* negative: gives back */
+
+#endif

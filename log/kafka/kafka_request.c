@@ -1,0 +1,141 @@
+/* kafka_request.c: one request: its header, its response's header, its handler's run.
+ *
+ *   request     size i32, api key i16, version i16, correlation id i32, client id (16-bit length), then tagged fields in flexible versions
+ *   response    size i32, correlation id i32, then tagged fields in flexible versions, but for ApiVersions in no version
+ *
+ * ApiVersions is how a client finds out what else it may send, so a version of it that we do not know is no reason to hang up: its handler sees
+ * request->version above the table's and answers in version 0. Any other key or version that is not in the table ends the connection, as with Kafka:
+ * there is no body that such a client could read. */
+#include "log/kafka/kafka_request.h"
+
+#include <stdlib.h>
+
+enum { KEY_API_VERSIONS = 18 };
+
+static int read_header(struct kafka_request *request, struct diag *diag)
+{
+    struct wire_reader *in = &request->in;
+    *in = wire_reader_over(request->frame, false);
+    int16_t key = wire_read_i16(in);
+    request->version = wire_read_i16(in);
+    request->correlation_id = wire_read_i32(in);
+    if (!wire_read_ok(in))
+        return diag_set(diag, ERR_CORRUPT, "a request of %zu bytes has no header",
+                        request->frame.size);
+    request->api = kafka_api_find(key);
+    if (request->api == NULL)
+        return diag_set(diag, ERR_UNSUPPORTED, "API key %d is not served", key);
+    bool known =
+        request->version >= request->api->min_served && request->version <= request->api->max;
+    if (!known && key != KEY_API_VERSIONS)
+        return diag_set(diag, ERR_UNSUPPORTED, "%s version %d is not served: %d to %d are",
+                        request->api->name, request->version, request->api->min_served,
+                        request->api->max);
+    in->flexible = known && request->version >= request->api->first_flexible;
+    request->client_id = wire_read_client_id(in);
+    wire_read_tags(in);
+    if (known && !wire_read_ok(in))
+        return diag_set(diag, ERR_CORRUPT, "the header of a %s request: %s", request->api->name,
+                        in->reason);
+    return 0;
+}
+
+int kafka_request_create(struct buf *frame, struct kafka_request **request, struct diag *diag)
+{
+    struct kafka_request *made = calloc(1, sizeof *made);
+    *request = NULL;
+    if (made == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for a request");
+    made->frame = bytes_of(frame->data, frame->size);
+    int rc = read_header(made, diag);
+    if (rc < 0) {
+        free(made);
+        return rc;
+    }
+    made->frame_memory = *frame;
+    *frame = (struct buf){0};
+    arena_init(&made->arena, KAFKA_ARENA_FIXED_BYTES + 8 * made->frame.size);
+    buf_init(&made->out, KAFKA_RESPONSE_BYTES);
+    atomic_init(&made->holds, 0);
+    *request = made;
+    return 0;
+}
+
+void kafka_request_free(struct kafka_request *request)
+{
+    buf_deinit(&request->frame_memory);
+    buf_deinit(&request->out);
+    arena_deinit(&request->arena);
+    free(request);
+}
+
+void kafka_request_begin_response(struct kafka_request *request)
+{
+    bool flexible = request->version >= request->api->first_flexible;
+    buf_clear(&request->out);
+    request->writer = (struct wire_writer){&request->out, flexible};
+    wire_write_i32(&request->writer, 0); /* the size, when it is known */
+    wire_write_i32(&request->writer, request->correlation_id);
+    if (request->api->key != KEY_API_VERSIONS)
+        wire_write_tags(&request->writer);
+}
+
+void kafka_request_complete(struct kafka_request *request)
+{
+    if (!buf_ok(&request->out)) {
+        request->result = KAFKA_CLOSE;
+        request->reason = "the response is too large, or there is no memory for it";
+        return;
+    }
+    store_be32(request->out.data, (uint32_t)(request->out.size - 4));
+}
+
+bool kafka_request_run(struct kafka_request *request)
+{
+    kafka_handler run = request->park.resume != NULL ? request->park.resume : request->api->handle;
+    request->park = (struct kafka_park){0};
+    kafka_request_begin_response(request);
+    enum kafka_result result = run(request);
+    if (result == KAFKA_CALLBACK)
+        return true;
+    request->result = result;
+    if (result == KAFKA_ANSWER)
+        kafka_request_complete(request);
+    if (request->result == KAFKA_CLOSE && request->reason == NULL)
+        request->reason =
+            request->in.reason != NULL ? request->in.reason : "the request makes no sense";
+    return false;
+}
+
+/* ---- what handlers share ---- */
+
+char *kafka_request_text(struct kafka_request *request, struct bytes text)
+{
+    if (text.size > 0 && memchr(text.data, 0, text.size) != NULL)
+        return NULL;
+    char *copy = arena_alloc_aligned(&request->arena, text.size + 1, 1);
+    if (copy == NULL)
+        return NULL;
+    if (text.size > 0)
+        memcpy(copy, text.data, text.size);
+    copy[text.size] = '\0';
+    return copy;
+}
+
+enum kafka_error kafka_topic_name(struct bytes text, char name[250])
+{
+    if (text.data == NULL || text.size >= 250 || memchr(text.data, 0, text.size) != NULL)
+        return KAFKA_INVALID_TOPIC;
+    memcpy(name, text.data, text.size);
+    name[text.size] = '\0';
+    return topic_name_check(name, NULL) == 0 ? KAFKA_NONE : KAFKA_INVALID_TOPIC;
+}
+
+enum kafka_error kafka_partition(struct kafka_request *request, struct bytes topic, int32_t index,
+                                 struct partition **partition)
+{
+    char name[250];
+    if (kafka_topic_name(topic, name) != KAFKA_NONE)
+        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    return kafka_error_of(partition_get(request->log, name, index, partition, NULL));
+}

@@ -1,0 +1,30 @@
+/* kafka_server.h: the log, for Kafka clients, on a TCP port. This is all that a program needs which wants to serve; what it is made of:
+ * README.md. */
+#ifndef WEIR_KAFKA_SERVER_H
+#define WEIR_KAFKA_SERVER_H
+
+#include "log/log.h"
+
+struct kafka_server_options {
+    const char *host;               /* a numeric address; NULL: 127.0.0.1 */
+    int32_t port;                   /* 0: the system chooses; kafka_server_port tells */
+    const char *advertised_host;    /* where clients are sent; NULL: the address at which each client has reached us */
+    int32_t advertised_port;        /* 0: the port */
+    bool refuses_new_topics;        /* false: a topic that a client names and that is missing is created */
+    int32_t new_topic_partitions;   /* of those; 0: 1 */
+    int32_t workers;                /* threads that call the log; 0: 4 */
+    int32_t connections;            /* at most so many at once; 0: 10,000, or what the limit of open files leaves */
+    int32_t connections_per_address; /* 0: no limit */
+    int64_t memory_bytes;           /* of requests and responses of all connections; 0: 512 MiB; at least 128 MiB */
+};
+struct kafka_server;
+
+/* Listens and answers from now on, in threads of its own. The log must outlive the server. ERR_INVALID: an address that is none; ERR_BUSY: the
+ * port is taken; ERR_IO, ERR_NOMEM. */
+int kafka_server_start(struct log *log, const struct kafka_server_options *options, struct kafka_server **server, struct diag *diag);
+/* The port it listens on. */
+int32_t kafka_server_port(const struct kafka_server *server);
+/* Takes no more requests, answers those that it has (two seconds at most), closes everything and frees it. */
+void kafka_server_stop(struct kafka_server *server);
+
+#endif

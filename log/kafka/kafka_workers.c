@@ -1,0 +1,147 @@
+/* kafka_workers.c: the threads that run handlers, and how requests come back from them.
+ *
+ * A queue, a mutex and a condition: a request is pushed by the loop, run by the next free thread and put on the list of what is done; the loop is
+ * woken once however many come back together. Why not a thread per connection, and why the loop does not call the log itself:
+ * docs/decisions/wire-loop-and-workers.md.
+ *
+ * KAFKA_CALLBACK needs care. The one that calls back may do so while the handler is still running, in the same thread or another, and may never do so
+ * because the connection has gone. So the request has two holds: the handler's and the callback's. Who lets go of the last gives it back to the
+ * loop. The callback's hold is let go of by whoever sets `called` first: the callback, or the one who forgets it. And a handler that returns
+ * when the connection has just been closed, too early for the loop to have seen anything to forget, forgets it itself: each of the two
+ * writes its own flag before it reads the other's. */
+#include "log/kafka/kafka_internal.h"
+#include "runtime/base/thread.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void kafka_server_take_back(struct kafka_server *server, struct kafka_request *request)
+{
+    pthread_mutex_lock(&server->done_mutex);
+    bool was_empty = server->done == NULL;
+    request->queue_next = server->done;
+    server->done = request;
+    pthread_mutex_unlock(&server->done_mutex);
+    if (was_empty)
+        uv_async_send(&server->wake);
+}
+
+static void let_go(struct kafka_request *request)
+{
+    if (atomic_fetch_sub(&request->holds, 1) == 1)
+        kafka_server_take_back(request->connection->server, request);
+}
+
+bool kafka_request_take_call(struct kafka_request *request)
+{
+    return !atomic_exchange(&request->called, true);
+}
+
+void kafka_request_called(struct kafka_request *request)
+{
+    request->result = KAFKA_ANSWER;
+    kafka_request_complete(request);
+    let_go(request);
+}
+
+/* The connection is gone: the callback will not be needed, and must not come later. */
+static void forget(struct kafka_request *request)
+{
+    request->forget(request);
+    if (kafka_request_take_call(request)) {
+        request->result = KAFKA_SILENT;
+        let_go(request);
+    }
+}
+
+void kafka_request_abandon(struct kafka_request *request)
+{
+    atomic_store(&request->abandoned, true);
+    if (atomic_load(&request->is_parked))
+        forget(request);
+}
+
+static void run(struct kafka_server *server, struct kafka_request *request)
+{
+    atomic_store(&request->holds, 2);
+    request->result = KAFKA_CALLBACK;
+    atomic_store(&request->is_parked, false);
+    atomic_store(&request->called, false);
+    if (!kafka_request_run(request)) {
+        kafka_server_take_back(server, request);
+        return;
+    }
+    atomic_store(&request->is_parked, true);
+    if (atomic_load(&request->abandoned))
+        forget(request);
+    let_go(request);
+}
+
+static void *worker_main(void *context)
+{
+    struct kafka_server *server = context;
+    struct kafka_workers *workers = &server->workers;
+    pthread_mutex_lock(&workers->mutex);
+    for (;;) {
+        while (workers->first == NULL && !workers->stopping)
+            pthread_cond_wait(&workers->work, &workers->mutex);
+        struct kafka_request *request = workers->first;
+        if (request == NULL)
+            break;
+        workers->first = request->queue_next;
+        if (workers->first == NULL)
+            workers->last = NULL;
+        pthread_mutex_unlock(&workers->mutex);
+        run(server, request);
+        pthread_mutex_lock(&workers->mutex);
+    }
+    pthread_mutex_unlock(&workers->mutex);
+    return NULL;
+}
+
+void kafka_workers_push(struct kafka_workers *workers, struct kafka_request *request)
+{
+    request->queue_next = NULL;
+    pthread_mutex_lock(&workers->mutex);
+    if (workers->last != NULL)
+        workers->last->queue_next = request;
+    else
+        workers->first = request;
+    workers->last = request;
+    pthread_mutex_unlock(&workers->mutex);
+    pthread_cond_signal(&workers->work);
+}
+
+int kafka_workers_start(struct kafka_server *server, int32_t count, struct diag *diag)
+{
+    struct kafka_workers *workers = &server->workers;
+    pthread_mutex_init(&workers->mutex, NULL);
+    pthread_cond_init(&workers->work, NULL);
+    workers->threads = calloc((size_t)count, sizeof *workers->threads);
+    if (workers->threads == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for %d threads", count);
+    for (int32_t i = 0; i < count; i++) {
+        int error = thread_start(&workers->threads[i], worker_main, server);
+        if (error != 0) {
+            errno = error;
+            return diag_errno(diag, "cannot start a thread for requests");
+        }
+        workers->thread_count++;
+    }
+    return 0;
+}
+
+void kafka_workers_stop(struct kafka_workers *workers)
+{
+    if (workers->threads == NULL)
+        return;
+    pthread_mutex_lock(&workers->mutex);
+    workers->stopping = true;
+    pthread_mutex_unlock(&workers->mutex);
+    pthread_cond_broadcast(&workers->work);
+    for (int32_t i = 0; i < workers->thread_count; i++)
+        pthread_join(workers->threads[i], NULL);
+    free(workers->threads);
+    pthread_mutex_destroy(&workers->mutex);
+    pthread_cond_destroy(&workers->work);
+}

@@ -1,0 +1,70 @@
+/* fuzz_kafka_request.c: any bytes as a request, through the header's decoder and the handler of its API, over a log that is really there. What parks
+ * is resumed at once, as if its time were over. Whatever comes, a response is whole or the connection ends with a reason. */
+#include "log/kafka/kafka_request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+static char directory[64];
+static struct log *the_log;
+static const struct kafka_server_options options = {.refuses_new_topics = true};
+
+static void remove_directory(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", directory);
+    log_close(the_log);
+    if (system(command) != 0)
+        fprintf(stderr, "%s is left\n", directory);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    const struct log_options log_options = {.durability = DURABILITY_OS};
+    snprintf(directory, sizeof directory, "/tmp/weir-fuzz-kafka-XXXXXX");
+    must(mkdtemp(directory) != NULL);
+    must(log_open(directory, &log_options, &the_log, NULL) == 0);
+    must(topic_create(the_log, "t", 2, NULL, 0, NULL) == 0);
+    atexit(remove_directory);
+    return 0;
+}
+
+static void run(struct kafka_request *request)
+{
+    request->options = &options;
+    request->log = the_log;
+    request->peer_host = request->advertised_host = "127.0.0.1";
+    request->advertised_port = 9092;
+    request->stopping = true;
+    bool elsewhere = kafka_request_run(request);
+    while (!elsewhere && request->result == KAFKA_PARK)
+        elsewhere = kafka_request_run(request);
+    must(!elsewhere);
+    if (request->result == KAFKA_ANSWER)
+        must(request->out.size >= 8 && load_be32(request->out.data) == request->out.size - 4);
+    if (request->result == KAFKA_CLOSE)
+        must(request->reason != NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct buf frame = {0};
+    struct kafka_request *request;
+    struct diag diag = {0};
+    if (size > KAFKA_FRAME_BYTES)
+        return 0;
+    buf_append(&frame, data, size);
+    if (kafka_request_create(&frame, &request, &diag) == 0) {
+        run(request);
+        kafka_request_free(request);
+    } else {
+        must(diag.text[0] != '\0');
+    }
+    buf_deinit(&frame);
+    return 0;
+}
