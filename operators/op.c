@@ -10,7 +10,7 @@
 extern const struct op_type op_filter_type, op_check_type, op_map_type, op_filter_fn_type,
     op_map_fn_type, op_flat_map_fn_type, op_unnest_type, op_peek_type, op_rekey_type, op_keyed_type,
     op_join_type, op_latest_type, op_distinct_type, op_join_side_type, op_join_within_type,
-    op_preaggregate_type, op_aggregate_type, op_merge_type;
+    op_join_tables_type, op_preaggregate_type, op_aggregate_type, op_merge_type;
 
 static const struct op_type *const op_table[] = {
     &op_filter_type,       /* keeps rows for which a condition is true */
@@ -27,6 +27,7 @@ static const struct op_type *const op_table[] = {
     &op_distinct_type,     /* of the rows with one key the first, within a time */
     &op_join_side_type,    /* rows on their way to a join of two streams */
     &op_join_within_type,  /* pairs of rows of two streams, with a store */
+    &op_join_tables_type,  /* rows of two tables with equal keys, with a store */
     &op_peek_type,         /* shows rows to a user's function */
     &op_preaggregate_type, /* rows → one partial per group and commit, before a re-keying */
     &op_aggregate_type,    /* rows → results, with a store */

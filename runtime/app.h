@@ -15,7 +15,7 @@ enum { WORKERS_MAX = 1024 };
 enum node_kind {
     NODE_SOURCE, NODE_FILTER, NODE_CHECK, NODE_MAP, NODE_GROUP, NODE_WINDOW, NODE_AGGREGATE,
     NODE_FILTER_FN, NODE_MAP_FN, NODE_FLAT_MAP_FN, NODE_UNNEST, NODE_PEEK, NODE_REKEY, NODE_MERGE,
-    NODE_KEYED, NODE_JOIN, NODE_DISTINCT, NODE_WITHIN
+    NODE_KEYED, NODE_JOIN, NODE_DISTINCT, NODE_WITHIN, NODE_JOIN_TABLES
 };
 
 struct format;
@@ -36,7 +36,7 @@ struct weir_stream {
     struct weir_stream *parent;       /* NULL for a source and a merge */
     struct weir_stream **merged;      /* of a merge: what comes together, in order; own array */
     uint32_t merged_count;
-    struct weir_stream *table;        /* of a join; of a join of two streams the right one */
+    struct weir_stream *table;        /* of a join; of a join of two streams or tables the right one */
     char *right_columns;              /* of a join of two streams, whose left keys, left columns and right keys are text, extra and name */
     int64_t before_ms, after_ms;
     struct weir_stream *next_owned;   /* list of all nodes of the app */

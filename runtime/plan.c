@@ -312,6 +312,8 @@ int compile_hash_texts(struct buf *all, const struct view *view, struct weir_str
             TRY(hash_table(all, view, chain[i], compile_hash_texts, diag));
         if (chain[i]->kind == NODE_WITHIN)
             hash_within(all, chain[i]);
+        if (chain[i]->kind == NODE_JOIN_TABLES)
+            buf_varint(all, chain[i]->number_ms);
     }
     return 0;
 }
@@ -348,6 +350,9 @@ static int hash_meaning(struct buf *all, const struct view *view, const struct w
         return expr_canonical(node->text, false, all, diag);
     case NODE_WITHIN:
         hash_within(all, node);
+        break;
+    case NODE_JOIN_TABLES:
+        buf_varint(all, node->number_ms);
         break;
     case NODE_FILTER:
     case NODE_CHECK:

@@ -23,12 +23,16 @@
  * A view that joins two streams (weir_join_within) has arms as well, those of either side, which write rows to a repartition topic; one more view (struct view.joined) begins at the
  * join and has the steps behind it:
  *   <topic>:<source topic>  rows → … → join_side → repartition topic
- *   <topic>                 rows of both sides → join_within → … → topic */
+ *   <topic>                 rows of both sides → join_within → … → topic
+ * A view that joins two tables (weir_join of a table) is made in the same way:
+ *   <topic>:<source topic>  rows → … → keyed → … → map → repartition topic
+ *   <topic>                 changes of both sides → join_tables → … → topic (a table as it is) */
 #ifndef WEIR_RUNTIME_PLAN_H
 #define WEIR_RUNTIME_PLAN_H
 
 #include "operators/column_list.h"
 #include "operators/join.h"
+#include "operators/join_tables.h"
 #include "operators/join_within.h"
 #include "operators/json_decode.h"
 #include "operators/op.h"
@@ -89,6 +93,7 @@ struct view {
     uint64_t state_hash;                 /* of what decides what the state means */
     int upstream;                        /* view of this app (its lead) that writes the source topic; -1 */
     const struct within_params *within;  /* of arms that are sides of a join of two streams, and of what is behind it; NULL */
+    const struct join_tables_params *join_tables; /* the same of a join of two tables, of which the first arm is the left one; NULL */
     struct view *joined;                 /* of the lead of such arms: the join and the steps behind it. Its source stands for both: no topic, a lateness that covers results */
     struct table *tables[VIEW_TABLES_MAX]; /* that its rows are joined with, in the order of the joins */
     uint32_t table_count;

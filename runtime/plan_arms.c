@@ -26,7 +26,8 @@ enum { ARMS_MAX = 64 };
 
 struct walk {
     struct weir_stream *steps[COMPILE_CHAIN_MAX]; /* from weir_to up to where the walk is */
-    uint32_t within; /* how many steps there are with a join of two streams; 0: none has come */
+    uint32_t
+        within; /* how many steps there are with a join of two streams or tables; 0: none has come */
     unsigned side;
     struct arm_chains *chains;
     const char *topic;
@@ -75,7 +76,7 @@ static int walk_up(struct walk *walk, struct weir_stream *node, uint32_t depth)
             return diag_set(walk->diag, ERR_TOO_LARGE, "stream to %s: more than %d steps",
                             walk->topic, PLAN_MAX_OPS);
         walk->steps[depth++] = node;
-        if (node->kind == NODE_WITHIN)
+        if (node->kind == NODE_WITHIN || node->kind == NODE_JOIN_TABLES)
             return walk_sides(walk, node, depth);
         if (node->kind == NODE_MERGE)
             break;
@@ -294,7 +295,7 @@ bool plan_is_stage_of(const struct view *view, const char *stage_name)
 bool plan_is_final(const struct view *view)
 {
     if (view->lead->joined != NULL)
-        return true;
+        return view->lead->keyed == NULL;
     return view->group != NULL ? view->group->emit_final
                                : view->keyed == NULL && plan_keeps_rows(view);
 }

@@ -27,7 +27,7 @@ struct compile {
 struct arm_chain {
     struct weir_stream *steps[COMPILE_CHAIN_MAX];
     uint32_t count;
-    uint32_t within;                /* which step is a join of two streams; 0: none is */
+    uint32_t within;                /* which step is a join of two streams, or of two tables; 0: none is */
     unsigned side;                  /* of it */
 };
 /* What the rows of the first arm that came to a merge look like there. */
@@ -80,10 +80,20 @@ int compile_table_out(struct compile *c);
 /* plan_join.c */
 int compile_join(struct compile *c, const struct weir_stream *node);
 void compile_tables_destroy(struct view *view);
-/* plan_within.c: an arm has come to a join of two streams, and ends there. */
+/* plan_within.c: an arm has come to a join of two streams or tables, and ends there. */
 int compile_side(struct compile *c, const struct arm_chain *chain);
 /* Once all arms are compiled: the join, and the steps behind it. */
 int compile_joined(struct view *lead, const struct arm_chain *chain, struct diag *diag);
+/* A view that begins at the lead's join: lead->joined, without its operators. */
+int compile_begin_joined(struct view *lead, struct diag *diag);
+/* What a join takes of the rows as they are now; columns NULL: all that they have. step: the join's function. */
+int compile_side_columns(struct compile *c, const char *step, const char *columns, struct expr_list **list);
+int compile_types_of(const struct expr_list *list, enum col_type **types, struct diag *diag);
+/* Whether equal values of the two types have one form as keys (group_key.h). */
+bool compile_are_comparable(enum col_type a, enum col_type b);
+/* plan_tables.c: an arm has come to a join of two tables; the columns behind it. */
+int compile_table_side(struct compile *c, const struct arm_chain *chain);
+int compile_joined_tables(struct compile *c, const struct view *lead);
 /* Frees the view behind the join of a lead, if it has one. */
 void compile_joined_destroy(struct view *lead);
 /* plan.c: what the rows of a view without groups are written as. */

@@ -197,7 +197,8 @@ static int set_late(struct place *place, struct stage *stage, int32_t partitions
     bool is_distinct = view->distinct != NULL && stage->first_op <= view->distinct_op &&
                        view->distinct_op < stage->first_op + stage->op_count;
     bool is_windowed = view->is_windowed && stage->output != OUTPUT_CROSSING;
-    if (!is_windowed && !is_distinct && stage->output != OUTPUT_SIDES)
+    bool has_time = stage->output == OUTPUT_SIDES && view->keyed == NULL;
+    if (!is_windowed && !is_distinct && !has_time)
         return 0;
     set_name(stage->late_topic, "%s.late", stage->view->sink->topic, NULL, NULL);
     return ensure_topic(place, stage->late_topic, partitions, USE_ASIDE, &info);
@@ -382,7 +383,7 @@ static int place_crossed(struct place *place, const struct view *view, struct st
     return set_ops(place, *stage, view->distinct_op, view->op_count);
 }
 
-/* Both sides of a join of two streams, and the stage where they meet. */
+/* Both sides of a join of two streams or tables, and the stage where they meet. */
 static int place_joined(struct place *place, const struct view *view)
 {
     struct port_topic info;
@@ -396,7 +397,7 @@ static int place_joined(struct place *place, const struct view *view)
     }
     struct stage *second = add_behind(place, first, view->arm_count, INPUT_SIDES, &info);
     second->view = view->joined;
-    second->output = OUTPUT_ROWS;
+    second->output = view->joined->keyed != NULL ? OUTPUT_TABLE : OUTPUT_ROWS;
     TRY(set_ops(place, second, 0, view->joined->op_count));
     TRY(set_store(place, second));
     return set_output(place, second, second->partitions);

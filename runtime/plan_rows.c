@@ -499,6 +499,15 @@ static void destroy_within(void *params)
     free(within->types[1]);
 }
 
+static void destroy_join_tables(void *params)
+{
+    struct join_tables_params *join = params;
+    if (join->result_names != NULL)
+        json_names_destroy(join->result_names);
+    free(join->types[0]);
+    free(join->types[1]);
+}
+
 static void destroy_unnest(void *params)
 {
     struct unnest_params *unnest = params;
@@ -526,6 +535,7 @@ void compile_row_step_destroy(const struct op_spec *spec)
                  {"join", destroy_join},
                  {"join_side", destroy_side},
                  {"join_within", destroy_within},
+                 {"join_tables", destroy_join_tables},
                  {"keyed", destroy_keyed},
                  {"latest", destroy_latest},
                  {"filter_fn", destroy_function},

@@ -120,7 +120,7 @@ static enum stage_time time_of(const struct plan *plan, const struct stage *stag
  * reader of its rows asks. */
 static bool is_needed(const struct plan *plan, const struct stage *stage)
 {
-    if (stage->view->is_windowed || stage->output == OUTPUT_SIDES)
+    if (stage->view->is_windowed || (stage->output == OUTPUT_SIDES && stage->view->keyed == NULL))
         return true;
     for (uint32_t i = 0; i < plan->stage_count; i++)
         if (plan->stages[i].time != TIME_OF_ROWS &&

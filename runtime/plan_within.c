@@ -23,65 +23,75 @@ static struct within_params *params_of(const struct view *view)
 
 /* ---- a side ---- */
 
+/* A view that begins at the lead's join. */
+int compile_begin_joined(struct view *lead, struct diag *diag)
+{
+    static char no_topic[] = "";
+    struct view *joined = lead->joined = calloc(1, sizeof *joined);
+    struct weir_stream *source = calloc(1, sizeof *source);
+    if (joined == NULL || source == NULL) {
+        free(source);
+        return compile_no_memory(diag);
+    }
+    source->kind = NODE_SOURCE;
+    source->text = no_topic;
+    source->format = &format_json;
+    joined->sink = lead->sink;
+    joined->lead = lead;
+    joined->source = source;
+    joined->upstream = joined->event_time_field = -1;
+    return 0;
+}
+
 /* The view behind the join, with the first arm that comes there. */
 static int begin_joined(struct view *lead, const struct weir_stream *node, struct diag *diag)
 {
     if (lead->joined != NULL)
         return 0;
-    struct view *joined = lead->joined = calloc(1, sizeof *joined);
     struct within_params *params = calloc(1, sizeof *params);
-    struct weir_stream *source = calloc(1, sizeof *source);
-    static char no_topic[] = "";
-    if (joined == NULL || params == NULL || source == NULL) {
-        free(params);
-        free(source);
-        return compile_no_memory(diag);
-    }
+    struct compile c = {.diag = diag};
+    TRY(compile_begin_joined(lead, diag));
+    c.view = lead->joined;
+    TRY(compile_add_op(&c, "join_within", params));
     params->before_ms = node->before_ms;
     params->after_ms = node->after_ms;
     params->keeps_unmatched = node->number_ms == WEIR_JOIN_LEFT;
-    source->kind = NODE_SOURCE;
-    source->text = no_topic;
-    source->format = &format_json;
-    source->number_ms = -within_lag_ms(params);
-    joined->sink = lead->sink;
-    joined->lead = lead;
-    joined->source = source;
-    joined->upstream = joined->event_time_field = -1;
-    joined->within = params;
-    struct compile c = {.view = joined, .diag = diag};
-    return compile_add_op(&c, "join_within", params);
+    ((struct weir_stream *)(uintptr_t)c.view->source)->number_ms = -within_lag_ms(params);
+    c.view->within = params;
+    return 0;
 }
 
 /* All columns that the rows have: "a", "b". */
-static int list_columns(struct compile *c, struct buf *text)
+static int list_columns(struct compile *c, const char *step, struct buf *text)
 {
     if (c->columns.names == NULL)
         return diag_set(c->diag, ERR_INVALID,
                         "stream to %s: %s: the rows of %s have any field of their JSON: say which "
-                        "columns results get of them",
-                        c->view->sink->topic, what, c->view->source->text);
+                        "columns results get of them%s",
+                        c->view->sink->topic, step, c->view->source->text,
+                        c->view->keyed != NULL ? ", with weir_map behind weir_latest" : "");
     for (uint32_t i = 0; i < c->columns.count; i++)
         buf_printf(text, i > 0 ? ", \"%s\"" : "\"%s\"", c->columns.names[i]);
     buf_u8(text, 0);
     return buf_ok(text) ? 0 : compile_no_memory(c->diag);
 }
 
-static int parse_columns(struct compile *c, const char *columns, struct expr_list **list)
+int compile_side_columns(struct compile *c, const char *step, const char *columns,
+                         struct expr_list **list)
 {
     struct buf text;
     buf_init(&text, 0);
-    int rc = columns == NULL ? list_columns(c, &text) : 0;
+    int rc = columns == NULL ? list_columns(c, step, &text) : 0;
     if (rc == 0)
         rc = compile_in_context(c->diag,
                                 expr_parse_list(columns != NULL ? columns : (const char *)text.data,
                                                 &c->scope, list, c->diag),
-                                c->view, what);
+                                c->view, step);
     buf_deinit(&text);
     return rc;
 }
 
-static int types_of(const struct expr_list *list, enum col_type **types, struct diag *diag)
+int compile_types_of(const struct expr_list *list, enum col_type **types, struct diag *diag)
 {
     *types = calloc(list->count + 1, sizeof **types);
     for (uint32_t i = 0; *types != NULL && i < list->count; i++)
@@ -96,7 +106,7 @@ static int set_types(struct compile *c, const struct within_side_params *side)
     const struct expr_list *list = side->columns;
     if (join->types[side->side] == NULL) {
         join->column_counts[side->side] = list->count;
-        return types_of(list, &join->types[side->side], c->diag);
+        return compile_types_of(list, &join->types[side->side], c->diag);
     }
     must(list->count == join->column_counts[side->side]);
     for (uint32_t i = 0; i < list->count; i++)
@@ -105,7 +115,7 @@ static int set_types(struct compile *c, const struct within_side_params *side)
 }
 
 /* Whether equal values of the two have one form as keys. */
-static bool are_comparable(enum col_type a, enum col_type b)
+bool compile_are_comparable(enum col_type a, enum col_type b)
 {
     enum col_type other = a == COL_VARIANT ? b : a;
     bool is_number = other == COL_BIGINT || other == COL_NUMERIC;
@@ -122,7 +132,7 @@ static int set_key(struct compile *c, const struct expr_list *key)
     if (join->key_types == NULL) {
         join->key_count = key->count;
         join->key_names = json_names_create((const char *const *)key->names, key->count);
-        return join->key_names != NULL ? types_of(key, &join->key_types, c->diag)
+        return join->key_names != NULL ? compile_types_of(key, &join->key_types, c->diag)
                                        : compile_no_memory(c->diag);
     }
     if (key->count != join->key_count)
@@ -132,7 +142,7 @@ static int set_key(struct compile *c, const struct expr_list *key)
                         c->view->sink->topic, what, join->key_count, key->count);
     for (uint32_t i = 0; i < key->count; i++) {
         enum col_type left = join->key_types[i], right = expr_type(key->exprs[i]);
-        if (!are_comparable(left, right))
+        if (!compile_are_comparable(left, right))
             return diag_set(c->diag, ERR_INVALID,
                             "stream to %s: %s: \"%s\" of the right side is %s, and what is "
                             "compared with it is %s: cast one of them",
@@ -159,6 +169,8 @@ static int mark_times(struct compile *c, const struct expr_list *columns)
 
 int compile_side(struct compile *c, const struct arm_chain *chain)
 {
+    if (chain->steps[chain->within]->kind == NODE_JOIN_TABLES)
+        return compile_table_side(c, chain);
     struct view *lead = (struct view *)(uintptr_t)c->view->lead;
     const struct weir_stream *node = chain->steps[chain->within];
     bool is_left = chain->side == WITHIN_LEFT;
@@ -172,7 +184,8 @@ int compile_side(struct compile *c, const struct arm_chain *chain)
         c->diag,
         expr_parse_list(is_left ? node->text : node->name, &c->scope, &params->key, c->diag),
         c->view, what));
-    TRY(parse_columns(c, is_left ? node->extra : node->right_columns, &params->columns));
+    TRY(compile_side_columns(c, what, is_left ? node->extra : node->right_columns,
+                             &params->columns));
     TRY(set_types(c, params));
     TRY(set_key(c, params->key));
     return mark_times(c, params->columns);
@@ -225,17 +238,25 @@ static void set_event_time(struct view *joined)
             source->extra = by_field;
 }
 
+static int compile_joined_streams(struct compile *c, struct view *lead)
+{
+    set_event_time(c->view);
+    return add_columns(c, lead);
+}
+
 int compile_joined(struct view *lead, const struct arm_chain *chain, struct diag *diag)
 {
     struct view *joined = lead->joined;
     struct compile c = {.view = joined, .diag = diag};
     joined->is_mapped = true;
-    set_event_time(joined);
-    int rc = add_columns(&c, lead);
+    int rc = joined->join_tables != NULL ? compile_joined_tables(&c, lead)
+                                         : compile_joined_streams(&c, lead);
     for (uint32_t i = chain->within + 1; rc == 0 && i < chain->count; i++)
         rc = compile_row_step(&c, chain->steps[i]);
     if (rc == 0)
         rc = compile_rows_out(&c);
+    if (rc == 0)
+        rc = compile_table_out(&c);
     for (struct view *arm = lead; arm != NULL; arm = arm->next_arm)
         arm->format = joined->format;
     compile_columns_destroy(&c);

@@ -64,23 +64,55 @@ static int print_distinct(struct buf *out, const struct distinct_params *params,
     return 0;
 }
 
+static int print_columns(struct buf *out, const struct expr_list *list, const enum col_type *types,
+                         struct bytes row, struct arena *arena, struct diag *diag)
+{
+    struct column *columns = arena_zalloc(arena, (list->count + 1) * sizeof *columns);
+    if (columns == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < list->count; i++)
+        TRY(column_alloc(&columns[i], types[i], 1, types[i] != COL_VARIANT, arena));
+    if (row_decode(row, columns, list->count, 0) < 0)
+        return corrupt(diag);
+    for (uint32_t i = 0; i < list->count; i++)
+        print_column(out, list->names[i], &columns[i]);
+    return 0;
+}
+
 static int print_join(struct buf *out, const struct view *view, const struct join_params *params,
                       struct bytes key, struct bytes value, struct arena *arena, struct diag *diag)
 {
     const struct table *table = view->tables[params->side];
     const struct keyed_params *keyed = table->rows.ops[table->rows.keyed_op].params;
-    struct column *columns = arena_zalloc(arena, (params->column_count + 1) * sizeof *columns);
-    if (columns == NULL)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < params->column_count; i++)
-        TRY(column_alloc(&columns[i], params->types[i], 1, params->types[i] != COL_VARIANT, arena));
-    if (row_decode(value, columns, params->column_count, 0) < 0)
-        return corrupt(diag);
     buf_printf(out, "{\"operator\":\"join\",\"table\":");
     json_escape(out, bytes_text(params->table));
     TRY(print_key(out, keyed->key, key, arena, diag));
-    for (uint32_t i = 0; i < params->column_count; i++)
-        print_column(out, table->columns->names[i], &columns[i]);
+    TRY(print_columns(out, table->columns, params->types, value, arena, diag));
+    buf_u8(out, '}');
+    return 0;
+}
+
+/* A row of one of two tables that are joined (op_join_tables.c). */
+static int print_side(struct buf *out, const struct view *view, struct bytes key,
+                      struct bytes value, struct arena *arena, struct diag *diag)
+{
+    int64_t timestamp_ms;
+    uint8_t side;
+    if (take_u8(&key, &side) < 0 || side > 1 || take_varint(&value, &timestamp_ms) < 0)
+        return corrupt(diag);
+    const struct view *arm = side == JOIN_TABLES_LEFT ? view->lead : view->lead->next_arm;
+    const struct map_params *map = arm->ops[arm->op_count - 1].params;
+    buf_printf(out, "{\"operator\":\"join_tables\",\"table\":");
+    json_escape(out, bytes_text(arm->source->text));
+    buf_printf(out, ",\"key\":{");
+    size_t start = out->size;
+    TRY(print_key(out, arm->keyed->key, key, arena, diag));
+    if (buf_ok(out) && out->size > start) { /* the first comma */
+        memmove(out->data + start, out->data + start + 1, out->size - start - 1);
+        out->size--;
+    }
+    buf_u8(out, '}');
+    TRY(print_columns(out, map->list, view->join_tables->types[side], value, arena, diag));
     buf_u8(out, '}');
     return 0;
 }
@@ -97,5 +129,12 @@ int store_rows_json(const struct view *view, uint32_t first, uint32_t count, str
         return corrupt(diag);
     if (keeper->params == view->distinct)
         return print_distinct(out, keeper->params, rest, value, arena, diag);
+    if (view->join_tables != NULL)
+        return print_side(out, view, rest, value, arena, diag);
+    if (view->within != NULL)
+        return diag_set(diag, ERR_UNSUPPORTED,
+                        "the rows of a join of two streams are kept in chunks that weir state does "
+                        "not show: read the topic %s",
+                        view->sink->topic);
     return print_join(out, view, keeper->params, rest, value, arena, diag);
 }

@@ -21,9 +21,9 @@
 enum { VIEW_FILE_LIMIT = 1 << 20, MAX_STEPS = PLAN_MAX_OPS + 8, MERGED_MAX = 32 };
 
 static const char *const kind_names[] = {
-    "source",    "filter",    "check",  "map",         "group",    "window",
-    "aggregate", "filter_fn", "map_fn", "flat_map_fn", "unnest",   "peek",
-    "rekey",     "merge",     "latest", "join",        "distinct", "join_within"};
+    "source",    "filter", "check",       "map",         "group",      "window", "aggregate",
+    "filter_fn", "map_fn", "flat_map_fn", "unnest",      "peek",       "rekey",  "merge",
+    "latest",    "join",   "distinct",    "join_within", "join_tables"};
 
 static int no_memory(struct diag *diag)
 {
@@ -72,7 +72,7 @@ static int add_source_options(json_t *step, const struct weir_stream *node)
 /* Of a join its table, or its right side, as steps of their own. */
 static int add_table(json_t *step, const struct weir_stream *node)
 {
-    if (node->kind == NODE_JOIN)
+    if (node->kind == NODE_JOIN || node->kind == NODE_JOIN_TABLES)
         return json_object_set_new(step, "table", store_view_steps(node->table));
     if (node->kind != NODE_WITHIN)
         return 0;
@@ -154,8 +154,10 @@ int store_view_write(const char *state_dir, const struct weir_app *app, const st
 int store_view_write_rows(const char *state_dir, const struct weir_app *app,
                           const struct stage *stage, struct diag *diag)
 {
-    json_t *rows = json_pack("{s:i, s:i, s:i}", "arm", (int)stage->view->arm, "first",
-                             (int)stage->first_op, "count", (int)stage->op_count);
+    bool is_joined = stage->view == stage->view->lead->joined;
+    json_t *rows = json_pack("{s:i, s:i, s:i, s:o*}", "arm", (int)stage->view->arm, "first",
+                             (int)stage->first_op, "count", (int)stage->op_count, "joined",
+                             is_joined ? json_true() : NULL);
     return rows != NULL ? write_description(state_dir, app, stage->view, rows, diag)
                         : no_memory(diag);
 }
@@ -350,7 +352,7 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
         return weir_distinct(at, text, number);
     if (strcmp(kind, "latest") == 0)
         return weir_latest(at, text);
-    if (strcmp(kind, "join") == 0)
+    if (strcmp(kind, "join") == 0 || strcmp(kind, "join_tables") == 0)
         return weir_join(at, store_view_make_steps(app, json_object_get(step, "table")),
                          (weir_join_kind)number, text, extra);
     if (strcmp(kind, "join_within") == 0)
@@ -405,6 +407,8 @@ static int find_rows(struct store_view *view, const json_t *rows)
     for (json_int_t arm = json_integer_value(json_object_get(rows, "arm")); arm > 0; arm--)
         if ((view->view = view->view->next_arm) == NULL)
             return ERR_CORRUPT;
+    if (json_is_true(json_object_get(rows, "joined")) && (view->view = view->view->joined) == NULL)
+        return ERR_CORRUPT;
     return view->first_op <= PLAN_MAX_OPS && view->op_count <= PLAN_MAX_OPS ? 0 : ERR_CORRUPT;
 }
 

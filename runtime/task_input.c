@@ -264,6 +264,10 @@ static int process_sides(struct task *task, uint32_t count)
 /* Whether a partial, or a row of a join, decodes: asked of one that failed alone. */
 static bool partial_is_sound(const struct task *task, const struct source_row *row)
 {
+    if (task->stage->input == INPUT_SIDES && task->stage->view->join_tables != NULL) {
+        struct table_side_row side;
+        return row->key.data != NULL && table_side_decode(row->value, &side) == 0;
+    }
     if (task->stage->input == INPUT_SIDES) {
         struct within_row side;
         return within_row_decode(row->value, &side) == 0;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "operators/group_key.h"
+#include "operators/row_table.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/hash.h"
 #include "runtime/task.h"
@@ -143,6 +144,32 @@ static int sink_rows(struct task *task, const struct batch *batch)
     return 0;
 }
 
+enum { ROW_SHOWN = 1, ROW_REJECTED = 2, ROW_COUNTED = 4 };
+
+/* What became of the rows that changes are about, by row. */
+static int mark_rows(struct task *task, const struct batch *batch, uint8_t **marks)
+{
+    const struct reject_list *rejects = &task->chain.rejects;
+    must(batch->changes != NULL);
+    *marks = arena_zalloc(batch->arena, (size_t)batch->row_count + 1);
+    if (*marks == NULL)
+        return no_memory(task);
+    for (uint32_t i = 0; i < batch->selected_count; i++)
+        (*marks)[batch_row(batch, i)] = ROW_SHOWN;
+    for (uint32_t i = 0; i < rejects->count; i++)
+        (*marks)[rejects->items[i].row] = ROW_REJECTED;
+    return 0;
+}
+
+/* A row of a table is applied once, whatever number of keys it names; those that a condition left out
+ * were counted there. Results of a join have no row. */
+static void count_change(struct task *task, const struct table_change *change, uint8_t *mark)
+{
+    bool counts = change->is_removal || (*mark & ROW_SHOWN) != 0;
+    task->counts.applied += task->stage->input == INPUT_ROWS && counts && !(*mark & ROW_COUNTED);
+    *mark |= ROW_COUNTED;
+}
+
 /* The record key of a change, and the partition that it decides. */
 static int table_key(struct task *task, const struct batch *batch,
                      const struct table_change *change, int32_t *partition)
@@ -189,8 +216,6 @@ static int table_value(struct task *task, struct encoding *encoding, const struc
     return rc;
 }
 
-enum { ROW_SHOWN = 1, ROW_REJECTED = 2, ROW_COUNTED = 4 };
-
 static int sink_change(struct task *task, struct encoding *encoding, const struct batch *batch,
                        const struct table_change *change, uint8_t *mark)
 {
@@ -203,10 +228,8 @@ static int sink_change(struct task *task, struct encoding *encoding, const struc
         return 0;
     TRY(rc);
     TRY(table_key(task, batch, change, &partition));
-    /* Rows that a condition left out were counted there. */
-    task->counts.applied += (is_shown || change->is_removal) && !(*mark & ROW_COUNTED);
+    count_change(task, change, mark);
     task->counts.out++;
-    *mark |= ROW_COUNTED;
     return add(task, out_of(task, partition), row->timestamp_ms, view_of(&task->key), value,
                row->headers, row->header_count);
 }
@@ -215,19 +238,49 @@ static int sink_change(struct task *task, struct encoding *encoding, const struc
 static int sink_table(struct task *task, const struct batch *batch)
 {
     struct encoding encoding = begin_values(task, batch);
-    const struct reject_list *rejects = &task->chain.rejects;
-    uint8_t *marks = arena_zalloc(batch->arena, (size_t)batch->row_count + 1);
-    must(batch->changes != NULL);
-    if (marks == NULL)
-        return no_memory(task);
-    for (uint32_t i = 0; i < batch->selected_count; i++)
-        marks[batch_row(batch, i)] = ROW_SHOWN;
-    for (uint32_t i = 0; i < rejects->count; i++)
-        marks[rejects->items[i].row] = ROW_REJECTED;
+    uint8_t *marks;
+    TRY(mark_rows(task, batch, &marks));
     for (uint32_t i = 0; i < batch->changes->count; i++) {
         const struct table_change *change = &batch->changes->items[i];
         if (!(marks[change->row] & ROW_REJECTED))
             TRY(sink_change(task, &encoding, batch, change, &marks[change->row]));
+    }
+    return 0;
+}
+
+/* A change on its way to where the table is joined with another one: murmur2 of the key's bytes. */
+static int send_change(struct task *task, const struct batch *batch,
+                       const struct table_change *change, uint8_t *mark)
+{
+    bool is_shown = !change->is_removal && (*mark & ROW_SHOWN) != 0;
+    int32_t partition =
+        murmur2_partition(change->key.data, change->key.size, task->stage->output_partitions);
+    buf_clear(&task->value);
+    table_side_encode(&task->value, task->stage->view->arm, is_shown ? batch->columns : NULL,
+                      batch->column_count, change->row);
+    if (!buf_ok(&task->value))
+        return no_memory(task);
+    if (task->value.size > JOIN_TABLES_ROW_MAX_BYTES)
+        return reject_add(&task->chain.rejects, change->row, "row_too_long",
+                          "what is joined of the row takes %zu bytes; the limit is %d",
+                          task->value.size, JOIN_TABLES_ROW_MAX_BYTES);
+    if (change->key.size >= ROW_KEY_MAX_BYTES) /* its side is part of it there */
+        return reject_add(&task->chain.rejects, change->row, "key_too_long",
+                          "the row's key takes %zu bytes; the limit is %d", change->key.size,
+                          ROW_KEY_MAX_BYTES - 1);
+    count_change(task, change, mark);
+    return task_add_row(task, partition, batch_source(batch, change->row)->timestamp_ms,
+                        change->key, view_of(&task->value));
+}
+
+static int sink_table_sides(struct task *task, const struct batch *batch)
+{
+    uint8_t *marks;
+    TRY(mark_rows(task, batch, &marks));
+    for (uint32_t i = 0; i < batch->changes->count; i++) {
+        const struct table_change *change = &batch->changes->items[i];
+        if (!(marks[change->row] & ROW_REJECTED))
+            TRY(send_change(task, batch, change, &marks[change->row]));
     }
     return 0;
 }
@@ -365,7 +418,8 @@ int task_sink(void *context, const struct batch *batch)
     case OUTPUT_CROSSING:
         return task_sink_crossing(task, batch);
     case OUTPUT_SIDES:
-        return sink_sides(task, batch);
+        return task->stage->view->join_tables != NULL ? sink_table_sides(task, batch)
+                                                      : sink_sides(task, batch);
     case OUTPUT_VIEW:
         return batch->is_gone ? sink_gone(task, batch) : sink_results(task, batch);
     }
@@ -463,14 +517,16 @@ int task_reject_result(void *context, const struct batch *batch, const struct re
     struct task *task = context;
     const struct view *view = task->stage->view;
     buf_clear(&task->value);
-    if (view->within != NULL)
-        json_encode_row(&task->value, view->within->result_names, batch->columns, reject->row,
-                        false);
+    const struct json_names *names = view->within != NULL        ? view->within->result_names
+                                     : view->join_tables != NULL ? view->join_tables->result_names
+                                                                 : NULL;
+    if (names != NULL)
+        json_encode_row(&task->value, names, batch->columns, reject->row, false);
     else
         json_encode_key(&task->value, view->key_names, batch->columns, reject->row, true);
     if (!buf_ok(&task->value))
         return no_memory(task);
-    if (view->within != NULL && view->sink->fails_on_bad_row)
+    if (names != NULL && view->sink->fails_on_bad_row)
         return diag_set(task->diag, ERR_INVALID, "stage %s: a joined row is a bad row (%s: %s)",
                         task->stage->name, reject->error_class, reject->message);
     return task_dead_letter(task, NULL, reject);

@@ -254,30 +254,38 @@ static bool may_follow_aggregate(const struct weir_stream *stream, enum node_kin
            (kind == NODE_MAP && stream->kind != NODE_MAP);
 }
 
-/* Behind a join of two streams one task works on rows of many sources: what must know of their time,
- * or keeps rows of its own, reads the topic of the results. */
-static bool may_follow_within(const struct weir_stream *stream, enum node_kind kind)
+/* The join of two streams or tables on the way to the stream; NULL: there is none. */
+static const struct weir_stream *find_joined(const struct weir_stream *stream)
 {
-    while (stream != NULL && stream->kind != NODE_WITHIN)
+    while (stream != NULL && stream->kind != NODE_WITHIN && stream->kind != NODE_JOIN_TABLES)
         stream = stream->parent;
-    return stream == NULL || kind == NODE_FILTER || kind == NODE_CHECK || kind == NODE_MAP ||
+    return stream;
+}
+
+/* Behind a join of two streams or tables one task works on rows of many sources: what must know of
+ * their time, or keeps rows of its own, reads the topic of the results. */
+static bool may_follow_joined(const struct weir_stream *joined, enum node_kind kind)
+{
+    return joined == NULL || kind == NODE_FILTER || kind == NODE_CHECK || kind == NODE_MAP ||
            kind == NODE_FILTER_FN || kind == NODE_MAP_FN || kind == NODE_PEEK || kind == NODE_REKEY;
 }
 
 bool topology_gives_rows(const struct weir_stream *stream, enum node_kind kind, const char *what)
 {
     struct weir_app *app = stream->app;
+    const struct weir_stream *joined = find_joined(stream);
     if (stream->kind == NODE_GROUP || stream->kind == NODE_WINDOW)
         topology_fail(app, ERR_STATE, "%s cannot follow a group: aggregate it first", what);
     else if (stream->kind == NODE_REKEY)
         topology_fail(app, ERR_STATE,
                       "%s cannot follow weir_rekey, which is the last step before weir_to", what);
-    else if (!may_follow_within(stream, kind))
+    else if (!may_follow_joined(joined, kind))
         topology_fail(
             app, ERR_UNSUPPORTED,
-            "%s cannot follow weir_join_within directly: write the joined rows to a topic "
-            "with weir_to, and read that with weir_source",
-            what);
+            "%s cannot follow %s directly: write the joined rows to a topic with weir_to, "
+            "and read that with %s",
+            what, joined->kind == NODE_WITHIN ? "weir_join_within" : "a join of two tables",
+            joined->kind == NODE_WITHIN ? "weir_source" : "weir_table");
     else if (follows_aggregate(stream) && !may_follow_aggregate(stream, kind))
         topology_fail(
             app, ERR_UNSUPPORTED,

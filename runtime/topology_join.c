@@ -16,10 +16,10 @@ static bool keeps_rows(const weir_stream *stream, const char *what)
 {
     for (; stream != NULL; stream = stream->parent) {
         static const char *const refused[] = {
-            [NODE_UNNEST] = "weir_unnest",     [NODE_FLAT_MAP_FN] = "weir_flat_map_fn",
-            [NODE_MERGE] = "weir_merge",       [NODE_JOIN] = "weir_join",
-            [NODE_REKEY] = "weir_rekey",       [NODE_DISTINCT] = "weir_distinct",
-            [NODE_WITHIN] = "weir_join_within"};
+            [NODE_UNNEST] = "weir_unnest",      [NODE_FLAT_MAP_FN] = "weir_flat_map_fn",
+            [NODE_MERGE] = "weir_merge",        [NODE_JOIN] = "weir_join",
+            [NODE_REKEY] = "weir_rekey",        [NODE_DISTINCT] = "weir_distinct",
+            [NODE_WITHIN] = "weir_join_within", [NODE_JOIN_TABLES] = "weir_join"};
         if (stream->kind >= sizeof refused / sizeof *refused || refused[stream->kind] == NULL)
             continue;
         topology_fail(stream->app, ERR_UNSUPPORTED,
@@ -55,10 +55,6 @@ static bool are_joinable(const weir_stream *stream, const weir_stream *table)
                       "weir_join: the table is of app %s and not of app %s: read its topic with "
                       "weir_table",
                       table->app->name, app->name);
-    else if (is_table(stream))
-        topology_fail(app, ERR_UNSUPPORTED,
-                      "weir_join takes a stream first, and not a table: read the topic with "
-                      "weir_source");
     else if (!is_table(table))
         topology_fail(app, ERR_STATE,
                       "weir_join takes a table second: name it with weir_table, or say with "
@@ -68,18 +64,54 @@ static bool are_joinable(const weir_stream *stream, const weir_stream *table)
     return false;
 }
 
+/* What is asked of a join with a table; false: an error was kept. */
+static bool is_said(struct weir_app *app, weir_join_kind kind, weir_join_kind last,
+                    const char *columns)
+{
+    if ((int)kind < WEIR_JOIN_INNER || kind > last)
+        topology_fail(app, ERR_INVALID, "weir_join: kind %d is not WEIR_JOIN_INNER%s", (int)kind,
+                      last == WEIR_JOIN_FULL ? ", WEIR_JOIN_LEFT or WEIR_JOIN_FULL"
+                                             : " or WEIR_JOIN_LEFT");
+    else if (columns == NULL || columns[0] == '\0')
+        topology_fail(app, ERR_INVALID,
+                      "weir_join needs the columns of the table that rows get, for example \"plan, "
+                      "country AS home\"");
+    return app->error == 0;
+}
+
+/* Two tables meet by their keys. */
+static weir_stream *join_tables(weir_stream *left, weir_stream *right, weir_join_kind kind,
+                                const char *on, const char *columns)
+{
+    struct weir_app *app = left->app;
+    if (!keeps_rows(left, "weir_join") || !is_said(app, kind, WEIR_JOIN_FULL, columns))
+        return NULL;
+    if (on != NULL) {
+        topology_fail(app, ERR_UNSUPPORTED,
+                      "weir_join: two tables are joined by their keys, so that on is NULL: give "
+                      "weir_latest the columns that are to be equal");
+        return NULL;
+    }
+    if (!topology_gives_rows(left, NODE_JOIN_TABLES, "weir_join") ||
+        !topology_gives_rows(right, NODE_JOIN_TABLES, "weir_join"))
+        return NULL;
+    weir_stream *node = topology_add_node(app, left, NODE_JOIN_TABLES, NULL, columns);
+    if (node == NULL)
+        return NULL;
+    node->table = right;
+    node->number_ms = kind;
+    return node;
+}
+
 weir_stream *weir_join(weir_stream *stream, weir_stream *table, weir_join_kind kind, const char *on,
                        const char *columns)
 {
     if (stream == NULL || table == NULL || !are_joinable(stream, table))
         return NULL;
-    if (kind != WEIR_JOIN_INNER && kind != WEIR_JOIN_LEFT)
-        topology_fail(stream->app, ERR_INVALID,
-                      "weir_join: kind %d is not WEIR_JOIN_INNER or WEIR_JOIN_LEFT", (int)kind);
-    else if (columns == NULL || columns[0] == '\0')
-        topology_fail(stream->app, ERR_INVALID,
-                      "weir_join needs the columns of the table that rows get, for example \"plan, "
-                      "country AS home\"");
+    if (is_table(stream))
+        return join_tables(stream, table, kind, on, columns);
+    if (!is_said(stream->app, kind, WEIR_JOIN_LEFT, columns))
+        return NULL;
     weir_stream *node = topology_add_step(stream, NODE_JOIN, "weir_join", on, columns);
     if (node == NULL)
         return NULL;

@@ -266,7 +266,8 @@ WEIR_API weir_stream *weir_table(weir_app *app, const char *topic, weir_format f
 WEIR_API weir_stream *weir_latest(weir_stream *rows, const char *key);
 typedef enum {
     WEIR_JOIN_INNER = 0,          /* rows without a match are left out, and counted: rows_unmatched */
-    WEIR_JOIN_LEFT = 1            /* they get NULLs */
+    WEIR_JOIN_LEFT = 1,           /* they get NULLs */
+    WEIR_JOIN_FULL = 2            /* of two tables: so do rows of the right one */
 } weir_join_kind;
 /* Rows with columns of the table's row whose key equals `on`: weir_join(orders, users, WEIR_JOIN_LEFT, "user_id", "plan, country AS home"). on is a list of expressions over the
  * stream's rows, one for each column of the table's key, in its order, of the same types (an uncast JSON field compares by value); columns is a select list over the table's rows, whose
@@ -274,7 +275,14 @@ typedef enum {
  *
  * A row meets the table as it is when the row is read. In a live run each commit reads what has come for the table first, then rows of the stream; with until_end both are read by time, the
  * table first where times are equal: by event time when the table's source has one, else by the timestamps of the records. The task keeps its copy of the table in its store, with a
- * changelog, whole: every partition of the stream holds all rows of the table. A restart goes on exactly. */
+ * changelog, whole: every partition of the stream holds all rows of the table. A restart goes on exactly.
+ *
+ * Where the first argument is a table too, the result is a table: weir_join(weir_map(weir_table(app, "users", WEIR_JSON, "id"), "id, name"), plans, WEIR_JOIN_LEFT, NULL, "plan"). on is NULL: rows whose
+ * keys are equal meet, of the same number of columns and of types that compare. A row of the result has the left table's key and columns (JSON fields need a weir_map behind weir_latest, which says which), and
+ * changes when either side does; it goes, with a tombstone, when what it is made of goes. WEIR_JOIN_LEFT keeps left rows without a partner, WEIR_JOIN_FULL those of both sides, with NULLs (there the two keys need one
+ * type). What says the same as before is not written again. A result's record has the later of its rows' timestamps. Both tables are sent by their keys to <app>-<topic>-repartition, so that their topics may be partitioned in any
+ * way; no order between them matters: what stands follows from the latest rows alone. Behind it weir_filter, weir_check, weir_map, weir_filter_fn, weir_map_fn and weir_peek work; groups, and further joins, read the topic of the result
+ * with weir_table. */
 WEIR_API weir_stream *weir_join(weir_stream *stream, weir_stream *table, weir_join_kind kind, const char *on, const char *columns);
 
 /* Of the rows with the same columns the first: weir_distinct(clicks, "event_id", WEIR_DAYS(1)). columns is a select list. A row is a duplicate when a row that was kept has the

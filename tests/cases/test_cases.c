@@ -20,6 +20,7 @@
  *       merge web phone                (the stream so far with those that were kept)
  *       latest id                      (a table of the latest row for each id)
  *       join users on uid: plan        (left join …; with a kept table: columns of it)
+ *       join users: plan               (of a table: by the keys of both; left join …, full join …)
  *       meet paid within 1m 10m on id = order: id, ts => amount    (weir_join_within with a kept
  *                                      stream, from 1m before to 10m after; left meet …)
  *       filter_fn even: n              (functions of tests/support/job_functions.c)
@@ -53,7 +54,7 @@
  *     dead letters
  *       json_malformed => {"user":
  *
- * An output topic of an aggregate with emit=changes is compared as the table that it is (the last
+ * An output topic of an aggregate with emit=changes, or of a join of two tables, is compared as the table that it is (the last
  * record of each key); every other topic as a multiset of records. Topics without a section must be
  * empty or missing: nothing is silent. \xNN in a line is a byte, <<text>>*N repeats text.
  *
@@ -283,6 +284,7 @@ static void parse_step(struct test_case *test, char *line)
                  {"latest", JOB_LATEST},
                  {"join", JOB_JOIN},
                  {"left join", JOB_JOIN},
+                 {"full join", JOB_JOIN},
                  {"meet", JOB_WITHIN},
                  {"left meet", JOB_WITHIN},
                  {"filter_fn", JOB_FILTER_FN},
@@ -311,12 +313,18 @@ static void parse_step(struct test_case *test, char *line)
         second += 4;
     } else if (kind == JOB_JOIN) {
         char *on = strstr(rest, " on ");
-        must_parse(test, on != NULL && (third = strstr(on, ": ")) != NULL, line);
-        *on = *third = '\0';
+        must_parse(test, (third = strstr(on != NULL ? on : rest, ": ")) != NULL, line);
+        *third = '\0';
         second = rest;
-        rest = on + 4;
+        rest = on;
+        if (on != NULL) {
+            *on = '\0';
+            rest = on + 4;
+        }
         third += 2;
-        number = line[0] == 'l' ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER;
+        number = line[0] == 'l'   ? WEIR_JOIN_LEFT
+                 : line[0] == 'f' ? WEIR_JOIN_FULL
+                                  : WEIR_JOIN_INNER;
     } else if (kind == JOB_WINDOW) {
         parse_window(test, rest);
         return;

@@ -263,15 +263,17 @@ int job_run(const struct job *job, const weir_options *options, weir_progress *p
 
 bool job_topic_is_upsert(const struct job *job, const char *topic)
 {
-    bool is_aggregate = false, is_final = false;
+    bool is_aggregate = false, is_final = false, is_table = false, is_joined = false;
     for (int i = 0; i < job->step_count; i++) {
         const struct job_step *step = &job->steps[i];
         if (step->kind == JOB_SOURCE || step->kind == JOB_SOURCE_AS)
-            is_aggregate = is_final = false;
+            is_aggregate = is_final = is_table = is_joined = false;
+        is_joined |= step->kind == JOB_JOIN && is_table;
+        is_table |= step->kind == JOB_LATEST;
         is_aggregate |= step->kind == JOB_AGGREGATE || step->kind == JOB_AGGREGATE_FN;
         is_final |= step->kind == JOB_EMIT_FINAL;
         if (step->kind == JOB_TO && strcmp(step->text, topic) == 0)
-            return is_aggregate && !is_final;
+            return is_joined || (is_aggregate && !is_final);
     }
     return false;
 }

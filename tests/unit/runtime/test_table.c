@@ -6,6 +6,7 @@
  * digits of the rows that are. A second view reads the first one's changes as its table. At the end
  * the app starts from the beginning and comes to the same. */
 #include "tests/support/drawn_kills.h"
+#include "tests/support/folded_rows.h"
 #include "runtime/weir.h"
 
 #include <setjmp.h>
@@ -18,20 +19,12 @@
 
 #define START INT64_C(1772442000000)
 
-enum { USERS = 15, PLANS = 4, ROWS_MAX = 64 };
+enum { USERS = 15, PLANS = 4 };
 
 struct user {
     bool is_there, is_active, has_score;
     int plan, score, scale; /* score / 10^scale */
 };
-struct row {
-    char key[64], value[256];
-};
-struct rows {
-    struct row items[ROWS_MAX];
-    size_t count;
-};
-
 static uint64_t seed;
 static uint32_t draw(uint32_t n)
 {
@@ -86,15 +79,7 @@ static void send_user(weir_test *test, struct user *users)
     ok(test, weir_test_send(test, "users", -1, START, key, user->is_there ? value : NULL));
 }
 
-static void add_row(struct rows *rows, const char *key, const char *value)
-{
-    assert_in_range(rows->count, 0, ROWS_MAX - 1);
-    struct row *row = &rows->items[rows->count++];
-    snprintf(row->key, sizeof row->key, "%s", key);
-    snprintf(row->value, sizeof row->value, "%s", value);
-}
-
-static void model_active(const struct user *users, struct rows *rows)
+static void model_active(const struct user *users, struct folded_rows *rows)
 {
     for (int id = 0; id < USERS; id++) {
         char key[16], value[192], score[64];
@@ -105,7 +90,7 @@ static void model_active(const struct user *users, struct rows *rows)
         print_decimal(score, sizeof score, user->score, user->scale);
         snprintf(value, sizeof value, "{\"id\":\"%s\",\"plan\":\"p%d\",\"score\":%s}", key,
                  user->plan, user->has_score ? score : "null");
-        add_row(rows, key, value);
+        folded_rows_add(rows, key, value);
     }
 }
 
@@ -133,7 +118,8 @@ static void model_plan(const struct user *users, int plan, int *n, int *scored, 
         print_decimal(total, size, sum / to_thousandths[scale], scale);
 }
 
-static void model_plans(const struct user *users, struct rows *rows, struct rows *counts)
+static void model_plans(const struct user *users, struct folded_rows *rows,
+                        struct folded_rows *counts)
 {
     int plans[USERS + 1] = {0}, scores[USERS + 1] = {0};
     for (int plan = 0; plan < PLANS; plan++) {
@@ -145,7 +131,7 @@ static void model_plans(const struct user *users, struct rows *rows, struct rows
         snprintf(key, sizeof key, "p%d", plan);
         snprintf(value, sizeof value, "{\"plan\":\"%s\",\"n\":%d,\"scored\":%d,\"total\":%s}", key,
                  n, scored, total);
-        add_row(rows, key, value);
+        folded_rows_add(rows, key, value);
         plans[n]++;
         scores[n] += scored;
     }
@@ -156,60 +142,18 @@ static void model_plans(const struct user *users, struct rows *rows, struct rows
         snprintf(key, sizeof key, "{\"n\":%d}", n);
         snprintf(value, sizeof value, "{\"n\":%d,\"plans\":%d,\"scored\":%d}", n, plans[n],
                  scores[n]);
-        add_row(counts, key, value);
+        folded_rows_add(counts, key, value);
     }
-}
-
-static int compare_rows(const void *a, const void *b)
-{
-    return strcmp(((const struct row *)a)->key, ((const struct row *)b)->key);
-}
-
-/* The last record of each key, of those that have a value. Records of one key lie in one partition. */
-static void fold(weir_test *test, const char *topic, struct rows *rows)
-{
-    weir_record *records;
-    size_t count;
-    ok(test, weir_test_rewind(test, topic));
-    ok(test, weir_test_read(test, topic, &records, &count));
-    for (size_t i = 0; i < count; i++) {
-        char key[64], value[256];
-        size_t at = 0;
-        snprintf(key, sizeof key, "%.*s", (int)records[i].key_size, (const char *)records[i].key);
-        while (at < rows->count && strcmp(rows->items[at].key, key) != 0)
-            at++;
-        if (at < rows->count)
-            rows->items[at] = rows->items[--rows->count];
-        if (records[i].value == NULL)
-            continue;
-        snprintf(value, sizeof value, "%.*s", (int)records[i].value_size,
-                 (const char *)records[i].value);
-        add_row(rows, key, value);
-    }
-    weir_free(records);
-}
-
-static void check_topic(weir_test *test, const char *topic, struct rows *wanted)
-{
-    struct rows came = {.count = 0};
-    fold(test, topic, &came);
-    qsort(came.items, came.count, sizeof *came.items, compare_rows);
-    qsort(wanted->items, wanted->count, sizeof *wanted->items, compare_rows);
-    for (size_t i = 0; i < wanted->count && i < came.count; i++) {
-        assert_string_equal(came.items[i].key, wanted->items[i].key);
-        assert_string_equal(came.items[i].value, wanted->items[i].value);
-    }
-    assert_int_equal(came.count, wanted->count);
 }
 
 static void check(weir_test *test, const struct user *users)
 {
-    struct rows active = {.count = 0}, plans = {.count = 0}, counts = {.count = 0};
+    struct folded_rows active = {.count = 0}, plans = {.count = 0}, counts = {.count = 0};
     model_active(users, &active);
     model_plans(users, &plans, &counts);
-    check_topic(test, "active", &active);
-    check_topic(test, "by-plan", &plans);
-    check_topic(test, "by-count", &counts);
+    folded_rows_check(test, "active", &active);
+    folded_rows_check(test, "by-plan", &plans);
+    folded_rows_check(test, "by-count", &counts);
 }
 
 static void changes_are_taken_back(void **state)
@@ -250,7 +194,7 @@ static void large_batches_change_all_their_rows(void **state)
 {
     (void)state;
     enum { KEYS = 9000, TIMES = 3 };
-    struct rows came = {.count = 0};
+    struct folded_rows came = {.count = 0};
     weir_app *app = table_app(&(weir_options){.threads = 1});
     weir_test *test = NULL;
     if (weir_test_open(app, &(weir_test_options){.start_ms = START, .partitions = 1}, &test) < 0)
@@ -265,7 +209,7 @@ static void large_batches_change_all_their_rows(void **state)
             ok(test, weir_test_send(test, "users", 0, START, key, value));
         }
     ok(test, weir_test_run(test));
-    fold(test, "by-plan", &came);
+    folded_rows_read(test, "by-plan", &came);
     assert_int_equal(came.count, 1);
     assert_string_equal(came.items[0].value,
                         "{\"plan\":\"p0\",\"n\":9000,\"scored\":9000,\"total\":18000}");
