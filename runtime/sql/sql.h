@@ -24,14 +24,17 @@ struct relation_column {
 };
 
 /* One call of the builder. */
-enum step_kind { STEP_MAP, STEP_FILTER, STEP_CHECK, STEP_GROUP, STEP_TUMBLE, STEP_HOP, STEP_SESSION, STEP_AGGREGATE, STEP_LATEST, STEP_JOIN, STEP_DISTINCT };
+enum step_kind { STEP_MAP, STEP_FILTER, STEP_CHECK, STEP_GROUP, STEP_TUMBLE, STEP_HOP, STEP_SESSION, STEP_AGGREGATE, STEP_LATEST, STEP_JOIN, STEP_DISTINCT, STEP_WITHIN };
 struct step {
     enum step_kind kind;
     const char *text;            /* condition or select list */
     const char *error_class;     /* STEP_CHECK */
     int64_t size_ms, hop_ms;     /* STEP_DISTINCT: size_ms is within */
-    const struct relation *table; /* STEP_JOIN; text is what equals its key */
-    const char *columns;         /* STEP_JOIN: that rows get of it */
+    const struct relation *table; /* STEP_JOIN; text is what equals its key. STEP_WITHIN: the stream on the right */
+    const char *columns;         /* STEP_JOIN, STEP_WITHIN: that rows get of it */
+    const char *right_text, *left_columns; /* STEP_WITHIN: what of the right equals text; the columns that rows keep */
+    int64_t before_ms, after_ms; /* STEP_WITHIN: the right row's time BETWEEN the left one's - before AND + after */
+    uint32_t owner;              /* STEP_JOIN, STEP_WITHIN: which relation of FROM it brings */
     bool is_left;
     struct step *next;
 };
@@ -66,6 +69,8 @@ struct relation {
     bool epoch_ms;               /* RELATION_RESULT */
     int64_t retention_ms;        /* RELATION_RESULT; -1: for ever, 0: nothing is said */
     bool is_grouped, emit_final;
+    bool is_own;                 /* RELATION_RESULT, and the RELATION_TABLE that reads it: made by no statement of the user's, for rows that need a topic (sql_own_topic.c) */
+    const struct relation *rows_of; /* is_own: the view that they are the rows of; NULL: part of a SELECT */
     struct relation *next;
 };
 

@@ -25,6 +25,18 @@ static weir_stream *build_source(const struct relation *table, weir_app *app)
 
 static weir_stream *build_rows(const struct relation *relation, weir_app *app);
 
+static weir_stream *build_within(const struct step *step, weir_app *app, weir_stream *stream)
+{
+    const weir_within within = {.kind = step->is_left ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER,
+                                .on_left = step->text,
+                                .on_right = step->right_text,
+                                .columns_left = step->left_columns,
+                                .columns_right = step->columns,
+                                .before_ms = step->before_ms,
+                                .after_ms = step->after_ms};
+    return weir_join_within(stream, build_rows(step->table, app), &within);
+}
+
 static weir_stream *build_step(const struct relation *relation, const struct step *step,
                                weir_app *app, weir_stream *stream)
 {
@@ -54,6 +66,8 @@ static weir_stream *build_step(const struct relation *relation, const struct ste
         return weir_join(stream, build_rows(step->table, app),
                          step->is_left ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER, step->text,
                          step->columns);
+    case STEP_WITHIN:
+        return build_within(step, app, stream);
     }
     return NULL;
 }
@@ -85,7 +99,7 @@ static bool fails_on_bad_row(const struct relation *relation)
         if (fails_on_bad_row(relation->arms[i]))
             return true;
     for (const struct step *step = relation->steps; step != NULL; step = step->next)
-        if (step->kind == STEP_JOIN && fails_on_bad_row(step->table))
+        if (step->table != NULL && fails_on_bad_row(step->table))
             return true;
     return relation->base != NULL && fails_on_bad_row(relation->base);
 }

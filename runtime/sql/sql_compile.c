@@ -168,7 +168,7 @@ static bool joins_topic(const struct sql_program *program, const struct relation
                         const char *topic, uint32_t depth)
 {
     for (const struct step *step = relation->steps; step != NULL; step = step->next)
-        if (step->kind == STEP_JOIN && reads_topic(program, step->table, topic, depth))
+        if (step->table != NULL && reads_topic(program, step->table, topic, depth))
             return true;
     return false;
 }

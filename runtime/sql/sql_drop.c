@@ -16,7 +16,7 @@ static bool is_of(const struct relation *relation, const struct relation *named)
 static int check_readers(struct compile_file *file, const struct relation *dropped, int32_t at)
 {
     for (const struct relation *r = file->program->relations; r != NULL; r = r->next)
-        if (r->kind == RELATION_RESULT && !is_of(r, dropped) &&
+        if (r->kind == RELATION_RESULT && !r->is_own && !is_of(r, dropped) &&
             sql_result_reads(file->program, r, dropped->topic))
             return source_error(&file->source, ERR_STATE, at, "drop the reader first",
                                 "%s cannot be dropped: %s reads it", dropped->name, r->name);
@@ -27,11 +27,13 @@ static void forget(struct sql_program *program, const struct relation *named)
 {
     struct relation **place = &program->relations;
     while (*place != NULL)
-        if (is_of(*place, named))
+        if (is_of(*place, named) && !(*place)->is_own)
             *place = (*place)->next;
         else
             place = &(*place)->next;
     program->end = place;
+    if (named->statement != NULL)
+        own_topics_forget(program, named->statement);
 }
 
 static int wrong_kind(struct compile_file *file, const struct relation *relation, int32_t at)

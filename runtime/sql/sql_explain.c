@@ -62,12 +62,12 @@ static void repartition_name(const struct telling *telling, const struct relatio
 
 static bool has_late_rows(const struct view *view)
 {
-    return view->is_windowed || view->distinct != NULL;
+    return view->is_windowed || view->distinct != NULL || view->joined != NULL;
 }
 
 static bool has_state(const struct view *view)
 {
-    return view->group != NULL || plan_keeps_rows(view);
+    return view->group != NULL || plan_keeps_rows(view) || view->joined != NULL;
 }
 
 static void explain_span(struct buf *out, const char *what, int64_t span_ms)
@@ -76,9 +76,9 @@ static void explain_span(struct buf *out, const char *what, int64_t span_ms)
         buf_printf(out, ", %s %" PRId64 " ms", what, span_ms);
 }
 
-static void explain_source(const struct relation *table, struct buf *out)
+static void explain_source(const struct relation *table, int indent, struct buf *out)
 {
-    buf_printf(out, "  source %s", table->topic);
+    buf_printf(out, "%*ssource %s", indent, "", table->topic);
     if (table->event_time != NULL)
         buf_printf(out, " by %s", table->event_time);
     explain_span(out, "lateness", table->lateness_ms);
@@ -91,11 +91,28 @@ static const char *const step_names[] = {
     [STEP_MAP] = "map",         [STEP_FILTER] = "filter",       [STEP_CHECK] = "check",
     [STEP_GROUP] = "group",     [STEP_TUMBLE] = "tumbling",     [STEP_HOP] = "hopping",
     [STEP_SESSION] = "session", [STEP_AGGREGATE] = "aggregate", [STEP_LATEST] = "latest",
-    [STEP_JOIN] = "join",       [STEP_DISTINCT] = "distinct"};
+    [STEP_JOIN] = "join",       [STEP_DISTINCT] = "distinct",   [STEP_WITHIN] = "join_within"};
 
-static void explain_step(const struct relation *relation, const struct step *step, struct buf *out)
+static void explain_rows(const struct relation *relation, int indent, struct buf *out);
+
+/* What is equal and how far apart; then how the right rows come, further in. */
+static void explain_within(const struct step *step, int indent, struct buf *out)
 {
-    buf_printf(out, "  %s%s ", step->is_left ? "left " : "", step_names[step->kind]);
+    buf_printf(out,
+               "%s by %s = %s, %" PRId64 " ms before to %" PRId64 " ms after, with %s and %s of:\n",
+               step->table->name, step->text, step->right_text, step->before_ms, step->after_ms,
+               step->left_columns, step->columns);
+    explain_rows(step->table, indent + 2, out);
+}
+
+static void explain_step(const struct relation *relation, const struct step *step, int indent,
+                         struct buf *out)
+{
+    buf_printf(out, "%*s%s%s ", indent, "", step->is_left ? "left " : "", step_names[step->kind]);
+    if (step->kind == STEP_WITHIN) {
+        explain_within(step, indent, out);
+        return;
+    }
     if (step->kind == STEP_JOIN)
         buf_printf(out, "%s by ", step->table->name);
     if (step->kind == STEP_CHECK)
@@ -114,18 +131,18 @@ static void explain_step(const struct relation *relation, const struct step *ste
     buf_printf(out, "\n");
 }
 
-static void explain_rows(const struct relation *relation, struct buf *out)
+static void explain_rows(const struct relation *relation, int indent, struct buf *out)
 {
     for (uint32_t i = 0; i < relation->arm_count; i++)
-        explain_rows(relation->arms[i], out);
+        explain_rows(relation->arms[i], indent, out);
     if (relation->arm_count > 0)
-        buf_printf(out, "  merge %u\n", relation->arm_count);
+        buf_printf(out, "%*smerge %u\n", indent, "", relation->arm_count);
     else if (relation->base != NULL)
-        explain_rows(relation->base, out);
+        explain_rows(relation->base, indent, out);
     else
-        explain_source(relation, out);
+        explain_source(relation, indent, out);
     for (const struct step *step = relation->steps; step != NULL; step = step->next)
-        explain_step(relation, step, out);
+        explain_step(relation, step, indent, out);
 }
 
 /* ---- text ---- */
@@ -149,6 +166,11 @@ static void explain_topics(const struct telling *telling, const struct relation 
                        view->source->text, facts.records, facts.bytes, (int)facts.partitions);
         buf_printf(out, "\n");
     }
+    if (view->joined != NULL)
+        buf_printf(out,
+                   "  rows of both sides cross %s, by what is equal; each is kept until nothing "
+                   "can meet it\n",
+                   name);
     if (view->distinct != NULL && ask(telling, view, plan_must_cross) != CROSSES_NEVER)
         buf_printf(out, "  rows cross once more, to meet those of their key%s\n",
                    ask(telling, view, plan_must_cross) == CROSSES_ALWAYS
@@ -171,7 +193,7 @@ static void explain_text(const struct telling *telling, struct buf *out)
         if (r->kind != RELATION_RESULT)
             continue;
         buf_printf(out, "%s%s\n", is_first ? "" : "\n", r->name);
-        explain_rows(r, out);
+        explain_rows(r, 2, out);
         buf_printf(out, "  to %s (", r->topic);
         for (uint32_t i = 0; i < r->column_count; i++)
             buf_printf(out, "%s%s %s", i > 0 ? ", " : "", r->columns[i].name,
@@ -212,7 +234,7 @@ static void put_edges(const struct relation *relation, const char *result, struc
     for (uint32_t i = 0; i < relation->arm_count; i++)
         put_edges(relation->arms[i], result, out);
     for (const struct step *step = relation->steps; step != NULL; step = step->next)
-        if (step->kind == STEP_JOIN)
+        if (step->table != NULL)
             put_edges(step->table, result, out);
     if (relation->arm_count > 0)
         return;
@@ -235,7 +257,7 @@ static void put_pipeline(const struct telling *telling, const struct relation *r
     const struct view *view = view_of(telling, result);
     buf_init(&steps, 0);
     buf_printf(&steps, "%s\n", result->name);
-    explain_rows(result, &steps);
+    explain_rows(result, 2, &steps);
     if (view != NULL && ask(telling, view, plan_must_rekey) != CROSSES_NEVER)
         buf_printf(&steps, "  re-keyed%s\n",
                    ask(telling, view, plan_must_rekey) == CROSSES_ALWAYS ? "" : " unless placed");
@@ -368,10 +390,16 @@ static void put_step(const struct telling *telling, const struct relation *relat
         buf_printf(out, ",\"hop_ms\":%" PRId64, step->hop_ms);
     if (step->kind == STEP_AGGREGATE)
         buf_printf(out, ",\"emit\":\"%s\"", relation->emit_final ? "final" : "changes");
-    if (step->kind == STEP_JOIN) {
+    if (step->kind == STEP_WITHIN) {
+        put_next_string(out, "right_text", step->right_text);
+        put_next_string(out, "left_columns", step->left_columns);
+        put_next_count(out, "before_ms", step->before_ms, true);
+        put_next_count(out, "after_ms", step->after_ms, true);
+    }
+    if (step->table != NULL) {
         buf_printf(out, ",\"kind\":\"%s\",", step->is_left ? "left" : "inner");
         put_string(out, "columns", step->columns);
-        buf_printf(out, ",\"table\":");
+        buf_printf(out, step->kind == STEP_WITHIN ? ",\"right\":" : ",\"table\":");
         put_rows(telling, step->table, out);
     }
     buf_printf(out, "}");
@@ -412,7 +440,8 @@ static void put_topics(const struct telling *telling, const struct relation *res
                        const struct view *view, struct buf *out)
 {
     char name[TOPIC_NAME_BYTES];
-    enum crossing crossing = ask(telling, view, plan_must_rekey);
+    enum crossing crossing =
+        view->joined != NULL ? CROSSES_ALWAYS : ask(telling, view, plan_must_rekey);
     repartition_name(telling, result, name);
     buf_printf(out, ",\"repartition\":{\"when\":\"%s\",", crossing_names[crossing]);
     put_string(out, "topic", crossing != CROSSES_NEVER ? name : NULL);

@@ -21,23 +21,6 @@ struct joining {
     uint32_t other_count;
 };
 
-/* ---- whose columns ---- */
-
-/* Which sides a tree reads: 1 what stands left, 2 the table. */
-static unsigned sides_of(const struct joining *j, const struct syntax *syntax)
-{
-    unsigned sides = 0;
-    if (syntax == NULL)
-        return 0;
-    if (syntax->kind == SYNTAX_COLUMN)
-        for (uint32_t i = 0; i < j->scope->count; i++)
-            if (strcmp(j->scope->names[i], syntax->path.parts[0]) == 0)
-                sides |= i < j->first ? 1 : 2;
-    for (uint32_t i = 0; i < syntax->arg_count; i++)
-        sides |= sides_of(j, syntax->args[i]);
-    return sides | sides_of(j, syntax->filter);
-}
-
 /* Which column of the key it is; UINT32_MAX: none. */
 static uint32_t key_of(const struct joining *j, const struct syntax *syntax)
 {
@@ -59,7 +42,8 @@ static bool take_equality(struct joining *j, const struct syntax *syntax)
     for (int side = 0; side < 2; side++) {
         uint32_t k = key_of(j, syntax->args[side]);
         struct syntax *other = syntax->args[1 - side];
-        if (k == UINT32_MAX || j->equals[k] != NULL || (sides_of(j, other) & 2) != 0)
+        if (k == UINT32_MAX || j->equals[k] != NULL ||
+            (scope_sides(j->scope, j->first, other) & 2) != 0)
             continue;
         j->equals[k] = other;
         return true;
@@ -141,7 +125,7 @@ static int check_condition(const struct joining *j, const struct syntax *conditi
                             "aggregates are not allowed in ON");
     TRY(expr_of_syntax(condition, true, &j->file->source, &input, &expr));
     expr_destroy(expr);
-    if (j->item->is_left && sides_of(j, condition) != 2)
+    if (j->item->is_left && scope_sides(j->scope, j->first, condition) != 2)
         return source_error(
             &j->file->source, ERR_UNSUPPORTED, condition->at,
             "WHERE, or CASE in the select list, says what becomes of rows that met",
@@ -152,20 +136,22 @@ static int check_condition(const struct joining *j, const struct syntax *conditi
 
 /* ---- steps ---- */
 
-/* The names that the table itself has for its columns. */
-static void use_own_names(const struct joining *j, struct syntax *syntax)
+struct relation *relation_over(struct arena *arena, const struct relation *base)
 {
-    if (syntax == NULL)
-        return;
-    if (syntax->kind == SYNTAX_COLUMN)
-        for (uint32_t i = j->first; i < j->scope->count; i++)
-            if (strcmp(j->scope->names[i], syntax->path.parts[0]) == 0) {
-                syntax->path.parts[0] = j->scope->columns[i].shown;
-                break;
-            }
-    for (uint32_t i = 0; i < syntax->arg_count; i++)
-        use_own_names(j, syntax->args[i]);
-    use_own_names(j, syntax->filter);
+    struct relation *over = arena_zalloc(arena, sizeof *over);
+    if (over == NULL)
+        return NULL;
+    over->kind = RELATION_VIEW;
+    over->name = base->name;
+    over->columns = base->columns;
+    over->column_count = base->column_count;
+    over->hidden_count = base->hidden_count;
+    over->keys = base->keys;
+    over->key_names = base->key_names;
+    over->key_count = base->key_count;
+    over->time_column = base->time_column;
+    over->base = base;
+    return over;
 }
 
 /* The table without the rows that a left join is not to find. */
@@ -175,19 +161,14 @@ static int filter_table(const struct joining *j, const struct relation **table)
     *table = j->table;
     if (!j->item->is_left || j->other_count == 0)
         return 0;
-    struct relation *filtered = arena_alloc(arena, sizeof *filtered);
+    struct relation *filtered = relation_over(arena, j->table);
     if (filtered == NULL)
         return ERR_NOMEM;
-    *filtered = *j->table;
-    filtered->kind = RELATION_VIEW;
-    filtered->base = j->table;
-    filtered->steps = NULL;
-    filtered->next = NULL;
     for (uint32_t i = 0; i < j->other_count; i++) {
         struct syntax *condition = syntax_copy(arena, j->others[i]);
         if (condition == NULL)
             return ERR_NOMEM;
-        use_own_names(j, condition);
+        scope_use_own_names(j->scope, j->first, condition);
         TRY(add_step(j->file, filtered, STEP_FILTER, text_of_syntax(arena, condition), NULL));
     }
     *table = filtered;
@@ -207,22 +188,11 @@ static int add_join(const struct joining *j, struct relation *out)
         on.items[k] = (struct target){j->equals[k], j->table->columns[j->table->keys[k]].name, -1};
     TRY(add_step(j->file, out, STEP_JOIN, text_of_targets(arena, &on), &step));
     step->is_left = j->item->is_left;
+    step->owner = j->scope->owner_count - 1;
     TRY(filter_table(j, &step->table));
     for (uint32_t i = 0; i < j->other_count && !j->item->is_left; i++)
         TRY(add_step(j->file, out, STEP_FILTER, text_of_syntax(arena, j->others[i]), NULL));
     return 0;
-}
-
-static void mark_used(const struct joining *j, const struct syntax *syntax)
-{
-    if (syntax == NULL)
-        return;
-    if (syntax->kind == SYNTAX_COLUMN)
-        for (uint32_t i = 0; i < j->scope->count; i++)
-            j->scope->columns[i].is_used |= strcmp(j->scope->names[i], syntax->path.parts[0]) == 0;
-    for (uint32_t i = 0; i < syntax->arg_count; i++)
-        mark_used(j, syntax->args[i]);
-    mark_used(j, syntax->filter);
 }
 
 /* What ON alone looks at is looked at in the table: rows need not have it. */
@@ -231,7 +201,7 @@ static void forget_use(const struct joining *j)
     for (uint32_t i = j->first; i < j->scope->count; i++)
         j->scope->columns[i].is_used = false;
     for (uint32_t i = 0; i < j->other_count && !j->item->is_left; i++)
-        mark_used(j, j->others[i]);
+        scope_mark_used(j->scope, j->others[i]);
 }
 
 static int plan_join(struct joining *j, struct relation *out)
@@ -251,18 +221,6 @@ static int plan_join(struct joining *j, struct relation *out)
         TRY(check_condition(j, j->others[i]));
     forget_use(j);
     return add_join(j, out);
-}
-
-int plan_joins(struct compile_file *file, const struct select *select,
-               const struct relation *const *joined, struct select_scope *scope,
-               struct relation *out)
-{
-    for (uint32_t i = 0; i < select->from.join_count; i++) {
-        struct joining joining = {
-            .file = file, .scope = scope, .item = &select->from.joins[i], .table = joined[i]};
-        TRY(plan_join(&joining, out));
-    }
-    return 0;
 }
 
 /* ---- columns ---- */
@@ -292,12 +250,70 @@ static int list_columns(struct compile_file *file, const struct select_scope *sc
     return *text != NULL ? 0 : ERR_NOMEM;
 }
 
+/* Of a join of two streams, the used columns of all that stands left. */
+static int list_left_columns(struct compile_file *file, const struct select_scope *scope,
+                             struct step *step)
+{
+    struct arena *arena = &file->program->arena;
+    struct target_list columns = {
+        .items = arena_zalloc(arena, (scope->count + 1) * sizeof *columns.items)};
+    if (columns.items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < scope->count && scope->columns[i].owner < step->owner; i++) {
+        if (!scope->columns[i].is_used)
+            continue;
+        columns.items[columns.count] =
+            (struct target){syntax_column(arena, scope->names[i], -1), scope->names[i], -1};
+        if (columns.items[columns.count++].syntax == NULL)
+            return ERR_NOMEM;
+    }
+    step->left_columns = text_of_targets(arena, &columns);
+    return step->left_columns != NULL ? 0 : ERR_NOMEM;
+}
+
 int plan_join_columns(struct compile_file *file, const struct select_scope *scope,
                       struct relation *out)
 {
-    uint32_t owner = 1;
-    for (struct step *step = out->steps; step != NULL; step = step->next)
-        if (step->kind == STEP_JOIN)
-            TRY(list_columns(file, scope, owner++, &step->columns));
+    for (struct step *step = out->steps; step != NULL; step = step->next) {
+        if (step->kind == STEP_WITHIN)
+            TRY(list_left_columns(file, scope, step));
+        if (step->kind == STEP_WITHIN || step->kind == STEP_JOIN)
+            TRY(list_columns(file, scope, step->owner, &step->columns));
+    }
+    return 0;
+}
+
+/* ---- all of a SELECT ---- */
+
+/* A join behind rows of two streams reads them from a topic, which has the columns that the SELECT names anywhere. */
+static int write_rows(struct compile_file *file, const struct select *select, uint32_t joined_count,
+                      const struct select_scope *scope, struct relation *out)
+{
+    struct select rest = *select;
+    bool has_star = false;
+    rest.from.joins += joined_count;
+    rest.from.join_count -= joined_count;
+    for (uint32_t i = 0; i < select->item_count; i++)
+        has_star |= select->items[i].syntax == NULL;
+    for (uint32_t i = 0; i < scope->count; i++)
+        scope->columns[i].is_used |= (has_star && !scope->columns[i].is_hidden) ||
+                                     select_names(&rest, scope->columns[i].shown);
+    TRY(plan_join_columns(file, scope, out));
+    return own_topic_of_rows(file, scope, out);
+}
+
+int plan_joins(struct compile_file *file, const struct select *select,
+               const struct relation *const *joined, struct select_scope *scope,
+               struct relation *out)
+{
+    for (uint32_t i = 0; i < select->from.join_count; i++) {
+        struct joining joining = {
+            .file = file, .scope = scope, .item = &select->from.joins[i], .table = joined[i]};
+        if (rows_have_met(out))
+            TRY(write_rows(file, select, i, scope, out));
+        TRY(joined[i]->key_count > 0
+                ? plan_join(&joining, out)
+                : plan_within(file, &select->from.joins[i], joined[i], scope, out));
+    }
     return 0;
 }

@@ -77,6 +77,7 @@ static int compile_all(struct compile_file *file)
         if (rc < 0 && s->name.text != NULL && file->broken_count < STATEMENTS_MAX)
             file->broken[file->broken_count++] = s->name.text;
     }
+    own_topics_forget(file->program, NULL);
     for (const struct relation *r = file->program->relations;
          r != NULL && file->program->error_count == 0; r = r->next) {
         file->diag = (struct diag){0};

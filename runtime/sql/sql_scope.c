@@ -195,6 +195,47 @@ int scope_resolve(const struct select_scope *scope, struct syntax *syntax)
     return scope_resolve(scope, syntax->filter);
 }
 
+unsigned scope_sides(const struct select_scope *scope, uint32_t first, const struct syntax *syntax)
+{
+    unsigned sides = 0;
+    if (syntax == NULL)
+        return 0;
+    if (syntax->kind == SYNTAX_COLUMN)
+        for (uint32_t i = 0; i < scope->count; i++)
+            if (strcmp(scope->names[i], syntax->path.parts[0]) == 0)
+                sides |= i < first ? 1 : 2;
+    for (uint32_t i = 0; i < syntax->arg_count; i++)
+        sides |= scope_sides(scope, first, syntax->args[i]);
+    return sides | scope_sides(scope, first, syntax->filter);
+}
+
+void scope_use_own_names(const struct select_scope *scope, uint32_t first, struct syntax *syntax)
+{
+    if (syntax == NULL)
+        return;
+    if (syntax->kind == SYNTAX_COLUMN)
+        for (uint32_t i = first; i < scope->count; i++)
+            if (strcmp(scope->names[i], syntax->path.parts[0]) == 0) {
+                syntax->path.parts[0] = scope->columns[i].shown;
+                break;
+            }
+    for (uint32_t i = 0; i < syntax->arg_count; i++)
+        scope_use_own_names(scope, first, syntax->args[i]);
+    scope_use_own_names(scope, first, syntax->filter);
+}
+
+void scope_mark_used(const struct select_scope *scope, const struct syntax *syntax)
+{
+    if (syntax == NULL)
+        return;
+    if (syntax->kind == SYNTAX_COLUMN)
+        for (uint32_t i = 0; i < scope->count; i++)
+            scope->columns[i].is_used |= strcmp(scope->names[i], syntax->path.parts[0]) == 0;
+    for (uint32_t i = 0; i < syntax->arg_count; i++)
+        scope_mark_used(scope, syntax->args[i]);
+    scope_mark_used(scope, syntax->filter);
+}
+
 struct syntax *syntax_copy(struct arena *arena, const struct syntax *syntax)
 {
     struct syntax *copy = arena_alloc(arena, sizeof *copy);

@@ -51,6 +51,11 @@ int scope_add_windows(struct select_scope *scope);
 struct named_columns scope_columns(const struct select_scope *scope);
 /* Turns the names in a tree into those of columns alone ("e.user_id" into user_id). ERR_NOT_FOUND, with place and hint. */
 int scope_resolve(const struct select_scope *scope, struct syntax *syntax);
+/* Which columns a resolved tree reads: 1 those before column `first`, 2 those from there on; both, or 0. */
+unsigned scope_sides(const struct select_scope *scope, uint32_t first, const struct syntax *syntax);
+/* The names that the relations themselves have for the columns from `first` on, in place of those in the rows. */
+void scope_use_own_names(const struct select_scope *scope, uint32_t first, struct syntax *syntax);
+void scope_mark_used(const struct select_scope *scope, const struct syntax *syntax);
 
 /* A copy of a tree, its nodes and lists; texts are shared. */
 struct syntax *syntax_copy(struct arena *arena, const struct syntax *syntax);
@@ -75,6 +80,23 @@ int plan_over(struct compile_file *file, const struct select *select, const stru
 /* sql_join_plan.c. Adds the joins to the scope and their steps to out. Their columns are known when all of the SELECT has been read: plan_join_columns. */
 int plan_joins(struct compile_file *file, const struct select *select, const struct relation *const *joined, struct select_scope *scope, struct relation *out);
 int plan_join_columns(struct compile_file *file, const struct select_scope *scope, struct relation *out);
+/* sql_within_plan.c: one join of what stands left with a stream, by a key and a bound of time. */
+int plan_within(struct compile_file *file, const struct join_item *item, const struct relation *right, struct select_scope *scope, struct relation *out);
+/* A relation of the same rows, for steps of its own. NULL: no memory. */
+struct relation *relation_over(struct arena *arena, const struct relation *base);
+/* sql_own_topic.c: rows of two streams that have met, where something comes behind them that has to begin at a topic.
+ * Whether the rows are joined from two streams with no topic behind that. */
+bool rows_have_met(const struct relation *relation);
+/* *relation becomes one that reads its rows from a topic of their own, if they have met. */
+int own_topic(struct compile_file *file, const struct relation **relation);
+/* The same of a SELECT's rows as far as `out` has them: its used columns are written, and out goes on with what reads them. */
+int own_topic_of_rows(struct compile_file *file, const struct select_scope *scope, struct relation *out);
+/* The same before the first of out's steps that has to begin at a topic. */
+int own_topic_of_steps(struct compile_file *file, const struct select_scope *scope, struct relation *out);
+/* Takes away the topics that nothing reads: of this statement, or of all (NULL). */
+void own_topics_forget(struct sql_program *program, const struct statement *statement);
+/* sql_system.c. Whether the SELECT's expressions name a column. */
+bool select_names(const struct select *select, const char *name);
 /* sql_system.c. *relation with the system columns that the SELECT names, hidden, when it is a table and names any. */
 int system_columns_add(struct compile_file *file, const struct select *select, const struct relation **relation);
 /* sql_distinct_plan.c: the step of DISTINCT ON, when there is one. */

@@ -90,7 +90,14 @@ static int unknown_relation(struct compile_file *file, const struct sql_name *na
                         "table or view \"%s\" does not exist", name->text);
 }
 
-/* Tables stand right of JOIN, and streams left of it. */
+static int grouped_inside(struct compile_file *file, int32_t at)
+{
+    return source_error(&file->source, ERR_UNSUPPORTED, at,
+                        "CREATE MATERIALIZED VIEW it, with emit = 'final'",
+                        "reading a grouped SELECT inside another one is not supported");
+}
+
+/* A table, or a stream whose rows are met within a time. */
 static int find_joined(struct compile_file *file, const struct join_item *join,
                        const struct relation *const *inner, uint32_t inner_count,
                        const struct relation **relation)
@@ -101,15 +108,14 @@ static int find_joined(struct compile_file *file, const struct join_item *join,
     if ((*relation)->key_count > 0)
         return 0;
     const char *name = join->relation.text;
-    if ((*relation)->is_grouped)
+    if ((*relation)->is_grouped && (*relation)->kind == RELATION_VIEW)
+        return grouped_inside(file, join->relation.at);
+    if ((*relation)->is_grouped && !(*relation)->emit_final)
         return source_error(&file->source, ERR_UNSUPPORTED, join->relation.at,
                             "select its groups, and window_start, under any names",
                             "%s cannot be joined: its columns do not hold the key of its results",
                             name);
-    return source_error(
-        &file->source, ERR_UNSUPPORTED, join->relation.at,
-        "PRIMARY KEY in its CREATE TABLE makes it a table of the latest row per key",
-        "%s is a stream, and a stream is joined with tables only", name);
+    return own_topic(file, relation);
 }
 
 static int find_from(struct compile_file *file, const struct from_item *from,
@@ -136,9 +142,7 @@ static int find_from(struct compile_file *file, const struct from_item *from,
                             "their key",
                             (*relation)->name);
     if ((*relation)->is_grouped && (*relation)->kind == RELATION_VIEW)
-        return source_error(&file->source, ERR_UNSUPPORTED, from->at,
-                            "CREATE MATERIALIZED VIEW it, with emit = 'final'",
-                            "reading a grouped SELECT inside another one is not supported");
+        return grouped_inside(file, from->at);
     return 0;
 }
 
@@ -310,6 +314,25 @@ static int keep_keys(struct compile_file *file, const struct target_list *target
     return 0;
 }
 
+/* Rows that have met have two event times, and go by that of the right stream when the SELECT leaves out the left one's. -1: neither
+ * is there; a LEFT JOIN's rows may not have the other. */
+static int32_t find_other_time(const struct target_list *targets, const struct select_scope *scope,
+                               const struct relation *out)
+{
+    for (const struct step *step = out->steps; step != NULL; step = step->next) {
+        uint32_t column = 0;
+        if (step->kind != STEP_WITHIN || step->is_left)
+            continue;
+        while (scope->columns[column].owner != step->owner)
+            column++;
+        column += (uint32_t)scope->owners[step->owner].relation->time_column;
+        for (uint32_t i = 0; i < targets->count; i++)
+            if (is_plain(&targets->items[i], scope->names[column]))
+                return (int32_t)i;
+    }
+    return -1;
+}
+
 static int plan_rows(struct compile_file *file, const struct target_list *targets,
                      const struct select_scope *scope, struct relation *out)
 {
@@ -332,6 +355,8 @@ static int plan_rows(struct compile_file *file, const struct target_list *target
         if (base->time_column >= 0 && is_plain(target, base->columns[base->time_column].name))
             out->time_column = (int32_t)i;
     }
+    if (out->time_column < 0)
+        out->time_column = find_other_time(targets, scope, out);
     out->column_count = targets->count;
     TRY(keep_keys(file, targets, base, out));
     return scope->owner_count == 1 && is_identity(targets, base)
@@ -408,6 +433,17 @@ static bool is_grouped(const struct select *select, const struct target_list *ta
     return false;
 }
 
+/* Whether what the SELECT does with its rows has to begin at a topic when they come of a join of two streams. */
+static bool begins_at_topic(const struct select *select)
+{
+    bool has_aggregate = false;
+    for (uint32_t i = 0; i < select->item_count; i++)
+        has_aggregate |= select->items[i].syntax != NULL &&
+                         syntax_find_aggregate(select->items[i].syntax) != NULL;
+    return has_aggregate || select->group_count > 0 || select->having != NULL ||
+           select->distinct_count > 0 || select->from.join_count > 0;
+}
+
 static int plan_tables(struct compile_file *file, const struct select *select,
                        const struct relation **inner, uint32_t *inner_count)
 {
@@ -454,6 +490,8 @@ int plan_over(struct compile_file *file, const struct select *select, const stru
     struct select_scope scope;
     struct target_list targets;
     const struct from_item *from = &select->from;
+    if (begins_at_topic(select))
+        TRY(own_topic(file, &base));
     TRY(scope_open(&scope, file, base, from->alias, false));
     out->base = base;
     TRY(plan_joins(file, select, joined, &scope, out));
@@ -477,7 +515,8 @@ int plan_over(struct compile_file *file, const struct select *select, const stru
                             "rows in windows need GROUP BY");
     TRY(grouped ? plan_grouped(file, select, &scope, &targets, out)
                 : plan_rows(file, &targets, &scope, out));
-    return plan_join_columns(file, &scope, out);
+    TRY(plan_join_columns(file, &scope, out));
+    return own_topic_of_steps(file, &scope, out);
 }
 
 /* ---- UNION ALL ---- */
@@ -521,6 +560,17 @@ static uint32_t count_sources(const struct relation *relation)
     return relation->arm_count > 0 ? relation->source_count : 1;
 }
 
+/* Rows of two streams come to where others are from a topic of their own. */
+static int begin_arm(struct compile_file *file, struct relation **arm)
+{
+    const struct relation *rows = *arm;
+    if (!rows_have_met(rows))
+        return 0;
+    TRY(own_topic(file, &rows));
+    *arm = relation_over(&file->program->arena, rows);
+    return *arm != NULL ? 0 : ERR_NOMEM;
+}
+
 static int plan_union(struct compile_file *file, const struct select *select,
                       const struct relation *const *inner, uint32_t inner_count,
                       struct relation *out)
@@ -545,6 +595,7 @@ static int plan_union(struct compile_file *file, const struct select *select,
                                 "CREATE MATERIALIZED VIEW it, with emit = 'final'",
                                 "UNION ALL of a grouped SELECT is not supported");
         TRY(distinct_once(file, arm, "UNION ALL", select->arms[i]->at));
+        TRY(begin_arm(file, &arm));
         out->arms[i] = arm;
         out->source_count += count_sources(arm);
         if (out->source_count > UNION_SOURCES_MAX)

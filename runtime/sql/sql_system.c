@@ -33,7 +33,7 @@ static bool names(const struct syntax *syntax, const char *name)
     return names(syntax->filter, name);
 }
 
-static bool select_names(const struct select *select, const char *name)
+bool select_names(const struct select *select, const char *name)
 {
     bool found = names(select->where, name) || names(select->having, name);
     for (uint32_t i = 0; i < select->item_count; i++)

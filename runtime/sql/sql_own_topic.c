@@ -1,0 +1,186 @@
+/* sql_own_topic.c: rows of two streams that have met, written to a topic of their own where what comes behind them must begin at one.
+ *
+ * The rows of a join of two streams come from a topic in which both sides are mixed, so that groups, DISTINCT ON, another join and UNION ALL
+ * behind it read the topic of its results (docs/decisions/joins-judge-at-the-source.md). A user of the C library writes that topic and
+ * reads it; here it is done for them. The topic is <name>-joined: of a view over a join the view's name, so that all who
+ * group its rows share it, and of a join inside a statement that statement's. It is a pipeline as any other,
+ * seen in EXPLAIN, checked when the file changes, named in --rebuild.
+ *
+ * A view may never be read in a way that wants its topic, or be dropped: what nothing reads is taken away again, at the end of
+ * the program or with the statement. */
+#include "runtime/sql/sql_compile.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- what has met ---- */
+
+bool rows_have_met(const struct relation *relation)
+{
+    for (const struct step *step = relation->steps; step != NULL; step = step->next)
+        if (step->kind == STEP_WITHIN)
+            return true;
+    return relation->base != NULL && rows_have_met(relation->base);
+}
+
+/* ---- the topic ---- */
+
+static bool is_written(const struct sql_program *program, const char *topic)
+{
+    for (const struct relation *r = program->relations; r != NULL; r = r->next)
+        if (strcmp(r->name, topic) == 0 ||
+            (r->kind == RELATION_RESULT && strcmp(r->topic, topic) == 0))
+            return true;
+    return false;
+}
+
+/* orders-joined, orders-joined-2, … */
+static const char *topic_name(const struct compile_file *file, const char *of)
+{
+    char name[2 * EXPR_NAME_BYTES_MAX + 40];
+    snprintf(name, sizeof name, "%.*s-joined", EXPR_NAME_BYTES_MAX, of);
+    for (unsigned i = 2; is_written(file->program, name); i++)
+        snprintf(name, sizeof name, "%.*s-joined-%u", EXPR_NAME_BYTES_MAX, of, i);
+    return arena_text(&file->program->arena, name);
+}
+
+/* The rows as what a statement writes; *reader: who reads them. */
+static int write_topic(struct compile_file *file, struct relation *rows, const char *of,
+                       const struct relation **reader)
+{
+    rows->kind = RELATION_RESULT;
+    rows->format = WEIR_JSON;
+    rows->is_own = true;
+    rows->name = rows->topic = topic_name(file, of);
+    if (rows->topic == NULL)
+        return ERR_NOMEM;
+    relation_keep(file, rows);
+    struct relation **place = file->program->end;
+    TRY(add_reader(file, rows));
+    (*place)->name = rows->name;
+    (*place)->is_own = true;
+    (*place)->rows_of = rows->rows_of;
+    *reader = *place;
+    return 0;
+}
+
+static const struct relation *find_reader(const struct compile_file *file,
+                                          const struct relation *view)
+{
+    const struct relation *found = NULL;
+    for (const struct relation *r = file->program->relations; r != NULL && found == NULL;
+         r = r->next)
+        if (r->is_own && r->kind == RELATION_TABLE && r->rows_of == view)
+            found = r;
+    return found;
+}
+
+int own_topic(struct compile_file *file, const struct relation **relation)
+{
+    const struct relation *view = *relation, *reader = find_reader(file, view);
+    struct arena *arena = &file->program->arena;
+    if (!rows_have_met(view))
+        return 0;
+    if (reader == NULL) {
+        struct relation *rows = relation_over(arena, view);
+        if (rows == NULL)
+            return ERR_NOMEM;
+        rows->statement = view->statement != NULL ? view->statement : file->current;
+        rows->rows_of = view;
+        TRY(write_topic(file, rows, rows->statement->name.text, &reader));
+    }
+    struct relation *named = relation_over(arena, reader);
+    if (named == NULL)
+        return ERR_NOMEM;
+    named->name = view->name;
+    *relation = named;
+    return 0;
+}
+
+/* ---- inside a SELECT ---- */
+
+/* The columns that are used, under the names that rows have them by. */
+static int list_used(struct compile_file *file, const struct select_scope *scope,
+                     struct relation *rows)
+{
+    struct arena *arena = &file->program->arena;
+    struct target_list targets = {
+        .items = arena_zalloc(arena, (scope->row_count + 1) * sizeof *targets.items)};
+    rows->columns = arena_zalloc(arena, (scope->row_count + 1) * sizeof *rows->columns);
+    if (targets.items == NULL || rows->columns == NULL)
+        return ERR_NOMEM;
+    rows->time_column = -1;
+    for (uint32_t i = 0; i < scope->row_count; i++) {
+        if (!scope->columns[i].is_used)
+            continue;
+        if ((int32_t)i == scope->relation->time_column)
+            rows->time_column = (int32_t)targets.count;
+        rows->columns[targets.count] = (struct relation_column){
+            .name = scope->names[i],
+            .type = scope->types[i],
+            .type_name = scope->columns[i].type_name,
+        };
+        targets.items[targets.count] =
+            (struct target){syntax_column(arena, scope->names[i], -1), scope->names[i], -1};
+        if (targets.items[targets.count++].syntax == NULL)
+            return ERR_NOMEM;
+    }
+    rows->column_count = targets.count;
+    return add_step(file, rows, STEP_MAP, text_of_targets(arena, &targets), NULL);
+}
+
+int own_topic_of_rows(struct compile_file *file, const struct select_scope *scope,
+                      struct relation *out)
+{
+    struct relation *rows = relation_new(file, RELATION_RESULT, file->current);
+    const struct relation *reader;
+    if (rows == NULL)
+        return ERR_NOMEM;
+    rows->base = out->base;
+    rows->steps = out->steps;
+    TRY(list_used(file, scope, rows));
+    TRY(write_topic(file, rows, file->current->name.text, &reader));
+    out->base = reader;
+    out->steps = NULL;
+    return 0;
+}
+
+int own_topic_of_steps(struct compile_file *file, const struct select_scope *scope,
+                       struct relation *out)
+{
+    struct step **place = &out->steps;
+    while (*place != NULL && (*place)->kind != STEP_WITHIN)
+        place = &(*place)->next;
+    while (*place != NULL && ((*place)->kind == STEP_WITHIN || (*place)->kind == STEP_FILTER))
+        place = &(*place)->next;
+    struct step *rest = *place;
+    if (rest == NULL || rest->kind == STEP_MAP)
+        return 0;
+    *place = NULL;
+    TRY(own_topic_of_rows(file, scope, out));
+    out->steps = rest;
+    return 0;
+}
+
+/* ---- what nothing reads ---- */
+
+static bool is_read(const struct sql_program *program, const struct relation *rows)
+{
+    for (const struct relation *r = program->relations; r != NULL; r = r->next)
+        if (r->kind == RELATION_RESULT && !r->is_own && sql_result_reads(program, r, rows->topic))
+            return true;
+    return false;
+}
+
+void own_topics_forget(struct sql_program *program, const struct statement *statement)
+{
+    struct relation **place = &program->relations;
+    while (*place != NULL) {
+        bool is_asked = (*place)->is_own && (statement == NULL || (*place)->statement == statement);
+        if (is_asked && !is_read(program, *place))
+            *place = (*place)->next;
+        else
+            place = &(*place)->next;
+    }
+    program->end = place;
+}
