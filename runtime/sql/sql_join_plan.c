@@ -285,7 +285,8 @@ int plan_join_columns(struct compile_file *file, const struct select_scope *scop
 
 /* ---- all of a SELECT ---- */
 
-/* A join behind rows of two streams reads them from a topic, which has the columns that the SELECT names anywhere. */
+/* A join behind rows of two streams reads them from a topic, which has the columns that the SELECT names
+ * from there on. */
 static int write_rows(struct compile_file *file, const struct select *select, uint32_t joined_count,
                       const struct select_scope *scope, struct relation *out)
 {
@@ -295,9 +296,11 @@ static int write_rows(struct compile_file *file, const struct select *select, ui
     rest.from.join_count -= joined_count;
     for (uint32_t i = 0; i < select->item_count; i++)
         has_star |= select->items[i].syntax == NULL;
-    for (uint32_t i = 0; i < scope->count; i++)
-        scope->columns[i].is_used |= (has_star && !scope->columns[i].is_hidden) ||
-                                     select_names(&rest, scope->columns[i].shown);
+    for (uint32_t i = 0; i < scope->count; i++) {
+        struct scope_column *column = &scope->columns[i];
+        column->is_used |= (has_star && !column->is_hidden) ||
+                           select_names(&rest, scope->owners[column->owner].alias, column->shown);
+    }
     TRY(plan_join_columns(file, scope, out));
     return own_topic_of_rows(file, scope, out);
 }

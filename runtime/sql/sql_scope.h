@@ -95,8 +95,8 @@ int own_topic_of_rows(struct compile_file *file, const struct select_scope *scop
 int own_topic_of_steps(struct compile_file *file, const struct select_scope *scope, struct relation *out);
 /* Takes away the topics that nothing reads: of this statement, or of all (NULL). */
 void own_topics_forget(struct sql_program *program, const struct statement *statement);
-/* sql_system.c. Whether the SELECT's expressions name a column. */
-bool select_names(const struct select *select, const char *name);
+/* sql_system.c. Whether the SELECT's expressions name a column, alone or behind this alias; NULL: behind any. */
+bool select_names(const struct select *select, const char *alias, const char *name);
 /* sql_system.c. *relation with the system columns that the SELECT names, hidden, when it is a table and names any. */
 int system_columns_add(struct compile_file *file, const struct select *select, const struct relation **relation);
 /* sql_distinct_plan.c: the step of DISTINCT ON, when there is one. */

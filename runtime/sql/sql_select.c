@@ -111,11 +111,15 @@ static int check_join(struct parse *parse, const PgQuery__JoinExpr *join)
     if (join->alias != NULL)
         return nodes_refuse(parse, -1, hint, "an alias of a whole join");
     if (join->jointype == PG_QUERY__JOIN_TYPE__JOIN_RIGHT)
-        return nodes_refuse(parse, -1, "the stream stands on the left: stream LEFT JOIN table",
+        return nodes_refuse(parse, -1,
+                            "what is kept stands on the left: stream LEFT JOIN table, or the two "
+                            "streams the other way round",
                             "RIGHT JOIN");
     if (join->jointype == PG_QUERY__JOIN_TYPE__JOIN_FULL)
         return nodes_refuse(
-            parse, -1, "a row of a table alone is no event; LEFT JOIN keeps those of the stream",
+            parse, -1,
+            "a row of a table alone is no event; LEFT JOIN keeps those of the stream. Of two "
+            "streams, UNION ALL of two LEFT JOINs says which rows had no match",
             "FULL JOIN");
     if (join->quals == NULL)
         return nodes_refuse(parse, -1, hint, "CROSS JOIN");

@@ -20,30 +20,31 @@ static const struct {
 };
 enum { SYSTEM_COLUMNS = sizeof system_columns / sizeof system_columns[0] };
 
-static bool names(const struct syntax *syntax, const char *name)
+static bool names(const struct syntax *syntax, const char *alias, const char *name)
 {
     if (syntax == NULL)
         return false;
     if (syntax->kind == SYNTAX_COLUMN && syntax->path.count <= 2 &&
-        strcmp(syntax->path.parts[syntax->path.count - 1], name) == 0)
+        strcmp(syntax->path.parts[syntax->path.count - 1], name) == 0 &&
+        (syntax->path.count == 1 || alias == NULL || strcmp(syntax->path.parts[0], alias) == 0))
         return true;
     for (uint32_t i = 0; i < syntax->arg_count; i++)
-        if (names(syntax->args[i], name))
+        if (names(syntax->args[i], alias, name))
             return true;
-    return names(syntax->filter, name);
+    return names(syntax->filter, alias, name);
 }
 
-bool select_names(const struct select *select, const char *name)
+bool select_names(const struct select *select, const char *alias, const char *name)
 {
-    bool found = names(select->where, name) || names(select->having, name);
+    bool found = names(select->where, alias, name) || names(select->having, alias, name);
     for (uint32_t i = 0; i < select->item_count; i++)
-        found |= names(select->items[i].syntax, name);
+        found |= names(select->items[i].syntax, alias, name);
     for (uint32_t i = 0; i < select->group_count; i++)
-        found |= names(select->groups[i], name);
+        found |= names(select->groups[i], alias, name);
     for (uint32_t i = 0; i < select->distinct_count; i++)
-        found |= names(select->distinct[i], name);
+        found |= names(select->distinct[i], alias, name);
     for (uint32_t i = 0; i < select->from.join_count; i++)
-        found |= names(select->from.joins[i].on, name);
+        found |= names(select->from.joins[i].on, alias, name);
     return found;
 }
 
@@ -109,7 +110,7 @@ int system_columns_add(struct compile_file *file, const struct select *select,
     with->columns = columns;
     for (uint32_t c = 0; c < SYSTEM_COLUMNS; c++) {
         const char *name = system_columns[c].name;
-        if (!select_names(select, name) || has_column(table, name))
+        if (!select_names(select, NULL, name) || has_column(table, name))
             continue;
         columns[with->column_count++] = (struct relation_column){name, system_columns[c].type,
                                                                  system_columns[c].type_name, NULL};

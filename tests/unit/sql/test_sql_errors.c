@@ -285,13 +285,29 @@ static void unions_of_unions(void **state)
     "CREATE VIEW less AS SELECT v FROM k; CREATE MATERIALIZED VIEW m AS SELECT a, count(*) AS c "  \
     "FROM t GROUP BY a, n;\n"
 
+struct refused {
+    const char *sql, *text, *hint; /* text begins the message; hint is in it */
+};
+
+static void check_refused(const char *tables, const struct refused *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char text[2048];
+        struct told told;
+        snprintf(text, sizeof text, "%s%sCREATE MATERIALIZED VIEW x AS %s;", TABLE, tables,
+                 cases[i].sql);
+        assert_int_equal(compile(text, strlen(text), &told), ERR_INVALID);
+        if (told.count != 1 || strncmp(told.text, cases[i].text, strlen(cases[i].text)) != 0 ||
+            strstr(told.text, cases[i].hint) == NULL || strstr(told.text, "line 3, column") == NULL)
+            fail_msg("%d errors for %s\n%s", told.count, cases[i].sql, told.text);
+    }
+}
+
 /* Each way to join that there is not, with its place and what to write instead. */
 static void joins(void **state)
 {
     (void)state;
-    static const struct {
-        const char *sql, *text, *hint; /* text begins the message; hint is in it */
-    } cases[] = {
+    static const struct refused cases[] = {
         {"SELECT a FROM t RIGHT JOIN k ON k.id = t.a",
          "RIGHT JOIN is not supported, line 3, column 58", "stream LEFT JOIN table"},
         {"SELECT a FROM t FULL JOIN k ON k.id = t.a", "FULL JOIN is not supported",
@@ -305,9 +321,6 @@ static void joins(void **state)
          "this right of JOIN is not supported", "CREATE VIEW"},
         {"SELECT a FROM t JOIN (k JOIN k2 ON k2.v = k.w) ON k.id = t.a",
          "this right of JOIN is not supported", "CREATE VIEW"},
-        {"SELECT t.a FROM t JOIN t u ON u.a = t.a",
-         "t is a stream, and a stream is joined with tables only, line 3, column 54",
-         "PRIMARY KEY"},
         {"SELECT v FROM k JOIN k2 ON k2.a = k.id AND k2.b = k.v", "column \"v\" is ambiguous",
          "k.v or k2.v"},
         {"SELECT k.v FROM k JOIN k2 ON k2.a = k.id AND k2.b = k.v",
@@ -361,16 +374,107 @@ static void joins(void **state)
         {"SELECT a FROM t UNION ALL SELECT w FROM k",
          "UNION ALL of a table of the latest rows is not supported", ""},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char text[2048];
-        struct told told;
-        snprintf(text, sizeof text, "%s%sCREATE MATERIALIZED VIEW x AS %s;", TABLE, TABLES,
-                 cases[i].sql);
-        assert_int_equal(compile(text, strlen(text), &told), ERR_INVALID);
-        if (told.count != 1 || strncmp(told.text, cases[i].text, strlen(cases[i].text)) != 0 ||
-            strstr(told.text, cases[i].hint) == NULL || strstr(told.text, "line 3, column") == NULL)
-            fail_msg("%d errors for %s\n%s", told.count, cases[i].sql, told.text);
-    }
+    check_refused(TABLES, cases, sizeof cases / sizeof cases[0]);
+}
+
+#define STREAMS                                                                                    \
+    "CREATE TABLE c (id text, n bigint, d double precision, ts timestamptz, due timestamptz) "     \
+    "WITH (event_time = 'ts'); CREATE TABLE o (id text, n bigint, at timestamptz) WITH "           \
+    "(event_time = 'at'); CREATE TABLE timeless (id text, ts timestamptz); CREATE TABLE k (id "    \
+    "text PRIMARY KEY, v bigint); CREATE VIEW without AS SELECT id, n FROM o; CREATE VIEW once "   \
+    "WITH (within = '1 hour') AS SELECT DISTINCT ON (id) * FROM o;\n"
+#define NEAR "o.at BETWEEN c.ts - INTERVAL '1 second' AND c.ts + INTERVAL '1 second'"
+
+/* Two streams: what a join of them needs, and what it cannot have. */
+static void joins_of_streams(void **state)
+{
+    (void)state;
+    static const char form[] =
+        "ON … AND o.at BETWEEN c.ts - INTERVAL '5 minutes' AND c.ts + INTERVAL '1 hour'";
+    static const struct refused cases[] = {
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id",
+         "two streams are joined within a bound of time, as rows of a stream cannot all be kept: "
+         "ON does not say how far o may be from c, line 3, column 65",
+         form},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id AND o.at >= c.ts",
+         "two streams are joined within a bound of time, as rows of a stream cannot all be kept: "
+         "ON does not say how far o may be after c",
+         form},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id AND o.at < c.ts + INTERVAL '1 hour'",
+         "two streams are joined within a bound of time, as rows of a stream cannot all be kept: "
+         "ON does not say how far o may be before c",
+         form},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id AND o.at BETWEEN c.due AND c.due + INTERVAL '1 "
+         "hour'",
+         "two streams are joined within a bound of time", form},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id OR " NEAR,
+         "two streams are joined within a bound of time", form},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id AND NOT (" NEAR ")",
+         "two streams are joined within a bound of time", form},
+        {"SELECT c.id FROM c JOIN o ON " NEAR,
+         "two streams are joined by something that is equal in both, and ON does not say what",
+         "ON o.… = c.… AND …"},
+        {"SELECT c.id FROM c JOIN o ON o.id < c.id AND " NEAR,
+         "two streams are joined by something that is equal in both, and ON does not say what",
+         "ON o.… = c.… AND …"},
+        {"SELECT c.id FROM c JOIN o ON o.id = 'x' AND c.id = 'x' AND " NEAR,
+         "two streams are joined by something that is equal in both", "ON o.…"},
+        {"SELECT c.id FROM c JOIN o ON o.at = c.ts",
+         "two streams are joined by something that is equal in both", "ON o.…"},
+        {"SELECT c.id FROM c JOIN o ON o.n = c.d AND " NEAR,
+         "rows meet by what is equal in both, and this is double precision on the left and bigint "
+         "on the right, line 3, column 64",
+         "write a cast"},
+        {"SELECT c.id FROM c JOIN o ON o.n = c.id AND " NEAR,
+         "operator = does not compare bigint with text", "write a cast"},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id AND o.at BETWEEN c.ts + INTERVAL '2 s' AND c.ts "
+         "- INTERVAL '2 s'",
+         "the bounds of time in ON exclude each other", form},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id AND c.ts < o.at AND o.at < c.ts + INTERVAL "
+         "'0.001 s'",
+         "the bounds of time in ON exclude each other", form},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id AND o.at BETWEEN c.ts AND c.ts + INTERVAL '367 "
+         "days'",
+         "rows of two streams may be 366 days apart and no more", form},
+        {"SELECT c.id FROM c LEFT JOIN o ON o.id = c.id AND o.at BETWEEN c.ts + INTERVAL '1 s' AND "
+         "c.ts + INTERVAL '2 s'",
+         "the bounds of time of a LEFT JOIN must hold the row's own time", form},
+        {"SELECT c.id FROM c LEFT JOIN o ON o.id = c.id AND " NEAR " AND o.n > c.n",
+         "of a LEFT JOIN of two streams, conditions on both beside what is equal and the bounds of "
+         "time are not supported",
+         "CASE in the select list"},
+        {"SELECT c.id FROM c RIGHT JOIN o ON o.id = c.id AND " NEAR, "RIGHT JOIN is not supported",
+         "the other way round"},
+        {"SELECT c.id FROM c FULL JOIN o ON o.id = c.id AND " NEAR, "FULL JOIN is not supported",
+         "two LEFT JOINs"},
+        {"SELECT c.id FROM c JOIN timeless x ON x.id = c.id AND x.ts = c.ts",
+         "two streams meet by their event times, and x has none, line 3, column 55",
+         "WITH (event_time = 'ts')"},
+        {"SELECT x.id FROM timeless x JOIN c ON x.id = c.id AND x.ts = c.ts",
+         "two streams meet by their event times, and x has none", "WITH (event_time = 'ts')"},
+        {"SELECT c.id FROM c JOIN without w ON w.id = c.id AND w.n = c.n",
+         "two streams meet by their event times, and w has none among its columns", "as it is"},
+        {"SELECT k.id FROM k JOIN c ON c.id = k.id",
+         "a table left of JOIN and a stream right of it", "stream JOIN table"},
+        {"SELECT c.id FROM c JOIN once ON once.id = c.id AND once.at = c.ts",
+         "a join of two streams over rows of a DISTINCT ON is not supported", "INSERT INTO"},
+        {"SELECT c.id FROM c JOIN o ON min(o.id) = c.id AND " NEAR,
+         "aggregates are not allowed in ON", ""},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id AND " NEAR " AND o.what = 1",
+         "column \"what\" does not exist", ""},
+        {"SELECT c.id FROM c JOIN o ON id = c.id AND " NEAR, "column \"id\" is ambiguous",
+         "c.id or o.id"},
+        {"SELECT id FROM c JOIN o ON o.id = c.id AND " NEAR, "column \"id\" is ambiguous",
+         "c.id or o.id"},
+        {"SELECT c.id FROM c JOIN c ON c.id = c.id AND " NEAR, "\"c\" stands twice in FROM",
+         "AS other"},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id AND " NEAR " AND n", "column \"n\" is ambiguous",
+         ""},
+        {"SELECT c.id FROM c JOIN o ON o.id = c.id AND " NEAR " AND c.n",
+         "a value of type boolean is needed here, not bigint", ""},
+        {"SELECT c.id, o.at FROM c JOIN x ON x.id = c.id AND " NEAR, "\"x\" reads itself", ""},
+    };
+    check_refused(STREAMS, cases, sizeof cases / sizeof cases[0]);
 }
 
 static void tell_file(void *context, const char *name, const char *text)
@@ -811,11 +915,17 @@ static void large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cycles_of_views), cmocka_unit_test(unions_of_unions),
-        cmocka_unit_test(several_files),   cmocka_unit_test(joins),
-        cmocka_unit_test(names_that_go),   cmocka_unit_test(messages),
-        cmocka_unit_test(each_error_once), cmocka_unit_test(statements_of_postgresql),
-        cmocka_unit_test(hostile),         cmocka_unit_test(large),
+        cmocka_unit_test(cycles_of_views),
+        cmocka_unit_test(unions_of_unions),
+        cmocka_unit_test(several_files),
+        cmocka_unit_test(joins),
+        cmocka_unit_test(joins_of_streams),
+        cmocka_unit_test(names_that_go),
+        cmocka_unit_test(messages),
+        cmocka_unit_test(each_error_once),
+        cmocka_unit_test(statements_of_postgresql),
+        cmocka_unit_test(hostile),
+        cmocka_unit_test(large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
