@@ -199,7 +199,7 @@ class Joins(Case):
     def written(self, name, is_grouped):
         records = self.records(name, "--format", "json")
         if is_grouped:
-            records = {record["key"]: record for record in records if True}.values()
+            records = {record["key"]: record for record in records}.values()
         return collections.Counter(tuple(as_number(value) for value in record["value"].values()) for record in records if record["value"] is not None)
 
     def check_drawn(self, seed):
@@ -227,3 +227,7 @@ class Joins(Case):
             with self.subTest(seed=seed):
                 self.dir = os.path.join(self.home, f"data-{seed}")
                 self.check_drawn(seed)
+
+
+if __name__ == "__main__":
+    unittest.main()
