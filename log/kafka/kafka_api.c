@@ -4,6 +4,9 @@
 
 static const struct kafka_api apis[] = {
     /* key, name, lowest advertised, lowest served, highest, first flexible, handler */
+    {0, "Produce", 0, 3, 11, 9, kafka_handle_produce},
+    {1, "Fetch", 4, 4, 12, 12, kafka_handle_fetch},
+    {2, "ListOffsets", 1, 1, 9, 6, kafka_handle_list_offsets},
     {3, "Metadata", 0, 0, 12, 9, kafka_handle_metadata},
     {18, "ApiVersions", 0, 0, 4, 3, kafka_handle_api_versions},
 };

@@ -5,6 +5,9 @@
 #include "log/kafka/kafka_request.h"
 
 enum kafka_result kafka_handle_api_versions(struct kafka_request *request); /* kafka_api_versions.c */
+enum kafka_result kafka_handle_fetch(struct kafka_request *request);        /* kafka_fetch.c */
+enum kafka_result kafka_handle_list_offsets(struct kafka_request *request); /* kafka_list_offsets.c */
 enum kafka_result kafka_handle_metadata(struct kafka_request *request);     /* kafka_metadata.c */
+enum kafka_result kafka_handle_produce(struct kafka_request *request);      /* kafka_produce.c */
 
 #endif

@@ -19,6 +19,7 @@
 
 enum {
     READ_BUFFER_BYTES = 64 << 10,
+    SCRATCH_KEEP_BYTES = 8 << 20,       /* of a worker's buffer between two requests */
     FRAME_FREE_BYTES = 16 << 10,        /* of a request that arrives, before room in the server's budget is taken for all of it */
     FRAME_SMALLEST_BYTES = 8,           /* key, version, correlation id: what a request needs to be one at all */
     CONNECTION_REQUESTS = 128,          /* unanswered ones of a connection; then it is not read */

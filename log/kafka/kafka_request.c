@@ -139,3 +139,11 @@ enum kafka_error kafka_partition(struct kafka_request *request, struct bytes top
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     return kafka_error_of(partition_get(request->log, name, index, partition, NULL));
 }
+
+enum kafka_error kafka_check_leader_epoch(struct partition *partition, int32_t epoch)
+{
+    int32_t ours = partition_leader_epoch(partition);
+    if (epoch < 0 || epoch == ours)
+        return KAFKA_NONE;
+    return epoch < ours ? KAFKA_FENCED_LEADER_EPOCH : KAFKA_UNKNOWN_LEADER_EPOCH;
+}

@@ -87,6 +87,7 @@ struct kafka_request {
     struct buf out;              /* size, header, body */
     struct arena arena;
     const char *reason;          /* with KAFKA_CLOSE: why */
+    struct buf *scratch;         /* of the worker: a buffer for the handler's run, used again by the next one */
     void *state;                 /* the handler's, between handle and resume */
     bool stopping;               /* the server stops: do not park again */
     struct kafka_park park;
@@ -128,5 +129,7 @@ char *kafka_request_text(struct kafka_request *request, struct bytes text);
 enum kafka_error kafka_topic_name(struct bytes text, char name[250]);
 /* A handle on a partition, or the error that says why there is none. */
 enum kafka_error kafka_partition(struct kafka_request *request, struct bytes topic, int32_t index, struct partition **partition);
+/* The epoch that a client believes a partition's leader to have, -1: it does not say. NONE, FENCED or UNKNOWN. */
+enum kafka_error kafka_check_leader_epoch(struct partition *partition, int32_t epoch);
 
 #endif

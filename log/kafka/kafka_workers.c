@@ -61,8 +61,9 @@ void kafka_request_abandon(struct kafka_request *request)
         forget(request);
 }
 
-static void run(struct kafka_server *server, struct kafka_request *request)
+static void run(struct kafka_server *server, struct kafka_request *request, struct buf *scratch)
 {
+    request->scratch = scratch;
     atomic_store(&request->holds, 2);
     request->result = KAFKA_CALLBACK;
     atomic_store(&request->is_parked, false);
@@ -81,6 +82,7 @@ static void *worker_main(void *context)
 {
     struct kafka_server *server = context;
     struct kafka_workers *workers = &server->workers;
+    struct buf scratch = {0};
     pthread_mutex_lock(&workers->mutex);
     for (;;) {
         while (workers->first == NULL && !workers->stopping)
@@ -92,10 +94,13 @@ static void *worker_main(void *context)
         if (workers->first == NULL)
             workers->last = NULL;
         pthread_mutex_unlock(&workers->mutex);
-        run(server, request);
+        run(server, request, &scratch);
+        if (scratch.capacity > SCRATCH_KEEP_BYTES)
+            buf_deinit(&scratch);
         pthread_mutex_lock(&workers->mutex);
     }
     pthread_mutex_unlock(&workers->mutex);
+    buf_deinit(&scratch);
     return NULL;
 }
 

@@ -11,6 +11,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static char directory[64];
 static struct log *the_log;
+static struct buf scratch;
 static const struct kafka_server_options options = {.refuses_new_topics = true};
 
 static void remove_directory(void)
@@ -18,6 +19,7 @@ static void remove_directory(void)
     char command[128];
     snprintf(command, sizeof command, "rm -rf %s", directory);
     log_close(the_log);
+    buf_deinit(&scratch);
     if (system(command) != 0)
         fprintf(stderr, "%s is left\n", directory);
 }
@@ -41,6 +43,7 @@ static void run(struct kafka_request *request)
     request->peer_host = request->advertised_host = "127.0.0.1";
     request->advertised_port = 9092;
     request->stopping = true;
+    request->scratch = &scratch;
     bool elsewhere = kafka_request_run(request);
     while (!elsewhere && request->result == KAFKA_PARK)
         elsewhere = kafka_request_run(request);

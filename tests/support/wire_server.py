@@ -44,7 +44,7 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-            self.process.stdout.close()
+        self.process.stdout.close()
         self.errors.close()
 
 
