@@ -276,6 +276,8 @@ static int whole(const struct net_slot *slot, struct numeric_sum *sum)
     *sum = slot->coarse;
     if (more != NULL && !is_zero(&more->fine))
         TRY(numeric_sum_merge(sum, &more->fine));
+    /* A sum of 0 has lost its digits on the way here, those of its addends count all the same. */
+    TRY(numeric_sum_merge(sum, &(struct numeric_sum){.scale = scale}));
     return lower_scale(sum, scale);
 }
 

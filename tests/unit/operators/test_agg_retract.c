@@ -67,7 +67,7 @@ static void fill_rows(struct fixture *f)
                                          "99999999999999999999"};
     for (uint32_t i = 0; i < ROWS; i++) {
         uint32_t scale = draw(6) == 0 ? 20 + draw(19) : draw(5);
-        int64_t value = (int64_t)draw(2000000) - 1000000;
+        int64_t value = draw(3) == 0 ? 0 : (int64_t)draw(2000000) - 1000000;
         f->columns[0].numeric[i] = (struct numeric){value, (int32_t)scale};
         f->columns[0].nulls[i] = draw(5) == 0;
         f->columns[1].i64[i] = draw(9) == 0 ? INT64_MAX - (int64_t)draw(3) : value;
