@@ -52,6 +52,8 @@ extern const struct agg_kind agg_kind_distinct;
 extern const struct agg_kind agg_kind_net_count, agg_kind_net_count_variant, agg_kind_net_distinct;
 extern const struct agg_kind agg_kind_net_sum_bigint, agg_kind_net_sum_numeric, agg_kind_net_sum_variant;
 extern const struct agg_kind agg_kind_net_avg_bigint, agg_kind_net_avg_numeric, agg_kind_net_avg_variant;
+/* The same for min and max (agg_least.c). */
+extern const struct agg_kind agg_kind_least_i64, agg_kind_least_boolean, agg_kind_least_double, agg_kind_least_numeric, agg_kind_least_text, agg_kind_least_variant;
 
 /* A text in a heap block that grows; all zero: none. */
 struct agg_text {

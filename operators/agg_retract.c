@@ -1,10 +1,10 @@
 /* agg_retract.c: count, sum and avg of rows that may be taken back: of a table, whose rows change.
+ * (min, max and count(DISTINCT) are sets of values: agg_least.c, counted.c.)
  *
  * Each row of a batch has a weight, 1 or −1 (struct batch). What a row brought is taken back by the
  * same value with the other sign, exactly: counts are integers, and sums are 256 bits as in
  * agg_sum.c, in which a sum that leaves and comes back is what it was. A sum of double precision is
- * not (1e300 + 1 − 1e300 is 0), so there is none here, nor anything that forgets what it has seen
- * (first, last, min, max).
+ * not (1e300 + 1 − 1e300 is 0), so there is none here.
  *
  * The result of a sum has as many digits after the point as the addend with the most of them. Of
  * rows that are gone nothing may show, these digits neither, so a slot counts its addends by their
@@ -91,7 +91,7 @@ static int count_result(const void *slot, struct column *out, uint32_t at)
     }
 const struct agg_kind agg_kind_net_count = COUNT_KIND(count_update);
 const struct agg_kind agg_kind_net_count_variant = COUNT_KIND(count_variant_update);
-const struct agg_kind agg_kind_net_distinct = COUNT_KIND(NULL); /* distinct.c counts */
+const struct agg_kind agg_kind_net_distinct = COUNT_KIND(NULL); /* counted.c counts */
 
 /* ---- sum and avg ---- */
 

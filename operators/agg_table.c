@@ -76,7 +76,7 @@ struct dirty_list {
 
 struct agg_table {
     const struct agg_plan *plan;
-    size_t row_bytes, hot_bytes;
+    size_t row_bytes, pair_bytes, hot_bytes;
     struct slot *slots;
     uint32_t slots_log2;
     size_t count, live_units;
@@ -105,7 +105,8 @@ struct heap_account {
 
 static int free_lists_create(struct agg_table *table)
 {
-    size_t entry_max = sizeof(struct agg_entry) + table->row_bytes + KEY_INLINE_MAX_BYTES;
+    size_t row_max = table->row_bytes > table->pair_bytes ? table->row_bytes : table->pair_bytes;
+    size_t entry_max = sizeof(struct agg_entry) + row_max + KEY_INLINE_MAX_BYTES;
     table->free_classes = (uint32_t)((entry_max + UNIT_BYTES - 1) / UNIT_BYTES) + 1;
     if (table->free_classes > UINT16_MAX)
         return ERR_TOO_LARGE;
@@ -121,6 +122,7 @@ int agg_table_create(const struct agg_plan *plan, struct agg_table **out)
         return ERR_NOMEM;
     table->plan = plan;
     table->row_bytes = agg_plan_row_bytes(plan);
+    table->pair_bytes = (agg_plan_takes_back(plan) ? 2 : 1) * sizeof(uint64_t);
     table->hot_bytes =
         sizeof(struct agg_entry) - offsetof(struct agg_entry, window_start_ms) +
         (table->row_bytes < ROW_HOT_MAX_BYTES ? table->row_bytes : ROW_HOT_MAX_BYTES) +
@@ -263,7 +265,7 @@ static struct agg_entry *entry_create(struct agg_table *table, int64_t window_st
                                       uint32_t *reference)
 {
     bool outside = key.size > KEY_INLINE_MAX_BYTES, windowed = window_start_ms != WINDOW_NONE;
-    size_t row_bytes = is_pair ? sizeof(uint64_t) : table->row_bytes;
+    size_t row_bytes = is_pair ? table->pair_bytes : table->row_bytes;
     size_t size = sizeof(struct agg_entry) + row_bytes + (outside ? sizeof(void *) : key.size);
     uint32_t units = (uint32_t)((size + UNIT_BYTES - 1) / UNIT_BYTES);
     must(key.size <= UINT32_MAX);
@@ -293,7 +295,7 @@ static struct agg_entry *entry_create(struct agg_table *table, int64_t window_st
     if (key.size > 0)
         memcpy((void *)(uintptr_t)agg_entry_key(entry).data, key.data, key.size);
     if (is_pair)
-        entry->row[0] = 0;
+        memset(entry->row, 0, row_bytes);
     else
         agg_row_init(table->plan, entry->row);
     window_link(window, entry, *reference);
@@ -514,12 +516,16 @@ struct agg_entry *agg_table_find(struct agg_table *table, int64_t window_start_m
     uint32_t tag = tag_of(window_start_ms, key);
     uint32_t at = slot_seek(table, slot_home(table, tag), tag);
     struct agg_entry *entry = slot_match(table, &at, window_start_ms, key, tag);
-    if (entry != NULL && table->heap != NULL) {
-        if (table->heap->touched_count == BATCH_ROWS)
-            heap_settle(table);
-        heap_touch(table, &entry, 1);
-    }
+    if (entry != NULL)
+        agg_table_touch(table, entry);
     return entry;
+}
+
+void agg_table_touch(struct agg_table *table, struct agg_entry *entry)
+{
+    if (table->heap != NULL && table->heap->touched_count == BATCH_ROWS)
+        heap_settle(table);
+    heap_touch(table, &entry, 1);
 }
 
 /* ---- removing ---- */

@@ -22,7 +22,8 @@ struct agg_entry {
     uint16_t units, row_units;     /* sizes of the entry and of its row in 8-byte units */
     uint8_t is_dirty;              /* on the dirty list */
     uint8_t is_new;                /* created by a probe and not initialised from the store yet: the owner clears it */
-    uint8_t is_pair;               /* not a group but a value of one (distinct.h): one word instead of accumulators */
+    uint8_t is_pair;               /* not a group but a value of one (distinct.h): words instead of accumulators */
+    uint8_t is_ordered : 1;        /* a pair that its owner has on a list by key (pair_index.h): it leaves that first */
     uint8_t is_live : 1, key_is_outside : 1; /* private */
     uint64_t row[];                /* the accumulators, then the key when it is short, else a pointer to it */
 };
@@ -42,9 +43,11 @@ void agg_table_destroy(struct agg_table *table);
 /* Finds or creates the entries of n (window start, key) pairs; entries[i] may repeat. window_starts NULL: WINDOW_NONE for all. Created entries have an initialised
  * row and is_new = 1. ERR_NOMEM (nothing is created half, entries made before stay). */
 int agg_table_probe(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms, const struct bytes *keys, struct agg_entry **entries);
-/* The same for pairs, whose keys are no group's. A created entry has one word, 0, at agg_entry_row. */
+/* The same for pairs, whose keys are no group's. A created entry has one word, 0, at agg_entry_row; two of a plan that takes back. */
 int agg_table_probe_pairs(struct agg_table *table, uint32_t n, const int64_t *window_starts_ms, const struct bytes *keys, struct agg_entry **entries);
 struct agg_entry *agg_table_find(struct agg_table *table, int64_t window_start_ms, struct bytes key);
+/* The row of an entry may change until the next probe or removal, as if that one had returned it. */
+void agg_table_touch(struct agg_table *table, struct agg_entry *entry);
 void agg_table_remove(struct agg_table *table, struct agg_entry *entry);  /* must not be on the dirty list unless the list is rebuilt by the owner */
 /* The same for many different ones; their waits for memory overlap. */
 void agg_table_remove_many(struct agg_table *table, struct agg_entry *const *entries, size_t count);

@@ -13,14 +13,15 @@
  * Merge checks the whole encoding before it changes anything: a damaged partial leaves the row as
  * it was.
  *
- * A plan of rows that may be taken back has kinds of its own (agg_retract.c), and a row count with a
- * sign.
+ * A plan of rows that may be taken back has kinds of its own (agg_retract.c, agg_least.c), and a row
+ * count with a sign.
  *
  * Encoding (operators/README.md has the table): version byte 1, uvarint row count, then the slots'
  * own forms one after another, without names or lengths, since the plan says what follows. Of rows
  * that may be taken back: version byte 3 (2 is a pair's, distinct.c), varint row count. */
 #include "operators/agg_function.h"
 #include "operators/agg_kind.h"
+#include "operators/agg_least.h"
 
 #include <stdlib.h>
 
@@ -29,13 +30,14 @@ enum { ENCODING_VERSION = 1, NET_VERSION = 3, ROW_COUNT_BYTES = 8, AGG_CALLS_MAX
 struct plan_call {
     const struct agg_kind *kind; /* NULL: count(*) without filter, which is the row count */
     uint32_t slot_offset;
+    enum agg_values values;
     bool wants_max;
     bool is_function; /* of the user's: kind is NULL, see agg_plan.function */
 };
 
 struct agg_plan {
     size_t row_bytes;
-    bool owns_heap, has_distinct;
+    bool owns_heap, has_values, has_order;
     bool takes_back;                     /* rows have weights (agg_retract.c) */
     const struct agg_function *function; /* NULL: none */
     uint32_t function_offset;            /* of its slot */
@@ -159,6 +161,13 @@ static bool net_kind(const struct agg_kind **kind)
         {&agg_kind_avg_bigint, &agg_kind_net_avg_bigint},
         {&agg_kind_avg_numeric, &agg_kind_net_avg_numeric},
         {&agg_kind_avg_variant, &agg_kind_net_avg_variant},
+        {&agg_kind_distinct, &agg_kind_net_distinct},
+        {&agg_kind_extreme_i64, &agg_kind_least_i64},
+        {&agg_kind_extreme_boolean, &agg_kind_least_boolean},
+        {&agg_kind_extreme_double, &agg_kind_least_double},
+        {&agg_kind_extreme_numeric, &agg_kind_least_numeric},
+        {&agg_kind_extreme_text, &agg_kind_least_text},
+        {&agg_kind_extreme_variant, &agg_kind_least_variant},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (*kind == kinds[i][0]) {
@@ -176,10 +185,23 @@ static int refuse_net(const struct agg_call *call, const char *name, struct diag
                         "%s(double precision) over a table: when a row changes, what the old one "
                         "added cannot be taken out exactly. Cast the argument: %s(x::numeric)",
                         name, name);
+    if (call->func == AGG_FUNCTION)
+        return diag_set(diag, ERR_UNSUPPORTED,
+                        "functions over a table: rows of a table change, and a function cannot "
+                        "take back what it was given");
     return diag_set(diag, ERR_UNSUPPORTED,
-                    "%s%s over a table: rows of a table change, and what the old one brought "
-                    "cannot be taken back. count, sum and avg can",
-                    name, call->func == AGG_COUNT_DISTINCT ? "(DISTINCT)" : "");
+                    "%s over a table: its rows are those that stand, whichever came %s, and one "
+                    "that changes comes again. min and max of a column, of a time for example, "
+                    "follow the rows that stand",
+                    name, name);
+}
+
+static enum agg_values values_of(enum agg_func func, bool takes_back)
+{
+    if (func == AGG_COUNT_DISTINCT)
+        return AGG_VALUES_COUNTED;
+    return takes_back && (func == AGG_MIN || func == AGG_MAX) ? AGG_VALUES_ORDERED
+                                                              : AGG_VALUES_NONE;
 }
 
 static void add_function(struct agg_plan *plan, const struct agg_function *function, uint32_t call)
@@ -223,7 +245,9 @@ static int create_plan(const struct agg_call *calls, uint32_t call_count, bool t
         call->slot_offset = (uint32_t)plan->row_bytes;
         call->wants_max = calls[c].func == AGG_MAX || calls[c].func == AGG_LAST;
         call->is_function = calls[c].func == AGG_FUNCTION;
-        plan->has_distinct |= calls[c].func == AGG_COUNT_DISTINCT;
+        call->values = values_of(calls[c].func, takes_back);
+        plan->has_values |= call->values != AGG_VALUES_NONE;
+        plan->has_order |= call->values == AGG_VALUES_ORDERED;
         if (calls[c].function != NULL)
             add_function(plan, calls[c].function, c);
         if (call->kind != NULL) {
@@ -267,14 +291,24 @@ bool agg_plan_owns_heap(const struct agg_plan *plan)
     return plan->owns_heap;
 }
 
-bool agg_plan_has_distinct(const struct agg_plan *plan)
+bool agg_plan_has_values(const struct agg_plan *plan)
 {
-    return plan->has_distinct;
+    return plan->has_values;
 }
 
-bool agg_call_is_distinct(const struct agg_plan *plan, uint64_t call)
+bool agg_plan_has_order(const struct agg_plan *plan)
 {
-    return call < plan->call_count && plan->calls[call].kind == &agg_kind_distinct;
+    return plan->has_order;
+}
+
+enum agg_values agg_call_values(const struct agg_plan *plan, uint64_t call)
+{
+    return call < plan->call_count ? plan->calls[call].values : AGG_VALUES_NONE;
+}
+
+bool agg_call_wants_max(const struct agg_plan *plan, uint32_t call)
+{
+    return plan->calls[call].wants_max;
 }
 
 /* ---- rows ---- */
@@ -339,10 +373,16 @@ void agg_row_set_i64(const struct agg_plan *plan, void *row, uint32_t call, bool
     agg_extreme_set_i64(slot_of(&plan->calls[call], row), is_set, value);
 }
 
-void agg_row_count_distinct(const struct agg_plan *plan, void *row, uint32_t call)
+void agg_row_count_distinct(const struct agg_plan *plan, void *row, uint32_t call, int64_t change)
 {
-    must(agg_call_is_distinct(plan, call));
-    ++*(uint64_t *)slot_of(&plan->calls[call], row);
+    must(agg_call_values(plan, call) == AGG_VALUES_COUNTED);
+    *(int64_t *)slot_of(&plan->calls[call], row) += change;
+}
+
+struct agg_least *agg_row_least(const struct agg_plan *plan, void *row, uint32_t call)
+{
+    must(agg_call_values(plan, call) == AGG_VALUES_ORDERED);
+    return slot_of(&plan->calls[call], row);
 }
 
 const struct agg_function *agg_plan_function(const struct agg_plan *plan)

@@ -14,7 +14,7 @@
 struct agg_plan;
 int agg_plan_create(const struct agg_call *calls, uint32_t call_count, struct agg_plan **plan, struct diag *diag);
 /* The same over rows that may be taken back: batches have weights, row counts and partials a sign (agg_retract.c). ERR_UNSUPPORTED: an aggregate that what it was given cannot be
- * taken from (min, max, first, last, sums of double precision, functions). */
+ * taken from (first, last, sums of double precision, functions). */
 int agg_plan_create_net(const struct agg_call *calls, uint32_t call_count, struct agg_plan **plan, struct diag *diag);
 bool agg_plan_takes_back(const struct agg_plan *plan);
 void agg_plan_destroy(struct agg_plan *plan);
@@ -26,13 +26,20 @@ void agg_row_release(const struct agg_plan *plan, void *row);
 size_t agg_row_heap_bytes(const struct agg_plan *plan, const void *row);
 bool agg_plan_owns_heap(const struct agg_plan *plan);
 int64_t agg_row_count(const void *row);                    /* rows applied to this group */
-/* count(DISTINCT): agg_update leaves it to the owner of the values (distinct.h), who adds 1 for each value that is new to the group. */
 /* The value of a min or max over bigint; false when it has none. And sets it, or takes it away. */
 bool agg_row_i64(const struct agg_plan *plan, const void *row, uint32_t call, int64_t *value);
 void agg_row_set_i64(const struct agg_plan *plan, void *row, uint32_t call, bool is_set, int64_t value);
-bool agg_plan_has_distinct(const struct agg_plan *plan);
-bool agg_call_is_distinct(const struct agg_plan *plan, uint64_t call);
-void agg_row_count_distinct(const struct agg_plan *plan, void *row, uint32_t call);
+/* What keeps the values of a call beside the group, which agg_update leaves to the owner of those (distinct.h, counted.h). */
+enum agg_values {
+    AGG_VALUES_NONE,    /* nothing: the row is all there is, or there is no such call */
+    AGG_VALUES_COUNTED, /* count(DISTINCT): how many values there are */
+    AGG_VALUES_ORDERED, /* min and max of rows that may be taken back: which is the first (agg_least.h) */
+};
+enum agg_values agg_call_values(const struct agg_plan *plan, uint64_t call);
+bool agg_plan_has_values(const struct agg_plan *plan);     /* of any call */
+bool agg_plan_has_order(const struct agg_plan *plan);      /* of a call that needs it */
+bool agg_call_wants_max(const struct agg_plan *plan, uint32_t call);
+void agg_row_count_distinct(const struct agg_plan *plan, void *row, uint32_t call, int64_t change);
 /* Adds the selected rows of batch: rows[i] is the accumulator row of the i-th selected row. arguments[c]/filters[c] are the evaluated argument and
  * filter of call c (data NULL where the call has none). Column-at-a-time: one tight loop per call. A row whose value cannot be aggregated (sum of
  * a text variant; min over mixed kinds is ordered by kind, then value) must have been rejected before by agg_check. ERR_NOMEM, ERR_RANGE. */

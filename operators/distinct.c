@@ -21,12 +21,17 @@
  * order of partials decides nothing: a union is a union.
  *
  * Values are equal when GROUP BY would make one group of them: 1, 1.0 and 1e0 are one value, 0.0
- * and −0.0 are, objects and arrays are compared by their text. NULL is no value. */
+ * and −0.0 are, objects and arrays are compared by their text. NULL is no value.
+ *
+ * Rows that may be taken back need to know how often a value is there: counted.c, whose pairs are
+ * listed, named and written here as well (version 4). */
 #include "operators/distinct.h"
 
 #include "operators/agg_kind.h"
+#include "operators/counted.h"
+#include "operators/value_order.h"
 
-enum { PAIR_VERSION = 2 };
+enum { PAIR_VERSION = 2, COUNTED_VERSION = 4 };
 
 /* ---- the accumulator: a number ---- */
 
@@ -62,46 +67,60 @@ bool group_value_is_pair(struct bytes value, size_t *group_bytes)
 {
     uint8_t version;
     uint64_t size = 0;
+    int64_t count;
     *group_bytes = 0;
-    if (take_u8(&value, &version) < 0 || version != PAIR_VERSION)
+    if (take_u8(&value, &version) < 0 || (version != PAIR_VERSION && version != COUNTED_VERSION))
         return false;
-    if (take_uvarint(&value, &size) == 0 && value.size == 0)
+    if (take_uvarint(&value, &size) == 0 &&
+        (version == PAIR_VERSION || agg_take_net(&value, &count) == 0) && value.size == 0)
         *group_bytes = (size_t)size;
     return true;
 }
 
-void distinct_encode(const struct agg_entry *pair, struct buf *out)
+void distinct_encode(const struct group_params *params, const struct agg_entry *pair,
+                     struct buf *out)
 {
+    bool is_counted = agg_plan_takes_back(params->plan);
+    const uint64_t *words = agg_entry_row(pair);
     must(pair->is_pair);
-    buf_u8(out, PAIR_VERSION);
-    buf_uvarint(out, *(const uint64_t *)agg_entry_row(pair) - 1);
+    buf_u8(out, is_counted ? COUNTED_VERSION : PAIR_VERSION);
+    buf_uvarint(out, words[0] - 1);
+    if (is_counted)
+        buf_varint(out, counted_rows(pair));
+}
+
+int pair_split(const struct group_params *params, struct bytes key, size_t group_bytes,
+               uint32_t *call, struct bytes *value)
+{
+    uint64_t number;
+    if (group_bytes > key.size)
+        return ERR_CORRUPT;
+    *value = bytes_of(key.data + group_bytes, key.size - group_bytes);
+    TRY(take_uvarint(value, &number));
+    *call = (uint32_t)number;
+    return agg_call_values(params->plan, number) != AGG_VALUES_NONE ? 0 : ERR_CORRUPT;
 }
 
 /* Which call's value a pair is, once what lies behind the group's part has been looked at. */
 static int check_pair(const struct group_op *group, struct bytes key, size_t group_bytes,
                       struct arena *arena, uint32_t *call)
 {
-    const struct group_params *params = group->op.params;
-    uint64_t number;
+    struct bytes value;
     struct column column;
-    if (group_bytes > key.size)
-        return ERR_CORRUPT;
-    struct bytes rest = bytes_of(key.data + group_bytes, key.size - group_bytes);
-    TRY(take_uvarint(&rest, &number));
-    if (!agg_call_is_distinct(params->plan, number))
-        return ERR_CORRUPT;
+    TRY(pair_split(group->op.params, key, group_bytes, call, &value));
     TRY(column_alloc(&column, COL_VARIANT, 1, false, arena));
-    *call = (uint32_t)number;
-    return group_key_decode(rest, &column, 1, 0, arena);
+    return group_key_decode(value, &column, 1, 0, arena);
 }
 
-int distinct_decode(struct agg_entry *pair, struct bytes value)
+int distinct_decode(const struct group_params *params, struct agg_entry *pair, struct bytes value)
 {
     size_t group_bytes;
-    if (!group_value_is_pair(value, &group_bytes) || group_bytes >= agg_entry_key(pair).size)
+    bool is_counted = agg_plan_takes_back(params->plan);
+    if (!group_value_is_pair(value, &group_bytes) || group_bytes >= agg_entry_key(pair).size ||
+        value.data[0] != (is_counted ? COUNTED_VERSION : PAIR_VERSION))
         return ERR_CORRUPT;
-    *(uint64_t *)agg_entry_row(pair) = group_bytes + 1;
-    return 0;
+    ((uint64_t *)agg_entry_row(pair))[0] = group_bytes + 1;
+    return is_counted ? counted_set_rows(pair, value) : 0;
 }
 
 /* ---- finding pairs ---- */
@@ -131,17 +150,7 @@ static int find_pairs(struct group_op *group, struct agg_table *table, struct op
     return 0;
 }
 
-struct pair_list {
-    uint32_t count;
-    struct bytes *keys;
-    size_t *group_bytes;
-    int64_t *starts; /* NULL without windows */
-    struct agg_entry **groups, **entries;
-    uint8_t *is_new;
-};
-
-static int pair_list_alloc(struct pair_list *list, uint32_t room, bool windowed,
-                           struct arena *arena)
+int pair_list_alloc(struct pair_list *list, uint32_t room, bool windowed, struct arena *arena)
 {
     list->count = 0;
     list->keys = arena_alloc(arena, (room + 1) * sizeof *list->keys);
@@ -149,9 +158,12 @@ static int pair_list_alloc(struct pair_list *list, uint32_t room, bool windowed,
     list->starts = windowed ? arena_alloc(arena, (room + 1) * sizeof *list->starts) : NULL;
     list->groups = arena_alloc(arena, (room + 1) * sizeof(struct agg_entry *));
     list->entries = arena_alloc(arena, (room + 1) * sizeof(struct agg_entry *));
+    list->calls = arena_alloc(arena, (room + 1) * sizeof *list->calls);
+    list->changes = arena_alloc(arena, (room + 1) * sizeof *list->changes);
     list->is_new = arena_alloc(arena, room + 1);
     return list->keys == NULL || list->group_bytes == NULL || (windowed && list->starts == NULL) ||
-                   list->groups == NULL || list->entries == NULL || list->is_new == NULL
+                   list->groups == NULL || list->entries == NULL || list->calls == NULL ||
+                   list->changes == NULL || list->is_new == NULL
                ? ERR_NOMEM
                : 0;
 }
@@ -190,23 +202,48 @@ static int pair_key(struct arena *arena, struct bytes group, uint32_t call, stru
     return 0;
 }
 
-/* The pairs of one call: of the rows that its filter takes and whose value is not NULL. */
-static int list_pairs(uint32_t c, const struct batch *batch, const struct column *argument,
-                      const struct column *filter, const int64_t *starts, const struct bytes *keys,
-                      struct agg_entry *const *groups, struct pair_list *list)
+/* Of a value that sorts as min or max does; it stays in a scratch buffer. NULLs and rows that do not
+ * count are not asked for: what filters leave out need not be a value that can be compared. */
+static int ordered_value(struct group_op *group, const struct column *argument, uint32_t row,
+                         bool wants_max, struct bytes *value)
 {
+    struct buf *plain = &group->encoded, *flipped = &group->text;
+    buf_clear(plain);
+    value_order_put(plain, argument, row);
+    *value = bytes_of(plain->data, plain->size);
+    if (wants_max) {
+        buf_clear(flipped);
+        value_order_flip(flipped, *value);
+        *value = bytes_of(flipped->data, flipped->size);
+    }
+    return buf_ok(plain) && (!wants_max || buf_ok(flipped)) ? 0 : ERR_NOMEM;
+}
+
+int pair_list_rows(struct group_op *group, uint32_t c, const struct batch *batch,
+                   const struct column *argument, const struct column *filter,
+                   const int64_t *starts, const struct bytes *keys, struct agg_entry *const *groups,
+                   struct pair_list *list)
+{
+    const struct agg_plan *plan = ((const struct group_params *)group->op.params)->plan;
+    bool is_ordered = agg_call_values(plan, c) == AGG_VALUES_ORDERED;
     struct bytes *values = arena_alloc(batch->arena, (batch->selected_count + 1) * sizeof *values);
     if (values == NULL)
         return ERR_NOMEM;
-    TRY(group_key_encode_batch(batch, argument, 1, values));
+    if (!is_ordered)
+        TRY(group_key_encode_batch(batch, argument, 1, values));
     list->count = 0;
     for (uint32_t i = 0; i < batch->selected_count; i++) {
-        if (!counts_row(filter, argument, batch_row(batch, i)))
+        uint32_t row = batch_row(batch, i);
+        if (!counts_row(filter, argument, row))
             continue;
         uint32_t at = list->count++;
+        if (is_ordered)
+            TRY(ordered_value(group, argument, row, agg_call_wants_max(plan, c), &values[i]));
         TRY(pair_key(batch->arena, keys[i], c, values[i], &list->keys[at]));
         list->group_bytes[at] = keys[i].size;
         list->groups[at] = groups[i];
+        list->calls[at] = c;
+        list->changes[at] = batch->weights != NULL ? batch->weights[row] : 1;
         if (starts != NULL)
             list->starts[at] = starts[i];
     }
@@ -222,14 +259,19 @@ int distinct_update(struct group_op *group, struct agg_table *table, struct op_c
     struct pair_list list;
     TRY(pair_list_alloc(&list, batch->selected_count, starts != NULL, batch->arena));
     for (uint32_t c = 0; c < params->aggregates->call_count; c++) {
-        if (!agg_call_is_distinct(params->plan, c))
+        if (agg_call_values(params->plan, c) == AGG_VALUES_NONE)
             continue;
-        TRY(list_pairs(c, batch, &arguments[c], &filters[c], starts, keys, groups, &list));
+        TRY(pair_list_rows(group, c, batch, &arguments[c], &filters[c], starts, keys, groups,
+                           &list));
+        if (agg_plan_takes_back(params->plan)) {
+            TRY(counted_change(group, table, call, &list, counts));
+            continue;
+        }
         TRY(find_pairs(group, table, call, list.count, list.starts, list.keys, list.group_bytes,
                        list.entries, list.is_new));
         for (uint32_t i = 0; counts && i < list.count; i++)
             if (list.is_new[i])
-                agg_row_count_distinct(params->plan, agg_entry_row(list.groups[i]), c);
+                agg_row_count_distinct(params->plan, agg_entry_row(list.groups[i]), c, 1);
     }
     return 0;
 }
@@ -242,14 +284,14 @@ int distinct_merge(struct group_op *group, struct op_call *call, uint32_t n, con
 {
     const struct group_params *params = group->op.params;
     struct pair_list list;
-    uint32_t *calls = arena_alloc(call->arena, (n + 1) * sizeof *calls);
-    if (calls == NULL)
-        return ERR_NOMEM;
     TRY(pair_list_alloc(&list, n, false, call->arena));
+    if (agg_plan_takes_back(params->plan))
+        return counted_merge(group, call, n, pairs, values, groups, &list);
     for (uint32_t i = 0; i < n; i++) {
         int rc = group_value_is_pair(values[i], &list.group_bytes[i]) &&
+                         values[i].data[0] == PAIR_VERSION &&
                          list.group_bytes[i] == agg_entry_key(groups[i]).size
-                     ? check_pair(group, pairs[i], list.group_bytes[i], call->arena, &calls[i])
+                     ? check_pair(group, pairs[i], list.group_bytes[i], call->arena, &list.calls[i])
                      : ERR_CORRUPT;
         if (rc < 0)
             return diag_set(call->diag, rc, "a partial count of distinct values does not decode");
@@ -258,6 +300,6 @@ int distinct_merge(struct group_op *group, struct op_call *call, uint32_t n, con
                    list.is_new));
     for (uint32_t i = 0; i < n; i++)
         if (list.is_new[i])
-            agg_row_count_distinct(params->plan, agg_entry_row(groups[i]), calls[i]);
+            agg_row_count_distinct(params->plan, agg_entry_row(groups[i]), list.calls[i], 1);
     return 0;
 }

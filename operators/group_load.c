@@ -8,7 +8,7 @@
  * store_bound_ms has ever left the table, so for most windows nothing is asked. */
 #include <string.h>
 
-#include "operators/distinct.h"
+#include "operators/counted.h"
 #include "operators/grouping.h"
 
 enum { EVICT_BLOCK = 256 };
@@ -19,7 +19,7 @@ int group_decode_entry(const struct group_op *group, struct agg_entry *entry, st
                        struct diag *diag)
 {
     const struct group_params *params = group->op.params;
-    int rc = entry->is_pair ? distinct_decode(entry, value)
+    int rc = entry->is_pair ? distinct_decode(params, entry, value)
                             : agg_decode(params->plan, agg_entry_row(entry), value);
     return rc < 0
                ? diag_set(
@@ -112,9 +112,11 @@ static bool collect_evictable(void *context, struct agg_entry *entry)
 
 static void evict_block(struct group_op *group, const struct evict *evict)
 {
-    for (size_t i = 0; i < evict->count; i++)
+    for (size_t i = 0; i < evict->count; i++) {
+        counted_forget(group, evict->entries[i]);
         if (evict->entries[i]->window_start_ms > group->store_bound_ms)
             group->store_bound_ms = evict->entries[i]->window_start_ms;
+    }
     group->store_may_have = true;
     agg_table_remove_many(group->table, evict->entries, evict->count);
 }
@@ -131,7 +133,7 @@ void op_group_evict(struct op *op, int64_t stored_commit, size_t target_bytes)
     group->has_evicted = false;
     /* Goes round: what has just been read back took the place of what went last, and stays a round. */
     for (int pass = 0; pass < 2;) {
-        if (agg_table_bytes(group->table) <= target_bytes)
+        if (op_group_bytes(op) <= target_bytes)
             return;
         evict.count = 0;
         agg_table_each(group->table, &group->evict_cursor, collect_evictable, &evict);

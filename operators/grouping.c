@@ -13,8 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/counted.h"
 #include "operators/distinct.h"
 #include "operators/grouping.h"
+#include "operators/pair_index.h"
 
 extern const struct op_type op_preaggregate_type, op_aggregate_type, op_merge_type;
 
@@ -65,6 +67,8 @@ int group_open(struct op *op, struct op_env *env, struct diag *diag)
         rc = agg_table_create(params->plan, &group->runs);
     if (rc == 0 && params->window.kind == WINDOW_SESSION)
         rc = group_session_open(group);
+    if (rc == 0 && agg_plan_has_order(params->plan) && op_group_is_stored(op))
+        rc = pair_index_create(&group->ordered);
     return rc < 0 ? diag_set(diag, rc, "no memory for the aggregation table") : 0;
 }
 
@@ -75,6 +79,7 @@ void group_close(struct op *op)
         agg_table_destroy(group->table);
     if (group->runs != NULL)
         agg_table_destroy(group->runs);
+    pair_index_destroy(group->ordered);
     group_session_close(group);
     free(group->closing);
     buf_deinit(&group->store_key);
@@ -104,8 +109,8 @@ int group_store_key_split(struct bytes key, bool windowed, int64_t *window_start
     return 0;
 }
 
-static int mark_entries(struct agg_table *table, struct agg_entry **entries, uint32_t count,
-                        void **rows)
+int group_mark_entries(struct agg_table *table, struct agg_entry *const *entries, uint32_t count,
+                       void **rows)
 {
     for (uint32_t i = 0; i < count; i++)
         rows[i] = agg_entry_row(entries[i]);
@@ -176,9 +181,12 @@ static int eval_arguments(const struct group_params *params, struct op_call *cal
 }
 
 /* How long a value may be that an aggregate keeps; 0: it keeps none. */
-static size_t value_limit(enum agg_func func, uint32_t calls)
+static size_t value_limit(const struct agg_plan *plan, uint32_t call, enum agg_func func,
+                          uint32_t calls)
 {
     size_t limit = GROUP_VALUES_MAX_BYTES / (calls > 0 ? calls : 1);
+    if (agg_call_values(plan, call) == AGG_VALUES_ORDERED)
+        return ORDERED_VALUE_MAX_BYTES;
     switch (func) {
     case AGG_MIN:
     case AGG_MAX:
@@ -202,7 +210,7 @@ static int reject_long_values(const struct group_params *params, struct op_call 
     for (uint32_t c = 0; c < calls; c++) {
         enum agg_func func = params->aggregates->calls[c].func;
         const struct column *value = &arguments[c];
-        size_t limit = value_limit(func, calls);
+        size_t limit = value_limit(params->plan, c, func, calls);
         bool is_bytes = value->type == COL_TEXT || value->type == COL_BYTEA;
         if (limit == 0 || (!is_bytes && value->type != COL_VARIANT))
             continue;
@@ -244,7 +252,7 @@ static int encode_groups(const struct group_params *params, struct op_call *call
     uint32_t first = call->rejects->count;
     struct batch before = *batch;
     size_t limit =
-        agg_plan_has_distinct(params->plan) ? DISTINCT_GROUP_MAX_BYTES : GROUP_KEY_MAX_BYTES;
+        agg_plan_has_values(params->plan) ? DISTINCT_GROUP_MAX_BYTES : GROUP_KEY_MAX_BYTES;
     TRY(group_key_encode_batch(batch, groups, params->groups->count, keys));
     for (uint32_t i = 0; i < batch->selected_count; i++)
         if (__builtin_expect(keys[i].size > limit, 0))
@@ -342,106 +350,14 @@ int group_update_rows(struct group_op *group, struct op_call *call, const struct
         TRY(group_load_entries(group, entries, batch.selected_count, call->diag));
     if (agg_plan_function(params->plan) != NULL)
         TRY(apply_function(params, into, call, &batch, arguments, entries, rows));
-    TRY(mark_entries(into, entries, batch.selected_count, rows));
+    TRY(group_mark_entries(into, entries, batch.selected_count, rows));
     TRY(agg_update(params->plan, &batch, arguments, filters, rows));
-    if (agg_plan_has_distinct(params->plan))
+    if (agg_plan_has_values(params->plan))
         TRY(distinct_update(group, into, call, &batch, arguments, filters, starts, keys, entries,
                             group->op.type != &op_preaggregate_type && into == group->table));
     if (in->weights == NULL) /* else the rows were counted where they changed their table */
         call->applied_rows += batch.selected_count;
     return 0;
-}
-
-/* ---- partials in ---- */
-
-/* Sorts partials into groups and pairs: keys[i] becomes the group's part of each, pairs[] lists the
- * partials that are pairs. */
-static int list_partials(const struct batch *in, struct bytes *keys, uint32_t *pairs,
-                         uint32_t *pair_count, struct diag *diag)
-{
-    *pair_count = 0;
-    for (uint32_t i = 0; i < in->selected_count; i++) {
-        size_t group_bytes;
-        keys[i] = in->columns[0].text[i];
-        if (!group_value_is_pair(in->columns[2].text[i], &group_bytes))
-            continue;
-        if (group_bytes > keys[i].size)
-            return diag_set(diag, ERR_CORRUPT, "a partial aggregate does not decode");
-        keys[i].size = group_bytes;
-        pairs[(*pair_count)++] = i;
-    }
-    return 0;
-}
-
-static int merge_pairs(struct group_op *group, struct op_call *call, const struct batch *in,
-                       const uint32_t *pairs, uint32_t n, struct agg_entry *const *entries)
-{
-    struct arena *arena = call->arena;
-    int64_t *starts = arena_alloc(arena, n * sizeof *starts);
-    struct bytes *keys = arena_alloc(arena, n * sizeof *keys);
-    struct bytes *values = arena_alloc(arena, n * sizeof *values);
-    struct agg_entry **groups = arena_alloc(arena, n * sizeof *groups);
-    if (starts == NULL || keys == NULL || values == NULL || groups == NULL)
-        return ERR_NOMEM;
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t i = pairs[k];
-        starts[k] = in->columns[1].i64[i];
-        keys[k] = in->columns[0].text[i];
-        values[k] = in->columns[2].text[i];
-        groups[k] = entries[i];
-    }
-    return distinct_merge(group, call, n, is_windowed(params_of(group)) ? starts : NULL, keys,
-                          values, groups);
-}
-
-int group_merge_windows(struct group_op *group, struct op_call *call, const struct batch *in)
-{
-    const struct group_params *params = params_of(group);
-    uint32_t n = in->selected_count;
-    struct agg_entry **entries = arena_alloc(call->arena, (n + 1) * sizeof *entries);
-    struct bytes *keys = in->columns[0].text;
-    uint32_t *pairs = NULL, pair_count = 0;
-    void **rows = arena_alloc(call->arena, (n + 1) * sizeof *rows);
-    if (entries == NULL || rows == NULL)
-        return ERR_NOMEM;
-    must(in->column_count == 3 && in->selection == NULL);
-    const int64_t *starts = in->columns[1].i64;
-    if (is_windowed(params))
-        for (uint32_t i = 0; i < n; i++)
-            if (starts[i] < group->closed_before_ms)
-                return diag_set(call->diag, ERR_STATE,
-                                "a partial for the window that starts at %lld arrived after the "
-                                "window was closed",
-                                (long long)starts[i]);
-    if (agg_plan_has_distinct(params->plan)) {
-        keys = arena_alloc(call->arena, (n + 1) * sizeof *keys);
-        pairs = arena_alloc(call->arena, (n + 1) * sizeof *pairs);
-        if (keys == NULL || pairs == NULL)
-            return ERR_NOMEM;
-        TRY(list_partials(in, keys, pairs, &pair_count, call->diag));
-    }
-    TRY(agg_table_probe(group->table, n, is_windowed(params) ? starts : NULL, keys, entries));
-    TRY(group_load_entries(group, entries, n, call->diag));
-    TRY(mark_entries(group->table, entries, n, rows));
-    for (uint32_t i = 0, next_pair = 0; i < n; i++) {
-        if (next_pair < pair_count && pairs[next_pair] == i) {
-            next_pair++;
-            continue;
-        }
-        int rc = agg_merge_encoded(params->plan, rows[i], in->columns[2].text[i]);
-        if (rc < 0)
-            return diag_set(call->diag, rc, "a partial aggregate does not decode");
-    }
-    if (pair_count > 0)
-        TRY(merge_pairs(group, call, in, pairs, pair_count, entries));
-    return 0;
-}
-
-int group_merge_partials(struct group_op *group, struct op_call *call, const struct batch *in)
-{
-    call->applied_rows += in->selected_count;
-    return params_of(group)->window.kind == WINDOW_HOPPING ? group_merge_runs(group, call, in)
-                                                           : group_merge_windows(group, call, in);
 }
 
 /* ---- out ---- */
@@ -450,9 +366,19 @@ void group_encode_entry(struct group_op *group, const struct agg_entry *entry)
 {
     buf_clear(&group->encoded);
     if (entry->is_pair)
-        distinct_encode(entry, &group->encoded);
+        distinct_encode(params_of(group), entry, &group->encoded);
     else
         agg_encode(params_of(group)->plan, agg_entry_row(entry), &group->encoded);
+}
+
+/* Of rows that may be taken back: what came went again. */
+static bool is_nothing(const struct group_op *group, const struct agg_entry *entry)
+{
+    if (group->nothing.size == 0)
+        return false;
+    return entry->is_pair ? counted_rows(entry) == 0
+                          : bytes_equal(bytes_of(group->encoded.data, group->encoded.size),
+                                        bytes_of(group->nothing.data, group->nothing.size));
 }
 
 int group_flush_partials(struct group_op *group, struct op_call *call, struct batch *out)
@@ -478,9 +404,8 @@ int group_flush_partials(struct group_op *group, struct op_call *call, struct ba
         struct bytes encoded = bytes_of(group->encoded.data, group->encoded.size);
         if (!buf_ok(&group->encoded))
             return ERR_NOMEM;
-        if (group->nothing.size > 0 &&
-            bytes_equal(encoded, bytes_of(group->nothing.data, group->nothing.size)))
-            continue; /* what came went again */
+        if (is_nothing(group, entries[i]))
+            continue;
         struct bytes copy = arena_copy(call->arena, encoded);
         if (copy.data == NULL)
             return ERR_NOMEM;
@@ -650,8 +575,8 @@ static uint32_t find_gone(const struct group_op *group, struct agg_entry **entri
     return count;
 }
 
-/* The keys of results that no longer stand, and of their state. The entries stay, empty, until the
- * store has followed. */
+/* The keys of results that no longer stand, and of their state, unless values of the group are left
+ * (counted.c). The entries stay, empty, until the store has followed. */
 static int flush_gone(struct group_op *group, struct op_call *call,
                       struct agg_entry *const *entries, uint32_t n, struct batch *out)
 {
@@ -663,7 +588,8 @@ static int flush_gone(struct group_op *group, struct op_call *call,
     for (uint32_t c = 0; c < count; c++)
         TRY(column_alloc(&columns[c], params->group_types[c], n, true, call->arena));
     for (uint32_t i = 0; i < n; i++) {
-        TRY(group_write_change(group, entries[i], true));
+        group_encode_entry(group, entries[i]);
+        TRY(group_write_change(group, entries[i], is_nothing(group, entries[i])));
         int rc = group_key_decode(agg_entry_key(entries[i]), columns, count, i, call->arena);
         if (rc < 0)
             return diag_set(call->diag, rc, "a stored group key does not decode");
@@ -703,13 +629,15 @@ int group_flush_results(struct op *op, struct op_call *call, struct batch *out)
         TRY(group_session_results(group, call, entries, n, out));
         return OP_MORE;
     }
+    TRY(counted_settle(group, entries, n, call->diag));
     uint32_t gone = find_gone(group, entries, n);
     if (gone > 0) {
         TRY(agg_table_mark(group->table, entries + gone, n - gone)); /* their turn comes */
         return flush_gone(group, call, entries, gone, out);
     }
     for (uint32_t i = 0; i < n; i++)
-        TRY(group_write_change(group, entries[i], false));
+        TRY(group_write_change(group, entries[i],
+                               entries[i]->is_pair && is_nothing(group, entries[i])));
     if (!params_of(group)->emit_final)
         TRY(group_build_entries(group, call, entries, n, out));
     return OP_MORE;
@@ -734,7 +662,9 @@ static const struct group_op *group_of(const struct op *op)
 size_t op_group_bytes(const struct op *op)
 {
     const struct group_op *group = group_of(op);
-    return agg_table_bytes(group->table) + (group->runs != NULL ? agg_table_bytes(group->runs) : 0);
+    return agg_table_bytes(group->table) +
+           (group->runs != NULL ? agg_table_bytes(group->runs) : 0) +
+           (group->ordered != NULL ? pair_index_bytes(group->ordered) : 0);
 }
 size_t op_group_entries(const struct op *op)
 {

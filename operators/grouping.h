@@ -16,6 +16,7 @@ struct group_op {
     struct op op;
     struct agg_table *table;
     struct agg_table *runs;       /* aggregate over hopping windows: rows since the last commit by run of windows; else NULL */
+    struct pair_index *ordered;   /* pairs of the table whose values have an order (counted.c); NULL without */
     struct session_out *session;  /* group_session.c; NULL without session windows */
     int64_t commit_number;        /* that entries flushed from now on belong to */
     int64_t closed_before_ms;     /* windows that start before this are closed for good */
@@ -47,6 +48,8 @@ int group_load_entries(struct group_op *group, struct agg_entry *const *entries,
 int group_update_rows(struct group_op *group, struct op_call *call, const struct batch *in);
 /* Rejects rows that group_update_rows would, of a view without windows. */
 int group_check_rows(const struct group_params *params, struct op_call *call, struct batch *batch);
+/* Puts entries on the table's dirty list; rows[i] is the row of entries[i]. ERR_NOMEM. */
+int group_mark_entries(struct agg_table *table, struct agg_entry *const *entries, uint32_t count, void **rows);
 /* Partials → accumulators. */
 int group_merge_partials(struct group_op *group, struct op_call *call, const struct batch *in);
 /* group_hopping.c: partials → accumulators, each into every window of its run. ERR_CORRUPT, ERR_STATE (a window is closed), ERR_NOMEM. */

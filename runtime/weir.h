@@ -259,7 +259,7 @@ WEIR_API weir_stream *weir_table(weir_app *app, const char *topic, weir_format f
  *
  * A table is what weir_join takes. weir_to writes it as one: a record for each change under the table's key (a text as it is, else a JSON object), without a value when the row goes, to a
  * compacted topic. weir_group_by and weir_aggregate count the rows that stand: when one changes, what the old one brought is taken back, and a group whose last row went gets a
- * tombstone. count, sum and avg can be taken back, with FILTER; min, max, first, last, count(DISTINCT), weir_aggregate_fn, sums of double precision and windows are refused, as
+ * tombstone. count, sum, avg, min, max and count(DISTINCT) follow the rows that stand, exactly, with FILTER; first, last, weir_aggregate_fn, sums of double precision and windows are refused, as
  * are weir_unnest, weir_flat_map_fn, weir_rekey, weir_merge and weir_distinct behind weir_latest. A row that the aggregate cannot take is a dead letter, and the row of its key stays what it was.
  *
  * The topic of a view that emits changes is a table to whoever reads it, within the app too: weir_table(app, "by-user", WEIR_JSON, "user"), with the names of its record key. */

@@ -19,6 +19,9 @@
 
 struct state;
 
+/* Keys of at most so many bytes are in order among themselves; longer ones too, but for those that begin with the same so many bytes. */
+enum { STATE_ORDERED_BYTES = 479 };
+
 struct state_position {
     uint8_t topic_id[16];      /* of the changelog topic; all zero: none yet */
     int64_t offset;            /* the next changelog offset to apply */

@@ -39,6 +39,8 @@ void stored_key_encode(struct bytes key, struct stored_key *stored)
     must(key.size <= STATE_KEY_MAX_BYTES);
     size_t escape = key.size == 0 || key.data[0] == 0x00;
     size_t kept = key.size;
+    _Static_assert(STATE_ORDERED_BYTES + 1 <= STORED_SHORT_MAX_BYTES,
+                   "also escaped a key is short");
     stored->data[0] = 0x00; /* overwritten when there is no escape */
     if (escape + key.size > STORED_SHORT_MAX_BYTES) {
         kept = STORED_SHORT_MAX_BYTES - escape;

@@ -235,9 +235,8 @@ static void what_is_left_is_what_counts(void **state)
 static void what_forgets_is_refused(void **state)
 {
     (void)state;
-    static const char *const lists[] = {
-        "min(x) AS a", "max(x) AS a", "first(x) AS a", "last(x) AS a", "count(DISTINCT x) AS a",
-        "sum(d) AS a", "avg(d) AS a"};
+    static const char *const lists[] = {"first(x) AS a", "last(x) AS a", "sum(d) AS a",
+                                        "avg(d) AS a"};
     static const char *const names[] = {"x", "d"};
     static const enum col_type types[] = {COL_BIGINT, COL_DOUBLE};
     struct named_columns columns = {names, types, 2};

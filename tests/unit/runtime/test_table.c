@@ -44,7 +44,9 @@ static weir_app *table_app(const weir_options *options)
     weir_stream *users = weir_filter(weir_table(app, "users", WEIR_JSON, "id"), "active");
     weir_to(weir_map(users, "id, plan, score"), "active");
     weir_to(weir_aggregate(weir_group_by(users, "plan"),
-                           "count(*) AS n, count(score) AS scored, sum(score) AS total"),
+                           "count(*) AS n, count(score) AS scored, sum(score) AS total, "
+                           "min(score) AS low, max(score) AS high, "
+                           "count(DISTINCT score) AS scores"),
             "by-plan");
     weir_to(weir_aggregate(weir_group_by(weir_table(app, "by-plan", WEIR_JSON, "plan"), "n"),
                            "count(*) AS plans, sum(scored) AS scored"),
@@ -71,7 +73,7 @@ static void send_user(weir_test *test, struct user *users)
                           .is_active = draw(5) != 0,
                           .has_score = draw(4) != 0,
                           .plan = (int)draw(PLANS),
-                          .score = (int)draw(20000) - 10000,
+                          .score = draw(3) ? (int)draw(20000) - 10000 : ((int)draw(5) - 2) * 1000,
                           .scale = (int)draw(4)};
     print_decimal(score, sizeof score, user->score, user->scale);
     snprintf(value, sizeof value, "{\"id\":\"%s\",\"plan\":\"p%d\",\"active\":%s,\"score\":%s}",
@@ -94,11 +96,59 @@ static void model_active(const struct user *users, struct folded_rows *rows)
     }
 }
 
+/* In thousandths, so that equal scores are equal numbers. */
+static int score_of(const struct user *user)
+{
+    static const int to_thousandths[] = {1000, 100, 10, 1};
+    return user->score * to_thousandths[user->scale];
+}
+
+/* As min orders them: of equal ones a whole number, then by text. */
+static int compare_scores(const struct user *a, const struct user *b)
+{
+    char text_a[64], text_b[64];
+    int order = (score_of(a) > score_of(b)) - (score_of(a) < score_of(b));
+    if (order != 0 || (a->scale == 0) != (b->scale == 0))
+        return order != 0 ? order : a->scale == 0 ? -1 : 1;
+    print_decimal(text_a, sizeof text_a, a->score, a->scale);
+    print_decimal(text_b, sizeof text_b, b->score, b->scale);
+    return strcmp(text_a, text_b);
+}
+
+static bool has_score_in(const struct user *user, int plan)
+{
+    return user->is_there && user->is_active && user->has_score && user->plan == plan;
+}
+
+/* The scores of one plan: the first and the last, printed, and how many different ones. */
+static int model_scores(const struct user *users, int plan, char *low, char *high, size_t size)
+{
+    const struct user *first = NULL, *last = NULL;
+    int different = 0;
+    for (int id = 0; id < USERS; id++) {
+        bool is_new = has_score_in(&users[id], plan);
+        if (!is_new)
+            continue;
+        first = first == NULL || compare_scores(&users[id], first) < 0 ? &users[id] : first;
+        last = last == NULL || compare_scores(&users[id], last) > 0 ? &users[id] : last;
+        for (int other = 0; other < id; other++)
+            is_new &= !has_score_in(&users[other], plan) ||
+                      score_of(&users[other]) != score_of(&users[id]);
+        different += is_new;
+    }
+    snprintf(low, size, "null");
+    snprintf(high, size, "null");
+    if (first != NULL) {
+        print_decimal(low, size, first->score, first->scale);
+        print_decimal(high, size, last->score, last->scale);
+    }
+    return different;
+}
+
 /* The rows of one plan: how many, how many have a score, and what those add up to. */
 static void model_plan(const struct user *users, int plan, int *n, int *scored, char *total,
                        size_t size)
 {
-    static const int to_thousandths[] = {1000, 100, 10, 1};
     int sum = 0, scale = 0;
     *n = *scored = 0;
     for (int id = 0; id < USERS; id++) {
@@ -109,13 +159,14 @@ static void model_plan(const struct user *users, int plan, int *n, int *scored, 
         if (!user->has_score)
             continue;
         ++*scored;
-        sum += user->score * to_thousandths[user->scale];
+        sum += score_of(user);
         scale = user->scale > scale ? user->scale : scale;
     }
     if (*scored == 0)
         snprintf(total, size, "null");
     else
-        print_decimal(total, size, sum / to_thousandths[scale], scale);
+        print_decimal(total, size, sum / score_of(&(struct user){.score = 1, .scale = scale}),
+                      scale);
 }
 
 static void model_plans(const struct user *users, struct folded_rows *rows,
@@ -123,14 +174,16 @@ static void model_plans(const struct user *users, struct folded_rows *rows,
 {
     int plans[USERS + 1] = {0}, scores[USERS + 1] = {0};
     for (int plan = 0; plan < PLANS; plan++) {
-        char key[16], value[192], total[64];
-        int n, scored;
+        char key[16], value[256], total[32], low[32], high[32];
+        int n, scored, different = model_scores(users, plan, low, high, sizeof low);
         model_plan(users, plan, &n, &scored, total, sizeof total);
         if (n == 0)
             continue;
         snprintf(key, sizeof key, "p%d", plan);
-        snprintf(value, sizeof value, "{\"plan\":\"%s\",\"n\":%d,\"scored\":%d,\"total\":%s}", key,
-                 n, scored, total);
+        snprintf(value, sizeof value,
+                 "{\"plan\":\"%s\",\"n\":%d,\"scored\":%d,\"total\":%s,\"low\":%s,\"high\":%s,"
+                 "\"scores\":%d}",
+                 key, n, scored, total, low, high, different);
         folded_rows_add(rows, key, value);
         plans[n]++;
         scores[n] += scored;
@@ -212,7 +265,8 @@ static void large_batches_change_all_their_rows(void **state)
     folded_rows_read(test, "by-plan", &came);
     assert_int_equal(came.count, 1);
     assert_string_equal(came.items[0].value,
-                        "{\"plan\":\"p0\",\"n\":9000,\"scored\":9000,\"total\":18000}");
+                        "{\"plan\":\"p0\",\"n\":9000,\"scored\":9000,\"total\":18000,\"low\":2,"
+                        "\"high\":2,\"scores\":1}");
     ok(test, weir_test_close(test));
     weir_app_close(app);
 }
