@@ -20,6 +20,7 @@ int join_put(struct op *join, struct bytes key, const struct column *columns, ui
 struct keyed_params {
     struct expr_list *key;            /* over the rows */
     struct expr_list *record_key;     /* the same as a record's key spells it: over uncast values of those names */
+    bool takes_nulls;                 /* rows are results of groups, of which NULLs are one; else a key with a NULL in it is none */
 };
 /* A row of a table's topic, and the key that it is about. */
 struct table_change {

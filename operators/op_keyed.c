@@ -11,7 +11,8 @@
  * been a number or a text, and it is both that go.
  *
  * A key with a NULL in it is no key: the row is a dead letter, as is a record without a value whose
- * key is none. */
+ * key is none. But results of groups have such keys, since NULLs form one group: where the app itself
+ * writes the topic as a table, it is a key as any other. */
 #include "operators/group_key.h"
 #include "operators/join.h"
 #include "operators/json_value.h"
@@ -26,7 +27,7 @@ struct keyed_op {
 static int reject_nulls(const struct keyed_params *params, struct op_call *call,
                         const struct batch *in, const struct column *columns)
 {
-    for (uint32_t k = 0; k < params->key->count; k++)
+    for (uint32_t k = 0; k < params->key->count && !params->takes_nulls; k++)
         for (uint32_t i = 0; i < in->selected_count; i++)
             if (column_is_null(&columns[k], batch_row(in, i)))
                 TRY(reject_add(call->rejects, batch_row(in, i), "primary_key",
@@ -71,7 +72,7 @@ static int split_record_key(const struct keyed_params *params, struct bytes key,
         if (rc <= 0)
             return rc == ERR_NOMEM ? rc : 0;
         TRY(json_value_read(text, arena, &values[i]));
-        if (values[i].kind == VARIANT_NULL)
+        if (values[i].kind == VARIANT_NULL && !params->takes_nulls)
             return 0;
     }
     return 1;

@@ -123,11 +123,20 @@ static void say(struct evolution *evolution, weir_change change, const char *for
     va_end(arguments);
 }
 
+/* Of a view of rows with several sources some may keep a state of their own, and others none. */
+static bool any_is_final(const struct view *view)
+{
+    bool is_final = false;
+    for (const struct view *arm = view; arm != NULL; arm = arm->next_arm)
+        is_final |= plan_is_final(arm);
+    return is_final;
+}
+
 static void compare(const struct run *run, const struct view *view,
                     const struct port_topic *sources, struct evolution *evolution)
 {
     struct history history;
-    bool is_final = plan_is_final(view);
+    bool is_final = any_is_final(view);
     read_history(run, view, sources, &history);
     *evolution = (struct evolution){.change = WEIR_CHANGE_NEW};
     if (history.records == 0 && history.other_begin[0] != '\0')

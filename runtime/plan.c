@@ -611,15 +611,22 @@ static int check_formats(const struct plan *plan, const struct view *arm, struct
                     arm->sink->topic, arm->source->text, read->name, written->name);
 }
 
-/* Which view of the app writes the source of an arm; an emit=changes view is a table, and reading it
- * as a stream would count every change as an event. */
+/* Which view of the app writes what this one reads. The keys of a table that it writes are those of
+ * its rows, whatever is in them. */
+static void link_writer(const struct plan *plan, struct view *reader)
+{
+    for (uint32_t i = 0; i < plan->view_count; i++)
+        if (strcmp(plan->views[i].sink->topic, reader->source->text) == 0)
+            reader->upstream = (int)i;
+    if (reader->keyed != NULL && reader->upstream >= 0)
+        reader->keyed->takes_nulls = plan_gives_changes(&plan->views[reader->upstream]);
+}
+
 static int link_tables(struct plan *plan, struct view *arm, struct diag *diag)
 {
     for (uint32_t t = 0; t < arm->table_count; t++) {
         struct view *table = &arm->tables[t]->rows;
-        for (uint32_t i = 0; i < plan->view_count; i++)
-            if (strcmp(plan->views[i].sink->topic, table->source->text) == 0)
-                table->upstream = (int)i;
+        link_writer(plan, table);
         if (strcmp(arm->sink->topic, table->source->text) == 0)
             return diag_set(diag, ERR_INVALID, "stream to %s joins with the topic that it writes",
                             arm->sink->topic);
@@ -628,12 +635,12 @@ static int link_tables(struct plan *plan, struct view *arm, struct diag *diag)
     return 0;
 }
 
+/* A view that emits changes is a table, and reading it as a stream would count every change as an
+ * event. */
 static int link_arm(struct plan *plan, struct view *arm, struct diag *diag)
 {
     TRY(link_tables(plan, arm, diag));
-    for (uint32_t i = 0; i < plan->view_count; i++)
-        if (strcmp(plan->views[i].sink->topic, arm->source->text) == 0)
-            arm->upstream = (int)i;
+    link_writer(plan, arm);
     if (strcmp(arm->sink->topic, arm->source->text) == 0)
         return diag_set(diag, ERR_INVALID, "stream to %s reads the topic that it writes",
                         arm->sink->topic);

@@ -75,7 +75,7 @@ struct view {
     bool is_mapped;
     bool is_remade;                      /* unnested or joined: rows are no longer the records they came as */
     bool is_windowed;
-    const struct keyed_params *keyed;    /* its rows are those of a table (weir_latest): the parameters of that operator; NULL */
+    struct keyed_params *keyed;          /* its rows are those of a table (weir_latest): the parameters of that operator; NULL */
     int keyed_op;                        /* which of its operators that is */
     struct group_params *group;          /* NULL: no aggregate */
     const struct format *format;         /* of what is written; of rows that pass as they came: their source's */
