@@ -92,6 +92,24 @@ static int choose_function(struct builder *builder, const struct syntax *call, s
                         call->text, col_type_name(type));
 }
 
+static bool may_fail(const struct syntax *argument)
+{
+    return argument->kind != SYNTAX_COLUMN && argument->kind != SYNTAX_NULL &&
+           argument->kind != SYNTAX_BOOLEAN && argument->kind != SYNTAX_NUMBER &&
+           argument->kind != SYNTAX_STRING;
+}
+
+/* As in PostgreSQL, only rows that pass the FILTER have their argument computed, so that one may guard
+ * the other: sum(a / b) FILTER (WHERE b <> 0). CASE says just that, and no aggregate counts NULLs. */
+static int bind_argument(struct binder *binder, const struct syntax *call, struct expr **argument)
+{
+    struct syntax *parts[] = {NULL, call->filter, call->args[0], NULL};
+    struct syntax guarded = {
+        .kind = SYNTAX_CASE, .at = call->args[0]->at, .args = parts, .arg_count = 4};
+    bool is_guarded = call->filter != NULL && may_fail(call->args[0]);
+    return bind_expr(binder, is_guarded ? &guarded : call->args[0], false, argument);
+}
+
 static int add_call(struct builder *builder, const struct syntax *call, uint32_t index)
 {
     struct agg_list *list = builder->list;
@@ -100,7 +118,7 @@ static int add_call(struct builder *builder, const struct syntax *call, uint32_t
     builder->calls[index] = NULL;
     list->call_count = index + 1;
     if (!call->star) {
-        TRY(bind_expr(&binder, call->args[0], false, &agg->argument));
+        TRY(bind_argument(&binder, call, &agg->argument));
         agg->argument_type = expr_type(agg->argument);
     }
     if (call->filter != NULL)
