@@ -58,7 +58,7 @@ release() {
 # Sanitizers make code slow, so that the tests which draw at random draw less. Each sanitizer sees the tests that it can say something
 # about; scripts about packages, documents and style are not among them.
 sanitizers() {
-    local shorter="WEIR_MODEL_SEQUENCES=50 WEIR_RANDOM_CASES=50 WEIR_KILL_CYCLES=20"
+    local shorter="WEIR_MODEL_SEQUENCES=50 WEIR_RANDOM_CASES=50 WEIR_RANDOM_SQL_CASES=50 WEIR_KILL_CYCLES=20"
     say "AddressSanitizer and UBSan"
     if build_tree asan -DWEIR_TEST_SECONDS=600; then
         under="env $shorter UBSAN_OPTIONS=print_stacktrace=1" run_ctest asan
@@ -112,7 +112,7 @@ interop() {
 long_random() {
     say "long random tests"
     build_tree release -DWEIR_TESTS=ON -DWEIR_TEST_SECONDS=$((600 * $1)) || { count 1; return; }
-    WEIR_RANDOM_CASES=$((6667 * $1)) WEIR_RANDOM_JOBS=$jobs WEIR_KILL_CYCLES=$((200 * $1)) run_ctest release -R '^test_(random|kill)$'
+    WEIR_RANDOM_CASES=$((6667 * $1)) WEIR_RANDOM_SQL_CASES=$((6667 * $1)) WEIR_RANDOM_JOBS=$jobs WEIR_KILL_CYCLES=$((200 * $1)) run_ctest release -R '^test_(random|random_sql|kill)$'
     local sequences=$((6667 * $1))
     step "the log's model, $sequences sequences" model_in_parallel $((sequences / jobs + 1))
 }

@@ -22,47 +22,36 @@
  * WEIR_RANDOM_CASES (200), WEIR_RANDOM_SEED (drawn from the clock), WEIR_RANDOM_LIFE (run this life
  * only, and say more), WEIR_RANDOM_JOBS (processes that share the cases: 1). */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
-#include <malloc.h>
 
-#include "runtime/base/clock.h"
+#include "runtime/base/error.h"
 #include "tests/support/random_life.h"
-#include "tests/support/scratch_dir.h"
+#include "tests/support/random_lives.h"
 
 enum {
     CASES = 200,
     FAILURES_MAX = 5,
-    LIFE_LIMIT_S = 120,
     SHRINK_ATTEMPTS = 150,
-    JOBS_MAX = 64,
 };
 
-/* A job that does not come to its end is a failure too, and the life must be known. */
-static volatile uint64_t running_seed;
-static void give_up(int number)
-{
-    char text[96];
-    (void)number;
-    int size = snprintf(text, sizeof text, "no end after %d s: WEIR_RANDOM_LIFE=%llu\n",
-                        LIFE_LIMIT_S, (unsigned long long)running_seed);
-    must(write(STDERR_FILENO, text, (size_t)size) == size);
-    abort();
-}
+static int try_life(uint64_t seed, long tried);
+static const struct random_lives lives = {.cases_name = "WEIR_RANDOM_CASES",
+                                          .life_name = "WEIR_RANDOM_LIFE",
+                                          .cases = CASES,
+                                          .cases_a_life = LIFE_CASES,
+                                          .failures_max = FAILURES_MAX,
+                                          .try_life = try_life};
 
 static unsigned run_life(struct life *life)
 {
-    running_seed = life->seed;
-    alarm(LIFE_LIMIT_S);
+    random_life_begins(&lives, life->seed);
     return life_run(life);
 }
 
@@ -163,58 +152,15 @@ static int try_life(uint64_t seed, long tried)
 
 /* ---- tests ---- */
 
-static int try_lives(uint64_t seed, long lives)
-{
-    struct chance chance = {seed};
-    int failures = 0;
-    for (long i = 0; i < lives && failures < FAILURES_MAX; i++)
-        failures += try_life(chance_next(&chance) >> 1, (i + 1) * LIFE_CASES);
-    return failures;
-}
-
-static long number_from(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text != NULL ? strtol(text, NULL, 10) : otherwise;
-}
-
 static void random_jobs_match_the_naive_evaluator(void **state)
 {
     (void)state;
-    const char *only = getenv("WEIR_RANDOM_LIFE"), *seed_text = getenv("WEIR_RANDOM_SEED");
-    uint64_t seed = seed_text != NULL ? strtoull(seed_text, NULL, 10) : (uint64_t)clock_wall_ms();
-    if (only != NULL) {
-        assert_int_equal(try_life(strtoull(only, NULL, 10), LIFE_CASES), 0);
-        return;
-    }
-    long cases = number_from("WEIR_RANDOM_CASES", CASES), jobs = number_from("WEIR_RANDOM_JOBS", 1);
-    assert_true(jobs >= 1 && jobs <= JOBS_MAX);
-    long lives = (cases + LIFE_CASES * jobs - 1) / (LIFE_CASES * jobs);
-    fprintf(stderr, "WEIR_RANDOM_SEED=%llu, %ld cases\n", (unsigned long long)seed,
-            lives * jobs * LIFE_CASES);
-    pid_t children[JOBS_MAX];
-    for (long job = 1; job < jobs; job++) {
-        children[job] = fork();
-        assert_true(children[job] >= 0);
-        if (children[job] == 0)
-            _exit(try_lives(seed + (uint64_t)job * 1000003, lives) != 0);
-    }
-    int failures = try_lives(seed, lives);
-    for (long job = 1; job < jobs; job++) {
-        int status;
-        assert_int_equal(waitpid(children[job], &status, 0), children[job]);
-        failures += status != 0;
-    }
-    assert_int_equal(failures, 0);
+    assert_int_equal(random_lives_run(&lives), 0);
 }
 
 int main(void)
 {
-    scratch_dir_in_memory();
-    /* Each opening of LMDB asks for 2 MiB of zeros and touches little of them: as a mapping they
-     * cost nothing, from the heap they are cleared each time, which was a third of all. */
-    mallopt(M_MMAP_THRESHOLD, 1 << 20);
-    signal(SIGALRM, give_up);
+    random_lives_prepare();
     const struct CMUnitTest tests[] = {cmocka_unit_test(random_jobs_match_the_naive_evaluator)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
+
+enum { KILLS_MAX = 50 };
 
 static void ok(weir_test *test, int rc)
 {
@@ -41,4 +44,23 @@ void run_through_kills(weir_test *test, uint32_t (*draw)(uint32_t n))
         ok(test, weir_test_kill(test));
         ok(test, weir_test_restart(test, NULL));
     }
+}
+
+bool call_through_kills(weir_test *test, enum driven_call what, int *kills)
+{
+    for (int tries = 0; tries < KILLS_MAX; tries++) {
+        int rc = what == DRIVEN_STEP  ? weir_test_step(test, NULL)
+                 : what == DRIVEN_RUN ? weir_test_run(test)
+                                      : weir_test_finish(test, what == DRIVEN_CLOSE);
+        *kills += rc == WEIR_TEST_KILLED;
+        if (rc == WEIR_TEST_KILLED)
+            rc = weir_test_restart(test, NULL);
+        else if (rc == 0)
+            return true;
+        if (rc != 0) {
+            fprintf(stderr, "driven: %s (%d)\n", weir_test_error(test), rc);
+            return false;
+        }
+    }
+    return false;
 }

@@ -5,6 +5,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/error.h"
+#include "tests/support/drawn_expr.h"
 #include "tests/support/naive_model.h"
 
 static const char *const aggregate_names[AGGREGATES] = {
@@ -133,30 +134,10 @@ static void print_window(struct buf *out, const char *name, int64_t time_ms)
     buf_printf(out, ",\"%s\":\"%s\"", name, iso);
 }
 
-/* PostgreSQL's scale of a quotient: 16 significant digits at least, counted in groups of four. */
 static void print_mean(struct buf *out, int64_t sum, int64_t count)
 {
-    uint64_t rest = (uint64_t)(sum < 0 ? -sum : sum), head = rest >= 10000 ? rest / 10000 : rest;
-    int weight = rest >= 10000 ? 1 : 0;
-    must(rest < 100000000 && count < 10000);
-    if (head <= (uint64_t)count)
-        weight--;
-    int scale = 16 - 4 * weight;
-    uint64_t divisor = (uint64_t)count, whole = rest / divisor;
-    char digits[32];
-    rest %= divisor;
-    for (int i = 0; i < scale; i++) {
-        rest *= 10;
-        digits[i] = (char)('0' + rest / divisor);
-        rest %= divisor;
-    }
-    bool carry = rest * 2 >= divisor;
-    for (int i = scale - 1; i >= 0 && carry; i--) {
-        carry = digits[i] == '9';
-        digits[i] = (char)(carry ? '0' : digits[i] + 1);
-    }
-    whole += carry;
-    buf_printf(out, "%s%llu.%.*s", sum < 0 ? "-" : "", (unsigned long long)whole, scale, digits);
+    struct datum mean = datum_mean(sum, count);
+    datum_print_number(mean.n, mean.scale, out);
 }
 
 static void print_sum_a(struct buf *out, const struct naive_group *group)

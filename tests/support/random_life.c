@@ -15,12 +15,13 @@
 
 #include "runtime/base/error.h"
 #include "tests/support/accounts.h"
+#include "tests/support/drawn_kills.h"
 #include "tests/support/failing_disk.h"
 #include "tests/support/scratch_dir.h"
 #include "tests/support/verified.h"
 
 #define YEAR_2026_MS INT64_C(1767225600000)
-enum { DAY_MS = 86400000, SLOW_STEP_MS = 1500000, KILLS_MAX = 50 };
+enum { DAY_MS = 86400000, SLOW_STEP_MS = 1500000 };
 
 /* ---- drawing ---- */
 
@@ -284,26 +285,9 @@ static bool restart_with(struct drive *drive, weir_app *app)
     return rc == 0;
 }
 
-enum call { STEP, RUN, FINISH, FINISH_AND_CLOSE };
-
-/* The call, again and again while the engine dies in it. */
-static bool call(struct drive *drive, enum call what)
+static bool call(struct drive *drive, enum driven_call what)
 {
-    for (int kills = 0; kills < KILLS_MAX; kills++) {
-        int rc = what == STEP  ? weir_test_step(drive->test, NULL)
-                 : what == RUN ? weir_test_run(drive->test)
-                               : weir_test_finish(drive->test, what == FINISH_AND_CLOSE);
-        drive->life->kills += rc == WEIR_TEST_KILLED;
-        if (rc == WEIR_TEST_KILLED)
-            rc = weir_test_restart(drive->test, NULL);
-        else if (rc == 0)
-            return true;
-        if (rc != 0) {
-            fprintf(stderr, "driven: %s (%d)\n", weir_test_error(drive->test), rc);
-            return false;
-        }
-    }
-    return false;
+    return call_through_kills(drive->test, what, &drive->life->kills);
 }
 
 static bool begin(struct drive *drive, int round)
@@ -334,7 +318,7 @@ static bool move_clock_to_rows(struct drive *drive, int round)
     to_ms += (1000 - to_ms % 1000) % 1000;
     must(weir_test_advance(drive->test, to_ms - now_ms) == 0);
     life->rounds[round].send_clock_ms = to_ms;
-    return call(drive, RUN);
+    return call(drive, DRIVEN_RUN);
 }
 
 static void pause_cases(struct drive *drive, int round, bool is_paused)
@@ -399,18 +383,18 @@ static bool drive_round(struct drive *drive, int round)
     must(weir_test_kill_at(drive->test, run->kill_at, run->kill_number) == 0);
     bool ok = true;
     for (int i = 0; ok && run->new_threads > 0 && i < run->steps; i++)
-        ok = call(drive, STEP);
+        ok = call(drive, DRIVEN_STEP);
     if (run->new_threads > 0)
         must(weir_app_set_threads(drive->app, run->new_threads) == 0);
-    ok = ok && call(drive, RUN) && pauses_hold(drive, round);
+    ok = ok && call(drive, DRIVEN_RUN) && pauses_hold(drive, round);
     pause_cases(drive, round, false);
-    ok = ok && call(drive, RUN);
+    ok = ok && call(drive, DRIVEN_RUN);
     for (int i = 0; ok && i < now->clock_count; i++) {
-        ok = weir_test_advance(drive->test, run->advances_ms[i]) == 0 && call(drive, RUN);
+        ok = weir_test_advance(drive->test, run->advances_ms[i]) == 0 && call(drive, DRIVEN_RUN);
         now->clocks_ms[i] = weir_test_now(drive->test);
     }
     if (ok && run->ends)
-        ok = call(drive, now->close_windows ? FINISH_AND_CLOSE : FINISH);
+        ok = call(drive, now->close_windows ? DRIVEN_CLOSE : DRIVEN_FINISH);
     must(weir_test_kill_at(drive->test, NULL, 0) == 0);
     return ok;
 }
@@ -464,7 +448,7 @@ static bool replay(struct life *life, const struct job *job, const char *dir)
     struct drive drive = {.life = life, .job = job, .dir = dir};
     weir_test_options options = {.data = dir, .start_ms = life->rounds[last].send_clock_ms};
     drive.app = make_app(&drive, last, true);
-    bool ok = weir_test_open(drive.app, &options, &drive.test) == 0 && call(&drive, FINISH);
+    bool ok = weir_test_open(drive.app, &options, &drive.test) == 0 && call(&drive, DRIVEN_FINISH);
     return stop_driving(&drive) && ok;
 }
 
