@@ -90,6 +90,7 @@ struct reject {
     const char *error_class;   /* constant or arena text: "json_malformed", "cast_failed", "division_by_zero", … */
     const char *message;       /* arena text */
     const char *element;       /* of a made row: its place, "2" or "2.0"; NULL: the row is one of the input */
+    uint32_t step;             /* 1 + the operator of its chain that refused it, set by the chain; 0: what came before them did */
 };
 struct reject_list {
     struct reject *items;      /* arena memory */

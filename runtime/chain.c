@@ -76,6 +76,13 @@ const char *chain_element(struct chain *chain, const struct row_origin *origin)
     return arena_text(&chain->arena, text + at);
 }
 
+/* Whose verdict they are. */
+static void sign_rejects(struct chain *chain, uint32_t first, uint32_t step)
+{
+    for (uint32_t i = first; i < chain->rejects.count; i++)
+        chain->rejects.items[i].step = step;
+}
+
 /* What happened to made rows since `rejected` and `late` is told by the row of the task's input
  * that they came from. Of several things that are wrong with one, the first counts. */
 static int settle_made(struct chain *chain, const struct batch *batch, uint32_t rejected,
@@ -115,6 +122,7 @@ static int push_to_sink(struct chain *chain, const struct batch *batch)
 {
     uint32_t rejected = chain->rejects.count;
     TRY(chain->sink(chain->context, batch));
+    sign_rejects(chain, rejected, chain->count + 1);
     return settle_made(chain, batch, rejected, chain->call.late_count);
 }
 
@@ -154,6 +162,7 @@ static int push_from(struct chain *chain, const struct batch *batch, uint32_t at
         int rc = op->type->process(op, &chain->call, batch, &out);
         if (rc < 0)
             return rc;
+        sign_rejects(chain, rejected, at + 1);
         left += (int64_t)(chain->call.made_rows - made);
         left -= (int64_t)(rows_told(&chain->call) - gone) + (chain->call.late_count - late);
         left -= (int64_t)out.selected_count + rejected_rows(chain, batch, rejected);

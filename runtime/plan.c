@@ -513,13 +513,17 @@ static int compile_chain(struct view *view, const struct arm_chain *chain,
                          struct arm_chains *chains, struct diag *diag)
 {
     struct compile c = {.view = view, .diag = diag};
+    uint32_t op_ends[COMPILE_CHAIN_MAX] = {0};
     view->source = chain->steps[0];
     int rc = compile_source(&c);
     uint32_t count = chain->within > 0 ? chain->within : chain->count;
-    for (uint32_t i = 1; rc == 0 && i < count; i++)
+    op_ends[0] = view->op_count;
+    for (uint32_t i = 1; rc == 0 && i < count; i++) {
         rc = chain->steps[i]->kind == NODE_MERGE && view->keyed == NULL
                  ? arm_chains_pass_merge(chains, &c, chain->steps[i])
                  : compile_step(&c, chain->steps[i]);
+        op_ends[i] = view->op_count;
+    }
     if (rc == 0)
         rc = chain->within > 0 ? compile_side(&c, chain) : compile_rows_out(&c);
     if (rc == 0)
@@ -528,6 +532,8 @@ static int compile_chain(struct view *view, const struct arm_chain *chain,
         rc = hash_plan(view, chain->steps, chain->count, diag);
     if (rc == 0)
         rc = hash_state(view, chain->steps, chain->count, diag);
+    if (rc == 0)
+        compile_verdicts(view, chain, op_ends);
     compile_columns_destroy(&c);
     return rc;
 }

@@ -91,6 +91,8 @@ struct view {
     const char *group_field;             /* the source field a single group column is a plain reference to; NULL */
     uint64_t plan_hash;                  /* of the texts: equal, nothing has changed */
     uint64_t state_hash;                 /* of what decides what the state means */
+    uint64_t verdicts[PLAN_MAX_OPS + 1]; /* plan_verdict.c: of what the source (0) and operator i - 1 (i) decide about a row with what came before them … */
+    uint32_t verdict_count;              /* … as far as that can be said by texts */
     int upstream;                        /* view of this app (its lead) that writes the source topic; -1 */
     const struct within_params *within;  /* of arms that are sides of a join of two streams, and of what is behind it; NULL */
     const struct join_tables_params *join_tables; /* the same of a join of two tables, of which the first arm is the left one; NULL */

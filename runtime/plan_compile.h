@@ -64,6 +64,8 @@ void compile_columns_destroy(struct compile *c);
 void compile_row_step_destroy(const struct op_spec *spec);
 /* plan.c: begins a view at its source: fields, scope, declared columns. */
 int compile_source(struct compile *c);
+/* plan_verdict.c: when all is compiled: sets the view's verdicts. op_ends: how many operators there were after each step of the chain. */
+void compile_verdicts(struct view *view, const struct arm_chain *chain, const uint32_t *op_ends);
 /* plan_rows.c. Adds a step; takes over params (NULL: there was no memory for them). */
 int compile_add_op(struct compile *c, const char *name, const void *params);
 /* Adds columns behind those that rows have, and tells where they stand: over a source as made columns, else behind the others. what: the step's function. */

@@ -392,6 +392,7 @@ static int prepare(struct run *run)
     TRY(plan_place(run->plan, run->port, &run->diag));
     TRY(app_views_write(run->app, &run->diag));
     TRY(make_tasks(run));
+    TRY(told_open(run, &run->diag));
     TRY(set_end_targets(run));
     TRY(make_workers(run));
     return metrics_attach(run->app->metrics, run, &run->diag);
@@ -577,6 +578,7 @@ static void run_deinit(struct run *run)
             progress_deinit(&run->workers[i].sent[t]);
         free(run->workers[i].sent);
     }
+    told_close(run);
     free(run->workers);
     free(run->tasks);
     free(run->evolutions);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "runtime/task.h"
+#include "runtime/told.h"
 #include "runtime/waker.h"
 
 struct worker {
@@ -90,6 +91,7 @@ struct run {
     struct task_load *loads;          /* of each task; the main thread's */
     atomic_int_fast64_t commit_number; /* of all workers */
     struct memory memory;
+    struct told told;                 /* guarded by the mutex */
     struct task_gauges *gauges;       /* of each task */
     int64_t started_ns;
     struct counts base;               /* what the tasks had counted before this run */

@@ -351,6 +351,7 @@ static void close_parts(struct task *task)
     free(task->ends);
     free(task->output_from);
     free(task->commit_ends);
+    letters_deinit(&task->letters);
     buf_deinit(&task->key);
     buf_deinit(&task->value);
     buf_deinit(&task->headers);
@@ -474,6 +475,7 @@ static int send_out(struct task *task, struct port_txn *txn, struct port_out *ou
 int task_send(struct task *task, struct port_txn *txn, int64_t commit_number, struct diag *diag)
 {
     int64_t ignored, before = task->changelog_end;
+    task->diag = diag;
     TRY(send_out(task, txn, task->changelog, &task->changelog_end, diag));
     if (task->changelog_end != before)
         TRY(remember_commit_end(task, commit_number, task->changelog_end, diag));
@@ -482,6 +484,7 @@ int task_send(struct task *task, struct port_txn *txn, int64_t commit_number, st
         TRY(send_out(task, txn, task->outs[i], &task->ends[partition], diag));
     }
     TRY(send_out(task, txn, task->late, &ignored, diag));
+    TRY(task_give_letters(task));
     TRY(send_out(task, txn, task->dead, &ignored, diag));
     task->pending_bytes = 0;
     task->committed_counts = task->counts;

@@ -11,6 +11,7 @@
 #include "runtime/memory.h"
 #include "runtime/progress.h"
 #include "runtime/store.h"
+#include "runtime/task_letter.h"
 #include "runtime/task_table.h"
 #include "runtime/time_marker.h"
 
@@ -60,6 +61,8 @@ struct task {
     uint32_t index;                   /* in the run's array of tasks */
     struct memory *memory;            /* the run's */
     struct task_fate fate;
+    struct told_front **fronts;       /* by verdict: what it shares with tasks of other stages (told.h) */
+    uint32_t front_count;
 
     /* from here on: of one opening; zero when closed */
     const struct plan *plan;
@@ -84,6 +87,7 @@ struct task {
     struct port_out *changelog, *late, *dead;
     int32_t late_partition;
     size_t pending_bytes;             /* rough size of what was added to outs since the last commit */
+    struct letters letters;           /* dead letters that wait for the commit; of a task that shares fronts */
     struct buf key, value, headers, text;
 
     int64_t position, watermark_ms, max_event_ms;
@@ -214,6 +218,7 @@ int task_sink(void *context, const struct batch *batch);
 int task_reject_result(void *context, const struct batch *batch, const struct reject *reject);
 int task_changelog(void *context, struct bytes key, struct bytes value);
 int task_dead_letter(struct task *task, const struct source_row *row, const struct reject *reject);
+#define STEP_OF_NONE UINT32_MAX       /* struct reject: it was no step's verdict */
 /* A row that is left out: counted, and a dead letter. */
 int task_leave_out(struct task *task, const struct source_row *row, const char *reason);
 int task_late_row(struct task *task, const struct source_row *row, const struct late_row *late);

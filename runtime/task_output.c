@@ -385,7 +385,8 @@ static int sink_results(struct task *task, const struct batch *batch)
                      ? encode_value(task, &encoding, row, &value)
                      : 0;
         if (rc == ERR_INVALID) {
-            const struct reject reject = {row, "encode", encoding.problem, NULL};
+            const struct reject reject = {
+                .row = row, .error_class = "encode", .message = encoding.problem};
             TRY(task_reject_result(task, batch, &reject));
             continue;
         }
@@ -474,6 +475,22 @@ static int32_t begin_headers(struct task *task, const struct source_row *row, co
     return added;
 }
 
+/* A letter about a row of the task's input waits for the commit, as do all others then, so that they
+ * stay in their order. */
+static int keep_letter(struct task *task, const struct source_row *row, const struct reject *reject,
+                       struct bytes value, int32_t header_count)
+{
+    bool is_shared = row != NULL && task->source_topic == task->stage->input_topic &&
+                     reject->step < task->front_count;
+    const struct letter letter = {.front = is_shared ? task->fronts[reject->step] : NULL,
+                                  .header_count = header_count,
+                                  .offset = row != NULL ? row->offset : 0,
+                                  .timestamp_ms = row != NULL ? row->timestamp_ms : task->now_ms};
+    int rc = task_keep_letter(task, letter, row != NULL ? row->key : (struct bytes){NULL, 0}, value,
+                              view_of(&task->headers));
+    return rc < 0 ? no_memory(task) : 0;
+}
+
 int task_dead_letter(struct task *task, const struct source_row *row, const struct reject *reject)
 {
     int32_t added = begin_headers(task, row, reject->element);
@@ -482,6 +499,9 @@ int task_dead_letter(struct task *task, const struct source_row *row, const stru
     if (!buf_ok(&task->headers))
         return no_memory(task);
     task->counts.dead += row != NULL;
+    if (__builtin_expect(task->front_count > 0, 0))
+        return keep_letter(task, row, reject, row != NULL ? row->value : view_of(&task->value),
+                           (row != NULL ? row->header_count : 0) + added);
     return add(task, task->dead, row != NULL ? row->timestamp_ms : task->now_ms,
                row != NULL ? row->key : (struct bytes){NULL, 0},
                row != NULL ? row->value : view_of(&task->value), view_of(&task->headers),
@@ -491,8 +511,9 @@ int task_dead_letter(struct task *task, const struct source_row *row, const stru
 int task_leave_out(struct task *task, const struct source_row *row, const char *reason)
 {
     task->counts.rows_in += task->stage->input != INPUT_PARTIALS;
-    return task_dead_letter(task, row,
-                            &(struct reject){.error_class = "failed", .message = reason});
+    return task_dead_letter(
+        task, row,
+        &(struct reject){.error_class = "failed", .message = reason, .step = STEP_OF_NONE});
 }
 
 int task_late_row(struct task *task, const struct source_row *row, const struct late_row *late)

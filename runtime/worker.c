@@ -21,6 +21,7 @@ enum {
     OVER_MIN_ENTRIES = 2 * BATCH_ROWS,
     IDLE_WAIT_MS = 50, /* how often an idle worker looks whether it should stop */
     PROGRESS_ROWS = 256,
+    TOLD_WAIT_MS = 1, /* how often a commit that waits for another one's decision looks for it */
 };
 
 /* ---- open ---- */
@@ -297,8 +298,10 @@ int worker_turn(struct worker *worker, bool ending, int64_t *wait_ms)
     TRY(any);
     TRY(worker_finish_commit(worker));
     int64_t due_ms = commit_due(worker, any == 0, ending || (any == 0 && all_at_end(worker)));
-    if (!worker->in_flight && due_ms == 0)
-        return worker_start_commit(worker);
+    if (!worker->in_flight && due_ms == 0) {
+        *wait_ms = told_must_wait(worker) ? TOLD_WAIT_MS : 0;
+        return *wait_ms > 0 ? 0 : worker_start_commit(worker);
+    }
     if (!worker->in_flight)
         TRY(report_ends(worker));
     if (any == 0 || (worker->in_flight && is_full(worker)))

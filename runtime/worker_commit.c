@@ -63,6 +63,7 @@ static int undo_commit(struct worker *worker, const struct task *blamed, int cod
                     (blamed != NULL ? task == blamed : task_check_outs(task, NULL) < 0);
         any |= failed[i];
     }
+    told_settle(worker, false);
     int rc = empty_progress_out(worker);
     for (uint32_t i = 0; rc == 0 && i < worker->task_count; i++) {
         if (!worker->in_commit[i])
@@ -260,10 +261,14 @@ int worker_start_commit(struct worker *worker)
     TRY(flush_tasks(worker, &any));
     if (!any)
         return 0;
+    if (!told_claim(worker))
+        return 0; /* not this time either */
     crash_point("commit_before_append");
     int rc = begin(worker);
-    if (rc <= 0)
+    if (rc <= 0) {
+        told_settle(worker, false);
         return rc;
+    }
     rc = send_all(worker, &blamed);
     if (rc < 0)
         return abort_commit(worker, blamed, rc);
@@ -325,6 +330,7 @@ int worker_finish_commit(struct worker *worker)
         return must_end(worker, NULL) ? code : undo_commit(worker, NULL, code);
     }
     crash_point("commit_decided");
+    told_settle(worker, true);
     keep_progress(worker);
     metrics_commit(worker->run->app->metrics, clock_mono_ns() - worker->commit_began_ns);
     run_committed(worker->run, worker->tasks, worker->in_commit, worker->task_count);

@@ -8,7 +8,8 @@
 /* Of every stage and partition in <app>-progress:
  *   - rows in + made = applied + filtered + late + duplicate + dead,
  *   - rows in = records of the input topic below the position (unless they were removed, or the stage reads partials),
- *   - dead = dead letters that name the stage and the partition as where they come from,
+ *   - dead = dead letters that name the stage and the partition as where they come from, and of rows of the same input that other stages told of
+ *     at most those,
  *   - late = different source records in late topics that name the stage and the partition.
  * was_reset: the app was started from_beginning once, so that these two topics hold more than the counts say. Prints what differs. */
 bool accounts_close(struct log *log, const char *app, bool was_reset);
