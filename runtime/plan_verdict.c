@@ -56,11 +56,11 @@ static uint64_t source_verdict(const struct view *view)
     return mix(hash, fields_hash(view->fields));
 }
 
-/* Of its text and the row alone. A merge decides nothing. */
+/* Of its text and the row alone: of a table whether the row has a key. A merge decides nothing. */
 static bool is_plain(const struct weir_stream *step)
 {
     return step->kind == NODE_FILTER || step->kind == NODE_CHECK || step->kind == NODE_MAP ||
-           step->kind == NODE_UNNEST || step->kind == NODE_MERGE;
+           step->kind == NODE_UNNEST || step->kind == NODE_KEYED || step->kind == NODE_MERGE;
 }
 
 void compile_verdicts(struct view *view, const struct arm_chain *chain, const uint32_t *op_ends)
