@@ -15,12 +15,17 @@
 
 /* ---- what has met ---- */
 
-bool rows_have_met(const struct relation *relation)
+static bool is_met_here(const struct relation *relation)
 {
     for (const struct step *step = relation->steps; step != NULL; step = step->next)
         if (step->kind == STEP_WITHIN)
             return true;
-    return relation->base != NULL && rows_have_met(relation->base);
+    return false;
+}
+
+bool rows_have_met(const struct relation *relation)
+{
+    return is_met_here(relation) || (relation->base != NULL && rows_have_met(relation->base));
 }
 
 /* ---- the topic ---- */
@@ -54,6 +59,12 @@ static int write_topic(struct compile_file *file, struct relation *rows, const c
     rows->name = rows->topic = topic_name(file, of);
     if (rows->topic == NULL)
         return ERR_NOMEM;
+    if (!topology_name_is_good(rows->topic, OUTPUT_NAME_MAX))
+        return source_error(&file->source, ERR_INVALID, file->current->name.at,
+                            "a name of letters, digits, _, - and . can",
+                            "rows of two streams that have met are written to a topic here, and "
+                            "'%s' cannot name one",
+                            rows->topic);
     relation_keep(file, rows);
     struct relation **place = file->program->end;
     TRY(add_reader(file, rows));
@@ -75,12 +86,11 @@ static const struct relation *find_reader(const struct compile_file *file,
     return found;
 }
 
-int own_topic(struct compile_file *file, const struct relation **relation)
+/* The rows of a view, or of a SELECT inside this statement, out of their topic. */
+static int read_topic(struct compile_file *file, const struct relation **relation)
 {
     const struct relation *view = *relation, *reader = find_reader(file, view);
     struct arena *arena = &file->program->arena;
-    if (!rows_have_met(view))
-        return 0;
     if (reader == NULL) {
         struct relation *rows = relation_over(arena, view);
         if (rows == NULL)
@@ -95,6 +105,22 @@ int own_topic(struct compile_file *file, const struct relation **relation)
     named->name = view->name;
     *relation = named;
     return 0;
+}
+
+int own_topic(struct compile_file *file, const struct relation **relation)
+{
+    const struct relation *rows = *relation;
+    if (!rows_have_met(rows))
+        return 0;
+    if (is_met_here(rows))
+        return read_topic(file, relation);
+    /* What is behind the join reads the topic, so that all who read the same join have one. */
+    struct relation *over = arena_alloc(&file->program->arena, sizeof *over);
+    if (over == NULL)
+        return ERR_NOMEM;
+    *over = *rows;
+    *relation = over;
+    return own_topic(file, &over->base);
 }
 
 /* ---- inside a SELECT ---- */

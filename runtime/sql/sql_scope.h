@@ -82,6 +82,8 @@ int plan_joins(struct compile_file *file, const struct select *select, const str
 int plan_join_columns(struct compile_file *file, const struct select_scope *scope, struct relation *out);
 /* sql_within_plan.c: one join of what stands left with a stream, by a key and a bound of time. */
 int plan_within(struct compile_file *file, const struct join_item *item, const struct relation *right, struct select_scope *scope, struct relation *out);
+/* How many topics' rows come together in those of a relation. */
+uint32_t relation_source_count(const struct relation *relation);
 /* A relation of the same rows, for steps of its own. NULL: no memory. */
 struct relation *relation_over(struct arena *arena, const struct relation *base);
 /* sql_own_topic.c: rows of two streams that have met, where something comes behind them that has to begin at a topic.

@@ -553,7 +553,7 @@ static int fit_arm(struct compile_file *file, const struct select *select,
     return differs ? add_step(file, arm, STEP_MAP, text_of_targets(arena, &targets), NULL) : 0;
 }
 
-static uint32_t count_sources(const struct relation *relation)
+uint32_t relation_source_count(const struct relation *relation)
 {
     while (relation->arm_count == 0 && relation->base != NULL)
         relation = relation->base;
@@ -597,7 +597,7 @@ static int plan_union(struct compile_file *file, const struct select *select,
         TRY(distinct_once(file, arm, "UNION ALL", select->arms[i]->at));
         TRY(begin_arm(file, &arm));
         out->arms[i] = arm;
-        out->source_count += count_sources(arm);
+        out->source_count += relation_source_count(arm);
         if (out->source_count > UNION_SOURCES_MAX)
             return source_error(&file->source, ERR_TOO_LARGE, select->arms[i]->at,
                                 "INSERT INTO a topic brings rows together once for all readers",

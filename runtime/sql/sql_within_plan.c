@@ -333,6 +333,11 @@ static int check_sides(const struct meeting *m)
                             left->name);
     TRY(check_side(m, left, false));
     TRY(check_side(m, m->right, true));
+    if (relation_source_count(left) + relation_source_count(m->right) > UNION_SOURCES_MAX)
+        return source_error(&m->file->source, ERR_TOO_LARGE, m->item->relation.at,
+                            "INSERT INTO a topic brings rows together once for all readers",
+                            "a join of more than %d sources, counted through UNION ALL",
+                            UNION_SOURCES_MAX);
     TRY(distinct_once(m->file, left, "a join of two streams", m->item->relation.at));
     return distinct_once(m->file, m->right, "a join of two streams", m->item->relation.at);
 }

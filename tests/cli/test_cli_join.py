@@ -20,7 +20,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_cli import Case, WEIR, environment, ndjson, weir
+from test_cli import Case, ROOT, WEIR, environment, ndjson, weir
+from test_cli_sql import differences
 
 LATENESS_MS = 5000
 TOPICS = ("a", "b", "c")
@@ -227,6 +228,78 @@ class Joins(Case):
             with self.subTest(seed=seed):
                 self.dir = os.path.join(self.home, f"data-{seed}")
                 self.check_drawn(seed)
+
+    JOB = """CREATE TABLE c (id bigint, k text, ts timestamptz) WITH (event_time = 'ts');
+CREATE TABLE o (id bigint, k text, ts timestamptz) WITH (event_time = 'ts');
+CREATE VIEW v AS SELECT c.id, o.id AS oid, c.ts FROM c JOIN o ON o.k = c.k AND o.ts BETWEEN c.ts - INTERVAL '1 second' AND c.ts + INTERVAL '10 seconds';
+CREATE MATERIALIZED VIEW pairs AS SELECT id, oid FROM v WHERE id > 0;
+CREATE MATERIALIZED VIEW counts AS SELECT id, count(*) AS n FROM v GROUP BY id;
+"""
+
+    def test_explain(self):
+        path = self.file(self.JOB)
+        told = weir("explain", path, "--format", "json")
+        self.assertEqual(told.returncode, 0, told.stderr)
+        told = json.loads(told.stdout)
+        with open(os.path.join(ROOT, "docs/explain.schema.json"), encoding="utf-8") as file:
+            schema = json.load(file)
+        self.assertEqual(list(differences(told, schema, schema, "$")), [])
+        told = {pipeline["name"]: pipeline for pipeline in told["pipelines"]}
+        self.assertEqual(sorted(told), ["counts", "pairs", "v-joined"])
+        pairs = told["pairs"]
+        join = next(step for step in pairs["rows"]["steps"] if step["step"] == "join_within")
+        self.assertEqual((join["kind"], join["text"], join["right_text"], join["before_ms"], join["after_ms"], join["right"]["source"]["topic"]),
+                         ("inner", "k", "k", 1000, 10000, "o"))
+        self.assertEqual((pairs["repartition"]["topic"], pairs["repartition"]["when"], pairs["state"], pairs["late"]),
+                         ("job-pairs-repartition", "always", True, "pairs.late"))
+        self.assertEqual((told["counts"]["rows"]["source"]["topic"], told["counts"]["rows"]["source"]["event_time"]), ("v-joined", "ts"))
+        text = weir("explain", path).stdout.decode()
+        for line in ("  join_within o by k = k, 1000 ms before to 10000 ms after, with id, ts and id AS o_id of:", "    source o by ts",
+                     "  rows of both sides cross job-pairs-repartition, by what is equal; each is kept until nothing can meet it"):
+            self.assertIn(line, text.splitlines())
+        dot = weir("explain", path, "--format", "dot").stdout.decode()
+        for edge in ('"topic c" -> "view pairs"', '"topic o" -> "view pairs"', '"topic v-joined" -> "view counts"'):
+            self.assertIn(edge, dot)
+        self.produce("c", b'{"id":1,"k":"a","ts":1000}\n')
+        self.produce("o", b'{"id":7,"k":"a","ts":2000}\n')
+        self.ok("run", path, "--until-end")
+        names = self.ok("topic", "list").stdout.decode().split()
+        for pipeline in told.values():
+            for topic in (pipeline["output"]["topic"], pipeline["late"]):
+                self.assertIn(topic, names + [None])
+        self.assertIn("job-pairs-repartition", names)
+
+    def changes(self, text):
+        done = self.weir("check", self.file(text))
+        return dict(re.findall(r"^(?:weir: )?([\w-]+): (unchanged|must be rebuilt|new)", (done.stdout + done.stderr).decode(), re.M))
+
+    def test_a_changed_file(self):
+        self.produce("c", ndjson([{"id": n, "k": "a", "ts": 1000 * n} for n in range(1, 4)]))
+        self.produce("o", ndjson([{"id": 7, "k": "a", "ts": 3000}, {"id": 8, "k": "a", "ts": 13000}]))
+        path = self.file(self.JOB)
+        self.ok("run", path, "--until-end")
+        same = {"pairs": "unchanged", "v-joined": "unchanged", "counts": "unchanged"}
+        rebuilt = dict.fromkeys(same, "must be rebuilt")
+        self.assertEqual(self.changes(self.JOB), same)
+        other = self.JOB.replace("o.k = c.k", "c.k = o.k").replace("o.ts BETWEEN c.ts - INTERVAL '1 second' AND c.ts + INTERVAL '10 seconds'",
+                                                                   "o.ts > c.ts - INTERVAL '1.001 seconds' AND o.ts - c.ts <= INTERVAL '10 seconds'")
+        self.assertEqual(self.changes(other), same)  # what it says is the same
+        wider = self.JOB.replace("'10 seconds'", "'11 seconds'")
+        self.assertEqual(self.changes(wider), rebuilt)
+        self.assertEqual(self.changes(self.JOB.replace(" JOIN o", " LEFT JOIN o")), rebuilt)
+        self.assertEqual(self.changes(self.JOB.replace("id > 0", "id > 1")), {**same, "pairs": "must be rebuilt"})
+        self.refused(2, "run", self.file(wider), "--until-end", "--rebuild", "pairs", says="--rebuild v-joined")
+        self.ok("run", self.file(wider), "--until-end", "--rebuild", "all")
+        latest = {record["key"]: record["value"] for record in self.records("counts", "--format", "json")}
+        self.assertEqual(sorted((row["id"], row["n"]) for row in latest.values()), [(1, 1), (2, 2), (3, 2)])
+
+    def test_query(self):
+        path = self.file(self.JOB)
+        self.produce("c", b'{"id":1,"k":"a","ts":1000}\n')
+        self.produce("o", b'{"id":7,"k":"a","ts":2000}\n')
+        self.ok("run", path, "--until-end")
+        self.assertEqual(self.ok("query", "SELECT * FROM counts").stdout, b'{"id":1,"n":1}\n')
+        self.refused(2, "query", "SELECT * FROM pairs", says="'weir consume pairs' prints its records")
 
 
 if __name__ == "__main__":

@@ -477,6 +477,97 @@ static void joins_of_streams(void **state)
     check_refused(STREAMS, cases, sizeof cases / sizeof cases[0]);
 }
 
+/* What a statement behind a join makes, and how much may come together. */
+static void topics_of_joins(void **state)
+{
+    (void)state;
+    static const char tables[] =
+        "CREATE TABLE c (id text, ts timestamptz) WITH (event_time = 'ts'); "
+        "CREATE VIEW \"café\" AS SELECT c.id, c.ts FROM c JOIN c o ON o.id = c.id AND o.ts = c.ts; "
+        "CREATE VIEW u AS SELECT id, ts FROM c UNION ALL SELECT id, ts FROM c; CREATE "
+        "VIEW u2 AS SELECT * FROM u UNION ALL SELECT * FROM u UNION ALL SELECT * FROM u "
+        "UNION ALL SELECT * FROM u; CREATE VIEW u3 AS SELECT * FROM u2 UNION ALL SELECT * "
+        "FROM u2 UNION ALL SELECT * FROM u2 UNION ALL SELECT * FROM u2; CREATE VIEW u4 AS "
+        "SELECT * FROM u3 UNION ALL SELECT * FROM u3;\n";
+    static const struct refused cases[] = {
+        {"SELECT count(*) AS n FROM \"café\"",
+         "rows of two streams that have met are written to a topic here, and 'café-joined' "
+         "cannot name one",
+         "letters"},
+        {"SELECT x.id FROM u4 x JOIN c ON c.id = x.id AND c.ts = x.ts",
+         "a join of more than 64 sources, counted through UNION ALL", "INSERT INTO"},
+    };
+    check_refused(tables, cases, sizeof cases / sizeof cases[0]);
+}
+
+static uint32_t count_pipelines(const char *sql, const char *name)
+{
+    struct told told = {.count = 0};
+    struct sql_program *program;
+    char text[2048];
+    uint32_t count = 0;
+    snprintf(text, sizeof text, "%s%s%s", TABLE, STREAMS, sql);
+    int rc = sql_compile(text, strlen(text), tell, &told, &program);
+    if (rc != 0)
+        fail_msg("%s\n%s", sql, told.text);
+    for (const struct relation *r = program->relations; r != NULL; r = r->next)
+        count += r->kind == RELATION_RESULT && (name == NULL || strcmp(r->name, name) == 0);
+    sql_program_destroy(program);
+    return count;
+}
+
+/* A join is written to a topic when something behind it wants one, once for all who read a view, and gone with
+ * the last of them. */
+static void own_topics(void **state)
+{
+    (void)state;
+#define JOINED      "SELECT c.id, c.ts FROM c JOIN o ON o.id = c.id AND " NEAR
+#define JOINED_VIEW "CREATE VIEW v AS " JOINED "; "
+    static const struct {
+        const char *sql, *name;
+        uint32_t count, named;
+    } cases[] = {
+        {JOINED_VIEW, "v-joined", 0, 0},
+        {JOINED_VIEW "INSERT INTO a SELECT * FROM v WHERE id > 'x'; INSERT INTO b " JOINED,
+         "v-joined", 2, 0},
+        {JOINED_VIEW "CREATE MATERIALIZED VIEW a AS SELECT id, count(*) AS n FROM v GROUP BY id; "
+                     "CREATE VIEW w AS SELECT * FROM v WHERE id < 'y'; "
+                     "CREATE MATERIALIZED VIEW b AS SELECT count(*) AS n FROM w; INSERT INTO d "
+                     "SELECT id FROM v UNION ALL SELECT id FROM c",
+         "v-joined", 4, 1},
+        {"CREATE MATERIALIZED VIEW a AS SELECT c.id, count(*) AS n FROM c JOIN o ON o.id = c.id "
+         "AND " NEAR " GROUP BY c.id; CREATE MATERIALIZED VIEW b WITH (within = '1 hour') AS WITH "
+         "x AS (" JOINED ") SELECT DISTINCT ON (id) * FROM x",
+         "b-joined", 4, 1},
+        {"INSERT INTO a SELECT c.id, k.v FROM c JOIN o ON o.id = c.id AND " NEAR
+         " JOIN o p ON p.id = o.id AND p.at = c.ts LEFT JOIN k ON k.id = p.id",
+         "a-joined-2", 3, 1},
+        {"CREATE VIEW v AS SELECT c.id FROM c JOIN o ON o.id = c.id AND " NEAR
+         " JOIN k ON k.id = c.id; INSERT INTO a SELECT * FROM v; INSERT INTO b SELECT * FROM v",
+         "v-joined", 3, 1},
+        {"CREATE VIEW v AS SELECT c.id FROM c JOIN o ON o.id = c.id AND " NEAR
+         " JOIN k ON k.id = c.id",
+         "v-joined", 0, 0},
+        {"CREATE MATERIALIZED VIEW a AS SELECT count(*) AS n FROM c JOIN o ON o.id = c.id AND " NEAR
+         "; DROP MATERIALIZED VIEW a",
+         "a-joined", 0, 0},
+        {JOINED_VIEW
+         "CREATE MATERIALIZED VIEW a AS SELECT count(*) AS n FROM v; DROP VIEW v; CREATE "
+         "VIEW v AS SELECT id FROM c",
+         "v-joined", 2, 1},
+        {JOINED_VIEW "CREATE MATERIALIZED VIEW a AS SELECT count(*) AS n FROM v; CREATE OR REPLACE "
+                     "VIEW v AS " JOINED " AND o.n > 1; CREATE MATERIALIZED VIEW b AS SELECT "
+                     "count(*) AS n FROM v",
+         "v-joined-2", 4, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t count = count_pipelines(cases[i].sql, NULL);
+        uint32_t named = count_pipelines(cases[i].sql, cases[i].name);
+        if (count != cases[i].count || named != cases[i].named)
+            fail_msg("%u pipelines, %u of %s: %s", count, named, cases[i].name, cases[i].sql);
+    }
+}
+
 static void tell_file(void *context, const char *name, const char *text)
 {
     char whole[2048];
@@ -920,6 +1011,8 @@ int main(void)
         cmocka_unit_test(several_files),
         cmocka_unit_test(joins),
         cmocka_unit_test(joins_of_streams),
+        cmocka_unit_test(topics_of_joins),
+        cmocka_unit_test(own_topics),
         cmocka_unit_test(names_that_go),
         cmocka_unit_test(messages),
         cmocka_unit_test(each_error_once),
