@@ -24,6 +24,7 @@ from test_cli import Case, ROOT, WEIR, environment, ndjson, weir
 from test_cli_sql import differences
 
 LATENESS_MS = 5000
+WINDOW_MS = 3000
 TOPICS = ("a", "b", "c")
 COLUMNS = ("id", "k", "g", "v", "ts")
 TABLE = [{"k": "p", "w": 1}, {"k": "q", "w": 2}, {"k": "P", "w": None}]
@@ -97,8 +98,16 @@ class Drawn:
         draw = self.draw
         topic, other, kind = draw.choice(TOPICS), draw.choice(TOPICS), draw.random()
         name = f"w{len(self.views)}"
-        if kind < .5:
+        if kind < .45:
             return topic
+        if kind < .52:
+            self.sql.append(f"CREATE MATERIALIZED VIEW {name} WITH (emit = 'final') AS SELECT min(id) AS id, k, max(g) AS g, count(*) AS v, window_start AS ts "
+                            f"FROM tumble({topic}, ts, {in_weir('{%d}' % WINDOW_MS)}) GROUP BY k, window_start")
+            self.views.append(f"CREATE VIEW {name} AS SELECT min(id) AS id, k, max(g) AS g, count(*) AS v, ts - ts % {WINDOW_MS} AS ts "
+                              f"FROM {topic}_windows GROUP BY k, 5")
+            return name
+        if kind < .6:
+            return self.add_view(name, f"SELECT s.id, s.k, u.w AS g, s.v, s.ts FROM {topic} s {draw.choice(['', 'LEFT '])}JOIN tab u ON u.k = s.k")
         if kind < .7:
             return self.add_view(name, f"SELECT id, k, g, v + 1 AS v, ts FROM {topic} WHERE v IS NULL OR v <> {draw.randrange(9)}")
         if kind < .85:
@@ -126,11 +135,19 @@ class Drawn:
     def add_result(self, number):
         draw, name = self.draw, f"out{number}"
         source, more, is_left = self.source()
-        kind = draw.choice(["rows", "groups", "windows", "rows"])
+        kind = draw.choice(["rows", "groups", "windows", "rows", "once", "more rows"])
         if kind == "rows":
             items = draw.choice(["x.id AS xid, y.id AS yid, x.k, y.g, x.ts, y.ts AS yts", "x.id + 0 AS xid, y.id AS yid, coalesce(y.v, 0) + x.v AS s"])
             text = f"SELECT {items}{more} FROM {source}"
             self.sql.append(f"{draw.choice(['INSERT INTO ' + name, f'CREATE MATERIALIZED VIEW {name} AS'])} {in_weir(text)}")
+        elif kind == "once":
+            self.sql.append(f"CREATE MATERIALIZED VIEW {name} WITH (within = '366 days') AS SELECT DISTINCT ON (k, g) x.k, y.g FROM {in_weir(source)}")
+            text = f"SELECT DISTINCT x.k, y.g FROM {source}"
+        elif kind == "more rows":
+            text = f"WITH j AS (SELECT x.id, y.id AS other, x.k FROM {source}) SELECT id, other, k FROM j WHERE id % 3 <> 1 UNION ALL SELECT id, v, k FROM "
+            topic = draw.choice(TOPICS)
+            self.sql.append(f"INSERT INTO {name} {in_weir(text + topic)}")
+            text += topic + "_all"
         elif kind == "groups":
             groups = draw.choice(["x.k", "y.g", "x.g, y.k", "x.k, y.k", "x.v % 3"])
             named = ", ".join(f"{group} AS g{i}" for i, group in enumerate(groups.split(", ")))
@@ -144,7 +161,7 @@ class Drawn:
             text = f"SELECT k, at - at % {size} AS w, count(*) AS n, sum(v) AS s, max(g) AS m FROM {view} GROUP BY 1, 2"
             self.sql.append(f"CREATE MATERIALIZED VIEW {name} WITH (emit = '{draw.choice(['changes', 'final'])}') AS SELECT k, window_start, count(*) AS n, "
                             f"sum(v) AS s, max(g) AS m FROM tumble({view}, at, {in_weir('{%d}' % size)}) GROUP BY k, window_start")
-        self.results.append((name, kind != "rows", in_sqlite(text)))
+        self.results.append((name, kind in ("groups", "windows"), in_sqlite(text)))
 
     def draw_rows(self):
         draw, now, turns, count = self.draw, 1_000_000_000, [], 0
@@ -177,20 +194,23 @@ class Joins(Case):
             process.kill()
             process.wait()
 
-    def rows_in_time(self, topic):
+    def rows_in_time(self, topic, window_ms):
+        """Those that a join takes, that windows of this size take, or with one that has no end all."""
         newest = collections.defaultdict(int)
         for record in self.records(topic, "--format", "json"):
             row, place = record["value"], record["partition"]
             newest[place] = max(newest[place], row["ts"])
-            if row["ts"] >= newest[place] - LATENESS_MS:
+            end = row["ts"] // window_ms * window_ms + window_ms
+            if end > newest[place] - LATENESS_MS:
                 yield tuple(row[column] for column in COLUMNS)
 
     def asked(self, drawn):
         base = sqlite3.connect(":memory:")
         self.addCleanup(base.close)
         for topic in TOPICS:
-            base.execute(f"CREATE TABLE {topic} ({', '.join(COLUMNS)})")
-            base.executemany(f"INSERT INTO {topic} VALUES (?, ?, ?, ?, ?)", self.rows_in_time(topic))
+            for table, window_ms in ((topic, 1), (topic + "_windows", WINDOW_MS), (topic + "_all", 1 << 60)):
+                base.execute(f"CREATE TABLE {table} ({', '.join(COLUMNS)})")
+                base.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", self.rows_in_time(topic, window_ms))
         base.execute("CREATE TABLE tab (k, w)")
         base.executemany("INSERT INTO tab VALUES (:k, :w)", TABLE)
         for view in drawn.views:
