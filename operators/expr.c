@@ -26,6 +26,7 @@ void expr_destroy(struct expr *expr)
 {
     if (expr == NULL)
         return;
+    regex_list_destroy(expr->regexes);
     arena_deinit(&expr->arena);
     free(expr);
 }

@@ -478,7 +478,9 @@ static int bind_operator(struct binder *binder, const struct syntax *syntax, str
     enum compare_op op;
     if (strcmp(syntax->text, "||") == 0)
         return bind_concat_operator(binder, syntax, out);
-    if (strncmp(syntax->text, "->", 2) == 0)
+    if (strchr(syntax->text, '~') != NULL)
+        return bind_regex(binder, syntax, out);
+    if (strncmp(syntax->text, "->", 2) == 0 || syntax->text[0] == '#')
         return bind_json_operator(binder, syntax, out);
     if (!comparison_find(syntax->text, &op))
         return bind_arithmetic(binder, syntax, out);
@@ -674,6 +676,7 @@ int bind_expr(struct binder *binder, const struct syntax *syntax, bool condition
     if (expr == NULL)
         return diag_set(binder->source.diag, ERR_NOMEM, "no memory to compile an expression");
     binder->arena = &expr->arena;
+    binder->regexes = &expr->regexes;
     int rc = bind_root(binder, syntax, condition, expr);
     if (rc < 0) {
         if (rc == ERR_NOMEM)

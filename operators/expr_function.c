@@ -26,7 +26,7 @@ static const struct {
     {"timezone", "times are UTC; add or subtract an interval"},
     {"like_escape", "the escape character of LIKE is the backslash"},
     {"regexp_replace", "replace(text, from, to) replaces fixed text"},
-    {"regexp_match", "LIKE and ILIKE match patterns with % and _"},
+    {"regexp_match", "text ~ 'pattern' says whether it matches"},
     {"similar_to_escape", "use LIKE"},
     {"array_agg", "aggregates: count, sum, avg, min, max, first, last"},
     {"string_agg", "aggregates: count, sum, avg, min, max, first, last"},

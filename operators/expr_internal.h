@@ -6,6 +6,7 @@
  * a scope, types, implied casts, folded literals expr_eval.c       the driver; AND, OR, CASE,
  * COALESCE  expr.c           the public functions expr_arith.c      + − * / % expr_compare.c   = <>
  * < <= > >= expr_predicate.c  IS DISTINCT FROM, BETWEEN, IN        expr_like.c      LIKE, ILIKE
+ *   expr_regex.c   ~ ~* !~ !~*
  *   expr_cast.c       conversions                          expr_number.c    numbers as tokens and
  * text expr_function.c   which function a call means; ||      expr_text.c, expr_math.c, expr_time.c
  * the functions expr_name.c       names of outputs                     field_set.c, agg_list.c
@@ -56,6 +57,9 @@ typedef int (*scalar_fn)(struct row_call *call, const union scalar *args, union 
 enum compare_op { COMPARE_EQ, COMPARE_NE, COMPARE_LT, COMPARE_LE, COMPARE_GT, COMPARE_GE };
 struct like_pattern;
 struct in_set;
+struct json_path;
+struct regex;
+struct regex_kept; /* expr_regex.c */
 
 struct node {
     node_eval eval;
@@ -74,12 +78,15 @@ struct node {
     const char *name;       /* of the function or operator, for messages */
     const struct like_pattern *pattern;
     const struct in_set *set; /* IN over literals */
+    const struct regex *regex; /* of a literal pattern; belongs to the expression */
+    const struct json_path *path; /* of #> and #>> */
 };
 
 struct expr {
     struct arena arena;
     struct node *root;
     enum col_type type;
+    struct regex_kept *regexes; /* that nodes use */
 };
 
 /* ---- Binding ---- */
@@ -88,6 +95,7 @@ struct binder {
     struct source source;
     const struct scope *scope;
     struct arena *arena;          /* of the expression that is being made */
+    struct regex_kept **regexes;  /* of the same */
     const struct agg_call *calls; /* agg_list.c: what SYNTAX_AGGREGATE refers to; NULL elsewhere */
     uint32_t first_call_column;
 };
@@ -108,6 +116,9 @@ int bind_call(struct binder *binder, const struct syntax *syntax,
               struct node **node); /* expr_function.c */
 int bind_like(struct binder *binder, const struct syntax *syntax,
               struct node **node); /* expr_like.c */
+int bind_regex(struct binder *binder, const struct syntax *syntax,
+               struct node **node); /* expr_regex.c: ~ ~* !~ !~* */
+void regex_list_destroy(struct regex_kept *list);
 int bind_arithmetic(struct binder *binder, const struct syntax *syntax,
                     struct node **node); /* expr_arith.c */
 /* Coerces both sides of a comparison to types that compare_columns takes. */
@@ -211,7 +222,7 @@ int clip(struct bytes text, size_t max);
 int bind_concat_operator(struct binder *binder, const struct syntax *syntax,
                          struct node **node); /* || */
 int bind_json_operator(struct binder *binder, const struct syntax *syntax,
-                       struct node **node); /* expr_json.c: -> ->> */
+                       struct node **node); /* expr_json.c: -> ->> #> #>> */
 
 /* One entry a function. signature: result letter, ':', argument letters: t text, i bigint, n
  * numeric, d double, N number of uncast JSON (or bigint), z timestamptz, v interval, b boolean, y

@@ -228,13 +228,14 @@ static int parse_column(struct parse *parse, const PgQuery__ColumnRef *column, s
 
 /* ---- Operators ---- */
 
-static const char *const known_operators[] = {"+",   "-", "*",  "/", "%",  "||", "->",
-                                              "->>", "=", "<>", "<", "<=", ">",  ">="};
+static const char *const known_operators[] = {
+    "+", "-",  "*", "/",  "%", "||", "->", "->>", "#>", "#>>",
+    "=", "<>", "<", "<=", ">", ">=", "~",  "~*",  "!~", "!~*"};
 
 static const char *operator_hint(const char *name)
 {
     if (strchr(name, '~') != NULL)
-        return "LIKE and ILIKE match patterns with % and _";
+        return "LIKE, ILIKE and the regular expressions of ~ and ~* match patterns";
     if (strchr(name, '>') != NULL || strchr(name, '#') != NULL || strchr(name, '@') != NULL ||
         strchr(name, '?') != NULL)
         return "a field of a JSON object is written as a dotted name: customer.address.city";

@@ -21,7 +21,7 @@ enum syntax_kind {
     SYNTAX_NUMBER,
     SYNTAX_STRING,
     SYNTAX_COLUMN,
-    SYNTAX_OPERATOR, /* text: + − * / % || -> ->> = <> < <= > >=; one or two arguments */
+    SYNTAX_OPERATOR, /* text: + − * / % || -> ->> #> #>> ~ ~* !~ !~* = <> < <= > >=; one or two arguments */
     SYNTAX_AND,
     SYNTAX_OR,
     SYNTAX_NOT,

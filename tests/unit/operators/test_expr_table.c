@@ -35,6 +35,16 @@ static const char *const different[] = {
     "convert_from(substr(w, 1, 1), 'utf8')",
     /* Behind padding comes nothing. */
     "decode('YQ=a', 'base64')",
+    "v * a",
+    /* Regular expressions are RE2's automata: nothing looks ahead or back, and options that change what a pattern is are refused. */
+    "s ~ '(?=a)'",
+    "s ~ '(?!a)'",
+    "s ~ '(l)\\1'",
+    "s ~ '\\mHello'",
+    "s ~ 'Hello\\M'",
+    "s ~ '[\\D]'",
+    "s ~ '***=a'",
+    "s ~ '(?n)a'",
     /* Patterns match texts. */
     "w LIKE 'a%'",
 };
@@ -156,10 +166,12 @@ static bool check_cuts(const struct expr *expr, const struct table_expression *e
     return ok && check_batch(expr, e, 0, ROWS, 3);
 }
 
+/* Every row fails. A wrong regular expression is noticed before any row is seen, also one whose text is NULL. */
 static bool all_errors(const struct table_expression *e)
 {
+    bool is_pattern = strcmp(e->results[0], "!2201B") == 0;
     for (uint32_t row = 0; row < TABLE_ROWS; row++) {
-        if (e->results[row][0] != '!')
+        if (e->results[row][0] != '!' && !(is_pattern && strcmp(e->results[row], "\\N") == 0))
             return false;
     }
     return true;
@@ -193,7 +205,7 @@ static void all_expressions_as_postgres(void **state)
                                   table.column_count};
     struct scope scope = named_columns_scope(&names);
     uint32_t failed = 0;
-    assert_true(table.expression_count >= 400);
+    assert_true(table.expression_count >= 1000);
     for (uint32_t i = 0; i < table.expression_count; i++) {
         const struct table_expression *e = &table.expressions[i];
         failed += !is_different(e->sql) && !check_expression(e, &scope);
