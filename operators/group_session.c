@@ -43,9 +43,8 @@ int group_session_calls(struct agg_list *list, uint32_t *first, struct diag *dia
     for (uint32_t c = 0; c < list->call_count; c++)
         if (list->calls[c].func == AGG_COUNT_DISTINCT)
             return diag_set(diag, ERR_UNSUPPORTED,
-                            "count(DISTINCT …) over session windows is not supported\nhint: write "
-                            "the sessions with weir_to and count in the next view, or use a "
-                            "tumbling or hopping window");
+                            "count(DISTINCT …) over session windows is not supported\nhint: "
+                            "tumbling and hopping windows have it");
     struct agg_call *calls =
         realloc(list->calls, (list->call_count + SESSION_CALLS) * sizeof *calls);
     if (calls == NULL)

@@ -350,6 +350,17 @@ static int find_result_key(const struct grouping *g, const struct target_list *t
     return 0;
 }
 
+/* What the engine has no form of in a session, whose cells are counted apart until they meet. */
+static int check_session(const struct grouping *g, const struct from_item *from)
+{
+    for (uint32_t i = 0; from->window == CALL_SESSION && i < g->calls.count; i++)
+        if (g->calls.items[i].syntax->distinct)
+            return source_error(&g->file->source, ERR_UNSUPPORTED, g->calls.items[i].syntax->at,
+                                "tumble and hop have it",
+                                "count(DISTINCT …) over sessions is not supported");
+    return 0;
+}
+
 /* ---- steps ---- */
 
 static int add_window(const struct grouping *g, const struct from_item *from, struct relation *out)
@@ -423,6 +434,7 @@ int plan_grouped(struct compile_file *file, const struct select *select, struct 
     for (uint32_t i = 0; i < targets->count; i++)
         TRY(collect_calls(&g, targets->items[i].syntax));
     TRY(collect_calls(&g, having));
+    TRY(check_session(&g, &select->from));
 
     out->is_grouped = true;
     TRY(add_step(file, out, STEP_GROUP, text_of_targets(arena, &g.named), NULL));

@@ -34,9 +34,6 @@ static const struct {
      "INSERT INTO t SELECT …, or CREATE MATERIALIZED VIEW v WITH (topic = '…') AS SELECT …"},
     {"CREATE SOURCE", "CREATE TABLE t (…) WITH (topic = '…')"},
     {"CREATE FUNCTION", "C functions are for the C library: weir_map_fn, weir_aggregate_fn"},
-    {"EMIT CHANGES", "CREATE MATERIALIZED VIEW v WITH (emit = 'changes') AS SELECT …"},
-    {"EMIT FINAL", "CREATE MATERIALIZED VIEW v WITH (emit = 'final') AS SELECT …"},
-    {"EMIT ON WINDOW CLOSE", "CREATE MATERIALIZED VIEW v WITH (emit = 'final') AS SELECT …"},
     {"WINDOW TUMBLING",
      "SELECT …, window_start FROM tumble(t, ts, INTERVAL '5 minutes') GROUP BY …, window_start"},
     {"WINDOW HOPPING",
@@ -47,6 +44,9 @@ static const struct {
      "FROM hop(t, ts, INTERVAL '1 minute', INTERVAL '5 minutes') … GROUP BY …, window_start"},
     {"TABLE(SESSION", "FROM session(t, ts, INTERVAL '30 minutes') … GROUP BY …, window_start"},
     {"DESCRIPTOR(", "FROM tumble(t, ts, INTERVAL '5 minutes'): the column stands alone"},
+    {"EMIT CHANGES", "CREATE MATERIALIZED VIEW v WITH (emit = 'changes') AS SELECT …"},
+    {"EMIT FINAL", "CREATE MATERIALIZED VIEW v WITH (emit = 'final') AS SELECT …"},
+    {"EMIT ON WINDOW CLOSE", "CREATE MATERIALIZED VIEW v WITH (emit = 'final') AS SELECT …"},
     {"WATERMARK FOR", "WITH (event_time = 'ts', lateness = '30 seconds')"},
     {"GRACE PERIOD", "WITH (lateness = '30 seconds') on the table"},
     {"PARTITION BY", "WITH (partitions = 4); grouping re-keys by itself"},
@@ -364,7 +364,7 @@ int nodes_check_text(const char *text, size_t size, struct diag *diag)
     struct source source = {text, diag};
     size_t bad;
     if (size > FILE_BYTES_MAX)
-        return diag_set(diag, ERR_TOO_LARGE, "the file has %zu bytes; the limit is %d", size,
+        return diag_set(diag, ERR_TOO_LARGE, "the file has more than %d bytes, which is the limit",
                         FILE_BYTES_MAX);
     size_t end = strlen(text);
     if (end < size)

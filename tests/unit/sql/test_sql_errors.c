@@ -150,6 +150,19 @@ static void messages(void **state)
         {"CREATE VIEW v AS SELECT v.a FROM v;",
          "\"v\" reads itself, line 2, column 34:\n"
          "  CREATE VIEW v AS SELECT v.a FROM v;\n                                   ^"},
+        {"CREATE VIEW v AS SELECT 1 + count(DISTINCT a) AS n FROM session(t, ts, INTERVAL '1 min') "
+         "GROUP BY window_start;",
+         "count(DISTINCT …) over sessions is not supported, line 2, column 29:\n"
+         "  CREATE VIEW v AS SELECT 1 + count(DISTINCT a) AS n FROM session(t, ts, INTERVAL '1 "
+         "min') GROUP BY wi\n"
+         "                              ^\nhint: tumble and hop have it"},
+        {"SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a EMIT CHANGES;",
+         "syntax error at or near \"(\", line 2, column 43:\n"
+         "  SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a EMIT "
+         "CHANGES;\n"
+         "                                            ^\nhint: SELECT …, window_start FROM "
+         "tumble(t, ts, INTERVAL "
+         "'5 minutes') GROUP BY …, window_start"},
         {"SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a;",
          "syntax error at or near \"(\", line 2, column 43:\n"
          "  SELECT a, COUNT(*) FROM t WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY a;\n"
