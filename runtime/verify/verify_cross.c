@@ -395,6 +395,7 @@ void verify_cross_counts(struct verify *v)
         v->report->late += counts->late;
         v->report->dead += counts->dead;
         v->report->duplicate += counts->duplicate;
+        v->report->unmatched += counts->unmatched;
         v->report->made += counts->rows_made;
         if (progress != NULL && !progress->is_begin && !progress->is_reset)
             verify_counts(v, v->crossed, p, counts, progress, v->cross->is_undecided[p]);

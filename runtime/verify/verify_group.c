@@ -294,38 +294,52 @@ static bool can_be_taken(const struct window_spec *window, const struct verify_r
            floor_to(row->time_ms, window->hop_ms) + window->size_ms > row->watermark_ms;
 }
 
-int verify_group_row(void *verify, const struct verify_row *row, enum fate *fate)
+/* Inputs and name of the row's group. False: it cannot be taken, and is a dead letter. */
+static int prepare(struct verify *v, const struct verify_row *row, struct inputs *in,
+                   struct hash128 *name, bool *is_good)
 {
-    struct verify *v = verify;
     const struct group_params *params = row->source->arm->group; /* names are an arm's own */
-    const struct stage *stage = row->stage;
-    struct inputs in;
-    struct hash128 name;
     int32_t where = 0;
-    bool is_good, is_long;
-    *fate = FATE_DEAD;
-    TRY(eval_inputs(params, row, v->calls, &in, &is_good));
-    if (!is_good || is_refused(params, &in, v->calls))
+    bool is_long;
+    TRY(eval_inputs(params, row, v->calls, in, is_good));
+    *is_good = *is_good && !is_refused(params, in, v->calls);
+    if (!*is_good)
         return 0;
     for (uint32_t i = 0; i < params->groups->count; i++) {
         struct cell cell;
-        cell_read(&cell, &in.groups[i], 0);
+        cell_read(&cell, &in->groups[i], 0);
         TRY(cell_canonical(&cell, &row->source->arena));
-        TRY(cell_write(&cell, &in.groups[i], &row->source->arena));
+        TRY(cell_write(&cell, &in->groups[i], &row->source->arena));
     }
-    TRY(verify_group_name(v, in.groups, stage->partitions, &name, &where));
-    if (stage->check_placement && where != row->partition)
+    TRY(verify_group_name(v, in->groups, row->stage->partitions, name, &where));
+    TRY(is_too_long(v, in->groups, &is_long));
+    *is_good = !(row->stage->check_placement && where != row->partition) &&
+               !(is_long && can_be_taken(&params->window, row));
+    return 0;
+}
+
+int verify_group_takes(struct verify *v, const struct verify_row *row, bool *is_good)
+{
+    struct inputs in;
+    struct hash128 name;
+    return prepare(v, row, &in, &name, is_good);
+}
+
+int verify_group_row(void *verify, const struct verify_row *row, enum fate *fate)
+{
+    struct verify *v = verify;
+    struct inputs in;
+    struct hash128 name;
+    bool is_good;
+    *fate = FATE_DEAD;
+    TRY(prepare(v, row, &in, &name, &is_good));
+    if (!is_good)
         return 0;
-    TRY(is_too_long(v, in.groups, &is_long));
-    if (is_long && can_be_taken(&params->window, row))
-        return 0;
-    if (row->is_undecided) {
-        *fate = FATE_APPLIED;
-        return verify_name_group(v, &v->undecided, in.groups, &row->source->arena);
-    }
-    if (params->window.kind != WINDOW_ABSENT)
-        return add_to_windows(v, row, &in, name, fate);
     *fate = FATE_APPLIED;
+    if (row->is_undecided)
+        return verify_name_group(v, &v->undecided, in.groups, &row->source->arena);
+    if (row->source->arm->group->window.kind != WINDOW_ABSENT)
+        return add_to_windows(v, row, &in, name, fate);
     return add_to_window(v, row, &in, name, 0, 0);
 }
 

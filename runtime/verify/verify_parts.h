@@ -90,6 +90,13 @@ void accumulator_release(struct accumulator *accumulator);
 struct verify;
 
 struct verify_cross;
+struct verify_joins;
+
+/* A table as it is understood most simply: its rows by key. */
+struct verify_table {
+    struct verify_map rows;     /* by key: cells */
+    uint32_t cell_count;        /* of a row */
+};
 
 /* A stage that reads rows, at one partition of its source. */
 struct verify_source {
@@ -105,12 +112,16 @@ struct verify_source {
     struct verify_map failed;   /* offsets of records that the pipeline's policy left out */
     struct verify_map seen;     /* of a de-duplication: by key, the times of rows that were kept */
     uint32_t number;            /* among all partitions of all sources */
+    struct verify_joins *joins; /* verify_join.c; NULL: its rows meet no table */
+    struct verify_table *table; /* of rows that are a table's: what it shows now; NULL */
+    int64_t first;              /* offset of its first row */
+    bool is_compacted;          /* rows that others replaced are gone: they cannot be counted */
     void *decoder;
     struct arena arena;         /* of one record */
 };
 
 /* What became of a row. */
-enum fate { FATE_APPLIED, FATE_FILTERED, FATE_LATE, FATE_DEAD, FATE_DUPLICATE };
+enum fate { FATE_APPLIED, FATE_FILTERED, FATE_LATE, FATE_DEAD, FATE_DUPLICATE, FATE_UNMATCHED };
 /* A row behind all steps: the only one of its batch. */
 struct verify_row {
     struct verify_source *source;
@@ -118,11 +129,26 @@ struct verify_row {
     int32_t partition;
     bool is_undecided;          /* that task may have dropped it: see verify_cross.c */
     uint32_t cluster;           /* then: of which rows it is one */
+    struct hash128 key;         /* of a table's row, … */
+    const struct column *key_columns; /* … canonical */
     bool is_anyones;            /* another partition has the same row, and it may be that one which was kept */
     const struct batch *batch;
     const struct source_row *record;
     int64_t time_ms, watermark_ms;
     struct place place;
+};
+
+/* A record's way through the steps. */
+struct verify_walk {
+    struct verify_source *source;
+    struct verify_row row;
+    int (*end)(void *context, const struct verify_row *row, enum fate *fate);
+    void *context;
+    struct reject_list rejects;
+    uint64_t order;             /* of rows that came of this record so far */
+    struct counts *counts;      /* of the task that the row is in */
+    enum fate fate;             /* of the last row that ended */
+    bool is_keyed;              /* it is a table's row from here on, whatever becomes of it */
 };
 
 enum group_status { GROUP_OPEN, GROUP_CLOSING, GROUP_CLOSED };
@@ -179,6 +205,7 @@ struct verify {
     size_t list_count;
     struct verify_distinct distinct;
     struct rows_check *rows;    /* verify_rows.c; NULL for groups */
+    struct verify_map written;  /* verify_table.c: what a table that is written as it is should hold */
     struct arena arena;         /* of one result */
     struct buf key, value, row, text, scratch;
     int64_t *times_ms;          /* watermarks by source partition, where groups are not re-keyed */
@@ -207,6 +234,51 @@ int verify_output_range(struct verify *v, int32_t partition, struct port_range *
 
 /* Of one task: what it has counted is what became of its rows. `few`: only what does not depend on who came first. */
 void verify_counts(struct verify *v, const struct stage *stage, int32_t partition, const struct counts *ours, const struct progress *progress, bool few);
+
+/* ---- verify_steps.c ---- */
+
+/* The row goes on at a step; what becomes of it, and of rows that are made of it, is counted. */
+int verify_walk(struct verify_walk *walk, const struct batch *batch, uint32_t step);
+int verify_walk_end(struct verify_walk *walk, enum fate fate);
+
+/* ---- verify_table.c: rows of a table ---- */
+
+/* Where a row becomes one of a table: it gets its key. */
+int verify_keyed_step(struct verify_walk *walk, const struct batch *batch, uint32_t step);
+/* A record without a value takes away the row of its key. */
+int verify_keyed_removal(struct verify_walk *walk, const struct source_row *record);
+/* After the steps: a row that a condition on the table left out is not in it any more. */
+int verify_keyed_hidden(struct verify_walk *walk);
+void verify_table_remove(struct verify_table *table, struct hash128 key);
+/* The row of the key gets copies of these cells. ERR_NOMEM. */
+int verify_table_put(struct verify_table *table, struct hash128 key, const struct cell *cells);
+const struct cell *verify_table_find(const struct verify_table *table, struct hash128 key);
+void verify_table_deinit(struct verify_table *table);
+/* What a view of a table, or an aggregate over one, makes of a row that the table shows. */
+int verify_table_row(void *verify, const struct verify_row *row, enum fate *fate);
+int verify_table_open(struct verify_source *source);
+/* The source is read: its rows go into groups, or into what the output topic should hold. */
+int verify_table_finish(struct verify_source *source);
+/* The output topic of a table that is written as it is. */
+int verify_table_output(struct verify *v);
+void verify_table_output_close(struct verify *v);
+
+/* ---- verify_join.c: rows that meet tables ---- */
+
+int verify_joins_open(struct verify_source *source);
+void verify_joins_close(struct verify_source *source);
+/* Before a row of the stream: the tables are read as far as they were then. */
+int verify_joins_follow(struct verify_source *source, const struct source_row *record, int64_t time_ms);
+int verify_join_step(struct verify_walk *walk, const struct batch *batch, uint32_t step);
+/* Behind the last row: as far as they are now. */
+int verify_joins_finish(struct verify_source *source);
+bool verify_joins_are_compacted(const struct verify_source *source);
+
+/* verify_source.c: a record of a table that rows are joined with; FATE_FILTERED: it is no row of the table. */
+int verify_table_record(struct verify_source *source, const struct source_row *record,
+                        int (*end)(void *context, const struct verify_row *row, enum fate *fate), void *context, enum fate *fate);
+/* When it comes. */
+int verify_table_time(struct verify_source *source, const struct source_row *record, int64_t *time_ms);
 
 /* ---- verify_repeat.c: rows of a de-duplication ---- */
 
@@ -243,6 +315,8 @@ void verify_source_close(struct verify_source *source);
 
 /* verify_group.c */
 int verify_group_row(void *verify, const struct verify_row *row, enum fate *fate);
+/* Whether groups can take the row: else it is a dead letter. */
+int verify_group_takes(struct verify *v, const struct verify_row *row, bool *is_good);
 /* All rows are in: sessions are put together, owners and names are known. */
 int verify_groups_finish(struct verify *v);
 int verify_group_render(struct verify *v, const struct verify_group *group, struct verify_result *result);
@@ -265,6 +339,8 @@ int verify_output(struct verify *v);
 struct bytes verify_headers(struct bytes headers);
 int verify_rows_open(struct verify *v);
 int verify_rows_row(void *verify, const struct verify_row *row, enum fate *fate);
+/* The value of the record that a row becomes. False: it cannot be written, and is a dead letter. */
+int verify_row_value(struct verify *v, const struct verify_row *row, struct bytes *value, bool *is_good);
 int verify_rows_finish(struct verify *v);
 void verify_rows_close(struct verify *v);
 

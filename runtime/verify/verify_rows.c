@@ -213,9 +213,8 @@ static int make_key(struct verify *v, const struct verify_row *row, struct bytes
     return buf_ok(&v->key) ? 0 : verify_no_memory(v);
 }
 
-/* False: the row cannot be written and is a dead letter. */
-static int make_value(struct verify *v, const struct verify_row *row, struct bytes *value,
-                      bool *is_good)
+int verify_row_value(struct verify *v, const struct verify_row *row, struct bytes *value,
+                     bool *is_good)
 {
     const struct view *arm = row->source->arm;
     struct encoding encoding = {.view = arm,
@@ -225,7 +224,7 @@ static int make_value(struct verify *v, const struct verify_row *row, struct byt
                                 .out = &v->value};
     *is_good = true;
     *value = row->record->value;
-    if (row->stage->output == OUTPUT_PASS)
+    if (!arm->is_mapped)
         return 0;
     buf_clear(&v->value);
     int rc = arm->format->encode(&encoding, 0);
@@ -279,7 +278,7 @@ int verify_rows_row(void *verify, const struct verify_row *row, enum fate *fate)
     bool is_good;
     *fate = FATE_DEAD;
     TRY(make_key(v, row, &key));
-    TRY(make_value(v, row, &value, &is_good));
+    TRY(verify_row_value(v, row, &value, &is_good));
     if (!is_good)
         return 0;
     *fate = FATE_APPLIED;

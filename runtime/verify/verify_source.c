@@ -10,7 +10,6 @@
  * sources lie in one partition, the header weir.time says how far the row's own source had come. */
 #include <stdlib.h>
 
-#include "operators/json_value.h"
 #include "runtime/base/clock.h"
 #include "runtime/task.h"
 #include "runtime/verify/verify_parts.h"
@@ -122,7 +121,10 @@ int verify_source_open(struct verify_source *source, struct verify *v, const str
         source->progress = NULL; /* started anew, and has not committed since */
     TRY(open_markers(source));
     TRY(find_failed(source));
-    return format_open(source->arm, &source->decoder, v->diag);
+    TRY(format_open(source->arm, &source->decoder, v->diag));
+    if (source->arm->keyed != NULL)
+        TRY(verify_table_open(source));
+    return stage->table_count > 0 ? verify_joins_open(source) : 0;
 }
 
 void verify_source_close(struct verify_source *source)
@@ -131,6 +133,10 @@ void verify_source_close(struct verify_source *source)
         format_close(source->arm, source->decoder);
     verify_map_deinit(&source->failed);
     verify_repeat_close(source);
+    verify_joins_close(source);
+    if (source->table != NULL)
+        verify_table_deinit(source->table);
+    free(source->table);
     free(source->markers);
     arena_deinit(&source->arena);
 }
@@ -193,15 +199,21 @@ static int64_t told_time(const struct verify_source *source, const struct source
                                                                       : source->max_event_ms;
 }
 
+static bool read_time(const struct view *view, const struct column *columns,
+                      const struct source_row *record, int64_t *time_ms)
+{
+    int field = view->event_time_field;
+    *time_ms = record->timestamp_ms;
+    return field < 0 ||
+           event_time_of(&columns[field].variant[column_at(&columns[field], 0)], time_ms);
+}
+
 /* False: the record has no usable event time. */
 static bool assign_time(struct verify_source *source, const struct column *columns,
                         const struct source_row *record, struct verify_row *row)
 {
     const struct weir_stream *node = source->arm->source;
-    int field = source->arm->event_time_field;
-    row->time_ms = record->timestamp_ms;
-    if (field >= 0 &&
-        !event_time_of(&columns[field].variant[column_at(&columns[field], 0)], &row->time_ms))
+    if (!read_time(source->arm, columns, record, &row->time_ms))
         return false;
     if (row->time_ms < TASK_TIME_MIN_MS || row->time_ms > TASK_TIME_MAX_MS ||
         (row->time_ms > record->timestamp_ms &&
@@ -220,208 +232,6 @@ static bool assign_time(struct verify_source *source, const struct column *colum
     return true;
 }
 
-/* ---- steps ---- */
-
-struct walk {
-    struct verify_source *source;
-    struct verify_row row;
-    int (*end)(void *context, const struct verify_row *row, enum fate *fate);
-    void *context;
-    struct reject_list rejects;
-    uint64_t order;        /* of rows that came of this record so far */
-    struct counts *counts; /* of the task that the row is in */
-};
-
-static int walk_steps(struct walk *walk, const struct batch *batch, uint32_t step);
-
-static void count_fate(struct walk *walk, enum fate fate)
-{
-    struct counts *counts = walk->counts;
-    counts->applied += fate == FATE_APPLIED;
-    counts->filtered += fate == FATE_FILTERED;
-    counts->late += fate == FATE_LATE;
-    counts->dead += fate == FATE_DEAD;
-    counts->duplicate += fate == FATE_DUPLICATE;
-}
-
-static int end_row(struct walk *walk, enum fate fate)
-{
-    count_fate(walk, fate);
-    return 0;
-}
-
-/* A row behind the steps of its task. */
-static int end_steps(struct walk *walk, const struct batch *batch)
-{
-    struct verify_row row = walk->row;
-    enum fate fate = FATE_APPLIED;
-    row.batch = batch;
-    row.place.order = walk->order++;
-    TRY(walk->end(walk->context, &row, &fate));
-    return end_row(walk, fate);
-}
-
-/* Rows that meet elsewhere come by twice: they are listed, and, once it is known what became of each,
- * they go on where they met. */
-static int step_cross(struct walk *walk, const struct batch *batch, uint32_t step)
-{
-    struct verify *v = walk->source->verify;
-    enum fate fate;
-    if (!v->is_second)
-        return end_steps(walk, batch);
-    struct verify_row row = walk->row;
-    struct counts *counts = walk->counts;
-    verify_cross_next(v, &walk->row, &fate, &walk->counts);
-    int rc = 0;
-    if (walk->counts != NULL)
-        rc = fate == FATE_APPLIED ? walk_steps(walk, batch, step + 1) : end_row(walk, fate);
-    walk->row = row;
-    walk->counts = counts;
-    return rc;
-}
-
-static int step_distinct(struct walk *walk, const struct batch *batch, uint32_t step)
-{
-    struct verify_source *source = walk->source;
-    const struct distinct_params *params = source->arm->ops[step].params;
-    struct verify_row row = walk->row;
-    struct hash128 name;
-    enum fate fate;
-    bool is_repeat;
-    if (source->verify->crossed != NULL)
-        return step_cross(walk, batch, step);
-    row.batch = batch;
-    TRY(verify_repeat_name(source->verify, params, &row, &name, &fate));
-    if (fate != FATE_APPLIED)
-        return end_row(walk, fate);
-    TRY(verify_repeat_is(source, params, name, row.time_ms, &is_repeat));
-    return is_repeat ? end_row(walk, FATE_DUPLICATE) : walk_steps(walk, batch, step + 1);
-}
-
-static int step_filter(struct walk *walk, const struct batch *batch, uint32_t step)
-{
-    const struct filter_params *params = walk->source->arm->ops[step].params;
-    uint16_t selection[1];
-    uint32_t count = 0, before = walk->rejects.count;
-    TRY(expr_filter(params->condition, batch, selection, &count, &walk->rejects));
-    if (walk->rejects.count > before)
-        return end_row(walk, FATE_DEAD);
-    return count == 0 ? end_row(walk, FATE_FILTERED) : walk_steps(walk, batch, step + 1);
-}
-
-/* As in PostgreSQL, NULL passes. */
-static int step_check(struct walk *walk, const struct batch *batch, uint32_t step)
-{
-    const struct filter_params *params = walk->source->arm->ops[step].params;
-    uint32_t before = walk->rejects.count;
-    struct column column;
-    struct cell cell;
-    TRY(expr_eval(params->condition, batch, &column, &walk->rejects));
-    if (walk->rejects.count > before)
-        return end_row(walk, FATE_DEAD);
-    cell_read(&cell, &column, 0);
-    bool is_false = !cell.is_null && (cell.type == COL_VARIANT ? cell.variant.kind == VARIANT_FALSE
-                                                               : cell.boolean == 0);
-    return is_false ? end_row(walk, FATE_DEAD) : walk_steps(walk, batch, step + 1);
-}
-
-/* New columns, in place of the old ones or behind them. */
-static int step_columns(struct walk *walk, const struct batch *batch, uint32_t step,
-                        uint32_t kept_count)
-{
-    const struct map_params *params = walk->source->arm->ops[step].params;
-    uint32_t before = walk->rejects.count, count = kept_count + params->list->count;
-    struct batch out = *batch;
-    out.columns = arena_alloc(&walk->source->arena, (count + 1) * sizeof *out.columns);
-    if (out.columns == NULL)
-        return ERR_NOMEM;
-    if (kept_count > 0)
-        memcpy(out.columns, batch->columns, kept_count * sizeof *out.columns);
-    for (uint32_t i = 0; i < params->list->count; i++)
-        TRY(expr_eval(params->list->exprs[i], batch, &out.columns[kept_count + i], &walk->rejects));
-    out.column_count = count;
-    return walk->rejects.count > before ? end_row(walk, FATE_DEAD)
-                                        : walk_steps(walk, &out, step + 1);
-}
-
-static int walk_element(struct walk *walk, const struct batch *batch, uint32_t step,
-                        struct bytes text)
-{
-    const struct unnest_params *params = walk->source->arm->ops[step].params;
-    struct arena *arena = &walk->source->arena;
-    uint32_t column = params->column;
-    uint32_t count = batch->column_count > column ? batch->column_count : column + 1;
-    struct batch out = *batch;
-    out.columns = arena_alloc(arena, (count + 1) * sizeof *out.columns);
-    if (out.columns == NULL)
-        return ERR_NOMEM;
-    memcpy(out.columns, batch->columns, batch->column_count * sizeof *out.columns);
-    out.column_count = count;
-    TRY(column_alloc(&out.columns[column], COL_VARIANT, 1, false, arena));
-    int rc = json_value_read(text, arena, &out.columns[column].variant[0]);
-    if (rc == ERR_NOMEM)
-        return rc;
-    return rc < 0 ? end_row(walk, FATE_DEAD) : walk_steps(walk, &out, step + 1);
-}
-
-static int walk_elements(struct walk *walk, const struct batch *batch, uint32_t step,
-                         struct bytes array)
-{
-    struct json_elements elements;
-    struct bytes text;
-    int64_t count = 0;
-    int rc;
-    if (json_elements_begin(&elements, array) < 0)
-        return end_row(walk, FATE_DEAD);
-    for (; (rc = json_elements_next(&elements, &text)) > 0; count++)
-        TRY(walk_element(walk, batch, step, text));
-    if (rc < 0) {
-        count++;
-        TRY(end_row(walk, FATE_DEAD));
-    }
-    walk->counts->rows_made += count > 0 ? count - 1 : 0;
-    return count == 0 ? end_row(walk, FATE_FILTERED) : 0;
-}
-
-static int step_unnest(struct walk *walk, const struct batch *batch, uint32_t step)
-{
-    const struct unnest_params *params = walk->source->arm->ops[step].params;
-    uint32_t before = walk->rejects.count;
-    struct column arrays;
-    struct cell cell;
-    TRY(expr_eval(params->array, batch, &arrays, &walk->rejects));
-    if (walk->rejects.count > before)
-        return end_row(walk, FATE_DEAD);
-    cell_read(&cell, &arrays, 0);
-    if (cell.is_null)
-        return end_row(walk, FATE_FILTERED);
-    if (cell.variant.kind != VARIANT_JSON)
-        return end_row(walk, FATE_DEAD);
-    return walk_elements(walk, batch, step, bytes_of(cell.variant.data, cell.variant.size));
-}
-
-static int walk_steps(struct walk *walk, const struct batch *batch, uint32_t step)
-{
-    const struct view *arm = walk->source->arm;
-    if (step == arm->op_count)
-        return end_steps(walk, batch);
-    const char *name = arm->ops[step].type->name;
-    if (strcmp(name, "filter") == 0)
-        return step_filter(walk, batch, step);
-    if (strcmp(name, "check") == 0)
-        return step_check(walk, batch, step);
-    if (strcmp(name, "map") == 0)
-        return step_columns(walk, batch, step, 0);
-    if (strcmp(name, "rekey") == 0)
-        return step_columns(walk, batch, step, batch->column_count);
-    if (strcmp(name, "distinct") == 0)
-        return step_distinct(walk, batch, step);
-    if (strcmp(name, "unnest") == 0)
-        return step_unnest(walk, batch, step);
-    must(strcmp(name, "peek") == 0); /* verify_view.c has refused the others */
-    return walk_steps(walk, batch, step + 1);
-}
-
 /* ---- records ---- */
 
 struct run {
@@ -430,47 +240,124 @@ struct run {
     void *context;
 };
 
-static int take_record(void *context, const struct source_row *record)
+static int decode(struct verify_walk *walk, const struct source_row *record, struct batch *batch)
 {
-    struct run *run = context;
-    struct verify_source *source = run->source;
-    const struct view *arm = source->arm;
-    struct walk walk = {
-        .source = source, .end = run->end, .context = run->context, .counts = &source->counts};
-    arena_reset(&source->arena);
-    source->counts.rows_in++;
-    walk.rejects.arena = &source->arena;
-    if (source->failed.count > 0 &&
-        verify_map_find(&source->failed, offset_name(record->offset)) != NULL)
-        return end_row(&walk, FATE_DEAD);
-    pass_markers(source, record->offset);
-    struct column *columns = arena_alloc(&source->arena, format_room(arm) * sizeof *columns);
-    struct decoding decoding = {.view = arm,
+    struct verify_source *source = walk->source;
+    struct column *columns =
+        arena_alloc(&source->arena, format_room(source->arm) * sizeof *columns);
+    struct decoding decoding = {.view = source->arm,
                                 .state = source->decoder,
                                 .rows = record,
                                 .count = 1,
                                 .arena = &source->arena,
                                 .columns = columns,
-                                .rejects = &walk.rejects};
+                                .rejects = &walk->rejects};
     if (columns == NULL)
         return verify_no_memory(source->verify);
     TRY(format_decode(&decoding));
-    walk.row = (struct verify_row){
+    walk->row = (struct verify_row){
         .source = source, .stage = source->stage, .partition = source->partition, .record = record};
-    if (walk.rejects.count > 0 || !assign_time(source, columns, record, &walk.row))
-        return end_row(&walk, FATE_DEAD);
+    *batch = (struct batch){.row_count = 1,
+                            .selected_count = 1,
+                            .columns = columns,
+                            .column_count = format_column_count(source->arm),
+                            .source = record,
+                            .arena = &source->arena};
+    return 0;
+}
+
+static int take_record(void *context, const struct source_row *record)
+{
+    struct run *run = context;
+    struct verify_source *source = run->source;
+    struct verify_walk walk = {
+        .source = source, .end = run->end, .context = run->context, .counts = &source->counts};
+    struct batch batch;
+    arena_reset(&source->arena);
+    source->counts.rows_in++;
+    walk.rejects.arena = &source->arena;
+    if (source->failed.count > 0 &&
+        verify_map_find(&source->failed, offset_name(record->offset)) != NULL)
+        return verify_walk_end(&walk, FATE_DEAD);
+    pass_markers(source, record->offset);
+    if (source->arm->keyed != NULL && record->value.data == NULL)
+        return verify_keyed_removal(&walk, record);
+    TRY(decode(&walk, record, &batch));
+    if (walk.rejects.count > 0 || !assign_time(source, batch.columns, record, &walk.row))
+        return verify_walk_end(&walk, FATE_DEAD);
     walk.row.place = (struct place){walk.row.time_ms, record->offset,
-                                    (uint64_t)arm->arm << 32 | (uint32_t)source->partition, 0};
-    struct batch batch = {.row_count = 1,
-                          .selected_count = 1,
-                          .columns = columns,
-                          .column_count = format_column_count(arm),
-                          .event_time_ms = &walk.row.time_ms,
-                          .watermark_ms = &walk.row.watermark_ms,
-                          .source = record,
-                          .origin = walk.row.place.origin,
-                          .arena = &source->arena};
-    return walk_steps(&walk, &batch, 0);
+                                    (uint64_t)source->arm->arm << 32 | (uint32_t)source->partition,
+                                    0};
+    batch.event_time_ms = &walk.row.time_ms;
+    batch.watermark_ms = &walk.row.watermark_ms;
+    batch.origin = walk.row.place.origin;
+    if (source->joins != NULL)
+        TRY(verify_joins_follow(source, record, walk.row.time_ms));
+    TRY(verify_walk(&walk, &batch, 0));
+    return verify_keyed_hidden(&walk);
+}
+
+/* A row of a table that others are joined with: its time says when it comes, and nothing else. */
+int verify_table_record(struct verify_source *source, const struct source_row *record,
+                        int (*end)(void *context, const struct verify_row *row, enum fate *fate),
+                        void *context, enum fate *fate)
+{
+    struct verify_walk walk = {
+        .source = source, .end = end, .context = context, .counts = &source->counts};
+    struct batch batch;
+    int64_t time_ms;
+    arena_reset(&source->arena);
+    walk.rejects.arena = &source->arena;
+    int rc;
+    if (record->value.data == NULL) {
+        rc = verify_keyed_removal(&walk, record);
+    } else {
+        rc = decode(&walk, record, &batch);
+        if (rc == 0 && (walk.rejects.count > 0 ||
+                        !read_time(source->arm, batch.columns, record, &time_ms)))
+            rc = verify_walk_end(&walk, FATE_DEAD);
+        else if (rc == 0)
+            rc = verify_walk(&walk, &batch, 0);
+        if (rc == 0)
+            rc = verify_keyed_hidden(&walk);
+    }
+    *fate = walk.is_keyed && walk.fate == FATE_FILTERED ? FATE_APPLIED : walk.fate;
+    return rc;
+}
+
+int verify_table_time(struct verify_source *source, const struct source_row *record,
+                      int64_t *time_ms)
+{
+    struct verify_walk walk = {.source = source};
+    struct batch batch;
+    int64_t read_ms;
+    *time_ms = record->timestamp_ms;
+    arena_reset(&source->arena);
+    walk.rejects.arena = &source->arena;
+    if (source->arm->event_time_field < 0 || record->value.data == NULL)
+        return 0;
+    TRY(decode(&walk, record, &batch));
+    if (batch.columns[source->arm->event_time_field].variant != NULL &&
+        read_time(source->arm, batch.columns, record, &read_ms))
+        *time_ms = read_ms;
+    return 0;
+}
+
+/* Of a table the rows that stand are enough, but not those that took their place since. */
+static int check_compacted(struct verify_source *source, const struct port_range *range)
+{
+    struct verify *v = source->verify;
+    if (source->arm->keyed == NULL || range->complete_from <= range->start)
+        return 0;
+    source->is_compacted = true;
+    if (range->complete_from <= source->progress->position)
+        return 0;
+    return diag_set(v->diag, ERR_RANGE,
+                    "%s-%d was compacted up to offset %lld, and %s has read it up to %lld: rows "
+                    "that newer ones replaced cannot be recomputed. Run %s, and verify then",
+                    source->stage->input_topic, (int)source->partition,
+                    (long long)range->complete_from, v->options->view,
+                    (long long)source->progress->position, v->options->app);
 }
 
 int verify_source_run(struct verify_source *source,
@@ -485,6 +372,8 @@ int verify_source_run(struct verify_source *source,
         return 0;
     TRY(v->port->ops->range(v->port, stage->input_topic, source->partition, &range, v->diag));
     int64_t first = source->progress->first >= 0 ? source->progress->first : range.start;
+    TRY(check_compacted(source, &range));
+    source->first = first;
     if (first < range.start)
         return diag_set(v->diag, ERR_RANGE,
                         "%s-%d starts at offset %lld, and %s has read it from %lld on: what was "
@@ -495,5 +384,5 @@ int verify_source_run(struct verify_source *source,
     TRY(verify_read(v, stage->input_topic, source->partition, first, source->progress->position,
                     take_record, &run));
     pass_markers(source, source->progress->position);
-    return 0;
+    return source->joins != NULL ? verify_joins_finish(source) : 0;
 }

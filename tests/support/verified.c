@@ -2,6 +2,7 @@
 #include "tests/support/verified.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "runtime/port.h"
 #include "runtime/verify/verify.h"
@@ -42,5 +43,6 @@ bool view_is_verified(const char *dir, const char *app, const char *view)
     }
     if (rc < 0 && rc != ERR_UNSUPPORTED)
         fprintf(stderr, "verify %s: %s\n", view, diag.text);
-    return rc == ERR_UNSUPPORTED || (rc == 0 && outcome.differences == 0);
+    if (getenv("VERIFIED_SAYS") != NULL) fprintf(stderr, "VV %s: %d %s\n", view, rc, rc < 0 ? diag.text : "");
+ return rc == ERR_UNSUPPORTED || (rc == 0 && outcome.differences == 0);
 }
