@@ -280,6 +280,103 @@ class Repeats(Verify):
         self.found("firsts", "unknown")
 
 
+TABLES = """
+CREATE TABLE users (id text PRIMARY KEY, plan text, score numeric(10,2), ts timestamptz) WITH (event_time = 'ts');
+CREATE TABLE shops (shop text PRIMARY KEY, city text);
+CREATE TABLE sales (shop text, who text, n bigint, ts timestamptz) WITH (event_time = 'ts', lateness = '10 seconds');
+CREATE VIEW members AS SELECT * FROM users WHERE plan <> 'none';
+INSERT INTO met SELECT s.n, s.who, u.plan, u.score FROM sales s JOIN members u ON u.id = s.who WHERE s.n > 2;
+INSERT INTO placed SELECT s.n, s.shop, p.city, u.plan FROM sales s LEFT JOIN shops p ON p.shop = s.shop LEFT JOIN users u ON u.id = s.who;
+CREATE VIEW planned AS SELECT s.n, s.ts, u.plan FROM sales s JOIN users u ON u.id = s.who;
+CREATE MATERIALIZED VIEW per_plan WITH (emit = 'final') AS
+SELECT plan, window_start, count(*) AS sales, sum(n) AS n FROM tumble(planned, ts, INTERVAL '10 seconds') GROUP BY plan, window_start;
+CREATE MATERIALIZED VIEW plans AS SELECT plan, count(*) AS n, sum(score) AS score, avg(score) AS mean, count(score) AS scored FROM members GROUP BY plan;
+CREATE MATERIALIZED VIEW sizes AS SELECT n, count(*) AS plans, sum(score) AS score FROM plans GROUP BY n;
+CREATE MATERIALIZED VIEW gold AS SELECT id, score * 2 AS twice FROM users WHERE plan = 'gold';
+"""
+
+
+class Tables(Verify):
+    """Joins with tables, and aggregates over them: rows that change, that are taken away, that a condition hides."""
+    views = ["met", "placed", "per_plan", "plans", "sizes", "gold"]
+
+    def setUp(self):
+        Case.setUp(self)
+        self.job = os.path.join(self.home, "job.sql")
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write(TABLES)
+        for topic, partitions in ("users", 2), ("shops", 1), ("sales", 3):
+            self.ok("topic", "create", topic, "--partitions", partitions)
+        self.now, self.users = 1_700_000_000_000, {}
+
+    def send_lines(self, topic, rows):
+        lines = [json.dumps({"partition": partition, "timestamp": at, "key": key, "value": None if row is None else json.dumps(row)})
+                 for partition, at, key, row in rows]
+        self.ok("topic", "import", topic, "--from", "-", stdin="\n".join(lines).encode())
+
+    def send_all(self, count, seed):
+        """What was sent to users stands in self.users; a few rows are bad."""
+        draw, sales, users, shops = random.Random(seed), [], [], []
+        for _ in range(count):
+            self.now += draw.choice([0, 100, 250])
+            kind, who = draw.randrange(10), f"u{draw.randrange(8)}"
+            if kind < 2:
+                row = {"id": who, "plan": draw.choice(["gold", "free", "none"]), "score": draw.choice([None, 1, 2.5, 7.25, "x"]), "ts": self.now}
+                row = None if draw.randrange(4) == 0 else row
+                users.append((ord(who[1]) % 2, self.now, who, row))
+                if row is None:
+                    self.users.pop(who, None)
+                elif row["score"] != "x":
+                    self.users[who] = row
+            elif kind == 2:
+                shop = draw.choice("abc")
+                shops.append((0, self.now, shop, draw.choice([None, {"shop": shop, "city": draw.choice(["kiel", "ulm"])}])))
+            else:
+                row = {"shop": draw.choice(["a", "b", "c", None]), "who": who, "n": draw.randrange(9),
+                       "ts": self.now - draw.choice([0, 0, 3000, 15000])}
+                sales.append((draw.randrange(3), self.now, None, row))
+        for topic, rows in ("users", users), ("shops", shops), ("sales", sales):
+            self.send_lines(topic, rows)
+
+    def test_through_kills(self):
+        for seed, place in enumerate([None, "commit_decided:2", None, "commit_between_outputs:4", "commit_before_append:1", None]):
+            self.send_all(300, seed)
+            self.run_job("--threads", "2", env={"WEIR_CRASH_AT": place} if place else None, code=137 if place else 0)
+            totals = self.identical(self.views)
+        self.run_job("--close-windows")
+        totals = self.identical(self.views)
+        self.assertGreater(totals["met"]["unmatched"], 20)
+        self.assertGreater(totals["per_plan"]["closed"], 10)
+        self.assertEqual(totals["plans"]["compared"], len({row["plan"] for row in self.users.values()} - {"none"}))
+        self.assertGreaterEqual(totals["gold"]["compared"], sum(row["plan"] == "gold" for row in self.users.values()))
+        for view in self.views:
+            self.assertGreater(totals[view]["compared"], 0, view)
+
+    def test_what_is_planted(self):
+        self.send_all(300, 7)
+        self.run_job()
+        self.identical(self.views)
+        record = next(r for r in self.records("met") if r["value"]["plan"] == "free")
+        self.plant("met", partition=record["partition"], key=None, value=json.dumps({**record["value"], "plan": "gold"}))
+        self.found("met", "unknown")
+        self.plant("gold", partition=0, key="u99", value='{"id":"u99","twice":2}')
+        self.found("gold", "unknown")
+        who = next(who for who, row in self.users.items() if row["plan"] == "gold")
+        self.plant("gold", partition=partition_of(who.encode(), 2), key=who, value=None)
+        self.assertIn("missing", {line["difference"] for line in self.verify("gold")[0]})
+        self.plant("plans", partition=partition_of(b"free", 2), key="free", value=None)
+        self.found("plans", "missing")
+
+    def test_a_table_that_was_compacted(self):
+        """What newer rows replaced is gone: what stands now can be counted, what others met then cannot."""
+        self.send_all(300, 8)
+        self.run_job()
+        self.ok("topic", "alter", "users", "--config", "cleanup.policy=compact")
+        self.ok("topic", "clean", "users")
+        self.identical(["plans", "gold", "sizes"])
+        self.refused(1, "verify", "met", says=["users-", "compacted"])
+
+
 class Planted(Verify):
     """Each test changes a copy of the directory that one run has left."""
     partitions = 2

@@ -2,7 +2,6 @@
 #include "tests/support/verified.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "runtime/port.h"
 #include "runtime/verify/verify.h"
@@ -27,22 +26,34 @@ static void tell(void *context, const struct verify_difference *difference)
             (int)difference->found.size, (const char *)difference->found.data);
 }
 
-bool view_is_verified(const char *dir, const char *app, const char *view)
+static int verify(const char *dir, const char *app, const char *view,
+                  struct verify_outcome *outcome)
 {
     struct port_log_options log = {.keeper_interval_ms = -1, .must_exist = true};
     struct told told = {.view = view};
     struct verify_options options = {
         .data = dir, .app = app, .view = view, .each = tell, .context = &told};
-    struct verify_outcome outcome;
     struct diag diag = {0};
     struct port *port;
     int rc = port_log_open(dir, &log, &port, &diag);
     if (rc == 0) {
-        rc = verify_view(&options, port, &outcome, &diag);
+        rc = verify_view(&options, port, outcome, &diag);
         port->ops->close(port);
     }
     if (rc < 0 && rc != ERR_UNSUPPORTED)
         fprintf(stderr, "verify %s: %s\n", view, diag.text);
-    if (getenv("VERIFIED_SAYS") != NULL) fprintf(stderr, "VV %s: %d %s\n", view, rc, rc < 0 ? diag.text : "");
- return rc == ERR_UNSUPPORTED || (rc == 0 && outcome.differences == 0);
+    return rc;
+}
+
+bool view_is_verified(const char *dir, const char *app, const char *view)
+{
+    struct verify_outcome outcome;
+    int rc = verify(dir, app, view, &outcome);
+    return rc == ERR_UNSUPPORTED || (rc == 0 && outcome.differences == 0);
+}
+
+bool view_is_identical(const char *dir, const char *app, const char *view)
+{
+    struct verify_outcome outcome;
+    return verify(dir, app, view, &outcome) == 0 && outcome.differences == 0;
 }

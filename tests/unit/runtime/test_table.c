@@ -7,6 +7,8 @@
  * the app starts from the beginning and comes to the same. */
 #include "tests/support/drawn_kills.h"
 #include "tests/support/folded_rows.h"
+#include "tests/support/scratch_dir.h"
+#include "tests/support/verified.h"
 #include "runtime/weir.h"
 
 #include <setjmp.h>
@@ -215,11 +217,12 @@ static void changes_are_taken_back(void **state)
     for (uint64_t round = 0; round < 16; round++) {
         seed = round;
         struct user users[USERS] = {{0}};
+        char *dir = scratch_dir_create();
         weir_app *app = table_app(&(weir_options){
             .threads = 1 + (int32_t)draw(2), .batch_rows = draw(2) ? 1 + (int32_t)draw(7) : 0});
         weir_test *test = NULL;
-        if (weir_test_open(app, &(weir_test_options){.start_ms = START, .partitions = 3}, &test) <
-            0)
+        weir_test_options options = {.data = dir, .start_ms = START, .partitions = 3};
+        if (weir_test_open(app, &options, &test) < 0)
             fail_msg("%s", weir_log_error());
         for (int turn = 0; turn < 8; turn++) {
             send_user(test, users);
@@ -238,7 +241,11 @@ static void changes_are_taken_back(void **state)
             app = again;
         }
         ok(test, weir_test_close(test));
+        assert_true(view_is_identical(dir, "table", "active"));
+        assert_true(view_is_identical(dir, "table", "by-plan"));
+        assert_true(view_is_identical(dir, "table", "by-count"));
         weir_app_close(app);
+        scratch_dir_remove(dir);
     }
 }
 
@@ -273,6 +280,7 @@ static void large_batches_change_all_their_rows(void **state)
 
 int main(void)
 {
+    scratch_dir_in_memory();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_batches_change_all_their_rows),
         cmocka_unit_test(changes_are_taken_back),
