@@ -337,6 +337,8 @@ int partition_delete_records(struct partition *partition, int64_t offset, struct
 /* Compaction forgets deletions: a tombstone goes delete.retention.ms after it was compacted. Who follows a compacted partition as a table, and
  * resumes from an offset above start and below this, may have missed one: it has to begin at the start. */
 int64_t partition_tombstone_horizon(struct partition *partition);
+/* Below it compaction may have removed records whose keys came again; from it on all that was written is there. 0: it has removed nothing. */
+int64_t partition_compacted_to(struct partition *partition);
 /* While somebody follows the partition as a table: tombstones at or above from_offset stay. INT64_MAX: nobody does (as after log_open). Waits for
  * a write to meta that may be under way; from its return on the horizon does not pass from_offset. */
 void partition_keep_tombstones(struct partition *partition, int64_t from_offset);

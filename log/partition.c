@@ -111,6 +111,19 @@ int64_t partition_tombstone_horizon(struct partition *partition)
     return atomic_load(&partition->tombstone_horizon);
 }
 
+int64_t partition_compacted_to(struct partition *partition)
+{
+    int64_t offset = 0;
+    pthread_mutex_lock(&partition->list_mutex);
+    for (int32_t i = 0; i < partition->segment_count; i++) {
+        const struct segment *segment = partition->segments[i];
+        if (segment->compacted && segment->end_offset > offset)
+            offset = segment->end_offset;
+    }
+    pthread_mutex_unlock(&partition->list_mutex);
+    return offset;
+}
+
 void partition_keep_tombstones(struct partition *partition, int64_t from_offset)
 {
     pthread_mutex_lock(&partition->purge_mutex);

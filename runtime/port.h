@@ -26,9 +26,9 @@ struct port_position {
     int64_t offset;
 };
 /* What is in one partition: start and end of the committed records. Of a compacted one: who holds it as a table up to an offset above
- * start and below complete_from may have missed deletions, and has to begin at the start. */
+ * start and below complete_from may have missed deletions, and has to begin at the start; records below compacted_to may be gone because their key came again. */
 struct port_range {
-    int64_t start, stable, complete_from;
+    int64_t start, stable, complete_from, compacted_to;
 };
 
 struct port_reader;

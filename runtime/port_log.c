@@ -94,6 +94,7 @@ static int port_range(struct port *port, const char *topic, int32_t partition,
     range->start = offsets.start;
     range->stable = offsets.stable;
     range->complete_from = partition_tombstone_horizon(handle);
+    range->compacted_to = partition_compacted_to(handle);
     return 0;
 }
 

@@ -19,10 +19,10 @@ enum { READ_ROWS = 256 };
 struct input {
     struct port_reader *reader;
     int32_t partition;
-    int64_t next;          /* the offset behind those that were read */
+    int64_t next; /* the offset behind those that were read */
     struct source_row *rows;
-    uint32_t count, at;    /* [at, count) wait */
-    int64_t complete_from; /* offsets below it are of a compacted topic */
+    uint32_t count, at;   /* [at, count) wait */
+    int64_t compacted_to; /* rows below it may be gone, where newer ones came */
 };
 struct joined_table {
     const struct table *table;
@@ -112,7 +112,7 @@ static int open_input(struct verify *v, struct joined_table *table, int32_t part
         return verify_no_memory(v);
     TRY(v->port->ops->range(v->port, topic, partition, &range, v->diag));
     input->next = range.start;
-    input->complete_from = range.complete_from > range.start ? range.complete_from : 0;
+    input->compacted_to = range.compacted_to;
     return v->port->ops->reader_open(v->port, topic, partition, range.start, &input->reader,
                                      v->diag);
 }
@@ -253,8 +253,8 @@ static int read_to(struct verify_source *source, struct joined_table *table, str
 }
 
 /* Up to the first row that is later. */
-static int read_until(struct verify_source *source, struct joined_table *table,
-                      struct input *input, int64_t end, int64_t until_ms)
+static int read_until(struct verify_source *source, struct joined_table *table, struct input *input,
+                      int64_t end, int64_t until_ms)
 {
     for (;;) {
         bool waits;
@@ -276,13 +276,13 @@ static int check_complete(const struct verify_source *source, const struct joine
                           const struct input *input, int64_t position)
 {
     struct verify *v = source->verify;
-    if (position >= input->complete_from)
+    if (position >= input->compacted_to)
         return 0;
     return diag_set(v->diag, ERR_RANGE,
                     "%s cannot be recomputed: %s-%d was compacted up to offset %lld, and rows met "
                     "it as it was at offset %lld",
                     v->options->view, table->table->rows.source->text, (int)input->partition,
-                    (long long)input->complete_from, (long long)position);
+                    (long long)input->compacted_to, (long long)position);
 }
 
 enum how { TO_BEGINS, TO_POSITIONS, BY_TIME };
@@ -342,7 +342,7 @@ bool verify_joins_are_compacted(const struct verify_source *source)
     const struct verify_joins *joins = source->joins;
     for (uint32_t t = 0; joins != NULL && t < joins->table_count; t++)
         for (int32_t p = 0; p < joins->tables[t].input_count; p++)
-            if (joins->tables[t].inputs[p].complete_from > 0)
+            if (joins->tables[t].inputs[p].compacted_to > 0)
                 return true;
     return false;
 }

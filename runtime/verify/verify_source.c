@@ -285,9 +285,9 @@ static int take_record(void *context, const struct source_row *record)
     TRY(decode(&walk, record, &batch));
     if (walk.rejects.count > 0 || !assign_time(source, batch.columns, record, &walk.row))
         return verify_walk_end(&walk, FATE_DEAD);
-    walk.row.place = (struct place){walk.row.time_ms, record->offset,
-                                    (uint64_t)source->arm->arm << 32 | (uint32_t)source->partition,
-                                    0};
+    walk.row.place =
+        (struct place){walk.row.time_ms, record->offset,
+                       (uint64_t)source->arm->arm << 32 | (uint32_t)source->partition, 0};
     batch.event_time_ms = &walk.row.time_ms;
     batch.watermark_ms = &walk.row.watermark_ms;
     batch.origin = walk.row.place.origin;
@@ -313,8 +313,8 @@ int verify_table_record(struct verify_source *source, const struct source_row *r
         rc = verify_keyed_removal(&walk, record);
     } else {
         rc = decode(&walk, record, &batch);
-        if (rc == 0 && (walk.rejects.count > 0 ||
-                        !read_time(source->arm, batch.columns, record, &time_ms)))
+        if (rc == 0 &&
+            (walk.rejects.count > 0 || !read_time(source->arm, batch.columns, record, &time_ms)))
             rc = verify_walk_end(&walk, FATE_DEAD);
         else if (rc == 0)
             rc = verify_walk(&walk, &batch, 0);
@@ -347,16 +347,16 @@ int verify_table_time(struct verify_source *source, const struct source_row *rec
 static int check_compacted(struct verify_source *source, const struct port_range *range)
 {
     struct verify *v = source->verify;
-    if (source->arm->keyed == NULL || range->complete_from <= range->start)
+    if (source->arm->keyed == NULL || range->compacted_to <= range->start)
         return 0;
     source->is_compacted = true;
-    if (range->complete_from <= source->progress->position)
+    if (range->compacted_to <= source->progress->position)
         return 0;
     return diag_set(v->diag, ERR_RANGE,
                     "%s-%d was compacted up to offset %lld, and %s has read it up to %lld: rows "
                     "that newer ones replaced cannot be recomputed. Run %s, and verify then",
                     source->stage->input_topic, (int)source->partition,
-                    (long long)range->complete_from, v->options->view,
+                    (long long)range->compacted_to, v->options->view,
                     (long long)source->progress->position, v->options->app);
 }
 

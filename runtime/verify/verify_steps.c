@@ -48,7 +48,8 @@ static int step_cross(struct verify_walk *walk, const struct batch *batch, uint3
     verify_cross_next(v, &walk->row, &fate, &walk->counts);
     int rc = 0;
     if (walk->counts != NULL)
-        rc = fate == FATE_APPLIED ? verify_walk(walk, batch, step + 1) : verify_walk_end(walk, fate);
+        rc =
+            fate == FATE_APPLIED ? verify_walk(walk, batch, step + 1) : verify_walk_end(walk, fate);
     walk->row = row;
     walk->counts = counts;
     return rc;

@@ -244,7 +244,8 @@ static int keep_record(struct verify *v, const struct verify_row *row, struct ce
     *fate = is_good ? FATE_APPLIED : FATE_DEAD;
     buf_clear(&v->key);
     json_encode_key(&v->key, v->view->key_names, row->key_columns, 0, false);
-    cells[0] = text_cell(bytes_of(v->key.data != NULL ? (const void *)v->key.data : "", v->key.size));
+    cells[0] =
+        text_cell(bytes_of(v->key.data != NULL ? (const void *)v->key.data : "", v->key.size));
     cells[1] = text_cell(value);
     return buf_ok(&v->key) ? 0 : verify_no_memory(v);
 }
@@ -253,8 +254,7 @@ int verify_table_row(void *verify, const struct verify_row *row, enum fate *fate
 {
     struct verify *v = verify;
     struct verify_table *table = row->source->table;
-    struct cell *cells =
-        arena_zalloc(&row->source->arena, (table->cell_count + 1) * sizeof *cells);
+    struct cell *cells = arena_zalloc(&row->source->arena, (table->cell_count + 1) * sizeof *cells);
     if (cells == NULL)
         return verify_no_memory(v);
     TRY(v->view->group != NULL ? keep_inputs(v, row, cells, fate)
@@ -351,8 +351,8 @@ static int take_written(void *context, const struct source_row *record)
     written->found_partition = reading->partition;
     written->found_offset = record->offset;
     written->is_there = record->value.data != NULL;
-    written->is_same = written->is_wanted && written->is_there &&
-                       bytes_equal(written->value.text, record->value);
+    written->is_same =
+        written->is_wanted && written->is_there && bytes_equal(written->value.text, record->value);
     return 0;
 }
 
@@ -362,12 +362,11 @@ static int show_written(void *context, const struct source_row *record)
     const struct reading *reading = context;
     struct verify *v = reading->v;
     const struct written *written = written_at(v, record->key);
-    struct bytes expected =
-        written->is_wanted ? written->value.text : (struct bytes){NULL, 0};
+    struct bytes expected = written->is_wanted ? written->value.text : (struct bytes){NULL, 0};
     const char *kind = !written->is_wanted ? "unknown" : !written->is_same ? "value" : "partition";
     verify_tell_output(v, kind, reading->partition, record->offset, record->key, expected,
                        record->value,
-                       !written->is_wanted  ? "the table has no row of this key"
+                       !written->is_wanted ? "the table has no row of this key"
                        : !written->is_same ? "the recomputation gives another value"
                                            : "the record lies in another partition than its key");
     return 1;

@@ -209,6 +209,10 @@ static int check_steps(struct verify *v, const struct view *arm)
 /* What is decided in C is nowhere in the records. */
 static int check_arms(struct verify *v)
 {
+    if (v->view->joined != NULL)
+        return diag_set(v->diag, ERR_UNSUPPORTED,
+                        "%s cannot be verified: it joins two %s, which verify does not recompute",
+                        v->options->view, v->view->within != NULL ? "streams" : "tables");
     for (const struct view *arm = v->view; arm != NULL; arm = arm->next_arm) {
         const struct format *formats[] = {arm->source->format, arm->format};
         TRY(check_steps(v, arm));
