@@ -62,11 +62,13 @@ void verify_table_deinit(struct verify_table *table)
 
 /* ---- keys ---- */
 
-/* False: there is a NULL among them, or they are more than a store takes. */
-static bool is_key(struct verify *v, const struct column *columns, uint32_t count)
+/* False: there is a NULL among them, which only groups have for a key, or they are more than a store
+ * takes. */
+static bool is_key(struct verify *v, const struct keyed_params *params,
+                   const struct column *columns, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (column_is_null(&columns[i], 0))
+        if (column_is_null(&columns[i], 0) && !params->takes_nulls)
             return false;
     buf_clear(&v->scratch);
     group_key_encode(&v->scratch, columns, count, 0);
@@ -85,7 +87,7 @@ static int name_key(struct verify_walk *walk, const struct expr_list *list,
         return verify_no_memory(v);
     for (uint32_t i = 0; i < list->count; i++)
         TRY(expr_eval(list->exprs[i], batch, &columns[i], &rejects));
-    *is_good = rejects.count == 0 && is_key(v, columns, list->count);
+    *is_good = rejects.count == 0 && is_key(v, walk->source->arm->keyed, columns, list->count);
     for (uint32_t i = 0; i < list->count && *is_good; i++) {
         struct cell cell;
         cell_read(&cell, &columns[i], 0);
@@ -135,7 +137,7 @@ static int split_key(const struct keyed_params *params, struct bytes key, struct
         if (rc <= 0)
             return rc == ERR_NOMEM ? rc : 0;
         TRY(json_value_read(text, arena, &values[i]));
-        if (values[i].kind == VARIANT_NULL)
+        if (values[i].kind == VARIANT_NULL && !params->takes_nulls)
             return 0;
     }
     *is_good = true;
