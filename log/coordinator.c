@@ -458,20 +458,42 @@ enum group_error coordinator_leave(struct coordinator *c, const char *name,
     return error;
 }
 
-void coordinator_forget(struct coordinator *c, const char *name, void *context)
+static void joined_by_nobody(void *context, const struct join_response *response)
+{
+    (void)context, (void)response;
+}
+
+static void synced_by_nobody(void *context, const struct sync_response *response)
+{
+    (void)context, (void)response;
+}
+
+static void forget(struct coordinator *c, const char *name, void *context, struct parked_join join,
+                   struct parked_sync sync)
 {
     pthread_mutex_lock(&c->mutex);
     struct group *group = group_find(&c->table, name);
     for (size_t i = 0; group != NULL && i < group->member_count; i++) {
         struct member *member = group->members[i];
         if (member->sync.context == context)
-            member->sync = (struct parked_sync){0};
+            member->sync = sync;
         if (member->join.context == context)
-            member->join = (struct parked_join){0};
+            member->join = join;
         if (member->rebalancing_context == context)
             member->rebalancing = NULL;
     }
     pthread_mutex_unlock(&c->mutex);
+}
+
+void coordinator_forget(struct coordinator *c, const char *name, void *context)
+{
+    forget(c, name, context, (struct parked_join){0}, (struct parked_sync){0});
+}
+
+void coordinator_orphan(struct coordinator *c, const char *name, void *context)
+{
+    forget(c, name, context, (struct parked_join){joined_by_nobody, NULL},
+           (struct parked_sync){synced_by_nobody, NULL});
 }
 
 /* ---- commits ---- */

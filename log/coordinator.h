@@ -20,7 +20,7 @@
  * Threads: any thread may call; one mutex guards all and is held only over memory operations. done and rebalancing are called with it
  * held: they must be quick and must not call the coordinator (or take a lock over which somebody calls it). It is taken after
  * every other lock but those that the callbacks take and LMDB's (load). done is called exactly once for each join and sync, at once or later,
- * unless coordinator_forget came first. */
+ * unless coordinator_forget or coordinator_orphan came first. */
 #ifndef WEIR_LOG_COORDINATOR_H
 #define WEIR_LOG_COORDINATOR_H
 
@@ -126,6 +126,9 @@ enum group_error coordinator_heartbeat(struct coordinator *coordinator, const ch
 enum group_error coordinator_leave(struct coordinator *coordinator, const char *group, const struct group_member *member);
 /* Parked requests and rebalancing calls with this context will not be answered any more. */
 void coordinator_forget(struct coordinator *coordinator, const char *group, void *context);
+/* The same for who lost its connection and may come back on another: what it has asked for stays asked for, and is answered to nobody. So the
+ * others do not wait for a member to join that has joined; it is removed when its session is over. */
+void coordinator_orphan(struct coordinator *coordinator, const char *group, void *context);
 
 /* Takes and gives back the right to write the group's offsets. Between the two no generation begins, so what is written is what the next
  * owner finds. member NULL or nobody: a standalone writer, refused with UNKNOWN_MEMBER_ID while there are members. Counts as a heartbeat. */

@@ -30,6 +30,11 @@ int group_name_check(const char *group, struct diag *diag)
     return 0;
 }
 
+struct coordinator *log_coordinator(struct log *log)
+{
+    return log->coordinator;
+}
+
 static int find_place(struct log *log, const char *name, int32_t partition,
                       struct meta_place *place, struct diag *diag)
 {

@@ -33,6 +33,17 @@ int txn_add_offsets_member(struct producer *producer, const char *group, const s
 int group_fetch_metadata(struct log *log, const char *group, const char *topic, int32_t partition,
                          struct group_offset *offset, struct buf *metadata);
 
+/* 1..400 bytes, else ERR_INVALID. */
+int group_name_check(const char *group, struct diag *diag);
+/* 1: a transaction that is not decided adds an offset for the partition. Ask before group_fetch: then what that brings is the newest. */
+int group_offset_pending(struct log *log, const char *group, const char *topic, int32_t partition);
+
+/* For a front-end that brings members from elsewhere (log/kafka): the one that knows the log's groups (coordinator.h). */
+struct coordinator;
+struct coordinator *log_coordinator(struct log *log);
+/* Stores generations and emptiness that changed. Nobody waits for it: a failure is tried again with the next change or pass of the keeper. */
+int groups_store(struct log *log, struct diag *diag);
+
 enum group_state { /* of Kafka's classic protocol */
     GROUP_EMPTY,
     GROUP_PREPARING_REBALANCE,

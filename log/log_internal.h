@@ -420,15 +420,10 @@ void admit_done(struct admission *admission);
 int partition_append_admitted(struct partition *partition, struct admission *admission, int64_t *base_offset, struct diag *diag);
 
 /* group.c */
-int group_name_check(const char *group, struct diag *diag);
 /* In what group_describe gives; NULL: it is not there. */
 const struct group_offset *group_offsets_find(const struct group_offset *offsets, size_t count, const char *topic, int32_t partition);
-/* 1: a transaction that is not decided adds an offset for the partition. Ask before group_fetch: then what that brings is the newest. */
-int group_offset_pending(struct log *log, const char *group, const char *topic, int32_t partition);
 /* coordinator_options.load: what is stored of a group. */
 int groups_load(void *log, const char *group, struct group_stored *stored);
-/* Stores generations and emptiness that changed. Nobody waits for it: a failure is tried again with the next change or pass of the keeper. */
-int groups_store(struct log *log, struct diag *diag);
 /* Runs fn between the start and the end of a standalone write of the group's offsets: ERR_MEMBER while it has members. groups_mutex is held. */
 int group_standalone(struct log *log, const char *group, int (*fn)(void *context, struct diag *diag), void *context, struct diag *diag);
 /* group.c: resolves topics and adds the puts to batch. ERR_NOT_FOUND, ERR_INVALID. */

@@ -3,12 +3,19 @@
 #include "log/kafka/kafka_handlers.h"
 
 static const struct kafka_api apis[] = {
-    /* key, name, lowest advertised, lowest served, highest, first flexible, handler */
-    {0, "Produce", 0, 3, 11, 9, kafka_handle_produce},
-    {1, "Fetch", 4, 4, 12, 12, kafka_handle_fetch},
-    {2, "ListOffsets", 1, 1, 9, 6, kafka_handle_list_offsets},
-    {3, "Metadata", 0, 0, 12, 9, kafka_handle_metadata},
-    {18, "ApiVersions", 0, 0, 4, 3, kafka_handle_api_versions},
+    /* key, name, lowest advertised, lowest served, highest, first flexible, handler, whether it moves groups */
+    {0, "Produce", 0, 3, 11, 9, kafka_handle_produce, false},
+    {1, "Fetch", 4, 4, 12, 12, kafka_handle_fetch, false},
+    {2, "ListOffsets", 1, 1, 9, 6, kafka_handle_list_offsets, false},
+    {3, "Metadata", 0, 0, 12, 9, kafka_handle_metadata, false},
+    {8, "OffsetCommit", 2, 2, 9, 8, kafka_handle_offset_commit, false},
+    {9, "OffsetFetch", 1, 1, 9, 6, kafka_handle_offset_fetch, false},
+    {10, "FindCoordinator", 0, 0, 6, 3, kafka_handle_find_coordinator, false},
+    {11, "JoinGroup", 0, 0, 9, 6, kafka_handle_join_group, true},
+    {12, "Heartbeat", 0, 0, 4, 4, kafka_handle_heartbeat, false},
+    {13, "LeaveGroup", 0, 0, 5, 4, kafka_handle_leave_group, true},
+    {14, "SyncGroup", 0, 0, 5, 4, kafka_handle_sync_group, true},
+    {18, "ApiVersions", 0, 0, 4, 3, kafka_handle_api_versions, false},
 };
 
 const struct kafka_api *kafka_api_at(size_t i)

@@ -168,9 +168,14 @@ static void run_again(struct kafka_request *request)
 
 void kafka_connection_answer_parked(struct kafka_connection *c)
 {
-    for (struct kafka_request *r = c->first; r != NULL; r = r->next)
+    for (struct kafka_request *r = c->first; r != NULL; r = r->next) {
         if (r->state_of_work == REQUEST_PARKED && !r->park.is_flush)
             run_again(r);
+        if (r->state_of_work == REQUEST_RUNS && atomic_load(&r->is_parked)) {
+            kafka_connection_close(c, NULL); /* it waits for members of a group */
+            return;
+        }
+    }
 }
 
 static void resume_overdue(struct kafka_connection *c, int64_t now)

@@ -5,9 +5,16 @@
 #include "log/kafka/kafka_request.h"
 
 enum kafka_result kafka_handle_api_versions(struct kafka_request *request); /* kafka_api_versions.c */
-enum kafka_result kafka_handle_fetch(struct kafka_request *request);        /* kafka_fetch.c */
+enum kafka_result kafka_handle_fetch(struct kafka_request *request); /* kafka_fetch.c */
+enum kafka_result kafka_handle_find_coordinator(struct kafka_request *request); /* kafka_find_coordinator.c */
+enum kafka_result kafka_handle_heartbeat(struct kafka_request *request); /* kafka_heartbeat.c */
+enum kafka_result kafka_handle_join_group(struct kafka_request *request); /* kafka_join_group.c */
+enum kafka_result kafka_handle_leave_group(struct kafka_request *request); /* kafka_leave_group.c */
 enum kafka_result kafka_handle_list_offsets(struct kafka_request *request); /* kafka_list_offsets.c */
-enum kafka_result kafka_handle_metadata(struct kafka_request *request);     /* kafka_metadata.c */
-enum kafka_result kafka_handle_produce(struct kafka_request *request);      /* kafka_produce.c */
+enum kafka_result kafka_handle_metadata(struct kafka_request *request); /* kafka_metadata.c */
+enum kafka_result kafka_handle_offset_commit(struct kafka_request *request); /* kafka_offset_commit.c */
+enum kafka_result kafka_handle_offset_fetch(struct kafka_request *request); /* kafka_offset_fetch.c */
+enum kafka_result kafka_handle_produce(struct kafka_request *request); /* kafka_produce.c */
+enum kafka_result kafka_handle_sync_group(struct kafka_request *request); /* kafka_sync_group.c */
 
 #endif

@@ -120,6 +120,7 @@ struct kafka_server {
     uv_tcp_t listener;
     uv_async_t wake;
     uv_timer_t stop_timer;
+    uv_timer_t group_timer;                /* when the coordinator wants to be called */
     int32_t connection_limit;
 
     struct kafka_workers workers;
@@ -127,6 +128,7 @@ struct kafka_server {
     struct kafka_request *done;            /* done_mutex; by queue_next, the newest first */
     _Atomic(struct kafka_watched *) moved; /* by next_moved */
     atomic_bool stop_asked;
+    atomic_bool groups_moved;              /* a request may have changed when that is */
 
     /* loop thread */
     struct kafka_connection *connections;

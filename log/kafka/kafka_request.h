@@ -44,6 +44,7 @@ struct kafka_api {
     int16_t min_served, max;
     int16_t first_flexible; /* KAFKA_NEVER_FLEXIBLE: none */
     kafka_handler handle;
+    bool moves_groups;      /* afterwards the coordinator may want to be called at another time */
 };
 enum { KAFKA_NEVER_FLEXIBLE = INT16_MAX };
 /* The table (kafka_api.c): one line for each API that is served. NULL after the last. */
@@ -91,7 +92,7 @@ struct kafka_request {
     void *state;                 /* the handler's, between handle and resume */
     bool stopping;               /* the server stops: do not park again */
     struct kafka_park park;
-    /* With KAFKA_CALLBACK: makes sure that nobody calls back any more (coordinator_forget). From any thread, set before the call that may call
+    /* With KAFKA_CALLBACK: makes sure that nobody calls back any more (coordinator_orphan). From any thread, set before the call that may call
      * back, and together with state not changed after it. */
     void (*forget)(struct kafka_request *request);
 

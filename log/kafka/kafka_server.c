@@ -7,6 +7,7 @@
  * A stop closes the listener, reads no more, lets every request that has arrived be answered (parked fetches with what there is), and closes each
  * connection when its last response has left. What is not done after STOP_MS is cut off. The workers end when the loop has ended: a request
  * that one of them still has then goes nowhere, and is freed with its connection. */
+#include "log/coordinator.h"
 #include "log/kafka/kafka_internal.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/thread.h"
@@ -118,7 +119,23 @@ static void end_when_empty(struct kafka_server *server)
         uv_is_closing((uv_handle_t *)&server->wake))
         return;
     uv_close((uv_handle_t *)&server->stop_timer, NULL);
+    uv_close((uv_handle_t *)&server->group_timer, NULL);
     uv_close((uv_handle_t *)&server->wake, NULL);
+}
+
+/* Members whose time is over leave, and generations begin, by this clock. */
+static void on_group_time(uv_timer_t *timer)
+{
+    struct kafka_server *server = timer->data;
+    struct coordinator *coordinator = log_coordinator(server->log);
+    int64_t next_ms = coordinator_tick(coordinator);
+    if (next_ms == INT64_MAX || server->stopping) {
+        uv_timer_stop(timer);
+        return;
+    }
+    int64_t left_ms = next_ms - coordinator_now(coordinator);
+    uv_update_time(&server->loop);
+    uv_timer_start(timer, on_group_time, left_ms > 0 ? (uint64_t)left_ms : 0, 0);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -126,6 +143,8 @@ static void on_wake(uv_async_t *wake)
     struct kafka_server *server = wake->data;
     if (atomic_load(&server->stop_asked) && !server->stopping)
         begin_stop(server);
+    if (atomic_exchange(&server->groups_moved, false) && !server->stopping)
+        on_group_time(&server->group_timer);
     take_done(server);
     take_ready(server);
     if (server->somebody_waits && server->used_bytes <= server->budget_bytes) {
@@ -216,12 +235,15 @@ static int open_loop(struct kafka_server *server, struct diag *diag)
         return uv_failed(diag, server, error);
     must(uv_tcp_init(&server->loop, &server->listener) == 0);
     must(uv_timer_init(&server->loop, &server->stop_timer) == 0);
+    must(uv_timer_init(&server->loop, &server->group_timer) == 0);
     error = uv_async_init(&server->loop, &server->wake, on_wake);
     server->listener.data = server->stop_timer.data = server->wake.data = server;
+    server->group_timer.data = server;
     if (error == 0)
         return 0;
     uv_close((uv_handle_t *)&server->listener, NULL);
     uv_close((uv_handle_t *)&server->stop_timer, NULL);
+    uv_close((uv_handle_t *)&server->group_timer, NULL);
     uv_run(&server->loop, UV_RUN_DEFAULT);
     uv_loop_close(&server->loop);
     return uv_failed(diag, server, error);
@@ -232,6 +254,7 @@ static void close_loop(struct kafka_server *server)
 {
     uv_close((uv_handle_t *)&server->listener, NULL);
     uv_close((uv_handle_t *)&server->stop_timer, NULL);
+    uv_close((uv_handle_t *)&server->group_timer, NULL);
     uv_close((uv_handle_t *)&server->wake, NULL);
     uv_run(&server->loop, UV_RUN_DEFAULT);
     uv_loop_close(&server->loop);

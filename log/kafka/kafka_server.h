@@ -12,6 +12,7 @@ struct kafka_server_options {
     int32_t advertised_port;        /* 0: the port */
     bool refuses_new_topics;        /* false: a topic that a client names and that is missing is created */
     int32_t new_topic_partitions;   /* of those; 0: 1 */
+    int32_t rebalance_delay_ms;     /* how long an empty group waits for more members after the first; 0: not at all */
     int32_t workers;                /* threads that call the log; 0: 4 */
     int32_t connections;            /* at most so many at once; 0: 10,000, or what the limit of open files leaves */
     int32_t connections_per_address; /* 0: no limit */

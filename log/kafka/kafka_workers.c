@@ -68,7 +68,10 @@ static void run(struct kafka_server *server, struct kafka_request *request, stru
     request->result = KAFKA_CALLBACK;
     atomic_store(&request->is_parked, false);
     atomic_store(&request->called, false);
-    if (!kafka_request_run(request)) {
+    bool elsewhere = kafka_request_run(request);
+    if (request->api->moves_groups && !atomic_exchange(&server->groups_moved, true))
+        uv_async_send(&server->wake);
+    if (!elsewhere) {
         kafka_server_take_back(server, request);
         return;
     }

@@ -54,7 +54,7 @@ static int parse(const struct cli *cli, struct address *address, struct address 
     const char *text = flag_text(cli, "kafka"), *where = flag_text(cli, "advertise");
     struct in6_addr six;
     struct in_addr four;
-    int64_t partitions, connections;
+    int64_t partitions, connections, delay_ms;
     text = text != NULL ? text : "127.0.0.1:9092";
     if (!address_parse(text, 0, address))
         return usage_error(cli, "--kafka is HOST:PORT, not '%s'", text);
@@ -74,6 +74,8 @@ static int parse(const struct cli *cli, struct address *address, struct address 
     int code = flag_number(cli, "partitions", 1, 10000, 1, &partitions);
     if (code == 0)
         code = flag_number(cli, "connections", 1, 1000000, 0, &connections);
+    if (code == 0)
+        code = flag_number(cli, "rebalance-delay", 0, 300000, 0, &delay_ms);
     if (code != 0)
         return code;
     *options = (struct kafka_server_options){
@@ -84,6 +86,7 @@ static int parse(const struct cli *cli, struct address *address, struct address 
         .refuses_new_topics = flag_is_on(cli, "no-auto-create"),
         .new_topic_partitions = (int32_t)partitions,
         .connections = (int32_t)connections,
+        .rebalance_delay_ms = (int32_t)delay_ms,
     };
     return 0;
 }
@@ -145,6 +148,8 @@ static const struct flag serve_flags[] = {
     {"no-auto-create", NULL, "a topic that a client names and that is missing is an error", false,
      0},
     {"partitions", "N", "of topics that are created so [1]", false, 0},
+    {"rebalance-delay", "MS", "how long an empty group waits for more members after the first [0]",
+     false, 0},
     {"connections", "N", "at most so many at once [10000, or what 'ulimit -n' leaves]", false, 0},
     {NULL, NULL, NULL, false, 0},
 };

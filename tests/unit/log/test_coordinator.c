@@ -769,6 +769,28 @@ static void test_forget_drops_answers(void **state)
     assert_int_equal(b.joins, 0);
 }
 
+/* Who has lost its connection while it waited counts as joined: the others wait for nobody, and it goes when its session is over. */
+static void test_an_orphan_keeps_nobody_waiting(void **state)
+{
+    (void)state;
+    struct peer a = {0}, b = {0};
+    make_stable(&a, NULL);
+    assert_int_equal(join(&b), 0);
+    coordinator_orphan(c, "g", &b);
+    join(&a);
+    assert_int_equal(b.joins, 0);
+    assert_int_equal(a.joins, 2);
+    assert_int_equal(a.generation, 2);
+    assert_int_equal(look().member_count, 2);
+    sync_leader(&a);
+    assert_int_equal(a.syncs, 2);
+    for (int i = 0; i < 4 && look().member_count == 2; i++) {
+        advance(SESSION_MS / 3);
+        heartbeat(&a);
+    }
+    assert_int_equal(look().member_count, 1);
+}
+
 static void test_delete(void **state)
 {
     (void)state;
@@ -870,6 +892,7 @@ int main(void)
         RULE(test_commit_checks),
         RULE(test_no_generation_begins_during_a_commit),
         RULE(test_forget_drops_answers),
+        RULE(test_an_orphan_keeps_nobody_waiting),
         RULE(test_delete),
         RULE(test_generation_goes_on_after_a_restart),
         RULE(test_tick_says_when),
