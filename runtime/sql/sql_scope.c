@@ -195,6 +195,19 @@ int scope_resolve(const struct select_scope *scope, struct syntax *syntax)
     return scope_resolve(scope, syntax->filter);
 }
 
+int scope_resolve_unused(const struct select_scope *scope, struct syntax *syntax)
+{
+    bool *was_used = arena_zalloc(&scope->file->program->arena, scope->count + 1);
+    if (was_used == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < scope->count; i++)
+        was_used[i] = scope->columns[i].is_used;
+    TRY(scope_resolve(scope, syntax));
+    for (uint32_t i = 0; i < scope->count; i++)
+        scope->columns[i].is_used = was_used[i];
+    return 0;
+}
+
 unsigned scope_sides(const struct select_scope *scope, uint32_t first, const struct syntax *syntax)
 {
     unsigned sides = 0;

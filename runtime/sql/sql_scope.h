@@ -51,6 +51,8 @@ int scope_add_windows(struct select_scope *scope);
 struct named_columns scope_columns(const struct select_scope *scope);
 /* Turns the names in a tree into those of columns alone ("e.user_id" into user_id). ERR_NOT_FOUND, with place and hint. */
 int scope_resolve(const struct select_scope *scope, struct syntax *syntax);
+/* The same, and no column counts as used. */
+int scope_resolve_unused(const struct select_scope *scope, struct syntax *syntax);
 /* Which columns a resolved tree reads: 1 those before column `first`, 2 those from there on; both, or 0. */
 unsigned scope_sides(const struct select_scope *scope, uint32_t first, const struct syntax *syntax);
 /* The names that the relations themselves have for the columns from `first` on, in place of those in the rows. */
@@ -82,6 +84,8 @@ int plan_joins(struct compile_file *file, const struct select *select, const str
 int plan_join_columns(struct compile_file *file, const struct select_scope *scope, struct relation *out);
 /* sql_within_plan.c: one join of what stands left with a stream, by a key and a bound of time. */
 int plan_within(struct compile_file *file, const struct join_item *item, const struct relation *right, struct select_scope *scope, struct relation *out);
+/* A condition of WHERE that speaks of the right stream of a JOIN alone holds before rows meet as well: then it is taken. */
+int within_take_where(struct compile_file *file, const struct select_scope *scope, const struct syntax *condition, struct relation *out, bool *is_taken);
 /* How many topics' rows come together in those of a relation. */
 uint32_t relation_source_count(const struct relation *relation);
 /* A relation of the same rows, for steps of its own. NULL: no memory. */

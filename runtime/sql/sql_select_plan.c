@@ -380,7 +380,8 @@ static bool reads_joined(const struct select_scope *scope, const struct syntax *
     return false;
 }
 
-/* A condition on what stands left of the joins holds before them as well as behind: rows that nobody wants look up nothing. */
+/* A condition on what stands left of the joins holds before them as well as behind: rows that nobody wants look up nothing. So does one
+ * on the right stream of two that meet. */
 static int add_where(struct compile_file *file, const struct select_scope *scope,
                      struct syntax *condition, struct relation *out)
 {
@@ -391,8 +392,15 @@ static int add_where(struct compile_file *file, const struct select_scope *scope
     }
     struct step *joins = out->steps, **place = &out->steps;
     const char *text = text_of_syntax(&file->program->arena, condition);
-    if (scope->owner_count == 1 || reads_joined(scope, condition))
+    bool is_behind = scope->owner_count == 1 || reads_joined(scope, condition), is_taken = false;
+    if (is_behind)
+        TRY(within_take_where(file, scope, condition, out, &is_taken));
+    if (is_taken)
+        return 0;
+    if (is_behind) {
+        scope_mark_used(scope, condition);
         return add_step(file, out, STEP_FILTER, text, NULL);
+    }
     while (*place != NULL && (*place)->kind == STEP_FILTER)
         place = &(*place)->next;
     joins = *place;
@@ -412,7 +420,7 @@ static int plan_where(struct compile_file *file, const struct select *select,
     struct expr *expr;
     if (select->where == NULL)
         return 0;
-    TRY(scope_resolve(scope, select->where));
+    TRY(scope_resolve_unused(scope, select->where));
     const struct syntax *aggregate = syntax_find_aggregate(select->where);
     if (aggregate != NULL)
         return source_error(&file->source, ERR_INVALID, aggregate->at,

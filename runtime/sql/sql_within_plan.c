@@ -485,19 +485,26 @@ static int add_within(struct meeting *m, struct relation *out)
     return filter_pairs(m, OF_PAIRS, out);
 }
 
-/* What ON alone looks at is looked at before rows meet: pairs need not have it. The event time goes on with them. */
+static bool names_column(const struct syntax *syntax, const char *name)
+{
+    if (syntax == NULL)
+        return false;
+    if (syntax->kind == SYNTAX_COLUMN && strcmp(syntax->path.parts[0], name) == 0)
+        return true;
+    for (uint32_t i = 0; i < syntax->arg_count; i++)
+        if (names_column(syntax->args[i], name))
+            return true;
+    return names_column(syntax->filter, name);
+}
+
+/* What ON alone looks at is looked at before rows meet: pairs need not have it, but tables joined before must bring it. The event time
+ * goes on with the rows. */
 static int resolve_on(const struct meeting *m)
 {
     struct select_scope *scope = m->scope;
-    bool *was_used = arena_zalloc(&m->file->program->arena, scope->count + 1);
-    if (was_used == NULL)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < scope->count; i++)
-        was_used[i] = scope->columns[i].is_used;
-    TRY(scope_resolve(scope, m->item->on));
-    for (uint32_t i = 0; i < scope->count; i++)
-        if (scope->columns[i].owner == 0 || i >= m->first)
-            scope->columns[i].is_used = was_used[i];
+    TRY(scope_resolve_unused(scope, m->item->on));
+    for (uint32_t i = scope->relation->column_count; i < m->first; i++)
+        scope->columns[i].is_used |= names_column(m->item->on, scope->names[i]);
     scope->columns[scope->relation->time_column].is_used = true;
     return 0;
 }
@@ -515,4 +522,37 @@ int plan_within(struct compile_file *file, const struct join_item *item,
     TRY(read_on(&m));
     TRY(check_on(&m));
     return add_within(&m, out);
+}
+
+/* ---- WHERE ---- */
+
+/* Whether a tree reads columns of this relation of FROM, and of no other. */
+static bool reads_only(const struct select_scope *scope, uint32_t owner,
+                       const struct syntax *syntax)
+{
+    uint32_t first = 0, end;
+    while (scope->columns[first].owner != owner)
+        first++;
+    end = first + scope->owners[owner].relation->column_count;
+    return scope_sides(scope, first, syntax) == 2 && scope_sides(scope, end, syntax) == 1;
+}
+
+int within_take_where(struct compile_file *file, const struct select_scope *scope,
+                      const struct syntax *condition, struct relation *out, bool *is_taken)
+{
+    struct arena *arena = &file->program->arena;
+    struct step *step = out->steps;
+    while (step != NULL && (step->kind != STEP_WITHIN || step->is_left ||
+                            !reads_only(scope, step->owner, condition)))
+        step = step->next;
+    *is_taken = step != NULL;
+    if (step == NULL)
+        return 0;
+    struct relation *filtered = relation_over(arena, step->table);
+    struct syntax *own = syntax_copy(arena, condition);
+    if (filtered == NULL || own == NULL)
+        return ERR_NOMEM;
+    scope_use_own_names(scope, 0, own);
+    step->table = filtered;
+    return add_step(file, filtered, STEP_FILTER, text_of_syntax(arena, own), NULL);
 }

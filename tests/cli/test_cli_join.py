@@ -277,6 +277,10 @@ CREATE MATERIALIZED VIEW counts AS SELECT id, count(*) AS n FROM v GROUP BY id;
         for line in ("  join_within o by k = k, 1000 ms before to 10000 ms after, with id, ts and id AS o_id of:", "    source o by ts",
                      "  rows of both sides cross job-pairs-repartition, by what is equal; each is kept until nothing can meet it"):
             self.assertIn(line, text.splitlines())
+        early = self.JOB.replace("'10 seconds';", "'10 seconds' WHERE o.id < 9 AND c.id <> o.id;")
+        text = weir("explain", "-", stdin=early).stdout.decode().splitlines()
+        self.assertIn("    filter id < 9", text)  # of the right side, before rows meet
+        self.assertIn("  filter id <> o_id", text)
         dot = weir("explain", path, "--format", "dot").stdout.decode()
         for edge in ('"topic c" -> "view pairs"', '"topic o" -> "view pairs"', '"topic v-joined" -> "view counts"'):
             self.assertIn(edge, dot)
