@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { DIFFERENCES_SHOWN = 10 };
+enum { DIFFERENCES_SHOWN = 10, MEMORY_MAX_MIB = 1 << 24 };
 
 struct shown {
     bool json;
@@ -199,7 +199,11 @@ static int run_verify(struct cli *cli)
     if (format < 0)
         return EXIT_USAGE;
     shown.json = format == FORMAT_JSON;
+    int64_t memory_mib;
     int exit_code = flag_number(cli, "max", 0, INT64_MAX, DIFFERENCES_SHOWN, &shown.left);
+    if (exit_code == 0)
+        exit_code =
+            flag_number(cli, "memory", 1, MEMORY_MAX_MIB, VERIFY_MEMORY_BYTES >> 20, &memory_mib);
     if (exit_code == 0)
         exit_code = open_port(cli, &port);
     if (exit_code != 0)
@@ -212,6 +216,7 @@ static int run_verify(struct cli *cli)
     struct verify_options options = {.data = data_directory(cli),
                                      .app = app,
                                      .view = topic,
+                                     .memory_bytes = memory_mib << 20,
                                      .each = put_difference,
                                      .context = &shown,
                                      .is_stopped = interrupted};
@@ -222,8 +227,12 @@ static int run_verify(struct cli *cli)
         return exit_code;
     if (code == ERR_STOPPED && interrupted())
         return EXIT_INTERRUPTED;
-    if (code < 0)
-        return failed(code, &diag);
+    if (code < 0) {
+        exit_code = failed(code, &diag);
+        if (code == ERR_TOO_LARGE)
+            hint("give it more with --memory MIB");
+        return exit_code;
+    }
     if (shown.json)
         put_json_totals(app, options.view, &report, seconds);
     else
@@ -235,6 +244,8 @@ static int run_verify(struct cli *cli)
 static const struct flag verify_flags[] = {
     {"app", "NAME", "the app that the view belongs to [the only one that has it]", false, 0},
     {"max", "N", "show at most so many differences [10]; all are counted", false, 0},
+    {"memory", "MIB", "what the results may take [1024]; a view that needs more is refused", false,
+     0},
     {"format", "FORMAT", "text or json [text on a terminal]", false, 0},
     {NULL, NULL, NULL, false, 0},
 };
@@ -254,7 +265,7 @@ const struct command command_verify = {
         "second final result, a record in a wrong partition, a row that is missing. Of windows "
         "that are still open the\nresults as of the commit are compared, where the view emits "
         "changes. Exit code 4 when there are differences. Nothing is\nchanged; results are kept in "
-        "memory, about 600 bytes each.\n",
+        "memory, about 600 bytes each (--memory).\n",
     .flags = verify_flags,
     .run = run_verify,
 };

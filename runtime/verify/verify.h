@@ -7,6 +7,8 @@
 #include "runtime/base/bytes.h"
 #include "runtime/base/error.h"
 
+#define VERIFY_MEMORY_BYTES (INT64_C(1) << 30)
+
 struct port;
 
 /* A place where the engine's work and the recomputation differ. Texts and bytes are borrowed for the call. */
@@ -41,6 +43,7 @@ struct verify_options {
     /* Called for each difference; all are counted. */
     void (*each)(void *context, const struct verify_difference *difference);
     void *context;
+    int64_t memory_bytes; /* results may take so much, 0: VERIFY_MEMORY_BYTES; what needs more is ERR_TOO_LARGE */
     /* Asked now and then; true ends the work with ERR_STOPPED. NULL: never. */
     bool (*is_stopped)(void);
 };
@@ -51,7 +54,7 @@ int verify_find_app(const char *data, const char *view, char app[250], struct di
 void verify_find_topic(const char *data, const char *app, const char *view, char topic[250]);
 
 /* 0 with a report, whatever it says. ERR_NOT_FOUND: no such app or view; ERR_UNSUPPORTED: it cannot be recomputed (functions in C …); ERR_RANGE: rows that it has read
- * are gone; each with a sentence. */
+ * are gone; ERR_TOO_LARGE: memory_bytes are not enough; each with a sentence. */
 int verify_view(const struct verify_options *options, struct port *port, struct verify_outcome *report, struct diag *diag);
 
 #endif

@@ -65,6 +65,7 @@ int cell_keep(struct cell *kept, const struct cell *cell)
         copy.own = malloc(bytes->size + 1);
         if (copy.own == NULL)
             return ERR_NOMEM;
+        verify_hold(bytes->size + 1);
         if (bytes->size > 0)
             memcpy(copy.own, bytes->data, bytes->size);
         bytes->data = copy.own;
@@ -78,6 +79,9 @@ int cell_keep(struct cell *kept, const struct cell *cell)
 
 void cell_release(struct cell *cell)
 {
+    struct bytes of_variant;
+    if (cell->own != NULL)
+        verify_let_go(bytes_in(cell, &of_variant)->size + 1);
     free(cell->own);
     *cell = (struct cell){.is_null = true};
 }

@@ -57,6 +57,8 @@ void verify_cross_close(struct verify *v)
 {
     if (v->cross == NULL)
         return;
+    if (v->cross->rows != NULL)
+        verify_let_go(v->cross->capacity * sizeof *v->cross->rows);
     free(v->cross->rows);
     free(v->cross->order);
     free(v->cross->cluster_sizes);
@@ -71,8 +73,10 @@ static struct candidate *add_candidate(struct verify_cross *cross)
 {
     if (cross->count == cross->capacity) {
         size_t capacity = cross->capacity > 0 ? cross->capacity * 2 : 1024;
-        struct candidate *grown =
-            capacity < UINT32_MAX ? realloc(cross->rows, capacity * sizeof *grown) : NULL;
+        struct candidate *grown = capacity < UINT32_MAX
+                                      ? verify_grow(cross->rows, cross->capacity * sizeof *grown,
+                                                    capacity * sizeof *grown)
+                                      : NULL;
         if (grown == NULL)
             return NULL;
         cross->rows = grown;
@@ -291,7 +295,7 @@ static int judge_in_order(struct verify *v, uint32_t *rows, size_t count)
         else
             rc = kept_times_add(&kept, row->time_ms);
     }
-    free(kept.times_ms);
+    kept_times_deinit(&kept);
     return rc < 0 ? verify_no_memory(v) : 0;
 }
 

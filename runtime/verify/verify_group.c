@@ -127,6 +127,12 @@ int verify_group_name(struct verify *v, const struct column *columns, int32_t pa
 
 /* ---- groups ---- */
 
+static size_t group_bytes(const struct verify *v)
+{
+    return sizeof(struct verify_group) + (params_of(v)->groups->count + 1) * sizeof(struct cell) +
+           (v->calls + 1) * sizeof(struct accumulator);
+}
+
 static int make_group(struct verify *v, const struct column *columns, struct hash128 name,
                       struct verify_group **made)
 {
@@ -135,6 +141,7 @@ static int make_group(struct verify *v, const struct column *columns, struct has
     *made = group;
     if (group == NULL)
         return verify_no_memory(v);
+    verify_hold(group_bytes(v));
     group->columns = calloc(count + 1, sizeof *group->columns);
     group->accumulators = calloc(v->calls + 1, sizeof *group->accumulators);
     group->name = name;
@@ -157,6 +164,7 @@ static void free_group(struct verify *v, struct verify_group *group)
         cell_release(&group->columns[i]);
     for (uint32_t c = 0; group->accumulators != NULL && c < v->calls; c++)
         accumulator_release(&group->accumulators[c]);
+    verify_let_go(group_bytes(v));
     free(group->columns);
     free(group->accumulators);
     free(group);

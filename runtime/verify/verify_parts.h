@@ -7,6 +7,15 @@
 #include "runtime/progress.h"
 #include "runtime/verify/verify.h"
 
+/* ---- verify_memory.c: how much is held ---- */
+
+/* What the calling thread's verification has taken, and given back. */
+void verify_hold(size_t bytes);
+void verify_let_go(size_t bytes);
+int64_t verify_held(void);
+/* realloc, counted; old and new are sizes in bytes. NULL: no memory, and nothing has changed. */
+void *verify_grow(void *memory, size_t old, size_t new);
+
 /* ---- verify_set.c: a hash table of 128-bit names ---- */
 
 struct verify_entry {
@@ -214,6 +223,7 @@ struct verify {
     uint32_t source_number;     /* of the next one to be opened */
     bool is_second;             /* the sources are read a second time: verify_cross.c */
     int64_t looks;
+    int64_t held_before;        /* by others, when it began */
 };
 
 /* The name that tuples of equal values have. */
@@ -224,7 +234,7 @@ void verify_tell(struct verify *v, const struct verify_difference *difference);
 void verify_tell_output(struct verify *v, const char *kind, int32_t partition, int64_t offset, struct bytes key, struct bytes expected, struct bytes found,
                         const char *text);
 int verify_no_memory(struct verify *v);
-/* Between records: ERR_STOPPED when somebody asked for it. */
+/* Between records: ERR_STOPPED when somebody asked for it; ERR_TOO_LARGE when more is held than may be. */
 int verify_look(struct verify *v);
 /* Calls each(context, row) for the committed records of a partition from `from` up to `to`, in offset order; it returns 0 to go on, 1 to end, or an error. */
 int verify_read(struct verify *v, const char *topic, int32_t partition, int64_t from, int64_t to, int (*each)(void *context, const struct source_row *row), void *context);
@@ -291,6 +301,7 @@ struct kept_times {
 };
 bool kept_times_near(const struct kept_times *kept, int64_t time_ms, int64_t within_ms);
 int kept_times_add(struct kept_times *kept, int64_t time_ms); /* ERR_NOMEM */
+void kept_times_deinit(struct kept_times *kept);
 /* A row of a source whose rows stay where they are: whether it repeats one that was kept, and else it is kept. */
 int verify_repeat_is(struct verify_source *source, const struct distinct_params *params, struct hash128 name, int64_t time_ms, bool *is_repeat);
 void verify_repeat_close(struct verify_source *source);

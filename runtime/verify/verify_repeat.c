@@ -75,7 +75,8 @@ int kept_times_add(struct kept_times *kept, int64_t time_ms)
 {
     if (kept->count == kept->capacity) {
         size_t capacity = kept->capacity > 0 ? kept->capacity * 2 : 1;
-        int64_t *grown = realloc(kept->times_ms, capacity * sizeof *grown);
+        int64_t *grown =
+            verify_grow(kept->times_ms, kept->capacity * sizeof *grown, capacity * sizeof *grown);
         if (grown == NULL)
             return ERR_NOMEM;
         kept->times_ms = grown;
@@ -89,12 +90,27 @@ int kept_times_add(struct kept_times *kept, int64_t time_ms)
     return 0;
 }
 
+static struct kept_times *new_times(void)
+{
+    struct kept_times *kept = calloc(1, sizeof *kept);
+    if (kept != NULL)
+        verify_hold(sizeof *kept);
+    return kept;
+}
+
+void kept_times_deinit(struct kept_times *kept)
+{
+    if (kept->times_ms != NULL)
+        verify_let_go(kept->capacity * sizeof *kept->times_ms);
+    free(kept->times_ms);
+}
+
 int verify_repeat_is(struct verify_source *source, const struct distinct_params *params,
                      struct hash128 name, int64_t time_ms, bool *is_repeat)
 {
     struct verify_entry *entry = verify_map_at(&source->seen, name);
     if (entry != NULL && entry->value == NULL)
-        entry->value = calloc(1, sizeof(struct kept_times));
+        entry->value = new_times();
     if (entry == NULL || entry->value == NULL)
         return verify_no_memory(source->verify);
     *is_repeat = kept_times_near(entry->value, time_ms, params->within_ms);
@@ -107,8 +123,10 @@ void verify_repeat_close(struct verify_source *source)
 {
     for (size_t i = 0; i < source->seen.capacity; i++) {
         struct kept_times *kept = source->seen.slots[i].value;
-        if (kept != NULL)
-            free(kept->times_ms);
+        if (kept == NULL)
+            continue;
+        kept_times_deinit(kept);
+        verify_let_go(sizeof *kept);
         free(kept);
     }
     verify_map_deinit(&source->seen);

@@ -91,7 +91,8 @@ static int list_record(void *context, const struct source_row *record)
     struct listing *listing = of->listing;
     if (listing->count == listing->capacity) {
         size_t capacity = listing->capacity > 0 ? listing->capacity * 2 : 1024;
-        struct listed *grown = realloc(listing->items, capacity * sizeof *grown);
+        struct listed *grown = verify_grow(listing->items, listing->capacity * sizeof *grown,
+                                           capacity * sizeof *grown);
         if (grown == NULL)
             return verify_no_memory(of->v);
         listing->items = grown;
@@ -150,11 +151,15 @@ void verify_rows_close(struct verify *v)
     if (rows == NULL)
         return;
     for (int32_t p = 0; rows->listings != NULL && p < rows->count; p++) {
+        if (rows->listings[p].items != NULL)
+            verify_let_go(rows->listings[p].capacity * sizeof(struct listed));
         free(rows->listings[p].items);
         free(rows->listings[p].claims);
     }
     free(rows->listings);
     free(rows->writer.last);
+    if (rows->undecided != NULL)
+        verify_let_go(rows->undecided_capacity * sizeof *rows->undecided);
     free(rows->undecided);
     verify_map_deinit(&rows->same);
     free(rows);
@@ -259,7 +264,8 @@ static int leave_undecided(struct verify *v, const struct verify_row *row, int32
     struct rows_check *rows = v->rows;
     if (rows->undecided_count == rows->undecided_capacity) {
         size_t capacity = rows->undecided_capacity > 0 ? rows->undecided_capacity * 2 : 64;
-        struct undecided *grown = realloc(rows->undecided, capacity * sizeof *grown);
+        struct undecided *grown = verify_grow(
+            rows->undecided, rows->undecided_capacity * sizeof *grown, capacity * sizeof *grown);
         if (grown == NULL)
             return verify_no_memory(v);
         rows->undecided = grown;

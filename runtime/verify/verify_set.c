@@ -10,6 +10,8 @@
 
 void verify_map_deinit(struct verify_map *map)
 {
+    if (map->slots != NULL)
+        verify_let_go(map->capacity * sizeof *map->slots);
     free(map->slots);
     *map = (struct verify_map){0};
 }
@@ -39,6 +41,9 @@ static int grow(struct verify_map *map)
     for (size_t i = 0; i < map->capacity; i++)
         if (!is_free(&map->slots[i]))
             *seek(&larger, map->slots[i].name) = map->slots[i];
+    if (map->slots != NULL)
+        verify_let_go(map->capacity * sizeof *map->slots);
+    verify_hold(larger.capacity * sizeof *larger.slots);
     free(map->slots);
     *map = larger;
     return 0;

@@ -25,7 +25,8 @@ struct cell_of_session {
 struct check {
     struct verify *v;
     int32_t partition;
-    struct arena arena;        /* of this partition */
+    struct arena arena; /* of this partition; what the tail has of it is counted in held */
+    size_t held;
     struct verify_map tail;    /* by key: struct pair */
     struct arena row_arena;    /* of one pair */
     struct group_params plain; /* results without HAVING and selected columns */
@@ -317,6 +318,9 @@ static int take_change(void *context, const struct source_row *record)
     if (entry == NULL || entry->value == NULL)
         return verify_no_memory(check->v);
     struct pair *pair = entry->value;
+    size_t size = sizeof *pair + record->key.size + record->value.size;
+    verify_hold(size);
+    check->held += size;
     if (pair->key.data == NULL)
         pair->key = arena_copy(&check->arena, record->key);
     pair->value = arena_copy(&check->arena, record->value);
@@ -427,6 +431,7 @@ int verify_state(struct verify *v)
         arena_deinit(&check.arena);
         arena_deinit(&check.row_arena);
         verify_map_deinit(&check.tail);
+        verify_let_go(check.held);
         free(check.cells);
         TRY(rc);
     }

@@ -20,8 +20,11 @@ enum { KEY_MAX_BYTES = 60000, CELLS_WRITTEN = 2 };
 
 static void free_cells(const struct verify_table *table, struct cell *cells)
 {
-    for (uint32_t i = 0; cells != NULL && i < table->cell_count; i++)
+    if (cells == NULL)
+        return;
+    for (uint32_t i = 0; i < table->cell_count; i++)
         cell_release(&cells[i]);
+    verify_let_go((table->cell_count + 1) * sizeof *cells);
     free(cells);
 }
 
@@ -37,8 +40,11 @@ void verify_table_remove(struct verify_table *table, struct hash128 key)
 int verify_table_put(struct verify_table *table, struct hash128 key, const struct cell *cells)
 {
     struct verify_entry *entry = verify_map_at(&table->rows, key);
-    if (entry != NULL && entry->value == NULL)
+    if (entry != NULL && entry->value == NULL) {
         entry->value = calloc(table->cell_count + 1, sizeof *cells);
+        if (entry->value != NULL)
+            verify_hold((table->cell_count + 1) * sizeof *cells);
+    }
     if (entry == NULL || entry->value == NULL)
         return ERR_NOMEM;
     struct cell *kept = entry->value;
@@ -302,8 +308,11 @@ struct written {
 static struct written *written_at(struct verify *v, struct bytes key)
 {
     struct verify_entry *entry = verify_map_at(&v->written, hash128(key.data, key.size));
-    if (entry != NULL && entry->value == NULL)
+    if (entry != NULL && entry->value == NULL) {
         entry->value = calloc(1, sizeof(struct written));
+        if (entry->value != NULL)
+            verify_hold(sizeof(struct written));
+    }
     if (entry == NULL || entry->value == NULL)
         return NULL;
     return entry->value;
@@ -417,10 +426,11 @@ void verify_table_output_close(struct verify *v)
 {
     for (size_t i = 0; i < v->written.capacity; i++) {
         struct written *written = v->written.slots[i].value;
-        if (written != NULL) {
-            cell_release(&written->key);
-            cell_release(&written->value);
-        }
+        if (written == NULL)
+            continue;
+        cell_release(&written->key);
+        cell_release(&written->value);
+        verify_let_go(sizeof *written);
         free(written);
     }
     verify_map_deinit(&v->written);

@@ -48,10 +48,15 @@ int verify_no_memory(struct verify *v)
 
 int verify_look(struct verify *v)
 {
-    return v->looks++ % LOOK_EVERY == 0 && v->options->is_stopped != NULL &&
-                   v->options->is_stopped()
-               ? ERR_STOPPED
-               : 0;
+    if (v->looks++ % LOOK_EVERY != 0)
+        return 0;
+    int64_t most = v->options->memory_bytes > 0 ? v->options->memory_bytes : VERIFY_MEMORY_BYTES;
+    if (verify_held() - v->held_before > most)
+        return diag_set(v->diag, ERR_TOO_LARGE,
+                        "%s cannot be verified in %lld MiB of memory: what its rows come to is "
+                        "kept there until it is compared",
+                        v->options->view, (long long)(most >> 20));
+    return v->options->is_stopped != NULL && v->options->is_stopped() ? ERR_STOPPED : 0;
 }
 
 static int read_rows(struct verify *v, struct port_reader *reader, int64_t from, int64_t to,
@@ -496,11 +501,13 @@ int verify_view(const struct verify_options *options, struct port *port,
 {
     struct verify v = {.options = options, .port = port, .report = report, .diag = diag};
     *report = (struct verify_outcome){0};
+    v.held_before = verify_held();
     arena_init(&v.arena, 0);
     int rc = open_view(&v);
     if (rc == 0)
         rc = v.view->group != NULL ? verify_groups(&v) : verify_all_rows(&v);
     close_view(&v);
+    must(verify_held() == v.held_before); /* what was counted in was counted out */
     return rc < 0 && rc != ERR_STOPPED && diag->text[0] == '\0'
                ? diag_set(diag, rc, "%s cannot be verified: %s", options->view, error_text(rc))
                : rc;

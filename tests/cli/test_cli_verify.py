@@ -477,6 +477,16 @@ class Refusals(Verify):
         self.ok("topic", "delete-records", "visits", "--partition", "0", "--before", "5", "--execute")
         self.refused(1, "verify", "totals", "--app", "job", says=["visits-0 starts at offset 5", "cannot be recomputed"])
 
+    def test_more_than_may_be_held(self):
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write("CREATE TABLE calls (id text, ts timestamptz) WITH (event_time = 'ts');\n"
+                       "CREATE MATERIALIZED VIEW ids AS SELECT id, count(*) AS n FROM calls GROUP BY id;\n")
+        self.produce("calls", b"".join(b'{"id":"number %d","ts":1700000000000}\n' % i for i in range(6000)))
+        self.run_job()
+        self.refused(1, "verify", "ids", "--memory", "1", says=["1 MiB", "--memory"])
+        self.identical(["ids"])
+        self.refused(2, "verify", "ids", "--memory", "0", says="--memory")
+
     def test_a_directory_that_is_held(self):
         self.send(10, 1)
         process = self.start("consume", "visits", "--group", "g")
