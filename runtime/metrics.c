@@ -416,6 +416,44 @@ void metrics_commit(struct metrics *metrics, int64_t took_ns)
     atomic_fetch_add(&metrics->commit_ns, took_ns);
 }
 
+/* ---- tasks, one by one ---- */
+
+static void read_task(struct run *run, const struct task *task, struct task_reading *reading)
+{
+    double lag, part;
+    *reading = (struct task_reading){.pipeline = task->stage->view->sink->topic,
+                                     .stage = task->stage->name,
+                                     .input = task->stage->input_topic,
+                                     .partition = task->partition,
+                                     .position = run->positions[task->index],
+                                     .lag = input_lag(run, task, &lag) ? (int64_t)lag : -1,
+                                     .watermark_ms = atomic_load(&task->gauges->watermark_ms),
+                                     .counts = &run->counts[task->index],
+                                     .reads_rows = is_source(task),
+                                     .is_open = atomic_load(&task->gauges->is_restored)};
+    reading->has_store = restored(run, task, &part);
+    reading->restored = reading->is_open ? 1 : reading->has_store ? part : 0;
+}
+
+bool metrics_read_tasks(struct metrics *metrics,
+                        void (*fn)(void *context, const struct task_reading *reading),
+                        void *context)
+{
+    pthread_mutex_lock(&metrics->mutex);
+    struct run *run = metrics->run;
+    if (run != NULL) {
+        pthread_mutex_lock(&run->mutex);
+        for (uint32_t i = 0; i < run->task_count; i++) {
+            struct task_reading reading;
+            read_task(run, &run->tasks[i], &reading);
+            fn(context, &reading);
+        }
+        pthread_mutex_unlock(&run->mutex);
+    }
+    pthread_mutex_unlock(&metrics->mutex);
+    return run != NULL;
+}
+
 /* ---- weir.h ---- */
 
 int weir_app_metrics(weir_app *app, char **text)

@@ -7,11 +7,13 @@
 #define WEIR_RUNTIME_METRICS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "runtime/base/bytes.h"
 #include "runtime/base/error.h"
 
+struct counts;
 struct plan;
 struct run;
 struct stage;
@@ -45,5 +47,19 @@ void metrics_task(struct task *task);
 /* Of the task of a stage, while a run is attached; else NULL. */
 struct task_gauges *metrics_gauges(const struct metrics *metrics, const struct plan *plan, const struct stage *stage, int32_t partition);
 void metrics_commit(struct metrics *metrics, int64_t took_ns);
+
+/* One task, as others are told of it. */
+struct task_reading {
+    const char *pipeline, *stage, *input;      /* topics, and the stage's name */
+    int32_t partition;
+    int64_t position, lag;                     /* lag -1: it cannot be read */
+    int64_t watermark_ms;                      /* TIME_NONE: none */
+    const struct counts *counts;               /* as of its last commit */
+    bool reads_rows;                           /* its input counts as rows of the pipeline */
+    bool has_store, is_open;                   /* opened, and its store restored, since the run began */
+    double restored;                           /* how much of its store: 0 to 1 */
+};
+/* Tells of each task of the run that is attached, in order, under its mutex: fn must be quick. false: none is. Any thread. */
+bool metrics_read_tasks(struct metrics *metrics, void (*fn)(void *context, const struct task_reading *reading), void *context);
 
 #endif

@@ -37,6 +37,9 @@ int handle_need_log(const weir_log *log);
 /* ERR_INVALID when a reserved word is not zero. */
 int reserved_check(const uint64_t reserved[4], const char *what, struct diag *diag);
 
+/* What exists of a partition, from memory alone: weir_partition_describe looks into its files. Failures: weir_log_error. */
+int handle_partition_range(weir_log *log, const char *topic, int32_t partition, int64_t *start, int64_t *high_watermark);
+
 /* The caller's offsets as the log wants them; *translated is malloc'ed and borrows the metadata. */
 int offsets_translate(const weir_offset *offsets, size_t count, struct group_offset **translated, struct diag *diag);
 

@@ -216,6 +216,19 @@ int weir_partition_describe(weir_log *log, const char *topic, int32_t partition,
     return handle_result(rc, &diag);
 }
 
+int handle_partition_range(weir_log *log, const char *topic, int32_t partition, int64_t *start,
+                           int64_t *high_watermark)
+{
+    struct diag diag = {.code = 0};
+    struct partition *found;
+    struct partition_offsets offsets;
+    TRY(handle_result(partition_get(log->log, topic, partition, &found, &diag), &diag));
+    partition_offsets(found, &offsets);
+    *start = offsets.start;
+    *high_watermark = offsets.high_watermark;
+    return 0;
+}
+
 #define SAME(a, b) _Static_assert((int)(a) == (int)(b), #a)
 SAME(WEIR_VERIFY_RECORDS, VERIFY_RECORDS);
 SAME(WEIR_VERIFY_INDEX, VERIFY_INDEX);

@@ -140,9 +140,9 @@ const char *data_directory(const struct cli *cli);
 int data_check(const struct cli *cli, enum data_need need);
 /* The same, then opens the log. */
 int data_open(const struct cli *cli, enum data_need need, struct log **log);
-/* The same as the library's handle, of a directory that exists. */
+/* The same as the library's handle. */
 struct weir_log;
-int data_open_handle(const struct cli *cli, struct weir_log **log);
+int data_open_handle(const struct cli *cli, enum data_need need, struct weir_log **log);
 
 /* ---- SIGINT and SIGTERM: cli_interrupt.c ---- */
 /* From now on the first signal is noted, one that comes seconds later ends the process with 130 at once. */

@@ -177,7 +177,7 @@ static int run_reset(struct cli *cli)
     int format = flag_choice(cli, "format", format_choices, 2, FORMAT_TEXT);
     int exit_code = format < 0 ? EXIT_USAGE : parse(cli, &request);
     if (exit_code == 0)
-        exit_code = data_open_handle(cli, &log);
+        exit_code = data_open_handle(cli, DATA_MUST_EXIST, &log);
     if (exit_code == 0 && weir_app_reset(log, cli->arguments[0], &request.options, &plan) < 0) {
         message("%s", weir_log_error());
         exit_code = EXIT_FAILED;

@@ -43,16 +43,20 @@ int data_check(const struct cli *cli, enum data_need need)
     return EXIT_FAILED;
 }
 
+/* What asks and administers does only what it says; retention and compaction in the background are for who writes. */
+static struct log_options options_for(enum data_need need)
+{
+    bool must_exist = need == DATA_MUST_EXIST;
+    return (struct log_options){.must_exist = must_exist,
+                                .keeper_interval_ms = must_exist ? -1 : 0};
+}
+
 int data_open(const struct cli *cli, enum data_need need, struct log **log)
 {
     int exit_code = data_check(cli, need);
     if (exit_code != 0)
         return exit_code;
-    /* What asks and administers does only what it says; retention and compaction in the background are for
-     * who writes. */
-    bool must_exist = need == DATA_MUST_EXIST;
-    struct log_options options = {.must_exist = must_exist,
-                                  .keeper_interval_ms = must_exist ? -1 : 0};
+    struct log_options options = options_for(need);
     struct diag diag = {0};
     int code = log_open(data_directory(cli), &options, log, &diag);
     if (code == 0)
@@ -67,12 +71,12 @@ int data_open(const struct cli *cli, enum data_need need, struct log **log)
     return exit_code;
 }
 
-int data_open_handle(const struct cli *cli, struct weir_log **log)
+int data_open_handle(const struct cli *cli, enum data_need need, struct weir_log **log)
 {
-    int exit_code = data_check(cli, DATA_MUST_EXIST);
+    int exit_code = data_check(cli, need);
     if (exit_code != 0)
         return exit_code;
-    struct log_options options = {.must_exist = true, .keeper_interval_ms = -1};
+    struct log_options options = options_for(need);
     int code = handle_open(data_directory(cli), &options, log);
     if (code == 0)
         return 0;

@@ -4,7 +4,7 @@
  * NO_COLOR decide, then whether the stream is a terminal. */
 #include "operators/json_encode.h"
 #include "runtime/cli/cli.h"
-#include "runtime/cli/json_check.h"
+#include "runtime/base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -153,13 +153,7 @@ int out_finish(int exit_code)
 void out_json_text(const char *text)
 {
     struct buf clean = {0};
-    size_t left = strlen(text);
-    for (const uint8_t *at = (const uint8_t *)text; left > 0;) {
-        size_t size = utf8_sequence(at, left);
-        buf_append(&clean, size > 0 ? (const char *)at : "\xef\xbf\xbd", size > 0 ? size : 3);
-        at += size > 0 ? size : 1;
-        left -= size > 0 ? size : 1;
-    }
+    utf8_repair(&clean, bytes_text(text));
     json_escape(&out, bytes_of(clean.size > 0 ? clean.data : (const uint8_t *)"", clean.size));
     out.failed = out.failed || clean.failed;
     buf_deinit(&clean);

@@ -172,7 +172,7 @@ static int open_asking(struct cli *cli, struct asking *asking)
     int code = query_create(sql, strlen(sql), &asking->query, &diag);
     if (code < 0)
         return ask_failed(code, &diag);
-    int exit_code = data_open_handle(cli, &asking->log);
+    int exit_code = data_open_handle(cli, DATA_MUST_EXIST, &asking->log);
     if (exit_code != 0)
         return exit_code;
     code = shared_view_open(asking->log, query_view(asking->query), flag_text(cli, "app"),

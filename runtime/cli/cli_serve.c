@@ -1,9 +1,17 @@
-/* cli_serve.c: weir serve: the log in a data directory, for Kafka clients, until a signal.
+/* cli_serve.c: weir serve: the log in a data directory, for Kafka clients and over HTTP, and pipelines of SQL files beside them, until a
+ * signal.
  *
- * The work is log/kafka's; here an address is read, judged and announced. Nobody is asked for a password, so an address that
- * other machines reach is taken only from somebody who says that this is meant (--allow-remote). */
+ * The work is log/kafka's, runtime/http's and the engine's; here addresses are read, judged and announced, and the three are started on one log and
+ * ended in turn. HTTP comes first and goes last: while state is restored it is what says how far that is. Nobody is asked for a
+ * password, so an address that other machines reach is taken only from somebody who says that this is meant (--allow-remote).
+ *
+ * What has gone wrong with a pipeline is tried again for as long as the server runs, since clients do not stop using the log
+ * for it; what is wrong with the files is an exit code before anything listens. */
 #include "log/kafka/kafka_server.h"
 #include "runtime/cli/nouns.h"
+#include "runtime/cli/sql_run.h"
+#include "runtime/http/http.h"
+#include "runtime/weir_handle.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -48,39 +56,64 @@ static void address_text(const char *host, int64_t port, char *text, size_t size
     snprintf(text, size, "%s%s%s:%" PRId64, brackets ? "[" : "", host, brackets ? "]" : "", port);
 }
 
-static int parse(const struct cli *cli, struct address *address, struct address *advertised,
-                 struct kafka_server_options *options)
+/* An address that a flag gives, or its default. 0 or EXIT_USAGE. */
+static int parse_address(const struct cli *cli, const char *flag, const char *fallback,
+                         struct address *address)
 {
-    const char *text = flag_text(cli, "kafka"), *where = flag_text(cli, "advertise");
+    const char *text = flag_text(cli, flag);
     struct in6_addr six;
     struct in_addr four;
-    int64_t partitions, connections, delay_ms;
-    text = text != NULL ? text : "127.0.0.1:9092";
+    text = text != NULL ? text : fallback;
     if (!address_parse(text, 0, address))
-        return usage_error(cli, "--kafka is HOST:PORT, not '%s'", text);
+        return usage_error(cli, "--%s is HOST:PORT, not '%s'", flag, text);
     if (inet_pton(AF_INET, address->host, &four) != 1 &&
         inet_pton(AF_INET6, address->host, &six) != 1)
-        return usage_error(cli, "--kafka takes a numeric address or localhost, not '%s'",
+        return usage_error(cli, "--%s takes a numeric address or localhost, not '%s'", flag,
                            address->host);
+    if (is_loopback(address->host) || flag_is_on(cli, "allow-remote"))
+        return 0;
+    message("%s can be reached from other machines, and there is no authentication: whoever "
+            "connects may read and write everything",
+            text);
+    hint("add --allow-remote if that is what you want");
+    return EXIT_USAGE;
+}
+
+struct serving {
+    struct address kafka_address, http_address, advertised;
+    struct kafka_server_options kafka_options;
+    weir_options options; /* of the app */
+    weir_log *log;
+    struct sql_program *program;
+    weir_app *app; /* NULL: no files */
+    struct http *http;
+    struct kafka_server *kafka;
+};
+
+static int parse(const struct cli *cli, struct serving *serving)
+{
+    const char *where = flag_text(cli, "advertise");
+    struct address *advertised = &serving->advertised;
+    int64_t partitions, connections, delay_ms;
+    int code = parse_address(cli, "kafka", "127.0.0.1:9092", &serving->kafka_address);
+    if (code == 0)
+        code = parse_address(cli, "http", "127.0.0.1:9644", &serving->http_address);
+    if (code != 0)
+        return code;
     if (where != NULL && !address_parse(where, 1, advertised))
         return usage_error(cli, "--advertise is HOST:PORT, not '%s'", where);
-    if (!is_loopback(address->host) && !flag_is_on(cli, "allow-remote")) {
-        message("%s can be reached from other machines, and there is no authentication: whoever "
-                "connects may read and write everything",
-                text);
-        hint("add --allow-remote if that is what you want");
-        return EXIT_USAGE;
-    }
-    int code = flag_number(cli, "partitions", 1, 10000, 1, &partitions);
+    code = flag_number(cli, "partitions", 1, 10000, 1, &partitions);
     if (code == 0)
         code = flag_number(cli, "connections", 1, 1000000, 0, &connections);
     if (code == 0)
         code = flag_number(cli, "rebalance-delay", 0, 300000, 0, &delay_ms);
+    if (code == 0)
+        code = sql_run_options(cli, &serving->options);
     if (code != 0)
         return code;
-    *options = (struct kafka_server_options){
-        .host = address->host,
-        .port = (int32_t)address->port,
+    serving->kafka_options = (struct kafka_server_options){
+        .host = serving->kafka_address.host,
+        .port = (int32_t)serving->kafka_address.port,
         .advertised_host = where != NULL ? advertised->host : NULL,
         .advertised_port = where != NULL ? (int32_t)advertised->port : 0,
         .refuses_new_topics = flag_is_on(cli, "no-auto-create"),
@@ -91,17 +124,99 @@ static int parse(const struct cli *cli, struct address *address, struct address 
     return 0;
 }
 
-static void announce(struct log *log, const char *host, int64_t port)
+/* ---- the pipelines ---- */
+
+static void on_progress(void *context, const struct weir_progress *progress)
+{
+    struct serving *serving = context;
+    (void)progress;
+    if (interrupted())
+        weir_app_stop(serving->app);
+}
+
+static bool is_written(const struct sql_program *program, const char *topic)
+{
+    for (const struct relation *r = program->relations; r != NULL; r = r->next)
+        if (r->kind == RELATION_RESULT && strcmp(r->topic, topic) == 0)
+            return true;
+    return false;
+}
+
+/* A pipeline reads a topic, as a client does that subscribes to one: what is missing is made. */
+static int make_sources(const struct serving *serving)
+{
+    if (serving->kafka_options.refuses_new_topics)
+        return 0;
+    for (const struct relation *r = serving->program->relations; r != NULL; r = r->next) {
+        int32_t partitions =
+            r->partitions > 0 ? r->partitions : serving->kafka_options.new_topic_partitions;
+        if (r->kind != RELATION_TABLE || r->topic == NULL ||
+            is_written(serving->program, r->topic) ||
+            weir_topic_describe(serving->log, r->topic, NULL) != WEIR_ENOTFOUND)
+            continue;
+        int code = weir_topic_create(serving->log, r->topic, partitions, NULL, 0);
+        if (code < 0 && code != WEIR_EEXISTS) {
+            message("%s", weir_log_error());
+            return EXIT_FAILED;
+        }
+    }
+    return 0;
+}
+
+static int open_pipelines(const struct cli *cli, struct serving *serving)
+{
+    weir_failure_options again = {.policy = WEIR_FAILURE_RETRY, .retries = -1};
+    serving->options.log = serving->log;
+    serving->options.progress = on_progress;
+    serving->options.progress_context = serving;
+    int exit_code = make_sources(serving);
+    if (exit_code == 0)
+        exit_code = sql_run_open(cli, serving->program, &serving->options, &serving->app);
+    if (exit_code == 0 && weir_on_failure(serving->app, NULL, &again) < 0)
+        exit_code = failed(ERR_INVALID, NULL);
+    return exit_code;
+}
+
+/* ---- listening ---- */
+
+static void announce(const struct serving *serving, const char *name, const char *words,
+                     const struct address *address, int32_t port)
 {
     char text[300];
     struct diag diag = {0};
-    address_text(host, port, text, sizeof text);
-    if (log_announce(log, "kafka", text, &diag) < 0)
+    address_text(address->host, port, text, sizeof text);
+    if (log_announce(serving->log->log, name, text, &diag) < 0)
         message("%s", diag.text); /* only who finds the directory held misses it */
-    out_text("listening on ");
-    out_text(text);
-    out_text("\n");
+    buf_printf(&out, "%s %s\n", words, text);
     out_flush(); /* who started us may not read it */
+}
+
+static int listen_failed(int code, const struct diag *diag, const char *flag)
+{
+    int exit_code = failed(code, diag);
+    if (code == ERR_BUSY)
+        hint("something else listens there: name another port with --%s, or 0 for any", flag);
+    return exit_code;
+}
+
+static int start_listening(const struct cli *cli, struct serving *serving)
+{
+    struct diag diag = {0};
+    struct http_options http = {.host = serving->http_address.host,
+                                .port = (int32_t)serving->http_address.port,
+                                .is_remote_allowed = flag_is_on(cli, "allow-remote"),
+                                .log = serving->log,
+                                .app = serving->app};
+    int code = http_start(&http, &serving->http, &diag);
+    if (code < 0)
+        return listen_failed(code, &diag, "http");
+    code = kafka_server_start(serving->log->log, &serving->kafka_options, &serving->kafka, &diag);
+    if (code < 0)
+        return listen_failed(code, &diag, "kafka");
+    announce(serving, "kafka", "listening on", &serving->kafka_address,
+             kafka_server_port(serving->kafka));
+    announce(serving, "http", "http on", &serving->http_address, http_port(serving->http));
+    return 0;
 }
 
 static void wait_for_signal(void)
@@ -113,35 +228,54 @@ static void wait_for_signal(void)
     }
 }
 
+static int serve(struct serving *serving)
+{
+    if (serving->app == NULL) {
+        wait_for_signal();
+        return 0;
+    }
+    int code = weir_app_run(serving->app);
+    if (code < 0)
+        message("%s", weir_app_error(serving->app));
+    else
+        sql_run_summary(serving->app);
+    return sql_run_exit(code);
+}
+
+static void end(struct serving *serving)
+{
+    if (serving->kafka != NULL)
+        kafka_server_stop(serving->kafka);
+    http_stop(serving->http);
+    weir_app_close(serving->app);
+    sql_program_destroy(serving->program);
+    if (serving->log != NULL)
+        weir_log_close(serving->log);
+}
+
 static int run_serve(struct cli *cli)
 {
-    struct kafka_server_options options;
-    struct address address, advertised;
-    struct kafka_server *server;
-    struct log *log;
-    struct diag diag = {0};
-    int exit_code = parse(cli, &address, &advertised, &options);
+    struct serving serving = {.log = NULL};
+    int exit_code = parse(cli, &serving);
+    if (exit_code == 0 && cli->argument_count > 0)
+        exit_code = sql_run_load(cli, &serving.program);
     if (exit_code == 0)
-        exit_code = data_open(cli, DATA_MAY_CREATE, &log);
-    if (exit_code != 0)
-        return exit_code;
-    interrupt_install();
-    int code = kafka_server_start(log, &options, &server, &diag);
-    if (code < 0) {
-        exit_code = failed(code, &diag);
-        if (code == ERR_BUSY)
-            hint("something else listens there: name another port with --kafka, or 0 for any");
-    } else {
-        announce(log, address.host, kafka_server_port(server));
-        wait_for_signal();
-        kafka_server_stop(server);
+        exit_code = data_open_handle(cli, DATA_MAY_CREATE, &serving.log);
+    if (exit_code == 0) {
+        interrupt_install();
+        exit_code = serving.program != NULL ? open_pipelines(cli, &serving) : 0;
     }
-    log_close(log);
+    if (exit_code == 0)
+        exit_code = start_listening(cli, &serving);
+    if (exit_code == 0)
+        exit_code = serve(&serving);
+    end(&serving);
     return exit_code;
 }
 
 static const struct flag serve_flags[] = {
-    {"kafka", "HOST:PORT", "where to listen; port 0: any [127.0.0.1:9092]", false, 0},
+    {"kafka", "HOST:PORT", "where Kafka clients connect; port 0: any [127.0.0.1:9092]", false, 0},
+    {"http", "HOST:PORT", "where HTTP is answered; port 0: any [127.0.0.1:9644]", false, 0},
     {"advertise", "HOST:PORT", "where clients are sent [the address they reached]", false, 0},
     {"allow-remote", NULL, "listen where other machines can connect, without authentication", false,
      0},
@@ -151,21 +285,30 @@ static const struct flag serve_flags[] = {
     {"rebalance-delay", "MS", "how long an empty group waits for more members after the first [0]",
      false, 0},
     {"connections", "N", "at most so many at once [10000, or what 'ulimit -n' leaves]", false, 0},
+    SQL_RUN_FLAGS,
     {NULL, NULL, NULL, false, 0},
 };
 
 const struct command command_serve = {
     .noun = "serve",
-    .arguments = "",
-    .summary = "let Kafka clients use the log of a data directory",
+    .arguments = "[FILE.sql…]",
+    .max_arguments = CLI_ARGUMENTS_MAX,
+    .summary =
+        "let Kafka clients and HTTP use the log of a data directory, and run pipelines on it",
     .examples =
         "  weir serve\n"
-        "  weir serve --data /var/lib/weir --kafka 127.0.0.1:9192\n"
+        "  weir serve orders.sql\n"
+        "  weir serve tables.sql views.sql --app shop --threads 2\n"
+        "  weir serve --data /var/lib/weir --kafka 127.0.0.1:9192 --http 127.0.0.1:9744\n"
         "  weir serve --kafka 0.0.0.0:9092 --advertise log.example.org:9092 --allow-remote\n",
-    .details = "Prints 'listening on HOST:PORT' when clients can connect, and ends with SIGINT or "
-               "SIGTERM: "
-               "what was asked for is answered,\n"
-               "the log is flushed and closed, exit code 0. What clients can do: docs/kafka.md.\n",
+    .details = "Prints 'listening on HOST:PORT' when Kafka clients can connect, then 'http on "
+               "HOST:PORT', and ends with SIGINT or SIGTERM: what was\n"
+               "asked for is answered, pipelines commit what they have, the log is flushed and "
+               "closed, exit code 0. What Kafka clients can do:\n"
+               "docs/kafka.md; metrics and the JSON API: docs/http.md. The pipelines of the files "
+               "run as under 'weir run', with these differences:\n"
+               "a topic that they read and that is missing is created, and a pipeline that fails "
+               "is tried again until it works.\n",
     .flags = serve_flags,
     .run = run_serve,
 };

@@ -3,7 +3,7 @@
  * What can be known before anything runs is an error of the file and exit code 2, with every error of the file told at once.
  * A run ends with the sources (--until-end) or with a signal: then it commits what it has and says what it did. */
 #include "runtime/cli/nouns.h"
-#include "runtime/cli/sql_job.h"
+#include "runtime/cli/sql_run.h"
 #include "runtime/sql/sql_explain.h"
 
 #include <inttypes.h>
@@ -17,23 +17,6 @@ static void print_names(const struct cli *cli)
 {
     for (int i = 0; i < cli->argument_count; i++)
         buf_printf(&out, "%s%s", i > 0 ? ", " : "", cli->arguments[i]);
-}
-
-/* The app of a program, with what the expression compiler and the planner say of the whole. NULL after a message. */
-static weir_app *open_app(const struct cli *cli, const struct sql_program *program,
-                          const weir_options *options)
-{
-    char name[SQL_JOB_NAME_BYTES];
-    sql_job_name(cli, name);
-    weir_app *app = weir_app_open(name, options);
-    int code = app == NULL ? ERR_NOMEM : sql_build(program, app);
-    if (code == 0 && sql_job_pipelines(program) > 0)
-        code = weir_app_check(app);
-    if (code == 0)
-        return app;
-    sql_job_message(cli, weir_app_error(app));
-    weir_app_close(app);
-    return NULL;
 }
 
 /* What has become of each view since it last ran in the directory. */
@@ -65,7 +48,7 @@ static int run_check(struct cli *cli)
     if (exit_code != 0)
         return exit_code;
     exit_code = sql_job_load(cli, &program);
-    weir_app *app = exit_code == 0 ? open_app(cli, program, &options) : NULL;
+    weir_app *app = exit_code == 0 ? sql_run_app(cli, program, &options) : NULL;
     if (exit_code == 0 && app == NULL)
         exit_code = EXIT_USAGE;
     if (exit_code == 0) {
@@ -133,7 +116,7 @@ static int run_explain(struct cli *cli)
     int exit_code = format < 0 ? EXIT_USAGE : open_log(cli, &log);
     if (exit_code == 0)
         exit_code = sql_job_load(cli, &program);
-    weir_app *app = exit_code == 0 ? open_app(cli, program, NULL) : NULL;
+    weir_app *app = exit_code == 0 ? sql_run_app(cli, program, NULL) : NULL;
     if (exit_code == 0 && app == NULL)
         exit_code = EXIT_USAGE;
     if (exit_code == 0)
@@ -166,106 +149,40 @@ static void on_progress(void *context, const struct weir_progress *progress)
                 progress->lag, progress->rows_late, progress->rows_dead);
 }
 
-static void say_summary(const struct running *running)
-{
-    weir_progress p;
-    weir_app_progress(running->app, &p);
-    if (running->shows_progress)
-        fprintf(stderr, "\r\033[K");
-    fprintf(stderr,
-            "{\"rows_in\":%" PRId64 ",\"rows_made\":%" PRId64 ",\"applied\":%" PRId64
-            ",\"filtered\":%" PRId64 ",\"late\":%" PRId64 ",\"duplicate\":%" PRId64
-            ",\"dead\":%" PRId64 ",\"unmatched\":%" PRId64 ",\"rows_out\":%" PRId64
-            ",\"lag\":%" PRId64 ",\"seconds\":%.3f}\n",
-            p.rows_in, p.rows_made, p.rows_applied, p.rows_filtered, p.rows_late, p.rows_duplicate,
-            p.rows_dead, p.rows_unmatched, p.rows_out, p.lag, p.seconds);
-}
-
-static int exit_of(int code)
-{
-    return code == 0               ? EXIT_OK
-           : code == WEIR_ESTATE   ? EXIT_USAGE
-           : code == WEIR_ETIMEOUT ? EXIT_UNREACHABLE
-                                   : EXIT_FAILED;
-}
-
-/* Compares the job with what it was, and lets what the command names be rebuilt. */
-static int admit_changes(const struct cli *cli, const struct sql_program *program, weir_app *app,
-                         bool *rebuilds)
-{
-    weir_view_plan *views;
-    size_t count;
-    *rebuilds = false;
-    int code = weir_app_plan(app, &views, &count);
-    if (code < 0) {
-        message("%s", weir_app_error(app));
-        return exit_of(code);
-    }
-    int exit_code = sql_job_admit(cli, program, views, count, rebuilds);
-    weir_free(views);
-    return exit_code;
-}
-
 static int run_app(struct cli *cli, const struct sql_program *program, weir_options *options)
 {
     struct running running = {.shows_progress = terminal(STDERR_FILENO)};
-    bool rebuilds = false;
     options->progress = on_progress;
     options->progress_context = &running;
-    running.app = open_app(cli, program, options);
-    if (running.app == NULL)
-        return EXIT_USAGE;
     interrupt_install(); /* before the directory is taken: whoever sees that may send a signal */
-    int exit_code =
-        options->from_beginning ? 0 : admit_changes(cli, program, running.app, &rebuilds);
-    if (exit_code == 0 && rebuilds) {
-        weir_app_close(running.app); /* options are an app's from its opening */
-        options->on_change = WEIR_ON_CHANGE_REBUILD;
-        running.app = open_app(cli, program, options);
-        exit_code = running.app == NULL ? EXIT_USAGE : 0;
-    }
-    if (exit_code != 0) {
-        weir_app_close(running.app);
+    int exit_code = sql_run_open(cli, program, options, &running.app);
+    if (exit_code != 0)
         return exit_code;
-    }
     int code = weir_app_run(running.app);
+    if (running.shows_progress)
+        fprintf(stderr, "\r\033[K");
     if (code < 0)
         message("%s", weir_app_error(running.app));
     else
-        say_summary(&running);
+        sql_run_summary(running.app);
     weir_app_close(running.app);
-    return interrupted() && code == 0 ? EXIT_INTERRUPTED : exit_of(code);
+    return interrupted() && code == 0 ? EXIT_INTERRUPTED : sql_run_exit(code);
 }
 
 static int run_run(struct cli *cli)
 {
-    int64_t threads, commit_ms, memory_mb;
     weir_options options = {.until_end = flag_is_on(cli, "until-end"),
                             .close_windows = flag_is_on(cli, "close-windows"),
-                            .from_beginning = flag_is_on(cli, "from-beginning"),
-                            .metrics = flag_text(cli, "metrics"),
                             .data = data_directory(cli)};
     struct sql_program *program;
-    int exit_code = flag_number(cli, "threads", 1, 1024, 1, &threads);
-    if (exit_code == 0)
-        exit_code = flag_number(cli, "commit-interval", 1, 86400000, 100, &commit_ms);
-    if (exit_code == 0)
-        exit_code = flag_number(cli, "memory", 16, 1 << 20, 256, &memory_mb);
+    int exit_code = sql_run_options(cli, &options);
     if (exit_code == 0)
         exit_code = data_check(cli, DATA_MUST_EXIST);
     if (exit_code != 0)
         return exit_code;
     if (options.close_windows && !options.until_end)
         return usage_error(cli, "--close-windows needs --until-end");
-    options.threads = (int)threads;
-    options.commit_interval_ms = commit_ms;
-    options.memory_bytes = (size_t)memory_mb << 20;
-    exit_code = sql_job_load(cli, &program);
-    if (exit_code == 0 && sql_job_pipelines(program) == 0) {
-        sql_job_message(cli, "nothing to run");
-        hint("CREATE MATERIALIZED VIEW and INSERT INTO … SELECT make pipelines");
-        exit_code = EXIT_USAGE;
-    }
+    exit_code = sql_run_load(cli, &program);
     if (exit_code == 0)
         exit_code = run_app(cli, program, &options);
     sql_program_destroy(program);
@@ -273,20 +190,10 @@ static int run_run(struct cli *cli)
 }
 
 static const struct flag run_flags[] = {
-    {"app", "NAME",
-     "names the positions, the state and the internal topics [the first file's name]", false, 0},
     {"until-end", NULL, "end where the sources ended when the run began", false, 0},
     {"close-windows", NULL,
      "with --until-end: close what is open then; rows that come later for it are late", false, 0},
-    {"threads", "N", "workers [1]", false, 0},
-    {"metrics", "FILE", "keep OpenMetrics text in FILE", false, 0},
-    {"commit-interval", "MS", "from one commit to the next [100]", false, 0},
-    {"memory", "MB", "budget of the process for state and buffers [256]", false, 0},
-    {"rebuild", "VIEW",
-     "build it anew when its statement now means something else, which is an error without this; "
-     "all: each that must be",
-     true, 0},
-    {"from-beginning", NULL, "forget this app's positions and state, and replay", false, 0},
+    SQL_RUN_FLAGS,
     {NULL, NULL, NULL, false, 0},
 };
 

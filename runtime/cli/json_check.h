@@ -1,16 +1,13 @@
-/* json_check.h: is this text JSON, is it UTF-8, does that object have this field. No memory is taken, nothing is copied.
+/* json_check.h: is this text JSON, does that object have this field. No memory is taken, nothing is copied.
  * Any thread. */
 #ifndef WEIR_CLI_JSON_CHECK_H
 #define WEIR_CLI_JSON_CHECK_H
 
 #include "operators/expr.h"
 #include "runtime/base/bytes.h"
+#include "runtime/base/utf8.h"
 
 enum { JSON_CHECK_DEPTH = 250 }; /* deeper counts as "not JSON": jq 1.6 stops at 256, Python near 990 */
-
-/* The size of the well-formed UTF-8 sequence at the front of size > 0 bytes; 0 when there is none. */
-size_t utf8_sequence(const uint8_t *text, size_t size);
-bool utf8_check(struct bytes text);
 
 /* One JSON value of RFC 8259 and nothing but white space around it: grammar, escapes, UTF-8. */
 bool json_check(struct bytes text);

@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from jobs import BUILD, ROOT
 
-DOCUMENTS = ["README.md", "docs/guide.md", "docs/sql.md", "docs/testing-your-jobs.md", "docs/log.md", "docs/operations.md", "docs/log-api.md", "docs/configuration.md", "docs/kafka.md",
+DOCUMENTS = ["README.md", "docs/guide.md", "docs/sql.md", "docs/testing-your-jobs.md", "docs/log.md", "docs/operations.md", "docs/http.md", "docs/log-api.md", "docs/configuration.md", "docs/kafka.md",
              *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))]
 CC = os.environ.get("CC", "cc")
 SCRIPTS = re.compile(r"\./(examples|tests)/run\.sh")

@@ -16,7 +16,7 @@ PYTHON = "/usr/bin/python3"
 
 
 def environment():
-    return {**{k: v for k, v in os.environ.items() if not k.startswith("WEIR_")}, "LC_ALL": "C.UTF-8"}
+    return {**{k: v for k, v in os.environ.items() if not k.startswith("WEIR_")}, "LC_ALL": "C.UTF-8", "WEIR_HTTP": "127.0.0.1:0"}
 
 
 class Server:

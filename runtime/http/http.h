@@ -1,0 +1,31 @@
+/* http.h: the HTTP server of a process that holds a log: health, metrics and the JSON API. All that a program needs which wants to serve; what
+ * it is made of: README.md. */
+#ifndef WEIR_HTTP_HTTP_H
+#define WEIR_HTTP_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtime/base/error.h"
+#include "runtime/weir.h"
+
+enum { HTTP_PORT = 9644 };
+
+struct http_options {
+    const char *host;             /* a numeric address, or localhost; NULL: 127.0.0.1 */
+    int32_t port;                 /* 0: the system chooses; http_port tells */
+    bool is_remote_allowed;       /* an address beyond loopback is ERR_INVALID without this: there is no authentication */
+    weir_log *log;                /* that is shown; outlives the server */
+    weir_app *app;                /* whose pipelines are shown; outlives the server. NULL: none */
+};
+struct http;
+
+/* Listens and answers from now on, in threads of its own, on which all signals are blocked. The app may be started, stopped and started
+ * again meanwhile. ERR_INVALID: an address that is none, or may not be; ERR_BUSY: it is taken; ERR_IO, ERR_NOMEM. */
+int http_start(const struct http_options *options, struct http **http, struct diag *diag);
+/* The port it listens on. */
+int32_t http_port(const struct http *http);
+/* Takes no more requests, waits for those in work (a question to a view is given up) and frees it. NULL is allowed. */
+void http_stop(struct http *http);
+
+#endif

@@ -1,0 +1,105 @@
+/* http_groups.c: consumer groups, those of apps among them: who is in them and how far behind they are. */
+#include "runtime/http/http_internal.h"
+
+static void put_group(struct json *json, const weir_group_info *group)
+{
+    json_member_text(json, "name", group->name);
+    json_member_text(json, "state", group->state);
+    json_member_text(json, "assignor", group->assignor);
+    json_member_int(json, "generation", group->generation);
+    json_member_int(json, "members", group->members);
+    json_member_int(json, "offsets", group->offsets);
+    json_member_int(json, "lag", group->lag);
+    json_member_bool(json, "of_app", group->of_app);
+}
+
+/* The page after the cursor, which is the name that the last one ended with. */
+void http_get_groups(struct http_exchange *exchange)
+{
+    struct json *json = &exchange->json;
+    weir_group_info *groups;
+    size_t count, i = 0;
+    int64_t limit;
+    const char *cursor = http_argument(exchange, "cursor"), *last = NULL;
+    if (!http_argument_limit(exchange, &limit))
+        return;
+    int rc = weir_group_list(exchange->http->log, &groups, &count);
+    if (rc < 0) {
+        http_fail_code(exchange, rc, weir_log_error());
+        return;
+    }
+    json_begin(json, '{');
+    json_name(json, "groups");
+    json_begin(json, '[');
+    for (; i < count && limit > 0; i++) {
+        if (cursor != NULL && strcmp(groups[i].name, cursor) <= 0)
+            continue;
+        json_begin(json, '{');
+        put_group(json, &groups[i]);
+        json_end(json, '}');
+        last = groups[i].name;
+        limit--;
+    }
+    json_end(json, ']');
+    json_member_text(json, "next_cursor", i < count ? last : NULL);
+    json_end(json, '}');
+    weir_free(groups);
+}
+
+static void put_row(struct json *json, const weir_group_lag *row)
+{
+    json_begin(json, '{');
+    json_member_text(json, "topic", row->topic);
+    json_member_int(json, "partition", row->partition);
+    json_name(json, "committed_offset");
+    if (row->committed_offset >= 0)
+        json_int(json, row->committed_offset);
+    else
+        json_null(json);
+    json_member_int(json, "start_offset", row->start_offset);
+    json_member_int(json, "end_offset", row->end_offset);
+    json_name(json, "lag");
+    if (row->lag >= 0)
+        json_int(json, row->lag);
+    else
+        json_null(json);
+    json_member_time(json, "commit_time", row->commit_time_ms, 0);
+    json_member_text(json, "metadata", row->metadata);
+    json_member_text(json, "member_id", row->member_id);
+    json_member_text(json, "client_id", row->client_id);
+    json_end(json, '}');
+}
+
+/* The cursor is the number of the row that comes next. */
+void http_get_group(struct http_exchange *exchange)
+{
+    struct json *json = &exchange->json;
+    weir_group_info info;
+    weir_group_lag *rows;
+    size_t count;
+    int64_t limit, from;
+    if (!http_argument_limit(exchange, &limit) ||
+        !http_argument_number(exchange, "cursor", 0, INT32_MAX, 0, &from))
+        return;
+    int rc =
+        weir_group_describe(exchange->http->log, exchange->parameters[0], &info, &rows, &count);
+    if (rc < 0) {
+        http_fail_code(exchange, rc, weir_log_error());
+        return;
+    }
+    int64_t end = from + limit < (int64_t)count ? from + limit : (int64_t)count;
+    json_begin(json, '{');
+    put_group(json, &info);
+    json_name(json, "partitions");
+    json_begin(json, '[');
+    for (int64_t i = from; i < end; i++)
+        put_row(json, &rows[i]);
+    json_end(json, ']');
+    json_name(json, "next_cursor");
+    if (end < (int64_t)count)
+        json_int(json, end);
+    else
+        json_null(json);
+    json_end(json, '}');
+    weir_free(rows);
+}

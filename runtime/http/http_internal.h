@@ -1,0 +1,142 @@
+/* http_internal.h: what the files of this folder share: a request taken apart, the answer that a handler makes, the table of routes, JSON.
+ *
+ * Each request is one exchange, which belongs to the thread of its connection. What exchanges share is in struct http: the log and the app, whose
+ * functions may be called from any thread, and atomics. */
+#ifndef WEIR_HTTP_INTERNAL_H
+#define WEIR_HTTP_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "runtime/base/bytes.h"
+#include "runtime/http/http.h"
+
+enum {
+    HTTP_SEGMENTS_MAX = 8,
+    HTTP_ARGUMENTS_MAX = 16,
+    HTTP_TARGET_BYTES = 8192,     /* path and query as they are sent */
+    HTTP_HEAD_BYTES = 32768,      /* request line and headers together */
+    HTTP_BODY_BYTES = 65536,
+    HTTP_CONNECTIONS = 128,
+    HTTP_IDLE_S = 15,             /* without a byte in either direction */
+    HTTP_REQUEST_MS = 15000,      /* from a request's first byte to its last */
+    HTTP_ANSWER_MS = 10000,       /* for making the rows of an answer */
+    HTTP_PAGE = 100, HTTP_PAGE_MAX = 1000,
+};
+
+/* ---- http_target.c: "/api/v1/topics/a%20b?limit=10" taken apart ---- */
+struct http_argument {
+    const char *name, *value;
+};
+struct http_target {
+    char *memory;                 /* that the texts below lie in; http_target_deinit frees it */
+    const char *segments[HTTP_SEGMENTS_MAX]; /* of the path, decoded; "/" has none */
+    int segment_count;
+    struct http_argument arguments[HTTP_ARGUMENTS_MAX]; /* of the query, decoded; no name twice */
+    int argument_count;
+};
+/* Percent signs are decoded after the path was cut at its slashes, so that a decoded slash is part of a name. What is decoded is UTF-8 without
+ * control characters. 0; ERR_INVALID, ERR_TOO_LARGE with a sentence; ERR_NOMEM. deinit in any case. */
+int http_target_parse(const char *text, struct http_target *target, struct diag *diag);
+void http_target_deinit(struct http_target *target);
+
+/* ---- http_json.c: JSON as it is written ---- */
+struct json {
+    struct buf *text;
+    bool needs_comma;
+};
+void json_begin(struct json *json, char bracket);                 /* { or [ */
+void json_end(struct json *json, char bracket);                   /* } or ] */
+void json_name(struct json *json, const char *name);
+void json_text(struct json *json, const char *text);              /* NULL: null; bytes that are not UTF-8 come out as U+FFFD */
+void json_bytes(struct json *json, const void *data, size_t size); /* the same of so many bytes */
+void json_int(struct json *json, int64_t number);
+void json_double(struct json *json, double number);
+void json_bool(struct json *json, bool truth);
+void json_null(struct json *json);
+void json_time(struct json *json, int64_t time_ms);               /* ISO 8601 */
+void json_raw(struct json *json, const void *data, size_t size);  /* one value that is JSON already */
+/* A member of an object. */
+void json_member_text(struct json *json, const char *name, const char *text);
+void json_member_int(struct json *json, const char *name, int64_t number);
+void json_member_bool(struct json *json, const char *name, bool truth);
+void json_member_time(struct json *json, const char *name, int64_t time_ms, int64_t none);  /* null when it is none */
+
+/* ---- an exchange ---- */
+struct http_route;
+struct http_exchange {
+    struct http *http;
+    struct http_target target;
+    const struct http_route *route;
+    const char *parameters[HTTP_SEGMENTS_MAX]; /* the segments in braces, in the order of the path */
+    struct buf body;              /* of a POST */
+    int64_t until_ns;             /* by then the answer is to be made (monotonic clock) */
+
+    int status;                   /* 200 unless the handler says otherwise */
+    const char *content_type;     /* application/json unless the handler says otherwise */
+    const char *allow;            /* of a 405 */
+    struct buf out;
+    struct json json;             /* writes to out */
+};
+/* Answers with a status and {"error":…,"hint":…}, in place of what was written; hint may be NULL. */
+void http_fail(struct http_exchange *exchange, int status, const char *hint, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* The same for a code of weir.h: its status, and its sentence, of which a line "hint: …" is the hint. */
+void http_fail_code(struct http_exchange *exchange, int code, const char *text);
+/* NULL: the query does not have it. */
+const char *http_argument(const struct http_exchange *exchange, const char *name);
+/* A whole number from min to max; fallback when it is not there. false after http_fail. */
+bool http_argument_number(struct http_exchange *exchange, const char *name, int64_t min, int64_t max, int64_t fallback, int64_t *number);
+/* "true" or "false". false after http_fail. */
+bool http_argument_truth(struct http_exchange *exchange, const char *name, bool fallback, bool *truth);
+/* limit, of all that have pages. */
+bool http_argument_limit(struct http_exchange *exchange, int64_t *limit);
+/* A long answer is to be given up: the server stops, or its time is over. */
+bool http_is_over(const struct http_exchange *exchange);
+
+/* ---- http_routes.c: the table ---- */
+typedef void http_handler(struct http_exchange *exchange);
+struct http_route {
+    const char *method;           /* GET answers HEAD too */
+    const char *path;             /* "/api/v1/topics/{topic}" */
+    const char *arguments;        /* that the query may have, apart by spaces */
+    http_handler *handle;
+};
+extern const struct http_route http_routes[]; /* ended by a NULL method */
+/* The route of a method and a target, with its parameters. NULL: none; *allow then names the methods that the path has ("GET, HEAD"), or is NULL. */
+const struct http_route *http_route_find(const char *method, const struct http_target *target, const char **parameters, const char **allow);
+
+http_handler http_get_live, http_get_ready;                        /* http_health.c */
+http_handler http_get_metrics;                                     /* http_metrics.c */
+http_handler http_get_topics, http_get_topic;                      /* http_topics.c */
+http_handler http_get_groups, http_get_group;                      /* http_groups.c */
+http_handler http_get_pipelines, http_get_pipeline, http_post_pause, http_post_resume; /* http_pipelines.c */
+http_handler http_get_openapi;                                     /* http_openapi.c */
+http_handler http_get_index;                                       /* http_routes.c: what there is */
+
+/* Answers the exchange, whose target and body are there: http_server.c calls it, and tests. */
+void http_answer(struct http_exchange *exchange, const char *method);
+
+/* ---- the server ---- */
+enum { HTTP_RATES_MAX = 256 };
+struct http {
+    weir_log *log;
+    weir_app *app;
+    atomic_bool is_stopping;
+    struct http_listener *listener; /* http_server.c */
+    int32_t port;
+    bool is_remote_allowed;
+    char host[64];                /* of the address that it listens on */
+    pthread_mutex_t rates_mutex;  /* of rates; taken alone */
+    struct http_rate {            /* http_pipelines.c: a pipeline's rows when it was last looked at */
+        char topic[250];
+        int64_t rows, taken_ns;
+        double rows_per_s;        /* negative: not known yet */
+    } rates[HTTP_RATES_MAX];
+    int rate_count;
+};
+
+/* The document that http_openapi.c serves; CMake makes it of docs/openapi.json. */
+extern const char http_openapi_text[];
+extern const size_t http_openapi_size;
+
+#endif

@@ -1,0 +1,82 @@
+/* http_routes.c: what the server knows, as one table, and the way from a request to one line of it.
+ *
+ * A pattern is compared segment by segment; one in braces stands for any. docs/openapi.json describes the same routes, and a test holds
+ * the two together: a route that is not documented fails it, as does one that is documented and missing. */
+#include <stdio.h>
+
+#include "runtime/http/http_internal.h"
+
+const struct http_route http_routes[] = {
+    {"GET", "/", "", http_get_index},
+    {"GET", "/livez", "", http_get_live},
+    {"GET", "/readyz", "", http_get_ready},
+    {"GET", "/metrics", "", http_get_metrics},
+    {"GET", "/api/v1/openapi.json", "", http_get_openapi},
+    {"GET", "/api/v1/topics", "limit cursor internal", http_get_topics},
+    {"GET", "/api/v1/topics/{topic}", "limit cursor", http_get_topic},
+    {"GET", "/api/v1/groups", "limit cursor", http_get_groups},
+    {"GET", "/api/v1/groups/{group}", "limit cursor", http_get_group},
+    {"GET", "/api/v1/pipelines", "", http_get_pipelines},
+    {"GET", "/api/v1/pipelines/{topic}", "", http_get_pipeline},
+    {"POST", "/api/v1/pipelines/{topic}/pause", "", http_post_pause},
+    {"POST", "/api/v1/pipelines/{topic}/resume", "", http_post_resume},
+    {NULL, NULL, NULL, NULL},
+};
+
+/* One segment of a pattern: its size; *pattern moves behind it and its slash. */
+static size_t take_part(const char **pattern)
+{
+    size_t size = strcspn(*pattern, "/");
+    *pattern += (*pattern)[size] == '/' ? size + 1 : size;
+    return size;
+}
+
+static bool path_matches(const char *pattern, const struct http_target *target,
+                         const char **parameters)
+{
+    int count = 0;
+    const char *rest = pattern + 1;
+    for (int i = 0; i < target->segment_count; i++) {
+        const char *part = rest, *segment = target->segments[i];
+        size_t size = take_part(&rest);
+        if (size == 0)
+            return false;
+        if (part[0] == '{')
+            parameters[count++] = segment;
+        else if (strlen(segment) != size || memcmp(segment, part, size) != 0)
+            return false;
+    }
+    return rest[0] == '\0';
+}
+
+const struct http_route *http_route_find(const char *method, const struct http_target *target,
+                                         const char **parameters, const char **allow)
+{
+    const char *get = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    *allow = NULL;
+    for (const struct http_route *route = http_routes; route->method != NULL; route++) {
+        if (!path_matches(route->path, target, parameters))
+            continue;
+        if (strcmp(route->method, get) == 0)
+            return route;
+        *allow = strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method;
+    }
+    return NULL;
+}
+
+void http_get_index(struct http_exchange *exchange)
+{
+    struct json *json = &exchange->json;
+    json_begin(json, '{');
+    json_member_text(json, "name", "weir");
+    json_member_text(json, "version", weir_version());
+    json_name(json, "routes");
+    json_begin(json, '[');
+    for (const struct http_route *route = http_routes; route->method != NULL; route++) {
+        char line[128];
+        snprintf(line, sizeof line, "%s %s", route->method, route->path);
+        json_text(json, line);
+    }
+    json_end(json, ']');
+    json_end(json, '}');
+}
