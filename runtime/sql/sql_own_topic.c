@@ -6,6 +6,9 @@
  * group its rows share it, and of a join inside a statement that statement's. It is a pipeline as any other,
  * seen in EXPLAIN, checked when the file changes, named in --rebuild.
  *
+ * Rows of that topic say how far their sources had come, and none that has met is behind that: its lateness is 0, so that windows
+ * behind it close as soon as those of the sources would.
+ *
  * A view may never be read in a way that wants its topic, or be dropped: what nothing reads is taken away again, at the end of
  * the program or with the statement. */
 #include "runtime/sql/sql_compile.h"
@@ -70,6 +73,8 @@ static int write_topic(struct compile_file *file, struct relation *rows, const c
     TRY(add_reader(file, rows));
     (*place)->name = rows->name;
     (*place)->is_own = true;
+    if (rows->time_column >= 0)
+        (*place)->lateness_ms = 0;
     (*place)->rows_of = rows->rows_of;
     *reader = *place;
     return 0;

@@ -177,7 +177,9 @@ class Drawn:
         return turns
 
 
-class Joins(Case):
+class DrawnCase(Case):
+    """Runs what is drawn. A drawn job has sql, partitions, turns, and for SQLite views and results."""
+
     def file(self, text):
         path = os.path.join(self.home, "job.sql")
         with open(path, "w", encoding="utf-8") as file:
@@ -194,6 +196,48 @@ class Joins(Case):
             process.kill()
             process.wait()
 
+    def run_turns(self, drawn, *last_flags):
+        path = self.file(";\n".join(drawn.sql) + ";\n")
+        for topic, count in drawn.partitions.items():
+            self.ok("topic", "create", topic, "--partitions", str(count))
+        for turn in drawn.turns:
+            self.send(drawn, turn)
+            if drawn.draw.random() < .3:
+                self.run_killed(path, drawn)
+            self.ok("run", path, "--until-end", "--threads", drawn.draw.choice("12"), *(last_flags if turn is drawn.turns[-1] else []))
+
+    def written(self, name, is_grouped):
+        records = self.records(name, "--format", "json")
+        if is_grouped:
+            records = {record["key"]: record for record in records}.values()
+        return collections.Counter(tuple(as_number(value) for value in record["value"].values()) for record in records if record["value"] is not None)
+
+    def compare(self, seed, drawn, tell):
+        """tell: gives SQLite the rows."""
+        base = sqlite3.connect(":memory:")
+        self.addCleanup(base.close)
+        tell(base)
+        for view in drawn.views:
+            base.execute(view)
+        for name, is_grouped, question in drawn.results:
+            wanted, came = collections.Counter(base.execute(question)), self.written(name, is_grouped)
+            self.assertEqual((list((wanted - came).items())[:5], list((came - wanted).items())[:5]), ([], []),
+                             f"seed {seed}: missing, more of {name}\n" + "\n".join(drawn.sql))
+        self.assertEqual(self.records("job.dlq"), [])
+
+    def each_seed(self, variable, default):
+        first, last = map(int, os.environ.get(variable, default).split("-"))
+        for seed in range(first, last + 1):
+            with self.subTest(seed=seed):
+                self.dir = os.path.join(self.home, f"data-{seed}")
+                self.check_drawn(seed)
+
+
+class Joins(DrawnCase):
+    def send(self, drawn, turn):
+        for topic in TOPICS:
+            self.produce(topic, ndjson([row for to, row in turn if to == topic]), "--key", "place")
+
     def rows_in_time(self, topic, window_ms):
         """Those that a join takes, that windows of this size take, or with one that has no end all."""
         newest = collections.defaultdict(int)
@@ -204,50 +248,22 @@ class Joins(Case):
             if end > newest[place] - LATENESS_MS:
                 yield tuple(row[column] for column in COLUMNS)
 
-    def asked(self, drawn):
-        base = sqlite3.connect(":memory:")
-        self.addCleanup(base.close)
+    def tell(self, base):
         for topic in TOPICS:
             for table, window_ms in ((topic, 1), (topic + "_windows", WINDOW_MS), (topic + "_all", 1 << 60)):
                 base.execute(f"CREATE TABLE {table} ({', '.join(COLUMNS)})")
                 base.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", self.rows_in_time(topic, window_ms))
         base.execute("CREATE TABLE tab (k, w)")
         base.executemany("INSERT INTO tab VALUES (:k, :w)", TABLE)
-        for view in drawn.views:
-            base.execute(view)
-        return {name: collections.Counter(base.execute(question)) for name, _, question in drawn.results}
-
-    def written(self, name, is_grouped):
-        records = self.records(name, "--format", "json")
-        if is_grouped:
-            records = {record["key"]: record for record in records}.values()
-        return collections.Counter(tuple(as_number(value) for value in record["value"].values()) for record in records if record["value"] is not None)
 
     def check_drawn(self, seed):
         drawn = Drawn(seed)
-        path = self.file(";\n".join(drawn.sql) + ";\n")
-        for topic in TOPICS:
-            self.ok("topic", "create", topic, "--partitions", str(drawn.partitions[topic]))
         self.produce("tab", ndjson(TABLE), "--key", "k")
-        for number, turn in enumerate(drawn.turns):
-            for topic in TOPICS:
-                self.produce(topic, ndjson([row for to, row in turn if to == topic]), "--key", "place")
-            if drawn.draw.random() < .3:
-                self.run_killed(path, drawn)
-            self.ok("run", path, "--until-end", "--threads", drawn.draw.choice("12"), *(["--close-windows"] if number + 1 == len(drawn.turns) else []))
-        wanted = self.asked(drawn)
-        for name, is_grouped, _ in drawn.results:
-            came = self.written(name, is_grouped)
-            self.assertEqual((list((wanted[name] - came).items())[:5], list((came - wanted[name]).items())[:5]), ([], []),
-                             f"seed {seed}: missing, more of {name}\n" + "\n".join(drawn.sql))
-        self.assertEqual(self.records("job.dlq"), [])
+        self.run_turns(drawn, "--close-windows")
+        self.compare(seed, drawn, self.tell)
 
     def test_drawn(self):
-        first, last = map(int, os.environ.get("WEIR_JOINS", "1-4").split("-"))
-        for seed in range(first, last + 1):
-            with self.subTest(seed=seed):
-                self.dir = os.path.join(self.home, f"data-{seed}")
-                self.check_drawn(seed)
+        self.each_seed("WEIR_JOINS", "1-4")
 
     JOB = """CREATE TABLE c (id bigint, k text, ts timestamptz) WITH (event_time = 'ts');
 CREATE TABLE o (id bigint, k text, ts timestamptz) WITH (event_time = 'ts');
@@ -272,7 +288,8 @@ CREATE MATERIALIZED VIEW counts AS SELECT id, count(*) AS n FROM v GROUP BY id;
                          ("inner", "k", "k", 1000, 10000, "o"))
         self.assertEqual((pairs["repartition"]["topic"], pairs["repartition"]["when"], pairs["state"], pairs["late"]),
                          ("job-pairs-repartition", "always", True, "pairs.late"))
-        self.assertEqual((told["counts"]["rows"]["source"]["topic"], told["counts"]["rows"]["source"]["event_time"]), ("v-joined", "ts"))
+        source = told["counts"]["rows"]["source"]
+        self.assertEqual((source["topic"], source["event_time"], source["lateness_ms"]), ("v-joined", "ts", 0))
         text = weir("explain", path).stdout.decode()
         for line in ("  join_within o by k = k, 1000 ms before to 10000 ms after, with id, ts and id AS o_id of:", "    source o by ts",
                      "  rows of both sides cross job-pairs-repartition, by what is equal; each is kept until nothing can meet it"):
