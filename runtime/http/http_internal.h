@@ -22,6 +22,7 @@ enum {
     HTTP_REQUEST_MS = 15000,      /* from a request's first byte to its last */
     HTTP_ANSWER_MS = 10000,       /* for making the rows of an answer */
     HTTP_PAGE = 100, HTTP_PAGE_MAX = 1000,
+    HTTP_QUESTIONS = 4,           /* to views, at once */
 };
 
 /* ---- http_target.c: "/api/v1/topics/a%20b?limit=10" taken apart ---- */
@@ -110,6 +111,7 @@ http_handler http_get_metrics;                                     /* http_metri
 http_handler http_get_topics, http_get_topic;                      /* http_topics.c */
 http_handler http_get_groups, http_get_group;                      /* http_groups.c */
 http_handler http_get_pipelines, http_get_pipeline, http_post_pause, http_post_resume; /* http_pipelines.c */
+http_handler http_post_query;                                      /* http_query.c */
 http_handler http_get_openapi;                                     /* http_openapi.c */
 http_handler http_get_index;                                       /* http_routes.c: what there is */
 
@@ -122,6 +124,7 @@ struct http {
     weir_log *log;
     weir_app *app;
     atomic_bool is_stopping;
+    atomic_int questions;         /* that are being answered */
     struct http_listener *listener; /* http_server.c */
     int32_t port;
     bool is_remote_allowed;

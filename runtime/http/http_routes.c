@@ -20,6 +20,7 @@ const struct http_route http_routes[] = {
     {"GET", "/api/v1/pipelines/{topic}", "", http_get_pipeline},
     {"POST", "/api/v1/pipelines/{topic}/pause", "", http_post_pause},
     {"POST", "/api/v1/pipelines/{topic}/resume", "", http_post_resume},
+    {"POST", "/api/v1/query", "app limit cursor", http_post_query},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -53,9 +53,14 @@ class Case(unittest.TestCase):
         weir("consume", "orders", "--group", "audit", "--max", "50", data=cls.data)
         cls.log = [json.loads(line) for line in weir("log", "describe", "--format", "json", data=cls.data).splitlines()][:-1]
         cls.lags = [json.loads(line) for line in weir("group", "describe", "audit", "--format", "json", data=cls.data).splitlines()]
+        cls.before()
         cls.server = cls.start()
         while cls.server.get("/readyz")[0] != 200:
             pass
+
+    @classmethod
+    def before(cls):
+        """What is to be done in the directory before the server holds it."""
 
     @classmethod
     def start(cls, *flags):
@@ -118,6 +123,9 @@ class Log(Case):
         self.assertEqual(self.get("/readyz"), {"restoring": [], "status": "ready", "tasks": 0, "open": 0})
         self.assertEqual(self.get("/api/v1/pipelines"), {"app": None, "pipelines": []})
 
+    def test_a_view_is_not_asked_without_a_job(self):
+        self.assertEqual(self.server.ask("POST", "/api/v1/query", "SELECT * FROM hourly")[0], 404)
+
     def test_what_is_not_there(self):
         for target in ("/api/v1/topics/ordres", "/api/v1/groups/nobody", "/api/v1/pipelines/hourly-revenue", "/api/v2/topics", "/api/v1", "/livez/x"):
             self.assertTrue(self.get(target, 404)["error"], target)
@@ -135,6 +143,11 @@ class Pipelines(Case):
         self.assertEqual(sorted(task["position"] for task in sources), sorted(p["high_watermark"] for p in self.log))
         ready = self.get("/readyz")
         self.assertEqual((ready["status"], ready["tasks"]), ("ready", len(pipeline["partitions"])))
+
+    def test_a_view_of_a_job_that_runs_here_is_refused(self):
+        status, _, text = self.server.ask("POST", "/api/v1/query", "SELECT * FROM hourly")
+        self.assertEqual(status, 409, text)
+        self.assertIn("hourly-revenue", json.loads(text)["hint"])
 
     def test_rates_lie_between_two_looks(self):
         self.wait_for("/api/v1/pipelines", lambda body: body["pipelines"][0]["rows"]["in"] == len(ROWS))
@@ -277,6 +290,8 @@ class Document(Case):
 
     def test_answers_are_what_it_says(self):
         for method, path, operation in self.operations():
+            if "requestBody" in operation:                 # Query's
+                continue
             status, headers, text = self.server.ask(method, self.target(path))
             self.assertEqual(status, 200, (path, text))
             (kind, content), = operation["responses"]["200"]["content"].items()
@@ -285,6 +300,52 @@ class Document(Case):
                 schema = content["schema"]
                 several = " of several" if "allOf" in schema else ""
                 self.check(json.loads(text), schema, path + several)
+
+
+class Query(Document):
+    """Views of a job that has run here, asked while no job runs."""
+    files = False
+
+    @classmethod
+    def before(cls):
+        weir("run", cls.job, "--until-end", data=cls.data)
+        cls.rows = [json.loads(line) for line in weir("query", "SELECT * FROM hourly ORDER BY shop", data=cls.data).splitlines()]
+
+    def select(self, sql, target="/api/v1/query", status=200):
+        told, _, text = self.server.ask("POST", target, sql)
+        self.assertEqual(told, status, text)
+        return json.loads(text)
+
+    def test_answers_are_what_it_says(self):
+        answer = self.select("SELECT * FROM hourly ORDER BY shop")
+        operation = self.document["paths"]["/api/v1/query"]["post"]
+        self.check(answer, operation["responses"]["200"]["content"]["application/json"]["schema"], "query")
+        self.assertEqual(answer["rows"], self.rows)
+        self.assertEqual(len(answer["rows"]), 4)
+        self.assertEqual(answer["columns"], list(self.rows[0]))
+        self.assertEqual((answer["left_out"], answer["next_cursor"]), (0, None))
+        self.assertEqual(sum(row["orders"] for row in answer["rows"]), len(ROWS) - DEAD - FILTERED)
+
+    def test_numbers_are_exact(self):
+        text = self.server.ask("POST", "/api/v1/query", "SELECT sum(revenue) + 0.10 AS r FROM \"hourly-revenue\"")[2]
+        self.assertIn('"r":%d.10' % sum(row["amount"] for row in ROWS[:-1]), text)
+
+    def test_pages_of_rows(self):
+        found, cursor = [], 0
+        while cursor is not None:
+            page = self.select("SELECT * FROM hourly ORDER BY shop", f"/api/v1/query?limit=3&cursor={cursor}")
+            self.assertLessEqual(len(page["rows"]), 3)
+            found, cursor = found + page["rows"], page["next_cursor"]
+        self.assertEqual(found, self.rows)
+
+    def test_what_is_no_question(self):
+        for sql, status, said in (("", 400, "a SELECT is missing"), ("SELEC 1", 400, "line 1"), ("SELECT * FROM hourli", 404, "no view"),
+                                  ("SELECT nothing FROM hourly", 400, "nothing"), ("SELECT 1/0 AS x FROM hourly", 400, "division by zero"),
+                                  ("DELETE FROM hourly", 400, "SELECT"), ("SELECT '\xff' FROM hourly\0", 400, ""), ("SELECT " + "(" * 40000, 400, "")):
+            error = self.select(sql.encode("latin-1"), status=status)["error"]
+            self.assertIn(said, error, sql[:50])
+        self.assertIn("hourly", self.select("SELECT * FROM hourli", status=404)["hint"])
+        self.select("SELECT * FROM hourly", "/api/v1/query?app=nobody", status=404)
 
 
 class BadInput(Case):

@@ -1,0 +1,158 @@
+/* http_query.c: POST /api/v1/query: a SELECT over a view, as `weir query` asks it; the body is its text.
+ *
+ * Rows are those of the view's state as of its last commit, written by the encoder that writes the view's topic, so that numbers are exact. A
+ * page is limit rows; the cursor is how many went before, and the question is asked again for each page: nothing is kept between requests. A
+ * view whose job runs in this server is refused before it is opened: an open view keeps its job from starting. Questions take memory, so that
+ * few are asked at once. */
+#include <stdlib.h>
+
+#include "operators/json_encode.h"
+#include "runtime/app.h"
+#include "runtime/http/http_internal.h"
+#include "runtime/query.h"
+#include "runtime/view_find.h"
+#include "runtime/weir_view.h"
+
+#define QUESTION_BYTES ((size_t)64 << 20)
+
+struct question {
+    struct query *query;
+    struct shared_view *view;
+    struct json_names *names;
+    int64_t skip, left;
+    bool has_more;
+};
+
+static int make_names(struct question *question)
+{
+    uint32_t count = query_column_count(question->query);
+    const char **names = calloc(count + 1, sizeof *names);
+    if (names == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        names[i] = query_column_name(question->query, i);
+    question->names = json_names_create(names, count);
+    free(names);
+    return question->names != NULL ? 0 : ERR_NOMEM;
+}
+
+static int open_question(struct http_exchange *exchange, struct question *question,
+                         struct diag *diag)
+{
+    struct http *http = exchange->http;
+    struct view_place place;
+    TRY(query_create((const char *)exchange->body.data, exchange->body.size, &question->query,
+                     diag));
+    TRY(view_find(weir_log_dir(http->log), query_view(question->query),
+                  http_argument(exchange, "app"), &place, diag));
+    if (http->app != NULL && strcmp(http->app->name, place.names.app) == 0)
+        return diag_set(diag, ERR_BUSY,
+                        "the job %s, whose view this is, runs in this server\n"
+                        "hint: its rows are in the topic %s, the latest of each key",
+                        place.names.app, place.names.topic);
+    TRY(shared_view_open(http->log, query_view(question->query), place.names.app, QUESTION_BYTES,
+                         &question->view, diag));
+    int rc = query_bind(question->query, shared_view_reader(question->view), QUESTION_BYTES, diag);
+    if (rc < 0) /* a column that is not there is no address that is not there */
+        return rc == ERR_NOT_FOUND ? ERR_INVALID : rc;
+    TRY(query_start(question->query, diag));
+    return make_names(question);
+}
+
+static void close_question(struct http_exchange *exchange, struct question *question)
+{
+    json_names_destroy(question->names);
+    query_destroy(question->query);
+    shared_view_close(exchange->http->log, question->view);
+}
+
+static void put_columns(struct json *json, const struct query *query)
+{
+    json_name(json, "columns");
+    json_begin(json, '[');
+    for (uint32_t i = 0; i < query_column_count(query); i++)
+        json_text(json, query_column_name(query, i));
+    json_end(json, ']');
+}
+
+static void put_batch(struct http_exchange *exchange, struct question *question,
+                      const struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->selected_count && !question->has_more; i++) {
+        if (question->skip > 0) {
+            question->skip--;
+        } else if (question->left == 0) {
+            question->has_more = true;
+        } else {
+            question->left--;
+            json_raw(&exchange->json, "", 0);
+            json_encode_row(&exchange->out, question->names, batch->columns, batch_row(batch, i),
+                            false);
+        }
+    }
+}
+
+static int put_rows(struct http_exchange *exchange, struct question *question, struct diag *diag)
+{
+    const struct batch *batch;
+    int rc = 0;
+    json_name(&exchange->json, "rows");
+    json_begin(&exchange->json, '[');
+    while (!question->has_more && (rc = query_next(question->query, &batch, diag)) == 1) {
+        if (http_is_over(exchange))
+            return diag_set(diag, ERR_TIMEOUT,
+                            "the question takes longer than %d s\n"
+                            "hint: ask for a key or a range of them, or 'weir query'",
+                            HTTP_ANSWER_MS / 1000);
+        put_batch(exchange, question, batch);
+    }
+    json_end(&exchange->json, ']');
+    return rc < 0 ? rc : 0;
+}
+
+static int answer(struct http_exchange *exchange, struct question *question, int64_t next,
+                  struct diag *diag)
+{
+    struct json *json = &exchange->json;
+    const char *reason = NULL;
+    TRY(open_question(exchange, question, diag));
+    json_begin(json, '{');
+    put_columns(json, question->query);
+    TRY(put_rows(exchange, question, diag));
+    uint64_t left_out = query_left_out(question->query, &reason);
+    json_member_int(json, "left_out", (int64_t)left_out);
+    json_member_text(json, "left_out_reason", left_out > 0 ? reason : NULL);
+    json_name(json, "next_cursor");
+    if (question->has_more)
+        json_int(json, next);
+    else
+        json_null(json);
+    json_end(json, '}');
+    return 0;
+}
+
+void http_post_query(struct http_exchange *exchange)
+{
+    struct http *http = exchange->http;
+    struct question question = {.query = NULL};
+    struct diag diag = {.code = 0};
+    int64_t limit, from;
+    if (!http_argument_limit(exchange, &limit) ||
+        !http_argument_number(exchange, "cursor", 0, INT32_MAX, 0, &from))
+        return;
+    if (exchange->body.size == 0) {
+        http_fail(exchange, 400, "POST its text: curl -d 'SELECT …'", "a SELECT is missing");
+        return;
+    }
+    if (atomic_fetch_add(&http->questions, 1) < HTTP_QUESTIONS) {
+        question.skip = from;
+        question.left = limit;
+        int rc = answer(exchange, &question, from + limit, &diag);
+        close_question(exchange, &question);
+        if (rc < 0)
+            http_fail_code(exchange, rc, diag.text);
+    } else {
+        http_fail(exchange, 503, "ask again", "%d questions are being answered", HTTP_QUESTIONS);
+    }
+    atomic_fetch_sub(&http->questions, 1);
+}
