@@ -268,6 +268,14 @@ int config_set_merge(struct config_set *set, const struct config_entry *entries,
     return 0;
 }
 
+int topic_config_check(const struct config_entry *config, size_t config_count, struct diag *diag)
+{
+    struct config_set set = {0};
+    int rc = config_set_merge(&set, config, config_count, diag);
+    config_set_deinit(&set);
+    return rc;
+}
+
 int config_set_encode(const struct config_set *set, struct buf *out)
 {
     for (size_t i = 0; i < set->count; i++) {

@@ -114,6 +114,8 @@ const struct config_key *config_key_find(const char *name); /* NULL: unknown */
 /* What values it takes, in words. */
 void config_key_values(const struct config_key *key, char *text, size_t text_size);
 
+/* Whether a topic could be created with this configuration: 0, or ERR_INVALID with the reason. */
+int topic_config_check(const struct config_entry *config, size_t config_count, struct diag *diag);
 /* partitions 1…10000. An unknown key or a bad value is ERR_INVALID with a hint. ERR_EXISTS when there is one. Durable (topic record, directories) on return. */
 int topic_create(struct log *log, const char *name, int32_t partitions, const struct config_entry *config,
                  size_t config_count, struct diag *diag);

@@ -16,6 +16,9 @@ static const struct kafka_api apis[] = {
     {13, "LeaveGroup", 0, 0, 5, 4, kafka_handle_leave_group, true},
     {14, "SyncGroup", 0, 0, 5, 4, kafka_handle_sync_group, true},
     {18, "ApiVersions", 0, 0, 4, 3, kafka_handle_api_versions, false},
+    {19, "CreateTopics", 0, 0, 7, 5, kafka_handle_create_topics, false},
+    {20, "DeleteTopics", 0, 0, 6, 4, kafka_handle_delete_topics, false},
+    {22, "InitProducerId", 0, 0, 5, 2, kafka_handle_init_producer_id, false},
 };
 
 const struct kafka_api *kafka_api_at(size_t i)

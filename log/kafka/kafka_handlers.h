@@ -5,9 +5,12 @@
 #include "log/kafka/kafka_request.h"
 
 enum kafka_result kafka_handle_api_versions(struct kafka_request *request); /* kafka_api_versions.c */
+enum kafka_result kafka_handle_create_topics(struct kafka_request *request); /* kafka_create_topics.c */
+enum kafka_result kafka_handle_delete_topics(struct kafka_request *request); /* kafka_delete_topics.c */
 enum kafka_result kafka_handle_fetch(struct kafka_request *request); /* kafka_fetch.c */
 enum kafka_result kafka_handle_find_coordinator(struct kafka_request *request); /* kafka_find_coordinator.c */
 enum kafka_result kafka_handle_heartbeat(struct kafka_request *request); /* kafka_heartbeat.c */
+enum kafka_result kafka_handle_init_producer_id(struct kafka_request *request); /* kafka_init_producer_id.c */
 enum kafka_result kafka_handle_join_group(struct kafka_request *request); /* kafka_join_group.c */
 enum kafka_result kafka_handle_leave_group(struct kafka_request *request); /* kafka_leave_group.c */
 enum kafka_result kafka_handle_list_offsets(struct kafka_request *request); /* kafka_list_offsets.c */

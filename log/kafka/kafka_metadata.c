@@ -147,22 +147,6 @@ static enum kafka_error find_by_name(struct kafka_request *request, const struct
     return kafka_error_of(topic_describe(request->log, name, info, NULL));
 }
 
-static enum kafka_error find_by_id(struct kafka_request *request, struct uuid id,
-                                   struct topic_info *info)
-{
-    struct topic_info *list = NULL;
-    size_t count = 0;
-    int code = topic_list(request->log, &list, &count);
-    enum kafka_error error = code < 0 ? kafka_error_of(code) : KAFKA_UNKNOWN_TOPIC_ID;
-    for (size_t i = 0; i < count; i++)
-        if (memcmp(list[i].id.bytes, id.bytes, sizeof id.bytes) == 0) {
-            *info = list[i];
-            error = KAFKA_NONE;
-        }
-    free(list);
-    return error;
-}
-
 /* How many topics the answer has: the array's length comes before them. */
 static int32_t drop_repeated(struct asked *asked)
 {
@@ -184,7 +168,7 @@ static void write_asked_topics(struct kafka_request *request, struct asked *aske
         struct asked_topic *topic = &asked->topics[i];
         enum kafka_error error = topic->name.data != NULL
                                      ? find_by_name(request, asked, topic->name, &info)
-                                     : find_by_id(request, topic->id, &info);
+                                     : kafka_topic_by_id(request, topic->id, &info);
         write_topic(request, asked, error, topic, error == KAFKA_NONE ? &info : NULL);
     }
 }

@@ -147,3 +147,19 @@ enum kafka_error kafka_check_leader_epoch(struct partition *partition, int32_t e
         return KAFKA_NONE;
     return epoch < ours ? KAFKA_FENCED_LEADER_EPOCH : KAFKA_UNKNOWN_LEADER_EPOCH;
 }
+
+enum kafka_error kafka_topic_by_id(struct kafka_request *request, struct uuid id,
+                                   struct topic_info *info)
+{
+    struct topic_info *list = NULL;
+    size_t count = 0;
+    int code = topic_list(request->log, &list, &count);
+    enum kafka_error error = code < 0 ? kafka_error_of(code) : KAFKA_UNKNOWN_TOPIC_ID;
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(list[i].id.bytes, id.bytes, sizeof id.bytes) == 0) {
+            *info = list[i];
+            error = KAFKA_NONE;
+        }
+    free(list);
+    return error;
+}

@@ -30,6 +30,7 @@ enum {
     KAFKA_NODE_ID = 0,                      /* ours, the only one: leader of everything */
     KAFKA_FRAME_BYTES = 104857600,          /* largest request: socket.request.max.bytes of Kafka */
     KAFKA_RESPONSE_BYTES = 128 << 20,       /* largest response */
+    KAFKA_TOPIC_PARTITIONS = 10000,         /* most of a topic: topic_create */
     KAFKA_ARENA_FIXED_BYTES = 64 << 10,
 };
 
@@ -128,6 +129,8 @@ void kafka_request_called(struct kafka_request *request);
 char *kafka_request_text(struct kafka_request *request, struct bytes text);
 /* A topic's name into name. 0; KAFKA_INVALID_TOPIC. */
 enum kafka_error kafka_topic_name(struct bytes text, char name[250]);
+/* 0; KAFKA_UNKNOWN_TOPIC_ID. */
+enum kafka_error kafka_topic_by_id(struct kafka_request *request, struct uuid id, struct topic_info *info);
 /* A handle on a partition, or the error that says why there is none. */
 enum kafka_error kafka_partition(struct kafka_request *request, struct bytes topic, int32_t index, struct partition **partition);
 /* The epoch that a client believes a partition's leader to have, -1: it does not say. NONE, FENCED or UNKNOWN. */

@@ -1,0 +1,51 @@
+/* kafka_init_producer_id.c: InitProducerId (key 22, versions 0 to 5): the id under which an idempotent producer numbers its batches.
+ *
+ *   request   transactional id (nullable), transaction timeout i32, v3+: producer id i64, epoch i16 (what it has had so far), tags
+ *   response  throttle time i32, error i16, producer id i64, epoch i16, tags
+ *
+ * Without a transactional id each request gets an id of its own, never given before, with epoch 0: what the producer had so far does not matter. A
+ * transactional id is refused with error 53, which every client takes for final: there are no transactions over the network. */
+#include "log/kafka/kafka_handlers.h"
+
+static int new_id(struct kafka_request *request, int64_t *id, int16_t *epoch)
+{
+    struct producer *producer;
+    struct diag diag = {0};
+    int code = producer_open(request->log, NULL, &producer, &diag);
+    if (code < 0) {
+        log_line('W', "kafka: no producer id for %s: %s", request->peer_host, diag.text);
+        return code;
+    }
+    *id = producer_id(producer);
+    *epoch = producer_epoch(producer);
+    producer_close(producer);
+    return 0;
+}
+
+enum kafka_result kafka_handle_init_producer_id(struct kafka_request *request)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_writer *w = &request->writer;
+    enum kafka_error error = KAFKA_NONE;
+    int64_t id = -1;
+    int16_t epoch = -1;
+    bool is_transactional = wire_read_nullable_string(in).data != NULL;
+    wire_read_i32(in);
+    if (request->version >= 3) {
+        wire_read_i64(in);
+        wire_read_i16(in);
+    }
+    wire_read_tags(in);
+    if (!wire_read_ok(in))
+        return KAFKA_CLOSE;
+    if (is_transactional)
+        error = KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    else if (new_id(request, &id, &epoch) < 0)
+        error = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    wire_write_i32(w, 0);
+    wire_write_i16(w, (int16_t)error);
+    wire_write_i64(w, id);
+    wire_write_i16(w, epoch);
+    wire_write_tags(w);
+    return KAFKA_ANSWER;
+}
