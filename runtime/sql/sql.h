@@ -35,7 +35,8 @@ struct step {
     const char *right_text, *left_columns; /* STEP_WITHIN: what of the right equals text; the columns that rows keep */
     int64_t before_ms, after_ms; /* STEP_WITHIN: the right row's time BETWEEN the left one's - before AND + after */
     uint32_t owner;              /* STEP_JOIN, STEP_WITHIN: which relation of FROM it brings */
-    bool is_left;
+    bool is_left, is_full;
+    bool is_of_tables;           /* STEP_JOIN: what stands left is a table as well; text is its key, which equals the other one's */
     struct step *next;
 };
 

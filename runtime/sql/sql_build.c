@@ -64,8 +64,10 @@ static weir_stream *build_step(const struct relation *relation, const struct ste
         return weir_latest(stream, step->text);
     case STEP_JOIN:
         return weir_join(stream, build_rows(step->table, app),
-                         step->is_left ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER, step->text,
-                         step->columns);
+                         step->is_full   ? WEIR_JOIN_FULL
+                         : step->is_left ? WEIR_JOIN_LEFT
+                                         : WEIR_JOIN_INNER,
+                         step->is_of_tables ? NULL : step->text, step->columns);
     case STEP_WITHIN:
         return build_within(step, app, stream);
     }

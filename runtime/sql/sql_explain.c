@@ -108,7 +108,11 @@ static void explain_within(const struct step *step, int indent, struct buf *out)
 static void explain_step(const struct relation *relation, const struct step *step, int indent,
                          struct buf *out)
 {
-    buf_printf(out, "%*s%s%s ", indent, "", step->is_left ? "left " : "", step_names[step->kind]);
+    buf_printf(out, "%*s%s%s ", indent, "",
+               step->is_full   ? "full "
+               : step->is_left ? "left "
+                               : "",
+               step_names[step->kind]);
     if (step->kind == STEP_WITHIN) {
         explain_within(step, indent, out);
         return;
@@ -166,7 +170,12 @@ static void explain_topics(const struct telling *telling, const struct relation 
                        view->source->text, facts.records, facts.bytes, (int)facts.partitions);
         buf_printf(out, "\n");
     }
-    if (view->joined != NULL)
+    if (view->join_tables != NULL)
+        buf_printf(
+            out,
+            "  changes of both tables cross %s, by their keys; the latest row of each is kept\n",
+            name);
+    else if (view->joined != NULL)
         buf_printf(out,
                    "  rows of both sides cross %s, by what is equal; each is kept until nothing "
                    "can meet it\n",
@@ -397,7 +406,10 @@ static void put_step(const struct telling *telling, const struct relation *relat
         put_next_count(out, "after_ms", step->after_ms, true);
     }
     if (step->table != NULL) {
-        buf_printf(out, ",\"kind\":\"%s\",", step->is_left ? "left" : "inner");
+        buf_printf(out, ",\"kind\":\"%s\",",
+                   step->is_full   ? "full"
+                   : step->is_left ? "left"
+                                   : "inner");
         put_string(out, "columns", step->columns);
         buf_printf(out, step->kind == STEP_WITHIN ? ",\"right\":" : ",\"table\":");
         put_rows(telling, step->table, out);

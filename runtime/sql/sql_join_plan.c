@@ -125,6 +125,10 @@ static int check_condition(const struct joining *j, const struct syntax *conditi
                             "aggregates are not allowed in ON");
     TRY(expr_of_syntax(condition, true, &j->file->source, &input, &expr));
     expr_destroy(expr);
+    if (j->item->is_full)
+        return source_error(&j->file->source, ERR_UNSUPPORTED, condition->at,
+                            "filter the tables in views of their own, or the result with WHERE",
+                            "of a FULL JOIN, ON says what the keys equal and nothing else");
     if (j->item->is_left && scope_sides(j->scope, j->first, condition) != 2)
         return source_error(
             &j->file->source, ERR_UNSUPPORTED, condition->at,
@@ -189,6 +193,8 @@ static int add_join(const struct joining *j, struct relation *out)
     TRY(add_step(j->file, out, STEP_JOIN, text_of_targets(arena, &on), &step));
     step->is_left = j->item->is_left;
     step->owner = j->scope->owner_count - 1;
+    step->is_full = j->item->is_full;
+    step->is_of_tables = j->scope->relation->key_count > 0;
     TRY(filter_table(j, &step->table));
     for (uint32_t i = 0; i < j->other_count && !j->item->is_left; i++)
         TRY(add_step(j->file, out, STEP_FILTER, text_of_syntax(arena, j->others[i]), NULL));
@@ -217,6 +223,8 @@ static int plan_join(struct joining *j, struct relation *out)
     take_conditions(j, j->item->on);
     for (uint32_t k = 0; k < j->table->key_count; k++)
         TRY(j->equals[k] == NULL ? missing_key(j, k) : check_equal(j, k));
+    if (j->scope->relation->key_count > 0)
+        TRY(check_joined_tables(j->scope, j->item, j->first, j->equals));
     for (uint32_t i = 0; i < j->other_count; i++)
         TRY(check_condition(j, j->others[i]));
     forget_use(j);
@@ -271,14 +279,31 @@ static int list_left_columns(struct compile_file *file, const struct select_scop
     return step->left_columns != NULL ? 0 : ERR_NOMEM;
 }
 
+/* Of two tables the left one, too, is sent without the columns that nobody uses. */
+static int map_left(struct compile_file *file, const struct select_scope *scope,
+                    struct step **place)
+{
+    struct step *map = arena_zalloc(&file->program->arena, sizeof *map);
+    if (map == NULL)
+        return ERR_NOMEM;
+    *map = (struct step){.kind = STEP_MAP, .next = *place};
+    *place = map;
+    return list_columns(file, scope, 0, &map->text);
+}
+
 int plan_join_columns(struct compile_file *file, const struct select_scope *scope,
                       struct relation *out)
 {
-    for (struct step *step = out->steps; step != NULL; step = step->next) {
+    for (struct step **place = &out->steps; *place != NULL; place = &(*place)->next) {
+        struct step *step = *place;
         if (step->kind == STEP_WITHIN)
             TRY(list_left_columns(file, scope, step));
         if (step->kind == STEP_WITHIN || step->kind == STEP_JOIN)
             TRY(list_columns(file, scope, step->owner, &step->columns));
+        if (step->kind != STEP_JOIN || !step->is_of_tables)
+            continue;
+        TRY(map_left(file, scope, place));
+        place = &(*place)->next;
     }
     return 0;
 }
@@ -309,6 +334,7 @@ int plan_joins(struct compile_file *file, const struct select *select,
                const struct relation *const *joined, struct select_scope *scope,
                struct relation *out)
 {
+    TRY(check_tables_of(file, select, scope->relation));
     for (uint32_t i = 0; i < select->from.join_count; i++) {
         struct joining joining = {
             .file = file, .scope = scope, .item = &select->from.joins[i], .table = joined[i]};

@@ -1,7 +1,8 @@
-/* sql_own_topic.c: rows of two streams that have met, written to a topic of their own where what comes behind them must begin at one.
+/* sql_own_topic.c: rows of two streams or tables that have met, written to a topic of their own where what comes behind them must begin at one.
  *
  * The rows of a join of two streams come from a topic in which both sides are mixed, so that groups, DISTINCT ON, another join and UNION ALL
- * behind it read the topic of its results (docs/decisions/joins-judge-at-the-source.md). A user of the C library writes that topic and
+ * behind it read the topic of its results (docs/decisions/joins-judge-at-the-source.md); so do groups over a view of two tables, and another
+ * join with it (docs/decisions/two-tables-meet-by-key.md). A user of the C library writes that topic and
  * reads it; here it is done for them. The topic is <name>-joined: of a view over a join the view's name, so that all who
  * group its rows share it, and of a join inside a statement that statement's. It is a pipeline as any other,
  * seen in EXPLAIN, checked when the file changes, named in --rebuild.
@@ -21,7 +22,7 @@
 static bool is_met_here(const struct relation *relation)
 {
     for (const struct step *step = relation->steps; step != NULL; step = step->next)
-        if (step->kind == STEP_WITHIN)
+        if (step->kind == STEP_WITHIN || step->is_of_tables)
             return true;
     return false;
 }
@@ -91,11 +92,25 @@ static const struct relation *find_reader(const struct compile_file *file,
     return found;
 }
 
+/* Of two tables: their rows are read from the topic by it. */
+static int check_view_key(struct compile_file *file, const struct relation *view)
+{
+    for (uint32_t k = 0; k < view->key_count; k++)
+        if (view->keys[k] == UINT32_MAX)
+            return source_error(&file->source, ERR_UNSUPPORTED, file->current->select->at,
+                                "keep it in the view's columns",
+                                "view %s does not have the key of its table, by which its rows are "
+                                "read",
+                                view->name);
+    return 0;
+}
+
 /* The rows of a view, or of a SELECT inside this statement, out of their topic. */
 static int read_topic(struct compile_file *file, const struct relation **relation)
 {
     const struct relation *view = *relation, *reader = find_reader(file, view);
     struct arena *arena = &file->program->arena;
+    TRY(check_view_key(file, view));
     if (reader == NULL) {
         struct relation *rows = relation_over(arena, view);
         if (rows == NULL)

@@ -35,6 +35,7 @@ struct select_scope {
     const char *alias;
     struct scope_owner owners[JOINS_MAX + 1];
     uint32_t owner_count;
+    const char **full_keys;      /* of a FULL JOIN of two tables: what rows call the columns of the right one's key; NULL: there is none */
     bool is_windowed;            /* window_start and window_end exist too */
     struct scope_column *columns;
     const char **names;          /* in the rows */
@@ -81,6 +82,11 @@ int plan_select(struct compile_file *file, const struct select *select, const st
 int plan_over(struct compile_file *file, const struct select *select, const struct relation *base, const struct relation *const *joined, struct relation *out);
 /* sql_join_plan.c. Adds the joins to the scope and their steps to out. Their columns are known when all of the SELECT has been read: plan_join_columns. */
 int plan_joins(struct compile_file *file, const struct select *select, const struct relation *const *joined, struct select_scope *scope, struct relation *out);
+/* sql_tables_plan.c. What a SELECT over a table cannot do; which tables a SELECT cannot join, before they are; that a join of two tables, the second of which is in the scope from its column `first` on,
+ * goes by both keys: equals has what ON says of each column of the right one's. Sets full_keys. */
+int check_table(struct compile_file *file, const struct select *select, const struct relation *base, bool is_grouped);
+int check_tables_of(struct compile_file *file, const struct select *select, const struct relation *base);
+int check_joined_tables(struct select_scope *scope, const struct join_item *item, uint32_t first, struct syntax *const *equals);
 int plan_join_columns(struct compile_file *file, const struct select_scope *scope, struct relation *out);
 /* sql_within_plan.c: one join of what stands left with a stream, by a key and a bound of time. */
 int plan_within(struct compile_file *file, const struct join_item *item, const struct relation *right, struct select_scope *scope, struct relation *out);
@@ -91,7 +97,7 @@ uint32_t relation_source_count(const struct relation *relation);
 /* A relation of the same rows, for steps of its own. NULL: no memory. */
 struct relation *relation_over(struct arena *arena, const struct relation *base);
 /* sql_own_topic.c: rows of two streams that have met, where something comes behind them that has to begin at a topic.
- * Whether the rows are joined from two streams with no topic behind that. */
+ * Whether the rows are joined from two streams, or from two tables, with no topic behind that. */
 bool rows_have_met(const struct relation *relation);
 /* *relation becomes one that reads its rows from a topic of their own, if they have met. */
 int own_topic(struct compile_file *file, const struct relation **relation);

@@ -115,12 +115,6 @@ static int check_join(struct parse *parse, const PgQuery__JoinExpr *join)
                             "what is kept stands on the left: stream LEFT JOIN table, or the two "
                             "streams the other way round",
                             "RIGHT JOIN");
-    if (join->jointype == PG_QUERY__JOIN_TYPE__JOIN_FULL)
-        return nodes_refuse(
-            parse, -1,
-            "a row of a table alone is no event; LEFT JOIN keeps those of the stream. Of two "
-            "streams, UNION ALL of two LEFT JOINs says which rows had no match",
-            "FULL JOIN");
     if (join->quals == NULL)
         return nodes_refuse(parse, -1, hint, "CROSS JOIN");
     return nodes_know(parse, &join->base, "JOIN", "jointype larg rarg quals");
@@ -154,6 +148,7 @@ static int read_join(struct parse *parse, const PgQuery__JoinExpr *join, struct 
         item->alias = name.text;
     }
     item->is_left = join->jointype == PG_QUERY__JOIN_TYPE__JOIN_LEFT;
+    item->is_full = join->jointype == PG_QUERY__JOIN_TYPE__JOIN_FULL;
     from->join_count++;
     return syntax_from_node(parse, join->quals, &item->on);
 }

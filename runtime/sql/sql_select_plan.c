@@ -105,9 +105,9 @@ static int find_joined(struct compile_file *file, const struct join_item *join,
     *relation = find_relation(file, join->relation.text, inner, inner_count);
     if (*relation == NULL)
         return unknown_relation(file, &join->relation);
-    if ((*relation)->key_count > 0)
-        return 0;
     const char *name = join->relation.text;
+    if ((*relation)->key_count > 0)
+        return own_topic(file, relation);
     if ((*relation)->is_grouped && (*relation)->kind == RELATION_VIEW)
         return grouped_inside(file, join->relation.at);
     if ((*relation)->is_grouped && !(*relation)->emit_final)
@@ -294,10 +294,30 @@ static const char *plain_type_name(const struct select_scope *scope, const struc
     return target->syntax->kind == SYNTAX_CAST ? target->syntax->type.name : col_type_name(type);
 }
 
-/* A table that is filtered or mapped is a table: which of its columns are the key. */
-static int keep_keys(struct compile_file *file, const struct target_list *targets,
-                     const struct relation *base, struct relation *out)
+/* Whether it is this column of the base's key: as it is, or of a FULL JOIN coalesce(left's, right's). */
+static bool is_key(const struct select_scope *scope, const struct target *target, uint32_t k)
 {
+    const struct relation *base = scope->relation;
+    const char *name = base->columns[base->keys[k]].name;
+    const struct syntax *syntax = target->syntax;
+    if (scope->full_keys == NULL)
+        return is_plain(target, name);
+    if (syntax->kind != SYNTAX_COALESCE || syntax->arg_count != 2)
+        return false;
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct target left = {.syntax = syntax->args[i]};
+        const struct target right = {.syntax = syntax->args[1 - i]};
+        if (is_plain(&left, name) && is_plain(&right, scope->full_keys[k]))
+            return true;
+    }
+    return false;
+}
+
+/* A table that is filtered, mapped or joined with another one is a table: which of its columns are the key. */
+static int keep_keys(struct compile_file *file, const struct target_list *targets,
+                     const struct select_scope *scope, struct relation *out)
+{
+    const struct relation *base = scope->relation;
     if (base->key_count == 0)
         return 0;
     out->keys = arena_zalloc(&file->program->arena, base->key_count * sizeof *out->keys);
@@ -308,7 +328,7 @@ static int keep_keys(struct compile_file *file, const struct target_list *target
     for (uint32_t k = 0; k < base->key_count; k++) {
         out->keys[k] = UINT32_MAX;
         for (uint32_t i = 0; i < targets->count && base->keys[k] != UINT32_MAX; i++)
-            if (is_plain(&targets->items[i], base->columns[base->keys[k]].name))
+            if (is_key(scope, &targets->items[i], k))
                 out->keys[k] = i;
     }
     return 0;
@@ -352,13 +372,14 @@ static int plan_rows(struct compile_file *file, const struct target_list *target
         expr_destroy(expr);
         out->columns[i] = (struct relation_column){
             .name = target->name, .type = type, .type_name = plain_type_name(scope, target, type)};
-        if (base->time_column >= 0 && is_plain(target, base->columns[base->time_column].name))
+        if (base->time_column >= 0 && scope->full_keys == NULL &&
+            is_plain(target, base->columns[base->time_column].name))
             out->time_column = (int32_t)i;
     }
     if (out->time_column < 0)
         out->time_column = find_other_time(targets, scope, out);
     out->column_count = targets->count;
-    TRY(keep_keys(file, targets, base, out));
+    TRY(keep_keys(file, targets, scope, out));
     return scope->owner_count == 1 && is_identity(targets, base)
                ? 0
                : add_step(file, out, STEP_MAP, text_of_targets(arena, targets), NULL);
@@ -380,7 +401,7 @@ static bool reads_joined(const struct select_scope *scope, const struct syntax *
     return false;
 }
 
-/* A condition on what stands left of the joins holds before them as well as behind: rows that nobody wants look up nothing. So does one
+/* A condition on what stands left of the joins holds before them as well as behind, but for a FULL JOIN: rows that nobody wants look up nothing. So does one
  * on the right stream of two that meet. */
 static int add_where(struct compile_file *file, const struct select_scope *scope,
                      struct syntax *condition, struct relation *out)
@@ -392,7 +413,9 @@ static int add_where(struct compile_file *file, const struct select_scope *scope
     }
     struct step *joins = out->steps, **place = &out->steps;
     const char *text = text_of_syntax(&file->program->arena, condition);
-    bool is_behind = scope->owner_count == 1 || reads_joined(scope, condition), is_taken = false;
+    bool is_behind =
+             scope->owner_count == 1 || scope->full_keys != NULL || reads_joined(scope, condition),
+         is_taken = false;
     if (is_behind)
         TRY(within_take_where(file, scope, condition, out, &is_taken));
     if (is_taken)
@@ -467,31 +490,6 @@ static int plan_tables(struct compile_file *file, const struct select *select,
     return 0;
 }
 
-/* What a table of the latest rows can be the source of: its rows, and groups of them. */
-static int check_table(struct compile_file *file, const struct select *select,
-                       const struct relation *base)
-{
-    const struct from_item *from = &select->from;
-    if (base->key_count == 0)
-        return 0;
-    if (from->window != CALL_NONE)
-        return source_error(&file->source, ERR_UNSUPPORTED, from->at,
-                            "group by the time itself: date_trunc('hour', created_at) AS hour",
-                            "windows over a table: rows of %s may change at any time, so that no "
-                            "window would ever close",
-                            base->name);
-    const char *what = from->join_count > 0         ? "a table left of JOIN"
-                       : select->distinct_count > 0 ? "DISTINCT ON over a table"
-                                                    : NULL;
-    if (what == NULL)
-        return 0;
-    return source_error(
-        &file->source, ERR_UNSUPPORTED, from->at,
-        "declare the topic once more, without PRIMARY KEY, to read its rows as events",
-        "%s: %s has the latest row per key and no rows that come; it is not supported", what,
-        base->name);
-}
-
 int plan_over(struct compile_file *file, const struct select *select, const struct relation *base,
               const struct relation *const *joined, struct relation *out)
 {
@@ -516,7 +514,7 @@ int plan_over(struct compile_file *file, const struct select *select, const stru
         return source_error(&file->source, ERR_UNSUPPORTED, select->distinct[0]->at,
                             "make the rows distinct in an inner SELECT, and aggregate those",
                             "DISTINCT ON with aggregates is not supported");
-    TRY(check_table(file, select, base));
+    TRY(check_table(file, select, base, grouped));
     if (!grouped && from->window != CALL_NONE)
         return source_error(&file->source, ERR_UNSUPPORTED, from->at,
                             "GROUP BY …, window_start, window_end",

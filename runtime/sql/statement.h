@@ -52,9 +52,9 @@ struct from_item {
     struct join_item *joins;     /* what its rows meet, in order */
     uint32_t join_count;
 };
-/* [LEFT] JOIN relation AS alias ON … */
+/* [LEFT | FULL] JOIN relation AS alias ON … */
 struct join_item {
-    bool is_left;
+    bool is_left, is_full;
     struct sql_name relation;
     const char *alias;           /* NULL: none */
     struct syntax *on;

@@ -206,6 +206,16 @@ static void tell_error(void *context, const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
+/* Its changes are those of either side, in no order. */
+static bool joins_tables(const struct relation *relation)
+{
+    for (; relation != NULL; relation = relation->base)
+        for (const struct step *step = relation->steps; step != NULL; step = step->next)
+            if (step->is_of_tables)
+                return true;
+    return false;
+}
+
 int job_set_sql(struct job *job, const char *text, size_t size)
 {
     int rc = sql_compile(text, size, tell_error, NULL, &job->sql);
@@ -213,7 +223,7 @@ int job_set_sql(struct job *job, const char *text, size_t size)
         if (r->kind != RELATION_RESULT)
             continue;
         job_add(job, JOB_SOURCE, "", NULL, 0);
-        if (r->is_grouped)
+        if (r->is_grouped || joins_tables(r))
             job_add(job, JOB_AGGREGATE, "", NULL, 0);
         if (r->emit_final)
             job_add(job, JOB_EMIT_FINAL, NULL, NULL, 0);
