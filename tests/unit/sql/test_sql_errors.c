@@ -309,8 +309,9 @@ static void check_refused(const char *tables, const struct refused *cases, size_
         struct told told;
         snprintf(text, sizeof text, "%s%sCREATE MATERIALIZED VIEW x AS %s;", TABLE, tables,
                  cases[i].sql);
-        assert_int_equal(compile(text, strlen(text), &told), ERR_INVALID);
-        if (told.count != 1 || strncmp(told.text, cases[i].text, strlen(cases[i].text)) != 0 ||
+        int rc = compile(text, strlen(text), &told);
+        if (rc != ERR_INVALID || told.count != 1 ||
+            strncmp(told.text, cases[i].text, strlen(cases[i].text)) != 0 ||
             strstr(told.text, cases[i].hint) == NULL || strstr(told.text, "line 3, column") == NULL)
             fail_msg("%d errors for %s\n%s", told.count, cases[i].sql, told.text);
     }
@@ -323,7 +324,7 @@ static void joins_of_tables(void **state)
     static const char tables[] =
         "CREATE TABLE k (id text PRIMARY KEY, v bigint, w text); CREATE TABLE o (id text PRIMARY "
         "KEY, x bigint, at timestamptz); CREATE TABLE p (a text, b bigint, n bigint, PRIMARY KEY "
-        "(a, b)); CREATE TABLE q (a text, b bigint, m bigint, PRIMARY KEY (b, a)); CREATE TABLE i "
+        "(a, b)); CREATE TABLE q (b bigint, a text, m bigint, PRIMARY KEY (b, a)); CREATE TABLE i "
         "(id bigint PRIMARY KEY); CREATE TABLE n (id numeric PRIMARY KEY, c numeric); CREATE VIEW "
         "less AS SELECT v, o.x FROM k JOIN o ON o.id = k.id;\n";
     static const struct refused cases[] = {
@@ -359,7 +360,8 @@ static void joins_of_tables(void **state)
          "a SELECT joins two tables, and no third one", "CREATE VIEW the first two"},
         {"SELECT v, count(*) AS c FROM less GROUP BY v",
          "view less does not have the key of its table, by which its rows are read", "keep it"},
-        {"SELECT k.id FROM k JOIN t ON t.a = k.id", "", ""},
+        {"SELECT k.id FROM k JOIN t ON t.a = k.id", "a table left of JOIN and a stream right of it",
+         "stream JOIN table"},
     };
     check_refused(tables, cases, sizeof cases / sizeof *cases);
 }
@@ -382,8 +384,8 @@ static void joins(void **state)
          "this right of JOIN is not supported", "CREATE VIEW"},
         {"SELECT a FROM t JOIN (k JOIN k2 ON k2.v = k.w) ON k.id = t.a",
          "this right of JOIN is not supported", "CREATE VIEW"},
-        {"SELECT v FROM k JOIN k2 ON k2.a = k.id AND k2.b = k.v", "column \"v\" is ambiguous",
-         "k.v or k2.v"},
+        {"SELECT v FROM k2 JOIN k2 AS k3 ON k3.a = k2.a AND k3.b = k2.b",
+         "column \"v\" is ambiguous", "k2.v or k3.v"},
         {"SELECT a FROM t JOIN k ON k.v = t.n",
          "a join goes by the table's key, and ON does not say what \"id\" of k equals, line 3, "
          "column 61",
