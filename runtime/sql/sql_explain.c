@@ -62,7 +62,7 @@ static void repartition_name(const struct telling *telling, const struct relatio
 
 static bool has_late_rows(const struct view *view)
 {
-    return view->is_windowed || view->distinct != NULL || view->joined != NULL;
+    return view->is_windowed || view->distinct != NULL || view->within != NULL;
 }
 
 static bool has_state(const struct view *view)
