@@ -311,10 +311,14 @@ size_t chain_held(const struct chain *chain, size_t *entries)
     return bytes;
 }
 
+/* Of an emptied table nothing: the memory that it keeps for reuse is no reason to commit, and no
+ * commit makes it less. */
 size_t chain_partial_bytes(const struct chain *chain)
 {
     const struct op *group = chain_group(chain);
-    return group != NULL && !op_group_is_stored(group) ? op_group_bytes(group) : 0;
+    return group != NULL && !op_group_is_stored(group) && op_group_entries(group) > 0
+               ? op_group_bytes(group)
+               : 0;
 }
 
 /* Each gives back in proportion to what it holds. */

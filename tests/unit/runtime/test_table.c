@@ -249,13 +249,15 @@ static void changes_are_taken_back(void **state)
     }
 }
 
-/* A batch of changes gives up to twice as many rows. */
+/* A batch of changes gives up to twice as many rows. Each round takes all values that min knows, the
+ * least first, with memory for a part of them. */
 static void large_batches_change_all_their_rows(void **state)
 {
     (void)state;
     enum { KEYS = 9000, TIMES = 3 };
     struct folded_rows came = {.count = 0};
-    weir_app *app = table_app(&(weir_options){.threads = 1});
+    weir_app *app = table_app(&(weir_options){
+        .threads = 1, .memory_bytes = 1 << 20, .commit_interval_ms = 1, .batch_rows = 500});
     weir_test *test = NULL;
     if (weir_test_open(app, &(weir_test_options){.start_ms = START, .partitions = 1}, &test) < 0)
         fail_msg("%s", weir_log_error());
@@ -265,15 +267,15 @@ static void large_batches_change_all_their_rows(void **state)
             snprintf(key, sizeof key, "k%d", i);
             snprintf(value, sizeof value,
                      "{\"id\":\"%s\",\"plan\":\"p%d\",\"active\":true,\"score\":%d}", key,
-                     time < TIMES - 1 ? i % PLANS : 0, time);
+                     time < TIMES - 1 ? i % PLANS : 0, time * KEYS + i);
             ok(test, weir_test_send(test, "users", 0, START, key, value));
         }
     ok(test, weir_test_run(test));
     folded_rows_read(test, "by-plan", &came);
     assert_int_equal(came.count, 1);
     assert_string_equal(came.items[0].value,
-                        "{\"plan\":\"p0\",\"n\":9000,\"scored\":9000,\"total\":18000,\"low\":2,"
-                        "\"high\":2,\"scores\":1}");
+                        "{\"plan\":\"p0\",\"n\":9000,\"scored\":9000,\"total\":202495500,"
+                        "\"low\":18000,\"high\":26999,\"scores\":9000}");
     ok(test, weir_test_close(test));
     weir_app_close(app);
 }
