@@ -100,6 +100,7 @@ struct verify;
 
 struct verify_cross;
 struct verify_joins;
+struct verify_within;
 
 /* A table as it is understood most simply: its rows by key. */
 struct verify_table {
@@ -129,6 +130,8 @@ struct verify_source {
     struct arena arena;         /* of one record */
 };
 
+#define VERIFY_NO_CLUSTER UINT32_MAX
+
 /* What became of a row. */
 enum fate { FATE_APPLIED, FATE_FILTERED, FATE_LATE, FATE_DEAD, FATE_DUPLICATE, FATE_UNMATCHED };
 /* A row behind all steps: the only one of its batch. */
@@ -137,7 +140,7 @@ struct verify_row {
     const struct stage *stage;  /* the task that gives it: the source's own, or behind a de-duplication the one where its rows met */
     int32_t partition;
     bool is_undecided;          /* that task may have dropped it: see verify_cross.c */
-    uint32_t cluster;           /* then: of which rows it is one */
+    uint32_t cluster;           /* then: of which rows it is one; VERIFY_NO_CLUSTER: it may be there or not, whatever others are */
     struct hash128 key;         /* of a table's row, … */
     const struct column *key_columns; /* … canonical */
     bool is_anyones;            /* another partition has the same row, and it may be that one which was kept */
@@ -200,6 +203,8 @@ struct verify {
     const struct stage *sources; /* view->arm_count of them */
     const struct stage *crossed; /* where rows of a de-duplication meet; NULL: where they are read */
     struct verify_cross *cross; /* verify_cross.c */
+    const struct stage *met;    /* where the rows of two streams are joined; NULL */
+    struct verify_within *within; /* verify_within.c */
     const struct stage *final;  /* that writes the output; of rows the first source */
     const struct stage *writers; /* all that write it */
     uint32_t writer_count;
@@ -283,6 +288,15 @@ int verify_join_step(struct verify_walk *walk, const struct batch *batch, uint32
 /* Behind the last row: as far as they are now. */
 int verify_joins_finish(struct verify_source *source);
 bool verify_joins_are_compacted(const struct verify_source *source);
+
+/* ---- verify_within.c: joins of two streams ---- */
+
+int verify_within_open(struct verify *v);
+void verify_within_close(struct verify *v);
+/* The last step of a side: the row is judged and kept. */
+int verify_side_step(struct verify_walk *walk, const struct batch *batch, uint32_t step);
+/* All rows of both sides are in. */
+int verify_within_finish(struct verify *v);
 
 /* verify_source.c: a record of a table that rows are joined with; FATE_FILTERED: it is no row of the table. */
 int verify_table_record(struct verify_source *source, const struct source_row *record,

@@ -229,7 +229,7 @@ int verify_row_value(struct verify *v, const struct verify_row *row, struct byte
                                 .out = &v->value};
     *is_good = true;
     *value = row->record->value;
-    if (!arm->is_mapped)
+    if (!arm->is_mapped && row->stage->output != OUTPUT_ROWS)
         return 0;
     buf_clear(&v->value);
     int rc = arm->format->encode(&encoding, 0);
@@ -347,6 +347,8 @@ static struct hash128 row_name(uint64_t hash)
 static bool is_told(const struct verify *v, const struct undecided *rows, size_t count)
 {
     const struct rows_check *check = v->rows;
+    if (rows->cluster == VERIFY_NO_CLUSTER)
+        return false;
     if (count != verify_cross_cluster(v, rows->cluster))
         return false;
     for (size_t i = 0; i < count; i++) {

@@ -2,7 +2,7 @@
  *
  * A row at a time: each step gives none, one, or, where arrays are unnested, several, and calls the
  * next one for each. What has become of a row is counted where it is known. Steps that keep
- * something are in files of their own: verify_repeat.c, verify_cross.c, verify_join.c, verify_table.c. */
+ * something are in files of their own: verify_repeat.c, verify_cross.c, verify_join.c, verify_table.c, verify_within.c. */
 #include "operators/json_value.h"
 #include "runtime/verify/verify_parts.h"
 
@@ -193,6 +193,8 @@ int verify_walk(struct verify_walk *walk, const struct batch *batch, uint32_t st
         return step_distinct(walk, batch, step);
     if (strcmp(name, "join") == 0)
         return verify_join_step(walk, batch, step);
+    if (strcmp(name, "join_side") == 0)
+        return verify_side_step(walk, batch, step);
     if (strcmp(name, "keyed") == 0)
         return verify_keyed_step(walk, batch, step);
     if (strcmp(name, "latest") == 0)

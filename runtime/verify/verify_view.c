@@ -164,8 +164,10 @@ static int find_stages(struct verify *v)
 {
     for (uint32_t i = 0; i < v->plan->stage_count; i++) {
         const struct stage *stage = &v->plan->stages[i];
-        if (stage->view->lead != v->view)
+        if (stage->view->lead != v->view && stage->view != v->view->joined)
             continue;
+        if (stage->input == INPUT_SIDES)
+            v->met = stage;
         if (stage->input == INPUT_PARTIALS)
             v->is_rekeyed = true;
         if (stage->input == INPUT_CROSSED)
@@ -175,7 +177,7 @@ static int find_stages(struct verify *v)
         v->final = stage;
     }
     must(v->sources != NULL);
-    bool is_of_all = !v->is_rekeyed && v->crossed == NULL;
+    bool is_of_all = !v->is_rekeyed && v->crossed == NULL && v->met == NULL;
     v->writers = is_of_all ? v->sources : v->final;
     v->writer_count = is_of_all ? v->sources->arm_count : 1;
     return 0;
@@ -191,8 +193,9 @@ static int refuse(struct verify *v, const char *what, const char *name)
 
 static int check_steps(struct verify *v, const struct view *arm)
 {
-    static const char *const known[] = {"filter", "check",    "map",  "rekey", "unnest",
-                                        "peek",   "distinct", "join", "keyed", "latest"};
+    static const char *const known[] = {"filter", "check",  "map",       "rekey",
+                                        "unnest", "peek",   "distinct",  "join",
+                                        "keyed",  "latest", "join_side", "join_within"};
     for (uint32_t i = 0; i < arm->op_count; i++) {
         const char *name = arm->ops[i].type->name;
         bool is_known = false;
@@ -214,10 +217,13 @@ static int check_steps(struct verify *v, const struct view *arm)
 /* What is decided in C is nowhere in the records. */
 static int check_arms(struct verify *v)
 {
-    if (v->view->joined != NULL)
+    if (v->view->joined != NULL && v->view->joined->join_tables != NULL)
         return diag_set(v->diag, ERR_UNSUPPORTED,
-                        "%s cannot be verified: it joins two %s, which verify does not recompute",
-                        v->options->view, v->view->within != NULL ? "streams" : "tables");
+                        "%s cannot be verified: it joins two tables, which verify does not "
+                        "recompute",
+                        v->options->view);
+    if (v->view->joined != NULL)
+        TRY(check_steps(v, v->view->joined));
     for (const struct view *arm = v->view; arm != NULL; arm = arm->next_arm) {
         const struct format *formats[] = {arm->source->format, arm->format};
         TRY(check_steps(v, arm));
@@ -389,7 +395,7 @@ static int run_steps(struct verify *v, struct verify_source *source)
 static void judge_source(struct verify *v, const struct verify_source *source)
 {
     struct counts counts = source->counts;
-    if (v->crossed != NULL)
+    if (v->crossed != NULL || v->met != NULL)
         counts.applied = 0; /* they go on */
     take_counts(v->report, &counts);
     take_time(v, source);
@@ -429,6 +435,11 @@ static int run_sources(struct verify *v)
     v->times_ms = calloc((size_t)v->final->partitions + 1, sizeof *v->times_ms);
     if (v->times_ms == NULL)
         return verify_no_memory(v);
+    if (v->met != NULL) {
+        TRY(verify_within_open(v));
+        TRY(run_all(v));
+        return verify_within_finish(v);
+    }
     if (v->crossed == NULL)
         return run_all(v);
     TRY(verify_cross_open(v));
@@ -483,6 +494,7 @@ static void close_view(struct verify *v)
         verify_groups_deinit(v);
     verify_rows_close(v);
     verify_cross_close(v);
+    verify_within_close(v);
     verify_table_output_close(v);
     free(v->times_ms);
     progress_set_deinit(&v->progress);

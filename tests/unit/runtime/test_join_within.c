@@ -7,6 +7,8 @@
  * little memory or small batches. Whatever happened, the results are those of the model, each once,
  * and no group that goes by the time of a side, behind the topic of the results, finds one late. */
 #include "tests/support/drawn_kills.h"
+#include "tests/support/scratch_dir.h"
+#include "tests/support/verified.h"
 #include "runtime/weir.h"
 
 #include <setjmp.h>
@@ -196,17 +198,20 @@ static void check_counted(weir_test *test, const struct model *model)
     weir_free(records);
 }
 
-static weir_test *open_test(weir_app *app)
+/* dir NULL: one that goes with the test. */
+static weir_test *open_test(weir_app *app, const char *dir)
 {
     weir_test *test = NULL;
-    if (weir_test_open(app, &(weir_test_options){.start_ms = START, .partitions = PARTITIONS},
-                       &test) < 0)
+    weir_test_options options = {.data = dir, .start_ms = START, .partitions = PARTITIONS};
+    if (weir_test_open(app, &options, &test) < 0)
         fail_msg("%s", weir_log_error());
     return test;
 }
 
-static void one_round(uint64_t round)
+/* One that does not end is stopped, or dies, with rows on their way and others that wait. */
+static void one_round(uint64_t round, bool ends)
 {
+    char *dir = scratch_dir_create();
     static const int64_t spans_ms[] = {0, 1, 700, 3000, 20000};
     struct model model = {.count = 0};
     seed = round;
@@ -220,7 +225,7 @@ static void one_round(uint64_t round)
                             .batch_rows = draw(2) ? 1 + (int32_t)draw(7) : 0,
                             .memory_bytes = draw(3) == 0 ? 1 << 20 : 0};
     weir_app *app = join_app(&options, &model, is_merged, 0);
-    weir_test *test = open_test(app);
+    weir_test *test = open_test(app, dir);
     int64_t now_ms = START;
     for (int turn = 0; turn < 7; turn++) {
         for (uint32_t i = 5 + draw(60); i > 0; i--) {
@@ -231,19 +236,37 @@ static void one_round(uint64_t round)
         if (draw(3) == 0)
             ok(test, weir_test_advance(test, WEIR_SECONDS(30)));
     }
-    ok(test, weir_test_finish(test, true));
-    check_met(test, &model);
-    check_counted(test, &model);
-    assert_int_equal(records_in(test, "met.late"), model.late);
+    if (ends) {
+        ok(test, weir_test_finish(test, true));
+        check_met(test, &model);
+        check_counted(test, &model);
+        assert_int_equal(records_in(test, "met.late"), model.late);
+    } else {
+        send_row(test, &model, is_merged, now_ms);
+        for (uint32_t i = draw(6); i > 0; i--)
+            ok(test, weir_test_step(test, NULL));
+        if (draw(2))
+            ok(test, weir_test_kill(test));
+    }
     ok(test, weir_test_close(test));
+    assert_true(view_is_identical(dir, "meeting", "met"));
+    assert_true(view_is_identical(dir, "meeting", "counted"));
     weir_app_close(app);
+    scratch_dir_remove(dir);
+}
+
+static void verify_agrees_whenever_it_is_asked(void **state)
+{
+    (void)state;
+    for (uint64_t round = 200; round < 215; round++)
+        one_round(round, false);
 }
 
 static void pairs_are_those_of_a_nested_loop(void **state)
 {
     (void)state;
     for (uint64_t round = 0; round < 25; round++)
-        one_round(round);
+        one_round(round, true);
 }
 
 /* What a kill does not change is counted in weir_progress: without kills, all rows of a run. */
@@ -257,7 +280,7 @@ static void every_row_is_accounted_for(void **state)
         seed = round;
         model_init(&model);
         weir_app *app = join_app(NULL, &model, false, 0);
-        weir_test *test = open_test(app);
+        weir_test *test = open_test(app, NULL);
         for (int i = 0; i < 200; i++)
             send_row(test, &model, false, START + i * 150);
         ok(test, weir_test_finish(test, true));
@@ -281,7 +304,7 @@ static void silent_sources_let_rows_go(void **state)
     struct model model = {.after_ms = WEIR_MINUTES(1), .is_left_join = true};
     (void)state;
     weir_app *app = join_app(NULL, &model, false, WEIR_SECONDS(10));
-    weir_test *test = open_test(app);
+    weir_test *test = open_test(app, NULL);
     char value[96];
     for (int p = 0; p < PARTITIONS; p++) {
         snprintf(value, sizeof value, "{\"k\":%d,\"n\":%d,\"ts\":%lld}", p, p, (long long)START);
@@ -305,7 +328,9 @@ static void silent_sources_let_rows_go(void **state)
 
 int main(void)
 {
+    scratch_dir_in_memory();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(verify_agrees_whenever_it_is_asked),
         cmocka_unit_test(pairs_are_those_of_a_nested_loop),
         cmocka_unit_test(every_row_is_accounted_for),
         cmocka_unit_test(silent_sources_let_rows_go),
