@@ -379,6 +379,57 @@ class Tables(Verify):
         self.refused(1, "verify", "met", says=["users-", "compacted"])
 
 
+STREAMS = """
+CREATE TABLE orders (id bigint, who text, ts timestamptz) WITH (event_time = 'ts', lateness = '5 seconds');
+CREATE TABLE paid (id bigint, who text, at timestamptz) WITH (event_time = 'at', lateness = '5 seconds');
+INSERT INTO met SELECT o.id, p.id AS payment FROM orders o JOIN paid p ON p.who = o.who
+AND p.at BETWEEN o.ts - INTERVAL '1 second' AND o.ts + INTERVAL '3 seconds' WHERE p.id % 7 <> 0;
+INSERT INTO unpaid SELECT o.id, o.who, p.id AS payment FROM orders o LEFT JOIN paid p ON p.who = o.who
+AND p.at BETWEEN o.ts AND o.ts + INTERVAL '1 second';
+"""
+
+
+class Streams(Verify):
+    """Joins of two streams."""
+
+    def setUp(self):
+        Case.setUp(self)
+        self.job = os.path.join(self.home, "job.sql")
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write(STREAMS)
+        self.ok("topic", "create", "orders", "--partitions", 2)
+        self.ok("topic", "create", "paid", "--partitions", 3)
+        self.now = 1_700_000_000_000
+
+    def send_all(self, count, seed):
+        draw, rows = random.Random(seed), {"orders": [], "paid": []}
+        for i in range(count):
+            self.now += draw.choice([0, 100, 500])
+            topic, time, partitions = draw.choice([("orders", "ts", 2), ("paid", "at", 3)])
+            row = {"id": i, "who": draw.choice(["a", "b", "c", "d", None]), time: self.now - draw.choice([0, 0, 1000, 9000])}
+            rows[topic].append(json.dumps({"partition": draw.randrange(partitions), "timestamp": self.now, "key": None, "value": json.dumps(row)}))
+        for topic, lines in rows.items():
+            self.ok("topic", "import", topic, "--from", "-", stdin="\n".join(lines).encode())
+
+    def test_through_kills(self):
+        for seed, place in enumerate([None, "commit_decided:2", "commit_between_outputs:2", "commit_before_append:1", None]):
+            self.send_all(400, seed)
+            self.run_job("--threads", "2", env={"WEIR_CRASH_AT": place} if place else None, code=137 if place else 0)
+            self.identical(["met", "unpaid"])
+        self.run_job("--close-windows")
+        totals = self.identical(["met", "unpaid"])
+        for view in "met", "unpaid":
+            self.assertEqual(totals[view]["compared"], len(self.records(view)))
+            self.assertGreater(totals[view]["late"], 10)
+        self.assertGreater(totals["met"]["unmatched"], 10)
+        self.assertGreater(sum(record["value"]["payment"] is None for record in self.records("unpaid")), 50)
+        record = self.records("met")[3]
+        self.plant("met", partition=record["partition"], key=record["key"], value=json.dumps(record["value"], separators=(",", ":")))
+        self.found("met", "second")
+        self.ok("topic", "delete-records", "unpaid", "--partition", "1", "--before", "2", "--execute")
+        self.assertEqual({line["difference"] for line in self.verify("unpaid")[0]}, {"missing"})
+
+
 class Planted(Verify):
     """Each test changes a copy of the directory that one run has left."""
     partitions = 2
