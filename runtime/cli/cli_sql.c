@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* ---- check, explain ---- */
+/* ---- the job ---- */
 
 /* Every file's name, ", " between. */
 static void print_names(const struct cli *cli)
@@ -39,29 +39,7 @@ static int print_changes(const struct cli *cli, const struct sql_program *progra
     return exit_code;
 }
 
-static int run_check(struct cli *cli)
-{
-    struct sql_program *program;
-    weir_options options = {.data = data_directory(cli)};
-    bool has_data = flag_text(cli, "data") != NULL || flag_text(cli, "bootstrap") != NULL;
-    int exit_code = has_data ? data_check(cli, DATA_MUST_EXIST) : 0;
-    if (exit_code != 0)
-        return exit_code;
-    exit_code = sql_job_load(cli, &program);
-    weir_app *app = exit_code == 0 ? sql_run_app(cli, program, &options) : NULL;
-    if (exit_code == 0 && app == NULL)
-        exit_code = EXIT_USAGE;
-    if (exit_code == 0) {
-        uint32_t count = sql_job_pipelines(program);
-        print_names(cli);
-        buf_printf(&out, ": ok, %u pipeline%s\n", count, count == 1 ? "" : "s");
-        if (has_data && count > 0)
-            exit_code = print_changes(cli, program, app);
-    }
-    weir_app_close(app);
-    sql_program_destroy(program);
-    return out_finish(exit_code);
-}
+/* ---- explain ---- */
 
 static bool look_at_topic(void *context, const char *topic, struct explain_topic *facts)
 {
@@ -83,11 +61,13 @@ static bool look_at_topic(void *context, const char *topic, struct explain_topic
     return true;
 }
 
-/* The directory's log, when a directory is named. */
+static bool names_data(const struct cli *cli)
+{
+    return flag_text(cli, "data") != NULL || flag_text(cli, "bootstrap") != NULL;
+}
+
 static int open_log(const struct cli *cli, weir_log **log)
 {
-    if (flag_text(cli, "data") == NULL && flag_text(cli, "bootstrap") == NULL)
-        return 0;
     int exit_code = data_check(cli, DATA_MUST_EXIST);
     if (exit_code != 0)
         return exit_code;
@@ -113,7 +93,7 @@ static int run_explain(struct cli *cli)
     struct sql_program *program = NULL;
     weir_log *log = NULL;
     int format = flag_choice(cli, "format", formats, 3, EXPLAIN_TEXT);
-    int exit_code = format < 0 ? EXIT_USAGE : open_log(cli, &log);
+    int exit_code = format < 0 ? EXIT_USAGE : names_data(cli) ? open_log(cli, &log) : 0;
     if (exit_code == 0)
         exit_code = sql_job_load(cli, &program);
     weir_app *app = exit_code == 0 ? sql_run_app(cli, program, NULL) : NULL;
@@ -124,6 +104,68 @@ static int run_explain(struct cli *cli)
     weir_app_close(app);
     if (log != NULL)
         weir_log_close(log);
+    sql_program_destroy(program);
+    return out_finish(exit_code);
+}
+
+/* ---- EXPLAIN ---- */
+
+/* What the EXPLAIN statements of the files tell, each of what its statement alone would be. */
+static int tell_explained(const struct cli *cli, const struct sql_program *program, weir_log *log)
+{
+    int exit_code = 0;
+    for (const struct explained *e = program->explained; exit_code == 0 && e != NULL; e = e->next) {
+        struct sql_program only = {.relations = e->relations};
+        if (e->relations == NULL)
+            continue; /* IF NOT EXISTS, and it does */
+        weir_app *app = sql_run_app(cli, &only, NULL);
+        exit_code =
+            app == NULL ? EXIT_USAGE : explain_app(&only, app, log, e->statement->explain_format);
+        weir_app_close(app);
+        buf_printf(&out,
+                   e->next != NULL && e->statement->explain_format == EXPLAIN_TEXT ? "\n" : "");
+    }
+    return exit_code;
+}
+
+/* With what the directory's topics say, when one is looked at. */
+static int tell_plans(const struct cli *cli, const struct sql_program *program, bool has_data)
+{
+    weir_log *log = NULL;
+    if (program->explained == NULL)
+        return 0;
+    int exit_code = has_data ? open_log(cli, &log) : 0;
+    if (exit_code == 0)
+        exit_code = tell_explained(cli, program, log);
+    if (log != NULL)
+        weir_log_close(log);
+    return exit_code == 0 ? out_flush() : exit_code;
+}
+
+/* ---- check ---- */
+
+static int run_check(struct cli *cli)
+{
+    struct sql_program *program;
+    weir_options options = {.data = data_directory(cli)};
+    bool has_data = names_data(cli);
+    int exit_code = has_data ? data_check(cli, DATA_MUST_EXIST) : 0;
+    if (exit_code != 0)
+        return exit_code;
+    exit_code = sql_job_load(cli, &program);
+    weir_app *app = exit_code == 0 ? sql_run_app(cli, program, &options) : NULL;
+    if (exit_code == 0 && app == NULL)
+        exit_code = EXIT_USAGE;
+    if (exit_code == 0)
+        exit_code = tell_plans(cli, program, has_data);
+    if (exit_code == 0) {
+        uint32_t count = sql_job_pipelines(program);
+        print_names(cli);
+        buf_printf(&out, ": ok, %u pipeline%s\n", count, count == 1 ? "" : "s");
+        if (has_data && count > 0)
+            exit_code = print_changes(cli, program, app);
+    }
+    weir_app_close(app);
     sql_program_destroy(program);
     return out_finish(exit_code);
 }
@@ -184,6 +226,8 @@ static int run_run(struct cli *cli)
         return usage_error(cli, "--close-windows needs --until-end");
     exit_code = sql_run_load(cli, &program);
     if (exit_code == 0)
+        exit_code = tell_plans(cli, program, true);
+    if (exit_code == 0 && sql_job_pipelines(program) > 0)
         exit_code = run_app(cli, program, &options);
     sql_program_destroy(program);
     return exit_code;

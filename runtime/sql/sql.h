@@ -75,9 +75,17 @@ struct relation {
     struct relation *next;
 };
 
+/* EXPLAIN of a statement: what it would make, which nobody else sees. */
+struct explained {
+    const struct statement *statement;
+    struct relation *relations;
+    struct explained *next;
+};
+
 struct sql_program {
     struct arena arena;
     struct relation *relations, **end; /* in the order of the files */
+    struct explained *explained, **explained_end;
     uint32_t error_count;
 };
 

@@ -331,7 +331,8 @@ static int compile_materialized(struct compile_file *file, const struct statemen
     TRY(check_within(file, statement));
     TRY(rename_columns(file, statement, result));
     TRY(format_columns(file, statement, result));
-    TRY(check_keys(file, statement, result));
+    if (!statement->is_query)
+        TRY(check_keys(file, statement, result));
     if (result->emit_final &&
         (statement->select->arm_count > 0 || statement->select->from.window == CALL_NONE))
         return source_error(&file->source, ERR_INVALID, emit->key.at,
@@ -340,7 +341,7 @@ static int compile_materialized(struct compile_file *file, const struct statemen
     TRY(check_writers(file, statement, result));
     TRY(check_cycle(file, statement, result));
     relation_keep(file, result);
-    return add_reader(file, result);
+    return statement->is_query ? 0 : add_reader(file, result);
 }
 
 /* ---- the statements ---- */

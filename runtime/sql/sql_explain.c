@@ -203,7 +203,10 @@ static void explain_text(const struct telling *telling, struct buf *out)
             continue;
         buf_printf(out, "%s%s\n", is_first ? "" : "\n", r->name);
         explain_rows(r, 2, out);
-        buf_printf(out, "  to %s (", r->topic);
+        if (r->statement->is_query)
+            buf_printf(out, "  gives (");
+        else
+            buf_printf(out, "  to %s (", r->topic);
         for (uint32_t i = 0; i < r->column_count; i++)
             buf_printf(out, "%s%s %s", i > 0 ? ", " : "", r->columns[i].name,
                        r->columns[i].type_name);

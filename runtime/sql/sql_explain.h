@@ -4,8 +4,6 @@
 
 #include "runtime/sql/sql.h"
 
-enum explain_format { EXPLAIN_TEXT, EXPLAIN_DOT, EXPLAIN_JSON };
-
 /* What a directory says of a topic that is there. */
 struct explain_topic {
     int32_t partitions;

@@ -183,7 +183,6 @@ static const struct {
     {PG_QUERY__NODE__NODE_DELETE_STMT, "DELETE", "produce a record with the key and no value"},
     {PG_QUERY__NODE__NODE_INDEX_STMT, "CREATE INDEX", NULL},
     {PG_QUERY__NODE__NODE_COPY_STMT, "COPY", "weir produce TOPIC < FILE"},
-    {PG_QUERY__NODE__NODE_EXPLAIN_STMT, "EXPLAIN", "weir explain FILE.sql"},
     {PG_QUERY__NODE__NODE_TRANSACTION_STMT, "a transaction",
      "every commit of a pipeline is one, exactly once, by itself"},
     {PG_QUERY__NODE__NODE_VARIABLE_SET_STMT, "SET", "settings are flags of weir run"},
@@ -197,10 +196,67 @@ static int refuse_statement(struct parse *parse, const PgQuery__Node *node)
     return refuse_node(parse, node);
 }
 
+static int read_statement(struct parse *parse, PgQuery__Node *node, void *into);
+
+/* EXPLAIN (FORMAT json): the only option; a plan that has not run has no times, and none has costs. */
+static int read_explain_options(struct parse *parse, const PgQuery__ExplainStmt *explain,
+                                struct statement *statement)
+{
+    static const char *const formats[] = {
+        [EXPLAIN_TEXT] = "text", [EXPLAIN_DOT] = "dot", [EXPLAIN_JSON] = "json"};
+    struct option_list options = {.count = 0};
+    for (size_t i = 0; i < explain->n_options; i++) {
+        const PgQuery__Node *node = explain->options[i];
+        const PgQuery__DefElem *option =
+            node->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? node->def_elem : NULL;
+        if (option == NULL || strcmp(option->defname, "format") != 0)
+            return nodes_refuse(parse, option != NULL ? option->location : -1,
+                                option != NULL && strcmp(option->defname, "analyze") == 0
+                                    ? "weir top and weir run --metrics tell what runs"
+                                    : "EXPLAIN (FORMAT text), json and dot",
+                                "this option of EXPLAIN");
+    }
+    TRY(nodes_options(parse, explain->options, explain->n_options, &options));
+    for (uint32_t f = EXPLAIN_TEXT; options.count > 0; f++) {
+        if (f > EXPLAIN_JSON)
+            return source_error(&parse->source, ERR_INVALID, options.items[0].key.at,
+                                "text, json or dot", "'%s' is no format of EXPLAIN",
+                                options.items[0].value);
+        statement->explain_format = (enum explain_format)f;
+        if (strcmp(options.items[0].value, formats[f]) == 0)
+            break;
+    }
+    return 0;
+}
+
+/* A SELECT is what a materialized view of it would be. */
+static int read_explain(struct parse *parse, const PgQuery__ExplainStmt *explain,
+                        struct statement *statement)
+{
+    TRY(nodes_know(parse, &explain->base, "EXPLAIN", "query options"));
+    TRY(read_explain_options(parse, explain, statement));
+    statement->is_explained = true;
+    switch (explain->query->node_case) {
+    case PG_QUERY__NODE__NODE_SELECT_STMT:
+        statement->kind = STATEMENT_MATERIALIZED_VIEW;
+        statement->is_query = true;
+        statement->name = (struct sql_name){"select", -1};
+        return nodes_select(parse, explain->query, &statement->select);
+    case PG_QUERY__NODE__NODE_CREATE_TABLE_AS_STMT:
+    case PG_QUERY__NODE__NODE_INSERT_STMT:
+        return read_statement(parse, explain->query, statement);
+    default:
+        return nodes_refuse(parse, -1, "SELECT, CREATE MATERIALIZED VIEW and INSERT have a plan",
+                            "EXPLAIN of this statement");
+    }
+}
+
 static int read_statement(struct parse *parse, PgQuery__Node *node, void *into)
 {
     struct statement *statement = into;
     switch (node->node_case) {
+    case PG_QUERY__NODE__NODE_EXPLAIN_STMT:
+        return read_explain(parse, node->explain_stmt, statement);
     case PG_QUERY__NODE__NODE_CREATE_STMT:
         statement->kind = STATEMENT_TABLE;
         return nodes_create_table(parse, node->create_stmt, statement);

@@ -62,19 +62,42 @@ static int parse_files(struct compile_file *file, const struct sql_text *texts, 
 
 /* ---- compiling ---- */
 
+/* What an EXPLAINed statement would make is taken away from the program again, so that no other statement sees it or is in its way. */
+static int compile_explained(struct compile_file *file, const struct statement *statement)
+{
+    struct sql_program *program = file->program;
+    struct relation **from = program->end;
+    struct explained *explained = arena_zalloc(&program->arena, sizeof *explained);
+    if (explained == NULL)
+        return ERR_NOMEM;
+    int rc = compile_statement(file, statement);
+    explained->statement = statement;
+    explained->relations = *from;
+    *from = NULL;
+    program->end = from;
+    if (rc == 0) {
+        *program->explained_end = explained;
+        program->explained_end = &explained->next;
+    }
+    return rc;
+}
+
 static int compile_all(struct compile_file *file)
 {
     for (const struct statement *s = file->statements; s != NULL; s = s->next) {
         file->diag = (struct diag){0};
         file->source.sql = s->file_text;
         file->current = s;
-        int rc = s->error != NULL ? ERR_INVALID : compile_statement(file, s);
+        int rc = s->error != NULL  ? ERR_INVALID
+                 : s->is_explained ? compile_explained(file, s)
+                                   : compile_statement(file, s);
         if (rc == ERR_NOMEM)
             return rc;
         const char *error = s->error != NULL ? s->error : file->diag.text;
         if (rc < 0 && error[0] != '\0')
             tell_error(file, s->file_name, error);
-        if (rc < 0 && s->name.text != NULL && file->broken_count < STATEMENTS_MAX)
+        if (rc < 0 && s->name.text != NULL && !s->is_explained &&
+            file->broken_count < STATEMENTS_MAX)
             file->broken[file->broken_count++] = s->name.text;
     }
     own_topics_forget(file->program, NULL);
@@ -100,6 +123,7 @@ int sql_compile_files(const struct sql_text *texts, uint32_t count,
         return ERR_NOMEM;
     }
     program->end = &program->relations;
+    program->explained_end = &program->explained;
     arena_init(&program->arena, 0);
     file->program = program;
     file->source = (struct source){"", &file->diag};
@@ -167,7 +191,8 @@ static bool reads_name(const struct select *select, const char *name)
 static bool creates(const struct statement *statement, const char *name)
 {
     return statement->error == NULL && statement->kind != STATEMENT_DROP &&
-           statement->name.text != NULL && strcmp(statement->name.text, name) == 0;
+           !statement->is_explained && statement->name.text != NULL &&
+           strcmp(statement->name.text, name) == 0;
 }
 
 const struct statement *statement_below(const struct compile_file *file, const char *name)
@@ -191,7 +216,8 @@ bool statement_reads(const struct compile_file *file, const struct statement *st
         if (reads_name(seen[i]->select, name))
             return true;
         for (const struct statement *s = file->statements; s != NULL; s = s->next) {
-            bool is_new = s->name.text != NULL && reads_name(seen[i]->select, s->name.text);
+            bool is_new = s->name.text != NULL && !s->is_explained &&
+                          reads_name(seen[i]->select, s->name.text);
             for (uint32_t k = 0; k < count && is_new; k++)
                 is_new = seen[k] != s;
             if (is_new && count < STATEMENTS_MAX)

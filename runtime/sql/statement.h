@@ -88,6 +88,8 @@ struct select {
     bool is_positional;          /* whose columns go by their positions (INSERT): they need no names */
 };
 
+/* EXPLAIN (FORMAT …), and weir explain --format. */
+enum explain_format { EXPLAIN_TEXT, EXPLAIN_DOT, EXPLAIN_JSON };
 enum statement_kind { STATEMENT_TABLE, STATEMENT_VIEW, STATEMENT_MATERIALIZED_VIEW, STATEMENT_INSERT, STATEMENT_DROP };
 struct statement {
     enum statement_kind kind;
@@ -106,6 +108,9 @@ struct statement {
     enum statement_kind dropped; /* STATEMENT_DROP: what kind of statement made them */
     bool only_if;                /* CREATE … IF NOT EXISTS, DROP … IF EXISTS */
     bool replaces;               /* CREATE OR REPLACE VIEW */
+    bool is_explained;           /* EXPLAIN of it: it is told what it would do, and does nothing */
+    bool is_query;               /* EXPLAIN SELECT: a materialized view without a name of the user's */
+    enum explain_format explain_format;
     struct statement *next;
 };
 

@@ -111,6 +111,31 @@ class Sql(Case):
                      "  aggregate count(*) AS clicks, sum(n) AS total, emit changes", "  map who, window_start, clicks, total"):
             self.assertIn(line, done.stdout.decode().splitlines())
 
+    def test_explain_in_a_file(self):
+        """EXPLAIN of a statement tells what weir explain tells of the statement, and the statement does nothing: its name stays free."""
+        rows = "CREATE TABLE rows (who text, ts timestamptz) WITH (topic = 'clicks');\n"
+        table, view = COUNTS.split(";\n", 1)
+        insert = "INSERT INTO copies SELECT who FROM rows;\n"
+        explain = rows + table + ";\nEXPLAIN " + view + "EXPLAIN (FORMAT json) " + insert + "EXPLAIN (FORMAT dot) " + insert
+        self.send("clicks", events(50))
+        data = ("--app", "job", "--data", self.dir)
+        alone = [self.ok("explain", self.file(table + ";\n" + view, "a.sql"), *data).stdout,
+                 self.ok("explain", self.file(rows + insert, "b.sql"), *data, "--format", "json").stdout,
+                 self.ok("explain", self.file(rows + insert, "c.sql"), *data, "--format", "dot").stdout]
+        done = self.ok("run", self.file(explain))
+        self.assertEqual((done.stdout, done.stderr), (alone[0] + b"\n" + alone[1] + alone[2], b""))
+        self.assertEqual(len(self.ok("topic", "list").stdout.splitlines()), 1)
+
+        both = self.file(explain + view + "EXPLAIN SELECT who, clicks FROM counts WHERE clicks > 1;\n")
+        checked = self.ok("check", both).stdout.decode()
+        self.assertIn(f"  bad rows to job.dlq\n{both}: ok, 1 pipeline\n", checked)
+        self.assertIn("select\n  source counts-per-minute by window_start\n", checked)
+        self.assertIn("  filter clicks > 1\n  map who, clicks\n  gives (who text, clicks bigint)\n", checked)
+        done = self.ok("run", both, "--until-end")
+        self.assertTrue(done.stdout.startswith(alone[0]))
+        self.assertEqual(self.table(), per_minute(events(50)))
+        self.refused(2, "check", self.file(explain + "INSERT INTO x SELECT who FROM copies;\n"), says="copies")
+
     def explained(self, *arguments):
         done = weir("explain", *arguments, "--format", "json")
         self.assertEqual(done.returncode, 0, done.stderr)
