@@ -264,6 +264,118 @@ static void drop_repeats(struct pairs *pairs)
     pairs->count = kept;
 }
 
+/* "result/class" of a key, without what says how it came about. */
+static struct bytes unmarked(struct bytes key)
+{
+    const uint8_t *mark = memmem(key.data, key.size, DRAWN_DECLARED, sizeof DRAWN_DECLARED - 1);
+    return mark != NULL ? bytes_of(key.data, (size_t)(mark - (const uint8_t *)key.data)) : key;
+}
+
+static struct bytes class_of(struct bytes key)
+{
+    struct bytes plain = unmarked(key);
+    const uint8_t *slash = memchr(plain.data, '/', plain.size);
+    must(slash != NULL);
+    return bytes_of(slash, plain.size - (size_t)(slash - (const uint8_t *)plain.data));
+}
+
+static bool is_alike(const struct pair *a, const struct pair *b)
+{
+    return bytes_equal(class_of(a->key), class_of(b->key)) && bytes_equal(a->value, b->value);
+}
+
+/* Letters of any result about this record, or one like it, for this reason. */
+static size_t told_of(const struct pairs *actual, const struct pair *letter)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < actual->count; i++)
+        count += is_alike(&actual->items[i], letter);
+    return count;
+}
+
+static size_t count_of(const struct pairs *pairs, const struct pair *letter)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < pairs->count; i++)
+        count += bytes_equal(pairs->items[i].key, letter->key) &&
+                 bytes_equal(pairs->items[i].value, letter->value);
+    return count;
+}
+
+/* The topic of a letter about what breaks a declaration; empty: it is about something else. */
+static struct bytes topic_of(struct bytes key)
+{
+    size_t skip = unmarked(key).size + sizeof DRAWN_DECLARED - 1;
+    const uint8_t *topic = (const uint8_t *)key.data + skip;
+    const uint8_t *end = skip < key.size ? memchr(topic, '#', key.size - skip) : NULL;
+    return end != NULL ? bytes_of(topic, (size_t)(end - topic)) : bytes_of("", 0);
+}
+
+/* How many records of this topic are like the letter's: each result that reads it reads all of them. */
+static size_t most_of(const struct pairs *expected, const struct pair *letter, struct bytes topic)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < expected->count; i++) {
+        const struct pair *other = &expected->items[i];
+        if (!is_alike(other, letter) || !bytes_equal(topic_of(other->key), topic))
+            continue;
+        size_t count = count_of(expected, other);
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+/* The same of all topics. */
+static size_t records_of(const struct pairs *expected, const struct pair *letter)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < expected->count; i++) {
+        const struct pair *other = &expected->items[i];
+        struct bytes topic = topic_of(other->key);
+        bool is_first = topic.size > 0 && is_alike(other, letter);
+        for (size_t k = 0; k < i && is_first; k++)
+            is_first = !is_alike(&expected->items[k], letter) ||
+                       !bytes_equal(topic_of(expected->items[k].key), topic);
+        sum += is_first ? most_of(expected, letter, topic) : 0;
+    }
+    return sum;
+}
+
+/* Results that refuse a row alike have one letter for it, of any of them: what others have told is no
+ * longer expected of a result. Of what breaks a declaration as many are told as there are records. */
+static bool drop_told(struct pairs *expected, const struct pairs *actual)
+{
+    bool *found = calloc(actual->count + 1, sizeof *found);
+    size_t kept = 0;
+    bool same = true;
+    must(found != NULL);
+    for (size_t e = 0; e < expected->count; e++) {
+        const struct pair *letter = &expected->items[e];
+        struct bytes key = unmarked(letter->key);
+        size_t records = topic_of(letter->key).size > 0 ? records_of(expected, letter) : 0;
+        if (records > 0 && told_of(actual, letter) != records) {
+            fprintf(stderr, "%.*s: %zu letters, of %zu records %.*s\n", (int)key.size,
+                    (const char *)key.data, told_of(actual, letter), records,
+                    (int)letter->value.size, (const char *)letter->value.data);
+            same = false;
+        }
+    }
+    for (size_t e = 0; e < expected->count; e++) {
+        struct pair letter = expected->items[e];
+        size_t told = told_of(actual, &letter), a = 0;
+        letter.key = unmarked(letter.key);
+        while (a < actual->count && (found[a] || !bytes_equal(actual->items[a].key, letter.key) ||
+                                     !bytes_equal(actual->items[a].value, letter.value)))
+            a++;
+        found[a] = true;
+        if (a < actual->count || told == 0)
+            expected->items[kept++] = letter;
+    }
+    expected->count = kept;
+    free(found);
+    return same;
+}
+
 static bool same_dead(const struct drawn_file *file, const weir_record *records, size_t count,
                       struct pairs *expected)
 {
@@ -283,7 +395,8 @@ static bool same_dead(const struct drawn_file *file, const weir_record *records,
     }
     drop_repeats(&actual);
     drop_repeats(expected);
-    bool same = pairs_same("dead letters", expected, &actual);
+    bool same = drop_told(expected, &actual);
+    same = pairs_same("dead letters", expected, &actual) && same;
     pairs_deinit(&actual);
     return same;
 }

@@ -3,7 +3,8 @@
  * partitions. Statements are evaluated in their order, so that what one reads of another is there.
  *
  * A relation gives its rows to a visitor. A table takes its records apart first: casts, NOT NULL,
- * CHECK; what breaks them is a dead letter of the result that reads it. */
+ * CHECK; what breaks them is a dead letter of one of the results that read it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,10 +98,13 @@ static void walk_record(struct drawn_pipeline *pipeline, const struct drawn_rela
         move_time(pipeline, table, row.place, input->time_ms);
     row.watermark_ms = pipeline->watermarks_ms[row.place];
     const char *error = good_row(table, input, row.cells);
-    if (error != NULL)
-        drawn_die(pipeline, &row, error);
-    else
+    if (error == NULL) {
         visit(pipeline, &row, context);
+        return;
+    }
+    char mark[DRAWN_NAME_BYTES + 32];
+    snprintf(mark, sizeof mark, DRAWN_DECLARED "%s#%d", table->topic, leaf);
+    die_of(pipeline, input->text, error, mark);
 }
 
 /* Whether a later record of the table changes this one's row. */

@@ -166,11 +166,12 @@ bool declared_cast(enum declared_type type, const struct datum *from, struct dat
 /* The JSON object of a row of the table. */
 void drawn_row_print(const struct drawn_relation *table, const struct datum *cells, struct buf *out);
 
+#define DRAWN_DECLARED " declared "
 /* drawn_model.c: everything that the file writes. */
 struct drawn_expected {
     struct pairs outputs[DRAWN_RESULTS_MAX]; /* of groups by their record keys; of rows by "" */
     struct pairs late[DRAWN_RESULTS_MAX];
-    struct pairs dead;         /* result/class, source record; of tables each once, as "result/class once" */
+    struct pairs dead;         /* result/class, source record; of tables each once, as "result/class once"; of what breaks a declaration with DRAWN_DECLARED, the topic, # and which source of the result it is */
 };
 void drawn_evaluate(struct drawn_file *file, bool closes_windows, struct drawn_expected *expected);
 void drawn_expected_free(struct drawn_expected *expected);
