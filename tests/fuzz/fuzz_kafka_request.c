@@ -1,6 +1,7 @@
-/* fuzz_kafka_request.c: any bytes as a request, through the header's decoder and the handler of its API, over a log that is really there. What parks
- * is resumed at once, as if its time were over; what waits for other members loses its connection, and an hour passes, so that no group keeps members. Whatever
- * comes, a response is whole or the connection ends with a reason. */
+/* fuzz_kafka_request.c: any bytes as a request, through the header's decoder and the handler of its API, over a log that is really there and holds a batch. It
+ * is opened for reading alone: else one input would make thousands of directories, and the next would find another log. What parks is resumed at once, as if its
+ * time were over; what waits for other members loses its connection, and an hour passes, so that no group keeps members. Whatever comes, a response is whole or
+ * the connection ends with a reason. */
 #include "log/coordinator.h"
 #include "log/kafka/kafka_request.h"
 
@@ -36,11 +37,26 @@ static void remove_directory(void)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc, (void)argv;
-    const struct log_options log_options = {.durability = DURABILITY_OS};
+    struct log_options log_options = {.durability = DURABILITY_OS};
+    struct batch_builder builder;
+    struct partition *partition;
+    struct bytes batch;
     snprintf(directory, sizeof directory, "/tmp/weir-fuzz-kafka-XXXXXX");
     must(mkdtemp(directory) != NULL);
     must(log_open(directory, &log_options, &the_log, NULL) == 0);
     must(topic_create(the_log, "t", 2, NULL, 0, NULL) == 0);
+    must(partition_get(the_log, "t", 0, &partition, NULL) == 0);
+    batch_builder_init(&builder, CODEC_LZ4);
+    for (int i = 0; i < 100; i++)
+        must(batch_builder_add(&builder, 1700000000000 + i, bytes_text("key"), bytes_text("value"),
+                               bytes_of("", 0), 0) == 0);
+    must(batch_builder_finish(&builder, &batch) == 0);
+    must(partition_append(partition, builder.batch.data, batch.size, NULL, NULL) == 0);
+    batch_builder_deinit(&builder);
+    log_close(the_log);
+    log_options.read_only = true;
+    must(log_open(directory, &log_options, &the_log, NULL) == 0);
+    log_line_mute(true);
     coordinator_set_clock(log_coordinator(the_log), now_ms);
     atexit(remove_directory);
     return 0;
