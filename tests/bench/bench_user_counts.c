@@ -28,6 +28,8 @@ int main(int argc, char **argv)
         .events = 15000000,
         .event = user_event,
         .build = bench_user_counts_build,
+        .sql = bench_user_counts_sql,
+        .sql_output = BENCH_USER_COUNTS_SQL_OUTPUT,
         .check_open = bench_user_counts_open,
         .check_row = bench_user_counts_row,
         .check_close = bench_user_counts_close,

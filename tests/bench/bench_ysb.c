@@ -190,6 +190,13 @@ int main(int argc, char **argv)
         .events = 30000000,
         .event = ysb_event,
         .build = ysb_build,
+        .sql = "CREATE TABLE events (ad_id text, event_type text, event_time timestamptz)"
+               " WITH (topic = 'ad-events', event_time = 'event_time');"
+               "CREATE MATERIALIZED VIEW campaign_views WITH (topic = 'sql-views') AS"
+               " SELECT substr(ad_id, 1, 8) AS campaign, window_start, window_end,"
+               " count(*) AS views FROM tumble(events, event_time, INTERVAL '10 seconds')"
+               " WHERE event_type = 'view' GROUP BY campaign, window_start, window_end;",
+        .sql_output = "sql-views",
         .check_open = ysb_check_open,
         .check_row = ysb_check_row,
         .check_close = ysb_check_close,

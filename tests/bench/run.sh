@@ -2,7 +2,7 @@
 # Runs one benchmark: tests/bench/run.sh WORKLOAD [--events N] [--threads N[,N]…] [--durability commit|os] [--commit-interval MS] [--keys N[,N]…] [--data DIR] [--keep] [--peers [NAME[,NAME]…] [--peer-events N]]
 #
 # Builds what it needs in build/release. Standard output holds JSON lines only, one per run; all else goes to standard error. What the fields
-# mean, and what is measured: docs/benchmarks.md. --peers (user-counts and ysb) runs other systems on the same input afterwards: peers/README.md.
+# mean, and what is measured: docs/benchmarks.md. sql-WORKLOAD runs its job in C and as a file of SQL, in turn. --peers (user-counts and ysb) runs other systems on the same input afterwards: peers/README.md.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -10,6 +10,7 @@ list() {
     for source in tests/bench/bench_*.c; do
         name=${source##*/bench_}
         echo "${name%.c}" | tr _ -
+        ! grep -q '\.sql = ' "$source" || echo "sql-${name%.c}" | tr _ -
     done
 }
 usage() {
@@ -22,6 +23,12 @@ usage() {
 workload=$1
 shift
 list | grep -qxF -e "$workload" || usage
+case $workload in # the job of the workload in C and in SQL
+sql-*)
+    workload=${workload#sql-}
+    set -- --sql "$@"
+    ;;
+esac
 target=bench_$(echo "$workload" | tr - _)
 
 # Takes --peers [NAMES] and --peer-events N out of the arguments; what is left is for the bench program, and for the peers as well.
@@ -63,7 +70,7 @@ if [ ! -f build/release/CMakeCache.txt ] && command -v ninja >/dev/null; then ge
 {
     # shellcheck disable=SC2086
     cmake -S . -B build/release $generator -DCMAKE_BUILD_TYPE=Release -DWEIR_TESTS=ON &&
-        cmake --build build/release --target "$target" --parallel "$(nproc)"
+        cmake --build build/release --target "$target" weir --parallel "$(nproc)"
 } >&2 || { echo "the build failed; ./tests/run.sh --setup installs what it needs" >&2; exit 1; }
 [ -n "$peers" ] || exec "build/release/bench/$target" "$@"
 

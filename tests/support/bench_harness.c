@@ -15,6 +15,9 @@
  * engine finds its documents too (it has just decompressed them); a walk over memory would be
  * slower and would flatter the engine. Phases answer with lines "name value" on a pipe.
  *
+ * With --sql the job runs in C and as a file of SQL, on the same events and with the same check, in turn
+ * and each in a process of its own; a line with the ratios of the medians comes last.
+ *
  * Memory is RssAnon + RssShmem of /proc/self/status, sampled every 50 ms while the job runs and
  * once at its end; RssFile, which is the page cache seen through mappings, is reported apart as
  * peak_mapped_mb. MB are 10^6 bytes. */
@@ -34,6 +37,7 @@
 #include "operators/json_decode.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
+#include "tests/support/job.h"
 #include "tests/support/memory_sampler.h"
 
 enum {
@@ -41,6 +45,7 @@ enum {
     VARIANTS_MAX = 8,
     LIMIT_BLOCK_DOCUMENTS = 4096,
     LIMIT_PASSES = 3,
+    ROUNDS = 5,
     BLOCK_EVENTS = 1024
 };
 
@@ -57,6 +62,8 @@ struct bench {
     int64_t commit_interval_ms;
     weir_durability durability;
     bool keep, print;
+    bool compares; /* the job in C and as a file of SQL, in turn, ROUNDS times */
+    bool is_sql;   /* of a phase: the latter */
 };
 
 static int failed(const char *what, const struct diag *diag)
@@ -218,6 +225,19 @@ static double cpu_seconds(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+/* Compiling the file is part of what a run of it takes. */
+static void build_job(const struct bench *bench, weir_app *app)
+{
+    struct job job = {.app = bench->workload->app};
+    if (!bench->is_sql) {
+        bench->workload->build(app);
+        return;
+    }
+    must(job_set_sql(&job, bench->workload->sql, strlen(bench->workload->sql)) == 0);
+    job_build(&job, app);
+    job_release(&job);
+}
+
 static int run(const struct bench *bench)
 {
     weir_options options = {
@@ -227,9 +247,11 @@ static int run(const struct bench *bench)
         .commit_interval_ms = bench->commit_interval_ms,
         .until_end = true,
     };
-    weir_app *app = weir_app_open(bench->workload->app, &options);
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", bench->workload->app, bench->is_sql ? "-sql" : "");
+    weir_app *app = weir_app_open(name, &options);
     must(app != NULL);
-    bench->workload->build(app);
+    build_job(bench, app);
     struct memory_sampler sampler;
     memory_sampler_start(&sampler);
     double cpu = cpu_seconds();
@@ -294,14 +316,15 @@ static int check(const struct bench *bench)
     struct log *log;
     struct topic_info info;
     char why[256] = "";
+    const char *output = bench->is_sql ? workload->sql_output : workload->output;
     if (log_open(bench->data, &options, &log, &diag) < 0 ||
-        topic_describe(log, workload->output, &info, &diag) < 0)
+        topic_describe(log, output, &info, &diag) < 0)
         return failed("check", &diag);
     void *context = workload->check_open(workload, bench->events);
     bool ok = true;
     for (int32_t i = 0; ok && i < info.partitions; i++) {
         struct partition *partition;
-        if (partition_get(log, workload->output, i, &partition, &diag) < 0)
+        if (partition_get(log, output, i, &partition, &diag) < 0)
             return failed("check", &diag);
         ok = check_partition(bench, i, partition, context, why, sizeof why);
     }
@@ -356,7 +379,7 @@ static bool run_phase(const struct bench *bench, int threads, const char *phase,
         close(ends[1]);
         execl("/proc/self/exe", bench->program, "--phase", phase, "--data", bench->data, "--keys",
               variant, "--events", events, "--threads", thread_text, "--commit-interval", interval,
-              "--durability", durability, (char *)NULL);
+              "--durability", durability, bench->is_sql ? "--sql" : (char *)NULL, (char *)NULL);
         perror("exec");
         _exit(127);
     }
@@ -388,7 +411,8 @@ static void print_result(const struct bench *bench, int threads, const struct re
         check[size++] = *c;
     }
     check[size] = '\0';
-    printf("{\"workload\":\"%s\",\"system\":\"weir\",\"threads\":%d,", workload->name, threads);
+    printf("{\"workload\":\"%s\",\"system\":\"%s\",\"threads\":%d,", workload->name,
+           bench->is_sql ? "weir-sql" : "weir", threads);
     printf("\"%s\":%lld,", workload->variant_name, (long long)workload->variant);
     printf("\"events\":%lld,\"seconds\":%.3f,\"events_per_s\":%.0f,\"limit_events_per_s\":%.0f,"
            "\"ratio\":%.4f,\"cpu_s_per_million\":%.4f,\"peak_rss_mb\":%.1f,\"peak_mapped_mb\":%.1f,"
@@ -407,11 +431,29 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
-/* One variant at one thread count: a JSON line. */
-static int run_one(struct bench *bench, const char *base, int threads)
+/* Runs and checks the job of the one language or the other, and prints the line. */
+static int run_and_check(struct bench *bench, int threads, bool is_sql, struct result *result)
 {
     const struct bench_workload *workload = bench->workload;
-    struct result result = {.commits = "0", .check = "failed: not run"};
+    bench->is_sql = is_sql;
+    bool ok =
+        run_phase(bench, threads, "run", result) && run_phase(bench, threads, "check", result);
+    if (ok && strcmp(result->check, "ok") == 0 && workload->memory_limit_mb > 0 &&
+        result->rss > workload->memory_limit_mb)
+        snprintf(result->check, sizeof result->check,
+                 "failed: %.1f MB of memory, the limit is %.1f", result->rss,
+                 workload->memory_limit_mb);
+    print_result(bench, threads, result);
+    bench->is_sql = false;
+    return !ok ? 1 : strcmp(result->check, "ok") != 0 ? 4 : 0;
+}
+
+/* One variant at one thread count in a directory of its own: a JSON line for each language; which of
+ * the two goes first changes from round to round. results: C's, SQL's. */
+static int run_one(struct bench *bench, const char *base, int threads, int round,
+                   struct result results[2])
+{
+    const struct bench_workload *workload = bench->workload;
     struct diag diag;
     char *path;
     must(asprintf(&path, "%s/weir-bench-%s-XXXXXX", base, workload->name) > 0);
@@ -422,19 +464,51 @@ static int run_one(struct bench *bench, const char *base, int threads)
     bench->data = path;
     fprintf(stderr, "%s: %lld events, %d thread(s), data in %s\n", workload->name,
             (long long)bench->events, threads, path);
-    static const char *const phases[] = {"generate", "limit", "run", "check"};
-    bool ok = true;
-    for (size_t phase = 0; ok && phase < 4; phase++)
-        ok = run_phase(bench, threads, phases[phase], &result);
-    if (ok && strcmp(result.check, "ok") == 0 && workload->memory_limit_mb > 0 &&
-        result.rss > workload->memory_limit_mb)
-        snprintf(result.check, sizeof result.check, "failed: %.1f MB of memory, the limit is %.1f",
-                 result.rss, workload->memory_limit_mb);
-    print_result(bench, threads, &result);
+    results[0] = (struct result){.commits = "0", .check = "failed: not run"};
+    bool ok = run_phase(bench, threads, "generate", &results[0]) &&
+              run_phase(bench, threads, "limit", &results[0]);
+    int code = 1;
+    results[1] = results[0];
+    if (!ok)
+        print_result(bench, threads, &results[0]);
+    else if (!bench->compares)
+        code = run_and_check(bench, threads, false, &results[0]);
+    else {
+        int first = round % 2, rc = run_and_check(bench, threads, first == 1, &results[first]);
+        code = run_and_check(bench, threads, first == 0, &results[1 - first]);
+        code = rc != 0 ? rc : code;
+    }
     if (!bench->keep && io_remove_tree(path, &diag) < 0)
         failed("clean-up", &diag);
     free(path);
-    return !ok ? 1 : strcmp(result.check, "ok") != 0 ? 4 : 0;
+    return code;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Below 1 SQL took longer. */
+static int run_compared(struct bench *bench, const char *base, int threads)
+{
+    double speeds[ROUNDS], cpus[ROUNDS];
+    struct result results[2];
+    for (int round = 0; round < ROUNDS; round++) {
+        int code = interrupted ? 130 : run_one(bench, base, threads, round, results);
+        if (code != 0)
+            return code;
+        speeds[round] = results[0].seconds / results[1].seconds;
+        cpus[round] = results[0].cpu / results[1].cpu;
+    }
+    qsort(speeds, ROUNDS, sizeof *speeds, compare_numbers);
+    qsort(cpus, ROUNDS, sizeof *cpus, compare_numbers);
+    printf("{\"workload\":\"sql-%s\",\"threads\":%d,\"rounds\":%d,\"sql_to_c\":%.3f,"
+           "\"sql_to_c_lowest\":%.3f,\"sql_to_c_highest\":%.3f,\"cpu_sql_to_c\":%.3f}\n",
+           bench->workload->name, threads, ROUNDS, speeds[ROUNDS / 2], speeds[0],
+           speeds[ROUNDS - 1], cpus[ROUNDS / 2]);
+    return 0;
 }
 
 static bool wants(const struct bench *bench, const struct bench_workload *variant)
@@ -457,7 +531,11 @@ static int run_all(struct bench *bench)
         bench->workload = &bench->variants[v];
         bench->events = events > 0 ? events : bench->workload->events;
         for (int i = 0; wants(bench, bench->workload) && i < bench->thread_count; i++) {
-            int rc = interrupted ? 130 : run_one(bench, base, bench->threads[i]);
+            int threads = bench->threads[i];
+            struct result results[2];
+            int rc = interrupted       ? 130
+                     : bench->compares ? run_compared(bench, base, threads)
+                                       : run_one(bench, base, threads, 0, results);
             code = rc != 0 ? rc : code;
         }
     }
@@ -473,6 +551,8 @@ static const char usage_text[] =
     "variants, where the workload has some\n"
     "       --print: no run, only the events of the first variant as "
     "lines of timestamp, key and document, separated by tabs\n"
+    "       --sql: the job in C and as a file of SQL, in turn, and then "
+    "the ratios of their medians, where the workload has a file\n"
     "\n"
     "Prints one JSON line per variant and thread count. Data goes into a new "
     "directory under DIR ($TMPDIR, else /var/tmp) and is removed\n"
@@ -535,6 +615,10 @@ static bool parse_option(struct bench *bench, int option, const char *value)
         return true;
     case 'k':
         return bench->keep = true;
+    case 's':
+        bench->compares = bench->phase == NULL;
+        bench->is_sql = !bench->compares;
+        return bench->variants[0].sql != NULL;
     case 'r':
         return bench->print = true;
     default:
@@ -569,6 +653,7 @@ int bench_main(const struct bench_workload *variants, size_t variant_count, int 
         {"percent", required_argument, NULL, 'v'},
         {"phase", required_argument, NULL, 'p'},
         {"keep", no_argument, NULL, 'k'},
+        {"sql", no_argument, NULL, 's'},
         {"print", no_argument, NULL, 'r'},
         {NULL, 0, NULL, 0},
     };

@@ -34,6 +34,7 @@ struct bench_workload {
     /* The n-th event: a pure function of n. */
     void (*event)(const struct bench_workload *workload, int64_t n, struct bench_event *event);
     void (*build)(weir_app *app);
+    const char *sql, *sql_output; /* the same job as a file of SQL that writes another topic, for --sql; NULL: there is none */
     /* The check: open, then row for each committed record of the output, partition by partition in offset order, then close compares with what
      * the arithmetic of event() says for n in [0, events). Each writes a sentence into why (why_size bytes) and returns false on a difference. */
     void *(*check_open)(const struct bench_workload *workload, int64_t events);

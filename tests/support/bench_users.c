@@ -86,6 +86,12 @@ void bench_user_counts_build(weir_app *app)
     weir_to(weir_aggregate(users, "count(*) AS events"), "user-counts");
 }
 
+const char bench_user_counts_sql[] =
+    "CREATE TABLE events (\"user\" text, ts timestamptz) WITH (event_time = 'ts');"
+    "CREATE MATERIALIZED VIEW counts WITH (topic = '" BENCH_USER_COUNTS_SQL_OUTPUT "') AS"
+    " SELECT \"user\", window_start, window_end, count(*) AS events"
+    " FROM tumble(events, ts, INTERVAL '5 minutes') GROUP BY \"user\", window_start, window_end;";
+
 struct user_check {
     int64_t events;
     uint32_t users;

@@ -15,6 +15,8 @@ bool bench_take_user(struct bytes text, uint32_t users, int64_t *user);
 /* Events per user and five minutes, written to "user-counts", with its check: every (user, window) must be there with exactly its count, and
  * no other. The variant of the workload is the number of users. */
 void bench_user_counts_build(weir_app *app);
+extern const char bench_user_counts_sql[]; /* to BENCH_USER_COUNTS_SQL_OUTPUT */
+#define BENCH_USER_COUNTS_SQL_OUTPUT "sql-counts"
 void *bench_user_counts_open(const struct bench_workload *workload, int64_t events);
 bool bench_user_counts_row(void *check, int32_t partition, struct bytes key, struct bytes value, char *why, size_t why_size);
 bool bench_user_counts_close(void *check, char *why, size_t why_size);
