@@ -110,6 +110,7 @@ struct filter_params {
 /* map */
 struct map_params {
     struct expr_list *list;
+    uint32_t *time_fields;            /* by column: 1 + the JSON field of which it is a cast to timestamptz, when that is where the event time is from; else 0. NULL: none is */
 };
 /* distinct */
 struct distinct_params {

@@ -143,12 +143,28 @@ static int set_map_columns(struct compile *c, const struct expr_list *list)
     return 0;
 }
 
+static int find_time_fields(struct compile *c, struct map_params *params)
+{
+    uint32_t index;
+    if (c->columns.names != NULL)
+        return 0; /* not of the record's own fields */
+    params->time_fields = calloc(params->list->count + 1, sizeof *params->time_fields);
+    if (params->time_fields == NULL)
+        return compile_no_memory(c->diag);
+    for (uint32_t i = 0; i < params->list->count; i++)
+        if (expr_is_cast_of_column(params->list->exprs[i], COL_TIMESTAMPTZ, &index) &&
+            compile_is_time(c, index))
+            params->time_fields[i] = index + 1;
+    return 0;
+}
+
 static int compile_map(struct compile *c, const struct weir_stream *node)
 {
     struct map_params *params = calloc(1, sizeof *params);
     TRY(compile_add_op(c, "map", params));
     TRY(compile_in_context(c->diag, expr_parse_list(node->text, &c->scope, &params->list, c->diag),
                            c->view, "weir_map"));
+    TRY(find_time_fields(c, params));
     return set_map_columns(c, params->list);
 }
 
@@ -453,7 +469,9 @@ static void destroy_filter(void *params)
 
 static void destroy_map(void *params)
 {
-    expr_list_destroy(((struct map_params *)params)->list);
+    struct map_params *map = params;
+    expr_list_destroy(map->list);
+    free(map->time_fields);
 }
 
 static void destroy_join(void *params)

@@ -431,30 +431,57 @@ static struct datum negated(struct datum cell, bool is_negated)
     return cell;
 }
 
-static struct datum is_between(const struct datum *v)
+/* x >= low AND x <= high, the latter where the former is not false. */
+static const char *between_value(const struct drawn_expr *expr, const struct datum *row,
+                                 struct datum *value)
 {
+    struct datum v[3];
+    const char *error = drawn_expr_value(expr->args[0], row, &v[0]);
+    if (error == NULL)
+        error = drawn_expr_value(expr->args[1], row, &v[1]);
+    if (error != NULL)
+        return error;
+    *value = truth(false);
     int above = v[0].is_null || v[1].is_null ? -1 : datum_compare(&v[0], &v[1]) >= 0;
+    if (above == 0)
+        return NULL;
+    error = drawn_expr_value(expr->args[2], row, &v[2]);
     int below = v[0].is_null || v[2].is_null ? -1 : datum_compare(&v[0], &v[2]) <= 0;
-    if (above == 0 || below == 0)
-        return truth(false);
-    return above < 0 || below < 0 ? datum_null(DATUM_BOOLEAN) : truth(true);
+    if (below != 0)
+        *value = above < 0 || below < 0 ? datum_null(DATUM_BOOLEAN) : truth(true);
+    return error;
 }
 
-static struct datum is_in(const struct datum *v, int count)
+/* x = a OR x = b OR …: items behind one that is equal are not computed. */
+static const char *in_value(const struct drawn_expr *expr, const struct datum *row,
+                            struct datum *value)
 {
-    struct datum found = truth(false);
-    for (int i = 1; i < count; i++) {
-        struct datum one = equals(&v[0], &v[i]);
-        if (truth_of(&one) == 1)
-            return one;
-        if (one.is_null)
+    struct datum x, item, found = truth(false);
+    const char *error = drawn_expr_value(expr->args[0], row, &x);
+    for (int i = 1; i < DRAWN_ARGS_MAX && expr->args[i] != NULL && error == NULL; i++) {
+        error = drawn_expr_value(expr->args[i], row, &item);
+        struct datum one = equals(&x, &item);
+        if (one.is_null || truth_of(&one) == 1)
             found = one;
+        if (truth_of(&one) == 1)
+            break;
     }
-    return found;
+    *value = found;
+    return error;
+}
+
+/* BETWEEN and IN, as what they stand for. */
+static const char *listed_value(const struct drawn_expr *expr, const struct datum *row,
+                                struct datum *value)
+{
+    bool is_in = expr->op == OP_IN || expr->op == OP_NOT_IN;
+    const char *error = is_in ? in_value(expr, row, value) : between_value(expr, row, value);
+    *value = negated(*value, expr->op == OP_NOT_IN || expr->op == OP_NOT_BETWEEN);
+    return error;
 }
 
 /* What computes with NULLs, and says something of them. */
-static bool null_aware(enum drawn_op op, const struct datum *v, int count, struct datum *value)
+static bool null_aware(enum drawn_op op, const struct datum *v, struct datum *value)
 {
     switch (op) {
     case OP_IS_NULL:
@@ -470,14 +497,6 @@ static bool null_aware(enum drawn_op op, const struct datum *v, int count, struc
         return true;
     case OP_DISTINCT:
         *value = truth(!datum_same(&v[0], &v[1]));
-        return true;
-    case OP_BETWEEN:
-    case OP_NOT_BETWEEN:
-        *value = negated(is_between(v), op == OP_NOT_BETWEEN);
-        return true;
-    case OP_IN:
-    case OP_NOT_IN:
-        *value = negated(is_in(v, count), op == OP_NOT_IN);
         return true;
     case OP_NULLIF: {
         struct datum same = equals(&v[0], &v[1]);
@@ -595,13 +614,15 @@ const char *drawn_expr_value(const struct drawn_expr *expr, const struct datum *
         return logic_value(expr, row, value);
     if (expr->op == OP_CASE || expr->op == OP_COALESCE)
         return branch_value(expr, row, value);
+    if (expr->op >= OP_BETWEEN && expr->op <= OP_NOT_IN)
+        return listed_value(expr, row, value);
     while (count < DRAWN_ARGS_MAX && expr->args[count] != NULL) {
         const char *error = drawn_expr_value(expr->args[count], row, &values[count]);
         if (error != NULL)
             return error;
         has_null |= values[count++].is_null;
     }
-    if (null_aware(expr->op, values, count, value))
+    if (null_aware(expr->op, values, value))
         return NULL;
     *value = datum_null(expr->type);
     return has_null ? NULL : computed(expr->op, values, value);

@@ -291,14 +291,15 @@ static void print_value(const struct drawn_result *result, const struct group *g
         buf_printf(out, "%s\"%s\":", cells > 0 ? "," : "{", result->calls[i].name);
         datum_print_json(&output->cells[cells++], out);
     }
-    output->cells[cells] = start;
     if (result->shows_start) {
         buf_printf(out, ",\"started\":");
         datum_print_json(&start, out);
+        output->cells[cells++] = start;
     }
     if (result->shows_end) {
         buf_printf(out, ",\"ended\":");
         datum_print_json(&end, out);
+        output->cells[cells++] = end;
     }
     buf_printf(out, "}");
 }

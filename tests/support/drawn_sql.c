@@ -275,7 +275,8 @@ static struct drawn_relation *draw_select(struct drawn_file *file, struct drawn_
     drawn_scope_of(base, out->table, &scope);
     struct drawer drawer = {&file->chance, &file->arena, &scope, (use & USE_TABLE) != 0};
     draw_values(file, out, &scope, (use & USE_TABLE) != 0);
-    if (!one_in(file, 3))
+    drawer.is_safe |= out->table != NULL; /* parts of it hold before the join, whatever meets */
+    if (!one_in(file, out->table != NULL ? 2 : 3))
         out->where = drawn_expr_draw(&drawer, DATUM_BOOLEAN, 1 + (int)below(file, 2));
     take_columns(file, out, &scope);
     return out;
@@ -459,9 +460,11 @@ static void draw_call(struct drawn_file *file, struct drawn_result *result,
         [CALL_COUNT_ALL] = DATUM_BIGINT,     [CALL_COUNT] = DATUM_TYPES, [CALL_SUM] = DATUM_NUMERIC,
         [CALL_AVG] = DATUM_BIGINT,           [CALL_MIN] = DATUM_TYPES,   [CALL_MAX] = DATUM_TYPES,
         [CALL_COUNT_DISTINCT] = DATUM_TYPES, [CALL_FIRST] = DATUM_TYPES, [CALL_LAST] = DATUM_TYPES};
-    bool is_table = result->rows->is_table, is_ordered = result->rows->leaves == 1 &&
-                                                         !result->rows->is_mixed &&
-                                                         !result->rows->is_distinct;
+    const struct drawn_relation *rows = result->rows;
+    bool is_table =
+        rows->is_table; /* which of a stream's rows is first: where they came one by one */
+    bool is_ordered =
+        rows->leaves == 1 && !rows->is_mixed && !rows->is_distinct && !rows->reads_written;
     struct drawn_call *call = &result->calls[result->call_count++];
     call->kind = (enum drawn_call_kind)below(file, is_table     ? CALL_MIN
                                                    : is_ordered ? CALL_LAST + 1
@@ -521,10 +524,11 @@ static void read_groups(struct drawn_file *file, struct drawn_result *result)
                                             ? DATUM_NUMERIC
                                             : drawn_expr_type(call->arg);
     }
-    if (result->shows_start) {
-        snprintf(reader->columns[count].name, DRAWN_NAME_BYTES, "started");
-        reader->columns[count++].type = DATUM_TIME;
-    }
+    for (int i = 0; i < 2; i++)
+        if (i == 0 ? result->shows_start : result->shows_end) {
+            snprintf(reader->columns[count].name, DRAWN_NAME_BYTES, i == 0 ? "started" : "ended");
+            reader->columns[count++].type = DATUM_TIME;
+        }
     reader->column_count = count;
     reader->is_table = !result->emit_final;
     reader->is_mixed = true;
@@ -568,7 +572,7 @@ void drawn_file_draw(struct drawn_file *file, uint64_t seed, int number, int rou
     draw_stream(file, true);
     if (one_in(file, 2))
         draw_stream(file, true);
-    if (one_in(file, 2))
+    if (!one_in(file, 3))
         draw_keyed(file);
     for (int64_t views = below(file, 3); views > 0; views--)
         draw_view(file);
