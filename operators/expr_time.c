@@ -495,6 +495,59 @@ static int take_part(struct interval_text *in)
     return in->us > (int128)INT64_MAX * 1000 || in->us < (int128)INT64_MIN * 1000 ? ERR_RANGE : 0;
 }
 
+/* What stands behind the P of an ISO 8601 duration ("P1DT2H3M4.5S"), as results hold intervals: amounts, each with a sign of its own and its
+ * unit behind it. */
+static int take_iso(struct interval_text *in)
+{
+    bool is_time = false;
+    if (*in->at == '\0')
+        return ERR_INVALID;
+    while (*in->at != '\0') {
+        if (*in->at == 'T') {
+            is_time = true;
+            in->at++;
+            continue;
+        }
+        bool negative = *in->at == '-';
+        const char *start = in->at + negative;
+        size_t digits = strspn(start, "0123456789");
+        int128 us;
+        if (digits == 0 && !(start[0] == '.' && isdigit((unsigned char)start[1])))
+            return ERR_INVALID;
+        TRY(take_amount(in, 0, start, &us));
+        const char *letters = is_time ? "HMS" : "WDYM";
+        static const int64_t of_time[] = {3600000000, 60000000, 1000000},
+                             of_date[] = {604800000000, 86400000000, 0, 0};
+        const char *found = *in->at == '\0' ? NULL : strchr(letters, *in->at);
+        if (found == NULL)
+            return ERR_INVALID;
+        int64_t unit_us = is_time ? of_time[found - letters] : of_date[found - letters];
+        if (unit_us == 0)
+            return ERR_UNSUPPORTED;
+        const char *end = in->at + 1;
+        TRY(take_amount(in, unit_us, start, &us));
+        in->at = end;
+        in->us += negative ? -us : us;
+        if (in->us > (int128)INT64_MAX * 1000 || in->us < (int128)INT64_MIN * 1000)
+            return ERR_RANGE;
+    }
+    return 0;
+}
+
+static int take_parts(struct interval_text *in, const char *begin)
+{
+    if (*in->at == '@')
+        in->at++;
+    for (skip_blanks(in); *in->at != '\0'; skip_blanks(in)) {
+        if (in->at != begin && strcasecmp(in->at, "ago") == 0) {
+            in->us = -in->us;
+            return 0;
+        }
+        TRY(take_part(in));
+    }
+    return 0;
+}
+
 int interval_parse(struct bytes text, int64_t *ms)
 {
     enum { LONGEST = 200 };
@@ -505,14 +558,11 @@ int interval_parse(struct bytes text, int64_t *ms)
     copy[text.size] = '\0';
     struct interval_text in = {.at = copy};
     skip_blanks(&in);
-    if (*in.at == '@')
+    if (*in.at == 'P') {
         in.at++;
-    for (skip_blanks(&in); *in.at != '\0'; skip_blanks(&in)) {
-        if (in.at != copy && strcasecmp(in.at, "ago") == 0) {
-            in.us = -in.us;
-            break;
-        }
-        TRY(take_part(&in));
+        TRY(take_iso(&in));
+    } else {
+        TRY(take_parts(&in, copy));
     }
     int128 rounded = (in.us + (in.us < 0 ? -500 : 500)) / 1000;
     if (rounded > INT64_MAX || rounded < INT64_MIN)

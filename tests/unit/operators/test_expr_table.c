@@ -36,6 +36,12 @@ static const char *const different[] = {
     /* Behind padding comes nothing. */
     "decode('YQ=a', 'base64')",
     "v * a",
+    /* Months and years are no intervals; a number without its unit is none; blanks around a text do not count. */
+    "extract(epoch FROM 'P1Y'::interval)",
+    "extract(epoch FROM 'P1M'::interval)",
+    "extract(epoch FROM 'P0001-02-03T04:05:06'::interval)",
+    "extract(epoch FROM 'PT5'::interval)",
+    "extract(epoch FROM 'P1D '::interval)",
     /* Regular expressions are RE2's automata: nothing looks ahead or back, and options that change what a pattern is are refused. */
     "s ~ '(?=a)'",
     "s ~ '(?!a)'",
