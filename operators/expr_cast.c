@@ -491,6 +491,37 @@ static int variant_to_text(struct row_call *call, const union scalar *args, unio
     }
 }
 
+/* Texts column by column: most values are one already. */
+static int eval_variant_text(const struct node *node, struct eval *eval, struct column *out)
+{
+    struct column arg;
+    TRY(node_run(node->args[0], eval, &arg));
+    TRY(eval_alloc(eval, out, COL_TEXT, true));
+    struct row_call call = {.eval = eval, .node = node};
+    bool any_null = false;
+    for (uint32_t i = 0; i < eval->count; i++) {
+        uint32_t row = call.row = row_at(eval->rows, i);
+        const struct variant *v = &arg.variant[column_at(&arg, row)];
+        union scalar in, result;
+        if (v->kind == VARIANT_TEXT) {
+            out->text[row] = bytes_of(v->data, v->size);
+            continue;
+        }
+        in.variant = *v;
+        int rc = v->kind == VARIANT_NULL ? SCALAR_NULL : node->scalar(&call, &in, &result);
+        TRY(rc);
+        if (rc == SCALAR_VALUE) {
+            out->text[row] = result.text;
+        } else {
+            out->nulls[row] = 1;
+            any_null = true;
+        }
+    }
+    if (!any_null)
+        out->nulls = NULL;
+    return 0;
+}
+
 /* ---- To times ---- */
 
 static int bigint_to_timestamptz(struct row_call *call, const union scalar *args,
@@ -642,7 +673,7 @@ static const struct {
     {COL_DOUBLE, COL_TEXT, true, double_to_text, NULL},
     {COL_TIMESTAMPTZ, COL_TEXT, true, timestamptz_to_text, NULL},
     {COL_INTERVAL, COL_TEXT, true, interval_to_text, NULL},
-    {COL_VARIANT, COL_TEXT, false, variant_to_text, NULL},
+    {COL_VARIANT, COL_TEXT, false, variant_to_text, eval_variant_text},
     {COL_BIGINT, COL_TIMESTAMPTZ, true, bigint_to_timestamptz, NULL},
     {TYPE_NUMBER, COL_TIMESTAMPTZ, true, number_to_timestamptz, NULL},
     {COL_TEXT, COL_TIMESTAMPTZ, true, text_to_timestamptz, NULL},
