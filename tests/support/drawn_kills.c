@@ -10,7 +10,7 @@
 
 enum { KILLS_MAX = 50 };
 
-static void ok(weir_test *test, int rc)
+void ok(weir_test *test, int rc)
 {
     if (rc != 0)
         fail_msg("%d: %s", rc, weir_test_error(test));

@@ -16,4 +16,7 @@ void run_through_kills(weir_test *test, uint32_t (*draw)(uint32_t n));
 enum driven_call { DRIVEN_STEP, DRIVEN_RUN, DRIVEN_FINISH, DRIVEN_CLOSE };
 bool call_through_kills(weir_test *test, enum driven_call what, int *kills);
 
+/* Fails the test with the engine's error unless rc is 0. */
+void ok(weir_test *test, int rc);
+
 #endif

@@ -1,5 +1,6 @@
 /* folded_rows.c: see folded_rows.h. Rows are few, so that they are looked for one by one. */
 #include "tests/support/folded_rows.h"
+#include "tests/support/drawn_kills.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,12 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static void ok(weir_test *test, int rc)
-{
-    if (rc != 0)
-        fail_msg("%d: %s", rc, weir_test_error(test));
-}
 
 void folded_rows_add(struct folded_rows *rows, const char *key, const char *value)
 {

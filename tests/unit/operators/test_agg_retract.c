@@ -6,6 +6,7 @@
  * the digits behind the point. Encodings come back the same, and damaged ones are refused or taken,
  * but nothing worse. */
 #include "operators/aggregate.h"
+#include "tests/support/draw.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,13 +21,6 @@ enum { ROWS = 64, CALLS = 8 };
 static const char list_text[] =
     "count(*) AS a, count(*) FILTER (WHERE flag) AS b, count(number) AS c, sum(number) AS d, "
     "avg(number) AS e, sum(whole) AS f, sum(json) AS g, count(json) AS h";
-
-static uint64_t seed;
-static uint32_t draw(uint32_t n)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33) % n;
-}
 
 struct fixture {
     struct agg_list *list;

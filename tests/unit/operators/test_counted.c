@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "operators/counted.h"
+#include "tests/support/draw.h"
 #include "tests/support/pairs.h"
 #include "tests/support/scratch_dir.h"
 
@@ -98,13 +99,6 @@ struct world {
     struct model_row rows[ROWS];
     char *results[GROUPS]; /* NULL: gone */
 };
-
-static uint64_t seed;
-static uint32_t draw(uint32_t n)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33) % n;
-}
 
 /* The text of a value, with the letters in front. */
 static size_t item_text(const struct item *item, char *text)

@@ -6,13 +6,7 @@
 #include <cmocka.h>
 
 #include "operators/pair_index.h"
-
-static uint64_t seed;
-static uint32_t draw(uint32_t n)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33) % n;
-}
+#include "tests/support/draw.h"
 
 enum { KEYS = 300 };
 

@@ -6,6 +6,7 @@
  * what is no later than itself, whatever came first in the log. What a table's condition leaves out,
  * what a deletion takes away, and what is left over for the next run is in both. `weir verify`, which
  * knows nothing of the model, must find each of these directories right. */
+#include "tests/support/draw.h"
 #include "tests/support/drawn_kills.h"
 #include "tests/support/random_json.h"
 #include "tests/support/scratch_dir.h"
@@ -29,19 +30,6 @@ struct model {
     int met[EVENTS_MAX]; /* by event: the plan; 0: none */
     int events;
 };
-
-static uint64_t seed;
-static uint32_t draw(uint32_t n)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33) % n;
-}
-
-static void ok(weir_test *test, int rc)
-{
-    if (rc != 0)
-        fail_msg("%d: %s", rc, weir_test_error(test));
-}
 
 static weir_app *join_app(const weir_options *options, weir_join_kind kind)
 {

@@ -6,6 +6,7 @@
  * give, down to the records' timestamps; so are groups over one of them and a join of two of them,
  * which read them as tables. At the end the app starts from the beginning and comes to the same. A
  * row that says what it said before writes nothing. */
+#include "tests/support/draw.h"
 #include "tests/support/drawn_kills.h"
 #include "tests/support/folded_rows.h"
 #include "runtime/weir.h"
@@ -31,19 +32,6 @@ struct row {
 struct model {
     struct row tables[2][KEYS];
 };
-
-static uint64_t seed;
-static uint32_t draw(uint32_t n)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33) % n;
-}
-
-static void ok(weir_test *test, int rc)
-{
-    if (rc != 0)
-        fail_msg("%d: %s", rc, weir_test_error(test));
-}
 
 static weir_stream *users(weir_app *app)
 {

@@ -6,6 +6,7 @@
  * that are merged. The engine runs in turns, is killed at places that are drawn, restarted, and has
  * little memory or small batches. Whatever happened, the results are those of the model, each once,
  * and no group that goes by the time of a side, behind the topic of the results, finds one late. */
+#include "tests/support/draw.h"
 #include "tests/support/drawn_kills.h"
 #include "tests/support/scratch_dir.h"
 #include "tests/support/verified.h"
@@ -39,19 +40,6 @@ struct model {
     int keys; /* with one, many rows of it are kept together */
     int results, late, unmatched;
 };
-
-static uint64_t seed;
-static uint32_t draw(uint32_t n)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33) % n;
-}
-
-static void ok(weir_test *test, int rc)
-{
-    if (rc != 0)
-        fail_msg("%d: %s", rc, weir_test_error(test));
-}
 
 static void model_init(struct model *model)
 {

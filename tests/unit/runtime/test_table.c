@@ -5,6 +5,7 @@
  * the model's rows give when they are counted anew: groups without a row are not there, sums have the
  * digits of the rows that are. A second view reads the first one's changes as its table. At the end
  * the app starts from the beginning and comes to the same. */
+#include "tests/support/draw.h"
 #include "tests/support/drawn_kills.h"
 #include "tests/support/folded_rows.h"
 #include "tests/support/scratch_dir.h"
@@ -27,19 +28,6 @@ struct user {
     bool is_there, is_active, has_score;
     int plan, score, scale; /* score / 10^scale */
 };
-static uint64_t seed;
-static uint32_t draw(uint32_t n)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33) % n;
-}
-
-static void ok(weir_test *test, int rc)
-{
-    if (rc != 0)
-        fail_msg("%d: %s", rc, weir_test_error(test));
-}
-
 static weir_app *table_app(const weir_options *options)
 {
     weir_app *app = weir_app_open("table", options);

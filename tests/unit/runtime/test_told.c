@@ -5,6 +5,7 @@
  * any place of any worker's commit, comes back with other threads, without one of them or with one
  * more. The model is a list of what was sent: every row that the beginning refuses has one letter, and
  * every row that one pipeline alone refuses one of that pipeline. */
+#include "tests/support/draw.h"
 #include "tests/support/drawn_kills.h"
 #include "tests/support/random_json.h"
 #include "tests/support/scratch_dir.h"
@@ -31,19 +32,6 @@ struct model {
     enum fate { GOOD, BROKEN, NO_NUMBER, NEGATIVE, SEVEN } fates[ROWS_MAX];
     int rows;
 };
-
-static uint64_t seed;
-static uint32_t draw(uint32_t n)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33) % n;
-}
-
-static void ok(weir_test *test, int rc)
-{
-    if (rc != 0)
-        fail_msg("seed %llu: %d: %s", (unsigned long long)seed, rc, weir_test_error(test));
-}
 
 /* The beginning that they share, each with nodes of its own. */
 static weir_stream *declared(weir_app *app)
