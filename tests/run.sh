@@ -4,7 +4,7 @@
 #   ./tests/run.sh           release build and all tests, in less than ten minutes
 #   ./tests/run.sh --setup   installs the packages of every kind of run, and nothing else
 #   ./tests/run.sh --ci      what takes longer: sanitizers, gcc and clang with warnings as errors, a build by hand from a fresh clone, fuzzing
-#                            for 20 s a target, Apache Kafka's own tools over our files and ours over a broker's, long random tests
+#                            for 20 s a target, Apache Kafka's own tools over our files and ours over a broker's, PostgreSQL asked again, long random tests
 #   ./tests/run.sh --full    all of it, with fuzzing for 5 minutes a target and random tests of the length one leaves alone overnight
 #
 # Logs and build trees lie in build/. TEST_JOBS sets how many tests run at once (the number of processors, at most 4).
@@ -137,6 +137,8 @@ ci() {
     sanitizers
     step "gcc, warnings are errors" build_tree gcc
     step "clang, warnings are errors" build_tree clang
+    step "PostgreSQL's answers to expressions" tests/support/expressions_from_postgres.sh --check
+    step "PostgreSQL's answers to sums" tests/support/numeric_from_postgres.sh --check
     step "a build by hand, from the documents' commands" env WEIR_BUILD_DIR=build/release tests/docs/test_docs.py --by-hand
     interop
     fuzz "$fuzz_seconds"

@@ -7,6 +7,8 @@
 # To add an expression, append a line with it alone and run this script: it keeps the first field of each line and
 # asks PostgreSQL for the others. Results are PostgreSQL's text form with TimeZone = UTC and the locale C.UTF-8.
 #
+# With --check the file stays as it is, and an answer that differs from it is an error: what ./tests/run.sh --ci asks.
+#
 # Needs: postgresql-15 (apt). Starts a server of its own in a temporary directory; run as root it uses the account postgres.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -58,5 +60,10 @@ for e in expressions:
     print("SELECT %s || E'\\t' || %s;" % (quote(e), " || E'\\t' || ".join("try(%s, %d)" % (quote(e), r + 1) for r in range(8))))
 PY
 $as "$bin/psql" -X -q -h "$dir" -d postgres -f - < "$dir/run.sql" > "$dir/out.tsv"
+if [ "${1-}" = --check ]; then
+    diff "$table" "$dir/out.tsv" >&2
+    echo "PostgreSQL $("$bin/postgres" -V | awk '{print $3}') says the same of $(grep -vc '^#' "$table") expressions"
+    exit 0
+fi
 cat "$dir/out.tsv" > "$table"
 echo "$(grep -vc '^#' "$table") expressions, $(grep -c '!' "$table") lines with errors" >&2

@@ -5,8 +5,8 @@ BUILD_PACKAGES="cmake ninja-build make gcc g++ liblmdb-dev liblz4-dev zlib1g-dev
     libisal-dev libxxhash-dev libsimdjson-dev libpg-query-dev libprotobuf-c-dev libre2-dev libuv1-dev libmicrohttpd-dev"
 # cmocka runs the unit tests, python3 the oracles, Prometheus' parser reads our metrics, kcat and the two Python clients talk to 'weir serve', curl asks it, tzdata has the zones of local windows, pkg-config is one of the ways to use the installed library.
 TEST_PACKAGES="libcmocka-dev python3 python3-prometheus-client tzdata pkg-config jq curl kcat python3-confluent-kafka python3-kafka"
-# A second compiler, the sanitizers' symbolizer and libFuzzer; what runs Apache Kafka's tools and gets them; what counts instructions.
-CI_PACKAGES="clang llvm libclang-rt-14-dev default-jdk-headless maven valgrind"
+# A second compiler, the sanitizers' symbolizer and libFuzzer; what runs Apache Kafka's tools and gets them; what counts instructions; PostgreSQL, whose answers ours are held to.
+CI_PACKAGES="clang llvm libclang-rt-14-dev default-jdk-headless maven valgrind postgresql-15"
 
 say() { printf '==> %s\n' "$*"; }
 fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
