@@ -162,6 +162,7 @@ bool told_must_wait(struct worker *worker)
         return false;
     pthread_mutex_lock(&worker->run->mutex);
     bool waits = any_unsettled(worker);
+    worker->run->told.is_waited_for |= waits;
     pthread_mutex_unlock(&worker->run->mutex);
     return waits;
 }
@@ -195,6 +196,7 @@ bool told_claim(struct worker *worker)
         return true;
     pthread_mutex_lock(&worker->run->mutex);
     bool settled = !any_unsettled(worker);
+    worker->run->told.is_waited_for |= !settled;
     for (uint32_t i = 0; settled && i < worker->task_count; i++)
         if (worker->in_commit[i])
             claim_task(worker, worker->tasks[i]);
@@ -224,5 +226,9 @@ void told_settle(struct worker *worker, bool decided)
     for (uint32_t i = 0; i < worker->task_count; i++)
         for (uint32_t f = 0; f < worker->tasks[i]->front_count; f++)
             settle_front(worker->tasks[i]->fronts[f], worker, decided);
+    bool is_waited_for = worker->run->told.is_waited_for;
+    worker->run->told.is_waited_for = false;
     pthread_mutex_unlock(&worker->run->mutex);
+    if (is_waited_for)
+        run_wake_workers(worker->run);
 }

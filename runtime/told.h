@@ -41,6 +41,7 @@ struct told {
     uint32_t front_count;
     struct told_claim *claims;        /* the memory of theirs */
     struct told_front **shared;       /* the memory of the tasks' lists */
+    bool is_waited_for;               /* some worker waits for another's decision: it is woken by that */
 };
 
 /* Finds out what the run's tasks share, from its plan and their last records, and gives them their lists. Nothing is shared: nothing is kept. ERR_NOMEM. */

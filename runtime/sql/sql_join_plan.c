@@ -129,7 +129,7 @@ static int check_condition(const struct joining *j, const struct syntax *conditi
         return source_error(&j->file->source, ERR_UNSUPPORTED, condition->at,
                             "filter the tables in views of their own, or the result with WHERE",
                             "of a FULL JOIN, ON says what the keys equal and nothing else");
-    if (j->item->is_left && scope_sides(j->scope, j->first, condition) != 2)
+    if (j->item->is_left && (scope_sides(j->scope, j->first, condition) & 1) != 0)
         return source_error(
             &j->file->source, ERR_UNSUPPORTED, condition->at,
             "WHERE, or CASE in the select list, says what becomes of rows that met",

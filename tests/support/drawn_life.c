@@ -23,7 +23,8 @@ static void draw_run(struct sql_life_run *run, struct chance *chance)
                                  .commit_interval_ms = 1 + (int)chance_below(chance, 20),
                                  .checkpoint_interval_ms = 1 + (int)chance_below(chance, 50),
                                  .steps = (int)chance_below(chance, 6)};
-    run->begin = chance_below(chance, 3);
+    static const enum sql_begin begins[] = {SQL_GOES_ON, SQL_RESTARTS, SQL_IS_KILLED};
+    run->begin = begins[chance_below(chance, 3)];
     if (chance_below(chance, 2) == 0) {
         run->kill_at = kill_place(chance);
         run->kill_number = 1 + chance_below(chance, chance_below(chance, 2) == 0 ? 3 : 30);

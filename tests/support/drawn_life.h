@@ -7,9 +7,10 @@
 
 enum { SQL_LIFE_FILES = 6 };
 
+enum sql_begin { SQL_GOES_ON, SQL_RESTARTS, SQL_IS_KILLED };
 struct sql_life_run {
     int threads, batch_rows, commit_interval_ms, checkpoint_interval_ms;
-    enum { SQL_GOES_ON, SQL_RESTARTS, SQL_IS_KILLED } begin;
+    enum sql_begin begin;
     const char *kill_at;       /* NULL: nowhere */
     int64_t kill_number;
     int steps;                 /* before its rows are all sent */

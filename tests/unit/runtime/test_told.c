@@ -164,6 +164,33 @@ static void a_bad_row_is_one_letter_through_kills(void **state)
     }
 }
 
+/* Who waited for another worker's commit makes its own in the same run: nothing is left for later. */
+static void a_run_leaves_nothing_uncommitted(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < 60; round++) {
+        seed = 5000 + round;
+        struct model model = {.rows = 0};
+        weir_app *app = build(EVEN | PER_USER | REST, false);
+        weir_test *test = open_test(app);
+        for (int turn = 0; turn < 8; turn++) {
+            weir_progress before, after;
+            for (uint32_t i = 1 + draw(30); i > 0; i--)
+                send(test, &model);
+            ok(test, weir_test_run(test));
+            weir_app_progress(app, &before);
+            weir_test_advance(test, 10000);
+            ok(test, weir_test_run(test));
+            weir_app_progress(app, &after);
+            assert_int_equal(after.rows_in, before.rows_in);
+            assert_int_equal(after.rows_dead, before.rows_dead);
+            assert_int_equal(after.rows_out, before.rows_out);
+        }
+        ok(test, weir_test_close(test));
+        weir_app_close(app);
+    }
+}
+
 static int failures_left;
 static const char *failing_topic;
 
@@ -291,6 +318,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bad_row_is_one_letter_through_kills),
+        cmocka_unit_test(a_run_leaves_nothing_uncommitted),
         cmocka_unit_test(an_undone_commit_has_told_nothing),
         cmocka_unit_test(pipelines_come_and_go),
         cmocka_unit_test(a_new_life_tells_again),
