@@ -222,6 +222,9 @@ static struct datum picked(const struct group *group, int call, enum drawn_call_
         bool is_better = best == NULL;
         if (!is_better && (kind == CALL_MIN || kind == CALL_MAX)) {
             int order = datum_compare(&row->args[call], &best->args[call]);
+            if (order ==
+                0) /* of equal numbers the one with fewer digits behind the point is the smaller */
+                order = row->args[call].scale - best->args[call].scale;
             is_better = kind == CALL_MIN ? order < 0 : order > 0;
         } else if (!is_better) {
             is_better = kind == CALL_FIRST ? is_before(row, best) : is_before(best, row);

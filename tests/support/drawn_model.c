@@ -354,7 +354,8 @@ static void write_row(struct drawn_pipeline *pipeline, struct drawn_row *row, vo
     output->text = drawn_keep(pipeline, &text);
     output->partition = row->place % DRAWN_PARTITIONS_MAX;
     output->stamp = row->stamp;
-    output->time_ms = row->time_ms;
+    output->timestamp_ms = row->source->timestamp_ms; /* a row that passes keeps its record's */
+    output->time_ms = output->timestamp_ms;
     memcpy(output->cells, row->cells, sizeof output->cells);
     if (reader != NULL && reader->has_event_time) {
         const struct datum *time = &row->cells[reader->time_column];
