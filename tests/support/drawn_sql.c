@@ -179,7 +179,8 @@ static void draw_join(struct drawn_file *file, struct drawn_relation *out)
 {
     struct drawn_scope scope;
     struct drawn_relation *table = any_table(file);
-    if (table == NULL || (file->is_timed && out->base->reads_written))
+    /* By time, a row meets what the rows read before it have let in; where rows of several partitions have met, nobody wrote down in which order. */
+    if (table == NULL || (file->is_timed && (out->base->reads_written || out->base->is_distinct)))
         return;
     drawn_scope_of(out->base, NULL, &scope);
     struct drawer drawer = {&file->chance, &file->arena, &scope, true};
