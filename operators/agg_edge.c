@@ -17,6 +17,7 @@
  * JSON numbers of any length, which keep their token. */
 #include "operators/agg_kind.h"
 #include "operators/wide_int.h"
+#include "runtime/base/utf8.h"
 
 struct edge {
     int64_t time_ms, offset;
@@ -367,7 +368,7 @@ static int bytes_merge(void *memory, struct bytes *in, uint64_t row_count, bool 
     TRY(take_bytes(in, size, &value));
     if (memory != NULL)
         return text_offer(memory, edge, value, wants_last);
-    return is_text && !agg_utf8_valid(value) ? ERR_CORRUPT : 0;
+    return is_text && !utf8_check(value) ? ERR_CORRUPT : 0;
 }
 
 static int text_merge(void *memory, struct bytes *in, uint64_t row_count, bool wants_last)
@@ -513,7 +514,7 @@ static int take_variant(struct bytes *in, struct variant *value)
         return 0;
     TRY(take_uvarint(in, &size));
     TRY(take_bytes(in, size, &token));
-    if (size > UINT32_MAX - 16 || !agg_utf8_valid(token))
+    if (size > UINT32_MAX - 16 || !utf8_check(token))
         return ERR_CORRUPT;
     value->data = token.data;
     value->size = (uint32_t)size;

@@ -12,6 +12,7 @@
  *
  * Infinities and NaN are not let in (agg_sum.c says why). */
 #include "operators/agg_kind.h"
+#include "runtime/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -347,34 +348,6 @@ static void text_encode(const void *memory, struct buf *out)
         buf_append(out, slot->data, slot->size);
 }
 
-/* Bytes of the UTF-8 sequence at the front of text, 0 when it is none (RFC 3629: no overlong forms,
- * no surrogates). */
-static size_t utf8_sequence(const uint8_t *text, size_t left)
-{
-    uint8_t lead = text[0];
-    size_t size = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    if (lead > 0xF4 || size > left)
-        return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-    if ((lead == 0xE0 && text[1] < 0xA0) || (lead == 0xED && text[1] > 0x9F) ||
-        (lead == 0xF0 && text[1] < 0x90) || (lead == 0xF4 && text[1] > 0x8F))
-        return 0;
-    return size;
-}
-
-bool agg_utf8_valid(struct bytes text)
-{
-    for (size_t at = 0; at < text.size;) {
-        size_t size = utf8_sequence(text.data + at, text.size - at);
-        if (size == 0)
-            return false;
-        at += size;
-    }
-    return true;
-}
-
 static int text_merge(void *memory, struct bytes *in, uint64_t row_count, bool wants_max)
 {
     uint64_t size;
@@ -385,7 +358,7 @@ static int text_merge(void *memory, struct bytes *in, uint64_t row_count, bool w
     TRY(take_bytes(in, size - 1, &value));
     if (memory != NULL)
         return text_offer(memory, value, wants_max);
-    return agg_utf8_valid(value) && row_count > 0 ? 0 : ERR_CORRUPT;
+    return utf8_check(value) && row_count > 0 ? 0 : ERR_CORRUPT;
 }
 
 static int text_result(const void *memory, struct column *out, uint32_t at)
@@ -526,7 +499,7 @@ static int take_variant(struct bytes *in, struct variant *value)
         return 0;
     TRY(take_uvarint(in, &size));
     TRY(take_bytes(in, size, &token));
-    if (value->kind > VARIANT_JSON || size > UINT32_MAX - 16 || !agg_utf8_valid(token))
+    if (value->kind > VARIANT_JSON || size > UINT32_MAX - 16 || !utf8_check(token))
         return ERR_CORRUPT;
     value->data = token.data;
     value->size = (uint32_t)size;

@@ -64,7 +64,6 @@ struct agg_text {
 int agg_text_keep(struct agg_text *text, struct bytes value);
 void agg_text_release(void *text);
 size_t agg_text_heap_bytes(const void *text);
-bool agg_utf8_valid(struct bytes text);
 static inline bool agg_kind_has_bytes(uint64_t variant_kind) { return variant_kind >= VARIANT_NUMBER; }
 
 /* The value of a slot of agg_kind_extreme_i64; false when it has none. */

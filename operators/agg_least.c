@@ -16,6 +16,7 @@
 
 #include "operators/agg_kind.h"
 #include "operators/value_order.h"
+#include "runtime/base/utf8.h"
 
 enum least_state { LEAST_NONE, LEAST_FOUND, LEAST_LOST };
 
@@ -75,7 +76,7 @@ static int check_value(struct bytes value, enum col_type type)
     struct column column = {.type = type, .data = &place};
     TRY(value_order_take(value, &column, 0));
     bool is_text = type == COL_TEXT || (type == COL_VARIANT && value.data[0] > VARIANT_NUMBER);
-    return !is_text || agg_utf8_valid(value) ? 0 : ERR_CORRUPT;
+    return !is_text || utf8_check(value) ? 0 : ERR_CORRUPT;
 }
 
 static int least_merge(void *memory, struct bytes *in, bool wants_max, enum col_type type)
