@@ -101,6 +101,7 @@ void kafka_connection_close(struct kafka_connection *c, const char *reason)
         kafka_server_complain(c->server, "kafka: closed the connection of %s: %s", c->peer, reason);
     forget_frame(c);
     drop_requests(c);
+    kafka_transport_end(c);
     uv_close((uv_handle_t *)&c->socket, on_closed);
     uv_close((uv_handle_t *)&c->timer, on_closed);
 }
@@ -121,6 +122,8 @@ static int64_t next_deadline(const struct kafka_connection *c)
         at = earlier(at, c->had_request ? c->used_ms + IDLE_MS : c->opened_ms + FIRST_REQUEST_MS);
     if (c->out_bytes > 0)
         at = earlier(at, c->sent_ms + WRITE_MS);
+    if (!kafka_transport_is_ready(c))
+        at = earlier(at, c->opened_ms + TLS_HANDSHAKE_MS);
     for (const struct kafka_request *r = c->first; r != NULL; r = r->next)
         if (r->state_of_work == REQUEST_PARKED) {
             at = earlier(at, r->park.deadline_ms);
@@ -150,6 +153,8 @@ static const char *overdue(const struct kafka_connection *c, int64_t now)
         return "a request did not arrive whole in time";
     if (c->out_bytes > 0 && now >= c->sent_ms + WRITE_MS)
         return "it does not take its responses";
+    if (!kafka_transport_is_ready(c) && now >= c->opened_ms + TLS_HANDSHAKE_MS)
+        return "the TLS handshake was not over in time";
     if (c->size_have == 0 && c->request_count == 0 && !c->had_request &&
         now >= c->opened_ms + FIRST_REQUEST_MS)
         return "it asked for nothing";
@@ -238,6 +243,12 @@ static bool send_first(struct kafka_connection *c)
     }
     uv_write_t *write = malloc(sizeof *write);
     if (write == NULL) {
+        free_request(request);
+        kafka_connection_close(c, "no memory");
+        return false;
+    }
+    if (!kafka_transport_seal(c, &request->out)) {
+        free(write);
         free_request(request);
         kafka_connection_close(c, "no memory");
         return false;
@@ -361,6 +372,10 @@ static bool take_size(struct kafka_connection *c)
 {
     char reason[120];
     int32_t size = (int32_t)load_be32(c->size_bytes);
+    if (c->size_bytes[0] == 0x16 && c->size_bytes[1] == 0x03) { /* a client's hello */
+        kafka_connection_close(c, "it speaks TLS, and this port does not (--tls-cert)");
+        return false;
+    }
     if (size >= FRAME_SMALLEST_BYTES && size <= KAFKA_FRAME_BYTES) {
         c->frame_size = (size_t)size;
         buf_init(&c->frame, 0);
@@ -435,7 +450,8 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room)
     (void)suggested;
     *room = uv_buf_init((char *)c->server->read_buffer, READ_BUFFER_BYTES);
     /* The rest of a large request goes where it belongs without being copied. */
-    if (c->frame_is_booked && c->frame_size - c->frame.size > READ_BUFFER_BYTES) {
+    if (c->server->tls == NULL && c->frame_is_booked &&
+        c->frame_size - c->frame.size > READ_BUFFER_BYTES) {
         size_t size = c->frame_size - c->frame.size;
         size_t most = c->frame.size > READ_BUFFER_BYTES ? c->frame.size : READ_BUFFER_BYTES;
         size = size < most ? size : most;
@@ -455,7 +471,11 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *room)
         return;
     if (count < 0) { /* what was asked for by then is still answered, if somebody listens */
         bool cut = c->size_have > 0 || c->backlog.size > 0;
-        kafka_connection_close(c, count == UV_EOF && cut ? "it ended within a request" : NULL);
+        const char *reason = c->tls != NULL && !kafka_transport_is_ready(c)
+                                 ? "it ended within the TLS handshake"
+                             : cut ? "it ended within a request"
+                                   : NULL;
+        kafka_connection_close(c, count == UV_EOF ? reason : NULL);
         return;
     }
     c->used_ms = clock_mono_ms();
@@ -464,7 +484,8 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *room)
         if (c->frame.size == c->frame_size)
             take_request(c);
     } else {
-        take_bytes_in(c, bytes_of(room->base, (size_t)count));
+        struct bytes bytes = bytes_of(room->base, (size_t)count);
+        take_bytes_in(c, c->server->tls != NULL ? kafka_transport_open(c, bytes) : bytes);
     }
     if (!c->closing)
         kafka_connection_step(c);

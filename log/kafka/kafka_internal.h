@@ -13,6 +13,7 @@
 #define WEIR_KAFKA_INTERNAL_H
 
 #include "log/kafka/kafka_request.h"
+#include "log/kafka/kafka_tls.h"
 
 #include <pthread.h>
 #include <uv.h>
@@ -28,6 +29,8 @@ enum {
     FIRST_REQUEST_MS = 30000,           /* a connection that never asks for anything */
     FRAME_MS = 60000,                   /* a request that does not arrive */
     WRITE_MS = 60000,                   /* a client that does not take a response */
+    TLS_HANDSHAKE_MS = 10000,           /* from the connection's beginning */
+    TLS_WORDS_BYTES = 256 << 10,        /* of TLS's own (not responses) that the client has not taken */
     IDLE_MS = 600000,                   /* connections.max.idle.ms of Kafka */
     STOP_MS = 2000,                     /* what a stop waits for answers and for clients to take them */
     FLUSH_LOOK_MS = 200,                /* how often one who waits for a flush looks whether the writer has stopped */
@@ -79,6 +82,8 @@ struct kafka_connection {
     uv_tcp_t socket;
     uv_timer_t timer;
     int handles;                        /* open ones; at 0, without requests, it is freed */
+    struct kafka_tls_session *tls;      /* NULL: plain, or nothing has come yet */
+    size_t words_bytes;                 /* of TLS's own that are being sent; they are in out_bytes, too */
     char peer[64], peer_host[48];
     char local_host[48];
     int32_t local_port;
@@ -110,9 +115,20 @@ void kafka_connection_answer_parked(struct kafka_connection *connection);
 /* A request is back from the workers, or from where it was parked. */
 void kafka_connection_took_back(struct kafka_request *request);
 
+/* ---- TLS (kafka_transport.c) ---- */
+/* What the bytes from the socket say; borrowed until the next call of any connection. Empty: nothing yet, or the connection is closed. */
+struct bytes kafka_transport_open(struct kafka_connection *connection, struct bytes sealed);
+/* Puts in place of a response what goes to the socket. False: no memory. */
+bool kafka_transport_seal(struct kafka_connection *connection, struct buf *response);
+/* Nothing is left to do before requests: the handshake is over, or there is no TLS. */
+bool kafka_transport_is_ready(const struct kafka_connection *connection);
+/* The socket is about to be closed. */
+void kafka_transport_end(struct kafka_connection *connection);
+
 struct kafka_server {
     struct log *log;
     struct kafka_server_options options;
+    struct kafka_tls *tls;                 /* NULL: connections are plain */
     char host[48], advertised_host[256];
     int32_t port;
     pthread_t thread;
@@ -140,6 +156,7 @@ struct kafka_server {
     bool rejects, reject_waits;            /* it is being closed; another one waits for that */
     struct kafka_watched *watched[WATCHED_BUCKETS];
     uint8_t read_buffer[READ_BUFFER_BYTES];
+    struct buf plain;                      /* what TLS makes of it */
     int64_t complaints_second;
     int32_t complaints, complaints_held_back;
 };

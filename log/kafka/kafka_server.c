@@ -260,6 +260,14 @@ static void close_loop(struct kafka_server *server)
     uv_loop_close(&server->loop);
 }
 
+static void free_server(struct kafka_server *server)
+{
+    pthread_mutex_destroy(&server->done_mutex);
+    buf_deinit(&server->plain);
+    kafka_tls_destroy(server->tls);
+    free(server);
+}
+
 int kafka_server_start(struct log *log, const struct kafka_server_options *options,
                        struct kafka_server **server, struct diag *diag)
 {
@@ -270,7 +278,10 @@ int kafka_server_start(struct log *log, const struct kafka_server_options *optio
     made->log = log;
     set_options(made, options);
     pthread_mutex_init(&made->done_mutex, NULL);
-    int rc = open_loop(made, diag);
+    int rc =
+        options->tls.certificate != NULL ? kafka_tls_create(&options->tls, &made->tls, diag) : 0;
+    if (rc == 0)
+        rc = open_loop(made, diag);
     if (rc < 0)
         goto out;
     rc = listen_there(made, diag);
@@ -285,8 +296,7 @@ int kafka_server_start(struct log *log, const struct kafka_server_options *optio
     }
 out:
     if (rc < 0) {
-        pthread_mutex_destroy(&made->done_mutex);
-        free(made);
+        free_server(made);
         return rc;
     }
     *server = made;
@@ -306,6 +316,5 @@ void kafka_server_stop(struct kafka_server *server)
     kafka_workers_stop(&server->workers);
     kafka_park_deinit(server);
     must(uv_loop_close(&server->loop) == 0);
-    pthread_mutex_destroy(&server->done_mutex);
-    free(server);
+    free_server(server);
 }

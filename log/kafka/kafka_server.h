@@ -3,6 +3,7 @@
 #ifndef WEIR_KAFKA_SERVER_H
 #define WEIR_KAFKA_SERVER_H
 
+#include "log/kafka/kafka_tls.h"
 #include "log/log.h"
 
 struct kafka_server_options {
@@ -16,11 +17,13 @@ struct kafka_server_options {
     int32_t workers;                /* threads that call the log; 0: 4 */
     int32_t connections;            /* at most so many at once; 0: 10,000, or what the limit of open files leaves */
     int32_t connections_per_address; /* 0: no limit */
+    struct kafka_tls_options tls;   /* certificate NULL: connections are plain */
     int64_t memory_bytes;           /* of requests and responses of all connections; 0: 512 MiB; at least 128 MiB */
 };
 struct kafka_server;
 
-/* Listens and answers from now on, in threads of its own. The log must outlive the server. ERR_INVALID: an address that is none; ERR_BUSY: the
+/* Listens and answers from now on, in threads of its own. The log must outlive the server. ERR_INVALID: an address that is none, or a file for TLS that cannot be
+ * used; ERR_BUSY: the
  * port is taken; ERR_IO, ERR_NOMEM. */
 int kafka_server_start(struct log *log, const struct kafka_server_options *options, struct kafka_server **server, struct diag *diag);
 /* The port it listens on. */

@@ -56,9 +56,9 @@ static void address_text(const char *host, int64_t port, char *text, size_t size
     snprintf(text, size, "%s%s%s:%" PRId64, brackets ? "[" : "", host, brackets ? "]" : "", port);
 }
 
-/* An address that a flag gives, or its default. 0 or EXIT_USAGE. */
+/* An address that a flag gives, or its default. is_guarded: who connects there is encrypted and must say who it is. 0 or EXIT_USAGE. */
 static int parse_address(const struct cli *cli, const char *flag, const char *fallback,
-                         struct address *address)
+                         bool is_guarded, struct address *address)
 {
     const char *text = flag_text(cli, flag);
     struct in6_addr six;
@@ -70,7 +70,7 @@ static int parse_address(const struct cli *cli, const char *flag, const char *fa
         inet_pton(AF_INET6, address->host, &six) != 1)
         return usage_error(cli, "--%s takes a numeric address or localhost, not '%s'", flag,
                            address->host);
-    if (is_loopback(address->host) || flag_is_on(cli, "allow-remote"))
+    if (is_loopback(address->host) || is_guarded || flag_is_on(cli, "allow-remote"))
         return 0;
     message("%s can be reached from other machines, and there is no authentication: whoever "
             "connects may read and write everything",
@@ -90,14 +90,31 @@ struct serving {
     struct kafka_server *kafka;
 };
 
+/* 0 or EXIT_USAGE. */
+static int parse_tls(const struct cli *cli, struct kafka_tls_options *tls)
+{
+    *tls = (struct kafka_tls_options){.certificate = flag_text(cli, "tls-cert"),
+                                      .key = flag_text(cli, "tls-key"),
+                                      .client_ca = flag_text(cli, "tls-client-ca")};
+    if ((tls->certificate == NULL) != (tls->key == NULL))
+        return usage_error(cli, "--tls-cert and --tls-key go together");
+    if (tls->client_ca != NULL && tls->certificate == NULL)
+        return usage_error(cli, "--tls-client-ca needs --tls-cert and --tls-key");
+    return 0;
+}
+
 static int parse(const struct cli *cli, struct serving *serving)
 {
     const char *where = flag_text(cli, "advertise");
     struct address *advertised = &serving->advertised;
     int64_t partitions, connections, delay_ms;
-    int code = parse_address(cli, "kafka", "127.0.0.1:9092", &serving->kafka_address);
+    struct kafka_tls_options tls;
+    int code = parse_tls(cli, &tls);
     if (code == 0)
-        code = parse_address(cli, "http", "127.0.0.1:9644", &serving->http_address);
+        code = parse_address(cli, "kafka", "127.0.0.1:9092", tls.client_ca != NULL,
+                             &serving->kafka_address);
+    if (code == 0)
+        code = parse_address(cli, "http", "127.0.0.1:9644", false, &serving->http_address);
     if (code != 0)
         return code;
     if (where != NULL && !address_parse(where, 1, advertised))
@@ -120,6 +137,7 @@ static int parse(const struct cli *cli, struct serving *serving)
         .new_topic_partitions = (int32_t)partitions,
         .connections = (int32_t)connections,
         .rebalance_delay_ms = (int32_t)delay_ms,
+        .tls = tls,
     };
     return 0;
 }
@@ -279,6 +297,11 @@ static const struct flag serve_flags[] = {
     {"advertise", "HOST:PORT", "where clients are sent [the address they reached]", false, 0},
     {"allow-remote", NULL, "listen where other machines can connect, without authentication", false,
      0},
+    {"tls-cert", "FILE",
+     "PEM: Kafka clients connect with TLS, and this is the server's certificate", false, 0},
+    {"tls-key", "FILE", "PEM: its private key", false, 0},
+    {"tls-client-ca", "FILE", "PEM: Kafka clients must show a certificate that this CA has signed",
+     false, 0},
     {"no-auto-create", NULL, "a topic that a client names and that is missing is an error", false,
      0},
     {"partitions", "N", "of topics that are created so [1]", false, 0},
@@ -300,6 +323,9 @@ const struct command command_serve = {
         "  weir serve orders.sql\n"
         "  weir serve tables.sql views.sql --app shop --threads 2\n"
         "  weir serve --data /var/lib/weir --kafka 127.0.0.1:9192 --http 127.0.0.1:9744\n"
+        "  weir serve --tls-cert server.pem --tls-key server.key\n"
+        "  weir serve --kafka 0.0.0.0:9092 --advertise log.example.org:9092 --tls-cert server.pem "
+        "--tls-key server.key --tls-client-ca ca.pem\n"
         "  weir serve --kafka 0.0.0.0:9092 --advertise log.example.org:9092 --allow-remote\n",
     .details = "Prints 'listening on HOST:PORT' when Kafka clients can connect, then 'http on "
                "HOST:PORT', and ends with SIGINT or SIGTERM: what was\n"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs what the documents tell people to type.
 
-    test_docs.py             README.md, docs/guide.md, docs/sql.md, docs/testing-your-jobs.md, docs/log.md, docs/log-api.md, docs/configuration.md, docs/kafka.md and the examples' READMEs against the build directory
+    test_docs.py             README.md, docs/guide.md, docs/sql.md, docs/testing-your-jobs.md, docs/log.md, docs/log-api.md, docs/configuration.md, docs/kafka.md, docs/security.md and the examples' READMEs against the build directory
     test_docs.py --by-hand   their blocks that start with cmake, in a fresh clone, with a clean rebuild in under two minutes
 
 In each document, in order: a ```c block must compile without a warning, and is saved under the name that its first line gives
@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from jobs import BUILD, ROOT
 
 DOCUMENTS = ["README.md", "docs/guide.md", "docs/sql.md", "docs/testing-your-jobs.md", "docs/log.md", "docs/operations.md", "docs/http.md", "docs/log-api.md", "docs/configuration.md", "docs/kafka.md",
+             "docs/security.md",
              *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))]
 CC = os.environ.get("CC", "cc")
 SCRIPTS = re.compile(r"\./(examples|tests)/run\.sh")

@@ -48,6 +48,7 @@ LIBRARIES = {
     r"jansson\.h": r"runtime/.*",
     r"uv\.h": r"log/kafka/.*|runtime/[^/]*|runtime/http/.*",
     r"microhttpd\.h": r"runtime/http/.*",
+    r"openssl/.*": r"log/kafka/.*",
     r"simdjson\.h": r"operators/[^/]*\.cc",
     r"re2/.*": r"operators/regex\.cc",
     r"(pg_query|protobuf).*": r"operators/.*|runtime/sql/.*",

@@ -1,0 +1,128 @@
+/* kafka_transport.c: what lies between a connection's socket and its requests when it speaks TLS. Loop thread.
+ *
+ *     socket ─▶ kafka_transport_open ─▶ plain bytes, as if they had been read          (kafka_connection.c: take_bytes_in)
+ *     socket ◀─ kafka_transport_seal ◀─ a response, sealed in place before it is sent
+ *     socket ◀─ say_words                 what TLS itself has to say: the handshake, new keys, the end
+ *
+ * A session is made when the first byte has come: who connects and says nothing costs no more than without TLS. The handshake has TLS_HANDSHAKE_MS from the
+ * connection's beginning. What TLS wants to send counts like responses, so that a client that asks and does not read is cut off after WRITE_MS, or
+ * when TLS_WORDS_BYTES wait. Sealing happens in the loop's thread, one response after the other: beside all that is booked there is never more than one
+ * response twice. */
+#include "log/kafka/kafka_internal.h"
+#include "runtime/base/clock.h"
+
+#include <stdlib.h>
+
+struct words {
+    uv_write_t write;
+    struct kafka_connection *connection;
+    struct buf bytes;
+};
+
+static void on_said(uv_write_t *write, int status)
+{
+    struct words *words = write->data;
+    struct kafka_connection *c = words->connection;
+    size_t size = words->bytes.size;
+    buf_deinit(&words->bytes);
+    free(words);
+    c->out_bytes -= size;
+    c->words_bytes -= size;
+    kafka_server_use_bytes(c->server, -(int64_t)size);
+    c->sent_ms = clock_mono_ms();
+    if (c->closing)
+        return; /* its handles are still open: it is freed when they are not */
+    if (status < 0)
+        kafka_connection_close(c, NULL);
+    else
+        kafka_connection_step(c);
+}
+
+static void say_words(struct kafka_connection *c)
+{
+    struct words *words = calloc(1, sizeof *words);
+    if (words == NULL) {
+        kafka_connection_close(c, "no memory");
+        return;
+    }
+    kafka_tls_take_words(c->tls, &words->bytes);
+    size_t size = words->bytes.size;
+    if (size == 0) {
+        free(words);
+        return;
+    }
+    words->connection = c;
+    words->write.data = words;
+    if (c->out_bytes == 0)
+        c->sent_ms = clock_mono_ms();
+    c->out_bytes += size;
+    c->words_bytes += size;
+    kafka_server_use_bytes(c->server, (int64_t)size);
+    uv_buf_t bytes = uv_buf_init((char *)words->bytes.data, (unsigned)size);
+    if (uv_write(&words->write, (uv_stream_t *)&c->socket, &bytes, 1, on_said) == 0) {
+        if (c->words_bytes > TLS_WORDS_BYTES)
+            kafka_connection_close(c, "it does not take what TLS has to say");
+        return;
+    }
+    c->out_bytes -= size;
+    c->words_bytes -= size;
+    kafka_server_use_bytes(c->server, -(int64_t)size);
+    buf_deinit(&words->bytes);
+    free(words);
+    kafka_connection_close(c, NULL);
+}
+
+bool kafka_transport_is_ready(const struct kafka_connection *c)
+{
+    return c->server->tls == NULL || (c->tls != NULL && kafka_tls_is_ready(c->tls));
+}
+
+struct bytes kafka_transport_open(struct kafka_connection *c, struct bytes sealed)
+{
+    struct buf *plain = &c->server->plain;
+    struct diag diag = {0};
+    buf_clear(plain);
+    if (c->tls == NULL)
+        c->tls = kafka_tls_session_create(c->server->tls);
+    if (c->tls == NULL) {
+        kafka_connection_close(c, "no memory for TLS");
+        return bytes_of("", 0);
+    }
+    int code = kafka_tls_read(c->tls, sealed, plain, &diag);
+    plain->failed = false;
+    if (code == ERR_STOPPED && c->size_have == 0 && plain->size == 0) {
+        kafka_connection_close(c, NULL);
+        return bytes_of("", 0);
+    }
+    say_words(c); /* of a session that failed, too: an alert tells the client why */
+    if (!c->closing && code < 0 && code != ERR_STOPPED)
+        kafka_connection_close(c, diag.text);
+    return c->closing ? bytes_of("", 0) : bytes_of(plain->data, plain->size);
+}
+
+bool kafka_transport_seal(struct kafka_connection *c, struct buf *response)
+{
+    struct buf sealed = {0};
+    if (c->tls == NULL)
+        return true;
+    int code = kafka_tls_write(c->tls, bytes_of(response->data, response->size), &sealed);
+    buf_deinit(response);
+    *response = sealed;
+    return code == 0;
+}
+
+void kafka_transport_end(struct kafka_connection *c)
+{
+    struct buf words = {0};
+    if (c->tls == NULL)
+        return;
+    kafka_tls_say_end(c->tls);
+    kafka_tls_take_words(c->tls, &words);
+    uv_buf_t bytes = uv_buf_init((char *)words.data, (unsigned)words.size);
+    if (words.size > 0 &&
+        c->out_bytes == 0) /* what still waits to be sent is lost, and this with it */
+        uv_try_write((uv_stream_t *)&c->socket, &bytes, 1);
+    buf_deinit(&words);
+    kafka_tls_session_destroy(c->tls);
+    c->tls = NULL;
+}
