@@ -358,8 +358,15 @@ int producer_set_timeout(struct producer *producer, int32_t timeout_ms, struct d
 /* For producers that outlive this process, on the other end of a connection. From producer_keep_outcome on (between transactions: else ERR_STATE) it is
  * durable whether a transaction of this epoch is open, and how the last one ended: one more write to meta when a transaction begins. Then a
  * commit whose answer was lost can be answered (producer_outcome, or producer_lookup without a handle), and after a restart the
- * producer goes on with its epoch: producer_resume. A transaction that a crash, or log_close, finds open is aborted and raises the epoch. */
-enum txn_outcome { TXN_OUTCOME_NONE, TXN_OUTCOME_OPEN, TXN_OUTCOME_COMMITTED, TXN_OUTCOME_ABORTED };
+ * producer goes on with its epoch: producer_resume. A transaction that a crash, or log_close, finds open is aborted, raises the epoch and is
+ * known as lost. */
+enum txn_outcome {
+    TXN_OUTCOME_NONE,
+    TXN_OUTCOME_OPEN,
+    TXN_OUTCOME_COMMITTED,
+    TXN_OUTCOME_ABORTED,
+    TXN_OUTCOME_LOST /* a crash or log_close found it open: aborted, and the epoch is one that nobody has been given yet */
+};
 struct producer_record {
     int64_t producer_id;
     int16_t epoch;
@@ -374,6 +381,15 @@ int producer_lookup(struct log *log, const char *transactional_id, struct produc
 /* A handle with the id and epoch that meta has, and the timeout; no new epoch. ERR_FENCED when meta has others, ERR_BUSY when there is a handle. */
 int producer_resume(struct log *log, const char *transactional_id, int64_t producer_id, int16_t epoch, struct producer **producer,
                     struct diag *diag);
+/* Each transactional id that begins with prefix, by name: fn gets what producer_lookup would say, and calls nothing of the log. A result of fn other than 0 ends it
+ * and is returned. */
+int producer_each(struct log *log, const char *prefix,
+                  int (*fn)(void *context, const char *transactional_id, const struct producer_record *record), void *context,
+                  struct diag *diag);
+/* Ids of clients of the network begin with this, and no others do, so that neither can fence the other: weir_producer_open refuses such a name, and an app's has no colon. */
+#define CLIENT_TRANSACTIONAL_ID "kafka:"
+/* A newer handle was opened, or the transaction was over its timeout: all that writes answers ERR_FENCED. */
+bool producer_is_fenced(const struct producer *producer);
 int64_t producer_id(const struct producer *producer);
 int16_t producer_epoch(const struct producer *producer);
 
@@ -404,9 +420,24 @@ int txn_add_offsets(struct producer *producer, const char *group, const struct g
  * (durable) or failed (negative code: ERR_FENCED, ERR_IO …; then the transaction is aborted, or the writer is stopped). No call on
  * the producer is allowed in between. done must be quick and must not call into the log. */
 int txn_commit_start(struct producer *producer, void (*done)(void *context, int code), void *context, struct diag *diag);
-/* The same and waits. */
+/* An abort in the same way. 0 for done: it is aborted; ERR_FULL: it will be, when the disk has room. */
+int txn_abort_start(struct producer *producer, void (*done)(void *context, int code), void *context, struct diag *diag);
+/* The same and wait. */
 int txn_commit(struct producer *producer, struct diag *diag);
 int txn_abort(struct producer *producer, struct diag *diag);
+
+/* What an operator asks about a producer's transaction. */
+struct txn_partition {
+    char topic[250];
+    int32_t partition;
+};
+struct txn_description {
+    enum { TXN_IS_NONE, TXN_IS_OPEN, TXN_IS_BEING_DECIDED } phase;
+    int64_t began_ms;                 /* of the open one, where it has a timeout; -1: none, or not known */
+    struct txn_partition *partitions; /* named by txn_participate since it began, sorted; malloc'ed, the caller frees it */
+    size_t partition_count;
+};
+int txn_describe(struct producer *producer, struct txn_description *description, struct diag *diag);
 
 /* ---- groups (their offsets; membership, lag, reset and expiry: group.h; the embedded consumer: consumer.h) ---- */
 /* A standalone commit: ERR_MEMBER while the group has members; ERR_TOO_LARGE: metadata. */

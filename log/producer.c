@@ -413,17 +413,70 @@ int txn_add_offsets(struct producer *producer, const char *group,
     return rc;
 }
 
+/* ---- looking ---- */
+
+bool producer_is_fenced(const struct producer *producer)
+{
+    return atomic_load(&producer->fenced);
+}
+
+static int compare_partitions(const void *left, const void *right)
+{
+    const struct txn_partition *a = left, *b = right;
+    int order = strcmp(a->topic, b->topic);
+    return order != 0 ? order : (a->partition > b->partition) - (a->partition < b->partition);
+}
+
+int txn_describe(struct producer *producer, struct txn_description *description, struct diag *diag)
+{
+    static const int phases[] = {
+        [TXN_NONE] = TXN_IS_NONE, [TXN_OPEN] = TXN_IS_OPEN, [TXN_DECIDING] = TXN_IS_BEING_DECIDED};
+    *description = (struct txn_description){.began_ms = -1};
+    pthread_mutex_lock(&producer->mutex);
+    description->phase = phases[producer->state];
+    size_t count = producer->state == TXN_NONE ? 0 : producer->participant_count;
+    struct txn_partition *list = malloc((count + 1) * sizeof *list); /* never malloc(0) */
+    description->partitions = list;
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        const struct participant *part = &producer->participants[i];
+        if (!part->is_named)
+            continue;
+        struct txn_partition *one = &list[description->partition_count++];
+        memcpy(one->topic, part->partition->topic->name, sizeof one->topic);
+        one->partition = part->partition->index;
+    }
+    if (producer->state != TXN_NONE && producer->timeout_ms > 0)
+        description->began_ms = producer->began_ms;
+    pthread_mutex_unlock(&producer->mutex);
+    if (list == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory to describe a transaction");
+    qsort(list, description->partition_count, sizeof *list, compare_partitions);
+    return 0;
+}
+
 /* ---- ending it ---- */
 
-int txn_commit_start(struct producer *producer, void (*done)(void *context, int code),
+static int end_start(struct producer *producer, bool commit, void (*done)(void *context, int code),
                      void *context, struct diag *diag)
 {
     pthread_mutex_lock(&producer->mutex);
     int rc = usable(producer, TXN_OPEN, diag);
     if (rc == 0)
-        producer_submit(producer, true, done, context);
+        producer_submit(producer, commit, done, context);
     pthread_mutex_unlock(&producer->mutex);
     return rc;
+}
+
+int txn_commit_start(struct producer *producer, void (*done)(void *context, int code),
+                     void *context, struct diag *diag)
+{
+    return end_start(producer, true, done, context, diag);
+}
+
+int txn_abort_start(struct producer *producer, void (*done)(void *context, int code), void *context,
+                    struct diag *diag)
+{
+    return end_start(producer, false, done, context, diag);
 }
 
 static int end_and_wait(struct producer *producer, bool commit, struct diag *diag)

@@ -11,7 +11,8 @@
  * written before the first append, and in the same write to meta as the decision. So it can be
  * answered after a crash whether a commit whose answer was lost had been one, and it goes on with
  * the same epoch (producer_resume); a transaction that was open at the crash raises the epoch when
- * the log is opened. */
+ * the log is opened, and the record says so (TXN_OUTCOME_LOST): the one who had it is not fenced by
+ * another, and may ask for a new epoch. */
 #include "log/log_internal.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
@@ -315,6 +316,36 @@ int producer_lookup(struct log *log, const char *transactional_id, struct produc
     *out = (struct producer_record){record.producer_id, record.epoch, record.timeout_ms,
                                     record.outcome, record.updated_ms};
     return 0;
+}
+
+struct producer_search {
+    int (*fn)(void *context, const char *transactional_id, const struct producer_record *record);
+    void *context;
+};
+
+static int give_record(void *context, struct bytes key, struct bytes value, struct diag *diag)
+{
+    struct producer_search *search = context;
+    char name[META_TRANSACTIONAL_ID_BYTES + 1];
+    struct meta_producer record;
+    (void)diag;
+    TRY(meta_read_producer(value, &record));
+    if (key.size >= sizeof name)
+        return ERR_CORRUPT;
+    memcpy(name, key.data, key.size);
+    name[key.size] = '\0';
+    struct producer_record out = {record.producer_id, record.epoch, record.timeout_ms,
+                                  record.outcome, record.updated_ms};
+    return search->fn(search->context, name, &out);
+}
+
+int producer_each(struct log *log, const char *prefix,
+                  int (*fn)(void *context, const char *transactional_id,
+                            const struct producer_record *record),
+                  void *context, struct diag *diag)
+{
+    struct producer_search search = {fn, context};
+    return meta_scan(log->meta, META_PRODUCERS, bytes_text(prefix), give_record, &search, diag);
 }
 
 /* open_mutex held. */

@@ -46,14 +46,15 @@ int producer_set_timeout(struct producer *producer, int32_t timeout_ms, struct d
 
 /* ---- ending what nobody ends ---- */
 
-/* Steps 1 and 2 of the essay; open_mutex and producer.mutex held, a transaction is open. */
-static int abort_and_fence(struct producer *producer, struct diag *diag)
+/* Steps 1 and 2 of the essay; open_mutex and producer.mutex held, a transaction is open. outcome: what the record of the new epoch says. */
+static int abort_and_fence(struct producer *producer, enum txn_outcome outcome, struct diag *diag)
 {
     must(producer->epoch < INT16_MAX); /* handles end one below */
     int16_t epoch = (int16_t)(producer->epoch + 1);
     struct meta_producer record = {.producer_id = producer->id,
                                    .epoch = epoch,
                                    .updated_ms = clock_wall_ms(),
+                                   .outcome = outcome,
                                    .timeout_ms = producer->timeout_ms};
     struct meta_batch batch;
     meta_batch_init(&batch);
@@ -98,7 +99,7 @@ static int time_out(struct producer *producer, int64_t now_ms, struct diag *diag
     pthread_mutex_lock(&producer->mutex);
     int rc = 0;
     if (is_over(producer, now_ms)) { /* else its commit came before us */
-        rc = abort_and_fence(producer, diag);
+        rc = abort_and_fence(producer, TXN_OUTCOME_NONE, diag);
         if (rc == 0) {
             producer->timed_out_ms = producer->timeout_ms;
             log_line('W',
@@ -168,7 +169,7 @@ void producers_abort_all(struct log *log)
         pthread_mutex_lock(&producer->mutex);
         struct diag diag;
         if (producer->state == TXN_OPEN &&
-            (!producer->keeps_outcome || abort_and_fence(producer, &diag) < 0))
+            (!producer->keeps_outcome || abort_and_fence(producer, TXN_OUTCOME_LOST, &diag) < 0))
             producer_submit(producer, false, NULL, NULL);
         if (producer->state == TXN_DECIDING)
             producer_wait(producer);

@@ -724,7 +724,7 @@ typedef struct weir_delivery {
 } weir_delivery;
 
 typedef struct weir_producer_options {
-    const char *transactional_id; /* [none] at most 400 bytes: every record belongs to a transaction */
+    const char *transactional_id; /* [none] at most 400 bytes, not "kafka:…" (those are clients' of a server): every record belongs to a transaction */
     weir_codec codec;             /* of batches [the topic's compression.type, else lz4]; a topic that names one has its way in the end */
     int32_t linger_ms;            /* [5] a batch that is not full is written so long after its first record; -1: by weir_flush alone. No part in transactions. */
     size_t batch_bytes;           /* [256 KiB] of records, before compression; a larger record is a batch of its own */

@@ -8,12 +8,18 @@
  * The call that ends a transaction ends it: whatever it answers, the next one can begin. Records
  * are reported then, with offsets when they are committed. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/weir_consumer.h"
 #include "runtime/weir_producer.h"
 
 int txn_attach(weir_producer *producer, const weir_producer_options *options, struct diag *diag)
 {
+    if (strncmp(options->transactional_id, CLIENT_TRANSACTIONAL_ID,
+                strlen(CLIENT_TRANSACTIONAL_ID)) == 0)
+        return diag_set(diag, ERR_INVALID,
+                        "transactional ids that begin with %s are those of clients of the server",
+                        CLIENT_TRANSACTIONAL_ID);
     TRY(producer_open(producer->log->log, options->transactional_id, &producer->transactional,
                       diag));
     producer->sending.producer = producer->transactional;

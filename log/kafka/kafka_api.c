@@ -19,6 +19,12 @@ static const struct kafka_api apis[] = {
     {19, "CreateTopics", 0, 0, 7, 5, kafka_handle_create_topics, false},
     {20, "DeleteTopics", 0, 0, 6, 4, kafka_handle_delete_topics, false},
     {22, "InitProducerId", 0, 0, 5, 2, kafka_handle_init_producer_id, false},
+    {24, "AddPartitionsToTxn", 0, 0, 3, 3, kafka_handle_add_partitions_to_txn, false},
+    {25, "AddOffsetsToTxn", 0, 0, 4, 3, kafka_handle_add_offsets_to_txn, false},
+    {26, "EndTxn", 0, 0, 4, 3, kafka_handle_end_txn, false},
+    {28, "TxnOffsetCommit", 0, 0, 4, 3, kafka_handle_txn_offset_commit, false},
+    {65, "DescribeTransactions", 0, 0, 0, 0, kafka_handle_describe_transactions, false},
+    {66, "ListTransactions", 0, 0, 1, 0, kafka_handle_list_transactions, false},
 };
 
 const struct kafka_api *kafka_api_at(size_t i)

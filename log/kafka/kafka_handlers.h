@@ -4,9 +4,13 @@
 
 #include "log/kafka/kafka_request.h"
 
+enum kafka_result kafka_handle_add_offsets_to_txn(struct kafka_request *request); /* kafka_add_offsets_to_txn.c */
+enum kafka_result kafka_handle_add_partitions_to_txn(struct kafka_request *request); /* kafka_add_partitions_to_txn.c */
 enum kafka_result kafka_handle_api_versions(struct kafka_request *request); /* kafka_api_versions.c */
 enum kafka_result kafka_handle_create_topics(struct kafka_request *request); /* kafka_create_topics.c */
 enum kafka_result kafka_handle_delete_topics(struct kafka_request *request); /* kafka_delete_topics.c */
+enum kafka_result kafka_handle_describe_transactions(struct kafka_request *request); /* kafka_describe_transactions.c */
+enum kafka_result kafka_handle_end_txn(struct kafka_request *request); /* kafka_end_txn.c */
 enum kafka_result kafka_handle_fetch(struct kafka_request *request); /* kafka_fetch.c */
 enum kafka_result kafka_handle_find_coordinator(struct kafka_request *request); /* kafka_find_coordinator.c */
 enum kafka_result kafka_handle_heartbeat(struct kafka_request *request); /* kafka_heartbeat.c */
@@ -14,10 +18,12 @@ enum kafka_result kafka_handle_init_producer_id(struct kafka_request *request); 
 enum kafka_result kafka_handle_join_group(struct kafka_request *request); /* kafka_join_group.c */
 enum kafka_result kafka_handle_leave_group(struct kafka_request *request); /* kafka_leave_group.c */
 enum kafka_result kafka_handle_list_offsets(struct kafka_request *request); /* kafka_list_offsets.c */
+enum kafka_result kafka_handle_list_transactions(struct kafka_request *request); /* kafka_list_transactions.c */
 enum kafka_result kafka_handle_metadata(struct kafka_request *request); /* kafka_metadata.c */
 enum kafka_result kafka_handle_offset_commit(struct kafka_request *request); /* kafka_offset_commit.c */
 enum kafka_result kafka_handle_offset_fetch(struct kafka_request *request); /* kafka_offset_fetch.c */
 enum kafka_result kafka_handle_produce(struct kafka_request *request); /* kafka_produce.c */
 enum kafka_result kafka_handle_sync_group(struct kafka_request *request); /* kafka_sync_group.c */
+enum kafka_result kafka_handle_txn_offset_commit(struct kafka_request *request); /* kafka_txn_offset_commit.c */
 
 #endif

@@ -8,7 +8,8 @@
  *                 list and wake the loop, nothing more
  *
  * Locks: workers.mutex and server.done_mutex, each held over a few pointers, each taken last and alone (a callback of the coordinator takes done_mutex
- * under the coordinator's). The list of moved partitions is lock-free: watchers push, the loop takes all of it. */
+ * under the coordinator's). Transactional producers have locks of their own (kafka_txn.c): of each of them one, taken before all locks of the log; txns.mutex, over
+ * pointers; txns.end_mutex, over a response that is written, before done_mutex. The list of moved partitions is lock-free: watchers push, the loop takes all of it. */
 #ifndef WEIR_KAFKA_INTERNAL_H
 #define WEIR_KAFKA_INTERNAL_H
 
@@ -127,6 +128,7 @@ void kafka_transport_end(struct kafka_connection *connection);
 
 struct kafka_server {
     struct log *log;
+    struct kafka_txns *txns;
     struct kafka_server_options options;
     struct kafka_tls *tls;                 /* NULL: connections are plain */
     char host[48], advertised_host[256];

@@ -12,8 +12,12 @@
  * written, acks=all when they are flushed: the handler asks for the flush and parks, and requests behind it go on. The high watermark that
  * the wait is for is that of each batch's end, also for a batch that an idempotent producer sent again.
  *
+ * A transactional batch goes into the open transaction of the transactional id that the request names, if that has the batch's producer id and epoch, and the
+ * partition was added (kafka_txn.c). Whether it is there to stay is decided by EndTxn, so that acks=all has nothing to wait for here.
+ *
  * Versions 0 to 2 are advertised and not served: librdkafka 2.0 does not compress for a broker that does not say it has them, and never sends them. */
 #include "log/kafka/kafka_handlers.h"
+#include "log/kafka/kafka_txn.h"
 #include "runtime/base/clock.h"
 
 #include <stdlib.h>
@@ -25,6 +29,7 @@ struct produced {
     enum kafka_error error;
     struct partition *partition;
     int64_t base_offset, end_offset, append_time_ms;
+    bool in_txn;
     const char *message; /* NULL: none */
 };
 struct produced_topic {
@@ -33,6 +38,7 @@ struct produced_topic {
     int32_t count;
 };
 struct produce {
+    struct bytes transactional_id; /* data NULL: none */
     struct produced_topic *topics;
     int32_t topic_count;
     int16_t acks;
@@ -62,7 +68,7 @@ static enum kafka_error blame(struct bytes batch)
 
 /* What no client that means well sends, told apart as Kafka does. */
 static enum kafka_error check_batch(struct kafka_request *request, struct produced *p,
-                                    struct bytes batch)
+                                    struct bytes transactional_id, struct bytes batch)
 {
     struct batch_header header;
     struct diag diag = {0};
@@ -75,8 +81,9 @@ static enum kafka_error check_batch(struct kafka_request *request, struct produc
         return fail(request, p, blame(batch), diag.text);
     if ((size_t)header.size_bytes != batch.size)
         return fail(request, p, KAFKA_INVALID_RECORD, "there is not exactly one batch");
-    if ((header.attributes & BATCH_ATTR_TRANSACTIONAL) != 0)
-        return fail(request, p, KAFKA_INVALID_TXN_STATE, "there is no transaction");
+    if ((header.attributes & BATCH_ATTR_TRANSACTIONAL) != 0 && transactional_id.data == NULL)
+        return fail(request, p, KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+                    "a transactional batch, and the request names no transactional id");
     if ((header.attributes & BATCH_ATTR_CODEC) == CODEC_ZSTD && request->version < CODEC_ZSTD_SINCE)
         return fail(request, p, KAFKA_UNSUPPORTED_COMPRESSION_TYPE,
                     "zstd needs version 7 of Produce");
@@ -96,18 +103,40 @@ static enum kafka_error refusal(const struct produced *p, const struct batch_hea
     return code == ERR_INVALID && is_time ? KAFKA_INVALID_TIMESTAMP : kafka_error_of(code);
 }
 
-static void append(struct kafka_request *request, struct produced *p, struct bytes batch)
+/* 1: it was refused, and the reason stands in *p. Else what the log answered. */
+static int append_to_txn(struct kafka_request *request, struct produced *p, struct bytes id,
+                         const struct batch_header *header, uint8_t *batch, struct diag *diag)
+{
+    struct kafka_producer who = {id, header->producer_id, header->producer_epoch};
+    struct kafka_txn *txn;
+    enum kafka_error error = kafka_txn_take(request, &who, &txn);
+    if (error != KAFKA_NONE) {
+        fail(request, p, error, "the transactional id has no such producer id and epoch");
+        return 1;
+    }
+    int code = txn_append_numbered(kafka_txn_producer(txn), p->partition, batch,
+                                   (size_t)header->size_bytes, &p->base_offset, diag);
+    kafka_txn_give_back(request, txn);
+    return code;
+}
+
+static void append(struct kafka_request *request, struct produced *p, struct bytes id,
+                   struct bytes batch)
 {
     struct batch_header header;
     struct diag diag = {0};
-    if (check_batch(request, p, batch) != KAFKA_NONE)
+    if (check_batch(request, p, id, batch) != KAFKA_NONE)
         return;
     must(batch_parse_header(batch, &header, NULL) == 0);
     uint8_t *bytes = request->frame_memory.data + (batch.data - request->frame.data);
-    int code = partition_append(p->partition, bytes, batch.size, &p->base_offset, &diag);
-    if (code < 0) {
+    p->in_txn = (header.attributes & BATCH_ATTR_TRANSACTIONAL) != 0;
+    int code = p->in_txn
+                   ? append_to_txn(request, p, id, &header, bytes, &diag)
+                   : partition_append(p->partition, bytes, batch.size, &p->base_offset, &diag);
+    if (code != 0) {
         p->base_offset = -1;
-        fail(request, p, refusal(p, &header, code), diag.text);
+        if (code < 0)
+            fail(request, p, refusal(p, &header, code), diag.text);
         return;
     }
     p->end_offset = p->base_offset + header.record_count;
@@ -148,7 +177,7 @@ static bool walk(struct kafka_request *request, struct produce *produce, bool ap
                 continue;
             p->error = kafka_partition(request, topic->name, p->index, &p->partition);
             if (p->error == KAFKA_NONE)
-                append(request, p, batch);
+                append(request, p, produce->transactional_id, batch);
         }
         wire_read_tags(in);
     }
@@ -159,7 +188,7 @@ static bool walk(struct kafka_request *request, struct produce *produce, bool ap
 static bool read_request(struct kafka_request *request, struct produce *produce)
 {
     struct wire_reader *in = &request->in;
-    wire_read_nullable_string(in);
+    produce->transactional_id = wire_read_nullable_string(in);
     produce->acks = wire_read_i16(in);
     produce->timeout_ms = wire_read_i32(in);
     struct wire_reader topics = *in;
@@ -224,9 +253,12 @@ static void each_appended(struct kafka_request *request, struct produce *produce
 
 /* ---- acks=all ---- */
 
+/* A transaction's records need no flush of their own: its commit flushes them, and before that a crash aborts all of it. */
 static bool is_flushed(const struct produced *p)
 {
     struct partition_offsets offsets;
+    if (p->in_txn)
+        return true;
     partition_offsets(p->partition, &offsets);
     return offsets.high_watermark >= p->end_offset;
 }
@@ -255,6 +287,8 @@ static enum kafka_result flushed(struct kafka_request *request)
 static void wait_for(struct kafka_request *request, struct produced *p)
 {
     struct kafka_park *park = &request->park;
+    if (p->in_txn)
+        return;
     park->waits[park->wait_count++] = (struct kafka_wait){
         .partition = p->partition, .high_watermark = p->end_offset, .stable = INT64_MAX};
     partition_hurry(p->partition);

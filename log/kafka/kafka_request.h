@@ -73,9 +73,11 @@ struct kafka_park {
 };
 
 struct kafka_connection;
+struct kafka_txns;
 struct kafka_request {
     const struct kafka_server_options *options;
     struct log *log;
+    struct kafka_txns *txns;     /* kafka_txn.h */
     const struct kafka_api *api;
     int16_t version;
     int32_t correlation_id;

@@ -9,6 +9,7 @@
  * that one of them still has then goes nowhere, and is freed with its connection. */
 #include "log/coordinator.h"
 #include "log/kafka/kafka_internal.h"
+#include "log/kafka/kafka_txn.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/thread.h"
 
@@ -262,6 +263,8 @@ static void close_loop(struct kafka_server *server)
 
 static void free_server(struct kafka_server *server)
 {
+    if (server->txns != NULL)
+        kafka_txns_destroy(server->txns);
     pthread_mutex_destroy(&server->done_mutex);
     buf_deinit(&server->plain);
     kafka_tls_destroy(server->tls);
@@ -278,8 +281,10 @@ int kafka_server_start(struct log *log, const struct kafka_server_options *optio
     made->log = log;
     set_options(made, options);
     pthread_mutex_init(&made->done_mutex, NULL);
-    int rc =
-        options->tls.certificate != NULL ? kafka_tls_create(&options->tls, &made->tls, diag) : 0;
+    made->txns = kafka_txns_create(log);
+    int rc = made->txns != NULL ? 0 : diag_set(diag, ERR_NOMEM, "no memory for a server");
+    if (rc == 0 && options->tls.certificate != NULL)
+        rc = kafka_tls_create(&options->tls, &made->tls, diag);
     if (rc == 0)
         rc = open_loop(made, diag);
     if (rc < 0)

@@ -649,6 +649,11 @@ static void records_that_cannot_be(void **state)
         weir_producer_open(opened, &(weir_producer_options){.transactional_id = id}, &producer),
         WEIR_EINVALID);
     assert_says(weir_log_error(), "400");
+    assert_int_equal(weir_producer_open(opened,
+                                        &(weir_producer_options){.transactional_id = "kafka:mine"},
+                                        &producer),
+                     WEIR_EINVALID);
+    assert_says(weir_log_error(), "clients of the server");
 }
 
 static void *send_many(void *context)

@@ -1,0 +1,530 @@
+/* kafka_txn.c: the transaction coordinator, as far as it is not the log's.
+ *
+ * The log has transactions, epochs, timeouts and fencing, and keeps their outcomes (producer_keep_outcome). What is left is to find the handle for a
+ * transactional id, and to say in Kafka's words what stands in the way:
+ *
+ *   the client's (producer id, epoch)         answer
+ *   are those of the record                   it goes on, after a restart with producer_resume
+ *   another producer id                       INVALID_PRODUCER_ID_MAPPING
+ *   the epoch before one that a restart took  INVALID_PRODUCER_ID_MAPPING: its transaction is aborted, it asks for a new epoch and goes on (KIP-360)
+ *   another epoch                             PRODUCER_FENCED, or INVALID_PRODUCER_EPOCH in versions that do not know it
+ *   a decision is under way                   CONCURRENT_TRANSACTIONS: it asks again
+ *
+ * So, unlike with Kafka, a transaction does not survive the end of the server: it is aborted, and the client told so by an error that aborts and does not end
+ * it. What was decided stays decided: the outcome is in the same write as the decision, and EndTxn that is sent again finds it there.
+ *
+ * Transactional ids of clients have a prefix in the log (CLIENT_TRANSACTIONAL_ID), so that none is an app's.
+ *
+ * An entry is made when an id is named and goes when nobody holds it and it has no handle. A handle that nobody has used for a while, and has no
+ * transaction, is closed; the next request resumes it. One mutex for each entry is held while a request works on it, over writes to meta too: requests of one
+ * producer come one after the other anyway. Who is told of a decision (end_done) comes from a thread of the log and takes end_mutex alone, which nobody
+ * holds while he waits for the log. */
+#include "log/kafka/kafka_txn.h"
+#include "runtime/base/clock.h"
+
+#include <stdlib.h>
+
+enum { BUCKETS = 1024, IDLE_MS = 600000, SWEEP_INTERVAL_MS = 60000, SWEEP_MOST = 8 };
+
+struct kafka_txn {
+    struct kafka_txn *next; /* in its bucket; txns.mutex, as the two that follow */
+    int32_t references;
+    int64_t used_ms;
+    pthread_mutex_t mutex;     /* all below; without references, txns.mutex */
+    struct producer *producer; /* NULL: none is open here */
+    int16_t last_epoch;        /* from which the epoch was asked for; -1: from none */
+    bool commits;              /* what was asked of the transaction that is being decided */
+    struct buf groups;         /* names with their zero bytes */
+    char name[];               /* in the log */
+};
+struct kafka_txns {
+    struct log *log;
+    pthread_mutex_t mutex;
+    struct kafka_txn *buckets[BUCKETS];
+    int64_t next_sweep_ms;
+    pthread_mutex_t end_mutex;
+    pthread_cond_t ended;
+    int32_t ending; /* end_mutex; how many end_done will be called */
+};
+
+/* ---- entries ---- */
+
+struct kafka_txns *kafka_txns_create(struct log *log)
+{
+    struct kafka_txns *txns = calloc(1, sizeof *txns);
+    if (txns == NULL)
+        return NULL;
+    txns->log = log;
+    pthread_mutex_init(&txns->mutex, NULL);
+    pthread_mutex_init(&txns->end_mutex, NULL);
+    pthread_cond_init(&txns->ended, NULL);
+    return txns;
+}
+
+static void free_txn(struct kafka_txn *txn)
+{
+    pthread_mutex_destroy(&txn->mutex);
+    buf_deinit(&txn->groups);
+    free(txn);
+}
+
+void kafka_txns_destroy(struct kafka_txns *txns)
+{
+    pthread_mutex_lock(&txns->end_mutex);
+    while (txns->ending > 0)
+        pthread_cond_wait(&txns->ended, &txns->end_mutex);
+    pthread_mutex_unlock(&txns->end_mutex);
+    for (size_t i = 0; i < BUCKETS; i++)
+        while (txns->buckets[i] != NULL) {
+            struct kafka_txn *txn = txns->buckets[i];
+            txns->buckets[i] = txn->next;
+            free_txn(txn);
+        }
+    pthread_cond_destroy(&txns->ended);
+    pthread_mutex_destroy(&txns->end_mutex);
+    pthread_mutex_destroy(&txns->mutex);
+    free(txns);
+}
+
+static struct kafka_txn **bucket_of(struct kafka_txns *txns, const char *name)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (const char *at = name; *at != '\0'; at++)
+        hash = (hash ^ (uint8_t)*at) * 16777619u;
+    return &txns->buckets[hash % BUCKETS];
+}
+
+/* The entry of the name, with a reference. NULL: no memory. */
+static struct kafka_txn *refer(struct kafka_txns *txns, const char *name)
+{
+    struct kafka_txn **bucket = bucket_of(txns, name);
+    pthread_mutex_lock(&txns->mutex);
+    struct kafka_txn *txn = *bucket;
+    while (txn != NULL && strcmp(txn->name, name) != 0)
+        txn = txn->next;
+    if (txn == NULL && (txn = calloc(1, sizeof *txn + strlen(name) + 1)) != NULL) {
+        memcpy(txn->name, name, strlen(name) + 1);
+        pthread_mutex_init(&txn->mutex, NULL);
+        buf_init(&txn->groups, 0);
+        txn->last_epoch = -1;
+        txn->next = *bucket;
+        *bucket = txn;
+    }
+    if (txn != NULL) {
+        txn->references++;
+        txn->used_ms = clock_mono_ms();
+    }
+    pthread_mutex_unlock(&txns->mutex);
+    return txn;
+}
+
+static void let_go(struct kafka_txns *txns, struct kafka_txn *txn)
+{
+    struct kafka_txn **link = bucket_of(txns, txn->name);
+    pthread_mutex_unlock(&txn->mutex);
+    pthread_mutex_lock(&txns->mutex);
+    bool last = --txn->references == 0 && txn->producer == NULL;
+    while (last && *link != txn)
+        link = &(*link)->next;
+    if (last)
+        *link = txn->next;
+    pthread_mutex_unlock(&txns->mutex);
+    if (last)
+        free_txn(txn);
+}
+
+/* The entry for a client's name, its mutex held. */
+static enum kafka_error enter(struct kafka_request *request, struct bytes id,
+                              struct kafka_txn **txn)
+{
+    struct buf name = {0};
+    enum kafka_error error = KAFKA_INVALID_REQUEST;
+    *txn = NULL;
+    buf_printf(&name, "%s", CLIENT_TRANSACTIONAL_ID);
+    buf_append_bytes(&name, id);
+    buf_u8(&name, 0);
+    bool is_text = id.size > 0 && memchr(id.data, 0, id.size) == NULL;
+    if (is_text && buf_ok(&name)) {
+        *txn = refer(request->txns, (const char *)name.data);
+        error = *txn != NULL ? KAFKA_NONE : KAFKA_COORDINATOR_NOT_AVAILABLE;
+    }
+    buf_deinit(&name);
+    if (*txn != NULL)
+        pthread_mutex_lock(&(*txn)->mutex);
+    return error;
+}
+
+void kafka_txn_give_back(struct kafka_request *request, struct kafka_txn *txn)
+{
+    let_go(request->txns, txn);
+}
+
+struct producer *kafka_txn_producer(struct kafka_txn *txn)
+{
+    return txn->producer;
+}
+
+/* ---- errors ---- */
+
+/* A version that is older than the code has the one before it. */
+static enum kafka_error fenced(const struct kafka_request *request)
+{
+    enum { INIT_PRODUCER_ID = 22, ADD_PARTITIONS = 24, END_TXN = 26 };
+    int16_t key = request->api->key;
+    bool knows = (key == INIT_PRODUCER_ID && request->version >= 4) ||
+                 (key >= ADD_PARTITIONS && key <= END_TXN && request->version >= 2);
+    return knows ? KAFKA_PRODUCER_FENCED : KAFKA_INVALID_PRODUCER_EPOCH;
+}
+
+enum kafka_error kafka_txn_error_of(struct kafka_request *request, int code)
+{
+    switch (code) {
+    case ERR_OK:
+        return KAFKA_NONE;
+    case ERR_FENCED:
+        return fenced(request);
+    case ERR_STATE: /* of what is asked for here: it is being decided */
+    case ERR_FULL:  /* it is decided, and its markers wait for room */
+        return KAFKA_CONCURRENT_TRANSACTIONS;
+    case ERR_INVALID:
+        return KAFKA_INVALID_REQUEST;
+    default:
+        return KAFKA_COORDINATOR_NOT_AVAILABLE;
+    }
+}
+
+/* ---- who asks ---- */
+
+struct kafka_producer kafka_read_producer(struct kafka_request *request)
+{
+    struct kafka_producer who = {.transactional_id = wire_read_string(&request->in)};
+    who.producer_id = wire_read_i64(&request->in);
+    who.epoch = wire_read_i16(&request->in);
+    return who;
+}
+
+/* The one whose open transaction ended with the process: nobody else has its transactional id. */
+static bool was_lost(const struct producer_record *record, const struct kafka_producer *who)
+{
+    return record->outcome == TXN_OUTCOME_LOST && record->producer_id == who->producer_id &&
+           who->epoch == record->epoch - 1;
+}
+
+/* The entry has no handle: after a restart, or a long silence. */
+static enum kafka_error resume(struct kafka_request *request, struct kafka_txn *txn,
+                               const struct kafka_producer *who)
+{
+    struct producer_record record;
+    struct diag diag = {0};
+    int code = producer_lookup(request->log, txn->name, &record, &diag);
+    if (code == ERR_NOT_FOUND)
+        return KAFKA_INVALID_PRODUCER_ID_MAPPING;
+    if (code < 0)
+        return kafka_txn_error_of(request, code);
+    if (record.producer_id != who->producer_id || was_lost(&record, who))
+        return KAFKA_INVALID_PRODUCER_ID_MAPPING;
+    if (record.epoch != who->epoch || record.outcome == TXN_OUTCOME_LOST)
+        return fenced(request);
+    code = producer_resume(request->log, txn->name, who->producer_id, who->epoch, &txn->producer,
+                           &diag);
+    if (code < 0)
+        log_line('W', "kafka: %s: %s", request->peer_host, diag.text);
+    return kafka_txn_error_of(request, code);
+}
+
+enum kafka_error kafka_txn_take(struct kafka_request *request, const struct kafka_producer *who,
+                                struct kafka_txn **txn)
+{
+    enum kafka_error error = enter(request, who->transactional_id, txn);
+    if (error != KAFKA_NONE)
+        return error;
+    struct producer *producer = (*txn)->producer;
+    if (producer == NULL)
+        error = resume(request, *txn, who);
+    else if (producer_id(producer) != who->producer_id)
+        error = KAFKA_INVALID_PRODUCER_ID_MAPPING;
+    else if (producer_epoch(producer) != who->epoch || producer_is_fenced(producer))
+        error = fenced(request);
+    if (error != KAFKA_NONE) {
+        let_go(request->txns, *txn);
+        *txn = NULL;
+    }
+    return error;
+}
+
+/* ---- a new epoch ---- */
+
+/* An entry that nobody has used for a while and that has a handle without a transaction, its mutex held. */
+static struct kafka_txn *take_idle(struct kafka_txns *txns, int64_t before_ms)
+{
+    struct kafka_txn *found = NULL;
+    pthread_mutex_lock(&txns->mutex);
+    for (size_t i = 0; i < BUCKETS && found == NULL; i++)
+        for (struct kafka_txn *txn = txns->buckets[i]; txn != NULL && found == NULL;
+             txn = txn->next) {
+            if (txn->references > 0 || txn->used_ms > before_ms ||
+                producer_outcome(txn->producer) == TXN_OUTCOME_OPEN)
+                continue;
+            found = txn;
+            found->references++;
+        }
+    pthread_mutex_unlock(&txns->mutex);
+    if (found != NULL)
+        pthread_mutex_lock(&found->mutex);
+    return found;
+}
+
+static void sweep(struct kafka_txns *txns)
+{
+    int64_t now_ms = clock_mono_ms();
+    pthread_mutex_lock(&txns->mutex);
+    bool is_due = now_ms >= txns->next_sweep_ms;
+    if (is_due)
+        txns->next_sweep_ms = now_ms + SWEEP_INTERVAL_MS;
+    pthread_mutex_unlock(&txns->mutex);
+    for (int i = 0; is_due && i < SWEEP_MOST; i++) {
+        struct kafka_txn *txn = take_idle(txns, now_ms - IDLE_MS);
+        if (txn == NULL)
+            return;
+        if (txn->producer != NULL && producer_outcome(txn->producer) != TXN_OUTCOME_OPEN) {
+            producer_close(txn->producer); /* nobody came in between */
+            txn->producer = NULL;
+        }
+        let_go(txns, txn);
+    }
+}
+
+/* Whether the one who presents an epoch may have a new one (KIP-360). *again: it asked before, and has not had the answer. */
+static enum kafka_error judge(struct kafka_request *request, struct kafka_txn *txn,
+                              const struct kafka_producer *who, bool *again)
+{
+    struct producer_record record;
+    *again = false;
+    if (who->producer_id < 0)
+        return KAFKA_NONE;
+    int code = producer_lookup(request->log, txn->name, &record, NULL);
+    if (code < 0 && code != ERR_NOT_FOUND)
+        return kafka_txn_error_of(request, code);
+    if (code == ERR_NOT_FOUND || record.producer_id != who->producer_id)
+        return fenced(request);
+    if (was_lost(&record, who) ||
+        (record.epoch == who->epoch && record.outcome != TXN_OUTCOME_LOST))
+        return KAFKA_NONE;
+    *again = txn->producer != NULL && !producer_is_fenced(txn->producer) &&
+             txn->last_epoch == who->epoch && producer_epoch(txn->producer) == record.epoch;
+    return *again ? KAFKA_NONE : fenced(request);
+}
+
+static int open_anew(struct kafka_request *request, struct kafka_txn *txn, int32_t timeout_ms)
+{
+    struct producer *producer, *older = txn->producer;
+    struct diag diag = {0};
+    int code = producer_open(request->log, txn->name, &producer, &diag);
+    if (code == 0) {
+        txn->producer = producer;
+        buf_clear(&txn->groups);
+        producer_close(older);
+        code = producer_set_timeout(producer, timeout_ms, &diag);
+        if (code == 0)
+            code = producer_keep_outcome(producer, &diag);
+        if (code < 0) {
+            txn->producer = NULL;
+            producer_close(producer);
+        }
+    }
+    if (code < 0)
+        log_line('W', "kafka: no producer id for %s: %s", request->peer_host, diag.text);
+    return code;
+}
+
+enum kafka_error kafka_txn_open(struct kafka_request *request, const struct kafka_producer *who,
+                                int32_t timeout_ms, int64_t *id, int16_t *epoch)
+{
+    struct kafka_txn *txn;
+    bool again;
+    sweep(request->txns);
+    enum kafka_error error = enter(request, who->transactional_id, &txn);
+    if (error != KAFKA_NONE)
+        return error;
+    error = judge(request, txn, who, &again);
+    if (error == KAFKA_NONE && !again)
+        error = kafka_txn_error_of(request, open_anew(request, txn, timeout_ms));
+    if (error == KAFKA_NONE) {
+        *id = producer_id(txn->producer);
+        *epoch = producer_epoch(txn->producer);
+        txn->last_epoch = who->producer_id == *id ? who->epoch : -1;
+    }
+    let_go(request->txns, txn);
+    return error;
+}
+
+/* ---- the transaction ---- */
+
+enum kafka_error kafka_txn_begin(struct kafka_request *request, struct kafka_txn *txn)
+{
+    int code = producer_outcome(txn->producer) == TXN_OUTCOME_OPEN
+                   ? txn_participate(txn->producer, NULL, 0, NULL) /* not while it is decided */
+                   : txn_begin(txn->producer, NULL);
+    return kafka_txn_error_of(request, code);
+}
+
+bool kafka_txn_has_group(const struct kafka_txn *txn, const char *group)
+{
+    for (size_t at = 0; at < txn->groups.size;) {
+        const char *name = (const char *)txn->groups.data + at;
+        if (strcmp(name, group) == 0)
+            return true;
+        at += strlen(name) + 1;
+    }
+    return false;
+}
+
+enum kafka_error kafka_txn_add_group(struct kafka_txn *txn, const char *group)
+{
+    if (kafka_txn_has_group(txn, group))
+        return KAFKA_NONE;
+    size_t before = txn->groups.size;
+    buf_append(&txn->groups, group, strlen(group) + 1);
+    if (buf_ok(&txn->groups))
+        return KAFKA_NONE;
+    txn->groups.failed = false;
+    txn->groups.size = before;
+    return KAFKA_COORDINATOR_NOT_AVAILABLE;
+}
+
+/* ---- its end ---- */
+
+struct ending { /* request->state of a request that waits for a decision; freed by end_done */
+    struct kafka_txns *txns;
+    struct kafka_request *request; /* end_mutex; NULL: forgotten */
+    bool commit;
+    void (*done)(struct kafka_request *request, enum kafka_error error);
+};
+
+static enum kafka_error outcome_error(struct kafka_request *request, bool commit, int code)
+{
+    if (code == ERR_FENCED || code == 0)
+        return kafka_txn_error_of(request, code);
+    if (log_status(request->log, NULL) < 0)
+        return KAFKA_COORDINATOR_NOT_AVAILABLE;
+    /* A commit for which there was no room is an abort; an error that clients abort on, and go on after. */
+    return commit ? KAFKA_INVALID_PRODUCER_ID_MAPPING : KAFKA_CONCURRENT_TRANSACTIONS;
+}
+
+static void end_done(void *context, int code)
+{
+    struct ending *ending = context;
+    struct kafka_txns *txns = ending->txns;
+    pthread_mutex_lock(&txns->end_mutex);
+    struct kafka_request *request = ending->request;
+    if (request != NULL)
+        request->state = NULL;
+    if (request != NULL && kafka_request_take_call(request)) {
+        ending->done(request, outcome_error(request, ending->commit, code));
+        kafka_request_called(request);
+    }
+    txns->ending--;
+    pthread_cond_broadcast(&txns->ended);
+    pthread_mutex_unlock(&txns->end_mutex);
+    free(ending);
+}
+
+/* The transaction ends all the same. */
+static void forget(struct kafka_request *request)
+{
+    pthread_mutex_lock(&request->txns->end_mutex);
+    struct ending *ending = request->state;
+    if (ending != NULL)
+        ending->request = NULL;
+    pthread_mutex_unlock(&request->txns->end_mutex);
+}
+
+static void count_ending(struct kafka_txns *txns, int32_t change)
+{
+    pthread_mutex_lock(&txns->end_mutex);
+    txns->ending += change;
+    pthread_mutex_unlock(&txns->end_mutex);
+}
+
+enum kafka_error kafka_txn_end(struct kafka_request *request, struct kafka_txn *txn, bool commit,
+                               void (*done)(struct kafka_request *request, enum kafka_error error))
+{
+    struct ending *ending = malloc(sizeof *ending);
+    if (ending == NULL)
+        return KAFKA_COORDINATOR_NOT_AVAILABLE;
+    *ending = (struct ending){request->txns, request, commit, done};
+    request->state = ending;
+    request->forget = forget;
+    count_ending(request->txns, 1);
+    txn->commits = commit;
+    int code = commit ? txn_commit_start(txn->producer, end_done, ending, NULL)
+                      : txn_abort_start(txn->producer, end_done, ending, NULL);
+    if (code == 0) {
+        buf_clear(&txn->groups);
+        return KAFKA_NONE;
+    }
+    count_ending(request->txns, -1);
+    request->state = NULL;
+    free(ending);
+    return kafka_txn_error_of(request, code);
+}
+
+/* ---- looking ---- */
+
+static const char *state_of(const struct producer_record *record)
+{
+    switch (record->outcome) {
+    case TXN_OUTCOME_COMMITTED:
+        return "CompleteCommit";
+    case TXN_OUTCOME_ABORTED:
+    case TXN_OUTCOME_LOST:
+        return "CompleteAbort";
+    case TXN_OUTCOME_OPEN:
+        return "Ongoing";
+    case TXN_OUTCOME_NONE:
+        break;
+    }
+    return "Empty";
+}
+
+static enum kafka_error look(struct kafka_request *request, struct kafka_txn *txn,
+                             struct kafka_txn_view *view)
+{
+    struct producer_record record;
+    struct txn_description description;
+    int code = producer_lookup(request->log, txn->name, &record, NULL);
+    if (code == ERR_NOT_FOUND)
+        return KAFKA_TRANSACTIONAL_ID_NOT_FOUND;
+    if (code < 0)
+        return kafka_txn_error_of(request, code);
+    *view = (struct kafka_txn_view){.state = state_of(&record),
+                                    .producer_id = record.producer_id,
+                                    .began_ms = -1,
+                                    .epoch = record.epoch,
+                                    .timeout_ms = record.timeout_ms};
+    if (txn->producer == NULL)
+        return KAFKA_NONE;
+    code = txn_describe(txn->producer, &description, NULL);
+    if (code < 0)
+        return kafka_txn_error_of(request, code);
+    view->partitions = description.partitions;
+    view->partition_count = description.partition_count;
+    view->began_ms = description.began_ms;
+    if (description.phase == TXN_IS_BEING_DECIDED) /* fenced: by the clock, which commits nothing */
+        view->state =
+            txn->commits && !producer_is_fenced(txn->producer) ? "PrepareCommit" : "PrepareAbort";
+    return KAFKA_NONE;
+}
+
+enum kafka_error kafka_txn_look(struct kafka_request *request, struct bytes id,
+                                struct kafka_txn_view *view)
+{
+    struct kafka_txn *txn;
+    *view = (struct kafka_txn_view){0};
+    enum kafka_error error = enter(request, id, &txn);
+    if (error != KAFKA_NONE)
+        return error;
+    error = look(request, txn, view);
+    let_go(request->txns, txn);
+    return error;
+}
