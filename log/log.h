@@ -359,13 +359,14 @@ int producer_set_timeout(struct producer *producer, int32_t timeout_ms, struct d
  * durable whether a transaction of this epoch is open, and how the last one ended: one more write to meta when a transaction begins. Then a
  * commit whose answer was lost can be answered (producer_outcome, or producer_lookup without a handle), and after a restart the
  * producer goes on with its epoch: producer_resume. A transaction that a crash, or log_close, finds open is aborted, raises the epoch and is
- * known as lost. */
+ * continued. */
 enum txn_outcome {
     TXN_OUTCOME_NONE,
     TXN_OUTCOME_OPEN,
     TXN_OUTCOME_COMMITTED,
     TXN_OUTCOME_ABORTED,
-    TXN_OUTCOME_LOST /* a crash or log_close found it open: aborted, and the epoch is one that nobody has been given yet */
+    TXN_OUTCOME_CONTINUED /* none in this epoch yet, and the epoch before was the same producer's: it asked for a new one, or a crash or log_close aborted what it
+                           * had open. Who has that epoch is not fenced by another, and may ask for the next. */
 };
 struct producer_record {
     int64_t producer_id;
@@ -375,6 +376,8 @@ struct producer_record {
     int64_t updated_ms;
 };
 int producer_keep_outcome(struct producer *producer, struct diag *diag);
+/* producer_open, producer_set_timeout and producer_keep_outcome by one write to meta. continues: for a producer that had the epoch before. */
+int producer_open_kept(struct log *log, const char *transactional_id, int32_t timeout_ms, bool continues, struct producer **producer, struct diag *diag);
 enum txn_outcome producer_outcome(struct producer *producer);
 /* What is durable. ERR_NOT_FOUND: the id is not known; ids are forgotten when they had no handle and wrote nothing for 7 days. */
 int producer_lookup(struct log *log, const char *transactional_id, struct producer_record *record, struct diag *diag);

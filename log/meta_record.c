@@ -325,7 +325,7 @@ void meta_put_producer(struct meta_batch *batch, const char *transactional_id,
 int meta_read_producer(struct bytes value, struct meta_producer *producer)
 {
     bool is_short = value.size == PRODUCER_SHORT_BYTES;
-    if (!is_short && (value.size != PRODUCER_BYTES || value.data[18] > TXN_OUTCOME_LOST))
+    if (!is_short && (value.size != PRODUCER_BYTES || value.data[18] > TXN_OUTCOME_CONTINUED))
         return ERR_CORRUPT;
     producer->outcome = is_short ? TXN_OUTCOME_NONE : (enum txn_outcome)value.data[18];
     producer->timeout_ms = is_short ? 0 : (int32_t)load_be32(value.data + 19);

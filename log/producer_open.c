@@ -11,8 +11,8 @@
  * written before the first append, and in the same write to meta as the decision. So it can be
  * answered after a crash whether a commit whose answer was lost had been one, and it goes on with
  * the same epoch (producer_resume); a transaction that was open at the crash raises the epoch when
- * the log is opened, and the record says so (TXN_OUTCOME_LOST): the one who had it is not fenced by
- * another, and may ask for a new epoch. */
+ * the log is opened, and the record says so (TXN_OUTCOME_CONTINUED): the one who had it is not fenced
+ * by another, and may ask for a new epoch. */
 #include "log/log_internal.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
@@ -79,7 +79,9 @@ static int bump_epoch(struct producer *producer, struct diag *diag)
     }
     record = (struct meta_producer){.producer_id = record.producer_id,
                                     .epoch = (int16_t)(record.epoch + 1),
-                                    .updated_ms = clock_wall_ms()};
+                                    .updated_ms = clock_wall_ms(),
+                                    .outcome = producer->outcome,
+                                    .timeout_ms = producer->timeout_ms};
     if (rc == 0) {
         meta_put_producer(&batch, producer->transactional_id, &record);
         rc = log_meta_apply(log, &batch, diag);
@@ -230,6 +232,18 @@ static int open_plain(struct producer *producer, struct diag *diag)
     return rc;
 }
 
+/* Makes its id and epoch; it belongs to the log then, or is gone. */
+static int open_new(struct producer *producer, struct producer **out, struct diag *diag)
+{
+    int rc = producer->transactional_id != NULL ? open_transactional(producer, diag)
+                                                : open_plain(producer, diag);
+    if (rc < 0)
+        producer_free(producer);
+    else
+        *out = producer;
+    return rc;
+}
+
 int producer_open(struct log *log, const char *transactional_id, struct producer **out,
                   struct diag *diag)
 {
@@ -240,14 +254,7 @@ int producer_open(struct log *log, const char *transactional_id, struct producer
     struct producer *producer = producer_new(log, transactional_id);
     if (producer == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for a producer");
-    int rc =
-        transactional_id != NULL ? open_transactional(producer, diag) : open_plain(producer, diag);
-    if (rc < 0) {
-        producer_free(producer);
-        return rc;
-    }
-    *out = producer;
-    return 0;
+    return open_new(producer, out, diag);
 }
 
 /* ---- producers that outlive the process ---- */
@@ -293,6 +300,23 @@ int producer_keep_outcome(struct producer *producer, struct diag *diag)
         producer->keeps_outcome = true;
     pthread_mutex_unlock(&producer->mutex);
     return rc;
+}
+
+int producer_open_kept(struct log *log, const char *transactional_id, int32_t timeout_ms,
+                       bool continues, struct producer **out, struct diag *diag)
+{
+    *out = NULL;
+    TRY(log_status(log, diag));
+    TRY(check_id(transactional_id, diag));
+    if (timeout_ms < 0)
+        return diag_set(diag, ERR_INVALID, "a transaction's timeout cannot be %d ms", timeout_ms);
+    struct producer *producer = producer_new(log, transactional_id);
+    if (producer == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for a producer");
+    producer->timeout_ms = timeout_ms;
+    producer->keeps_outcome = true;
+    producer->outcome = continues ? TXN_OUTCOME_CONTINUED : TXN_OUTCOME_NONE;
+    return open_new(producer, out, diag);
 }
 
 enum txn_outcome producer_outcome(struct producer *producer)

@@ -169,7 +169,8 @@ void producers_abort_all(struct log *log)
         pthread_mutex_lock(&producer->mutex);
         struct diag diag;
         if (producer->state == TXN_OPEN &&
-            (!producer->keeps_outcome || abort_and_fence(producer, TXN_OUTCOME_LOST, &diag) < 0))
+            (!producer->keeps_outcome ||
+             abort_and_fence(producer, TXN_OUTCOME_CONTINUED, &diag) < 0))
             producer_submit(producer, false, NULL, NULL);
         if (producer->state == TXN_DECIDING)
             producer_wait(producer);

@@ -374,7 +374,8 @@ static int fence_one(void *context, struct bytes key, struct bytes value, struct
     memcpy(name, key.data, key.size);
     name[key.size] = '\0';
     producer.epoch++;
-    producer.outcome = producer.outcome == TXN_OUTCOME_OPEN ? TXN_OUTCOME_LOST : TXN_OUTCOME_NONE;
+    producer.outcome =
+        producer.outcome == TXN_OUTCOME_OPEN ? TXN_OUTCOME_CONTINUED : TXN_OUTCOME_NONE;
     producer.updated_ms = clock_wall_ms();
     meta_put_producer(&recovery->batch, name, &producer);
     return 0;

@@ -6,7 +6,7 @@
  *   the client's (producer id, epoch)         answer
  *   are those of the record                   it goes on, after a restart with producer_resume
  *   another producer id                       INVALID_PRODUCER_ID_MAPPING
- *   the epoch before one that a restart took  INVALID_PRODUCER_ID_MAPPING: its transaction is aborted, it asks for a new epoch and goes on (KIP-360)
+ *   the epoch before one that a restart gave  INVALID_PRODUCER_ID_MAPPING: its transaction is aborted, it asks for a new epoch and goes on (KIP-360)
  *   another epoch                             PRODUCER_FENCED, or INVALID_PRODUCER_EPOCH in versions that do not know it
  *   a decision is under way                   CONCURRENT_TRANSACTIONS: it asks again
  *
@@ -32,7 +32,6 @@ struct kafka_txn {
     int64_t used_ms;
     pthread_mutex_t mutex;     /* all below; without references, txns.mutex */
     struct producer *producer; /* NULL: none is open here */
-    int16_t last_epoch;        /* from which the epoch was asked for; -1: from none */
     bool commits;              /* what was asked of the transaction that is being decided */
     struct buf groups;         /* names with their zero bytes */
     char name[];               /* in the log */
@@ -106,7 +105,6 @@ static struct kafka_txn *refer(struct kafka_txns *txns, const char *name)
         memcpy(txn->name, name, strlen(name) + 1);
         pthread_mutex_init(&txn->mutex, NULL);
         buf_init(&txn->groups, 0);
-        txn->last_epoch = -1;
         txn->next = *bucket;
         *bucket = txn;
     }
@@ -203,10 +201,10 @@ struct kafka_producer kafka_read_producer(struct kafka_request *request)
     return who;
 }
 
-/* The one whose open transaction ended with the process: nobody else has its transactional id. */
-static bool was_lost(const struct producer_record *record, const struct kafka_producer *who)
+/* Who has the epoch before, and nobody came in between: its open transaction ended with the process, or it has asked for this epoch and not had the answer. */
+static bool has_epoch_before(const struct producer_record *record, const struct kafka_producer *who)
 {
-    return record->outcome == TXN_OUTCOME_LOST && record->producer_id == who->producer_id &&
+    return record->outcome == TXN_OUTCOME_CONTINUED && record->producer_id == who->producer_id &&
            who->epoch == record->epoch - 1;
 }
 
@@ -221,9 +219,9 @@ static enum kafka_error resume(struct kafka_request *request, struct kafka_txn *
         return KAFKA_INVALID_PRODUCER_ID_MAPPING;
     if (code < 0)
         return kafka_txn_error_of(request, code);
-    if (record.producer_id != who->producer_id || was_lost(&record, who))
+    if (record.producer_id != who->producer_id || has_epoch_before(&record, who))
         return KAFKA_INVALID_PRODUCER_ID_MAPPING;
-    if (record.epoch != who->epoch || record.outcome == TXN_OUTCOME_LOST)
+    if (record.epoch != who->epoch)
         return fenced(request);
     code = producer_resume(request->log, txn->name, who->producer_id, who->epoch, &txn->producer,
                            &diag);
@@ -294,65 +292,53 @@ static void sweep(struct kafka_txns *txns)
     }
 }
 
-/* Whether the one who presents an epoch may have a new one (KIP-360). *again: it asked before, and has not had the answer. */
+/* Whether the one who presents an epoch may have a new one (KIP-360). */
 static enum kafka_error judge(struct kafka_request *request, struct kafka_txn *txn,
-                              const struct kafka_producer *who, bool *again)
+                              const struct kafka_producer *who)
 {
     struct producer_record record;
-    *again = false;
     if (who->producer_id < 0)
         return KAFKA_NONE;
     int code = producer_lookup(request->log, txn->name, &record, NULL);
     if (code < 0 && code != ERR_NOT_FOUND)
         return kafka_txn_error_of(request, code);
-    if (code == ERR_NOT_FOUND || record.producer_id != who->producer_id)
-        return fenced(request);
-    if (was_lost(&record, who) ||
-        (record.epoch == who->epoch && record.outcome != TXN_OUTCOME_LOST))
-        return KAFKA_NONE;
-    *again = txn->producer != NULL && !producer_is_fenced(txn->producer) &&
-             txn->last_epoch == who->epoch && producer_epoch(txn->producer) == record.epoch;
-    return *again ? KAFKA_NONE : fenced(request);
+    bool is_newest =
+        code == 0 && record.producer_id == who->producer_id && record.epoch == who->epoch;
+    return is_newest || (code == 0 && has_epoch_before(&record, who)) ? KAFKA_NONE
+                                                                      : fenced(request);
 }
 
-static int open_anew(struct kafka_request *request, struct kafka_txn *txn, int32_t timeout_ms)
+static int open_anew(struct kafka_request *request, struct kafka_txn *txn,
+                     const struct kafka_producer *who, int32_t timeout_ms)
 {
-    struct producer *producer, *older = txn->producer;
+    struct producer *producer;
     struct diag diag = {0};
-    int code = producer_open(request->log, txn->name, &producer, &diag);
-    if (code == 0) {
-        txn->producer = producer;
-        buf_clear(&txn->groups);
-        producer_close(older);
-        code = producer_set_timeout(producer, timeout_ms, &diag);
-        if (code == 0)
-            code = producer_keep_outcome(producer, &diag);
-        if (code < 0) {
-            txn->producer = NULL;
-            producer_close(producer);
-        }
-    }
-    if (code < 0)
+    int code = producer_open_kept(request->log, txn->name, timeout_ms, who->producer_id >= 0,
+                                  &producer, &diag);
+    if (code < 0) {
         log_line('W', "kafka: no producer id for %s: %s", request->peer_host, diag.text);
-    return code;
+        return code;
+    }
+    producer_close(txn->producer); /* fenced, and without a transaction */
+    txn->producer = producer;
+    buf_clear(&txn->groups);
+    return 0;
 }
 
 enum kafka_error kafka_txn_open(struct kafka_request *request, const struct kafka_producer *who,
                                 int32_t timeout_ms, int64_t *id, int16_t *epoch)
 {
     struct kafka_txn *txn;
-    bool again;
     sweep(request->txns);
     enum kafka_error error = enter(request, who->transactional_id, &txn);
     if (error != KAFKA_NONE)
         return error;
-    error = judge(request, txn, who, &again);
-    if (error == KAFKA_NONE && !again)
-        error = kafka_txn_error_of(request, open_anew(request, txn, timeout_ms));
+    error = judge(request, txn, who);
+    if (error == KAFKA_NONE)
+        error = kafka_txn_error_of(request, open_anew(request, txn, who, timeout_ms));
     if (error == KAFKA_NONE) {
         *id = producer_id(txn->producer);
         *epoch = producer_epoch(txn->producer);
-        txn->last_epoch = who->producer_id == *id ? who->epoch : -1;
     }
     let_go(request->txns, txn);
     return error;
@@ -477,11 +463,11 @@ static const char *state_of(const struct producer_record *record)
     case TXN_OUTCOME_COMMITTED:
         return "CompleteCommit";
     case TXN_OUTCOME_ABORTED:
-    case TXN_OUTCOME_LOST:
         return "CompleteAbort";
     case TXN_OUTCOME_OPEN:
         return "Ongoing";
     case TXN_OUTCOME_NONE:
+    case TXN_OUTCOME_CONTINUED:
         break;
     }
     return "Empty";

@@ -125,7 +125,7 @@ class Records(Case):
     def test_errors_of_produce(self):
         for batch, error in ((BATCH[:-1] + b"\1", 2), (BATCH[:40], 2), (b"", 2), (None, 87), (BATCH + BATCH, 87), (BATCH[:16] + b"\1" + BATCH[17:], 87),
                              (patched(22, b"\x20"), 87), (patched(57, struct.pack(">i", 3)), 87), (patched(23, struct.pack(">i", 5)), 87),
-                             (patched(61, b"\x7f"), 87), (patched(22, b"\x10"), 48), (patched(22, b"\x04"), 76), (patched(22, b"\x07"), 76),
+                             (patched(61, b"\x7f"), 87), (patched(22, b"\x10"), 53), (patched(22, b"\x04"), 76), (patched(22, b"\x07"), 76),
                              (patched(35, struct.pack(">q", 1 << 50)), 32)):
             self.assertEqual(self.produced(batch)[0], error, batch and batch.hex())
         self.assertEqual(self.produced(BATCH, partition=1)[0], 3)

@@ -20,10 +20,11 @@ def environment():
 
 
 class Server:
-    def __init__(self, directory, *flags):
+    def __init__(self, directory, *flags, kafka="127.0.0.1:0", crash_at=None):
+        more = {"WEIR_CRASH_AT": crash_at} if crash_at else {}
         self.errors = open(os.path.join(os.path.dirname(directory), "stderr"), "a+", encoding="utf-8")
-        self.process = subprocess.Popen([WEIR, "serve", "--data", directory, "--kafka", "127.0.0.1:0", *flags], stdout=subprocess.PIPE,
-                                        stderr=self.errors, text=True, env=environment())
+        self.process = subprocess.Popen([WEIR, "serve", "--data", directory, "--kafka", kafka, *flags], stdout=subprocess.PIPE,
+                                        stderr=self.errors, text=True, env={**environment(), **more})
         line = self.process.stdout.readline()
         assert line.startswith("listening on 127.0.0.1:"), f"{line!r}; {self.said()}"
         self.address = line.split()[-1]
@@ -57,8 +58,8 @@ class Case(unittest.TestCase):
         self.data = os.path.join(self.home, "data")
         self.server = self.start()
 
-    def start(self):
-        server = Server(self.data, *self.flags)
+    def start(self, **how):
+        server = Server(self.data, *self.flags, **how)
         self.addCleanup(server.end)
         return server
 

@@ -430,9 +430,10 @@ static void bug_18_after_a_crash_the_outcome_is_what_readers_see(void **state)
         if (committed)
             assert_int_equal(record.outcome, TXN_OUTCOME_COMMITTED);
         else if (begun)
-            assert_int_equal(record.outcome, TXN_OUTCOME_LOST);
+            assert_int_equal(record.outcome, TXN_OUTCOME_CONTINUED);
         else
-            assert_true(record.outcome == TXN_OUTCOME_NONE || record.outcome == TXN_OUTCOME_LOST);
+            assert_true(record.outcome == TXN_OUTCOME_NONE ||
+                        record.outcome == TXN_OUTCOME_CONTINUED);
         if (begun)
             assert_int_equal(record.epoch, committed ? 0 : 1);
         outcomes[committed] += begun;
@@ -457,7 +458,7 @@ static void bug_17_offsets_of_a_lost_transaction_do_not_count_as_committed(void 
     reopen(place); /* aborts it; whoever goes on must not take that for its commit */
     assert_int_equal(producer_resume(place->log, "remote", id, 0, &again, NULL), ERR_FENCED);
     assert_int_equal(lookup(place, "remote").epoch, 1);
-    assert_int_equal(lookup(place, "remote").outcome, TXN_OUTCOME_LOST);
+    assert_int_equal(lookup(place, "remote").outcome, TXN_OUTCOME_CONTINUED);
 }
 
 /* ---- epochs and ids ---- */
