@@ -4,6 +4,7 @@
  * the connection ends with a reason. */
 #include "log/coordinator.h"
 #include "log/kafka/kafka_request.h"
+#include "log/kafka/kafka_txn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static char directory[64];
 static struct log *the_log;
+static struct kafka_txns *txns;
 static struct buf scratch;
 static const struct kafka_server_options options = {.refuses_new_topics = true};
 
@@ -28,6 +30,7 @@ static void remove_directory(void)
 {
     char command[128];
     snprintf(command, sizeof command, "rm -rf %s", directory);
+    kafka_txns_destroy(txns);
     log_close(the_log);
     buf_deinit(&scratch);
     if (system(command) != 0)
@@ -40,6 +43,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     struct log_options log_options = {.durability = DURABILITY_OS};
     struct batch_builder builder;
     struct partition *partition;
+    struct producer *producer;
     struct bytes batch;
     snprintf(directory, sizeof directory, "/tmp/weir-fuzz-kafka-XXXXXX");
     must(mkdtemp(directory) != NULL);
@@ -53,9 +57,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     must(batch_builder_finish(&builder, &batch) == 0);
     must(partition_append(partition, builder.batch.data, batch.size, NULL, NULL) == 0);
     batch_builder_deinit(&builder);
+    must(producer_open_kept(the_log, CLIENT_TRANSACTIONAL_ID "tx", 60000, false, &producer, NULL) ==
+         0);
     log_close(the_log);
     log_options.read_only = true;
     must(log_open(directory, &log_options, &the_log, NULL) == 0);
+    must((txns = kafka_txns_create(the_log)) != NULL);
     log_line_mute(true);
     coordinator_set_clock(log_coordinator(the_log), now_ms);
     atexit(remove_directory);
@@ -66,6 +73,7 @@ static void run(struct kafka_request *request)
 {
     request->options = &options;
     request->log = the_log;
+    request->txns = txns;
     request->peer_host = request->advertised_host = "127.0.0.1";
     request->advertised_port = 9092;
     request->stopping = true;
