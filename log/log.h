@@ -434,8 +434,9 @@ struct txn_partition {
     char topic[250];
     int32_t partition;
 };
+enum txn_phase { TXN_IS_NONE, TXN_IS_OPEN, TXN_IS_BEING_DECIDED };
 struct txn_description {
-    enum { TXN_IS_NONE, TXN_IS_OPEN, TXN_IS_BEING_DECIDED } phase;
+    enum txn_phase phase;
     int64_t began_ms;                 /* of the open one, where it has a timeout; -1: none, or not known */
     struct txn_partition *partitions; /* named by txn_participate since it began, sorted; malloc'ed, the caller frees it */
     size_t partition_count;

@@ -429,7 +429,7 @@ static int compare_partitions(const void *left, const void *right)
 
 int txn_describe(struct producer *producer, struct txn_description *description, struct diag *diag)
 {
-    static const int phases[] = {
+    static const enum txn_phase phases[] = {
         [TXN_NONE] = TXN_IS_NONE, [TXN_OPEN] = TXN_IS_OPEN, [TXN_DECIDING] = TXN_IS_BEING_DECIDED};
     *description = (struct txn_description){.began_ms = -1};
     pthread_mutex_lock(&producer->mutex);
