@@ -180,7 +180,7 @@ static int push_from(struct chain *chain, const struct batch *batch, uint32_t at
 
 int chain_push(struct chain *chain, const struct batch *batch)
 {
-    return push_from(chain, batch, 0);
+    return push_from(chain, batch, chain->first);
 }
 
 static int deliver(struct chain *chain, const struct batch *out)

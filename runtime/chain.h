@@ -7,6 +7,7 @@
 struct chain {
     struct op *ops[PLAN_MAX_OPS + 1];
     uint32_t count;
+    uint32_t first;                    /* where a batch that is pushed begins: behind what a shared read has done for it; 0 */
     bool keeps_rows;                   /* some operator on rows does */
     struct op_call call;               /* arena, rejects and late rows of the call in progress */
     struct arena arena;                /* batch lifetime */

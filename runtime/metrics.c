@@ -168,6 +168,12 @@ static bool busy(struct run *run, const struct task *task, double *value)
     *value = (double)atomic_load(&task->gauges->busy_ns) / 1e9;
     return true;
 }
+static bool rows_shared(struct run *run, const struct task *task, double *value)
+{
+    (void)run;
+    *value = (double)atomic_load(&task->gauges->shared_rows);
+    return task->stage->input == INPUT_ROWS;
+}
 static bool worker_of(struct run *run, const struct task *task, double *value)
 {
     (void)run;
@@ -180,6 +186,9 @@ static const struct family {
     value_fn *value;
 } families[] = {
     {"weir_rows_in", "counter", NULL, "Records read by a stage.", rows_in},
+    {"weir_rows_shared", "counter", NULL,
+     "Records that came to a stage decoded, by a read that it shares with others of the app.",
+     rows_shared},
     {"weir_rows_made", "counter", NULL, "Rows added by unnesting.", rows_made},
     {"weir_records_out", "counter", NULL, "Records written to the output topic.", records_out},
     {"weir_input_offset", "gauge", NULL, "Committed position: the next offset to read.",

@@ -29,6 +29,7 @@ struct task_gauges {
     atomic_int_fast64_t store_from, store_offset, store_end;     /* changelog offsets: where its store began to follow in this run, stands, and had to come */
     atomic_bool is_restored;
     atomic_int_fast64_t busy_ns;               /* that its turns and flushes took; its worker writes it */
+    atomic_int_fast64_t shared_rows;           /* read and decoded by another task that shares its read */
     atomic_int worker;                         /* that it belongs to */
 };
 

@@ -141,6 +141,8 @@ struct stage {
     uint32_t first_arm, arm_count;       /* the stages that read for the same view, neighbours: they end together */
     enum stage_time time;
     bool tells_time;                     /* rows leave with TIME_HEADER: who reads them has TIME_OF_WRITERS */
+    int read_group;                      /* the first of the stages that read the input alike (plan_read.c); -1: no other does */
+    uint32_t read_ops;                   /* how many operators all of them begin with */
     bool tells_ends;                     /* progress records say where the output's partitions ended */
     uint64_t plan_hash, state_hash;
 };
@@ -163,6 +165,11 @@ void plan_stage_name(const struct view *arm, char name[STAGE_NAME_BYTES]);
 bool plan_is_stage_of(const struct view *view, const char *stage_name);
 /* plan_time.c: after placement: sets time, tells_time and tells_ends of all stages. */
 void plan_settle_time(struct plan *plan);
+/* plan_read.c: after placement: sets read_group and read_ops of all stages. */
+void plan_settle_reads(struct plan *plan);
+/* Whether two views decode the same of the same records, and with how many of their first operators, at most `most`, they do the same with them. */
+bool plan_reads_alike(const struct view *a, const struct view *b);
+uint32_t plan_common_ops(const struct view *a, const struct view *b, uint32_t most);
 /* The only partition of the output that the stage's task on this partition can write; -1: any. */
 int32_t stage_only_output(const struct stage *stage, int32_t partition);
 /* How far a stage's watermark is behind its time as TIME_HEADER tells it. */

@@ -522,6 +522,7 @@ int plan_place(struct plan *plan, struct port *port, struct diag *diag)
     if (rc == 0) {
         plan->dlq_partitions = info.partitions;
         plan_settle_time(plan);
+        plan_settle_reads(plan);
     }
     free(place.stage_of_view);
     free(place.stages_of_view);

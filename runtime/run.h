@@ -21,6 +21,9 @@ struct worker {
     struct task **tasks;              /* that it owns */
     uint32_t task_count;
     uint32_t next_task;               /* whose turn it is */
+    struct shared_read *reads;        /* that some of its tasks share; NULL: none do */
+    uint32_t read_count;
+    struct shared_read **read_of;     /* by task: the one it shares; NULL */
     struct watched {
         const char *topic;
         int32_t partition;

@@ -69,6 +69,8 @@ struct task {
     struct port *port;                /* NULL: closed */
     struct port_reader *reader;
     struct source_row *rows;          /* of the read in progress */
+    const struct shared_read *shared; /* whose rows those are, while it takes them (shared_read.h); else NULL */
+    int64_t meet_at;                  /* an offset at which others wait for it: it reads up to there; 0: nobody does */
     struct task_tables *tables;       /* that its rows are joined with; NULL: none */
     const char *source_topic;         /* of the row in hand: the stage's input, or a table's topic … */
     int32_t source_partition;         /* … and its partition */
@@ -145,6 +147,12 @@ size_t task_outs(struct task *task, struct port_out **outs);
 
 /* Reads and processes up to batch_rows rows. 1: there was something; 0: nothing there now. */
 int task_poll(struct task *task, struct diag *diag);
+/* The same in steps, for a read that several tasks share (worker_read.c). begin: what is due before the next rows; POLL_ROWS: they are, those below *target;
+ * else what task_poll returns. Then take: the rows of a read that began at the task's position, or found_nothing: there was none. */
+enum { POLL_ROWS = 2 };
+int task_begin_poll(struct task *task, int64_t *target, struct diag *diag);
+int task_take_read(struct task *task, const struct shared_read *read, struct diag *diag);
+int task_found_nothing(struct task *task, struct diag *diag);
 /* Rows that a batch may have. */
 uint32_t task_most_rows(const struct task *task);
 /* Sets how many rows the next read takes, from how long the last one took: fewer when a batch holds up the worker's other tasks. */
@@ -163,9 +171,12 @@ int task_lost_records(const struct task *task, struct diag *diag);
 /* task_time.c. An event time as records hold it: epoch milliseconds, a number or text of digits, or ISO 8601. 0 or ERR_INVALID. */
 int task_read_time(const struct variant *value, int64_t *time_ms);
 /* Fills event times and watermarks of all rows of a batch, in offset order. Rows that are gone (by row) and rows without a usable time, which
- * are rejected, do not move the watermark. */
+ * are rejected, do not move the watermark. columns NULL: task_read_times has filled the times, and no row is rejected. */
 int task_assign_times(struct task *task, const struct column *columns, const uint8_t *gone, uint32_t count, int64_t *times,
                       int64_t *watermarks);
+/* The part of it that is the same for all tasks whose sources decode alike: the times. Rows that are rejected are gone. */
+int task_read_times(const struct view *view, const struct source_row *rows, const struct column *columns, uint8_t *gone,
+                    uint32_t count, int64_t *times, struct reject_list *rejects);
 /* Takes the markers of this task's partition from what the progress topic held, after task_open: those of idle times when the source has one. */
 int task_restore_markers(struct task *task, const struct progress_set *set, struct diag *diag);
 /* A read found nothing: after the source's idle time the watermark follows the wall clock (task->now_ms), as far as windows wait for it. */
@@ -196,6 +207,11 @@ int task_trim(struct task *task, bool *want_checkpoint, struct diag *diag);
 /* At the end of a run: gives back the memory of its operators. Only task_close may follow. */
 void task_forget_groups(struct task *task);
 
+/* task_input.c: the parts of a batch of records that a shared read makes once for several tasks. decode: chain->arena and rejects; gone by row: has no columns.
+ * batch_rows: fills in what is left of a batch that has rows, columns, times and source. */
+int task_decode(const struct view *view, void *decoder, const struct source_row *rows, uint32_t count, struct chain *chain, struct column **columns,
+                uint8_t **gone);
+int task_batch_rows(struct chain *chain, const struct view *view, struct batch *batch);
 /* task_input.c: pushes rows through the chain, tables first where they are due. Around it the accounts: end also puts aside what did not pass; rows: those of the batch. */
 int task_push_rows(struct task *task, const struct batch *batch);
 void task_begin_rows(struct task *task);

@@ -7,24 +7,12 @@
 #include <string.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/shared_read.h"
 #include "runtime/task.h"
 
 /* A batch that takes longer than this keeps the other tasks of its worker waiting: the next one has
  * fewer rows. */
 #define BATCH_LONG_NS (50 * INT64_C(1000000))
-
-static int decode_rows(struct task *task, uint32_t count, struct column *columns)
-{
-    struct decoding decoding = {.view = task->stage->view,
-                                .state = task->decoder,
-                                .rows = task->rows,
-                                .count = count,
-                                .arena = &task->chain.arena,
-                                .columns = columns,
-                                .rejects = &task->chain.rejects};
-    return __builtin_expect(decoding.view->keyed == NULL, 1) ? format_decode(&decoding)
-                                                             : format_decode_table(&decoding);
-}
 
 /* Records without a value have no columns, and so are none of a table's rows that steps look at. */
 static int leave_removals(struct batch *batch)
@@ -190,37 +178,108 @@ int task_end_rows(struct task *task, const struct source_row *rows, uint32_t cou
     return 0;
 }
 
+static int decode_rows(const struct decoding *decoding)
+{
+    struct decoding d = *decoding;
+    return __builtin_expect(d.view->keyed == NULL, 1) ? format_decode(&d) : format_decode_table(&d);
+}
+
+int task_decode(const struct view *view, void *decoder, const struct source_row *rows,
+                uint32_t count, struct chain *chain, struct column **columns, uint8_t **gone)
+{
+    *columns = arena_alloc(&chain->arena, format_room(view) * sizeof **columns);
+    *gone = arena_zalloc(&chain->arena, count + 1);
+    if (*columns == NULL || *gone == NULL)
+        return ERR_NOMEM;
+    const struct decoding decoding = {.view = view,
+                                      .state = decoder,
+                                      .rows = rows,
+                                      .count = count,
+                                      .arena = &chain->arena,
+                                      .columns = *columns,
+                                      .rejects = &chain->rejects};
+    TRY(decode_rows(&decoding));
+    mark_rejected(&chain->rejects, *gone);
+    for (uint32_t i = 0; view->keyed != NULL && i < count; i++)
+        (*gone)[i] |= rows[i].value.data == NULL;
+    return 0;
+}
+
+int task_batch_rows(struct chain *chain, const struct view *view, struct batch *batch)
+{
+    batch->column_count = format_column_count(view);
+    batch->selected_count = batch->row_count;
+    batch->arena = &chain->arena;
+    TRY(batch_drop_rejected(batch, &chain->rejects, 0, &chain->arena));
+    return __builtin_expect(view->keyed != NULL, 0) ? leave_removals(batch) : 0;
+}
+
+static uint64_t origin_of(const struct task *task)
+{
+    return (uint64_t)task->stage->view->arm << 32 | (uint32_t)task->partition;
+}
+
 static int process_rows(struct task *task, uint32_t count)
 {
     struct chain *chain = &task->chain;
     const struct view *view = task->stage->view;
-    uint32_t fields = format_column_count(view);
+    struct column *columns;
+    uint8_t *gone;
     TRY(chain_begin(chain, task->diag));
-    struct column *columns = arena_alloc(&chain->arena, format_room(view) * sizeof *columns);
-    uint8_t *gone = arena_zalloc(&chain->arena, count + 1);
     int64_t *times = arena_alloc(&chain->arena, (count + 1) * sizeof *times);
     int64_t *watermarks = arena_alloc(&chain->arena, (count + 1) * sizeof *watermarks);
-    if (columns == NULL || gone == NULL || times == NULL || watermarks == NULL)
+    if (times == NULL || watermarks == NULL)
         return ERR_NOMEM;
-    TRY(decode_rows(task, count, columns));
-    mark_rejected(&chain->rejects, gone);
-    for (uint32_t i = 0; view->keyed != NULL && i < count; i++)
-        gone[i] |= task->rows[i].value.data == NULL;
+    TRY(task_decode(view, task->decoder, task->rows, count, chain, &columns, &gone));
     TRY(task_assign_times(task, columns, gone, count, times, watermarks));
     struct batch batch = {.row_count = count,
-                          .selected_count = count,
                           .columns = columns,
-                          .column_count = fields,
                           .event_time_ms = times,
                           .watermark_ms = watermarks,
                           .source = task->rows,
-                          .origin = (uint64_t)view->arm << 32 | (uint32_t)task->partition,
-                          .arena = &chain->arena};
-    TRY(batch_drop_rejected(&batch, &chain->rejects, 0, &chain->arena));
-    if (__builtin_expect(view->keyed != NULL, 0))
-        TRY(leave_removals(&batch));
+                          .origin = origin_of(task)};
+    TRY(task_batch_rows(chain, view, &batch));
     task_begin_rows(task);
     TRY(task_push_rows(task, &batch));
+    return task_end_rows(task, task->rows, count);
+}
+
+/* What was wrong with rows on the shared way stays where it lies; the list goes on behind it. */
+static int take_rejects(struct chain *chain, const struct reject_list *from)
+{
+    struct reject_list *rejects = &chain->rejects;
+    if (from->count == 0)
+        return 0;
+    rejects->items = arena_alloc(&chain->arena, from->count * sizeof *rejects->items);
+    if (rejects->items == NULL)
+        return ERR_NOMEM;
+    memcpy(rejects->items, from->items, from->count * sizeof *rejects->items);
+    rejects->count = rejects->capacity = from->count;
+    return 0;
+}
+
+/* Rows that came a part of the way together with those of other tasks: from there on as alone. The
+ * watermark is each task's own. */
+static int process_shared(struct task *task, uint32_t count)
+{
+    struct chain *chain = &task->chain;
+    const struct shared_read *read = task->shared;
+    TRY(chain_begin(chain, task->diag));
+    TRY(take_rejects(chain, &read->chain.rejects));
+    int64_t *watermarks = arena_alloc(&chain->arena, (count + 1) * sizeof *watermarks);
+    if (watermarks == NULL)
+        return ERR_NOMEM;
+    TRY(task_assign_times(task, NULL, read->gone, count, read->times, watermarks));
+    struct batch batch = read->batch;
+    batch.watermark_ms = watermarks;
+    batch.origin = origin_of(task);
+    batch.arena = &chain->arena;
+    task_begin_rows(task);
+    chain->filtered_rows = read->chain.filtered_rows;
+    chain->first = read->chain.count;
+    int rc = task_push_rows(task, &batch);
+    chain->first = 0;
+    TRY(rc);
     return task_end_rows(task, task->rows, count);
 }
 
@@ -347,10 +406,11 @@ static int process(struct task *task, uint32_t count, int64_t next)
                              : NULL;
     if (reason != NULL)
         return task_leave_out(task, &task->rows[0], reason);
-    int rc = task->stage->input == INPUT_ROWS       ? process_rows(task, count)
-             : task->stage->input == INPUT_PARTIALS ? process_partials(task, count)
-             : task->stage->input == INPUT_SIDES    ? process_sides(task, count)
-                                                    : task_process_crossed(task, count);
+    int rc = __builtin_expect(task->shared != NULL, 0) ? process_shared(task, count)
+             : task->stage->input == INPUT_ROWS        ? process_rows(task, count)
+             : task->stage->input == INPUT_PARTIALS    ? process_partials(task, count)
+             : task->stage->input == INPUT_SIDES       ? process_sides(task, count)
+                                                       : task_process_crossed(task, count);
     if (__builtin_expect(rc < 0, 0)) {
         fate->failed_from = task->rows[0].offset;
         fate->failed_to = next;
@@ -383,16 +443,6 @@ static int found_nothing(struct task *task)
     return 0;
 }
 
-/* What was read beyond a cut of the tables is read again. */
-static int read_again(struct task *task)
-{
-    const struct port_ops *ops = task->port->ops;
-    ops->reader_close(task->reader);
-    task->reader = NULL;
-    return ops->reader_open(task->port, task->stage->input_topic, task->partition, task->position,
-                            &task->reader, task->diag);
-}
-
 /* What comes before the stream: as task_tables_poll. */
 static int poll_tables(struct task *task, int64_t *target, struct diag *diag)
 {
@@ -405,28 +455,41 @@ static int poll_tables(struct task *task, int64_t *target, struct diag *diag)
     return rc;
 }
 
-int task_poll(struct task *task, struct diag *diag)
+int task_begin_poll(struct task *task, int64_t *target, struct diag *diag)
 {
-    uint32_t count;
-    int64_t next, end = atomic_load(&task->end_target), target = end;
+    *target = atomic_load(&task->end_target);
     if (__builtin_expect(task->tables != NULL, 0)) {
-        int rc = poll_tables(task, &target, diag);
+        int rc = poll_tables(task, target, diag);
         if (rc != 0)
             return rc == TABLES_WAIT ? 0 : rc;
     }
-    if (task->position >= target)
+    if (__builtin_expect(task->meet_at > 0, 0) && task->meet_at < *target)
+        *target = task->meet_at;
+    if (task->position >= *target)
         return 0;
     task->diag = diag;
     task->now_ms = clock_wall_ms();
-    bool careful = __builtin_expect(task->position < task->fate.careful_until, 0);
-    int rc = task->port->ops->reader_read(task->reader, task->rows, careful ? 1 : task->batch_rows,
-                                          &count, &next, diag);
-    if (rc == ERR_RANGE)
-        return task_lost_records(task,
-                                 diag); /* retention overtook us: nothing is skipped in silence */
-    TRY(rc);
-    if (next == task->position)
-        return found_nothing(task);
+    return POLL_ROWS;
+}
+
+/* A task whose rows came by a shared read has none of its own. */
+static int open_reader(struct task *task)
+{
+    return task->port->ops->reader_open(task->port, task->stage->input_topic, task->partition,
+                                        task->position, &task->reader, task->diag);
+}
+
+static void close_reader(struct task *task)
+{
+    task->port->ops->reader_close(task->reader);
+    task->reader = NULL;
+}
+
+/* The rows of a read that went up to next; those at or above target are left for later. */
+static int take_rows(struct task *task, uint32_t count, int64_t next, int64_t target)
+{
+    struct diag *diag = task->diag;
+    int rc = 0;
     while (count > 0 && task->rows[count - 1].offset >= target)
         count--;
     if (count > 0) {
@@ -443,9 +506,50 @@ int task_poll(struct task *task, struct diag *diag)
                               (long long)task->position, error_text(rc));
     task->position = next < target ? next : target;
     task->moved = true;
-    if (__builtin_expect(target < end && next > target, 0))
-        TRY(read_again(task));
     task_apply_markers(task);
     task_apply_marks(task);
     return 1;
+}
+
+int task_poll(struct task *task, struct diag *diag)
+{
+    uint32_t count;
+    int64_t next, target;
+    int rc = task_begin_poll(task, &target, diag);
+    if (rc != POLL_ROWS)
+        return rc;
+    if (__builtin_expect(task->reader == NULL, 0))
+        TRY(open_reader(task));
+    bool careful = __builtin_expect(task->position < task->fate.careful_until, 0);
+    rc = task->port->ops->reader_read(task->reader, task->rows, careful ? 1 : task->batch_rows,
+                                      &count, &next, diag);
+    if (rc == ERR_RANGE)
+        return task_lost_records(task,
+                                 diag); /* retention overtook us: nothing is skipped in silence */
+    TRY(rc);
+    if (next == task->position)
+        return found_nothing(task);
+    TRY(take_rows(task, count, next, target));
+    if (__builtin_expect(next > target, 0))
+        close_reader(task); /* what was read beyond is read again, when there is an again */
+    return 1;
+}
+
+int task_found_nothing(struct task *task, struct diag *diag)
+{
+    task->diag = diag;
+    return found_nothing(task);
+}
+
+int task_take_read(struct task *task, const struct shared_read *read, struct diag *diag)
+{
+    struct source_row *own = task->rows;
+    close_reader(task);
+    task->diag = diag;
+    task->rows = read->rows;
+    task->shared = read;
+    int rc = take_rows(task, read->count, read->next, INT64_MAX);
+    task->rows = own;
+    task->shared = NULL;
+    return rc;
 }

@@ -93,15 +93,58 @@ int task_read_time(const struct variant *value, int64_t *time_ms)
     return event_time_of(value, time_ms);
 }
 
-static int reject_time(struct task *task, uint32_t row, const struct variant *value)
+static __attribute__((cold)) int reject_time(const struct weir_stream *source, uint32_t row,
+                                             const struct variant *value,
+                                             struct reject_list *rejects)
 {
-    const char *field = task->stage->view->source->extra;
     if (value->kind == VARIANT_NULL)
-        return reject_add(&task->chain.rejects, row, "event_time_missing",
-                          "the row has no event time: field %s is missing or null", field);
-    return reject_add(&task->chain.rejects, row, "event_time_invalid",
-                      "field %s is not an event time: epoch milliseconds or ISO 8601 is expected",
-                      field);
+        TRY(reject_add(rejects, row, "event_time_missing",
+                       "the row has no event time: field %s is missing or null", source->extra));
+    else
+        TRY(reject_add(rejects, row, "event_time_invalid",
+                       "field %s is not an event time: epoch milliseconds or ISO 8601 is expected",
+                       source->extra));
+    return 1;
+}
+
+/* The event time of a row, whose record's timestamp *time_ms is. 0; 1: it has none that can be used and
+ * is rejected. field: NULL when it is the record's timestamp. */
+static inline __attribute__((always_inline)) int
+read_row_time(const struct weir_stream *source, const struct column *field, uint32_t row,
+              struct reject_list *rejects, int64_t *time_ms)
+{
+    const int64_t timestamp_ms = *time_ms;
+    if (field != NULL && __builtin_expect(event_time_of(&field->variant[row], time_ms) < 0, 0))
+        return reject_time(source, row, &field->variant[row], rejects);
+    if (__builtin_expect(*time_ms < TASK_TIME_MIN_MS || *time_ms > TASK_TIME_MAX_MS, 0)) {
+        TRY(reject_add(rejects, row, "event_time_range",
+                       "event time %lld is outside the years 1 to 9999", (long long)*time_ms));
+        return 1;
+    }
+    if (__builtin_expect(*time_ms > timestamp_ms && *time_ms - timestamp_ms > source->skew_ms, 0)) {
+        TRY(reject_add(rejects, row, "event_time_future",
+                       "event time %lld is more than %lld ms ahead of the record's timestamp %lld",
+                       (long long)*time_ms, (long long)source->skew_ms, (long long)timestamp_ms));
+        return 1;
+    }
+    return 0;
+}
+
+int task_read_times(const struct view *view, const struct source_row *rows,
+                    const struct column *columns, uint8_t *gone, uint32_t count, int64_t *times,
+                    struct reject_list *rejects)
+{
+    const struct column *field =
+        view->event_time_field >= 0 ? &columns[view->event_time_field] : NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        times[i] = rows[i].timestamp_ms;
+        if (gone[i])
+            continue;
+        int rc = read_row_time(view->source, field, i, rejects, &times[i]);
+        TRY(rc);
+        gone[i] = (uint8_t)rc;
+    }
+    return 0;
 }
 
 /* The verdict on a row that has rows of other sources around it follows from its header. Without one it
@@ -118,35 +161,25 @@ static int64_t mixed_watermark(const struct task *task, const struct source_row 
                : task->watermark_ms;
 }
 
+/* columns NULL: task_read_times has read the times. */
 static inline __attribute__((always_inline)) int
 assign(struct task *task, const struct column *columns, const uint8_t *gone, uint32_t from,
-       uint32_t to, int64_t *times, int64_t *watermarks, bool is_mixed)
+       uint32_t to, int64_t *times, int64_t *watermarks, bool is_mixed, bool is_read)
 {
-    int field = task->stage->view->event_time_field;
-    int64_t lateness_ms = task->stage->view->source->number_ms;
-    int64_t skew_ms = task->stage->view->source->skew_ms;
+    const struct view *view = task->stage->view;
+    int64_t lateness_ms = view->source->number_ms;
+    const struct column *field =
+        !is_read && view->event_time_field >= 0 ? &columns[view->event_time_field] : NULL;
     for (uint32_t i = from; i < to; i++) {
-        times[i] = task->rows[i].timestamp_ms;
+        if (!is_read)
+            times[i] = task->rows[i].timestamp_ms;
         watermarks[i] = task->watermark_ms;
         if (gone[i])
             continue;
-        if (field >= 0 &&
-            __builtin_expect(event_time_of(&columns[field].variant[i], &times[i]) < 0, 0)) {
-            TRY(reject_time(task, i, &columns[field].variant[i]));
-            continue;
-        }
-        if (__builtin_expect(times[i] < TASK_TIME_MIN_MS || times[i] > TASK_TIME_MAX_MS, 0)) {
-            TRY(reject_add(&task->chain.rejects, i, "event_time_range",
-                           "event time %lld is outside the years 1 to 9999", (long long)times[i]));
-            continue;
-        }
-        if (__builtin_expect(times[i] > task->rows[i].timestamp_ms &&
-                                 times[i] - task->rows[i].timestamp_ms > skew_ms,
-                             0)) {
-            TRY(reject_add(
-                &task->chain.rejects, i, "event_time_future",
-                "event time %lld is more than %lld ms ahead of the record's timestamp %lld",
-                (long long)times[i], (long long)skew_ms, (long long)task->rows[i].timestamp_ms));
+        int rc =
+            is_read ? 0 : read_row_time(view->source, field, i, &task->chain.rejects, &times[i]);
+        if (__builtin_expect(rc != 0, 0)) {
+            TRY(rc);
             continue;
         }
         if (times[i] > task->max_event_ms)
@@ -165,9 +198,13 @@ assign(struct task *task, const struct column *columns, const uint8_t *gone, uin
 static int assign_rows(struct task *task, const struct column *columns, const uint8_t *gone,
                        uint32_t from, uint32_t to, int64_t *times, int64_t *watermarks)
 {
-    return __builtin_expect(task->stage->time == TIME_OF_ROWS, 1)
-               ? assign(task, columns, gone, from, to, times, watermarks, false)
-               : assign(task, columns, gone, from, to, times, watermarks, true);
+    bool is_mixed = task->stage->time != TIME_OF_ROWS;
+    if (__builtin_expect(!is_mixed && columns != NULL, 1))
+        return assign(task, columns, gone, from, to, times, watermarks, false, false);
+    if (columns != NULL)
+        return assign(task, columns, gone, from, to, times, watermarks, true, false);
+    return is_mixed ? assign(task, NULL, gone, from, to, times, watermarks, true, true)
+                    : assign(task, NULL, gone, from, to, times, watermarks, false, true);
 }
 
 /* Applies the markers that lie before row `from` and returns up to where rows follow one another

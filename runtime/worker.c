@@ -14,10 +14,7 @@
 #include "runtime/base/io.h"
 #include "runtime/worker.h"
 
-#define TURN_NS (20 * INT64_C(1000000)) /* of one task, then the next one has its turn */
-
 enum {
-    POLLS_PER_TURN = 16, /* reads of one task before the next task and the clock have their turn */
     OVER_MIN_ENTRIES = 2 * BATCH_ROWS,
     IDLE_WAIT_MS = 50, /* how often an idle worker looks whether it should stop */
     PROGRESS_ROWS = 256,
@@ -84,6 +81,7 @@ int worker_open(struct worker *worker)
     worker->last_commit_ns = clock_mono_ns();
     worker->outs_changed = true;
     TRY(worker_open_tasks(worker));
+    TRY(worker_open_reads(worker));
     return watch_inputs(worker);
 }
 
@@ -148,7 +146,7 @@ static int report_ends(struct worker *worker)
 
 /* ---- turns ---- */
 
-static bool is_full(const struct worker *worker)
+bool worker_is_full(const struct worker *worker)
 {
     size_t bytes = 0;
     for (uint32_t i = 0; i < worker->task_count; i++) {
@@ -176,7 +174,7 @@ static bool has_pending(const struct worker *worker, bool *only_moved)
 /* Over the most that a table may reach: first commit what is dirty and let the store take it, then forget it, then
  * read on. A table that holds little is never over, since its own slots may be what is large. 1:
  * wait; 0: read. */
-static int table_is_over(struct worker *worker, struct task *task)
+int worker_table_is_over(struct worker *worker, struct task *task)
 {
     size_t entries;
     bool wanted;
@@ -203,7 +201,7 @@ static int64_t interval_left_ms(const struct worker *worker)
 }
 
 /* What the task has not committed is thrown away; the commit in flight is not its failure. */
-static int turn_failed(struct worker *worker, struct task *task, int rc)
+int worker_turn_failed(struct worker *worker, struct task *task, int rc)
 {
     struct diag why = worker->diag;
     int64_t undone = worker->undone;
@@ -216,11 +214,6 @@ static int turn_failed(struct worker *worker, struct task *task, int rc)
     return worker_task_failed(worker, task, rc);
 }
 
-static bool is_paused(const struct task *task)
-{
-    return atomic_load_explicit(&task->stage->view->sink->is_paused, memory_order_relaxed);
-}
-
 /* One task's turn: it ends when the input is drained, after some polls, or when its time is over.
  * 1: something was read. */
 static int take_turn(struct worker *worker, struct task *task)
@@ -228,8 +221,8 @@ static int take_turn(struct worker *worker, struct task *task)
     int any = 0;
     int64_t began_ns = clock_mono_ns(), now_ns = began_ns;
     TRY(task_apply_raise(task, NULL, &worker->diag));
-    for (int poll = 0; poll < POLLS_PER_TURN && now_ns - began_ns < TURN_NS; poll++) {
-        int rc = table_is_over(worker, task);
+    for (int poll = 0; poll < TURN_POLLS && now_ns - began_ns < TURN_NS; poll++) {
+        int rc = worker_table_is_over(worker, task);
         TRY(rc);
         if (rc > 0)
             break;
@@ -246,6 +239,26 @@ static int take_turn(struct worker *worker, struct task *task)
     return any;
 }
 
+int worker_give_turn(struct worker *worker, struct task *task)
+{
+    worker->diag.code = 0;
+    int rc = take_turn(worker, task);
+    if (rc >= 0)
+        return rc;
+    TRY(worker_turn_failed(worker, task, rc));
+    return 1;
+}
+
+/* The turn of tasks that share a read is that of the first one. */
+static int turn_of(struct worker *worker, uint32_t index)
+{
+    struct task *task = worker->tasks[index];
+    struct shared_read *read = worker->reads != NULL ? worker->read_of[index] : NULL;
+    if (__builtin_expect(read != NULL, 0))
+        return read->members[0] == task ? worker_read_turn(worker, read) : 0;
+    return task_is_running(task) && !task_is_paused(task) ? worker_give_turn(worker, task) : 0;
+}
+
 /* A turn for each task, from the one whose turn it is: a round ends early when the buffers are full
  * or a commit is due, and the next round goes on where this one ended, so that no task comes first
  * each time. 1: something was read. */
@@ -253,16 +266,12 @@ static int poll_tasks(struct worker *worker)
 {
     int any = 0;
     for (uint32_t turn = 0; turn < worker->task_count; turn++) {
-        struct task *task = worker->tasks[worker->next_task];
-        if (task_is_running(task) && !is_paused(task)) {
-            worker->diag.code = 0;
-            int rc = take_turn(worker, task);
-            if (rc < 0)
-                TRY(turn_failed(worker, task, rc));
-            any |= rc != 0;
-        }
+        int rc = turn_of(worker, worker->next_task);
+        TRY(rc);
+        any |= rc != 0;
         worker->next_task = (worker->next_task + 1) % worker->task_count;
-        if (is_full(worker) || (any != 0 && !worker->in_flight && interval_left_ms(worker) == 0))
+        if (worker_is_full(worker) ||
+            (any != 0 && !worker->in_flight && interval_left_ms(worker) == 0))
             break;
     }
     return any;
@@ -274,7 +283,7 @@ static int64_t commit_due(const struct worker *worker, bool idle, bool ending)
     bool only_moved;
     if (!has_pending(worker, &only_moved))
         return -1;
-    if ((idle && !only_moved) || ending || is_full(worker))
+    if ((idle && !only_moved) || ending || worker_is_full(worker))
         return 0;
     return interval_left_ms(worker);
 }
@@ -293,7 +302,7 @@ int worker_turn(struct worker *worker, bool ending, int64_t *wait_ms)
     *wait_ms = 0;
     TRY(worker_tend_tasks(worker));
     TRY(follow_progress(worker));
-    if (!ending && !is_full(worker))
+    if (!ending && !worker_is_full(worker))
         any = poll_tasks(worker);
     TRY(any);
     TRY(worker_finish_commit(worker));
@@ -304,7 +313,7 @@ int worker_turn(struct worker *worker, bool ending, int64_t *wait_ms)
     }
     if (!worker->in_flight)
         TRY(report_ends(worker));
-    if (any == 0 || (worker->in_flight && is_full(worker)))
+    if (any == 0 || (worker->in_flight && worker_is_full(worker)))
         *wait_ms = due_ms > 0 && due_ms < IDLE_WAIT_MS ? due_ms : IDLE_WAIT_MS;
     int64_t retry_ms = worker_retry_due_ms(worker);
     if (retry_ms >= 0 && retry_ms < *wait_ms)
@@ -332,6 +341,7 @@ void worker_close(struct worker *worker)
     const struct port_ops *ops = worker->run->port->ops;
     await_decision(worker);
     unwatch_inputs(worker);
+    worker_close_reads(worker);
     ops->txn_close(worker->txn);
     ops->reader_close(worker->progress_reader);
     ops->out_close(worker->progress_out);
@@ -344,6 +354,7 @@ int worker_park(struct worker *worker)
 {
     TRY(worker_settle_commit(worker));
     unwatch_inputs(worker);
+    worker_close_reads(worker);
     return 0;
 }
 
@@ -356,6 +367,7 @@ int worker_resume(struct worker *worker)
     worker->outs_changed = true;
     TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, worker->progress_position,
                          &worker->progress_reader, &worker->diag));
+    TRY(worker_open_reads(worker));
     return watch_inputs(worker);
 }
 

@@ -1,13 +1,19 @@
-/* worker.h: what the files of the worker share: worker.c (the thread, turns), worker_task.c (tasks that open, fail and come back),
+/* worker.h: what the files of the worker share: worker.c (the thread, turns), worker_read.c (turns of tasks that share a read), worker_task.c (tasks that open, fail and come back),
  * worker_commit.c (the commit of all of them). Everything here is called by the worker's own thread. */
 #ifndef WEIR_RUNTIME_WORKER_H
 #define WEIR_RUNTIME_WORKER_H
 
 #include "runtime/run.h"
+#include "runtime/shared_read.h"
 
 static inline bool task_is_running(const struct task *task)
 {
     return task->port != NULL;
+}
+
+static inline bool task_is_paused(const struct task *task)
+{
+    return atomic_load_explicit(&task->stage->view->sink->is_paused, memory_order_relaxed);
 }
 
 /* ---- worker_task.c ---- */
@@ -23,6 +29,29 @@ int worker_restore_task(struct worker *worker, struct task *task);
 int worker_tend_tasks(struct worker *worker);
 /* Milliseconds until a task is to be tried again; -1: none waits. */
 int64_t worker_retry_due_ms(const struct worker *worker);
+
+/* ---- worker.c: turns ---- */
+
+/* What a turn may take: reads, and time. */
+enum { TURN_POLLS = 16 };
+#define TURN_NS (20 * INT64_C(1000000))
+/* One task's turn: it ends when the input is drained, after some polls, or when its time is over. What fails is dealt with. 1: something was
+ * read; negative: the run ends. */
+int worker_give_turn(struct worker *worker, struct task *task);
+/* Whether a task's table holds so much that nothing more is read before it has forgotten. 1, 0, or its failure. */
+int worker_table_is_over(struct worker *worker, struct task *task);
+/* A task's turn failed with rc: as worker_task_failed, also while a commit is in flight. */
+int worker_turn_failed(struct worker *worker, struct task *task, int rc);
+/* Output has to be committed before more is read. */
+bool worker_is_full(const struct worker *worker);
+
+/* ---- worker_read.c: reads that tasks share ---- */
+
+/* Finds which of the worker's tasks share reads. ERR_NOMEM. */
+int worker_open_reads(struct worker *worker);
+void worker_close_reads(struct worker *worker);
+/* A turn for all tasks that share the read. As worker_give_turn. */
+int worker_read_turn(struct worker *worker, struct shared_read *read);
 
 /* ---- worker_commit.c ---- */
 

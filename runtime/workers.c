@@ -18,7 +18,11 @@
  * out by the run, so that they grow with each commit of a task, whoever makes it.
  *
  * What a task costs is the time that its turns and flushes took lately (each half second
- * counts 7/8 of the next one's), or, before that is known, the records that it has before it. */
+ * counts 7/8 of the next one's), or, before that is known, the records that it has before it.
+ *
+ * Tasks that read a partition alike are dealt together, so that one read does for all of them
+ * (worker_read.c), unless that would be more than a worker's part: then they are dealt in as many lots
+ * as are needed, and each lot has a read. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,9 +150,70 @@ static void hand_over(struct run *run, const int *worker_of, const int *was_of, 
         run->workers[w].progress_end = ends;
 }
 
+/* Whether both read the same partition alike, so that one worker reads it once for both. */
+static bool share_a_read(const struct task *a, const struct task *b)
+{
+    return a->stage->read_group >= 0 && a->stage->read_group == b->stage->read_group &&
+           a->partition == b->partition;
+}
+
+/* The last unit of those that this task's read is shared with, when it has room for its cost; or a new one. */
+static uint32_t choose_unit(const struct run *run, uint32_t task, const uint32_t *unit_of,
+                            const struct placement_task *units, uint32_t unit_count, uint64_t room)
+{
+    for (uint32_t i = task; i-- > 0;)
+        if (share_a_read(&run->tasks[i], &run->tasks[task]))
+            return units[unit_of[i]].cost < room ? unit_of[i] : unit_count;
+    return unit_count;
+}
+
+/* What is dealt: tasks, and tasks that share a read as one, as long as that is not more than a worker's
+ * part and a quarter of it. */
+static uint32_t make_units(const struct run *run, const struct placement_task *tasks, int workers,
+                           struct placement_task *units, uint32_t *unit_of)
+{
+    uint64_t part = 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < run->task_count; i++)
+        part += tasks[i].cost;
+    part = part / (uint64_t)workers / 4 * 5;
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        uint64_t room = part > tasks[i].cost ? part - tasks[i].cost + 1 : 0;
+        uint32_t unit = choose_unit(run, i, unit_of, units, count, room);
+        unit_of[i] = unit;
+        if (unit == count) {
+            units[count++] = tasks[i];
+            continue;
+        }
+        units[unit].cost += tasks[i].cost;
+        if (units[unit].current != tasks[i].current)
+            units[unit].current = -1;
+    }
+    return count;
+}
+
+/* Where each task goes. units: room for as many as there are tasks. */
+static int deal(struct run *run, struct placement_task *tasks, struct placement_task *units,
+                int workers, int *worker_of)
+{
+    uint32_t *unit_of = calloc(run->task_count + 1, sizeof *unit_of);
+    int *unit_worker = calloc(run->task_count + 1, sizeof *unit_worker);
+    int rc = unit_of != NULL && unit_worker != NULL ? 0 : ERR_NOMEM;
+    if (rc == 0) {
+        set_costs(run, tasks);
+        rc = placement_deal(units, make_units(run, tasks, workers, units, unit_of), workers,
+                            unit_worker);
+    }
+    for (uint32_t i = 0; rc == 0 && i < run->task_count; i++)
+        worker_of[i] = unit_worker[unit_of[i]];
+    free(unit_of);
+    free(unit_worker);
+    return rc;
+}
+
 int run_deal_tasks(struct run *run, int workers)
 {
-    struct placement_task *tasks = calloc(run->task_count + 1, sizeof *tasks);
+    struct placement_task *tasks = calloc(2 * (size_t)run->task_count + 1, sizeof *tasks);
     int *worker_of = calloc(2 * (size_t)run->task_count + 1, sizeof *worker_of);
     int64_t *positions = calloc(WORKERS_MAX, sizeof *positions);
     int rc = tasks != NULL && worker_of != NULL && positions != NULL ? 0 : ERR_NOMEM;
@@ -166,10 +231,8 @@ int run_deal_tasks(struct run *run, int workers)
             uint32_t i = run->workers[w].tasks[t]->index;
             tasks[i].current = was_of[i] = w;
         }
-    if (rc == 0) {
-        set_costs(run, tasks);
-        rc = placement_deal(tasks, run->task_count, workers, worker_of);
-    }
+    if (rc == 0)
+        rc = deal(run, tasks, tasks + run->task_count, workers, worker_of);
     if (rc == 0) {
         hand_over(run, worker_of, was_of, positions);
         run->active_workers = workers;
