@@ -151,6 +151,45 @@ static void explain_rows(const struct relation *relation, int indent, struct buf
 
 /* ---- text ---- */
 
+/* Whether some source of the other pipeline is read as this one is (plan_read.c): then one read does for both. */
+static bool reads_too(const struct view *other, const struct view *arm)
+{
+    bool reads = false;
+    for (; other != NULL && !reads; other = other->next_arm)
+        reads = plan_reads_alike(other, arm);
+    return reads;
+}
+
+/* The n-th of the pipelines that share the read of an arm of this one; NULL: no more. */
+static const struct view *read_with(const struct telling *telling, const struct view *view,
+                                    const struct view *arm, uint32_t n)
+{
+    for (uint32_t i = 0; i < telling->plan->view_count; i++)
+        if (&telling->plan->views[i] != view && reads_too(&telling->plan->views[i], arm) &&
+            n-- == 0)
+            return &telling->plan->views[i];
+    return NULL;
+}
+
+static const char *name_of(const struct view *view)
+{
+    return view->sink->name != NULL ? view->sink->name : view->sink->topic;
+}
+
+static void explain_reads(const struct telling *telling, const struct view *view, struct buf *out)
+{
+    const struct view *other;
+    for (const struct view *arm = view; arm != NULL; arm = arm->next_arm) {
+        for (uint32_t n = 0; (other = read_with(telling, view, arm, n)) != NULL; n++) {
+            if (n == 0)
+                buf_printf(out, "  one read of %s for this and", arm->source->text);
+            buf_printf(out, "%s %s", n > 0 ? "," : "", name_of(other));
+        }
+        if (read_with(telling, view, arm, 0) != NULL)
+            buf_printf(out, "\n");
+    }
+}
+
 static void explain_topics(const struct telling *telling, const struct relation *result,
                            const struct view *view, struct buf *out)
 {
@@ -158,6 +197,7 @@ static void explain_topics(const struct telling *telling, const struct relation 
     struct explain_topic facts;
     enum crossing crossing = ask(telling, view, plan_must_rekey);
     repartition_name(telling, result, name);
+    explain_reads(telling, view, out);
     if (crossing != CROSSES_NEVER) {
         buf_printf(out, "  re-keyed through %s", name);
         if (crossing == CROSSES_UNLESS_PLACED)
@@ -451,6 +491,28 @@ static void put_output(const struct relation *result, struct buf *out)
     buf_printf(out, "]}");
 }
 
+/* [{"topic":…,"with":[…]}, …] */
+static void put_reads(const struct telling *telling, const struct view *view, struct buf *out)
+{
+    const struct view *other;
+    bool is_first = true;
+    buf_printf(out, ",\"shared_reads\":[");
+    for (const struct view *arm = view; arm != NULL; arm = arm->next_arm) {
+        if (read_with(telling, view, arm, 0) == NULL)
+            continue;
+        buf_printf(out, is_first ? "{" : ",{");
+        is_first = false;
+        put_string(out, "topic", arm->source->text);
+        buf_printf(out, ",\"with\":[");
+        for (uint32_t n = 0; (other = read_with(telling, view, arm, n)) != NULL; n++) {
+            buf_printf(out, n > 0 ? "," : "");
+            json_escape(out, bytes_text(name_of(other)));
+        }
+        buf_printf(out, "]}");
+    }
+    buf_printf(out, "]");
+}
+
 static void put_topics(const struct telling *telling, const struct relation *result,
                        const struct view *view, struct buf *out)
 {
@@ -466,6 +528,7 @@ static void put_topics(const struct telling *telling, const struct relation *res
     put_string(out, "late", has_late_rows(view) ? name : NULL);
     put_next_string(out, "bad_rows",
                     view->sink->fails_on_bad_row ? NULL : telling->plan->dlq_topic);
+    put_reads(telling, view, out);
 }
 
 static void explain_json(const struct telling *telling, struct buf *out)
