@@ -30,8 +30,8 @@ static const char table[] =
     "duration_ms bigint CHECK (duration_ms > 0), agent text) WITH (event_time = 'ts');";
 static const char *const statements[STATEMENTS] = {
     "SELECT action, count(*) AS n FROM events GROUP BY action",
-    "SELECT window_start, sum(duration_ms) AS n FROM tumble(events, ts, INTERVAL '1 minute') GROUP "
-    "BY window_start",
+    ("SELECT window_start, sum(duration_ms) AS n FROM tumble(events, ts, INTERVAL '1 minute') "
+     "GROUP BY window_start"),
     "SELECT duration_ms / 1000 AS seconds, count(*) AS n FROM events GROUP BY seconds",
     "SELECT action, count(*) AS n FROM events WHERE duration_ms < 10100 GROUP BY action",
 };
