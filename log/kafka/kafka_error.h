@@ -39,15 +39,24 @@ enum kafka_error {
     KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53,
     KAFKA_OPERATION_NOT_ATTEMPTED = 55,
     KAFKA_STORAGE_ERROR = 56,
+    KAFKA_NON_EMPTY_GROUP = 68,
+    KAFKA_GROUP_ID_NOT_FOUND = 69,
     KAFKA_FENCED_LEADER_EPOCH = 74,
     KAFKA_UNKNOWN_LEADER_EPOCH = 75,
     KAFKA_UNSUPPORTED_COMPRESSION_TYPE = 76,
     KAFKA_FENCED_INSTANCE_ID = 82,
+    KAFKA_ELECTION_NOT_NEEDED = 84,
+    KAFKA_GROUP_SUBSCRIBED_TO_TOPIC = 86,
     KAFKA_INVALID_RECORD = 87,
     KAFKA_UNSTABLE_OFFSET_COMMIT = 88,
     KAFKA_PRODUCER_FENCED = 90,
     KAFKA_UNKNOWN_TOPIC_ID = 100,
+<<<<<<< HEAD
     KAFKA_TRANSACTIONAL_ID_NOT_FOUND = 105,
+=======
+    KAFKA_MISMATCHED_ENDPOINT_TYPE = 114,
+    KAFKA_UNSUPPORTED_ENDPOINT_TYPE = 115,
+>>>>>>> 32d66fa (log/kafka: the administration APIs: configs, partitions, records, groups, the cluster)
 };
 
 /* code: 0 or an ERR_ code of a call about a topic or a partition. What a client retries (a full disk, a stopped writer, no memory) becomes

@@ -13,14 +13,6 @@
 
 #include <stdlib.h>
 
-enum {
-    OPERATIONS_NOT_ASKED = INT32_MIN,
-    /* bits are Kafka's numbers of operations: read 3, write 4, create 5, delete 6, alter 7, describe 8, cluster action 9, describe
-     * configs 10, alter configs 11, idempotent write 12; all that there are for the resource, since nothing is forbidden to anybody */
-    TOPIC_OPERATIONS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11,
-    CLUSTER_OPERATIONS = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
-};
-
 struct asked_topic {
     struct uuid id;
     struct bytes name; /* data NULL: asked by id */
@@ -122,8 +114,8 @@ static void write_topic(struct kafka_request *request, const struct asked *asked
     for (int32_t i = 0; info != NULL && i < info->partitions; i++)
         write_partition(request, info->name, i);
     if (request->version >= 8)
-        wire_write_i32(w, asked->topic_operations && info != NULL ? TOPIC_OPERATIONS
-                                                                  : OPERATIONS_NOT_ASKED);
+        wire_write_i32(w, asked->topic_operations && info != NULL ? KAFKA_TOPIC_OPERATIONS
+                                                                  : KAFKA_OPERATIONS_NOT_ASKED);
     wire_write_tags(w);
 }
 
@@ -225,7 +217,8 @@ enum kafka_result kafka_handle_metadata(struct kafka_request *request)
         return KAFKA_CLOSE;
     }
     if (request->version >= 8 && request->version <= 10)
-        wire_write_i32(w, asked.cluster_operations ? CLUSTER_OPERATIONS : OPERATIONS_NOT_ASKED);
+        wire_write_i32(w, asked.cluster_operations ? KAFKA_CLUSTER_OPERATIONS
+                                                   : KAFKA_OPERATIONS_NOT_ASKED);
     wire_write_tags(w);
     return KAFKA_ANSWER;
 }

@@ -33,6 +33,14 @@ enum {
     KAFKA_TOPIC_PARTITIONS = 10000,         /* most of a topic: topic_create */
     KAFKA_ARENA_FIXED_BYTES = 64 << 10,
 };
+enum {
+    KAFKA_OPERATIONS_NOT_ASKED = INT32_MIN,
+    /* What a client may do, as bits that are Kafka's numbers of operations: read 3, write 4, create 5, delete 6, alter 7, describe 8, cluster action 9,
+     * describe configs 10, alter configs 11, idempotent write 12; all that there are for the resource, since nothing is forbidden to anybody. */
+    KAFKA_TOPIC_OPERATIONS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11,
+    KAFKA_CLUSTER_OPERATIONS = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
+    KAFKA_GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8,
+};
 
 enum kafka_result { KAFKA_ANSWER, KAFKA_SILENT, KAFKA_CLOSE, KAFKA_PARK, KAFKA_CALLBACK };
 
