@@ -9,9 +9,7 @@
 #include "log/kafka/kafka_handlers.h"
 #include "log/kafka/kafka_resource.h"
 
-#include <stdio.h>
-
-enum { SET = 0, DELETE = 1, APPEND = 2, SUBTRACT = 3, LIST_BYTES = 1024 };
+enum { SET = 0, DELETE = 1, APPEND = 2, SUBTRACT = 3, LIST_BYTES = 8192 };
 
 static void read_config(struct kafka_request *request, struct kafka_alteration *alteration)
 {
@@ -50,15 +48,18 @@ static bool has_word(const char *list, struct bytes word)
     return false;
 }
 
-/* Adds the words of from that are not among those of unless. */
+/* Adds the words of from that are not among those of unless. list has room for all of them. */
 static void add_words(char *list, const char *from, const char *unless)
 {
     size_t length = strlen(list);
     for (struct bytes word = next_word(&from); word.data != NULL; word = next_word(&from)) {
-        if (has_word(unless, word) || length + word.size + 2 > LIST_BYTES)
+        if (has_word(unless, word))
             continue;
-        length += (size_t)snprintf(list + length, LIST_BYTES - length, "%s%.*s",
-                                   length > 0 ? "," : "", (int)word.size, (const char *)word.data);
+        if (length > 0)
+            list[length++] = ',';
+        memcpy(list + length, word.data, word.size);
+        length += word.size;
+        list[length] = '\0';
     }
 }
 
@@ -68,22 +69,24 @@ static enum kafka_error settle_list(struct kafka_request *request,
                                     struct config_entry *entry, int8_t operation, struct diag *diag)
 {
     const struct config_key *key = config_key_find(entry->key);
-    char now[LIST_BYTES] = "", list[LIST_BYTES] = "";
-    if (key != NULL && (key->role == KEY_REFUSED || kafka_config_type(key) != KAFKA_CONFIG_LIST)) {
+    char now[LIST_BYTES] = "";
+    if (key == NULL)
+        return KAFKA_NONE; /* topic_alter says what is wrong with it */
+    if (key->role == KEY_REFUSED || kafka_config_type(key) != KAFKA_CONFIG_LIST) {
         diag_set(diag, ERR_INVALID, "%s holds no list: it can be set, not added to", key->name);
         return KAFKA_INVALID_CONFIG;
     }
-    if (key == NULL)
-        return KAFKA_NONE; /* topic_alter says what is wrong with it */
-    topic_config_get(request->log, alteration->topic, key->name, now, sizeof now);
-    if (operation == APPEND) {
-        add_words(list, now, "");
-        add_words(list, entry->value, now);
-    } else {
-        add_words(list, now, entry->value);
+    int code = topic_config_get(request->log, alteration->topic, key->name, now, sizeof now);
+    char *list = arena_zalloc(&request->arena, strlen(now) + strlen(entry->value) + 2);
+    if (code < 0 || list == NULL) {
+        diag_set(diag, code, "what %s is now cannot be read", key->name);
+        return kafka_error_of(code < 0 ? code : ERR_NOMEM);
     }
-    entry->value = arena_text(&request->arena, list);
-    return entry->value != NULL ? KAFKA_NONE : KAFKA_STORAGE_ERROR;
+    add_words(list, now, operation == APPEND ? "" : entry->value);
+    if (operation == APPEND)
+        add_words(list, entry->value, now);
+    entry->value = list;
+    return KAFKA_NONE;
 }
 
 static enum kafka_error settle(struct kafka_request *request, struct kafka_alteration *alteration,

@@ -15,13 +15,19 @@
 
 struct asked_topic {
     struct uuid id;
-    struct bytes name; /* data NULL: asked by id */
+    struct bytes name; /* data NULL: asked by id, which counts wherever there is one */
 };
 struct asked {
     struct asked_topic *topics;
     int32_t count; /* -1: all */
     bool may_create, topic_operations, cluster_operations;
 };
+
+static bool is_nobody(struct uuid id)
+{
+    static const struct uuid zero;
+    return memcmp(id.bytes, zero.bytes, sizeof id.bytes) == 0;
+}
 
 static bool read_topics(struct kafka_request *request, struct asked *asked)
 {
@@ -44,6 +50,8 @@ static bool read_topics(struct kafka_request *request, struct asked *asked)
         if (has_ids)
             topic->id = wire_read_uuid(in);
         topic->name = has_ids ? wire_read_nullable_string(in) : wire_read_string(in);
+        if (!is_nobody(topic->id))
+            topic->name.data = NULL; /* Java's admin asks by id with an empty name */
         wire_read_tags(in);
     }
     return true;
