@@ -51,12 +51,9 @@ enum kafka_error {
     KAFKA_UNSTABLE_OFFSET_COMMIT = 88,
     KAFKA_PRODUCER_FENCED = 90,
     KAFKA_UNKNOWN_TOPIC_ID = 100,
-<<<<<<< HEAD
     KAFKA_TRANSACTIONAL_ID_NOT_FOUND = 105,
-=======
     KAFKA_MISMATCHED_ENDPOINT_TYPE = 114,
     KAFKA_UNSUPPORTED_ENDPOINT_TYPE = 115,
->>>>>>> 32d66fa (log/kafka: the administration APIs: configs, partitions, records, groups, the cluster)
 };
 
 /* code: 0 or an ERR_ code of a call about a topic or a partition. What a client retries (a full disk, a stopped writer, no memory) becomes

@@ -80,7 +80,8 @@ void kafka_broker_configs(struct kafka_request *request,
     struct telling t = {fn, context};
     char listener[300];
     bool is_ipv6 = strchr(request->advertised_host, ':') != NULL;
-    snprintf(listener, sizeof listener, "PLAINTEXT://%s%s%s:%d", is_ipv6 ? "[" : "",
+    snprintf(listener, sizeof listener, "%s://%s%s%s:%d",
+             options->tls.certificate != NULL ? "SSL" : "PLAINTEXT", is_ipv6 ? "[" : "",
              request->advertised_host, is_ipv6 ? "]" : "", request->advertised_port);
     tell(&t, "advertised.listeners", listener, KAFKA_CONFIG_STRING, KAFKA_SOURCE_BROKER,
          "Where clients are sent.");
