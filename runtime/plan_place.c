@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "runtime/plan.h"
+#include "runtime/topic_use.h"
 
 struct place {
     struct plan *plan;
@@ -41,84 +42,6 @@ static int describe_source(struct place *place, const struct view *view, struct 
                     place->plan->app->data);
 }
 
-/* What the app's own topics are for, and so how long they keep what is in them. Nothing goes before
- * its reader has it, and rows that were put aside are never dropped: who looks at them decides. */
-enum topic_use {
-    USE_STREAM, /* final results and mapped rows: kept as the log's defaults say, as any topic */
-    USE_TABLE,  /* results that are upserts: the last row of each key stays */
-    USE_ASIDE,  /* late rows and dead letters: kept for ever */
-    USE_REPARTITION, /* between two stages: the engine removes what the second one has committed */
-    USE_CHANGELOG,   /* of a store */
-    USE_PROGRESS     /* small records, one a task and commit, and read whole at each start */
-};
-static const struct use {
-    bool internal;
-    struct port_setting settings[3];
-    size_t setting_count;
-} uses[] = {
-    [USE_STREAM] = {.internal = false},
-    [USE_TABLE] = {false, {{"cleanup.policy", "compact"}}, 1},
-    [USE_ASIDE] = {false, {{"retention.ms", "-1"}}, 1},
-    [USE_REPARTITION] = {true, {{"retention.ms", "-1"}, {"segment.bytes", "67108864"}}, 2},
-    [USE_CHANGELOG] = {true, {{"cleanup.policy", "compact"}, {"segment.bytes", "67108864"}}, 2},
-    [USE_PROGRESS] = {true, {{"cleanup.policy", "compact"}, {"segment.bytes", "4194304"}}, 2},
-};
-
-/* What weir_output asks of a topic that the app makes. */
-static size_t add_retention(const struct weir_output_options *output, enum topic_use topic_use,
-                            char number[24], struct port_setting settings[2])
-{
-    if (output == NULL || output->retention_ms == 0)
-        return 0;
-    snprintf(number, 24, "%lld", (long long)output->retention_ms);
-    settings[0] = (struct port_setting){"retention.ms", number};
-    settings[1] = (struct port_setting){"cleanup.policy",
-                                        topic_use == USE_TABLE ? "compact,delete" : "delete"};
-    return 2;
-}
-
-/* Makes a topic unless it is there. An internal one's partition count must then be `partitions`;
- * the others must not be internal, since rows in, say, another app's progress would be the end of
- * that app. */
-static int ensure_placed_topic(struct place *place, const char *topic, int32_t partitions,
-                               enum topic_use topic_use, const char *partitioned_by,
-                               const struct weir_output_options *output, struct port_topic *info)
-{
-    const struct port_ops *ops = place->port->ops;
-    const struct use *use = &uses[topic_use];
-    bool internal = use->internal;
-    int rc = ops->topic_describe(place->port, topic, info, NULL);
-    if (rc == ERR_NOT_FOUND) {
-        /* What the engine adds to a record (headers of dead letters, new columns) must not make it
-         * too large for its topic. */
-        struct port_setting settings[6] = {{"max.message.bytes", "1073741824"}};
-        size_t count = 1;
-        if (internal)
-            settings[count++] = (struct port_setting){"weir.internal", "true"};
-        if (partitioned_by != NULL)
-            settings[count++] = (struct port_setting){"weir.partitioned.by", partitioned_by};
-        char number[24];
-        size_t own = add_retention(output, topic_use, number, &settings[count]);
-        count += own;
-        for (size_t i = 0; i < use->setting_count && own == 0; i++)
-            settings[count++] = use->settings[i];
-        TRY(ops->topic_create(place->port, topic, partitions, settings, count, place->diag));
-        rc = ops->topic_describe(place->port, topic, info, place->diag);
-    }
-    TRY(rc);
-    if (!internal && info->internal)
-        return diag_set(
-            place->diag, ERR_INVALID,
-            "topic %s is an app's internal topic and cannot be written to: choose another name",
-            topic);
-    if (internal && info->partitions != partitions)
-        return diag_set(place->diag, ERR_STATE,
-                        "internal topic %s has %d partitions, but its stage now has %d: the source "
-                        "topic was changed. Start the stage anew with from_beginning",
-                        topic, (int)info->partitions, (int)partitions);
-    return 0;
-}
-
 static int check_partitions(struct place *place, const char *topic, int32_t there, int32_t wanted)
 {
     if (wanted == 0 || there == wanted)
@@ -133,7 +56,7 @@ static int check_partitions(struct place *place, const char *topic, int32_t ther
 static int ensure_topic(struct place *place, const char *topic, int32_t partitions,
                         enum topic_use topic_use, struct port_topic *info)
 {
-    return ensure_placed_topic(place, topic, partitions, topic_use, NULL, NULL, info);
+    return topic_ensure(place->port, topic, partitions, topic_use, NULL, NULL, info, place->diag);
 }
 
 static struct stage *add_stage(struct place *place, const struct view *view, enum stage_input input)
@@ -212,9 +135,9 @@ static int set_output(struct place *place, struct stage *stage, int32_t partitio
     set_name(stage->output_topic, "%s", view->sink->topic, NULL, NULL);
     const struct weir_output_options *output = &view->sink->output;
     is_table |= output->compacts;
-    TRY(ensure_placed_topic(place, stage->output_topic,
-                            output->partitions > 0 ? output->partitions : partitions,
-                            is_table ? USE_TABLE : USE_STREAM, view->rekey_field, output, &info));
+    TRY(topic_ensure(
+        place->port, stage->output_topic, output->partitions > 0 ? output->partitions : partitions,
+        is_table ? USE_TABLE : USE_STREAM, view->rekey_field, output, &info, place->diag));
     if (view->rekey != NULL && info.partitioned_by[0] != '\0' &&
         (view->rekey_field == NULL || strcmp(info.partitioned_by, view->rekey_field) != 0))
         return diag_set(place->diag, ERR_STATE,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/copy/copy_mark.h"
 #include "runtime/join_cut.h"
 #include "runtime/progress_parts.h"
 
@@ -397,6 +398,8 @@ int progress_set_apply(struct progress_set *set, struct bytes key, struct bytes 
         return apply_marker(set, key, value, diag);
     if (join_cut_is_key(key))
         return apply_cut(set, key, value, diag);
+    if (copy_mark_is_key(key))
+        return 0; /* of no task */
     if (value.data == NULL) {
         progress_set_remove(set, key);
         return 0;

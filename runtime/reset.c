@@ -22,37 +22,12 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
+#include "runtime/commit_wait.h"
 #include "runtime/store.h"
-#include "runtime/waker.h"
 
-enum { READ_ROWS = 1024, COMMIT_PENDING = 1 };
+enum { READ_ROWS = 1024 };
 
 /* ---- transactions ---- */
-
-struct decision {
-    struct waker waker;
-    atomic_int code;
-};
-static void decided(void *context, int code)
-{
-    struct decision *decision = context;
-    waker_answer(&decision->waker, &decision->code, code < 0 ? code : 0);
-}
-
-static int commit_and_wait(struct port *port, struct port_txn *txn, struct diag *diag)
-{
-    struct decision decision;
-    waker_init(&decision.waker);
-    atomic_init(&decision.code, COMMIT_PENDING);
-    int rc = port->ops->txn_commit(txn, decided, &decision, diag);
-    while (rc == 0 && atomic_load(&decision.code) == COMMIT_PENDING)
-        if (!port->ops->drive(port))
-            waker_wait(&decision.waker, 1000);
-    if (rc == 0)
-        rc = atomic_load(&decision.code);
-    waker_deinit(&decision.waker);
-    return rc;
-}
 
 /* The record of a task; a tombstone of it. */
 static int add_record(struct reset *reset, struct port_out *out, const struct progress *progress,

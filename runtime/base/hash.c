@@ -31,6 +31,31 @@ struct hash128 hash128(const void *data, size_t size)
     return (struct hash128){.low = hash.low64, .high = hash.high64};
 }
 
+/* The state is xxHash's own, which wants more alignment than malloc gives. */
+struct hash_stream *hash_stream_create(void)
+{
+    XXH3_state_t *state = XXH3_createState();
+    if (state != NULL)
+        XXH3_128bits_reset(state);
+    return (struct hash_stream *)state;
+}
+
+void hash_stream_add(struct hash_stream *stream, const void *data, size_t size)
+{
+    XXH3_128bits_update((XXH3_state_t *)stream, data, size);
+}
+
+struct hash128 hash_stream_get(const struct hash_stream *stream)
+{
+    XXH128_hash_t hash = XXH3_128bits_digest((const XXH3_state_t *)stream);
+    return (struct hash128){.low = hash.low64, .high = hash.high64};
+}
+
+void hash_stream_destroy(struct hash_stream *stream)
+{
+    XXH3_freeState((XXH3_state_t *)stream);
+}
+
 static uint32_t load_le32(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;

@@ -220,7 +220,8 @@ static void put_totals(const struct replay *r)
     put_count(c->before, "replayed before: not written again");
     put_count(c->repeated, "of the same record as another letter: it goes once");
     put_count(c->parts, "partly applied (--partly-applied writes them)");
-    put_count(c->without_source, "without a source record: the result of a group");
+    put_count(c->without_source,
+              "without a source record: the result of a group, or a row of a file");
     put_count(c->foreign, "not written by weir");
     put_count(c->elsewhere, "of the records were replayed to another topic before");
 }

@@ -187,9 +187,13 @@ static int open_pipelines(const struct cli *cli, struct serving *serving)
     serving->options.log = serving->log;
     serving->options.progress = on_progress;
     serving->options.progress_context = serving;
-    int exit_code = make_sources(serving);
+    int exit_code = copy_files_run(cli, serving->program, &serving->options, COPY_PREPARE,
+                                   serving->kafka_options.new_topic_partitions);
     if (exit_code == 0)
-        exit_code = sql_run_open(cli, serving->program, &serving->options, &serving->app);
+        exit_code = make_sources(serving);
+    if (exit_code != 0 || sql_job_pipelines(serving->program) == 0)
+        return exit_code;
+    exit_code = sql_run_open(cli, serving->program, &serving->options, &serving->app);
     if (exit_code == 0 && weir_on_failure(serving->app, NULL, &again) < 0)
         exit_code = failed(ERR_INVALID, NULL);
     return exit_code;
@@ -246,8 +250,14 @@ static void wait_for_signal(void)
     }
 }
 
-static int serve(struct serving *serving)
+static int serve(const struct cli *cli, struct serving *serving)
 {
+    int exit_code = 0;
+    if (serving->program != NULL)
+        exit_code = copy_files_run(cli, serving->program, &serving->options, COPY_WRITE,
+                                   serving->kafka_options.new_topic_partitions);
+    if (exit_code != 0)
+        return exit_code == EXIT_INTERRUPTED ? 0 : exit_code;
     if (serving->app == NULL) {
         wait_for_signal();
         return 0;
@@ -286,7 +296,7 @@ static int run_serve(struct cli *cli)
     if (exit_code == 0)
         exit_code = start_listening(cli, &serving);
     if (exit_code == 0)
-        exit_code = serve(&serving);
+        exit_code = serve(cli, &serving);
     end(&serving);
     return exit_code;
 }

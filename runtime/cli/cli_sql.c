@@ -39,6 +39,15 @@ static int print_changes(const struct cli *cli, const struct sql_program *progra
     return exit_code;
 }
 
+/* And of each file that is copied, first, as a run does it. */
+static int print_state(const struct cli *cli, const struct sql_program *program, weir_app *app,
+                       const weir_options *options)
+{
+    int exit_code = copy_files_run(cli, program, options, COPY_LOOK, 0);
+    int changes = sql_job_pipelines(program) > 0 ? print_changes(cli, program, app) : 0;
+    return exit_code != 0 ? exit_code : changes;
+}
+
 /* ---- explain ---- */
 
 static bool look_at_topic(void *context, const char *topic, struct explain_topic *facts)
@@ -158,12 +167,17 @@ static int run_check(struct cli *cli)
         exit_code = EXIT_USAGE;
     if (exit_code == 0)
         exit_code = tell_plans(cli, program, has_data);
+    if (exit_code == 0 && !has_data)
+        exit_code = copy_files_check(program);
     if (exit_code == 0) {
-        uint32_t count = sql_job_pipelines(program);
+        uint32_t count = sql_job_pipelines(program), copies = copy_files_count(program);
         print_names(cli);
-        buf_printf(&out, ": ok, %u pipeline%s\n", count, count == 1 ? "" : "s");
-        if (has_data && count > 0)
-            exit_code = print_changes(cli, program, app);
+        buf_printf(&out, ": ok, %u pipeline%s", count, count == 1 ? "" : "s");
+        if (copies > 0)
+            buf_printf(&out, ", %u cop%s", copies, copies == 1 ? "y" : "ies");
+        buf_printf(&out, "\n");
+        if (has_data)
+            exit_code = print_state(cli, program, app, &options);
     }
     weir_app_close(app);
     sql_program_destroy(program);
@@ -196,10 +210,13 @@ static int run_app(struct cli *cli, const struct sql_program *program, weir_opti
     struct running running = {.shows_progress = terminal(STDERR_FILENO)};
     options->progress = on_progress;
     options->progress_context = &running;
-    interrupt_install(); /* before the directory is taken: whoever sees that may send a signal */
     int exit_code = sql_run_open(cli, program, options, &running.app);
-    if (exit_code != 0)
+    if (exit_code == 0)
+        exit_code = copy_files_run(cli, program, options, COPY_WRITE, 0);
+    if (exit_code != 0) {
+        weir_app_close(running.app);
         return exit_code;
+    }
     int code = weir_app_run(running.app);
     if (running.shows_progress)
         fprintf(stderr, "\r\033[K");
@@ -218,17 +235,21 @@ static int run_run(struct cli *cli)
                             .data = data_directory(cli)};
     struct sql_program *program;
     int exit_code = sql_run_options(cli, &options);
-    if (exit_code == 0)
-        exit_code = data_check(cli, DATA_MUST_EXIST);
     if (exit_code != 0)
         return exit_code;
     if (options.close_windows && !options.until_end)
         return usage_error(cli, "--close-windows needs --until-end");
     exit_code = sql_run_load(cli, &program);
     if (exit_code == 0)
+        exit_code = data_check(cli, program->copies != NULL ? DATA_MAY_CREATE : DATA_MUST_EXIST);
+    if (exit_code == 0)
         exit_code = tell_plans(cli, program, true);
+    if (exit_code == 0)
+        interrupt_install(); /* before the directory is taken: whoever sees that may send a signal */
     if (exit_code == 0 && sql_job_pipelines(program) > 0)
         exit_code = run_app(cli, program, &options);
+    else if (exit_code == 0)
+        exit_code = copy_files_run(cli, program, &options, COPY_WRITE, 0);
     sql_program_destroy(program);
     return exit_code;
 }
@@ -249,6 +270,7 @@ static const struct flag explain_flags[] = {
 static const struct flag check_flags[] = {
     {"app", "NAME", "the job's name, as for weir run [the first file's name]", false, 0},
     {"rebuild", "VIEW", "what weir run would be told to build anew", true, 0},
+    COPY_FILES_FLAGS,
     {NULL, NULL, NULL, false, 0},
 };
 
@@ -267,7 +289,8 @@ const struct command command_run = {
                "goes on where the\n"
                "first stopped, exactly once. stderr ends with a JSON line: rows_in, applied, "
                "filtered, late, dead,\n"
-               "rows_out, lag, seconds. FILE.sql may be - for standard input.\n",
+               "rows_out, lag, seconds. FILE.sql may be - for standard input. Files of COPY are "
+               "copied before, once.\n",
     .flags = run_flags,
     .run = run_run,
 };

@@ -117,15 +117,30 @@ static bool read_added(struct bytes rest, bool has_source, struct dead_letter *l
     return has_source && take_lateness(&rest, letter) && rest.size == 0;
 }
 
+/* What the letter of a row that COPY refused begins with: file and line. Nothing is taken when it does not. */
+static bool take_copy(struct bytes *rest)
+{
+    struct bytes all = *rest, file;
+    int64_t line;
+    if (take_named(rest, "weir.copy.file", &file) &&
+        take_number(rest, "weir.copy.line", 1, INT64_MAX, &line))
+        return true;
+    *rest = all;
+    return false;
+}
+
 void dead_letter_read(const struct record *record, struct dead_letter *letter)
 {
     const struct bytes all = record->headers;
     struct bytes rest = all;
     struct header header;
-    if (read_added(all, false, letter)) {
-        letter->headers = bytes_of(all.data, 0);
+    int32_t begun = take_copy(&rest) ? 2 : 0;
+    if (read_added(rest, false, letter)) {
+        letter->headers = bytes_of(all.data, all.size - rest.size);
+        letter->header_count = begun;
         return;
     }
+    rest = all;
     for (int32_t i = 0; i < record->header_count; i++) {
         if (read_added(rest, true, letter)) {
             letter->headers = bytes_of(all.data, all.size - rest.size);

@@ -10,12 +10,12 @@ enum letter_kind {
     LETTER_FOREIGN, /* no letter of the engine's: somebody else wrote the record */
     LETTER_DEAD,    /* a source record that was rejected */
     LETTER_LATE,    /* a source record that a window did not take any more */
-    LETTER_RESULT   /* a result that could not be expressed: there is no source record */
+    LETTER_RESULT   /* a result that could not be expressed, or a row of a COPY's file: there is no source record */
 };
 
 struct dead_letter {
     enum letter_kind kind;
-    struct bytes headers;                  /* the source record's own, encoded, byte for byte; of a foreign record all of them */
+    struct bytes headers;                  /* the source record's own, encoded, byte for byte; of a row of a file its place there; of a foreign record all of them */
     int32_t header_count;
     struct bytes source_topic;             /* data NULL with LETTER_RESULT and LETTER_FOREIGN, as the next three mean nothing then */
     int32_t source_partition;

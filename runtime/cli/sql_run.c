@@ -28,7 +28,8 @@ int sql_run_options(const struct cli *cli, weir_options *options)
 int sql_run_load(struct cli *cli, struct sql_program **program)
 {
     int exit_code = sql_job_load(cli, program);
-    if (exit_code != 0 || sql_job_pipelines(*program) > 0 || (*program)->explained != NULL)
+    if (exit_code != 0 || sql_job_pipelines(*program) > 0 || (*program)->explained != NULL ||
+        (*program)->copies != NULL)
         return exit_code;
     sql_job_message(cli, "nothing to run");
     hint("CREATE MATERIALIZED VIEW and INSERT INTO … SELECT make pipelines");

@@ -2,7 +2,7 @@
 #ifndef WEIR_CLI_SQL_RUN_H
 #define WEIR_CLI_SQL_RUN_H
 
-#include "runtime/cli/sql_job.h"
+#include "runtime/cli/copy_files.h"
 
 /* The flags of both, in the table of each. */
 #define SQL_RUN_FLAGS                                                                              \
@@ -16,10 +16,11 @@
          "build it anew when its statement now means something else, which is an error without "   \
          "this; all: each that must be",                                                           \
          true, 0},                                                                                 \
+        COPY_FILES_FLAGS,                                                                          \
         {"from-beginning", NULL, "forget this app's positions and state, and replay", false, 0}
 /* What they say. 0 or EXIT_USAGE after a message. */
 int sql_run_options(const struct cli *cli, weir_options *options);
-/* sql_job_load of files that have pipelines. */
+/* sql_job_load of files that have something to run: pipelines, copies, or plans to tell. */
 int sql_run_load(struct cli *cli, struct sql_program **program);
 /* The app of a program, with what the expression compiler and the planner say of the whole. NULL after a message. */
 weir_app *sql_run_app(const struct cli *cli, const struct sql_program *program, const weir_options *options);

@@ -75,6 +75,20 @@ struct relation {
     struct relation *next;
 };
 
+/* COPY: the rows of a file as those of a table. */
+struct sql_copy {
+    const struct statement *statement;
+    const struct relation *table;
+    struct relation *result;     /* RELATION_RESULT over the rows of the file: what INSERT of them would be */
+    const char *const *column_names; /* of the file's fields, in their order */
+    const bool *force_null, *force_not_null; /* by field */
+    uint32_t column_count;
+    bool passes_rows;            /* a line of JSON is a record of the table as it is */
+    const char *partitioned_by;  /* passes_rows: the field that rows have as their key; NULL: none, or several */
+    uint64_t meaning;            /* of the statement: how the file is read */
+    struct sql_copy *next;
+};
+
 /* EXPLAIN of a statement: what it would make, which nobody else sees. */
 struct explained {
     const struct statement *statement;
@@ -86,6 +100,7 @@ struct sql_program {
     struct arena arena;
     struct relation *relations, **end; /* in the order of the files */
     struct explained *explained, **explained_end;
+    struct sql_copy *copies, **copies_end;
     uint32_t error_count;
 };
 
@@ -104,6 +119,8 @@ int sql_compile(const char *text, size_t size, void (*tell)(void *context, const
 void sql_program_destroy(struct sql_program *program);
 /* Builds what the program writes with weir.h's functions. The app's first error is left in the app, as with any builder. */
 int sql_build(const struct sql_program *program, weir_app *app);
+/* The same of one COPY, alone: a pipeline that is run over its file. */
+int sql_build_copy(const struct sql_copy *copy, weir_app *app);
 /* Whether what a statement writes is made of this topic's rows, directly or through what others of the program write. */
 bool sql_result_reads(const struct sql_program *program, const struct relation *result, const char *topic);
 /* What would be built, as text for people. */

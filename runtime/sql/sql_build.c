@@ -130,3 +130,8 @@ int sql_build(const struct sql_program *program, weir_app *app)
         }
     return 0;
 }
+
+int sql_build_copy(const struct sql_copy *copy, weir_app *app)
+{
+    return build_result(copy->result, app);
+}

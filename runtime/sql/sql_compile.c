@@ -349,7 +349,7 @@ static int compile_materialized(struct compile_file *file, const struct statemen
 int compile_statement(struct compile_file *file, const struct statement *statement)
 {
     bool is_there = statement->name.text != NULL && statement->kind != STATEMENT_INSERT &&
-                    relation_find(file, statement->name.text) != NULL;
+                    statement->kind != STATEMENT_COPY && relation_find(file, statement->name.text) != NULL;
     if (is_there && statement->only_if)
         return 0;
     if (is_there && statement->replaces)
@@ -365,6 +365,8 @@ int compile_statement(struct compile_file *file, const struct statement *stateme
         return compile_insert(file, statement);
     case STATEMENT_DROP:
         return compile_drop(file, statement);
+    case STATEMENT_COPY:
+        return compile_copy(file, statement);
     }
     return 0;
 }

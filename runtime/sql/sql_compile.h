@@ -37,6 +37,13 @@ int drop_relation(struct compile_file *file, const struct sql_name *name, enum s
 int compile_drop(struct compile_file *file, const struct statement *drop);
 /* sql_insert.c */
 int compile_insert(struct compile_file *file, const struct statement *insert);
+/* Which column of the table the i-th that is written goes into. */
+int target_column(struct compile_file *file, const struct statement *insert, const struct relation *table, uint32_t i, uint32_t *column);
+/* The last steps of rows that are a table's: the record's fields, where they are not named as the columns; the record's key, where the table says what that is. */
+int name_fields(struct compile_file *file, const struct statement *insert, const struct relation *table, struct relation *result);
+int place_rows(struct compile_file *file, const struct statement *insert, const struct relation *table, struct relation *result);
+/* sql_copy_plan.c */
+int compile_copy(struct compile_file *file, const struct statement *statement);
 
 /* sql_options.c. NULL: the option is not there. */
 const struct sql_option *option_find(const struct option_list *options, const char *name);

@@ -9,8 +9,8 @@
 #include <string.h>
 
 /* Which column of the table the i-th of the SELECT goes into. */
-static int target_column(struct compile_file *file, const struct statement *insert,
-                         const struct relation *table, uint32_t i, uint32_t *column)
+int target_column(struct compile_file *file, const struct statement *insert,
+                  const struct relation *table, uint32_t i, uint32_t *column)
 {
     *column = i;
     if (insert->target_count == 0)
@@ -79,8 +79,8 @@ static int assign_columns(struct compile_file *file, const struct statement *ins
 }
 
 /* The record's fields, where they are not named as the columns. */
-static int name_fields(struct compile_file *file, const struct statement *insert,
-                       const struct relation *table, struct relation *result)
+int name_fields(struct compile_file *file, const struct statement *insert,
+                const struct relation *table, struct relation *result)
 {
     struct arena *arena = &file->program->arena;
     bool differs = false;
@@ -115,8 +115,8 @@ static int key_rows(struct compile_file *file, const struct statement *insert,
         return ERR_NOMEM;
     if (table->format != WEIR_JSON && table->format != WEIR_CSV)
         return source_error(&file->source, ERR_UNSUPPORTED, insert->name.at, "format = 'json'",
-                            "INSERT into %s, whose record is one value, is not supported",
-                            table->name);
+                            "%s %s, whose record is one value, is not supported",
+                            statement_name(insert->kind), table->name);
     for (uint32_t k = 0; k < table->key_count; k++) {
         const struct column_definition *column = table->columns[table->keys[k]].definition;
         const char *field = table->format == WEIR_CSV ? column->name.text : column->path.parts[0];
@@ -130,8 +130,8 @@ static int key_rows(struct compile_file *file, const struct statement *insert,
 }
 
 /* Rows of a table that says by what its records lie get that column as their key. */
-static int place_rows(struct compile_file *file, const struct statement *insert,
-                      const struct relation *table, struct relation *result)
+int place_rows(struct compile_file *file, const struct statement *insert,
+               const struct relation *table, struct relation *result)
 {
     struct buf text;
     if (table->key_count > 0)
@@ -140,9 +140,9 @@ static int place_rows(struct compile_file *file, const struct statement *insert,
         return 0;
     if (table->format != WEIR_JSON)
         return source_error(&file->source, ERR_UNSUPPORTED, insert->name.at, "format = 'json'",
-                            "INSERT into %s, whose records lie by a column of another format than "
+                            "%s %s, whose records lie by a column of another format than "
                             "JSON, is not supported",
-                            table->name);
+                            statement_name(insert->kind), table->name);
     buf_init(&text, 0);
     syntax_print_name(table->partitioned_by, &text); /* a nested field was refused */
     buf_u8(&text, 0);

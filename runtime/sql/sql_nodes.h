@@ -28,6 +28,8 @@ int nodes_parse(struct parse *parse, const char *text, nodes_read *read, void *i
 
 /* sql_table.c */
 int nodes_create_table(struct parse *parse, const PgQuery__CreateStmt *create, struct statement *statement);
+/* sql_copy.c */
+int nodes_copy(struct parse *parse, const PgQuery__CopyStmt *copy, struct statement *statement);
 /* sql_select.c */
 int nodes_select(struct parse *parse, const PgQuery__Node *node, struct select **select);
 

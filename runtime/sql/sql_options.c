@@ -121,6 +121,9 @@ static bool is_written(const struct sql_program *program, const struct relation 
     for (const struct relation *r = program->relations; r != NULL; r = r->next)
         if (r->kind == RELATION_RESULT && strcmp(r->topic, table->topic) == 0)
             return true;
+    for (const struct sql_copy *copy = program->copies; copy != NULL; copy = copy->next)
+        if (strcmp(copy->table->topic, table->topic) == 0)
+            return true;
     return false;
 }
 
@@ -137,7 +140,7 @@ int options_check_use(struct compile_file *file, const struct relation *relation
             continue;
         file->source.sql = statement->file_text;
         return source_error(&file->source, ERR_INVALID, option->key.at,
-                            "it belongs where an INSERT writes, or a materialized view",
+                            "it belongs where an INSERT or COPY writes, or a materialized view",
                             "option %s of %s means nothing: no statement writes it", of_writers[i],
                             relation->name);
     }

@@ -18,7 +18,7 @@
 const char *statement_name(enum statement_kind kind)
 {
     static const char *const names[] = {"CREATE TABLE", "CREATE VIEW", "CREATE MATERIALIZED VIEW",
-                                        "INSERT INTO", "DROP"};
+                                        "INSERT INTO", "DROP", "COPY"};
     return names[kind];
 }
 
@@ -182,7 +182,6 @@ static const struct {
      "produce the row's new version: the latest of a key holds"},
     {PG_QUERY__NODE__NODE_DELETE_STMT, "DELETE", "produce a record with the key and no value"},
     {PG_QUERY__NODE__NODE_INDEX_STMT, "CREATE INDEX", NULL},
-    {PG_QUERY__NODE__NODE_COPY_STMT, "COPY", "weir produce TOPIC < FILE"},
     {PG_QUERY__NODE__NODE_TRANSACTION_STMT, "a transaction",
      "every commit of a pipeline is one, exactly once, by itself"},
     {PG_QUERY__NODE__NODE_VARIABLE_SET_STMT, "SET", "settings are flags of weir run"},
@@ -272,6 +271,9 @@ static int read_statement(struct parse *parse, PgQuery__Node *node, void *into)
     case PG_QUERY__NODE__NODE_DROP_STMT:
         statement->kind = STATEMENT_DROP;
         return read_drop(parse, node->drop_stmt, statement);
+    case PG_QUERY__NODE__NODE_COPY_STMT:
+        statement->kind = STATEMENT_COPY;
+        return nodes_copy(parse, node->copy_stmt, statement);
     default:
         return refuse_statement(parse, node);
     }

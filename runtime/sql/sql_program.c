@@ -96,7 +96,7 @@ static int compile_all(struct compile_file *file)
         const char *error = s->error != NULL ? s->error : file->diag.text;
         if (rc < 0 && error[0] != '\0')
             tell_error(file, s->file_name, error);
-        if (rc < 0 && s->name.text != NULL && !s->is_explained &&
+        if (rc < 0 && s->name.text != NULL && !s->is_explained && s->kind != STATEMENT_COPY &&
             file->broken_count < STATEMENTS_MAX)
             file->broken[file->broken_count++] = s->name.text;
     }
@@ -124,6 +124,7 @@ int sql_compile_files(const struct sql_text *texts, uint32_t count,
     }
     program->end = &program->relations;
     program->explained_end = &program->explained;
+    program->copies_end = &program->copies;
     arena_init(&program->arena, 0);
     file->program = program;
     file->source = (struct source){"", &file->diag};
@@ -191,7 +192,7 @@ static bool reads_name(const struct select *select, const char *name)
 static bool creates(const struct statement *statement, const char *name)
 {
     return statement->error == NULL && statement->kind != STATEMENT_DROP &&
-           !statement->is_explained && statement->name.text != NULL &&
+           statement->kind != STATEMENT_COPY && !statement->is_explained && statement->name.text != NULL &&
            strcmp(statement->name.text, name) == 0;
 }
 

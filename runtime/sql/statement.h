@@ -6,6 +6,7 @@
 #define WEIR_SQL_STATEMENT_H
 
 #include "operators/syntax.h"
+#include "runtime/copy/copy_syntax.h"
 
 enum { FILE_BYTES_MAX = 1024 * 1024, STATEMENTS_MAX = 1000, SQL_COLUMNS_MAX = 1000, SELECT_DEPTH_MAX = 32, UNION_ARMS_MAX = 32, UNION_SOURCES_MAX = 64, JOINS_MAX = 16 };
 
@@ -88,9 +89,20 @@ struct select {
     bool is_positional;          /* whose columns go by their positions (INSERT): they need no names */
 };
 
+/* COPY t FROM 'file' WITH (…). */
+struct copy_definition {
+    struct sql_name file;
+    enum copy_format format;
+    enum copy_header header;
+    uint8_t delimiter, quote, escape;
+    const char *null_text;
+    struct sql_name *force_null, *force_not_null;
+    uint32_t force_null_count, force_not_null_count;
+};
+
 /* EXPLAIN (FORMAT …), and weir explain --format. */
 enum explain_format { EXPLAIN_TEXT, EXPLAIN_DOT, EXPLAIN_JSON };
-enum statement_kind { STATEMENT_TABLE, STATEMENT_VIEW, STATEMENT_MATERIALIZED_VIEW, STATEMENT_INSERT, STATEMENT_DROP };
+enum statement_kind { STATEMENT_TABLE, STATEMENT_VIEW, STATEMENT_MATERIALIZED_VIEW, STATEMENT_INSERT, STATEMENT_DROP, STATEMENT_COPY };
 struct statement {
     enum statement_kind kind;
     const char *file_name, *file_text; /* where it stands; positions are in that text */
@@ -103,7 +115,8 @@ struct statement {
     struct column_check *checks; /* of columns and of the table, in the order written */
     /* others */
     struct select *select;
-    struct sql_name *targets;    /* INSERT INTO t (a, b); CREATE VIEW v (a, b); DROP … a, b */
+    struct copy_definition *copy; /* STATEMENT_COPY */
+    struct sql_name *targets;    /* INSERT INTO t (a, b); COPY t (a, b); CREATE VIEW v (a, b); DROP … a, b */
     uint32_t target_count;
     enum statement_kind dropped; /* STATEMENT_DROP: what kind of statement made them */
     bool only_if;                /* CREATE … IF NOT EXISTS, DROP … IF EXISTS */
