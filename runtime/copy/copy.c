@@ -462,11 +462,11 @@ static int run_job(struct copier *copier, struct copying *copying)
 static int run_jobs(struct copier *copier)
 {
     TRY(read_marks(copier));
-    for (uint32_t i = 0; i < copier->count; i++)
-        TRY(decide(copier,
-                   &copier->jobs[i])); /* what is wrong with one is told before any is written */
-    for (uint32_t i = 0; i < copier->count; i++)
-        TRY(run_job(copier, &copier->jobs[i]));
+    /* What is wrong with one is told before any is written. */
+    for (*copier->at = 0; *copier->at < copier->count; ++*copier->at)
+        TRY(decide(copier, &copier->jobs[*copier->at]));
+    for (*copier->at = 0; *copier->at < copier->count; ++*copier->at)
+        TRY(run_job(copier, &copier->jobs[*copier->at]));
     return 0;
 }
 

@@ -235,9 +235,47 @@ static void explain_topics(const struct telling *telling, const struct relation 
                view->sink->fails_on_bad_row ? "" : telling->plan->dlq_topic);
 }
 
+static const char *const copy_formats[] = {
+    [COPY_TEXT] = "text", [COPY_CSV] = "csv", [COPY_JSON] = "json"};
+
+/* The steps between the fields of a file's rows and the record. */
+static void explain_copy_steps(const struct relation *relation, struct buf *out)
+{
+    if (relation->base != NULL)
+        explain_copy_steps(relation->base, out);
+    for (const struct step *step = relation->steps; step != NULL; step = step->next)
+        explain_step(relation, step, 2, out);
+}
+
+static void explain_copy(const struct telling *telling, const struct sql_copy *copy,
+                         struct buf *out)
+{
+    const struct copy_definition *how = copy->statement->copy;
+    const struct relation *result = copy->result;
+    buf_printf(out, "copy %s\n  file %s, %s%s", copy->table->name, how->file.text,
+               copy_formats[how->format], how->header != COPY_HEADER_NONE ? " with a header" : "");
+    for (uint32_t i = 0; i < copy->column_count; i++)
+        buf_printf(out, "%s%s", i > 0 ? ", " : ": ", copy->column_names[i]);
+    buf_printf(out, "\n");
+    explain_copy_steps(result, out);
+    if (result->partitioned_by != NULL)
+        buf_printf(out, "  key %s\n", result->partitioned_by);
+    buf_printf(out, "  to %s, once, before pipelines begin\n", result->topic);
+    if (result->fails_on_bad_row)
+        buf_printf(out, "  bad rows end the run\n");
+    else if (telling->asked->app != NULL)
+        buf_printf(out, "  bad rows to %s.dlq\n", telling->asked->app->name);
+}
+
 static void explain_text(const struct telling *telling, struct buf *out)
 {
     bool is_first = true;
+    for (const struct sql_copy *copy = telling->asked->program->copies; copy != NULL;
+         copy = copy->next) {
+        buf_printf(out, "%s", is_first ? "" : "\n");
+        explain_copy(telling, copy, out);
+        is_first = false;
+    }
     for (const struct relation *r = telling->asked->program->relations; r != NULL; r = r->next) {
         if (r->kind != RELATION_RESULT)
             continue;
@@ -329,9 +367,28 @@ static void put_pipeline(const struct telling *telling, const struct relation *r
     buf_deinit(&steps);
 }
 
+static void put_copy_node(const struct sql_copy *copy, struct buf *out)
+{
+    const char *file = copy->statement->copy->file.text;
+    buf_printf(out, "  \"file ");
+    put_label(out, file);
+    buf_printf(out, "\" [label=\"");
+    put_label(out, file);
+    buf_printf(out, "\", shape=note];\n");
+    put_topic(copy->result->topic, out);
+    buf_printf(out, "  \"file ");
+    put_label(out, file);
+    buf_printf(out, "\" -> \"topic ");
+    put_label(out, copy->result->topic);
+    buf_printf(out, "\" [label=\"copy\"];\n");
+}
+
 static void explain_dot(const struct telling *telling, struct buf *out)
 {
     buf_printf(out, "digraph weir {\n  rankdir=LR;\n  node [fontname=\"monospace\"];\n");
+    for (const struct sql_copy *copy = telling->asked->program->copies; copy != NULL;
+         copy = copy->next)
+        put_copy_node(copy, out);
     for (const struct relation *r = telling->asked->program->relations; r != NULL; r = r->next)
         if (r->kind == RELATION_RESULT)
             put_pipeline(telling, r, out);
@@ -531,12 +588,44 @@ static void put_topics(const struct telling *telling, const struct relation *res
     put_reads(telling, view, out);
 }
 
+static void put_copy(const struct telling *telling, const struct sql_copy *copy, struct buf *out)
+{
+    const struct copy_definition *how = copy->statement->copy;
+    const struct relation *result = copy->result;
+    char dead[TOPIC_NAME_BYTES];
+    snprintf(dead, sizeof dead, "%s.dlq",
+             telling->asked->app != NULL ? telling->asked->app->name : "");
+    buf_printf(out, "{");
+    put_string(out, "table", copy->table->name);
+    put_next_string(out, "file", how->file.text);
+    put_next_string(out, "format", copy_formats[how->format]);
+    buf_printf(out, ",\"header\":%s,\"columns\":[",
+               how->header != COPY_HEADER_NONE ? "true" : "false");
+    for (uint32_t i = 0; i < copy->column_count; i++) {
+        buf_printf(out, i > 0 ? "," : "");
+        json_escape(out, bytes_text(copy->column_names[i]));
+    }
+    buf_printf(out, "],");
+    put_string(out, "topic", result->topic);
+    put_next_string(out, "key", result->partitioned_by);
+    put_next_string(out, "bad_rows",
+                    result->fails_on_bad_row || telling->asked->app == NULL ? NULL : dead);
+    buf_printf(out, "}");
+}
+
 static void explain_json(const struct telling *telling, struct buf *out)
 {
     bool is_first = true;
+    const weir_app *app = telling->asked->app;
     buf_printf(out, "{");
-    put_string(out, "app", telling->plan != NULL ? telling->plan->app->name : NULL);
-    buf_printf(out, ",\"pipelines\":[");
+    put_string(out, "app", app != NULL ? app->name : NULL);
+    buf_printf(out, ",\"copies\":[");
+    for (const struct sql_copy *copy = telling->asked->program->copies; copy != NULL;
+         copy = copy->next) {
+        buf_printf(out, copy == telling->asked->program->copies ? "" : ",");
+        put_copy(telling, copy, out);
+    }
+    buf_printf(out, "],\"pipelines\":[");
     for (const struct relation *r = telling->asked->program->relations; r != NULL; r = r->next) {
         if (r->kind != RELATION_RESULT)
             continue;
