@@ -461,6 +461,125 @@ static void bug_17_offsets_of_a_lost_transaction_do_not_count_as_committed(void 
     assert_int_equal(lookup(place, "remote").outcome, TXN_OUTCOME_CONTINUED);
 }
 
+static void one_that_goes_on_is_not_fenced_by_another(void **state)
+{
+    struct place *place = *state;
+    struct producer *producer, *next;
+    assert_int_equal(producer_open_kept(place->log, "remote", -1, false, &producer, NULL),
+                     ERR_INVALID);
+    assert_int_equal(producer_open_kept(place->log, "", 1, false, &producer, NULL), ERR_INVALID);
+    assert_int_equal(producer_open_kept(place->log, "remote", TIMEOUT_MS, false, &producer, NULL),
+                     0);
+    struct producer_record record = lookup(place, "remote");
+    assert_int_equal(record.outcome, TXN_OUTCOME_NONE);
+    assert_int_equal(record.timeout_ms, TIMEOUT_MS);
+    assert_false(producer_is_fenced(producer));
+    assert_int_equal(producer_open_kept(place->log, "remote", 2 * TIMEOUT_MS, true, &next, NULL),
+                     0);
+    record = lookup(place, "remote");
+    assert_int_equal(record.outcome, TXN_OUTCOME_CONTINUED);
+    assert_int_equal(record.epoch, 1);
+    assert_int_equal(record.timeout_ms, 2 * TIMEOUT_MS);
+    assert_true(producer_is_fenced(producer));
+    /* From its first transaction on nobody has to believe who comes with the epoch before. */
+    assert_int_equal(txn_begin(next, NULL), 0);
+    assert_int_equal(lookup(place, "remote").outcome, TXN_OUTCOME_OPEN);
+    producer_close(producer);
+}
+
+struct told {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    int count, code;
+};
+
+static void tell(void *context, int code)
+{
+    struct told *told = context;
+    pthread_mutex_lock(&told->mutex);
+    told->count++;
+    told->code = code;
+    pthread_cond_signal(&told->cond);
+    pthread_mutex_unlock(&told->mutex);
+}
+
+static void an_abort_does_not_make_its_caller_wait(void **state)
+{
+    struct place *place = *state;
+    struct told told = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, -1};
+    struct producer *producer;
+    assert_int_equal(producer_open_kept(place->log, "remote", TIMEOUT_MS, false, &producer, NULL),
+                     0);
+    assert_int_equal(txn_abort_start(producer, tell, &told, NULL), ERR_STATE);
+    assert_int_equal(txn_begin(producer, NULL), 0);
+    participate(producer, place->p[0]);
+    assert_int_equal(send_numbered(producer, place->p[0], 0, 0, 1), 0);
+    assert_int_equal(txn_abort_start(producer, tell, &told, NULL), 0);
+    pthread_mutex_lock(&told.mutex);
+    while (told.count == 0)
+        pthread_cond_wait(&told.cond, &told.mutex);
+    assert_int_equal(told.code, 0);
+    pthread_mutex_unlock(&told.mutex);
+    assert_int_equal(producer_outcome(producer), TXN_OUTCOME_ABORTED);
+    assert_string_equal(fixture_values(place->p[0], READ_COMMITTED), "");
+    assert_int_equal(told.count, 1);
+}
+
+static int note_name(void *context, const char *name, const struct producer_record *record)
+{
+    struct buf *names = context;
+    buf_printf(names, "%s:%d ", name, record->outcome);
+    return strcmp(name, "stop") == 0 ? ERR_RANGE : 0;
+}
+
+static void transactions_can_be_looked_at(void **state)
+{
+    struct place *place = *state;
+    struct txn_description description;
+    struct producer *producer;
+    struct buf names = {0};
+    assert_int_equal(producer_open_kept(place->log, "a/2", TIMEOUT_MS, false, &producer, NULL), 0);
+    open_producer(place, "a/1", 0);
+    open_producer(place, "b", 0);
+    int64_t begin_ms = clock_wall_ms();
+    assert_int_equal(txn_describe(producer, &description, NULL), 0);
+    assert_int_equal(description.phase, TXN_IS_NONE);
+    assert_int_equal(description.began_ms, -1);
+    assert_int_equal(description.partition_count, 0);
+    free(description.partitions);
+    assert_int_equal(txn_begin(producer, NULL), 0);
+    participate(producer, place->p[1]);
+    participate(producer, place->p[0]);
+    assert_int_equal(txn_describe(producer, &description, NULL), 0);
+    assert_int_equal(description.phase, TXN_IS_OPEN);
+    assert_in_range(description.began_ms, begin_ms, clock_wall_ms());
+    assert_int_equal(description.partition_count, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(description.partitions[i].topic, "t");
+        assert_int_equal(description.partitions[i].partition, i);
+    }
+    free(description.partitions);
+    /* The set that the next transaction inherits for recovery's sake is not what it has named. */
+    assert_int_equal(txn_commit(producer, NULL), 0);
+    assert_int_equal(txn_begin(producer, NULL), 0);
+    participate(producer, place->p[1]);
+    assert_int_equal(txn_describe(producer, &description, NULL), 0);
+    assert_int_equal(description.partition_count, 1);
+    assert_int_equal(description.partitions[0].partition, 1);
+    free(description.partitions);
+    assert_int_equal(producer_each(place->log, "a/", note_name, &names, NULL), 0);
+    assert_int_equal(producer_each(place->log, "", note_name, &names, NULL), 0);
+    buf_u8(&names, 0);
+    assert_string_equal((char *)names.data, "a/1:0 a/2:1 a/1:0 a/2:1 b:0 ");
+    open_producer(place, "stop", 0);
+    open_producer(place, "tail", 0);
+    buf_clear(&names);
+    assert_int_equal(producer_each(place->log, "", note_name, &names, NULL), ERR_RANGE);
+    buf_u8(&names, 0);
+    assert_string_equal((char *)names.data, "a/1:0 a/2:1 b:0 stop:0 ");
+    buf_deinit(&names);
+}
+
 /* ---- epochs and ids ---- */
 
 static void set_epoch(struct place *place, const char *name, int16_t epoch)
@@ -590,6 +709,9 @@ int main(void)
         TEST(bug_18_a_lost_answer_to_a_commit_can_be_given_again),
         cmocka_unit_test(bug_18_after_a_crash_the_outcome_is_what_readers_see),
         TEST(bug_17_offsets_of_a_lost_transaction_do_not_count_as_committed),
+        TEST(one_that_goes_on_is_not_fenced_by_another),
+        TEST(an_abort_does_not_make_its_caller_wait),
+        TEST(transactions_can_be_looked_at),
         TEST(bug_19_an_epoch_that_is_used_up_gives_a_new_id),
         TEST(ids_that_nobody_uses_are_forgotten),
         TEST(bug_20_a_fenced_commit_is_never_reported_as_done),
