@@ -8,6 +8,7 @@
 #include "runtime/cli/cli.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
@@ -51,6 +52,11 @@ void interrupt_install(void)
 {
     event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     must(event_fd >= 0);
+#ifdef __SANITIZE_THREAD__
+    /* ThreadSanitizer makes a thread's list of pending signals when the thread first blocks, and a
+     * signal that comes meanwhile makes another one, which is then lost with it. */
+    poll(NULL, 0, 0);
+#endif
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
