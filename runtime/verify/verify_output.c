@@ -94,8 +94,9 @@ static int take_stray(struct output *output, const struct source_row *record)
                            record->value, "no row of the sources belongs to this result");
         return 0;
     }
-    /* A session of a group that has more rows to come may begin elsewhere by then. */
-    if (v->view->is_windowed && verify_map_find(&v->waiting, verify_key_name(record->key)) != NULL)
+    /* A session of a group that has more rows to come may begin elsewhere by then; a group over a
+     * table whose last row is gone stands here until the task behind the re-keying knows. */
+    if (verify_map_find(&v->waiting, name) != NULL)
         return 0;
     struct verify_entry *entry =
         verify_map_at(&output->strays, hash128(record->key.data, record->key.size));
