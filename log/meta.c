@@ -54,6 +54,7 @@ static const char *const table_names[META_TABLE_COUNT] = {
     [META_CLEANED] = "cleaned",
     [META_GROUPS] = "groups",
     [META_TRUNCATIONS] = "truncations",
+    [META_USERS] = "users",
 };
 
 struct meta {

@@ -28,6 +28,7 @@ enum meta_table {
     META_CLEANED,      /* topic id, partition → what compaction did so far */
     META_GROUPS,       /* group → generation, since when it is empty */
     META_TRUNCATIONS,  /* topic id, partition → a cut that the next opening makes */
+    META_USERS,        /* name → credentials (user.c) */
     META_TABLE_COUNT
 };
 

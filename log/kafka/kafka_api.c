@@ -17,6 +17,7 @@ static const struct kafka_api apis[] = {
     {14, "SyncGroup", 0, 0, 5, 4, kafka_handle_sync_group, true},
     {15, "DescribeGroups", 0, 0, 5, 5, kafka_handle_describe_groups, false},
     {16, "ListGroups", 0, 0, 5, 3, kafka_handle_list_groups, false},
+    {17, "SaslHandshake", 0, 0, 1, KAFKA_NEVER_FLEXIBLE, kafka_handle_sasl_handshake, false},
     {18, "ApiVersions", 0, 0, 4, 3, kafka_handle_api_versions, false},
     {19, "CreateTopics", 0, 0, 7, 5, kafka_handle_create_topics, false},
     {20, "DeleteTopics", 0, 0, 6, 4, kafka_handle_delete_topics, false},
@@ -30,6 +31,7 @@ static const struct kafka_api apis[] = {
     {32, "DescribeConfigs", 1, 1, 4, 4, kafka_handle_describe_configs, false},
     {33, "AlterConfigs", 0, 0, 2, 2, kafka_handle_alter_configs, false},
     {35, "DescribeLogDirs", 1, 1, 4, 2, kafka_handle_describe_log_dirs, false},
+    {36, "SaslAuthenticate", 0, 0, 2, 2, kafka_handle_sasl_authenticate, false},
     {37, "CreatePartitions", 0, 0, 3, 2, kafka_handle_create_partitions, false},
     {42, "DeleteGroups", 0, 0, 2, 2, kafka_handle_delete_groups, false},
     {43, "ElectLeaders", 0, 0, 2, 2, kafka_handle_elect_leaders, false},
@@ -39,10 +41,19 @@ static const struct kafka_api apis[] = {
     {47, "OffsetDelete", 0, 0, 0, KAFKA_NEVER_FLEXIBLE, kafka_handle_offset_delete, false},
     {48, "DescribeClientQuotas", 0, 0, 1, 1, kafka_handle_describe_client_quotas, false},
     {49, "AlterClientQuotas", 0, 0, 1, 1, kafka_handle_alter_client_quotas, false},
+    {50, "DescribeUserScramCredentials", 0, 0, 0, 0, kafka_handle_describe_scram, false},
+    {51, "AlterUserScramCredentials", 0, 0, 0, 0, kafka_handle_alter_scram, false},
     {60, "DescribeCluster", 0, 0, 1, 0, kafka_handle_describe_cluster, false},
     {61, "DescribeProducers", 0, 0, 0, 0, kafka_handle_describe_producers, false},
     {65, "DescribeTransactions", 0, 0, 0, 0, kafka_handle_describe_transactions, false},
     {66, "ListTransactions", 0, 0, 1, 0, kafka_handle_list_transactions, false},
+};
+
+const struct kafka_api kafka_sasl_token = {
+    .key = KAFKA_SASL_TOKEN,
+    .name = "a SASL token",
+    .first_flexible = KAFKA_NEVER_FLEXIBLE,
+    .handle = kafka_handle_sasl_token,
 };
 
 const struct kafka_api *kafka_api_at(size_t i)

@@ -40,6 +40,7 @@ static void free_when_over(struct kafka_connection *c)
     server->connection_count--;
     buf_deinit(&c->frame);
     buf_deinit(&c->backlog);
+    kafka_session_deinit(&c->session);
     free(c);
 }
 
@@ -113,6 +114,12 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* It must say who it is before anything else. */
+static bool is_stranger(const struct kafka_connection *c)
+{
+    return c->server->options.requires_users && !c->is_known;
+}
+
 static int64_t next_deadline(const struct kafka_connection *c)
 {
     int64_t at = INT64_MAX;
@@ -124,6 +131,8 @@ static int64_t next_deadline(const struct kafka_connection *c)
         at = earlier(at, c->sent_ms + WRITE_MS);
     if (!kafka_transport_is_ready(c))
         at = earlier(at, c->opened_ms + TLS_HANDSHAKE_MS);
+    if (is_stranger(c))
+        at = earlier(at, c->opened_ms + AUTHENTICATION_MS);
     for (const struct kafka_request *r = c->first; r != NULL; r = r->next)
         if (r->state_of_work == REQUEST_PARKED) {
             at = earlier(at, r->park.deadline_ms);
@@ -155,6 +164,8 @@ static const char *overdue(const struct kafka_connection *c, int64_t now)
         return "it does not take its responses";
     if (!kafka_transport_is_ready(c) && now >= c->opened_ms + TLS_HANDSHAKE_MS)
         return "the TLS handshake was not over in time";
+    if (is_stranger(c) && c->had_request && now >= c->opened_ms + AUTHENTICATION_MS)
+        return "it did not authenticate in time";
     if (c->size_have == 0 && c->request_count == 0 && !c->had_request &&
         now >= c->opened_ms + FIRST_REQUEST_MS)
         return "it asked for nothing";
@@ -224,8 +235,8 @@ static void on_sent(uv_write_t *write, int status)
     free_request(request);
     if (c->closing)
         free_when_over(c);
-    else if (status < 0)
-        kafka_connection_close(c, NULL);
+    else if (status < 0 || c->ends_when_sent)
+        kafka_connection_close(c, status < 0 ? NULL : c->end_reason);
     else
         kafka_connection_step(c);
 }
@@ -256,6 +267,7 @@ static bool send_first(struct kafka_connection *c)
     if (c->out_bytes == 0)
         c->sent_ms = clock_mono_ms();
     request->state_of_work = REQUEST_BEING_SENT;
+    c->ends_when_sent = request->result == KAFKA_LAST;
     write->data = request;
     c->out_bytes += request->out.size;
     kafka_server_use_bytes(c->server, (int64_t)request->out.size);
@@ -272,7 +284,7 @@ static bool send_first(struct kafka_connection *c)
 
 static bool send_answered(struct kafka_connection *c)
 {
-    while (c->first != NULL && c->first->state_of_work == REQUEST_ANSWERED)
+    while (!c->ends_when_sent && c->first != NULL && c->first->state_of_work == REQUEST_ANSWERED)
         if (!send_first(c))
             return false;
     return true;
@@ -280,17 +292,44 @@ static bool send_answered(struct kafka_connection *c)
 
 /* ---- requests ---- */
 
+/* NULL, or why a request is not even begun. */
+static const char *not_admitted(const struct kafka_connection *c, const struct kafka_api *api)
+{
+    if (!c->server->options.requires_users || api->key == KAFKA_SASL_HANDSHAKE ||
+        api->key == KAFKA_SASL_AUTHENTICATE || api->key == KAFKA_SASL_TOKEN)
+        return NULL;
+    if (!c->is_known)
+        return api->key == KAFKA_API_VERSIONS
+                   ? NULL
+                   : "it did not authenticate (security.protocol is SASL_SSL or SASL_PLAINTEXT)";
+    return clock_mono_ms() < c->session_expires_ms
+               ? NULL
+               : "its session is over, and it did not authenticate again";
+}
+
+static void begin(struct kafka_connection *c, struct kafka_request *request)
+{
+    const char *reason = not_admitted(c, request->api);
+    if (reason != NULL) {
+        kafka_connection_close(c, reason);
+        return;
+    }
+    request->state_of_work = REQUEST_RUNS;
+    kafka_workers_push(&c->server->workers, request);
+}
+
 static void begin_next(struct kafka_connection *c)
 {
     struct kafka_server *server = c->server;
+    if (c->ends_when_sent)
+        return;
     if (c->out_bytes > CONNECTION_OUT_BYTES || server->used_bytes > server->budget_bytes) {
         server->somebody_waits |= c->first != NULL;
         return;
     }
     for (struct kafka_request *r = c->first; r != NULL; r = r->next) {
         if (r->state_of_work == REQUEST_WAITS) {
-            r->state_of_work = REQUEST_RUNS;
-            kafka_workers_push(&server->workers, r);
+            begin(c, r);
             return;
         }
         bool passes = r->state_of_work == REQUEST_ANSWERED ||
@@ -298,6 +337,17 @@ static void begin_next(struct kafka_connection *c)
         if (!passes)
             return;
     }
+}
+
+/* What the loop needs to know of it: nothing that changes it runs now. */
+static void look_at_session(struct kafka_connection *c, const struct kafka_request *request)
+{
+    int16_t key = request->api->key;
+    if (key != KAFKA_SASL_HANDSHAKE && key != KAFKA_SASL_AUTHENTICATE && key != KAFKA_SASL_TOKEN)
+        return;
+    c->takes_tokens = c->session.is_raw;
+    c->is_known = c->session.principal != NULL;
+    c->session_expires_ms = c->session.expires_ms;
 }
 
 void kafka_connection_took_back(struct kafka_request *request)
@@ -320,6 +370,9 @@ void kafka_connection_took_back(struct kafka_request *request)
         kafka_connection_close(c, reason);
         return;
     }
+    if (request->result == KAFKA_LAST)
+        snprintf(c->end_reason, sizeof c->end_reason, "%s", request->reason);
+    look_at_session(c, request);
     if (request->result == KAFKA_PARK) {
         request->state_of_work = REQUEST_PARKED;
         if (c->server->stopping || !kafka_park_begin(c->server, request))
@@ -335,8 +388,10 @@ static bool take_request(struct kafka_connection *c)
 {
     struct kafka_request *request;
     struct diag diag = {0};
-    if (kafka_request_create(&c->frame, &request, &diag) < 0) {
-        kafka_connection_close(c, diag.text);
+    int code = c->takes_tokens ? kafka_request_create_token(&c->frame, &request)
+                               : kafka_request_create(&c->frame, &request, &diag);
+    if (code < 0) {
+        kafka_connection_close(c, diag.text[0] != '\0' ? diag.text : "no memory");
         return false;
     }
     c->frame_is_booked = false; /* the request's now */
@@ -346,6 +401,7 @@ static bool take_request(struct kafka_connection *c)
     request->options = &c->server->options;
     request->log = c->server->log;
     request->txns = c->server->txns;
+    request->session = &c->session;
     request->peer_host = c->peer_host;
     bool advertised = c->server->advertised_host[0] != '\0';
     request->advertised_host = advertised ? c->server->advertised_host : c->local_host;
@@ -365,7 +421,8 @@ static bool take_request(struct kafka_connection *c)
 
 static bool is_full(const struct kafka_connection *c)
 {
-    return c->request_count >= CONNECTION_REQUESTS || c->in_bytes >= CONNECTION_BYTES;
+    return c->request_count >= (is_stranger(c) ? STRANGER_REQUESTS : CONNECTION_REQUESTS) ||
+           c->in_bytes >= CONNECTION_BYTES;
 }
 
 /* The size field is there. False: the connection is closed. */
@@ -377,13 +434,15 @@ static bool take_size(struct kafka_connection *c)
         kafka_connection_close(c, "it speaks TLS, and this port does not (--tls-cert)");
         return false;
     }
-    if (size >= FRAME_SMALLEST_BYTES && size <= KAFKA_FRAME_BYTES) {
+    int32_t least = c->takes_tokens ? 1 : FRAME_SMALLEST_BYTES;
+    int32_t most = is_stranger(c) ? STRANGER_FRAME_BYTES : KAFKA_FRAME_BYTES;
+    if (size >= least && size <= most) {
         c->frame_size = (size_t)size;
         buf_init(&c->frame, 0);
         return true;
     }
     snprintf(reason, sizeof reason, "a request of %" PRId32 " bytes: %d to %d are taken", size,
-             FRAME_SMALLEST_BYTES, KAFKA_FRAME_BYTES);
+             least, most);
     kafka_connection_close(c, reason);
     return false;
 }
@@ -508,7 +567,7 @@ static void step_reading(struct kafka_connection *c)
     take_backlog(c);
     if (c->closing)
         return;
-    bool wanted = !is_full(c) && c->backlog.size == 0 && !c->server->stopping;
+    bool wanted = !is_full(c) && c->backlog.size == 0 && !c->server->stopping && !c->ends_when_sent;
     if (wanted == c->reading)
         return;
     c->reading = wanted;
@@ -628,5 +687,10 @@ void kafka_connection_accept(struct kafka_server *server)
         return;
     }
     uv_tcp_nodelay(&c->socket, 1);
+    kafka_session_init(&c->session);
+    c->session.lifetime_ms = c->server->options.session_lifetime_ms;
+    c->session.may_say_password = c->server->tls != NULL || strncmp(c->peer_host, "127.", 4) == 0 ||
+                                  strcmp(c->peer_host, "::1") == 0;
+    c->session_expires_ms = INT64_MAX;
     kafka_connection_step(c);
 }

@@ -8,6 +8,7 @@ enum kafka_result kafka_handle_add_offsets_to_txn(struct kafka_request *request)
 enum kafka_result kafka_handle_add_partitions_to_txn(struct kafka_request *request); /* kafka_add_partitions_to_txn.c */
 enum kafka_result kafka_handle_alter_client_quotas(struct kafka_request *request); /* kafka_alter_client_quotas.c */
 enum kafka_result kafka_handle_alter_configs(struct kafka_request *request); /* kafka_alter_configs.c */
+enum kafka_result kafka_handle_alter_scram(struct kafka_request *request); /* kafka_scram_users.c */
 enum kafka_result kafka_handle_api_versions(struct kafka_request *request); /* kafka_api_versions.c */
 enum kafka_result kafka_handle_create_partitions(struct kafka_request *request); /* kafka_create_partitions.c */
 enum kafka_result kafka_handle_create_topics(struct kafka_request *request); /* kafka_create_topics.c */
@@ -23,6 +24,7 @@ enum kafka_result kafka_handle_describe_producers(struct kafka_request *request)
 enum kafka_result kafka_handle_describe_transactions(struct kafka_request *request); /* kafka_describe_transactions.c */
 enum kafka_result kafka_handle_elect_leaders(struct kafka_request *request); /* kafka_elect_leaders.c */
 enum kafka_result kafka_handle_end_txn(struct kafka_request *request); /* kafka_end_txn.c */
+enum kafka_result kafka_handle_describe_scram(struct kafka_request *request); /* kafka_scram_users.c */
 enum kafka_result kafka_handle_fetch(struct kafka_request *request); /* kafka_fetch.c */
 enum kafka_result kafka_handle_find_coordinator(struct kafka_request *request); /* kafka_find_coordinator.c */
 enum kafka_result kafka_handle_heartbeat(struct kafka_request *request); /* kafka_heartbeat.c */
@@ -40,6 +42,9 @@ enum kafka_result kafka_handle_offset_delete(struct kafka_request *request); /* 
 enum kafka_result kafka_handle_offset_fetch(struct kafka_request *request); /* kafka_offset_fetch.c */
 enum kafka_result kafka_handle_offset_for_leader_epoch(struct kafka_request *request); /* kafka_offset_for_leader_epoch.c */
 enum kafka_result kafka_handle_produce(struct kafka_request *request); /* kafka_produce.c */
+enum kafka_result kafka_handle_sasl_authenticate(struct kafka_request *request); /* kafka_sasl.c */
+enum kafka_result kafka_handle_sasl_handshake(struct kafka_request *request);
+enum kafka_result kafka_handle_sasl_token(struct kafka_request *request);
 enum kafka_result kafka_handle_sync_group(struct kafka_request *request); /* kafka_sync_group.c */
 enum kafka_result kafka_handle_txn_offset_commit(struct kafka_request *request); /* kafka_txn_offset_commit.c */
 

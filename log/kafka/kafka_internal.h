@@ -14,6 +14,7 @@
 #define WEIR_KAFKA_INTERNAL_H
 
 #include "log/kafka/kafka_request.h"
+#include "log/kafka/kafka_session.h"
 #include "log/kafka/kafka_tls.h"
 
 #include <pthread.h>
@@ -29,6 +30,9 @@ enum {
     CONNECTION_OUT_BYTES = 1 << 20,     /* responses that the client has not taken: above this nothing is begun for it */
     FIRST_REQUEST_MS = 30000,           /* a connection that never asks for anything */
     FRAME_MS = 60000,                   /* a request that does not arrive */
+    AUTHENTICATION_MS = 30000,          /* where users are required, from the connection's beginning */
+    STRANGER_FRAME_BYTES = 16 << 10,    /* largest request of who has not authenticated, where users are required */
+    STRANGER_REQUESTS = 4,              /* unanswered ones */
     WRITE_MS = 60000,                   /* a client that does not take a response */
     TLS_HANDSHAKE_MS = 10000,           /* from the connection's beginning */
     TLS_WORDS_BYTES = 256 << 10,        /* of TLS's own (not responses) that the client has not taken */
@@ -83,6 +87,12 @@ struct kafka_connection {
     uv_tcp_t socket;
     uv_timer_t timer;
     int handles;                        /* open ones; at 0, without requests, it is freed */
+    struct kafka_session session;       /* its handlers', while one of them runs; what the loop needs of it stands in the next lines */
+    bool is_known;                      /* it has authenticated */
+    bool takes_tokens;                  /* frames are SASL tokens without a header */
+    bool ends_when_sent;                /* nothing more is read or begun */
+    int64_t session_expires_ms;
+    char end_reason[320];
     struct kafka_tls_session *tls;      /* NULL: plain, or nothing has come yet */
     size_t words_bytes;                 /* of TLS's own that are being sent; they are in out_bytes, too */
     char peer[64], peer_host[48];

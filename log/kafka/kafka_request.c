@@ -10,8 +10,6 @@
 
 #include <stdlib.h>
 
-enum { KEY_API_VERSIONS = 18 };
-
 static int read_header(struct kafka_request *request, struct diag *diag)
 {
     struct wire_reader *in = &request->in;
@@ -27,7 +25,7 @@ static int read_header(struct kafka_request *request, struct diag *diag)
         return diag_set(diag, ERR_UNSUPPORTED, "API key %d is not served", key);
     bool known =
         request->version >= request->api->min_served && request->version <= request->api->max;
-    if (!known && key != KEY_API_VERSIONS)
+    if (!known && key != KAFKA_API_VERSIONS)
         return diag_set(diag, ERR_UNSUPPORTED, "%s version %d is not served: %d to %d are",
                         request->api->name, request->version, request->api->min_served,
                         request->api->max);
@@ -40,24 +38,47 @@ static int read_header(struct kafka_request *request, struct diag *diag)
     return 0;
 }
 
+static struct kafka_request *request_over(const struct buf *frame)
+{
+    struct kafka_request *request = calloc(1, sizeof *request);
+    if (request != NULL)
+        request->frame = bytes_of(frame->data, frame->size);
+    return request;
+}
+
+static void take_frame(struct kafka_request *request, struct buf *frame)
+{
+    request->frame_memory = *frame;
+    *frame = (struct buf){0};
+    arena_init(&request->arena, KAFKA_ARENA_FIXED_BYTES + 8 * request->frame.size);
+    buf_init(&request->out, KAFKA_RESPONSE_BYTES);
+    atomic_init(&request->holds, 0);
+}
+
 int kafka_request_create(struct buf *frame, struct kafka_request **request, struct diag *diag)
 {
-    struct kafka_request *made = calloc(1, sizeof *made);
+    struct kafka_request *made = request_over(frame);
     *request = NULL;
     if (made == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for a request");
-    made->frame = bytes_of(frame->data, frame->size);
     int rc = read_header(made, diag);
     if (rc < 0) {
         free(made);
         return rc;
     }
-    made->frame_memory = *frame;
-    *frame = (struct buf){0};
-    arena_init(&made->arena, KAFKA_ARENA_FIXED_BYTES + 8 * made->frame.size);
-    buf_init(&made->out, KAFKA_RESPONSE_BYTES);
-    atomic_init(&made->holds, 0);
+    take_frame(made, frame);
     *request = made;
+    return 0;
+}
+
+int kafka_request_create_token(struct buf *frame, struct kafka_request **request)
+{
+    struct kafka_request *made = request_over(frame);
+    *request = made;
+    if (made == NULL)
+        return ERR_NOMEM;
+    made->api = &kafka_sasl_token;
+    take_frame(made, frame);
     return 0;
 }
 
@@ -75,8 +96,10 @@ void kafka_request_begin_response(struct kafka_request *request)
     buf_clear(&request->out);
     request->writer = (struct wire_writer){&request->out, flexible};
     wire_write_i32(&request->writer, 0); /* the size, when it is known */
+    if (request->api->key == KAFKA_SASL_TOKEN)
+        return;
     wire_write_i32(&request->writer, request->correlation_id);
-    if (request->api->key != KEY_API_VERSIONS)
+    if (request->api->key != KAFKA_API_VERSIONS)
         wire_write_tags(&request->writer);
 }
 
@@ -99,7 +122,7 @@ bool kafka_request_run(struct kafka_request *request)
     if (result == KAFKA_CALLBACK)
         return true;
     request->result = result;
-    if (result == KAFKA_ANSWER)
+    if (result == KAFKA_ANSWER || result == KAFKA_LAST)
         kafka_request_complete(request);
     if (request->result == KAFKA_CLOSE && request->reason == NULL)
         request->reason =

@@ -5,6 +5,7 @@
  * records, a flush, members of a group) parks, and costs no thread.
  *
  *     handle ─┬─ KAFKA_ANSWER    the response goes out, in the order of the connection's requests
+ *             ├─ KAFKA_LAST      the same, and then the connection ends, for request->reason
  *             ├─ KAFKA_SILENT    there is no response (Produce with acks=0)
  *             ├─ KAFKA_CLOSE     the connection ends, request->reason goes to stderr: a request that cannot be read
  *             ├─ KAFKA_PARK      resume() is called, in a worker, when what stands in request->park has come, or its time is over
@@ -42,7 +43,7 @@ enum {
     KAFKA_GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8,
 };
 
-enum kafka_result { KAFKA_ANSWER, KAFKA_SILENT, KAFKA_CLOSE, KAFKA_PARK, KAFKA_CALLBACK };
+enum kafka_result { KAFKA_ANSWER, KAFKA_LAST, KAFKA_SILENT, KAFKA_CLOSE, KAFKA_PARK, KAFKA_CALLBACK };
 
 struct kafka_request;
 typedef enum kafka_result (*kafka_handler)(struct kafka_request *request);
@@ -56,6 +57,8 @@ struct kafka_api {
     bool moves_groups;      /* afterwards the coordinator may want to be called at another time */
 };
 enum { KAFKA_NEVER_FLEXIBLE = INT16_MAX };
+enum { KAFKA_SASL_HANDSHAKE = 17, KAFKA_API_VERSIONS = 18, KAFKA_SASL_AUTHENTICATE = 36, KAFKA_SASL_TOKEN = -1 }; /* keys that are looked at by name */
+extern const struct kafka_api kafka_sasl_token; /* what has no header: bytes of SASL alone */
 /* The table (kafka_api.c): one line for each API that is served. NULL after the last. */
 const struct kafka_api *kafka_api_at(size_t i);
 const struct kafka_api *kafka_api_find(int16_t key); /* NULL: not served */
@@ -81,11 +84,13 @@ struct kafka_park {
 };
 
 struct kafka_connection;
+struct kafka_session;
 struct kafka_txns;
 struct kafka_request {
     const struct kafka_server_options *options;
     struct log *log;
     struct kafka_txns *txns;     /* kafka_txn.h */
+    struct kafka_session *session; /* who asks: kafka_session.h */
     const struct kafka_api *api;
     int16_t version;
     int32_t correlation_id;
@@ -98,7 +103,7 @@ struct kafka_request {
     struct wire_writer writer;   /* to out, behind the header */
     struct buf out;              /* size, header, body */
     struct arena arena;
-    const char *reason;          /* with KAFKA_CLOSE: why */
+    const char *reason;          /* with KAFKA_CLOSE and KAFKA_LAST: why */
     struct buf *scratch;         /* of the worker: a buffer for the handler's run, used again by the next one */
     void *state;                 /* the handler's, between handle and resume */
     bool stopping;               /* the server stops: do not park again */
@@ -122,6 +127,8 @@ struct kafka_request {
 /* The request with this frame (whose memory it takes over: *frame is empty afterwards), its header read. Loop thread or test. 0; ERR_CORRUPT,
  * ERR_UNSUPPORTED with the reason in diag: the connection must end; ERR_NOMEM. */
 int kafka_request_create(struct buf *frame, struct kafka_request **request, struct diag *diag);
+/* The same of a frame that is a SASL token alone. 0; ERR_NOMEM. */
+int kafka_request_create_token(struct buf *frame, struct kafka_request **request);
 void kafka_request_free(struct kafka_request *request);
 /* Runs the handler, or resume when it was parked, and completes the response. True: somebody else will answer (KAFKA_CALLBACK), or has done so. */
 bool kafka_request_run(struct kafka_request *request);

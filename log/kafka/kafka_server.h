@@ -17,6 +17,8 @@ struct kafka_server_options {
     int32_t workers;                /* threads that call the log; 0: 4 */
     int32_t connections;            /* at most so many at once; 0: 10,000, or what the limit of open files leaves */
     int32_t connections_per_address; /* 0: no limit */
+    bool requires_users;            /* who has not authenticated (SASL) may ask for nothing */
+    int64_t session_lifetime_ms;    /* a client must authenticate again before it is over; 0: never */
     struct kafka_tls_options tls;   /* certificate NULL: connections are plain */
     int64_t memory_bytes;           /* of requests and responses of all connections; 0: 512 MiB; at least 128 MiB */
 };

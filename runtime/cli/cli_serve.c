@@ -8,6 +8,7 @@
  * What has gone wrong with a pipeline is tried again for as long as the server runs, since clients do not stop using the log
  * for it; what is wrong with the files is an exit code before anything listens. */
 #include "log/kafka/kafka_server.h"
+#include "log/user.h"
 #include "runtime/cli/nouns.h"
 #include "runtime/cli/sql_run.h"
 #include "runtime/http/http.h"
@@ -17,6 +18,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 struct address {
     char host[256];
@@ -72,10 +74,14 @@ static int parse_address(const struct cli *cli, const char *flag, const char *fa
                            address->host);
     if (is_loopback(address->host) || is_guarded || flag_is_on(cli, "allow-remote"))
         return 0;
-    message("%s can be reached from other machines, and there is no authentication: whoever "
+    message("%s can be reached from other machines, and there is no authentication there: whoever "
             "connects may read and write everything",
             text);
-    hint("add --allow-remote if that is what you want");
+    hint(
+        strcmp(flag, "kafka") == 0
+            ? "--tls-cert, --tls-key and --auth let in those who have a user alone; --allow-remote "
+              "lets everybody in"
+            : "add --allow-remote if that is what you want");
     return EXIT_USAGE;
 }
 
@@ -98,6 +104,8 @@ static int parse_tls(const struct cli *cli, struct kafka_tls_options *tls)
                                       .client_ca = flag_text(cli, "tls-client-ca")};
     if ((tls->certificate == NULL) != (tls->key == NULL))
         return usage_error(cli, "--tls-cert and --tls-key go together");
+    if (flag_is_on(cli, "auth") && flag_is_on(cli, "no-auth"))
+        return usage_error(cli, "--auth and --no-auth do not go together");
     if (tls->client_ca != NULL && tls->certificate == NULL)
         return usage_error(cli, "--tls-client-ca needs --tls-cert and --tls-key");
     return 0;
@@ -107,11 +115,13 @@ static int parse(const struct cli *cli, struct serving *serving)
 {
     const char *where = flag_text(cli, "advertise");
     struct address *advertised = &serving->advertised;
-    int64_t partitions, connections, delay_ms;
+    int64_t partitions, connections, delay_ms, lifetime_ms;
     struct kafka_tls_options tls;
     int code = parse_tls(cli, &tls);
     if (code == 0)
-        code = parse_address(cli, "kafka", "127.0.0.1:9092", tls.client_ca != NULL,
+        code = parse_address(cli, "kafka", "127.0.0.1:9092",
+                             tls.client_ca != NULL ||
+                                 (tls.certificate != NULL && flag_is_on(cli, "auth")),
                              &serving->kafka_address);
     if (code == 0)
         code = parse_address(cli, "http", "127.0.0.1:9644", false, &serving->http_address);
@@ -124,6 +134,8 @@ static int parse(const struct cli *cli, struct serving *serving)
         code = flag_number(cli, "connections", 1, 1000000, 0, &connections);
     if (code == 0)
         code = flag_number(cli, "rebalance-delay", 0, 300000, 0, &delay_ms);
+    if (code == 0)
+        code = flag_number(cli, "session-lifetime", 0, INT32_MAX, 0, &lifetime_ms);
     if (code == 0)
         code = sql_run_options(cli, &serving->options);
     if (code != 0)
@@ -138,6 +150,8 @@ static int parse(const struct cli *cli, struct serving *serving)
         .connections = (int32_t)connections,
         .rebalance_delay_ms = (int32_t)delay_ms,
         .tls = tls,
+        .requires_users = flag_is_on(cli, "auth"),
+        .session_lifetime_ms = lifetime_ms,
     };
     return 0;
 }
@@ -221,6 +235,25 @@ static int listen_failed(int code, const struct diag *diag, const char *flag)
     return exit_code;
 }
 
+/* A directory that has users is not open to those who are none, unless somebody says so. */
+static int decide_on_users(const struct cli *cli, struct serving *serving)
+{
+    struct diag diag = {0};
+    char **names;
+    size_t count;
+    int code = user_list(serving->log->log, &names, &count, &diag);
+    free(names);
+    if (code < 0)
+        return failed(code, &diag);
+    if (count == 0 && serving->kafka_options.requires_users) {
+        message("--auth, and %s has no users: nobody could connect", data_directory(cli));
+        hint("'weir user add NAME' makes one");
+        return EXIT_USAGE;
+    }
+    serving->kafka_options.requires_users = count > 0 && !flag_is_on(cli, "no-auth");
+    return 0;
+}
+
 static int start_listening(const struct cli *cli, struct serving *serving)
 {
     struct diag diag = {0};
@@ -289,6 +322,8 @@ static int run_serve(struct cli *cli)
         exit_code = sql_run_load(cli, &serving.program);
     if (exit_code == 0)
         exit_code = data_open_handle(cli, DATA_MAY_CREATE, &serving.log);
+    if (exit_code == 0)
+        exit_code = decide_on_users(cli, &serving);
     if (exit_code == 0) {
         interrupt_install();
         exit_code = serving.program != NULL ? open_pipelines(cli, &serving) : 0;
@@ -312,6 +347,11 @@ static const struct flag serve_flags[] = {
     {"tls-key", "FILE", "PEM: its private key", false, 0},
     {"tls-client-ca", "FILE", "PEM: Kafka clients must show a certificate that this CA has signed",
      false, 0},
+    {"auth", NULL, "clients must say who they are: 'weir user add' [when there are users]", false,
+     0},
+    {"no-auth", NULL, "nobody is asked, although there are users", false, 0},
+    {"session-lifetime", "MS", "how often a client must authenticate again; 0: never [0]", false,
+     0},
     {"no-auto-create", NULL, "a topic that a client names and that is missing is an error", false,
      0},
     {"partitions", "N", "of topics that are created so [1]", false, 0},
@@ -335,7 +375,7 @@ const struct command command_serve = {
         "  weir serve --data /var/lib/weir --kafka 127.0.0.1:9192 --http 127.0.0.1:9744\n"
         "  weir serve --tls-cert server.pem --tls-key server.key\n"
         "  weir serve --kafka 0.0.0.0:9092 --advertise log.example.org:9092 --tls-cert server.pem "
-        "--tls-key server.key --tls-client-ca ca.pem\n"
+        "--tls-key server.key --auth\n"
         "  weir serve --kafka 0.0.0.0:9092 --advertise log.example.org:9092 --allow-remote\n",
     .details = "Prints 'listening on HOST:PORT' when Kafka clients can connect, then 'http on "
                "HOST:PORT', and ends with SIGINT or SIGTERM: what was\n"

@@ -32,6 +32,8 @@ const struct command *const commands[] = {
     &command_app_reset,
     &command_dlq_list,       &command_dlq_show,
     &command_dlq_replay,
+    &command_user_add,       &command_user_password,
+    &command_user_list,      &command_user_delete,
     &command_top,
     &command_version,        NULL,
 };

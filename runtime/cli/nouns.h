@@ -37,6 +37,10 @@ extern const struct command command_dlq_list;       /* cli_dlq.c */
 extern const struct command command_dlq_show;
 extern const struct command command_dlq_replay;     /* cli_dlq_replay.c */
 extern const struct command command_top;            /* cli_top.c */
+extern const struct command command_user_add;       /* cli_user.c */
+extern const struct command command_user_password;
+extern const struct command command_user_list;
+extern const struct command command_user_delete;
 extern const struct command command_serve;          /* cli_serve.c */
 extern const struct command command_version;        /* cli_version.c */
 

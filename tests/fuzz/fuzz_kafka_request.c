@@ -5,6 +5,7 @@
 #include "log/coordinator.h"
 #include "log/kafka/kafka_request.h"
 #include "log/kafka/kafka_txn.h"
+#include "log/kafka/kafka_session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,8 +70,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-static void run(struct kafka_request *request)
+static void run(struct kafka_request *request, struct kafka_session *session)
 {
+    request->session = session;
     request->options = &options;
     request->log = the_log;
     request->txns = txns;
@@ -88,26 +90,49 @@ static void run(struct kafka_request *request)
         coordinator_tick(log_coordinator(the_log));
         return;
     }
-    if (request->result == KAFKA_ANSWER)
-        must(request->out.size >= 8 && load_be32(request->out.data) == request->out.size - 4);
-    if (request->result == KAFKA_CLOSE)
+    if (request->result == KAFKA_ANSWER || request->result == KAFKA_LAST)
+        must(request->out.size >= (request->api == &kafka_sasl_token ? 4 : 8) &&
+             load_be32(request->out.data) == request->out.size - 4);
+    if (request->result == KAFKA_CLOSE || request->result == KAFKA_LAST)
         must(request->reason != NULL);
+}
+
+/* A SASL token, in the middle of an authentication with each mechanism: of PLAIN, the first and the last of SCRAM. */
+static void run_token(const uint8_t *data, size_t size, struct kafka_session *session)
+{
+    for (int i = 0; i <= SASL_SCRAM_SHA_512 + 1; i++) {
+        struct buf frame = {0};
+        struct kafka_request *request;
+        buf_append(&frame, data, size);
+        must(kafka_request_create_token(&frame, &request) == 0);
+        session->may_say_password = true;
+        session->mechanism = i <= SASL_SCRAM_SHA_512 ? (enum sasl_mechanism)i : SASL_SCRAM_SHA_512;
+        if (i <= SASL_SCRAM_SHA_512)
+            session->state = SESSION_CHOSEN;
+        if (session->state != SESSION_NEW)
+            run(request, session);
+        kafka_request_free(request);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct buf frame = {0};
     struct kafka_request *request;
+    struct kafka_session session;
     struct diag diag = {0};
     if (size > KAFKA_FRAME_BYTES)
         return 0;
+    kafka_session_init(&session);
     buf_append(&frame, data, size);
     if (kafka_request_create(&frame, &request, &diag) == 0) {
-        run(request);
+        run(request, &session);
         kafka_request_free(request);
     } else {
         must(diag.text[0] != '\0');
     }
     buf_deinit(&frame);
+    run_token(data, size, &session);
+    kafka_session_deinit(&session);
     return 0;
 }

@@ -1,0 +1,236 @@
+/* cli_user.c: weir user add, password, list, delete: who may connect to a directory when it is served.
+ *
+ * A user gets a credential for each SCRAM mechanism, made of one password; PLAIN is checked against the same. What is stored and what cannot be made of it is
+ * log/user.h's, the cryptography log/kafka/kafka_scram.h's; this file reads a password and prints names. */
+#include "log/kafka/kafka_scram.h"
+#include "runtime/cli/nouns.h"
+#include "runtime/cli/read_password.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static int open_users(const struct cli *cli, enum data_need need, struct log **log)
+{
+    int exit_code = data_open(cli, need, log);
+    if (exit_code == EXIT_FAILED && access(data_directory(cli), F_OK) == 0)
+        hint("of a directory that is being served, Kafka's own tool changes the users: "
+             "kafka-configs.sh --alter --entity-type users");
+    return exit_code;
+}
+
+/* ---- add, password ---- */
+
+static int make_user(const char *password, int32_t iterations, struct user *user)
+{
+    *user = (struct user){.credentials = {{0}}};
+    for (int i = 0; i < SCRAM_MECHANISMS; i++)
+        TRY(scram_make((enum scram_mechanism)(i + 1), bytes_text(password), iterations,
+                       &user->credentials[i]));
+    return 0;
+}
+
+/* The name is looked up before a password is asked for. */
+static int check_user(struct log *log, const char *name, bool is_new)
+{
+    struct user user;
+    struct diag diag = {0};
+    int code = user_name_check(name, &diag);
+    if (code == 0)
+        code = user_get(log, name, &user, &diag);
+    if (code == 0 && is_new) {
+        message("there is a user %s", name);
+        hint("'weir user password %s' sets another password", name);
+        return EXIT_FAILED;
+    }
+    if (code == ERR_NOT_FOUND && is_new)
+        return 0;
+    if (code == 0)
+        return 0;
+    int exit_code = failed(code, &diag);
+    if (code == ERR_NOT_FOUND)
+        hint("'weir user add %s' makes one", name);
+    return exit_code;
+}
+
+static int put_user(const struct cli *cli, struct log *log, int32_t iterations)
+{
+    char password[PASSWORD_BYTES_MAX + 1];
+    struct user user;
+    struct diag diag = {0};
+    int exit_code = read_password(flag_text(cli, "password-file"), cli->arguments[0], password);
+    if (exit_code == 0) {
+        int code = make_user(password, iterations, &user);
+        if (code == 0)
+            code = user_put(log, cli->arguments[0], &user, &diag);
+        if (code < 0)
+            exit_code = failed(code, &diag);
+    }
+    forget_password(password);
+    return exit_code;
+}
+
+static int set_password(const struct cli *cli, bool is_new)
+{
+    struct log *log = NULL;
+    int64_t iterations;
+    int exit_code = flag_number(cli, "iterations", SCRAM_ITERATIONS, SCRAM_ITERATIONS_MAX,
+                                SCRAM_ITERATIONS, &iterations);
+    if (exit_code == 0)
+        exit_code = open_users(cli, is_new ? DATA_MAY_CREATE : DATA_MUST_EXIST, &log);
+    if (exit_code != 0)
+        return exit_code;
+    exit_code = check_user(log, cli->arguments[0], is_new);
+    if (exit_code == 0)
+        exit_code = put_user(cli, log, (int32_t)iterations);
+    log_close(log);
+    return exit_code;
+}
+
+static int run_add(struct cli *cli)
+{
+    return set_password(cli, true);
+}
+
+static int run_password(struct cli *cli)
+{
+    return set_password(cli, false);
+}
+
+/* ---- list ---- */
+
+static void list_json(const char *name, const struct user *user)
+{
+    const char *comma = "";
+    out_text("{\"user\":");
+    out_json_text(name);
+    out_text(",\"mechanisms\":[");
+    for (int i = 0; i < SCRAM_MECHANISMS; i++) {
+        if (user->credentials[i].iterations == 0)
+            continue;
+        buf_printf(&out, "%s{\"mechanism\":\"%s\",\"iterations\":%d}", comma,
+                   scram_name((enum scram_mechanism)(i + 1)), user->credentials[i].iterations);
+        comma = ",";
+    }
+    out_text("]}\n");
+}
+
+static int list_users(struct log *log, bool json, struct diag *diag)
+{
+    char **names;
+    size_t count;
+    int code = user_list(log, &names, &count, diag);
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        struct user user;
+        if (!json) {
+            buf_visible(&out, names[i], "");
+            buf_u8(&out, '\n');
+            continue;
+        }
+        code = user_get(log, names[i], &user, diag);
+        if (code == 0)
+            list_json(names[i], &user);
+    }
+    free(names);
+    return code;
+}
+
+static int run_list(struct cli *cli)
+{
+    struct log *log = NULL;
+    struct diag diag = {0};
+    int format = flag_choice(cli, "format", format_choices, 2, FORMAT_TEXT);
+    if (format < 0)
+        return EXIT_USAGE;
+    int exit_code = open_users(cli, DATA_MUST_EXIST, &log);
+    if (exit_code != 0)
+        return exit_code;
+    int code = list_users(log, format == FORMAT_JSON, &diag);
+    log_close(log);
+    return code < 0 ? failed(code, &diag) : EXIT_OK;
+}
+
+/* ---- delete ---- */
+
+static int run_delete(struct cli *cli)
+{
+    struct log *log = NULL;
+    struct diag diag = {0};
+    int exit_code = open_users(cli, DATA_MUST_EXIST, &log);
+    if (exit_code != 0)
+        return exit_code;
+    int code = 0;
+    for (int i = 0; i < cli->argument_count && code == 0; i++)
+        code = user_delete(log, cli->arguments[i], &diag);
+    if (code < 0) {
+        exit_code = failed(code, &diag);
+        hint("'weir user list' shows the users");
+    }
+    log_close(log);
+    return exit_code;
+}
+
+/* ---- the table ---- */
+static const struct flag password_flags[] = {
+    {"password-file", "FILE", "its first line is the password [standard input, or asked for]",
+     false, 0},
+    {"iterations", "N", "how often it is hashed, 4096 to 16384: more is slower to guess [4096]",
+     false, 0},
+    {NULL, NULL, NULL, false, 0},
+};
+static const struct flag list_flags[] = {
+    {"format", "FORMAT", "text or json [text]", false, 0},
+    {NULL, NULL, NULL, false, 0},
+};
+
+const struct command command_user_add = {
+    .noun = "user",
+    .verb = "add",
+    .arguments = "NAME",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "let somebody connect to 'weir serve'",
+    .examples = "  weir user add alice\n"
+                "  weir user add billing --password-file /run/secrets/billing\n"
+                "  pass show weir/billing | weir user add billing\n",
+    .details = "Asks for a password, twice and without showing it; in a pipe it is the first line "
+               "of standard input. Clients authenticate with\n"
+               "SCRAM-SHA-256, SCRAM-SHA-512 or, with TLS or from this machine, PLAIN. The "
+               "password is not stored: docs/security.md.\n",
+    .flags = password_flags,
+    .run = run_add,
+};
+const struct command command_user_password = {
+    .noun = "user",
+    .verb = "password",
+    .arguments = "NAME",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "set another password",
+    .examples = "  weir user password alice\n",
+    .details = "Connections that are open stay open.\n",
+    .flags = password_flags,
+    .run = run_password,
+};
+const struct command command_user_list = {
+    .noun = "user",
+    .verb = "list",
+    .arguments = "",
+    .summary = "who may connect",
+    .examples = "  weir user list\n"
+                "  weir user list --format json\n",
+    .details = "A name a line; --format json: an object a line.\n",
+    .flags = list_flags,
+    .run = run_list,
+};
+const struct command command_user_delete = {
+    .noun = "user",
+    .verb = "delete",
+    .arguments = "NAME…",
+    .min_arguments = 1,
+    .max_arguments = CLI_ARGUMENTS_MAX,
+    .summary = "they may not connect any more",
+    .examples = "  weir user delete alice\n",
+    .details = "",
+    .flags = NULL,
+    .run = run_delete,
+};

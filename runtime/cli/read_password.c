@@ -1,0 +1,95 @@
+/* read_password.c: see read_password.h.
+ *
+ * At a terminal the echo is off from before the question until after the answer. Signals from keys are off, too, so that Ctrl-C cannot end the command in
+ * between and leave a terminal that shows nothing: it comes as a byte and ends the command when the terminal is as it was. */
+#include "runtime/cli/read_password.h"
+#include "runtime/cli/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum { CTRL_C = 3, CTRL_D = 4 };
+
+void forget_password(char password[PASSWORD_BYTES_MAX + 1])
+{
+    explicit_bzero(password, PASSWORD_BYTES_MAX + 1);
+}
+
+/* One line, byte by byte: what follows it is somebody else's. */
+static int read_line(int fd, const char *what, char password[PASSWORD_BYTES_MAX + 1])
+{
+    size_t size = 0;
+    char byte = '\n';
+    ssize_t got;
+    while ((got = read(fd, &byte, 1)) == 1 && byte != '\n' && byte != CTRL_C && byte != CTRL_D) {
+        if (size == PASSWORD_BYTES_MAX || byte == '\0') {
+            message("%s: a password has 1 to %d bytes, none of them zero", what,
+                    PASSWORD_BYTES_MAX);
+            return EXIT_USAGE;
+        }
+        password[size++] = byte;
+    }
+    if (got < 0) {
+        message("cannot read %s: %s", what, strerror(errno));
+        return EXIT_FAILED;
+    }
+    if (byte == CTRL_C)
+        return EXIT_INTERRUPTED;
+    if (size > 0 && password[size - 1] == '\r')
+        size--;
+    password[size] = '\0';
+    if (size > 0)
+        return 0;
+    message("%s: there is no password", what);
+    return EXIT_USAGE;
+}
+
+static int ask(const char *question, const char *user, char password[PASSWORD_BYTES_MAX + 1])
+{
+    struct termios before, quiet;
+    if (tcgetattr(STDIN_FILENO, &before) < 0) {
+        message("cannot read from the terminal: %s", strerror(errno));
+        return EXIT_FAILED;
+    }
+    quiet = before;
+    quiet.c_lflag &= ~(tcflag_t)(ECHO | ISIG | ICANON);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    fprintf(stderr, "%s of %s: ", question, user);
+    int code = read_line(STDIN_FILENO, "the terminal", password);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    fprintf(stderr, "\n");
+    return code;
+}
+
+static int ask_twice(const char *user, char password[PASSWORD_BYTES_MAX + 1])
+{
+    char again[PASSWORD_BYTES_MAX + 1];
+    int code = ask("password", user, password);
+    if (code == 0)
+        code = ask("once more, password", user, again);
+    if (code == 0 && strcmp(password, again) != 0) {
+        message("these are two passwords");
+        code = EXIT_USAGE;
+    }
+    forget_password(again);
+    return code;
+}
+
+int read_password(const char *path, const char *user, char password[PASSWORD_BYTES_MAX + 1])
+{
+    if (path == NULL && terminal(STDIN_FILENO))
+        return ask_twice(user, password);
+    if (path == NULL)
+        return read_line(STDIN_FILENO, "standard input", password);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        message("cannot read %s: %s", path, strerror(errno));
+        return EXIT_FAILED;
+    }
+    int code = read_line(fd, path, password);
+    close(fd);
+    return code;
+}
