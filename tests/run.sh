@@ -139,6 +139,7 @@ ci() {
     step "clang, warnings are errors" build_tree clang
     step "PostgreSQL's answers to expressions" tests/support/expressions_from_postgres.sh --check
     step "PostgreSQL's answers to sums" tests/support/numeric_from_postgres.sh --check
+    step "PostgreSQL's rows of files" tests/support/copy_from_postgres.sh --check
     step "a build by hand, from the documents' commands" env WEIR_BUILD_DIR=build/release tests/docs/test_docs.py --by-hand
     interop
     fuzz "$fuzz_seconds"
