@@ -13,6 +13,7 @@ struct join_params {
     uint32_t column_count;
     const enum col_type *types;
     uint32_t side;                    /* which of the view's tables it is */
+    bool by_partition;                /* a task has the rows of its own partition: those of both that belong to another one are rejected */
 };
 /* The table's row of this key (group_key.h) becomes `row` of these columns, params->column_count of them; columns NULL: there is none any more. ERR_NOMEM. */
 int join_put(struct op *join, struct bytes key, const struct column *columns, uint32_t row, struct diag *diag);
@@ -20,6 +21,7 @@ int join_put(struct op *join, struct bytes key, const struct column *columns, ui
 struct keyed_params {
     struct expr_list *key;            /* over the rows */
     struct expr_list *record_key;     /* the same as a record's key spells it: over uncast values of those names */
+    const char *placed_table;         /* rows that belong in another partition than the task's are rejected: the table's name, for messages; NULL: a task has them all */
     bool takes_nulls;                 /* rows are results of groups, of which NULLs are one; else a key with a NULL in it is none */
 };
 /* A row of a table's topic, and the key that it is about. */

@@ -11,6 +11,7 @@
  * texts borrow from the table: nothing is put there while the batch is on its way. */
 #include "operators/join.h"
 #include "operators/group_key.h"
+#include "operators/key_place.h"
 #include "operators/row_codec.h"
 #include "operators/row_table.h"
 
@@ -49,6 +50,21 @@ static bool has_null(const struct column *keys, uint32_t count, uint32_t row)
         if (column_is_null(&keys[k], row))
             return true;
     return false;
+}
+
+/* Where the task has a part of the table alone, rows whose match lies elsewhere go. */
+static int check_places(const struct join_op *join, struct op_call *call, const struct column *keys,
+                        struct batch *rows)
+{
+    const struct join_params *params = join->op.params;
+    uint32_t first = call->rejects->count;
+    struct bytes *wanted =
+        arena_alloc(call->arena, ((size_t)rows->selected_count + 1) * sizeof *wanted);
+    if (wanted == NULL)
+        return ERR_NOMEM;
+    TRY(group_key_encode_batch(rows, keys, params->on->count, wanted));
+    TRY(key_place_check(join->op.env, params->table, call, rows, wanted));
+    return batch_drop_rejected(rows, call->rejects, first, call->arena);
 }
 
 /* The table's rows that the selected rows of the batch meet; data NULL: none. */
@@ -97,6 +113,8 @@ static int join_process(struct op *op, struct op_call *call, const struct batch 
     for (uint32_t k = 0; k < params->on->count; k++)
         TRY(expr_eval(params->on->exprs[k], in, &keys[k], call->rejects));
     TRY(batch_drop_rejected(&rows, call->rejects, first, call->arena));
+    if (params->by_partition)
+        TRY(check_places(join, call, keys, &rows));
     *out = rows;
     struct bytes *found =
         arena_alloc(call->arena, ((size_t)rows.selected_count + 1) * sizeof *found);

@@ -10,12 +10,15 @@
  * types of the key's columns with SQL's own casts. Where a key's only column is uncast, "5" may have
  * been a number or a text, and it is both that go.
  *
+ * Of a table that is read by partition, rows that belong in another one are dead letters (key_place.c).
+ *
  * A key with a NULL in it is no key: the row is a dead letter, as is a record without a value whose
  * key is none. But results of groups have such keys, since NULLs form one group: where the app itself
  * writes the topic as a table, it is a key as any other. */
 #include "operators/group_key.h"
 #include "operators/join.h"
 #include "operators/json_value.h"
+#include "operators/key_place.h"
 #include "operators/row_table.h"
 
 struct keyed_op {
@@ -33,6 +36,19 @@ static int reject_nulls(const struct keyed_params *params, struct op_call *call,
                 TRY(reject_add(call->rejects, batch_row(in, i), "primary_key",
                                "column \"%s\" of the key is null", params->key->names[k]));
     return 0;
+}
+
+/* The keys of the selected rows, without those rows that belong in another partition. */
+static int check_places(const struct keyed_op *keyed, struct op_call *call, struct batch *batch,
+                        const struct column *columns, struct bytes *keys)
+{
+    const struct keyed_params *params = keyed->op.params;
+    uint32_t first = call->rejects->count;
+    TRY(key_place_check(keyed->op.env, params->placed_table, call, batch, keys));
+    if (call->rejects->count == first)
+        return 0;
+    TRY(batch_drop_rejected(batch, call->rejects, first, call->arena));
+    return group_key_encode_batch(batch, columns, params->key->count, keys);
 }
 
 /* A key that no store can hold would stop the job at every start, so its row is a dead letter. */
@@ -131,9 +147,12 @@ static int removed_keys(const struct keyed_params *params, struct bytes record_k
 static int list_removal(struct keyed_op *keyed, struct op_call *call, const struct batch *in,
                         uint32_t row)
 {
+    const struct keyed_params *params = keyed->op.params;
     struct bytes keys[2];
-    int count = removed_keys(keyed->op.params, in->source[row].key, call->arena, keys);
+    int count = removed_keys(params, in->source[row].key, call->arena, keys);
     TRY(count);
+    if (params->placed_table != NULL && count > 0) /* the last one is the text */
+        TRY(key_place_check_row(keyed->op.env, params->placed_table, call, row, keys[count - 1]));
     for (int i = 0; i < count; i++)
         keyed->changes.items[keyed->changes.count++] =
             (struct table_change){.row = row, .is_removal = true, .key = keys[i]};
@@ -186,6 +205,8 @@ static int keyed_process(struct op *op, struct op_call *call, const struct batch
     if (keys == NULL)
         return ERR_NOMEM;
     TRY(encode_keys(params, call, out, columns, keys));
+    if (params->placed_table != NULL)
+        TRY(check_places(keyed, call, out, columns, keys));
     TRY(list_changes(keyed, call, out, keys));
     out->changes = &keyed->changes;
     return 0;

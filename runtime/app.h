@@ -51,6 +51,7 @@ struct weir_stream {
     int64_t idle_ms;                  /* source: without new rows for so long, time follows the wall clock; 0: never */
     char *partitioned_by;             /* source: the field whose text is said to decide where records lie; NULL: the topic says it or nobody */
     int32_t partitions;               /* source: that the topic must have; 0: any */
+    bool is_partitioned;              /* weir_latest: a task that joins with the table reads its own partition of it (weir_table_partitioned) */
     int64_t skew_ms;                  /* source: how far a row's event time may be ahead of its record's timestamp */
     enum window_kind window;          /* of a window */
     int64_t hop_ms;                   /* of a hopping window; of a local one its unit */

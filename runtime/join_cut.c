@@ -93,6 +93,47 @@ void join_cut_deinit(struct join_cut *cut)
     cut->table_count = 0;
 }
 
+/* ---- those of a task ---- */
+
+static int compare_cuts(const void *a, const void *b)
+{
+    const struct join_cut *x = *(const struct join_cut *const *)a;
+    const struct join_cut *y = *(const struct join_cut *const *)b;
+    if (x->offset != y->offset)
+        return x->offset < y->offset ? -1 : 1;
+    return x < y ? -1 : x > y; /* as they stand in the topic */
+}
+
+uint32_t join_cuts_of_task(const struct progress_set *set, const char *stage, int32_t partition,
+                           const struct join_cut **cuts)
+{
+    uint32_t count = 0, kept = 0;
+    for (uint32_t i = 0; i < set->cut_count; i++)
+        if (set->cuts[i].partition == partition && strcmp(set->cuts[i].stage, stage) == 0)
+            cuts[count++] = &set->cuts[i];
+    if (count > 1)
+        qsort(cuts, count, sizeof *cuts, compare_cuts);
+    for (uint32_t i = 0; i < count; i++)
+        if (i + 1 == count || cuts[i + 1]->offset != cuts[i]->offset)
+            cuts[kept++] = cuts[i];
+    return kept;
+}
+
+bool join_cut_fits(const struct join_cut *cut, const struct stage *stage, int32_t partition)
+{
+    uint32_t at = 0;
+    if (memcmp(cut->input_id, stage->input_id, 16) != 0)
+        return false;
+    for (uint32_t t = 0; t < stage->table_count; t++)
+        for (int32_t i = 0; i < stage_table_inputs(&stage->tables[t]); i++, at++)
+            if (at >= cut->table_count || cut->tables[at].number != t ||
+                cut->tables[at].partition !=
+                    stage_table_partition(&stage->tables[t], partition, i) ||
+                memcmp(cut->tables[at].id, stage->tables[t].id, 16) != 0)
+                return false;
+    return at == cut->table_count;
+}
+
 /* ---- the list of a task ---- */
 
 void join_cuts_deinit(struct join_cuts *cuts)

@@ -8,6 +8,7 @@
 #ifndef WEIR_RUNTIME_JOIN_CUT_H
 #define WEIR_RUNTIME_JOIN_CUT_H
 
+#include "runtime/plan.h"
 #include "runtime/progress.h"
 
 /* As a record holds it. */
@@ -29,6 +30,11 @@ void join_cut_value(struct buf *value, const struct join_cut *cut);
 /* value.data NULL: is_gone. ERR_CORRUPT with the reason. tables is malloc'ed; join_cut_deinit frees it. */
 int join_cut_decode(struct bytes key, struct bytes value, struct join_cut *cut, struct diag *diag);
 void join_cut_deinit(struct join_cut *cut);
+/* The cuts of one task among those of a progress topic, by offset and the latest of each offset alone, those that were taken back among them. *cuts has cut_count of the
+ * set as its room; pointers borrow from the set. Returns how many. */
+uint32_t join_cuts_of_task(const struct progress_set *set, const char *stage, int32_t partition, const struct join_cut **cuts);
+/* Whether a cut of the stage's task on a partition is about the topics that it reads now, the same partitions of each. */
+bool join_cut_fits(const struct join_cut *cut, const struct stage *stage, int32_t partition);
 
 /* What one task knows of its cuts: those to come in a replay, and the offsets of all that stand in the topic. */
 struct join_cuts {

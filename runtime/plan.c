@@ -277,6 +277,9 @@ static int hash_table(struct buf *all, const struct view *view, const struct wei
     uint32_t count;
     TRY(compile_chain_of(join->table, chain, &count));
     buf_varint(all, join->number_ms);
+    for (uint32_t i = 0; i < count; i++)
+        if (chain[i]->is_partitioned)
+            hash_text(all, "by partition"); /* stores have parts of the table */
     buf_uvarint(all, count);
     return hash(all, view, chain, count, diag);
 }

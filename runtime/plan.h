@@ -15,7 +15,7 @@
  * A stage has one task per partition of its input. Stage names are stable: they name stores and progress records.
  *
  * A view that joins with tables (weir_join) has, for each, a chain of its own that begins at the table's topic (struct table). It is no stage: the tasks of the stage that joins
- * read the table's topic too, all of its partitions each, and keep its rows in their stores (task_table.c).
+ * read the table's topic too, all of its partitions each, or with weir_table_partitioned the one of their own number, and keep its rows in their stores (task_table.c).
  *
  * A view whose rows come from several sources (weir_merge) has arms: chains that each begin at a source. Each arm is compiled as a view of its own, steps behind
  * the merge included, and becomes a source stage <topic>:<source topic>; all of them write to the same topic, and groups are always re-keyed.
@@ -111,14 +111,26 @@ struct table {
     struct expr_list *columns;           /* that rows get, over the table's */
     enum col_type *types;
     bool by_event_time;                  /* with until_end: rows of both are read by event time; else by the timestamps of the records */
+    bool by_partition;                   /* each task keeps the rows of its own partition alone (weir_table_partitioned) */
+    const char *stream_field;            /* by_partition: the source field that the key is compared with; NULL: it is none as it came */
 };
 
 /* Where a table of the stage's view lies. */
 struct stage_table {
     uint8_t id[16];
     int32_t partitions;
+    bool by_partition;                   /* a task reads the partition of its own number, and else all */
     int upstream;                        /* first stage of this plan that writes it; -1 */
 };
+/* The partitions of it that one task reads: how many, and the i-th. */
+static inline int32_t stage_table_inputs(const struct stage_table *table)
+{
+    return table->by_partition ? 1 : table->partitions;
+}
+static inline int32_t stage_table_partition(const struct stage_table *table, int32_t partition, int32_t i)
+{
+    return table->by_partition ? partition : i;
+}
 
 struct stage {
     const struct view *view;             /* of an arm its own, else the lead */

@@ -80,6 +80,30 @@ static int compare_key(struct compile *c, const struct expr_list *on, const stru
     return 0;
 }
 
+/* A table that is read by partition: rows meet it by the bytes of one text. */
+static int compile_places(struct compile *c, struct join_params *params, struct table *table)
+{
+    struct keyed_params *keyed = table->rows.keyed;
+    enum col_type type = expr_type(keyed->key->exprs[0]);
+    if (keyed->key->count != 1 || (type != COL_TEXT && type != COL_VARIANT))
+        return diag_set(
+            c->diag, ERR_UNSUPPORTED,
+            "stream to %s: table %s cannot be read by partition (weir_table_partitioned): "
+            "its key must be one text, by whose bytes its records lie",
+            c->view->sink->topic, table->rows.source->text);
+    TRY(compile_find_field(c, params->on, &table->stream_field));
+    table->by_partition = params->by_partition = true;
+    keyed->placed_table = table->rows.source->text;
+    return 0;
+}
+
+static bool is_by_partition(const struct weir_stream *table)
+{
+    while (table->kind != NODE_KEYED)
+        table = table->parent;
+    return table->is_partitioned;
+}
+
 /* The list needs names only for the parser. */
 static int parse_on(struct compile *c, const struct weir_stream *node, struct expr_list **on)
 {
@@ -102,6 +126,8 @@ int compile_join(struct compile *c, const struct weir_stream *node)
     params->keeps_unmatched = node->number_ms == WEIR_JOIN_LEFT;
     params->types = table->types;
     params->column_count = table->columns->count;
+    if (is_by_partition(node->table))
+        TRY(compile_places(c, params, table));
     c->view->is_remade = true; /* its rows have no bytes of their own */
     return compile_add_columns(c, "weir_join", (const char *const *)table->columns->names,
                                table->types, table->columns->count, &params->first_column);
@@ -114,6 +140,7 @@ void compile_tables_destroy(struct view *view)
         compile_view_deinit(&table->rows);
         expr_list_destroy(table->columns);
         free(table->types);
+        free((void *)(uintptr_t)table->stream_field);
         free(table);
     }
 }

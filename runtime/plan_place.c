@@ -90,6 +90,45 @@ static void set_source(struct place *place, struct stage *stage, const struct po
     }
 }
 
+static int not_by_partition(const struct place *place, const struct stage *stage,
+                            const struct table *table, const char *why)
+{
+    return diag_set(place->diag, ERR_STATE,
+                    "stream to %s cannot read table %s by partition: %s. Re-key the stream "
+                    "(weir_rekey) into a topic that lies as the table does and join there, or let "
+                    "each task read all of the table",
+                    stage->view->sink->topic, table->rows.source->text, why);
+}
+
+/* A task has the rows that it can ask for when the stream lies by what they are compared with, in as
+ * many partitions as the table, which is said to lie by its key: rows of both are checked one by one. */
+static int check_by_partition(const struct place *place, const struct stage *stage,
+                              const struct table *table, const struct port_topic *info)
+{
+    const struct view *view = stage->view;
+    struct port_topic source;
+    char why[700];
+    if (stage->input != INPUT_ROWS)
+        return stage->partitions == 1 && info->partitions == 1
+                   ? 0
+                   : not_by_partition(place, stage, table, "its rows meet elsewhere before");
+    TRY(place->port->ops->topic_describe(place->port, view->source->text, &source, place->diag));
+    if (source.partitions != info->partitions) {
+        snprintf(why, sizeof why, "topic %.249s has %d partitions, and %.249s has %d",
+                 view->source->text, (int)source.partitions, table->rows.source->text,
+                 (int)info->partitions);
+        return not_by_partition(place, stage, table, why);
+    }
+    const char *by =
+        view->source->partitioned_by != NULL ? view->source->partitioned_by : source.partitioned_by;
+    if (info->partitions == 1 ||
+        (table->stream_field != NULL && strcmp(by, table->stream_field) == 0))
+        return 0;
+    snprintf(why, sizeof why, "topic %.249s is not said to lie by %.249s", view->source->text,
+             table->stream_field != NULL ? table->stream_field : "what is compared with its key");
+    return not_by_partition(place, stage, table, why);
+}
+
 /* The view's operators from `first` up to `end`, and the topics of the tables that they join with. */
 static int set_ops(struct place *place, struct stage *stage, uint32_t first, uint32_t end)
 {
@@ -108,6 +147,9 @@ static int set_ops(struct place *place, struct stage *stage, uint32_t first, uin
         TRY(describe_source(place, rows, &info));
         memcpy(table->id, info.id, sizeof table->id);
         table->partitions = info.partitions;
+        table->by_partition = view->tables[t]->by_partition;
+        if (table->by_partition)
+            TRY(check_by_partition(place, stage, view->tables[t], &info));
         table->upstream = rows->upstream >= 0 ? place->stage_of_view[rows->upstream] : -1;
     }
     return 0;

@@ -84,15 +84,16 @@ static int settled_end(struct run *run, const struct stage *reader, const char *
 /* The same for who reads that output as a table. */
 static int end_tables(struct run *run, uint32_t stage, struct diag *diag)
 {
-    for (uint32_t i = 0; i < run->task_count; i++) {
-        struct task *task = &run->tasks[i];
+    for (uint32_t k = 0; k < run->task_count; k++) {
+        struct task *task = &run->tasks[k];
         uint32_t at = 0;
         for (uint32_t t = 0; t < task->stage->table_count; t++) {
             const struct stage_table *table = &task->stage->tables[t];
-            for (int32_t p = 0; p < table->partitions; p++, at++)
+            for (int32_t i = 0; i < stage_table_inputs(table); i++, at++)
                 if (table->upstream == (int)stage)
                     TRY(settled_end(run, task->stage,
-                                    stage_table(task->stage, t)->rows.source->text, p,
+                                    stage_table(task->stage, t)->rows.source->text,
+                                    stage_table_partition(table, task->partition, i),
                                     &task->table_ends[at], diag));
         }
     }
@@ -324,12 +325,13 @@ static int set_table_ends(struct run *run, struct task *task, struct diag *diag)
     uint32_t at = 0;
     for (uint32_t t = 0; t < task->stage->table_count; t++) {
         const struct stage_table *table = &task->stage->tables[t];
-        for (int32_t p = 0; p < table->partitions; p++, at++) {
+        for (int32_t i = 0; i < stage_table_inputs(table); i++, at++) {
             struct port_range range;
             if (table->upstream >= 0 || atomic_load(&task->table_ends[at]) != INT64_MAX)
                 continue;
-            TRY(run->port->ops->range(run->port, stage_table(task->stage, t)->rows.source->text, p,
-                                      &range, diag));
+            TRY(run->port->ops->range(run->port, stage_table(task->stage, t)->rows.source->text,
+                                      stage_table_partition(table, task->partition, i), &range,
+                                      diag));
             atomic_store(&task->table_ends[at], range.stable);
         }
     }

@@ -57,8 +57,10 @@ static int add_format(json_t *step, const struct weir_stream *node)
     return json_object_set_new(step, "format", json_string(node->format->name));
 }
 
-static int add_source_options(json_t *step, const struct weir_stream *node)
+static int add_options(json_t *step, const struct weir_stream *node)
 {
+    if (node->is_partitioned)
+        return json_object_set_new(step, "partitioned", json_true());
     if (node->kind != NODE_SOURCE)
         return 0;
     int rc = json_object_set_new(step, "skew", json_integer((json_int_t)node->skew_ms));
@@ -106,7 +108,7 @@ json_t *store_view_steps(const struct weir_stream *stream)
                       node->text, "extra", node->extra, "name", node->name, "number",
                       (json_int_t)node->number_ms, "emit", (int)node->emit);
         if (step == NULL || add_window(step, node) < 0 || add_format(step, node) < 0 ||
-            add_source_options(step, node) < 0 || add_merged(step, node) < 0 ||
+            add_options(step, node) < 0 || add_merged(step, node) < 0 ||
             add_table(step, node) < 0) {
             json_decref(step);
             json_decref(steps);
@@ -318,6 +320,12 @@ static weir_stream *set_options(weir_stream *source, const json_t *step)
     return idle != NULL ? weir_idle_close(source, json_integer_value(idle)) : source;
 }
 
+static weir_stream *make_latest(weir_stream *table, const json_t *step)
+{
+    bool is_partitioned = json_is_true(json_object_get(step, "partitioned"));
+    return is_partitioned ? weir_table_partitioned(table) : table;
+}
+
 static weir_stream *make_within(weir_app *app, weir_stream *left, const json_t *step)
 {
     const weir_within within = {
@@ -351,7 +359,7 @@ static weir_stream *make_step(weir_app *app, weir_stream *at, const json_t *step
     if (strcmp(kind, "distinct") == 0)
         return weir_distinct(at, text, number);
     if (strcmp(kind, "latest") == 0)
-        return weir_latest(at, text);
+        return make_latest(weir_latest(at, text), step);
     if (strcmp(kind, "join") == 0 || strcmp(kind, "join_tables") == 0)
         return weir_join(at, store_view_make_steps(app, json_object_get(step, "table")),
                          (weir_join_kind)number, text, extra);

@@ -16,29 +16,6 @@
 
 /* ---- what the topic holds ---- */
 
-static int compare_cuts(const void *a, const void *b)
-{
-    const struct join_cut *x = *(const struct join_cut *const *)a;
-    const struct join_cut *y = *(const struct join_cut *const *)b;
-    if (x->offset != y->offset)
-        return x->offset < y->offset ? -1 : 1;
-    return x < y ? -1 : x > y; /* as they stand in the topic */
-}
-
-/* Whether the cut is about the topics that the stage reads now, each with as many partitions. */
-static bool fits(const struct task *task, const struct join_cut *cut)
-{
-    uint32_t inputs = task_table_inputs(task), i = 0;
-    if (memcmp(cut->input_id, task->stage->input_id, 16) != 0 || cut->table_count != inputs)
-        return false;
-    for (uint32_t t = 0; t < task->stage->table_count; t++)
-        for (int32_t p = 0; p < task->stage->tables[t].partitions; p++, i++)
-            if (cut->tables[i].number != t || cut->tables[i].partition != p ||
-                memcmp(cut->tables[i].id, task->stage->tables[t].id, 16) != 0)
-                return false;
-    return true;
-}
-
 /* A cut that the task has come by already is kept for its offset alone. */
 static int take(struct task *task, const struct join_cut *cut, bool is_ahead, struct diag *diag)
 {
@@ -72,24 +49,18 @@ static bool is_passed(const struct task *task, const struct join_cut *cut)
 
 int task_restore_cuts(struct task *task, const struct progress_set *set, struct diag *diag)
 {
-    uint32_t count = 0;
     int rc = 0;
     if (task->tables == NULL || set->cut_count == 0)
         return 0;
     const struct join_cut **own = malloc(set->cut_count * sizeof *own);
     if (own == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for a join's cuts");
-    for (uint32_t i = 0; i < set->cut_count; i++)
-        if (set->cuts[i].partition == task->partition &&
-            strcmp(set->cuts[i].stage, task->stage->name) == 0)
-            own[count++] = &set->cuts[i];
-    if (count > 1)
-        qsort(own, count, sizeof *own, compare_cuts);
+    uint32_t count = join_cuts_of_task(set, task->stage->name, task->partition, own);
     bool is_ahead = false;
     for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        if ((i + 1 < count && own[i + 1]->offset == own[i]->offset) || own[i]->is_gone)
+        if (own[i]->is_gone)
             continue;
-        if (!fits(task, own[i])) {
+        if (!join_cut_fits(own[i], task->stage, task->partition)) {
             rc = join_cuts_forget(&task->tables->cuts, own[i]->offset, diag);
             continue;
         }

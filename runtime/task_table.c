@@ -113,8 +113,9 @@ static int open_input(struct task_table *table, const struct progress *progress,
 {
     struct task *task = table->task;
     const char *topic = table->table->rows.source->text;
+    const struct stage_table *stage = &task->stage->tables[table->number];
     struct table_input *input = &table->inputs[table->input_count];
-    input->partition = table->input_count++;
+    input->partition = stage_table_partition(stage, task->partition, table->input_count++);
     input->index = index;
     input->position = begin_position(table, progress, input->partition);
     TRY(check_range(table, input, diag));
@@ -133,14 +134,15 @@ static int open_table(struct task_table *table, const struct progress *progress,
     struct task *task = table->task;
     const struct stage *stage = task->stage;
     const struct view *rows = &table->table->rows;
-    int32_t partitions = stage->tables[table->number].partitions;
+    int32_t inputs = stage_table_inputs(&stage->tables[table->number]);
     TRY(check_topic(table, progress, diag));
-    table->inputs = calloc((size_t)partitions, sizeof *table->inputs);
+    table->inputs = calloc((size_t)inputs, sizeof *table->inputs);
     if (table->inputs == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for a table");
-    for (int32_t p = 0; p < partitions; p++)
+    for (int32_t i = 0; i < inputs; i++)
         TRY(open_input(table, progress, (*index)++, diag));
-    table->env = (struct op_env){.partition = task->partition, .partition_count = partitions};
+    table->env = (struct op_env){.partition = task->partition,
+                                 .partition_count = stage->tables[table->number].partitions};
     table->chain.sink = keep_shown;
     table->chain.context = table;
     TRY(chain_open(&table->chain, rows->ops, rows->op_count, &table->env, diag));
@@ -387,8 +389,8 @@ static int set_targets(struct task *task)
         struct task_table *table = &tables->items[t];
         for (int32_t p = 0; p < table->input_count; p++) {
             struct port_range range;
-            TRY(task->port->ops->range(task->port, table->table->rows.source->text, p, &range,
-                                       task->diag));
+            TRY(task->port->ops->range(task->port, table->table->rows.source->text,
+                                       table->inputs[p].partition, &range, task->diag));
             table->inputs[p].target = range.stable;
         }
     }
@@ -611,7 +613,7 @@ uint32_t task_table_inputs(const struct task *task)
 {
     uint32_t count = 0;
     for (uint32_t t = 0; t < task->stage->table_count; t++)
-        count += (uint32_t)task->stage->tables[t].partitions;
+        count += (uint32_t)stage_table_inputs(&task->stage->tables[t]);
     return count;
 }
 
@@ -619,10 +621,10 @@ void task_table_input(const struct task *task, uint32_t i, const char **topic, i
 {
     const struct stage *stage = task->stage;
     uint32_t t = 0;
-    for (; i >= (uint32_t)stage->tables[t].partitions; t++)
-        i -= (uint32_t)stage->tables[t].partitions;
+    for (; i >= (uint32_t)stage_table_inputs(&stage->tables[t]); t++)
+        i -= (uint32_t)stage_table_inputs(&stage->tables[t]);
     *topic = stage_table(stage, t)->rows.source->text;
-    *partition = (int32_t)i;
+    *partition = stage_table_partition(&stage->tables[t], task->partition, (int32_t)i);
 }
 
 int64_t task_table_position(const struct task *task, uint32_t i)
@@ -640,8 +642,9 @@ int task_tables_progress(const struct task *task, struct buf *memory, struct pro
     for (uint32_t t = 0; t < tables->count; t++) {
         const struct task_table *table = &tables->items[t];
         for (int32_t p = 0; p < table->input_count; p++) {
-            struct progress_table entry = {
-                .number = t, .partition = p, .position = table->inputs[p].position};
+            struct progress_table entry = {.number = t,
+                                           .partition = table->inputs[p].partition,
+                                           .position = table->inputs[p].position};
             memcpy(entry.id, task->stage->tables[t].id, sizeof entry.id);
             buf_append(memory, &entry, sizeof entry);
             progress->table_count++;

@@ -1,6 +1,6 @@
 /* task_table.h: the tables that a task's rows are joined with: how far it has read their topics, and what comes first. Private to task.h's files; the task's worker uses them.
  *
- * Each task reads all partitions of each table's topic, and puts what it reads into the join's operator, which keeps it in the task's store. Positions are part of
+ * Each task reads all partitions of each table's topic, or with weir_table_partitioned the one of its own number, and puts what it reads into the join's operator, which keeps it in the task's store. Positions are part of
  * the task's progress record, so that table and stream are as far after a restart as they were in the commit. Whoever asks what a row met needs their order:
  *
  *   live         at the beginning of a commit tables are read to the ends that they then have; then rows of the stream, until the commit is made
@@ -27,7 +27,7 @@ struct task_table {
     void *decoder;
     struct batch shown;               /* rows that came out of the chain in the last push, … */
     struct column *columns;           /* … and what the join keeps of them */
-    struct table_input *inputs;       /* by partition */
+    struct table_input *inputs;       /* in the order of their partitions */
     int32_t input_count;
 };
 

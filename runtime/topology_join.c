@@ -47,6 +47,23 @@ weir_stream *weir_table(weir_app *app, const char *topic, weir_format format, co
     return weir_latest(weir_source(app, topic, format, NULL), key);
 }
 
+weir_stream *weir_table_partitioned(weir_stream *table)
+{
+    weir_stream *at = table;
+    if (table == NULL)
+        return NULL;
+    while (at != NULL && at->kind != NODE_KEYED)
+        at = at->parent;
+    if (at == NULL) {
+        topology_fail(table->app, ERR_STATE,
+                      "weir_table_partitioned belongs on a table: name it with weir_table, or say "
+                      "with weir_latest what its key is");
+        return NULL;
+    }
+    at->is_partitioned = true;
+    return table;
+}
+
 static bool are_joinable(const weir_stream *stream, const weir_stream *table)
 {
     struct weir_app *app = stream->app;

@@ -264,6 +264,12 @@ WEIR_API weir_stream *weir_table(weir_app *app, const char *topic, weir_format f
  *
  * The topic of a view that emits changes is a table to whoever reads it, within the app too: weir_table(app, "by-user", WEIR_JSON, "user"), with the names of its record key. */
 WEIR_API weir_stream *weir_latest(weir_stream *rows, const char *key);
+/* For a large table: a task of a stream that weir_joins with it reads and keeps the partition of its own number, and not all of them [each task keeps the whole table]. The key must be one text, by
+ * which the records of the table's topic lie (murmur2, as Kafka's clients choose); the stream's topic must have as many partitions and lie by the field that is compared with the key
+ * (weir_partitioned_by, or its weir.partitioned.by, which weir produce --key and weir_rekey set): else weir_app_run is WEIR_ESTATE and says which it is. Each row of both is checked; one that lies elsewhere is a
+ * dead letter of class "misplaced". A stream that lies by something else goes through weir_rekey and weir_to first. Stores that were made in one way are not read in the other: a change means a rebuild.
+ * On a table, or behind one. Returns table. */
+WEIR_API weir_stream *weir_table_partitioned(weir_stream *table);
 typedef enum {
     WEIR_JOIN_INNER = 0,          /* rows without a match are left out, and counted: rows_unmatched */
     WEIR_JOIN_LEFT = 1,           /* they get NULLs */

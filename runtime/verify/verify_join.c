@@ -7,7 +7,8 @@
  * the tables with a time up to its own have come, the table first; behind the range they stand at its
  * positions. There is nothing else to a join here than a map for each table.
  *
- * All tables are read once more for each partition of the stream, as each of its tasks did. */
+ * All tables are read once more for each partition of the stream, as each of its tasks did: all of
+ * their partitions, or the one of its own number, where rows of others are no rows (op_join.c). */
 #include <stdlib.h>
 
 #include "runtime/join_cut.h"
@@ -32,56 +33,27 @@ struct joined_table {
 };
 struct verify_joins {
     struct joined_table *tables;
-    uint32_t table_count, input_count;
+    uint32_t table_count;
     const struct join_cut **cuts; /* by offset */
     uint32_t cut_count, next;
 };
 
 /* ---- cuts ---- */
 
-static int compare_cuts(const void *a, const void *b)
-{
-    const struct join_cut *x = *(const struct join_cut *const *)a;
-    const struct join_cut *y = *(const struct join_cut *const *)b;
-    if (x->offset != y->offset)
-        return x->offset < y->offset ? -1 : 1;
-    return x < y ? -1 : x > y; /* as they stand in the topic */
-}
-
 /* Cuts of topics that have been made anew since are about others. */
-static bool is_of_these(const struct verify_source *source, const struct join_cut *cut)
-{
-    const struct stage *stage = source->stage;
-    uint32_t at = 0;
-    if (cut->is_gone || memcmp(cut->input_id, stage->input_id, 16) != 0 ||
-        cut->table_count != source->joins->input_count)
-        return false;
-    for (uint32_t t = 0; t < stage->table_count; t++)
-        for (int32_t p = 0; p < stage->tables[t].partitions; p++, at++)
-            if (cut->tables[at].number != t || cut->tables[at].partition != p ||
-                memcmp(cut->tables[at].id, stage->tables[t].id, 16) != 0)
-                return false;
-    return true;
-}
-
 static int find_cuts(struct verify_source *source)
 {
     const struct progress_set *set = &source->verify->progress;
     struct verify_joins *joins = source->joins;
-    uint32_t count = 0, kept = 0;
     joins->cuts = calloc((size_t)set->cut_count + 1, sizeof(struct join_cut *));
     if (joins->cuts == NULL)
         return verify_no_memory(source->verify);
-    for (uint32_t i = 0; i < set->cut_count; i++)
-        if (set->cuts[i].partition == source->partition &&
-            strcmp(set->cuts[i].stage, source->stage->name) == 0)
-            joins->cuts[count++] = &set->cuts[i];
-    qsort(joins->cuts, count, sizeof(struct join_cut *), compare_cuts);
-    for (uint32_t i = 0; i < count; i++) {
-        bool is_latest = i + 1 == count || joins->cuts[i + 1]->offset != joins->cuts[i]->offset;
-        if (is_latest && is_of_these(source, joins->cuts[i]))
+    uint32_t count = join_cuts_of_task(set, source->stage->name, source->partition, joins->cuts),
+             kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!joins->cuts[i]->is_gone &&
+            join_cut_fits(joins->cuts[i], source->stage, source->partition))
             joins->cuts[kept++] = joins->cuts[i];
-    }
     joins->cut_count = kept;
     return 0;
 }
@@ -120,7 +92,8 @@ static int open_input(struct verify *v, struct joined_table *table, int32_t part
 static int open_table(struct verify_source *source, struct joined_table *table, uint32_t number)
 {
     struct verify *v = source->verify;
-    int32_t partitions = source->stage->tables[number].partitions;
+    const struct stage_table *stands = &source->stage->tables[number];
+    int32_t inputs = stage_table_inputs(stands);
     table->table = stage_table(source->stage, number);
     table->reader = (struct verify_source){.verify = v,
                                            .stage = source->stage,
@@ -128,13 +101,12 @@ static int open_table(struct verify_source *source, struct joined_table *table, 
                                            .partition = source->partition};
     arena_init(&table->reader.arena, 0);
     table->reader.table = calloc(1, sizeof *table->reader.table);
-    table->inputs = calloc((size_t)partitions + 1, sizeof *table->inputs);
+    table->inputs = calloc((size_t)inputs + 1, sizeof *table->inputs);
     if (table->reader.table == NULL || table->inputs == NULL)
         return verify_no_memory(v);
     table->reader.table->cell_count = table->table->columns->count;
-    for (int32_t p = 0; p < partitions; p++)
-        TRY(open_input(v, table, p));
-    source->joins->input_count += (uint32_t)partitions;
+    for (int32_t i = 0; i < inputs; i++)
+        TRY(open_input(v, table, stage_table_partition(stands, source->partition, i)));
     return format_open(table->reader.arm, &table->reader.decoder, v->diag);
 }
 
@@ -354,11 +326,12 @@ int verify_joins_finish(struct verify_source *source)
     struct verify_joins *joins = source->joins;
     for (uint32_t i = 0; i < progress->table_count; i++) {
         const struct progress_table *stands = &progress->tables[i];
-        if (stands->number >= joins->table_count ||
-            stands->partition >= joins->tables[stands->number].input_count)
+        if (stands->number >= joins->table_count)
             continue;
         struct joined_table *table = &joins->tables[stands->number];
-        TRY(read_to(source, table, &table->inputs[stands->partition], stands->position));
+        for (int32_t p = 0; p < table->input_count; p++)
+            if (table->inputs[p].partition == stands->partition)
+                TRY(read_to(source, table, &table->inputs[p], stands->position));
     }
     return 0;
 }
@@ -384,6 +357,10 @@ static int find_row(struct verify_walk *walk, const struct join_params *params,
     *is_good = rejects.count == 0;
     if (!*is_good || has_null)
         return 0;
+    if (params->by_partition && !verify_lies_right(source, keys)) {
+        *is_good = false;
+        return 0;
+    }
     TRY(verify_name(source->verify, keys, params->on->count, arena, &name));
     const struct joined_table *table =
         &source->joins->tables[params->side - source->stage->first_table];
@@ -398,7 +375,7 @@ int verify_join_step(struct verify_walk *walk, const struct batch *batch, uint32
     uint32_t end = params->first_column + params->column_count;
     struct batch out = *batch;
     const struct cell *found;
-    bool is_good;
+    bool is_good = false;
     TRY(find_row(walk, params, batch, &found, &is_good));
     if (!is_good)
         return verify_walk_end(walk, FATE_DEAD);

@@ -260,6 +260,8 @@ int verify_walk_end(struct verify_walk *walk, enum fate fate);
 
 /* Where a row becomes one of a table: it gets its key. */
 int verify_keyed_step(struct verify_walk *walk, const struct batch *batch, uint32_t step);
+/* Whether a key of one text belongs in the source's partition, where a table is read by partition. */
+bool verify_lies_right(const struct verify_source *source, const struct column *key);
 /* A record without a value takes away the row of its key. */
 int verify_keyed_removal(struct verify_walk *walk, const struct source_row *record);
 /* After the steps: a row that a condition on the table left out is not in it any more. */

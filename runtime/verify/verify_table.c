@@ -68,6 +68,20 @@ void verify_table_deinit(struct verify_table *table)
 
 /* ---- keys ---- */
 
+bool verify_lies_right(const struct verify_source *source, const struct column *key)
+{
+    struct cell cell;
+    cell_read(&cell, key, 0);
+    if (cell.is_null)
+        return true;
+    if (cell.type == COL_VARIANT && cell.variant.kind == VARIANT_TEXT)
+        cell.text = bytes_of(cell.variant.data, cell.variant.size);
+    else if (cell.type != COL_TEXT)
+        return false;
+    return murmur2_partition(cell.text.data, cell.text.size, source->stage->partitions) ==
+           source->partition;
+}
+
 /* False: there is a NULL among them, which only groups have for a key, or they are more than a store
  * takes. */
 static bool is_key(struct verify *v, const struct keyed_params *params,
@@ -101,6 +115,8 @@ static int name_key(struct verify_walk *walk, const struct expr_list *list,
         TRY(cell_write(&cell, &columns[i], arena));
     }
     walk->row.key_columns = columns;
+    *is_good = *is_good && (walk->source->arm->keyed->placed_table == NULL ||
+                            verify_lies_right(walk->source, columns));
     return *is_good ? verify_name(v, columns, list->count, arena, &walk->row.key) : 0;
 }
 

@@ -5,12 +5,16 @@
  * place and restarts in between change nothing. until_end: both are read by time, and each row meets
  * what is no later than itself, whatever came first in the log. What a table's condition leaves out,
  * what a deletion takes away, and what is left over for the next run is in both. `weir verify`, which
- * knows nothing of the model, must find each of these directories right. */
+ * knows nothing of the model, must find each of these directories right.
+ *
+ * Half of the rounds read the table by partition: then both topics lie by the user, rows that do not
+ * are dead letters, and what a task keeps is its part of the table. */
 #include "tests/support/draw.h"
 #include "tests/support/drawn_kills.h"
 #include "tests/support/random_json.h"
 #include "tests/support/scratch_dir.h"
 #include "tests/support/verified.h"
+#include "runtime/base/hash.h"
 #include "runtime/weir.h"
 
 #include <setjmp.h>
@@ -23,24 +27,40 @@
 
 #define START INT64_C(1772442000000)
 
-enum { USERS = 12, EVENTS_MAX = 4096 };
+enum { USERS = 12, EVENTS_MAX = 4096, PARTITIONS = 3 };
 
 struct model {
     int plans[USERS];    /* 0: no row */
     int met[EVENTS_MAX]; /* by event: the plan; 0: none */
     int events;
+    bool by_partition;
+    int misplaced; /* rows of either that lie elsewhere */
 };
 
-static weir_app *join_app(const weir_options *options, weir_join_kind kind)
+static weir_app *join_app(const weir_options *options, weir_join_kind kind, bool by_partition)
 {
     weir_app *app = weir_app_open("join", options);
     weir_stream *users = weir_filter(weir_table(app, "users", WEIR_JSON, "id"), "plan < 90");
     weir_stream *events = weir_source(app, "events", WEIR_JSON, "ts");
+    if (by_partition) {
+        users = weir_table_partitioned(users);
+        events = weir_partitioned_by(events, "uid");
+    }
     weir_stream *joined = weir_join(events, users, kind, "uid", "plan, plan * 2 AS twice");
     weir_to(weir_map(joined, "n::bigint, plan::bigint, twice"), "met");
     weir_to(weir_aggregate(weir_group_by(joined, "plan::bigint AS plan"), "count(*) AS n"),
             "by-plan");
     return app;
+}
+
+/* Now and then a partition that a key does not belong in; else -1. */
+static int32_t misplace(struct model *model, const char *key)
+{
+    int32_t right = murmur2_partition(key, strlen(key), PARTITIONS);
+    if (!model->by_partition || draw(10) != 0)
+        return -1;
+    model->misplaced++;
+    return (right + 1) % PARTITIONS;
 }
 
 static void send_user(weir_test *test, struct model *model, int64_t time_ms)
@@ -50,18 +70,26 @@ static void send_user(weir_test *test, struct model *model, int64_t time_ms)
     snprintf(key, sizeof key, "u%d", user);
     snprintf(value, sizeof value, "{\"id\":\"%s\",\"plan\":%d}", key, plan);
     bool gone = draw(5) == 0;
-    ok(test, weir_test_send(test, "users", -1, time_ms, key, gone ? NULL : value));
-    model->plans[user] = gone || plan >= 90 ? 0 : plan;
+    int32_t elsewhere = misplace(model, key);
+    ok(test, weir_test_send(test, "users", elsewhere, time_ms, key, gone ? NULL : value));
+    if (elsewhere < 0)
+        model->plans[user] = gone || plan >= 90 ? 0 : plan;
 }
 
 static void send_event(weir_test *test, struct model *model, int64_t time_ms)
 {
-    char value[96];
+    char value[96], key[16];
     int user = (int)draw(USERS + 2);
-    snprintf(value, sizeof value, "{\"uid\":\"u%d\",\"n\":%d,\"ts\":%lld}", user, model->events,
+    int32_t partition = (int32_t)draw(2);
+    snprintf(key, sizeof key, "u%d", user);
+    snprintf(value, sizeof value, "{\"uid\":\"%s\",\"n\":%d,\"ts\":%lld}", key, model->events,
              (long long)time_ms);
-    ok(test, weir_test_send(test, "events", (int32_t)draw(2), time_ms, NULL, value));
-    model->met[model->events++] = user < USERS ? model->plans[user] : 0;
+    int32_t elsewhere = misplace(model, key);
+    if (model->by_partition)
+        partition = elsewhere;
+    ok(test, weir_test_send(test, "events", partition, time_ms, key, value));
+    if (elsewhere < 0)
+        model->met[model->events++] = user < USERS ? model->plans[user] : 0;
 }
 
 /* Every event that met something, or all of them, once: in what has not been read. */
@@ -113,6 +141,17 @@ static void check_counts(weir_test *test, const struct model *model, bool keeps_
     }
 }
 
+/* Of each misplaced row one for each of the two pipelines, whose tables are their own; the stream's rows are rejected by
+ * the join, which each of them has. */
+static void check_letters(weir_test *test, const struct model *model)
+{
+    weir_record *records;
+    size_t count;
+    ok(test, weir_test_read(test, "join.dlq", &records, &count));
+    assert_int_equal(count, 2 * model->misplaced);
+    weir_free(records);
+}
+
 static weir_test *open_test(weir_app *app, const char *dir, int32_t partitions)
 {
     weir_test *test = NULL;
@@ -134,7 +173,7 @@ static void replay(weir_test *test, const struct model *model, bool keeps_all)
     weir_app *again = join_app(&(weir_options){.from_beginning = true,
                                                .threads = 1 + (int32_t)draw(2),
                                                .batch_rows = draw(2) ? 1 + (int32_t)draw(7) : 0},
-                               keeps_all ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER);
+                               keeps_all ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER, model->by_partition);
     ok(test, weir_test_restart(test, again));
     ok(test, draw(2) ? weir_test_run(test) : weir_test_finish(test, false));
     if (model->events > 0)
@@ -150,12 +189,12 @@ static void live_rows_meet_what_came_before(void **state)
     for (uint64_t round = 0; round < 40; round++) {
         seed = round;
         bool keeps_all = draw(2);
-        struct model model = {.events = 0};
+        struct model model = {.by_partition = round % 2 == 1};
         char *dir = scratch_dir_create();
         weir_app *app = join_app(&(weir_options){.threads = 1 + (int32_t)draw(2),
                                                  .batch_rows = draw(2) ? 1 + (int32_t)draw(7) : 0},
-                                 keeps_all ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER);
-        weir_test *test = open_test(app, dir, 2);
+                                 keeps_all ? WEIR_JOIN_LEFT : WEIR_JOIN_INNER, model.by_partition);
+        weir_test *test = open_test(app, dir, PARTITIONS);
         for (int turn = 0; turn < 8; turn++) {
             for (uint32_t i = draw(12); i > 0; i--)
                 send_user(test, &model, START);
@@ -167,6 +206,7 @@ static void live_rows_meet_what_came_before(void **state)
         if (model.events > 0)
             check_met(test, &model, keeps_all);
         check_counts(test, &model, keeps_all);
+        check_letters(test, &model);
         if (round % 3 == 0)
             ok(test, weir_test_close(test));
         else
@@ -193,8 +233,8 @@ static void until_end_rows_meet_what_is_not_later(void **state)
         char *dir = scratch_dir_create();
         weir_app *app = join_app(&(weir_options){.threads = 1 + (int32_t)draw(2),
                                                  .batch_rows = draw(2) ? 1 + (int32_t)draw(7) : 0},
-                                 WEIR_JOIN_LEFT);
-        weir_test *test = open_test(app, dir, 2);
+                                 WEIR_JOIN_LEFT, round % 2 == 1);
+        weir_test *test = open_test(app, dir, PARTITIONS);
         uint64_t before = seed;
         for (int pass = 0; pass < 2; pass++) { /* the same draws, the table's rows in the first */
             struct model again = {.events = 0};
@@ -215,10 +255,11 @@ static void until_end_rows_meet_what_is_not_later(void **state)
                 }
                 snprintf(value, sizeof value, "{\"uid\":\"%s\",\"n\":%d,\"ts\":%lld}", key,
                          again.events, (long long)START);
+                int32_t partition = (int32_t)draw(2);
+                if (round % 2 == 1)
+                    partition = -1;
                 if (pass == 1)
-                    ok(test, weir_test_send(test, "events", (int32_t)draw(2), at_ms, NULL, value));
-                else
-                    (void)draw(2);
+                    ok(test, weir_test_send(test, "events", partition, at_ms, key, value));
                 again.met[again.events++] = again.plans[user];
             }
             model = again;
