@@ -62,6 +62,7 @@ struct sink {
     struct weir_stream *stream;
     char *topic;
     char *name;                       /* under which weir query knows it too; NULL: its topic's alone */
+    char *partitions_like;            /* its topic gets as many partitions as this one has; NULL: as the output's options, or its source, say */
     const struct format *format;      /* of weir_to_as; NULL: JSON, or what the rows have that pass as they came */
     struct weir_failure_options failure;   /* defaults filled in */
     struct weir_output_options output;
@@ -105,6 +106,8 @@ struct weir_stream *topology_add_node(struct weir_app *app, struct weir_stream *
                                       const char *extra);
 /* Gives the pipeline that writes topic, the last one that was added, a second name. ERR_NOMEM. */
 int topology_name_sink(struct weir_app *app, const char *topic, const char *name);
+/* The topic of the pipeline gets as many partitions as another topic has, when it is made. ERR_NOMEM. */
+int topology_spread_sink(struct weir_app *app, const char *topic, const char *like);
 /* Whether such a step may follow the stream: it is not grouped or re-keyed, and not aggregated unless the step works on results. what is the step's function. */
 bool topology_gives_rows(const struct weir_stream *stream, enum node_kind kind, const char *what);
 /* Whether some step on the way to it is weir_distinct. */

@@ -148,7 +148,7 @@ static void compare(const struct run *run, const struct view *view,
     evolution->takes_back =
         history.was_table ||
         (history.had_store && !(history.knows_final ? history.was_final : is_final));
-    if (history.other_source[0] != '\0')
+    if (history.other_source[0] != '\0' && history.same_meaning)
         say(evolution, WEIR_CHANGE_REFUSED,
             "topic %s was deleted and created again since %s last read it", history.other_source,
             view->sink->topic);
@@ -217,7 +217,8 @@ static void spread_rebuilds(const struct run *run)
             }
 }
 
-/* Judges a view by its sources. One that is missing is said where stages are placed. */
+/* Judges a view by its sources. One that is missing is said where stages are placed; one that the
+ * app is to make has no rows yet. */
 static int judge(struct run *run, uint32_t number,
                  void (*judgement)(const struct run *run, const struct view *view,
                                    const struct port_topic *sources, struct evolution *evolution),
@@ -230,7 +231,8 @@ static int judge(struct run *run, uint32_t number,
         return diag_set(diag, ERR_NOMEM, "no memory for the plan");
     for (const struct view *arm = view; arm != NULL && is_whole; arm = arm->next_arm)
         is_whole = run->port->ops->topic_describe(run->port, arm->source->text, &sources[arm->arm],
-                                                  NULL) == 0;
+                                                  NULL) == 0 ||
+                   arm->upstream >= 0;
     if (is_whole)
         judgement(run, view, sources, &run->evolutions[number]);
     free(sources);

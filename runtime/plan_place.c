@@ -177,6 +177,11 @@ static int set_output(struct place *place, struct stage *stage, int32_t partitio
     set_name(stage->output_topic, "%s", view->sink->topic, NULL, NULL);
     const struct weir_output_options *output = &view->sink->output;
     is_table |= output->compacts;
+    if (view->sink->partitions_like != NULL) {
+        TRY(place->port->ops->topic_describe(place->port, view->sink->partitions_like, &info,
+                                             place->diag));
+        partitions = info.partitions;
+    }
     TRY(topic_ensure(
         place->port, stage->output_topic, output->partitions > 0 ? output->partitions : partitions,
         is_table ? USE_TABLE : USE_STREAM, view->rekey_field, output, &info, place->diag));
@@ -395,9 +400,21 @@ static int place_view(struct place *place, const struct view *view)
     return set_output(place, stage, partitions);
 }
 
-/* What it reads of this app has been placed. */
+/* Another view that is to be placed writes the topic. */
+static bool is_to_come(const struct place *place, const char *topic)
+{
+    for (uint32_t i = 0; topic != NULL && i < place->plan->view_count; i++)
+        if (place->stage_of_view[i] < 0 &&
+            strcmp(place->plan->views[i].sink->topic, topic) == 0)
+            return true;
+    return false;
+}
+
+/* What it reads of this app, and what it goes by, has been placed. */
 static bool can_be_placed(const struct place *place, const struct view *view)
 {
+    if (is_to_come(place, view->sink->partitions_like))
+        return false;
     for (const struct view *arm = view; arm != NULL; arm = arm->next_arm) {
         if (arm->upstream >= 0 && place->stage_of_view[arm->upstream] < 0)
             return false;

@@ -123,11 +123,26 @@ static int send(struct task *task, struct port_out *out, const struct join_cut *
         cut->is_gone ? none : bytes_of(task->value.data, task->value.size), none, 0, diag);
 }
 
+/* First of all: a cut of this commit may stand where one is taken back. */
+static int send_gone(struct task *task, struct port_out *out, struct diag *diag)
+{
+    struct join_cuts *cuts = &task->tables->cuts;
+    for (uint32_t i = 0; i < cuts->gone_count; i++) {
+        struct join_cut gone = {.offset = cuts->gone[i], .is_gone = true};
+        TRY(send(task, out, &gone, diag));
+    }
+    cuts->gone_count = 0;
+    return 0;
+}
+
 int task_send_cuts(struct task *task, struct port_out *out, struct diag *diag)
 {
     struct task_tables *tables = task->tables;
     if (tables == NULL)
         return 0;
+    if (tables->has_moved)
+        TRY(drop_old(task, diag));
+    TRY(send_gone(task, out, diag));
     if (tables->has_moved) {
         struct progress progress = {.table_count = 0};
         struct cut_step step = {
@@ -144,15 +159,9 @@ int task_send_cuts(struct task *task, struct port_out *out, struct diag *diag)
         memcpy(cut.input_id, task->stage->input_id, 16);
         TRY(join_cuts_add(&tables->cuts, &step, diag));
         tables->cuts.next = tables->cuts.count;
-        TRY(drop_old(task, diag));
         TRY(send(task, out, &cut, diag));
         tables->has_moved = false;
         tables->is_cut_open = tables->by_time; /* the next one writes over it */
     }
-    for (uint32_t i = 0; i < tables->cuts.gone_count; i++) {
-        struct join_cut gone = {.offset = tables->cuts.gone[i], .is_gone = true};
-        TRY(send(task, out, &gone, diag));
-    }
-    tables->cuts.gone_count = 0;
     return 0;
 }

@@ -194,6 +194,7 @@ void weir_app_close(weir_app *app)
         app->sinks = sink->next;
         free(sink->topic);
         free(sink->name);
+        free(sink->partitions_like);
         free(sink);
     }
     pthread_mutex_destroy(&app->mutex);
@@ -636,6 +637,14 @@ int topology_name_sink(struct weir_app *app, const char *topic, const char *name
     for (struct sink *sink = app->sinks; sink != NULL; sink = sink->next)
         if (strcmp(sink->topic, topic) == 0 && sink->name == NULL &&
             (sink->name = strdup(name)) == NULL)
+            return topology_fail(app, ERR_NOMEM, "no memory for the pipeline to %s", topic);
+    return 0;
+}
+
+int topology_spread_sink(struct weir_app *app, const char *topic, const char *like)
+{
+    for (struct sink *sink = app->sinks; sink != NULL; sink = sink->next)
+        if (strcmp(sink->topic, topic) == 0 && (sink->partitions_like = strdup(like)) == NULL)
             return topology_fail(app, ERR_NOMEM, "no memory for the pipeline to %s", topic);
     return 0;
 }

@@ -63,7 +63,10 @@ struct relation {
     weir_format format;          /* of the topic that is read or written */
     const char *source_columns;  /* RELATION_TABLE of a format whose columns are declared: these; NULL: it has fields */
     const char *partitioned_by;  /* RELATION_TABLE: the field that is said to place its records; RELATION_RESULT: the select list that rows are re-keyed by. NULL: none */
+    uint32_t placed_column;      /* 1 + the column by whose text its rows lie in partitions; 0: nobody says */
+    bool by_partition;           /* RELATION_TABLE with keys: who joins with it reads its own partition of it (join = 'partitioned') */
     int32_t partitions;          /* of the topic; 0: nothing is said */
+    const char *partitions_like; /* RELATION_RESULT: as many as this topic has; NULL: as said, or as its source has */
     bool nulls_bad_casts;        /* RELATION_TABLE: on_error = 'null' */
     bool fails_on_bad_row;       /* on_error = 'fail' */
     bool is_compacted;           /* RELATION_RESULT: rows of a table of the latest rows */
@@ -123,6 +126,8 @@ int sql_build(const struct sql_program *program, weir_app *app);
 int sql_build_copy(const struct sql_copy *copy, weir_app *app);
 /* Whether what a statement writes is made of this topic's rows, directly or through what others of the program write. */
 bool sql_result_reads(const struct sql_program *program, const struct relation *result, const char *topic);
+/* Whether who joins with the table reads its own partition of it. */
+bool relation_is_by_partition(const struct relation *table);
 /* What would be built, as text for people. */
 void sql_explain(const struct sql_program *program, struct buf *out);
 

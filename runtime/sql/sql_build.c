@@ -61,7 +61,8 @@ static weir_stream *build_step(const struct relation *relation, const struct ste
         stream = weir_aggregate(stream, step->text);
         return relation->emit_final ? weir_emit(stream, WEIR_EMIT_FINAL) : stream;
     case STEP_LATEST:
-        return weir_latest(stream, step->text);
+        stream = weir_latest(stream, step->text);
+        return relation->by_partition ? weir_table_partitioned(stream) : stream;
     case STEP_JOIN:
         return weir_join(stream, build_rows(step->table, app),
                          step->is_full   ? WEIR_JOIN_FULL
@@ -127,6 +128,8 @@ int sql_build(const struct sql_program *program, weir_app *app)
         if (r->kind == RELATION_RESULT) {
             TRY(build_result(r, app));
             TRY(topology_name_sink(app, r->topic, r->name));
+            if (r->partitions_like != NULL)
+                TRY(topology_spread_sink(app, r->topic, r->partitions_like));
         }
     return 0;
 }

@@ -129,7 +129,8 @@ static void explain_step(const struct relation *relation, const struct step *ste
         buf_printf(out, "%" PRId64 " ms every %" PRId64 " ms", step->size_ms, step->hop_ms);
     buf_printf(out, "%s", step->text);
     if (step->kind == STEP_JOIN)
-        buf_printf(out, ": %s", step->columns);
+        buf_printf(out, ": %s%s", step->columns,
+                   relation_is_by_partition(step->table) ? ", by partition" : "");
     if (step->kind == STEP_AGGREGATE)
         buf_printf(out, ", emit %s", relation->emit_final ? "final" : "changes");
     buf_printf(out, "\n");
@@ -190,6 +191,22 @@ static void explain_reads(const struct telling *telling, const struct view *view
     }
 }
 
+/* How a table gets to the tasks, and what is known of its size. */
+static void explain_table(const struct telling *telling, const struct view *view,
+                          const struct table *table, struct buf *out)
+{
+    const char *topic = table->rows.source->text;
+    struct explain_topic facts;
+    buf_printf(out, "  table %s: each task keeps %s of it", topic,
+               table->by_partition ? "its own partition" : "all");
+    if (look(telling, topic, &facts))
+        buf_printf(out, " (%" PRId64 " records, %" PRId64 " bytes, %d partitions)", facts.records,
+                   facts.bytes, (int)facts.partitions);
+    if (!table->by_partition && look(telling, view->source->text, &facts) && facts.partitions > 1)
+        buf_printf(out, ", %d times", (int)facts.partitions);
+    buf_printf(out, "\n");
+}
+
 static void explain_topics(const struct telling *telling, const struct relation *result,
                            const struct view *view, struct buf *out)
 {
@@ -225,10 +242,10 @@ static void explain_topics(const struct telling *telling, const struct relation 
                    ask(telling, view, plan_must_cross) == CROSSES_ALWAYS
                        ? ""
                        : ", unless the source has one partition");
+    for (uint32_t t = 0; t < view->table_count; t++)
+        explain_table(telling, view, view->tables[t], out);
     if (has_state(view))
-        buf_printf(out, "  state%s in changelogs %s-%s-…\n",
-                   view->table_count > 0 ? ", with a copy of each table for each task," : "",
-                   telling->plan->app->name, result->topic);
+        buf_printf(out, "  state in changelogs %s-%s-…\n", telling->plan->app->name, result->topic);
     if (has_late_rows(view))
         buf_printf(out, "  late rows to %s.late\n", result->topic);
     buf_printf(out, "  bad rows %s%s\n", view->sink->fails_on_bad_row ? "end the run" : "to ",
@@ -511,6 +528,8 @@ static void put_step(const struct telling *telling, const struct relation *relat
                    : step->is_left ? "left"
                                    : "inner");
         put_string(out, "columns", step->columns);
+        if (step->kind == STEP_JOIN && relation_is_by_partition(step->table))
+            buf_printf(out, ",\"by_partition\":true");
         buf_printf(out, step->kind == STEP_WITHIN ? ",\"right\":" : ",\"table\":");
         put_rows(telling, step->table, out);
     }

@@ -3,7 +3,11 @@
  * A join looks a row up by the table's whole key, so ON must name each column of it once, equal to something of the rows that stand
  * left. Whatever else ON says is a condition: of an inner join on the rows that have met, of a left one on the table's rows, and
  * there it may speak of nothing else, since a row without a match is kept. Rows get the columns that the SELECT uses and no
- * others, under names that are free (sql_scope.c). */
+ * others, under names that are free (sql_scope.c).
+ *
+ * A table that is read by partition (join = 'partitioned') meets rows that lie as it does. Whether they do is decided by what
+ * the file says, and by nothing that a directory may say otherwise tomorrow: by partitioned_by of the stream's table, as far as views pass that column on. All others
+ * go through a topic of their own, re-keyed (sql_own_topic.c). */
 #include "runtime/sql/sql_scope.h"
 
 #include <stdio.h>
@@ -15,6 +19,8 @@ struct joining {
     struct select_scope *scope;
     const struct join_item *item;
     const struct relation *table;
+    const struct select *select;
+    uint32_t number;        /* among the joins of the SELECT */
     uint32_t first;         /* the table's first column in the scope */
     struct syntax **equals; /* by column of the key; NULL: not said yet */
     struct syntax **others; /* the other conditions */
@@ -154,6 +160,7 @@ struct relation *relation_over(struct arena *arena, const struct relation *base)
     over->key_names = base->key_names;
     over->key_count = base->key_count;
     over->time_column = base->time_column;
+    over->placed_column = base->placed_column;
     over->base = base;
     return over;
 }
@@ -210,6 +217,71 @@ static void forget_use(const struct joining *j)
         scope_mark_used(j->scope, j->others[i]);
 }
 
+/* ---- tables that are read by partition ---- */
+
+bool relation_is_by_partition(const struct relation *table)
+{
+    while (table->base != NULL)
+        table = table->base;
+    return table->by_partition;
+}
+
+/* Whether the rows lie by what the key equals. */
+static bool lies_right(const struct joining *j)
+{
+    const struct syntax *equal = j->equals[0];
+    return equal->kind == SYNTAX_COLUMN && j->scope->placed != NULL &&
+           strcmp(equal->path.parts[0], j->scope->placed) == 0;
+}
+
+/* What is written on the way has the columns that the SELECT names from there on. */
+static int write_rows(struct joining *j, struct select_scope *scope, const char *by,
+                      struct relation *out)
+{
+    struct select rest = *j->select;
+    bool has_star = false;
+    rest.from.joins += j->number;
+    rest.from.join_count -= j->number;
+    for (uint32_t i = 0; i < rest.item_count; i++)
+        has_star |= rest.items[i].syntax == NULL;
+    for (uint32_t i = 0; i < scope->count; i++) {
+        struct scope_column *column = &scope->columns[i];
+        column->is_used |= (has_star && !column->is_hidden) ||
+                           select_names(&rest, scope->owners[column->owner].alias, column->shown) ||
+                           (by != NULL && strcmp(scope->names[i], by) == 0);
+    }
+    TRY(plan_join_columns(j->file, scope, out));
+    const struct relation *table = j->table;
+    while (table->base != NULL)
+        table = table->base;
+    return by != NULL ? own_topic_by(j->file, scope, by, table->topic, out)
+                      : own_topic_of_rows(j->file, scope, out);
+}
+
+/* The rows go through a topic in which they lie as the table's do. */
+static int rekey_rows(struct joining *j, struct relation *out)
+{
+    const struct syntax *equal = j->equals[0];
+    struct select_scope left = *j->scope;
+    enum col_type type = COL_VARIANT;
+    left.owner_count--;
+    left.count = left.row_count = j->first;
+    for (uint32_t i = 0; i < j->first && equal->kind == SYNTAX_COLUMN; i++)
+        if (strcmp(left.names[i], equal->path.parts[0]) == 0)
+            type = left.types[i];
+    if (left.relation->time_column >= 0) /* rows go by it behind the topic too */
+        left.columns[left.relation->time_column].is_used = true;
+    if (type != COL_TEXT)
+        return source_error(&j->file->source, ERR_UNSUPPORTED, equal->at,
+                            "make it a text column of a view, and join that",
+                            "%s is joined by partition, so that rows must lie by a text column, "
+                            "and this is none",
+                            j->table->name);
+    TRY(write_rows(j, &left, equal->path.parts[0], out));
+    j->scope->placed = equal->path.parts[0];
+    return 0;
+}
+
 static int plan_join(struct joining *j, struct relation *out)
 {
     struct arena *arena = &j->file->program->arena;
@@ -228,6 +300,8 @@ static int plan_join(struct joining *j, struct relation *out)
     for (uint32_t i = 0; i < j->other_count; i++)
         TRY(check_condition(j, j->others[i]));
     forget_use(j);
+    if (relation_is_by_partition(j->table) && !lies_right(j))
+        TRY(rekey_rows(j, out));
     return add_join(j, out);
 }
 
@@ -310,36 +384,22 @@ int plan_join_columns(struct compile_file *file, const struct select_scope *scop
 
 /* ---- all of a SELECT ---- */
 
-/* A join behind rows of two streams reads them from a topic, which has the columns that the SELECT names
- * from there on. */
-static int write_rows(struct compile_file *file, const struct select *select, uint32_t joined_count,
-                      const struct select_scope *scope, struct relation *out)
-{
-    struct select rest = *select;
-    bool has_star = false;
-    rest.from.joins += joined_count;
-    rest.from.join_count -= joined_count;
-    for (uint32_t i = 0; i < select->item_count; i++)
-        has_star |= select->items[i].syntax == NULL;
-    for (uint32_t i = 0; i < scope->count; i++) {
-        struct scope_column *column = &scope->columns[i];
-        column->is_used |= (has_star && !column->is_hidden) ||
-                           select_names(&rest, scope->owners[column->owner].alias, column->shown);
-    }
-    TRY(plan_join_columns(file, scope, out));
-    return own_topic_of_rows(file, scope, out);
-}
-
 int plan_joins(struct compile_file *file, const struct select *select,
                const struct relation *const *joined, struct select_scope *scope,
                struct relation *out)
 {
     TRY(check_tables_of(file, select, scope->relation));
     for (uint32_t i = 0; i < select->from.join_count; i++) {
-        struct joining joining = {
-            .file = file, .scope = scope, .item = &select->from.joins[i], .table = joined[i]};
-        if (rows_have_met(out))
-            TRY(write_rows(file, select, i, scope, out));
+        struct joining joining = {.file = file,
+                                  .scope = scope,
+                                  .item = &select->from.joins[i],
+                                  .table = joined[i],
+                                  .select = select,
+                                  .number = i};
+        if (rows_have_met(out)) { /* what stands behind them reads them from a topic */
+            TRY(write_rows(&joining, scope, NULL, out));
+            scope->placed = NULL;
+        }
         TRY(joined[i]->key_count > 0
                 ? plan_join(&joining, out)
                 : plan_within(file, &select->from.joins[i], joined[i], scope, out));

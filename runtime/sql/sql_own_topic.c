@@ -1,4 +1,5 @@
-/* sql_own_topic.c: rows of two streams or tables that have met, written to a topic of their own where what comes behind them must begin at one.
+/* sql_own_topic.c: rows that are written to a topic of their own, where what comes behind them must begin at one: rows of two streams or tables that have met, and rows that are to meet a table which is
+ * read by partition.
  *
  * The rows of a join of two streams come from a topic in which both sides are mixed, so that groups, DISTINCT ON, another join and UNION ALL
  * behind it read the topic of its results (docs/decisions/joins-judge-at-the-source.md); so do groups over a view of two tables, and another
@@ -9,6 +10,9 @@
  *
  * Rows of that topic say how far their sources had come, and none that has met is behind that: its lateness is 0, so that windows
  * behind it close as soon as those of the sources would.
+ *
+ * Rows that meet a table by partition, and do not lie by its key, are written to <name>-rekeyed under what equals that key, in as many partitions as the table's topic has. They may be as
+ * late there as at their sources.
  *
  * A view may never be read in a way that wants its topic, or be dropped: what nothing reads is taken away again, at the end of
  * the program or with the statement. */
@@ -44,30 +48,30 @@ static bool is_written(const struct sql_program *program, const char *topic)
 }
 
 /* orders-joined, orders-joined-2, … */
-static const char *topic_name(const struct compile_file *file, const char *of)
+static const char *topic_name(const struct compile_file *file, const char *of, const char *what)
 {
     char name[2 * EXPR_NAME_BYTES_MAX + 40];
-    snprintf(name, sizeof name, "%.*s-joined", EXPR_NAME_BYTES_MAX, of);
+    snprintf(name, sizeof name, "%.*s-%s", EXPR_NAME_BYTES_MAX, of, what);
     for (unsigned i = 2; is_written(file->program, name); i++)
-        snprintf(name, sizeof name, "%.*s-joined-%u", EXPR_NAME_BYTES_MAX, of, i);
+        snprintf(name, sizeof name, "%.*s-%s-%u", EXPR_NAME_BYTES_MAX, of, what, i);
     return arena_text(&file->program->arena, name);
 }
 
 /* The rows as what a statement writes; *reader: who reads them. */
 static int write_topic(struct compile_file *file, struct relation *rows, const char *of,
-                       const struct relation **reader)
+                       const char *what, struct relation **reader)
 {
     rows->kind = RELATION_RESULT;
     rows->format = WEIR_JSON;
     rows->is_own = true;
-    rows->name = rows->topic = topic_name(file, of);
+    rows->name = rows->topic = topic_name(file, of, what);
     if (rows->topic == NULL)
         return ERR_NOMEM;
     if (!topology_name_is_good(rows->topic, OUTPUT_NAME_MAX))
         return source_error(&file->source, ERR_INVALID, file->current->name.at,
                             "a name of letters, digits, _, - and . can",
-                            "rows of two streams that have met are written to a topic here, and "
-                            "'%s' cannot name one",
+                            "rows are written to a topic of their own here, and '%s' cannot name "
+                            "one",
                             rows->topic);
     relation_keep(file, rows);
     struct relation **place = file->program->end;
@@ -117,7 +121,9 @@ static int read_topic(struct compile_file *file, const struct relation **relatio
             return ERR_NOMEM;
         rows->statement = view->statement != NULL ? view->statement : file->current;
         rows->rows_of = view;
-        TRY(write_topic(file, rows, rows->statement->name.text, &reader));
+        struct relation *own;
+        TRY(write_topic(file, rows, rows->statement->name.text, "joined", &own));
+        reader = own;
     }
     struct relation *named = relation_over(arena, reader);
     if (named == NULL)
@@ -175,19 +181,71 @@ static int list_used(struct compile_file *file, const struct select_scope *scope
     return add_step(file, rows, STEP_MAP, text_of_targets(arena, &targets), NULL);
 }
 
+/* The rows of a SELECT, as far as it is planned, with the columns that are used. */
+static struct relation *rows_so_far(struct compile_file *file, const struct select_scope *scope,
+                                    const struct relation *out)
+{
+    struct relation *rows = relation_new(file, RELATION_RESULT, file->current);
+    if (rows == NULL)
+        return NULL;
+    rows->base = out->base;
+    rows->steps = out->steps;
+    return list_used(file, scope, rows) == 0 ? rows : NULL;
+}
+
+/* They are written, and out goes on with what reads them. */
+static int pass_topic(struct compile_file *file, struct relation *rows, const char *what,
+                      struct relation *out, struct relation **reader)
+{
+    TRY(write_topic(file, rows, file->current->name.text, what, reader));
+    out->base = *reader;
+    out->steps = NULL;
+    return 0;
+}
+
 int own_topic_of_rows(struct compile_file *file, const struct select_scope *scope,
                       struct relation *out)
 {
-    struct relation *rows = relation_new(file, RELATION_RESULT, file->current);
-    const struct relation *reader;
-    if (rows == NULL)
+    struct relation *rows = rows_so_far(file, scope, out), *reader;
+    return rows == NULL ? ERR_NOMEM : pass_topic(file, rows, "joined", out, &reader);
+}
+
+/* ---- by the key of a table ---- */
+
+/* How late rows may be, and how far ahead: as their sources say, the widest of them. */
+static void widest_spans(const struct relation *relation, int64_t *lateness_ms, int64_t *skew_ms)
+{
+    for (uint32_t i = 0; i < relation->arm_count; i++)
+        widest_spans(relation->arms[i], lateness_ms, skew_ms);
+    if (relation->arm_count == 0 && relation->base != NULL) {
+        widest_spans(relation->base, lateness_ms, skew_ms);
+    } else if (relation->arm_count == 0) {
+        int64_t lateness = relation->lateness_ms >= 0 ? relation->lateness_ms : WEIR_SECONDS(30);
+        int64_t skew = relation->skew_ms >= 0 ? relation->skew_ms : WEIR_HOURS(1);
+        *lateness_ms = lateness > *lateness_ms ? lateness : *lateness_ms;
+        *skew_ms = skew > *skew_ms ? skew : *skew_ms;
+    }
+}
+
+int own_topic_by(struct compile_file *file, const struct select_scope *scope, const char *column,
+                 const char *like, struct relation *out)
+{
+    struct arena *arena = &file->program->arena;
+    struct relation *rows = rows_so_far(file, scope, out), *reader;
+    struct target key = {syntax_column(arena, column, -1), column, -1};
+    struct target_list keys = {.items = &key, .count = 1};
+    int64_t lateness_ms = -1, skew_ms = -1;
+    if (rows == NULL || key.syntax == NULL)
         return ERR_NOMEM;
-    rows->base = out->base;
-    rows->steps = out->steps;
-    TRY(list_used(file, scope, rows));
-    TRY(write_topic(file, rows, file->current->name.text, &reader));
-    out->base = reader;
-    out->steps = NULL;
+    widest_spans(rows->base, &lateness_ms, &skew_ms);
+    rows->partitioned_by = text_of_targets(arena, &keys);
+    rows->partitions_like = like;
+    if (rows->partitioned_by == NULL)
+        return ERR_NOMEM;
+    TRY(pass_topic(file, rows, "rekeyed", out, &reader));
+    reader->partitioned_by = column;
+    reader->lateness_ms = lateness_ms;
+    reader->skew_ms = skew_ms;
     return 0;
 }
 

@@ -98,6 +98,8 @@ int scope_open(struct select_scope *scope, struct compile_file *file,
                                             : relation->name != NULL ? relation->name
                                                                      : "the inner SELECT"};
     TRY(scope_join(scope, relation, scope->alias, -1));
+    if (relation->placed_column > 0)
+        scope->placed = scope->names[relation->placed_column - 1];
     return is_windowed ? scope_add_windows(scope) : 0;
 }
 

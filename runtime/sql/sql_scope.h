@@ -35,6 +35,7 @@ struct select_scope {
     const char *alias;
     struct scope_owner owners[JOINS_MAX + 1];
     uint32_t owner_count;
+    const char *placed;          /* what rows call the column by whose text they lie in partitions; NULL: nobody says */
     const char **full_keys;      /* of a FULL JOIN of two tables: what rows call the columns of the right one's key; NULL: there is none */
     bool is_windowed;            /* window_start and window_end exist too */
     struct scope_column *columns;
@@ -103,6 +104,8 @@ bool rows_have_met(const struct relation *relation);
 int own_topic(struct compile_file *file, const struct relation **relation);
 /* The same of a SELECT's rows as far as `out` has them: its used columns are written, and out goes on with what reads them. */
 int own_topic_of_rows(struct compile_file *file, const struct select_scope *scope, struct relation *out);
+/* The same for rows that are to lie by the text of a used column, in as many partitions as a table's topic has. */
+int own_topic_by(struct compile_file *file, const struct select_scope *scope, const char *column, const char *like, struct relation *out);
 /* The same before the first of out's steps that has to begin at a topic. */
 int own_topic_of_steps(struct compile_file *file, const struct select_scope *scope, struct relation *out);
 /* Takes away the topics that nothing reads: of this statement, or of all (NULL). */

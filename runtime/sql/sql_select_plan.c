@@ -353,6 +353,15 @@ static int32_t find_other_time(const struct target_list *targets, const struct s
     return -1;
 }
 
+/* Rows that meet others, or their likes, do so elsewhere. */
+static bool stays_in_place(const struct relation *rows)
+{
+    for (const struct step *step = rows->steps; step != NULL; step = step->next)
+        if (step->kind == STEP_WITHIN || step->kind == STEP_DISTINCT)
+            return false;
+    return true;
+}
+
 static int plan_rows(struct compile_file *file, const struct target_list *targets,
                      const struct select_scope *scope, struct relation *out)
 {
@@ -375,6 +384,8 @@ static int plan_rows(struct compile_file *file, const struct target_list *target
         if (base->time_column >= 0 && scope->full_keys == NULL &&
             is_plain(target, base->columns[base->time_column].name))
             out->time_column = (int32_t)i;
+        if (scope->placed != NULL && stays_in_place(out) && is_plain(target, scope->placed))
+            out->placed_column = i + 1;
     }
     if (out->time_column < 0)
         out->time_column = find_other_time(targets, scope, out);

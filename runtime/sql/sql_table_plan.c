@@ -276,6 +276,7 @@ static int table_placement(struct compile_file *file, const struct statement *st
         snprintf(path, sizeof path, "%s", column->name.text);
     else
         path_print(&column->path, path, sizeof path);
+    table->placed_column = i + 1;
     table->partitioned_by = arena_text(&file->program->arena, path);
     return table->partitioned_by != NULL ? 0 : ERR_NOMEM;
 }
@@ -328,6 +329,30 @@ static int table_key(struct compile_file *file, const struct statement *statemen
                           : add_step(file, table, STEP_LATEST, text_of_targets(arena, &key), NULL);
 }
 
+/* How the table gets to who joins with it. */
+static int table_join(struct compile_file *file, const struct statement *statement,
+                      struct relation *table)
+{
+    static const char *const words[] = {"broadcast", "partitioned"};
+    const struct sql_option *option = option_find(&statement->options, "join");
+    uint32_t word;
+    TRY(option_word(file, &statement->options, "join", words, 2, &word));
+    if (option == NULL)
+        return 0;
+    if (table->key_count == 0)
+        return source_error(&file->source, ERR_INVALID, option->key.at, "PRIMARY KEY",
+                            "option join says how a table gets to the rows that look it up, and %s "
+                            "is a stream",
+                            table->name);
+    table->by_partition = word == 1;
+    if (table->by_partition &&
+        (table->key_count > 1 || table->columns[table->keys[0]].type != COL_TEXT))
+        return source_error(&file->source, ERR_UNSUPPORTED, option->key.at, "join = 'broadcast'",
+                            "join = 'partitioned' needs a PRIMARY KEY of one text column, by whose "
+                            "bytes records lie");
+    return 0;
+}
+
 static int table_errors(struct compile_file *file, const struct statement *statement,
                         struct relation *table)
 {
@@ -343,7 +368,7 @@ int compile_table(struct compile_file *file, const struct statement *statement)
 {
     static const char *const known[] = {
         "topic",          "event_time", "lateness", "max_future_skew", "idle_close", "partitions",
-        "partitioned_by", "on_error",   "format",   "timestamps",      "retention"};
+        "partitioned_by", "on_error",   "format",   "timestamps",      "retention",  "join"};
     struct relation *table = relation_new(file, RELATION_TABLE, statement);
     if (table == NULL)
         return ERR_NOMEM;
@@ -359,6 +384,7 @@ int compile_table(struct compile_file *file, const struct statement *statement)
     TRY(table_placement(file, statement, table));
     TRY(table_checks(file, statement, table, table));
     TRY(table_key(file, statement, table));
+    TRY(table_join(file, statement, table));
     relation_keep(file, table);
     return 0;
 }
