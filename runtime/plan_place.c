@@ -404,8 +404,7 @@ static int place_view(struct place *place, const struct view *view)
 static bool is_to_come(const struct place *place, const char *topic)
 {
     for (uint32_t i = 0; topic != NULL && i < place->plan->view_count; i++)
-        if (place->stage_of_view[i] < 0 &&
-            strcmp(place->plan->views[i].sink->topic, topic) == 0)
+        if (place->stage_of_view[i] < 0 && strcmp(place->plan->views[i].sink->topic, topic) == 0)
             return true;
     return false;
 }
