@@ -4,7 +4,8 @@
 #   ./tests/run.sh           release build and all tests, in less than ten minutes
 #   ./tests/run.sh --setup   installs the packages of every kind of run, and nothing else
 #   ./tests/run.sh --ci      what takes longer: sanitizers, gcc and clang with warnings as errors, a build by hand from a fresh clone, fuzzing
-#                            for 20 s a target, Apache Kafka's own tools over our files and ours over a broker's, PostgreSQL asked again, long random tests
+#                            for 20 s a target, Apache Kafka's own tools over our files and ours over a broker's, Kafka clients as they are published
+#                            (Java's, of PyPI, npm and Go) against a server, PostgreSQL asked again, long random tests
 #   ./tests/run.sh --full    all of it, with fuzzing for 5 minutes a target and random tests of the length one leaves alone overnight
 #
 # Logs and build trees lie in build/. TEST_JOBS sets how many tests run at once (the number of processors, at most 4).
@@ -108,6 +109,16 @@ interop() {
     [ $rc = 0 ] && say "interop: ok, $((SECONDS - begin)) s" || say "interop: FAILED, $((SECONDS - begin)) s"
 }
 
+# Kafka clients as they are published use 'weir serve'. Each that cannot be got says why, and counts neither way.
+wire_clients() {
+    local begin=$SECONDS rc=0
+    build_tree release -DWEIR_TESTS=ON -- weir || { count 1; return; }
+    tests/interop/wire_clients.py build/release || rc=$?
+    [ $rc != 77 ] || return 0
+    count $rc
+    [ $rc = 0 ] && say "Kafka clients: ok, $((SECONDS - begin)) s" || say "Kafka clients: FAILED, $((SECONDS - begin)) s"
+}
+
 # The tests that draw at random again, at length.
 long_random() {
     say "long random tests"
@@ -142,6 +153,7 @@ ci() {
     step "PostgreSQL's rows of files" tests/support/copy_from_postgres.sh --check
     step "a build by hand, from the documents' commands" env WEIR_BUILD_DIR=build/release tests/docs/test_docs.py --by-hand
     interop
+    wire_clients
     fuzz "$fuzz_seconds"
     long_random "$length"
 }

@@ -4,7 +4,7 @@
 #define WEIR_KAFKA_SERVER_H
 
 #include "log/kafka/kafka_tls.h"
-#include "log/log.h"
+#include "log/kafka/kafka_stats.h"
 
 struct kafka_server_options {
     const char *host;               /* a numeric address; NULL: 127.0.0.1 */
@@ -20,6 +20,7 @@ struct kafka_server_options {
     bool requires_users;            /* who has not authenticated (SASL) may ask for nothing */
     int64_t session_lifetime_ms;    /* a client must authenticate again before it is over; 0: never */
     struct kafka_tls_options tls;   /* certificate NULL: connections are plain */
+    struct kafka_stats *stats;      /* outlives the server; NULL: nothing is counted */
     int64_t memory_bytes;           /* of requests and responses of all connections; 0: 512 MiB; at least 128 MiB */
 };
 struct kafka_server;

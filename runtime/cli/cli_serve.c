@@ -88,7 +88,8 @@ static int parse_address(const struct cli *cli, const char *flag, const char *fa
 struct serving {
     struct address kafka_address, http_address, advertised;
     struct kafka_server_options kafka_options;
-    weir_options options; /* of the app */
+    struct kafka_stats kafka_stats; /* shown over HTTP */
+    weir_options options;           /* of the app */
     weir_log *log;
     struct sql_program *program;
     weir_app *app; /* NULL: no files */
@@ -152,6 +153,7 @@ static int parse(const struct cli *cli, struct serving *serving)
         .tls = tls,
         .requires_users = flag_is_on(cli, "auth"),
         .session_lifetime_ms = lifetime_ms,
+        .stats = &serving->kafka_stats,
     };
     return 0;
 }
@@ -261,7 +263,9 @@ static int start_listening(const struct cli *cli, struct serving *serving)
                                 .port = (int32_t)serving->http_address.port,
                                 .is_remote_allowed = flag_is_on(cli, "allow-remote"),
                                 .log = serving->log,
-                                .app = serving->app};
+                                .app = serving->app,
+                                .metrics = kafka_stats_text,
+                                .metrics_context = &serving->kafka_stats};
     int code = http_start(&http, &serving->http, &diag);
     if (code < 0)
         return listen_failed(code, &diag, "http");

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "runtime/base/bytes.h"
 #include "runtime/base/error.h"
 #include "runtime/weir.h"
 
@@ -17,6 +18,9 @@ struct http_options {
     bool is_remote_allowed;       /* an address beyond loopback is ERR_INVALID without this: there is no authentication */
     weir_log *log;                /* that is shown; outlives the server */
     weir_app *app;                /* whose pipelines are shown; outlives the server. NULL: none */
+    /* Appends whole families to /metrics, from any thread; NULL: there are no more. */
+    void (*metrics)(void *context, struct buf *out);
+    void *metrics_context;
 };
 struct http;
 

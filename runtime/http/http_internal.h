@@ -123,6 +123,8 @@ enum { HTTP_RATES_MAX = 256 };
 struct http {
     weir_log *log;
     weir_app *app;
+    void (*metrics)(void *context, struct buf *out);
+    void *metrics_context;
     atomic_bool is_stopping;
     atomic_int questions;         /* that are being answered */
     struct http_listener *listener; /* http_server.c */

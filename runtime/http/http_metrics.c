@@ -256,6 +256,8 @@ void http_get_metrics(struct http_exchange *exchange)
         buf_printf(out, "kafka_brokers 1\n");
         put_topics(out, &reading);
         put_groups(out, &reading);
+        if (exchange->http->metrics != NULL)
+            exchange->http->metrics(exchange->http->metrics_context, out);
         buf_printf(out, "# EOF\n");
     } else {
         http_fail_code(exchange, rc, weir_log_error());

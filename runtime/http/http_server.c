@@ -384,6 +384,8 @@ int http_start(const struct http_options *options, struct http **result, struct 
     }
     http->log = options->log;
     http->app = options->app;
+    http->metrics = options->metrics;
+    http->metrics_context = options->metrics_context;
     http->is_remote_allowed = options->is_remote_allowed;
     http->listener = listener;
     snprintf(http->host, sizeof http->host, "%s",

@@ -5,10 +5,11 @@ import os
 import struct
 import sys
 import unittest
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import wire_body
-from wire_server import PYTHON, Case, request
+from wire_server import LIMIT_S, PYTHON, Case, request
 from test_wire_clients import HAS_CONFLUENT, HAS_KAFKA_PYTHON
 
 PRODUCE, METADATA, OFFSET_COMMIT, OFFSET_FETCH, JOIN_GROUP, SYNC_GROUP, LEAVE_GROUP = 0, 3, 8, 9, 11, 14, 13
@@ -320,6 +321,19 @@ class ByHand(Case):
             self.assertEqual(self.ask(DESCRIBE_QUOTAS, version, "[sbs_]?_", ([("user", 0, "x"), ("client-id", 2, None)], True), "ihs[i]_"), (0, 0, None, []))
             answer = self.ask(ALTER_QUOTAS, version, "[[ss_][sq?_]_]?_", ([([("user", "x"), ("client-id", None)], [("rate", 5, False)])], False), "i[hs[ss_]_]_")
             self.assertEqual((answer[1][0][0], answer[1][0][2]), (44, [("user", "x"), ("client-id", None)]))
+
+    def test_requests_are_counted(self):
+        """By API and version, from the first one on."""
+        http = self.server.process.stdout.readline().split()[-1]
+        for _ in range(3):
+            self.groups(4)
+        self.groups(1)
+        self.wire.send(request(18, 99, b""))
+        self.wire.response()
+        text = urllib.request.urlopen(f"http://{http}/metrics", timeout=LIMIT_S).read().decode()
+        self.assertEqual([line for line in text.splitlines() if line.startswith("weir_kafka_requests_total")],
+                         ['weir_kafka_requests_total{api="ListGroups",version="1"} 1', 'weir_kafka_requests_total{api="ListGroups",version="4"} 3'])
+        self.assertIn("# TYPE weir_kafka_requests counter\n", text)
 
     def test_topics_by_id_whatever_their_name(self):
         """Java's admin client names an empty one."""

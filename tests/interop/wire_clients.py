@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""Kafka clients as they are published, against 'weir serve': Apache Kafka's Java clients and tools; kcat; confluent-kafka, kafka-python and aiokafka of PyPI; kafkajs; franz-go and
+sarama; kafka_exporter.
+
+    tests/interop/wire_clients.py [--page] [BUILD_DIR [CLIENT…]]       build/release and all clients unless said otherwise
+
+Each client gets a server of its own and does what applications do: produces with and without keys in every codec, headers, sizes at the limit; consumes in a group of three that
+members join and leave; commits, seeks, replays by time; names topics that there are not; administers. The programs stand beside this file and compare what they read with what they wrote. After each the server
+must have nothing to say on stderr, and /metrics tells which APIs it was asked for in which versions: a page of that goes to build/interop/kafka-clients.md, and with --page to
+docs/kafka-clients.md.
+
+What is missing is fetched once into build/interop: jars by Maven, wheels by pip, packages by npm and go. A client that cannot be got prints "skipped: why". Exit code: 0; 1 when one
+failed; 77 when all were skipped.
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "support"))
+from kafka_broker import SMALL_JVM, Failed, Unavailable, compile_java, fetch_jars, need_java, start_process, stop_process
+
+SOURCE = HERE.parent.parent
+CACHE = SOURCE / "build" / "interop"
+LIMIT_S = 300
+FETCH_S = 600
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def need(*programs):
+    for program in programs:
+        if shutil.which(program) is None:
+            raise Unavailable(f"there is no {program} here")
+
+
+def run(command, **options):
+    """What it prints; Failed with its last words."""
+    try:
+        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=LIMIT_S, **options)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{command[0]} … {command[-1]} took longer than {LIMIT_S} s")
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(str(c) for c in command)[-300:]} ended with {done.returncode}:\n{(done.stderr + done.stdout)[-3000:]}")
+    return done.stdout
+
+
+def fetch(what, command, **options):
+    try:
+        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=FETCH_S, **options)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"{what} did not come within {FETCH_S} s")
+    if done.returncode != 0:
+        lines = (done.stderr + done.stdout).strip().splitlines()
+        raise Unavailable(f"cannot get {what}: {lines[-1] if lines else '?'}")
+    return done.stdout
+
+
+def same(got, expected, what):
+    if got != expected:
+        raise Failed(f"{what}:\n{got}\ninstead of\n{expected}")
+
+
+def check(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+class Server:
+    def __init__(self, build, work):
+        self.errors = open(work / "stderr", "w+", encoding="utf-8")
+        self.process = start_process([build / "weir", "serve", "--data", work / "data", "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+                                     stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        self.address = self.process.stdout.readline().split()[-1]
+        self.http = self.process.stdout.readline().split()[-1]
+
+    def versions(self):
+        """{api: {version}} of the requests so far."""
+        text = urllib.request.urlopen(f"http://{self.http}/metrics", timeout=60).read().decode()
+        asked = {}
+        for api, version in re.findall(r'^weir_kafka_requests_total\{api="(\w+)",version="(\d+)"\}', text, re.M):
+            asked.setdefault(api, set()).add(int(version))
+        return asked
+
+    def stop(self):
+        """What it said that is not for us to expect."""
+        stop_process(self.process, 60)
+        self.process.stdout.close()
+        self.errors.seek(0)
+        said = self.errors.read()
+        self.errors.close()
+        return said
+
+
+# ---- Java ----
+
+TOOLS = {  # by version where they have moved
+    "kafka-topics": "org.apache.kafka.tools.TopicCommand",
+    "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    "kafka-configs": "kafka.admin.ConfigCommand",
+    "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
+    "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
+    "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
+}
+MOVED = {
+    "3.9.1": {"kafka-console-producer": "kafka.tools.ConsoleProducer", "kafka-broker-api-versions": "kafka.admin.BrokerApiVersionsCommand"},
+    "4.1.0": {"kafka-console-producer": "org.apache.kafka.tools.ConsoleProducer", "kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand"},
+}
+
+
+class Java:
+    def __init__(self, version):
+        need_java()
+        self.version = version
+        self.jars = fetch_jars(HERE / "pom.xml", CACHE / f"kafka-{version}", {"kafka.version": version})
+        compile_java([HERE / "WireSide.java"], f"{self.jars}/*", self.jars / "classes")
+        self.command = ["java", *SMALL_JVM, "-cp", f"{self.jars}/classes:{self.jars}/*"]
+
+    def use(self, server, work):
+        for part in ("records", "groups", "admin"):
+            last = run([*self.command, "WireSide", part, server.address]).strip().splitlines()[-1]
+            check(re.fullmatch(part + r": \d\d+ checks", last), f"WireSide {part} says {last}")
+        self.kill_a_member(server)
+        self.tools(server.address, work)
+
+    def member(self, server, lines):
+        """A member in a process of its own; the lists of partitions that it was given grow in lines."""
+        process = start_process([*self.command, "WireSide", "member", server.address, "killed", "java-killed"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        thread = threading.Thread(target=lambda: lines.extend(line.strip() for line in process.stdout), daemon=True)
+        thread.start()
+        return process, thread
+
+    def kill_a_member(self, server):
+        self.tool("kafka-topics", server.address, "--create", "--topic", "java-killed", "--partitions", "6")
+        first_lines, second_lines = [], []
+        first, first_thread = self.member(server, first_lines)
+        second, second_thread = self.member(server, second_lines)
+        try:
+            until(lambda: first_lines[-1:] == second_lines[-1:] == ["has 3"], "two members share six partitions")
+            second.kill()
+            until(lambda: first_lines[-1:] == ["has 6"], "the member that is left has all partitions")
+        finally:
+            for process, thread in ((first, first_thread), (second, second_thread)):
+                process.kill()
+                process.wait()
+                thread.join()
+
+    def tool(self, name, address, *arguments, **options):
+        main = {**TOOLS, **MOVED[self.version]}[name]
+        return run([*self.command, main, "--bootstrap-server", address, *arguments], **options)
+
+    def tools(self, address, work):
+        tool = lambda name, *arguments, **options: self.tool(name, address, *arguments, **options)
+        tool("kafka-topics", "--create", "--topic", "tools", "--partitions", "2", "--config", "retention.ms=86400000")
+        tool("kafka-topics", "--alter", "--topic", "tools", "--partitions", "3")
+        described = tool("kafka-topics", "--describe", "--topic", "tools")
+        for words in (r"PartitionCount: 3\s+ReplicationFactor: 1\s+Configs: .*retention\.ms=86400000", r"Topic: tools\s+Partition: 2\s+Leader: 0\s+Replicas: 0\s+Isr: 0"):
+            check(re.search(words, described), f"kafka-topics --describe: {described}")
+        check("tools" in tool("kafka-topics", "--list").split(), "kafka-topics --list")
+        lines = "".join(f"k{i}:v{i}\n" for i in range(60))
+        tool("kafka-console-producer", "--topic", "tools", "--property", "parse.key=true", "--property", "key.separator=:", "--compression-codec", "zstd", input=lines)
+        read = tool("kafka-console-consumer", "--topic", "tools", "--from-beginning", "--max-messages", "60", "--group", "console", "--property", "print.key=true",
+                    "--property", "key.separator=:")
+        same(sorted(read.split()), sorted(lines.split()), "kafka-console-consumer")
+        ends = dict(re.findall(r"^tools:(\d):(\d+)$", tool("kafka-get-offsets", "--topic", "tools"), re.M))
+        same(sum(map(int, ends.values())), 60, "kafka-get-offsets")
+        self.groups(tool, ends)
+        tool("kafka-configs", "--alter", "--topic", "tools", "--add-config", "max.message.bytes=100000", "--delete-config", "retention.ms")
+        configs = tool("kafka-configs", "--describe", "--topic", "tools")
+        check("max.message.bytes=100000" in configs and "retention.ms" not in configs, f"kafka-configs: {configs}")
+        check("num.partitions=1" in tool("kafka-configs", "--describe", "--broker", "0", "--all"), "kafka-configs --broker")
+        offsets = work / "offsets.json"
+        offsets.write_text(json.dumps({"partitions": [{"topic": "tools", "partition": 0, "offset": 2}], "version": 1}))
+        check(re.search(r"partition: tools-0\s+low_watermark: 2", tool("kafka-delete-records", "--offset-json-file", offsets)), "kafka-delete-records")
+        same(tool("kafka-get-offsets", "--topic", "tools", "--partitions", "0", "--time", "earliest").strip(), "tools:0:2", "the first offset after kafka-delete-records")
+        check(re.search(r"^\s*Fetch\(1\): \d+ to \d+ \[usable: \d+\]", tool("kafka-broker-api-versions"), re.M), "kafka-broker-api-versions")
+        check('"partition":"tools-2"' in tool("kafka-log-dirs", "--describe", "--topic-list", "tools"), "kafka-log-dirs")
+        tool("kafka-topics", "--delete", "--topic", "tools")
+        check("tools" not in tool("kafka-topics", "--list").split(), "kafka-topics --delete")
+
+    def groups(self, tool, ends):
+        check("console" in tool("kafka-consumer-groups", "--list").split(), "kafka-consumer-groups --list")
+        row = r"^console\s+tools\s+(\d)\s+(\d+)\s+(\d+)\s+(\d+)\s+-\s+-\s+-\s*$"
+        rows = re.findall(row, tool("kafka-consumer-groups", "--describe", "--group", "console"), re.M)
+        same(sorted(rows), [(p, end, end, "0") for p, end in sorted(ends.items()) if end != "0"], "kafka-consumer-groups --describe")
+        tool("kafka-consumer-groups", "--reset-offsets", "--group", "console", "--topic", "tools", "--to-earliest", "--execute")
+        rows = re.findall(row, tool("kafka-consumer-groups", "--describe", "--group", "console"), re.M)
+        same(sorted(rows), [(p, "0", end, end) for p, end in sorted(ends.items())], "kafka-consumer-groups after --reset-offsets")
+        check("Empty" in tool("kafka-consumer-groups", "--describe", "--group", "console", "--state"), "kafka-consumer-groups --state")
+        tool("kafka-consumer-groups", "--delete-offsets", "--group", "console", "--topic", "tools")
+        tool("kafka-consumer-groups", "--reset-offsets", "--group", "console", "--topic", "tools", "--to-latest", "--execute")
+        tool("kafka-consumer-groups", "--delete", "--group", "console")
+        check("console" not in tool("kafka-consumer-groups", "--list").split(), "kafka-consumer-groups --delete")
+
+
+def until(condition, what):
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        check(time.monotonic() < deadline, f"{what}: did not happen within {LIMIT_S} s")
+        time.sleep(0.05)
+
+
+# ---- the run ----
+
+CLIENTS = {
+    "Java 3.9.1": lambda: Java("3.9.1"),
+    "Java 4.1.0": lambda: Java("4.1.0"),
+}
+
+
+def try_client(name, build):
+    """What it asked for, or None: it was skipped."""
+    begin = time.monotonic()
+    try:
+        client = CLIENTS[name]()
+    except Unavailable as reason:
+        say(f"{name}: skipped: {reason}")
+        return None
+    work = Path(tempfile.mkdtemp(prefix="weir-wire-"))
+    server = Server(build, work)
+    try:
+        client.use(server, work)
+        asked = server.versions()
+        said = server.stop()
+        same(said, "", "the server's stderr")
+    finally:
+        server.process.kill()
+        shutil.rmtree(work, ignore_errors=True)
+    say(f"{name}: ok, {time.monotonic() - begin:.0f} s, {len(asked)} APIs")
+    return asked
+
+
+def ranges(versions):
+    numbers = sorted(versions)
+    return f"{numbers[0]}" if len(numbers) == 1 else ", ".join(map(str, numbers))
+
+
+def page(asked):
+    """APIs by clients: the versions that each asked for."""
+    table = (SOURCE / "log/kafka/kafka_api.c").read_text()
+    served = re.findall(r'\{(\d+), "(\w+)", (\d+), (\d+), (\d+),', table)
+    lines = ["# Which client asks for what", "",
+             "Made by `tests/interop/wire_clients.py --page`, from what the server counted (`weir_kafka_requests_total`) while each client ran its tests against it: the versions",
+             "that it asked for. What there is no number for it did not use there.", "",
+             "| API | served | " + " | ".join(asked) + " |", "|---" * (2 + len(asked)) + "|"]
+    for _, api, _, low, high in served:
+        cells = [ranges(client[api]) if api in client else "" for client in asked.values()]
+        lines.append(f"| {api} | {low}–{high} | " + " | ".join(cells) + " |" if low != high else f"| {api} | {low} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    arguments = [a for a in sys.argv[1:] if a != "--page"]
+    build = Path(arguments[0] if arguments else SOURCE / "build" / "release").resolve()
+    names = arguments[1:] or list(CLIENTS)
+    asked, failed = {}, 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        try:
+            found = try_client(name, build)
+            if found is not None:
+                asked[name] = found
+        except Failed as failure:
+            failed += 1
+            say(f"{name}: FAILED: {failure}")
+    if asked:
+        (CACHE / "kafka-clients.md").write_text(page(asked), encoding="utf-8")
+        if "--page" in sys.argv:
+            (SOURCE / "docs" / "kafka-clients.md").write_text(page(asked), encoding="utf-8")
+    say(f"wire clients: {len(asked)} passed, {failed} failed, {len(names) - len(asked) - failed} skipped")
+    return 1 if failed else 0 if asked else 77
+
+
+if __name__ == "__main__":
+    sys.exit(main())
