@@ -37,6 +37,7 @@ FROM validated_orders;
 -- One row for each country. The event time says from when on it holds: what is written later than an order can be meant for it all the same.
 CREATE TABLE countries (country text PRIMARY KEY, region text, currency text, since timestamptz)
 WITH (topic = 'countries', event_time = 'since');
+COPY countries FROM '../data/countries.ndjson' WITH (FORMAT json);
 
 CREATE MATERIALIZED VIEW enriched_orders WITH (topic = 'enriched-orders') AS
 SELECT o.*, c.region, c.currency

@@ -124,7 +124,6 @@ class FullData(unittest.TestCase):
 
     def test_sql_orders(self):
         with Log() as log:
-            log.run("weir", "produce", "countries", "--key", "country", stdin=(ROOT / "examples/data/countries.ndjson").read_bytes())
             log.produce("online-retail", self.retail, key="country", partitions=3)
             self.run_sql(log, "orders")
             rows = [record["value"] for record in log.table("revenue-per-day").values()]
