@@ -7,6 +7,7 @@
 #include "tests/support/drawn_kills.h"
 #include "tests/support/scratch_dir.h"
 #include "tests/support/weir_fixture.h"
+#include "runtime/base/arena.h"
 #include "runtime/weir.h"
 
 #include <setjmp.h>
@@ -46,8 +47,8 @@ static void send(weir_test *test, struct model *model, int partition)
 
 /* ---- pipelines ---- */
 
-enum { EVEN = 1, PER_USER = 2, ALL_ROWS = 4, WINDOWS = 8, EVERY = 15 };
-static const char *const topics[] = {"even", "per-user", "all-rows", "windows"};
+enum { EVEN = 1, PER_USER = 2, ALL_ROWS = 4, WINDOWS = 8, EVERY = 15, JOINED = 16 };
+static const char *const topics[] = {"even", "per-user", "all-rows", "windows", "joined"};
 
 /* The same beginning each time, of nodes of its own. */
 static weir_stream *declared(weir_app *app)
@@ -73,6 +74,10 @@ static weir_app *build(uint32_t which, int threads, int batch_rows)
         weir_to(weir_aggregate(weir_tumbling(weir_group_by(declared(app), "u"), 60000),
                                "count(*) AS c, sum(n) AS s"),
                 "windows");
+    if (which & JOINED)
+        weir_to(weir_join(declared(app), weir_table(app, "users", WEIR_JSON, "id"), WEIR_JOIN_INNER,
+                          "u", "name"),
+                "joined");
     return app;
 }
 
@@ -199,6 +204,16 @@ static void close_test(weir_test *test, weir_app *app)
     weir_app_close(app);
 }
 
+static void send_users(weir_test *test)
+{
+    for (int user = 0; user < USERS; user++) {
+        char key[16], value[64];
+        snprintf(key, sizeof key, "user-%d", user);
+        snprintf(value, sizeof value, "{\"id\":\"%s\",\"name\":\"n\"}", key);
+        ok(test, weir_test_send(test, "users", -1, START, key, value));
+    }
+}
+
 /* ---- tests ---- */
 
 static void one_of_four_decodes(void **state)
@@ -293,6 +308,26 @@ static void who_comes_later_reads_up_to_the_others(void **state)
     free(model);
 }
 
+/* A pipeline that joins with a table shares as well. */
+static void who_joins_shares(void **state)
+{
+    struct model *model = calloc(1, sizeof *model);
+    weir_app *app = build(EVEN | JOINED, 1, 100);
+    weir_test *test = open_test(app, 1);
+    (void)state;
+    seed = 4;
+    send_users(test);
+    ok(test, weir_test_run(test));
+    for (int i = 0; i < 1000; i++)
+        send(test, model, 0);
+    ok(test, weir_test_run(test));
+    assert_int_equal(shared(app, "joined"), 1000);
+    check_rows(test, model, "even", true);
+    check_rows(test, model, "joined", false);
+    close_test(test, app);
+    free(model);
+}
+
 /* What one does not see is its own: how late rows may be. */
 static void lateness_is_each_ones_own(void **state)
 {
@@ -374,9 +409,9 @@ static void a_failure_is_one_pipelines_own(void **state)
     }
 }
 
-static void pause_some(weir_app *app, bool paused[4])
+static void pause_some(weir_app *app, bool paused[5])
 {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         bool was = paused[i];
         paused[i] = draw(4) == 0;
         if (paused[i] != was)
@@ -384,18 +419,64 @@ static void pause_some(weir_app *app, bool paused[4])
     }
 }
 
+/* ---- memory that there is not ---- */
+
+static int64_t allocations_left = -1; /* then one fails; -1: none does */
+
+void *__real_arena_grow(struct arena *arena, size_t size_bytes, size_t align);
+void *__wrap_arena_grow(struct arena *arena, size_t size_bytes, size_t align);
+void *__wrap_arena_grow(struct arena *arena, size_t size_bytes, size_t align)
+{
+    if (allocations_left >= 0 && allocations_left-- == 0)
+        return NULL;
+    return __real_arena_grow(arena, size_bytes, align);
+}
+
+/* Wherever it is missing, in the read or behind it: everybody has its rows in the end, once. */
+static void no_memory_loses_nothing(void **state)
+{
+    int failures = 0;
+    (void)state;
+    for (int n = 0; n < 10; n++) {
+        struct model *model = calloc(1, sizeof *model);
+        weir_app *app = build(EVEN | PER_USER | ALL_ROWS, 1, 0);
+        weir_failure_options retry = {
+            .policy = WEIR_FAILURE_RETRY, .retries = 100, .backoff_ms = 1, .backoff_max_ms = 1};
+        assert_int_equal(weir_on_failure(app, NULL, &retry), 0);
+        weir_test *test = open_test(app, 1);
+        seed = 200 + (uint64_t)n;
+        ok(test, weir_test_run(test));
+        for (int i = 0; i < 2000; i++)
+            send(test, model, 0);
+        ok(test, weir_test_flush(test));
+        allocations_left = n;
+        ok(test, weir_test_run(test));
+        failures += allocations_left < 0;
+        allocations_left = -1;
+        for (int i = 0; i < 3; i++) {
+            ok(test, weir_test_advance(test, 1000));
+            ok(test, weir_test_run(test));
+        }
+        check(test, model, EVEN | PER_USER | ALL_ROWS);
+        close_test(test, app);
+        free(model);
+    }
+    assert_true(failures > 3);
+}
+
 static void nobody_can_tell(void **state)
 {
     (void)state;
-    for (uint64_t round = 0; round < 40; round++) {
+    for (uint64_t round = 0; round < 24; round++) {
         struct model *model = calloc(1, sizeof *model);
-        bool paused[4] = {false};
+        bool paused[5] = {false};
         seed = 100 + round;
         weir_app *apps[6];
         for (int i = 0; i < 6; i++)
-            apps[i] = build(i == 0 ? EVERY - (uint32_t)draw(2) : EVERY, 1 + (int)draw(3),
+            apps[i] = build((i == 0 ? EVERY - (uint32_t)draw(2) : EVERY) | JOINED, 1 + (int)draw(3),
                             1 + (int)draw(40));
         weir_test *test = open_test(apps[0], PARTITIONS);
+        send_users(test);
         for (int turn = 0; turn < 6; turn++) {
             for (uint32_t i = draw(150); i > 0; i--)
                 send(test, model, (int)draw(PARTITIONS));
@@ -406,11 +487,12 @@ static void nobody_can_tell(void **state)
             }
             run_through_kills(test, draw);
         }
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 5; i++)
             if (paused[i])
                 assert_int_equal(weir_app_resume(apps[5], topics[i]), 0);
         ok(test, weir_test_run(test));
         check(test, model, EVEN | PER_USER | ALL_ROWS);
+        check_rows(test, model, "joined", false);
         ok(test, weir_test_close(test));
         for (int i = 0; i < 6; i++)
             weir_app_close(apps[i]);
@@ -472,8 +554,10 @@ int main(void)
         cmocka_unit_test(other_sources_are_read_apart),
         cmocka_unit_test(who_was_paused_meets_the_others_again),
         cmocka_unit_test(who_comes_later_reads_up_to_the_others),
+        cmocka_unit_test(who_joins_shares),
         cmocka_unit_test(lateness_is_each_ones_own),
         cmocka_unit_test(a_failure_is_one_pipelines_own),
+        cmocka_unit_test(no_memory_loses_nothing),
         cmocka_unit_test(nobody_can_tell),
         cmocka_unit_test(on_threads),
     };
