@@ -98,7 +98,7 @@ static int make_literal(struct binder *binder, uint8_t type, int32_t at,
     return 0;
 }
 
-static int bind_null(struct binder *binder, uint8_t type, int32_t at, struct node **out)
+int bind_null(struct binder *binder, uint8_t type, int32_t at, struct node **out)
 {
     uint8_t null = 1;
     struct variant variant = {.kind = VARIANT_NULL};
@@ -496,6 +496,8 @@ static int bind_logic(struct binder *binder, const struct syntax *syntax, node_e
     (*out)->flag = syntax->kind == SYNTAX_OR;
     for (uint32_t i = 0; i < syntax->arg_count; i++)
         TRY(bind_coerce(binder, &(*out)->args[i], COL_BOOLEAN));
+    if (eval == eval_logic)
+        fold_logic(out);
     return 0;
 }
 
@@ -548,7 +550,9 @@ static int bind_case(struct binder *binder, const struct syntax *syntax, struct 
     TRY(common_type(binder, results, whens + 1, "CASE", &node->type));
     for (uint32_t i = 0; i < whens; i++)
         TRY(bind_coerce(binder, &node->args[2 + 2 * i], node->type));
-    return node->args[last] != NULL ? bind_coerce(binder, &node->args[last], node->type) : 0;
+    if (node->args[last] != NULL)
+        TRY(bind_coerce(binder, &node->args[last], node->type));
+    return node->args[0] == NULL ? fold_case(binder, out) : 0;
 }
 
 static int bind_choice(struct binder *binder, const struct syntax *syntax, node_eval eval,
@@ -562,6 +566,8 @@ static int bind_choice(struct binder *binder, const struct syntax *syntax, node_
     for (uint32_t i = 0; i < node->arg_count; i++)
         TRY(bind_coerce(binder, &node->args[i], node->type));
     node->flag = syntax->kind == SYNTAX_GREATEST;
+    if (eval == eval_coalesce)
+        fold_coalesce(out);
     return 0;
 }
 

@@ -127,6 +127,11 @@ int bind_comparands(struct binder *binder, int32_t at, const char *op, struct no
 /* Replaces a node whose arguments are all literals by its value, unless its evaluation fails (then
  * each row will). */
 int bind_fold(struct binder *binder, struct node **node);
+/* expr_fold.c: arguments of AND, OR, CASE without an operand, and COALESCE that no row ever needs go; what is left may be one of them. */
+void fold_logic(struct node **node);
+int fold_case(struct binder *binder, struct node **node);
+void fold_coalesce(struct node **node);
+int bind_null(struct binder *binder, uint8_t type, int32_t at, struct node **out);
 const char *type_name(uint8_t type);
 static inline bool type_is_numeric(uint8_t type)
 {
