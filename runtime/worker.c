@@ -200,6 +200,11 @@ static int64_t interval_left_ms(const struct worker *worker)
     return left_ms > 0 ? left_ms : 0;
 }
 
+bool worker_must_commit(const struct worker *worker)
+{
+    return !worker->in_flight && interval_left_ms(worker) == 0;
+}
+
 /* What the task has not committed is thrown away; the commit in flight is not its failure. */
 int worker_turn_failed(struct worker *worker, struct task *task, int rc)
 {
@@ -270,8 +275,7 @@ static int poll_tasks(struct worker *worker)
         TRY(rc);
         any |= rc != 0;
         worker->next_task = (worker->next_task + 1) % worker->task_count;
-        if (worker_is_full(worker) ||
-            (any != 0 && !worker->in_flight && interval_left_ms(worker) == 0))
+        if (worker_is_full(worker) || (any != 0 && worker_must_commit(worker)))
             break;
     }
     return any;

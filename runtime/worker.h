@@ -44,6 +44,8 @@ int worker_table_is_over(struct worker *worker, struct task *task);
 int worker_turn_failed(struct worker *worker, struct task *task, int rc);
 /* Output has to be committed before more is read. */
 bool worker_is_full(const struct worker *worker);
+/* A commit is due, and none is in flight. */
+bool worker_must_commit(const struct worker *worker);
 
 /* ---- worker_read.c: reads that tasks share ---- */
 

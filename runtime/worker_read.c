@@ -228,7 +228,7 @@ static int turn_together(struct worker *worker, struct shared_read *read, int64_
                          int64_t limit, uint32_t count)
 {
     int any = 0;
-    int64_t until_ns = clock_mono_ns() + TURN_NS * (int64_t)count;
+    int64_t first_ns = clock_mono_ns() + TURN_NS, until_ns = first_ns + TURN_NS * (count - 1);
     for (int poll = 0; poll < TURN_POLLS; poll++) {
         struct bounds bounds = {.from = from, .target = limit, .rows = BATCH_ROWS};
         int rc = ask_all(worker, read, &bounds);
@@ -251,7 +251,9 @@ static int turn_together(struct worker *worker, struct shared_read *read, int64_
         any = 1;
         TRY(give_all(worker, read, &bounds, clock_mono_ns() - began_ns));
         from = read->next;
-        if (clock_mono_ns() >= until_ns || worker_is_full(worker))
+        int64_t now_ns = clock_mono_ns();
+        if (now_ns >= until_ns || (now_ns >= first_ns && worker_must_commit(worker)) ||
+            worker_is_full(worker))
             break;
     }
     return any;
