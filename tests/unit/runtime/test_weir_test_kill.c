@@ -470,7 +470,8 @@ static void the_list_is_that_of_the_sources(void **state)
         listed_count++;
     }
     snprintf(command, sizeof command,
-             "grep -rhoE 'crash_point\\(\"[^\"]+\"' --include=*.c --exclude-dir=cli %s/log %s/runtime "
+             "grep -rhoE 'crash_point\\(\"[^\"]+\"' --include=*.c --exclude-dir=cli "
+             "--exclude-dir=copy %s/log %s/runtime "
              "%s/operators | "
              "cut -d'\"' -f2 | LC_ALL=C sort -u",
              root, root, root);
