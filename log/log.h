@@ -279,6 +279,8 @@ struct truncation {
  * aborted ranges and segments beyond go along; committed offsets of groups beyond it stay as they are. */
 int partition_truncate(struct partition *partition, int64_t offset, bool execute, struct truncation *truncation, struct diag *diag);
 
+/* Whether a job made the partition's topic for itself (topic_info.internal): nobody else writes to it. */
+bool partition_is_internal(const struct partition *partition);
 /* The leader epoch that appended batches get. */
 int32_t partition_leader_epoch(const struct partition *partition);
 /* Where an epoch ended (Kafka's OffsetForLeaderEpoch): the largest epoch at or below the one asked for, and the first offset after it; both -1

@@ -149,6 +149,11 @@ int topic_not_found(struct log *log, const char *name, struct diag *diag)
 
 /* ---- one topic in memory ---- */
 
+bool partition_is_internal(const struct partition *partition)
+{
+    return atomic_load(&partition->topic->internal);
+}
+
 void topic_apply_config(struct topic *topic)
 {
     struct topic_config config;

@@ -71,7 +71,7 @@ static void look_up(struct kafka_request *request, struct adding *adding, struct
                     int32_t index)
 {
     struct partition *partition;
-    if (kafka_partition(request, topic, index, &partition) == KAFKA_NONE)
+    if (kafka_partition_for_writing(request, topic, index, &partition) == KAFKA_NONE)
         adding->partitions[adding->count++] = partition;
     else
         adding->is_missing = true;
@@ -84,7 +84,7 @@ static void write_error(struct kafka_request *request, struct adding *adding, st
     struct partition *partition;
     enum kafka_error error = adding->error;
     if (error == KAFKA_NONE && adding->is_missing) {
-        error = kafka_partition(request, topic, index, &partition);
+        error = kafka_partition_for_writing(request, topic, index, &partition);
         error = error == KAFKA_NONE ? KAFKA_OPERATION_NOT_ATTEMPTED : error;
     }
     wire_write_i32(w, index);

@@ -175,7 +175,10 @@ static bool walk(struct kafka_request *request, struct produce *produce, bool ap
             wire_read_tags(in);
             if (!appends)
                 continue;
-            p->error = kafka_partition(request, topic->name, p->index, &p->partition);
+            p->error = kafka_partition_for_writing(request, topic->name, p->index, &p->partition);
+            if (p->error == KAFKA_INVALID_TOPIC)
+                fail(request, p, p->error,
+                     "a job made this topic for itself: it alone writes there");
             if (p->error == KAFKA_NONE)
                 append(request, p, produce->transactional_id, batch);
         }

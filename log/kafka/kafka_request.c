@@ -163,6 +163,13 @@ enum kafka_error kafka_partition(struct kafka_request *request, struct bytes top
     return kafka_error_of(partition_get(request->log, name, index, partition, NULL));
 }
 
+enum kafka_error kafka_partition_for_writing(struct kafka_request *request, struct bytes topic,
+                                             int32_t index, struct partition **partition)
+{
+    enum kafka_error error = kafka_partition(request, topic, index, partition);
+    return error == KAFKA_NONE && partition_is_internal(*partition) ? KAFKA_INVALID_TOPIC : error;
+}
+
 enum kafka_error kafka_check_leader_epoch(struct partition *partition, int32_t epoch)
 {
     int32_t ours = partition_leader_epoch(partition);

@@ -150,6 +150,8 @@ enum kafka_error kafka_topic_name(struct bytes text, char name[250]);
 enum kafka_error kafka_topic_by_id(struct kafka_request *request, struct uuid id, struct topic_info *info);
 /* A handle on a partition, or the error that says why there is none. */
 enum kafka_error kafka_partition(struct kafka_request *request, struct bytes topic, int32_t index, struct partition **partition);
+/* The same of one that the client wants to write to: a topic that a job made for itself is KAFKA_INVALID_TOPIC, as Kafka's own internal topics are. */
+enum kafka_error kafka_partition_for_writing(struct kafka_request *request, struct bytes topic, int32_t index, struct partition **partition);
 /* The epoch that a client believes a partition's leader to have, -1: it does not say. NONE, FENCED or UNKNOWN. */
 enum kafka_error kafka_check_leader_epoch(struct partition *partition, int32_t epoch);
 

@@ -90,23 +90,22 @@ static enum sasl_result succeed(struct kafka_session *session, struct sasl_answe
 
 /* ---- users ---- */
 
-/* The credential for a mechanism, or what stands in for it. False: the user's own could not be read. */
-static bool find_credential(struct log *log, const char *name, enum scram_mechanism mechanism,
-                            struct scram_credential *credential, bool *is_known, struct diag *diag)
+/* The credential for a mechanism, or what stands in for it. */
+static int find_credential(struct log *log, const char *name, enum scram_mechanism mechanism,
+                           struct scram_credential *credential, bool *is_known, struct diag *diag)
 {
     uint8_t secret[USER_SECRET_BYTES];
     struct user user = {0};
     int code = user_get(log, name, &user, diag);
     if (code < 0 && code != ERR_NOT_FOUND && code != ERR_INVALID)
-        return false;
+        return code;
     *is_known = code == 0 && user.credentials[mechanism - 1].iterations > 0;
     if (*is_known)
         *credential = user.credentials[mechanism - 1];
-    if (user_secret(log, secret, diag) < 0) /* asked for in either case: it takes time, too */
-        return false;
+    TRY(user_secret(log, secret, diag)); /* asked for in either case: it takes time, too */
     if (!*is_known)
         scram_pretend(mechanism, secret, name, credential);
-    return true;
+    return 0;
 }
 
 /* ---- PLAIN ---- */
@@ -126,8 +125,8 @@ static bool take_text(struct bytes *rest, char *text, size_t size, bool is_last)
 }
 
 /* One that only has a credential for SHA-512 is checked with that. */
-static bool check_password(struct log *log, const char *name, const char *password, bool *is_right,
-                           struct diag *diag)
+int kafka_check_password(struct log *log, const char *name, const char *password, bool *is_right,
+                         struct diag *diag)
 {
     struct scram_credential credential;
     enum scram_mechanism mechanism = SCRAM_SHA_256;
@@ -136,11 +135,10 @@ static bool check_password(struct log *log, const char *name, const char *passwo
     if (user_get(log, name, &user, NULL) == 0 &&
         user.credentials[SCRAM_SHA_256 - 1].iterations == 0)
         mechanism = SCRAM_SHA_512;
-    if (!find_credential(log, name, mechanism, &credential, &is_known, diag))
-        return false;
+    TRY(find_credential(log, name, mechanism, &credential, &is_known, diag));
     bool fits = scram_is_password(mechanism, &credential, bytes_text(password));
     *is_right = fits && is_known;
-    return true;
+    return 0;
 }
 
 static enum sasl_result take_plain(struct kafka_session *session, struct log *log,
@@ -158,7 +156,7 @@ static enum sasl_result take_plain(struct kafka_session *session, struct log *lo
     if (authorisation[0] != '\0' && strcmp(authorisation, name) != 0)
         return fail(session, answer, "Authorization as somebody else is not supported", name,
                     "it wants to be somebody else");
-    if (!check_password(log, name, password, &is_right, &diag))
+    if (kafka_check_password(log, name, password, &is_right, &diag) < 0)
         return fail(session, answer, "The users cannot be read", name, diag.text);
     return is_right ? succeed(session, answer, name)
                     : fail(session, answer, wrong, name, "wrong user name or password");
@@ -179,8 +177,8 @@ static enum sasl_result begin_scram(struct kafka_session *session, struct log *l
         return fail(session, answer, "There is no randomness", "", "no random bytes");
     if (scram_read_first(scram, token, nonce, &reason) < 0)
         return fail(session, answer, "Invalid SCRAM message", scram->name, reason);
-    if (!find_credential(log, scram->name, scram->mechanism, &scram->credential, &scram->is_known,
-                         &diag))
+    if (find_credential(log, scram->name, scram->mechanism, &scram->credential, &scram->is_known,
+                        &diag) < 0)
         return fail(session, answer, "The users cannot be read", scram->name, diag.text);
     if (scram_write_first(scram, answer->out) < 0)
         return fail(session, answer, "There is no memory", scram->name, reason);

@@ -35,6 +35,8 @@ struct sasl_answer {
     char reason[USER_NAME_BYTES + 160];
 };
 enum sasl_result kafka_session_take(struct kafka_session *session, struct log *log, struct bytes token, struct sasl_answer *answer);
+/* The same question without a session: whether it is the user's password. False of a name that there is not, after the same steps. 0, or an ERR_ code: the users cannot be read. */
+int kafka_check_password(struct log *log, const char *name, const char *password, bool *is_right, struct diag *diag);
 /* The name on the wire; NULL: none with this number. */
 const char *sasl_mechanism_name(enum sasl_mechanism mechanism);
 /* Whether name is one that this session may use. */

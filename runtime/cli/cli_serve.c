@@ -8,6 +8,7 @@
  * What has gone wrong with a pipeline is tried again for as long as the server runs, since clients do not stop using the log
  * for it; what is wrong with the files is an exit code before anything listens. */
 #include "log/kafka/kafka_server.h"
+#include "log/kafka/kafka_session.h"
 #include "log/user.h"
 #include "runtime/cli/nouns.h"
 #include "runtime/cli/sql_run.h"
@@ -256,6 +257,18 @@ static int decide_on_users(const struct cli *cli, struct serving *serving)
     return 0;
 }
 
+/* Over HTTP; what cannot be read is nobody's. */
+static bool may_enter(void *context, const char *name, const char *password)
+{
+    const struct serving *serving = context;
+    struct diag diag = {0};
+    bool is_right = false;
+    int code = kafka_check_password(serving->log->log, name, password, &is_right, &diag);
+    if (code < 0)
+        log_line('W', "http: the users cannot be read: %s", diag.text);
+    return code == 0 && is_right;
+}
+
 static int start_listening(const struct cli *cli, struct serving *serving)
 {
     struct diag diag = {0};
@@ -266,6 +279,10 @@ static int start_listening(const struct cli *cli, struct serving *serving)
                                 .app = serving->app,
                                 .metrics = kafka_stats_text,
                                 .metrics_context = &serving->kafka_stats};
+    if (serving->kafka_options.requires_users) {
+        http.may_enter = may_enter;
+        http.may_enter_context = serving;
+    }
     int code = http_start(&http, &serving->http, &diag);
     if (code < 0)
         return listen_failed(code, &diag, "http");

@@ -16,6 +16,9 @@ struct http_options {
     const char *host;             /* a numeric address, or localhost; NULL: 127.0.0.1 */
     int32_t port;                 /* 0: the system chooses; http_port tells */
     bool is_remote_allowed;       /* an address beyond loopback is ERR_INVALID without this: there is no authentication */
+    /* Whether a name and a password are somebody's who may ask; any thread, and it may take its time. NULL: nobody is asked who they are. */
+    bool (*may_enter)(void *context, const char *name, const char *password);
+    void *may_enter_context;
     weir_log *log;                /* that is shown; outlives the server */
     weir_app *app;                /* whose pipelines are shown; outlives the server. NULL: none */
     /* Appends whole families to /metrics, from any thread; NULL: there are no more. */

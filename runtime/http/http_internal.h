@@ -101,6 +101,7 @@ struct http_route {
     const char *path;             /* "/api/v1/topics/{topic}" */
     const char *arguments;        /* that the query may have, apart by spaces */
     http_handler *handle;
+    bool is_open;                 /* for everybody, also where the server has users; without a word: not */
 };
 extern const struct http_route http_routes[]; /* ended by a NULL method */
 /* The route of a method and a target, with its parameters. NULL: none; *allow then names the methods that the path has ("GET, HEAD"), or is NULL. */
@@ -118,6 +119,16 @@ http_handler http_get_index;                                       /* http_route
 /* Answers the exchange, whose target and body are there: http_server.c calls it, and tests. */
 void http_answer(struct http_exchange *exchange, const char *method);
 
+/* ---- http_user.c: who asks ---- */
+struct http_user {
+    char text[2048];              /* that the others lie in */
+    const char *name, *password;
+};
+/* Takes an Authorization header apart; NULL: there was none. false: it names nobody. */
+bool http_user_read(const char *header, struct http_user *user);
+/* Whether who sent this Authorization header may have exchange->route (NULL: none). false after http_fail. */
+bool http_user_may_ask(struct http_exchange *exchange, const char *header);
+
 /* ---- the server ---- */
 enum { HTTP_RATES_MAX = 256 };
 struct http {
@@ -130,6 +141,8 @@ struct http {
     struct http_listener *listener; /* http_server.c */
     int32_t port;
     bool is_remote_allowed;
+    bool (*may_enter)(void *context, const char *name, const char *password); /* NULL: everybody may */
+    void *may_enter_context;
     char host[64];                /* of the address that it listens on */
     pthread_mutex_t rates_mutex;  /* of rates; taken alone */
     struct http_rate {            /* http_pipelines.c: a pipeline's rows when it was last looked at */

@@ -7,21 +7,22 @@
 #include "runtime/http/http_internal.h"
 
 const struct http_route http_routes[] = {
-    {"GET", "/", "", http_get_index},
-    {"GET", "/livez", "", http_get_live},
-    {"GET", "/readyz", "", http_get_ready},
-    {"GET", "/metrics", "", http_get_metrics},
-    {"GET", "/api/v1/openapi.json", "", http_get_openapi},
-    {"GET", "/api/v1/topics", "limit cursor internal", http_get_topics},
-    {"GET", "/api/v1/topics/{topic}", "limit cursor", http_get_topic},
-    {"GET", "/api/v1/groups", "limit cursor", http_get_groups},
-    {"GET", "/api/v1/groups/{group}", "limit cursor", http_get_group},
-    {"GET", "/api/v1/pipelines", "", http_get_pipelines},
-    {"GET", "/api/v1/pipelines/{topic}", "", http_get_pipeline},
-    {"POST", "/api/v1/pipelines/{topic}/pause", "", http_post_pause},
-    {"POST", "/api/v1/pipelines/{topic}/resume", "", http_post_resume},
-    {"POST", "/api/v1/query", "app limit cursor", http_post_query},
-    {NULL, NULL, NULL, NULL},
+    /* method, path, arguments, handler, whether it is for everybody */
+    {"GET", "/", "", http_get_index, false},
+    {"GET", "/livez", "", http_get_live, true},
+    {"GET", "/readyz", "", http_get_ready, false},
+    {"GET", "/metrics", "", http_get_metrics, false},
+    {"GET", "/api/v1/openapi.json", "", http_get_openapi, false},
+    {"GET", "/api/v1/topics", "limit cursor internal", http_get_topics, false},
+    {"GET", "/api/v1/topics/{topic}", "limit cursor", http_get_topic, false},
+    {"GET", "/api/v1/groups", "limit cursor", http_get_groups, false},
+    {"GET", "/api/v1/groups/{group}", "limit cursor", http_get_group, false},
+    {"GET", "/api/v1/pipelines", "", http_get_pipelines, false},
+    {"GET", "/api/v1/pipelines/{topic}", "", http_get_pipeline, false},
+    {"POST", "/api/v1/pipelines/{topic}/pause", "", http_post_pause, false},
+    {"POST", "/api/v1/pipelines/{topic}/resume", "", http_post_resume, false},
+    {"POST", "/api/v1/query", "app limit cursor", http_post_query, false},
+    {NULL, NULL, NULL, NULL, false},
 };
 
 /* One segment of a pattern: its size; *pattern moves behind it and its slash. */

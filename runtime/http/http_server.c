@@ -5,7 +5,7 @@
  *
  *   who        an address beyond loopback is refused unless it was allowed by name. A page in somebody's browser is on this machine, too: a
  *              Host that is neither a number nor localhost may be a name that its owner has pointed here ("DNS rebinding"), and is 403; so
- *              is a POST with an Origin that is not this server.
+ *              is a POST with an Origin that is not this server. Where there are users, http_user.c asks for one.
  *   how much   HTTP_CONNECTIONS at once, HTTP_HEAD_BYTES of a head, HTTP_BODY_BYTES of a body.
  *   how long   a request has HTTP_REQUEST_MS from the connection's start, or from the last answer, to its last byte, and its answer
  *              HTTP_SEND_MS to be taken. The library's own timeout counts from the last byte alone: a byte every few seconds would hold a
@@ -182,7 +182,11 @@ static bool may_ask(struct call *call, struct MHD_Connection *connection, const 
         http_fail(&call->exchange, 403, NULL, "a page of another server may not POST here");
         return false;
     }
-    return true;
+    struct http_exchange *exchange = &call->exchange;
+    exchange->route =
+        http_route_find(method, &exchange->target, exchange->parameters, &exchange->allow);
+    return http_user_may_ask(
+        exchange, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization"));
 }
 
 /* ---- requests ---- */
@@ -231,6 +235,9 @@ static enum MHD_Result send_answer(struct call *call, struct MHD_Connection *con
     MHD_add_response_header(response, "Content-Type", exchange->content_type);
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (exchange->status == 401)
+        MHD_add_response_header(response, "WWW-Authenticate",
+                                "Basic realm=\"weir\", charset=\"UTF-8\"");
     if (exchange->status == 405)
         MHD_add_response_header(response, "Allow", exchange->allow);
     set_deadline(exchange->http->listener, link_of(connection), in_ms(HTTP_SEND_MS));
@@ -387,6 +394,8 @@ int http_start(const struct http_options *options, struct http **result, struct 
     http->metrics = options->metrics;
     http->metrics_context = options->metrics_context;
     http->is_remote_allowed = options->is_remote_allowed;
+    http->may_enter = options->may_enter;
+    http->may_enter_context = options->may_enter_context;
     http->listener = listener;
     snprintf(http->host, sizeof http->host, "%s",
              options->host != NULL ? options->host : "127.0.0.1");

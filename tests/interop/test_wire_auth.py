@@ -426,6 +426,42 @@ class Wire(Users):
         self.assertEqual(self.describe(wire), {"alice": both, "b,o=b": both})
 
 
+class Internal(Case):
+    """A topic that a job made for itself is not written to from outside, by records or by a transaction."""
+
+    @unittest.skipUnless(can_import("confluent_kafka"), "python3-confluent-kafka is not installed")
+    def test_internal(self):
+        self.assertEqual(self.server.stop(), 0)
+        for name in ("mine", "open"):
+            subprocess.run([WEIR, "topic", "create", name, "--data", self.data] + (["--config", "weir.internal=true"] if name == "mine" else []), check=True,
+                           env=environment())
+        self.server = self.start()
+        script = """
+import sys
+from confluent_kafka import KafkaException, Producer
+said = {}
+for name in ("mine", "open"):
+    producer = Producer({"bootstrap.servers": sys.argv[1]})
+    producer.produce(name, b"x", on_delivery=lambda error, message: said.update({message.topic(): error and error.code()}))
+    assert producer.flush(60) == 0
+producer = Producer({"bootstrap.servers": sys.argv[1], "transactional.id": "t"})
+producer.init_transactions(60)
+producer.begin_transaction()
+producer.produce("mine", b"x", on_delivery=lambda error, message: said.update(transaction=error is not None))
+producer.flush(60)
+try:
+    producer.commit_transaction(60)
+    said["committed"] = True
+except KafkaException:
+    pass
+print(sorted(said.items()))
+"""
+        self.assertEqual(self.run_client(PYTHON, "-c", script, self.server.address), "[('mine', 17), ('open', None), ('transaction', True)]\n")
+        self.assertEqual(self.server.stop(), 0)
+        done = subprocess.run([WEIR, "consume", "mine", "--until-end", "--uncommitted", "--data", self.data], capture_output=True, text=True, env=environment())
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+
+
 class Command(unittest.TestCase):
     def setUp(self):
         self.home = tempfile.mkdtemp(prefix="weir-user-")
