@@ -137,6 +137,8 @@ struct topic_info {
 };
 /* ERR_NOT_FOUND (diag lists the closest name). info may be NULL. */
 int topic_describe(struct log *log, const char *name, struct topic_info *info, struct diag *diag);
+/* The same by its id. ERR_NOT_FOUND. */
+int topic_describe_id(struct log *log, struct uuid id, struct topic_info *info, struct diag *diag);
 /* Sorted by name; *topics is malloc'ed, the caller frees it. */
 int topic_list(struct log *log, struct topic_info **topics, size_t *count);
 /* The effective value as text (default included) into value; ERR_NOT_FOUND for an unset key without a default. */

@@ -523,6 +523,16 @@ int topic_describe(struct log *log, const char *name, struct topic_info *info, s
     return rc;
 }
 
+int topic_describe_id(struct log *log, struct uuid id, struct topic_info *info, struct diag *diag)
+{
+    pthread_mutex_lock(&log->topics_mutex);
+    struct topic *topic = topic_find_id(log, &id);
+    if (topic != NULL)
+        fill_info(topic, info);
+    pthread_mutex_unlock(&log->topics_mutex);
+    return topic != NULL ? 0 : diag_set(diag, ERR_NOT_FOUND, "no topic has this id");
+}
+
 int topic_list(struct log *log, struct topic_info **topics, size_t *count)
 {
     pthread_mutex_lock(&log->topics_mutex);

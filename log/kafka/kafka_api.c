@@ -5,7 +5,7 @@
 static const struct kafka_api apis[] = {
     /* key, name, lowest advertised, lowest served, highest, first flexible, handler, whether it moves groups */
     {0, "Produce", 0, 3, 11, 9, kafka_handle_produce, false},
-    {1, "Fetch", 4, 4, 12, 12, kafka_handle_fetch, false},
+    {1, "Fetch", 4, 4, 17, 12, kafka_handle_fetch, false},
     {2, "ListOffsets", 1, 1, 9, 6, kafka_handle_list_offsets, false},
     {3, "Metadata", 0, 0, 12, 9, kafka_handle_metadata, false},
     {8, "OffsetCommit", 2, 2, 9, 8, kafka_handle_offset_commit, false},

@@ -404,6 +404,7 @@ static bool take_request(struct kafka_connection *c)
     request->log = c->server->log;
     request->txns = c->server->txns;
     request->session = &c->session;
+    request->fetch_sessions = c->server->fetch_sessions;
     request->peer_host = c->peer_host;
     bool advertised = c->server->advertised_host[0] != '\0';
     request->advertised_host = advertised ? c->server->advertised_host : c->local_host;

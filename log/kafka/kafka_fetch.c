@@ -1,32 +1,47 @@
-/* kafka_fetch.c: Fetch (key 1, versions 4 to 12): batches out of partitions.
+/* kafka_fetch.c: Fetch (key 1, versions 4 to 17): batches out of partitions.
  *
- *   request   replica i32, longest wait i32, least bytes i32, most bytes i32, isolation i8, v7+: session i32, session epoch i32;
- *             topics {name, partitions {index i32, v9+: leader epoch i32, offset i64, v12+: last epoch i32, v5+: start offset i64,
- *             most bytes i32, tags}, tags}, v7+: forgotten {name, [i32], tags}, v11+: rack, tags
- *   response  throttle time i32, v7+: error i16, session i32; topics {name, partitions {index i32, error i16, high watermark i64, last stable
- *             offset i64, v5+: start offset i64, aborted (null for read_uncommitted) {producer i64, first offset i64, tags}, v11+: preferred
- *             replica i32, records bytes, tags}, tags}, tags
+ *   request   v4–14: replica i32; longest wait i32, least bytes i32, most bytes i32, isolation i8, v7+: session i32, session epoch i32;
+ *             topics {name (v13+: id), partitions {index i32, v9+: leader epoch i32, offset i64, v12+: last epoch i32, v5+: start offset i64,
+ *             most bytes i32, tags}, tags}, v7+: forgotten {name (v13+: id), [i32], tags}, v11+: rack, tags
+ *   response  throttle time i32, v7+: error i16, session i32; topics {name (v13+: id), partitions {index i32, error i16, high watermark i64, last
+ *             stable offset i64, v5+: start offset i64, aborted (null for read_uncommitted) {producer i64, first offset i64, tags}, v11+:
+ *             preferred replica i32, records bytes, tags}, tags}, tags
  *
  * Whole batches as they are stored, from the one that holds the asked offset. What is not flushed is not shown; with read_committed nothing from the last
  * stable offset on. The first batch goes out however large; after that the limits of the request hold.
  *
  * With less than the least bytes, and no error, the request waits: until an end has moved on (the high watermark, or the last stable offset for read_committed) or its
- * time is over, and is then done again from its beginning. There are no fetch sessions: session 0 in the answer says so, and a session that a client
- * thinks it has is not found (error 70), upon which it sends full requests.
+ * time is over, and is then done again from its beginning.
+ *
+ * Session epoch -1 asks for what the request names, once. Epoch 0 makes a session of it; with later ones the partitions are the session's, the request says what
+ * changed, and the response leaves out what did not (kafka_fetch_session.c).
  *
  * Compaction can remove the last batches below the end. A reader there would ask for the same offset for ever: it gets an empty batch that ends where the
  * gap does. */
+#include "log/kafka/kafka_fetch_session.h"
 #include "log/kafka/kafka_handlers.h"
 #include "runtime/base/clock.h"
 
-enum { FETCH_BYTES = 64 << 20, ZSTD_SINCE = 10 };
+enum {
+    FETCH_BYTES = 64 << 20,
+    SESSIONS_SINCE = 7,
+    ZSTD_SINCE = 10,
+    IDS_SINCE = 13,
+    NO_REPLICA_SINCE = 15,
+    EPOCH_FULL = 0,
+    EPOCH_NONE = -1
+};
 
 struct fetching {
     struct wire_reader topics; /* where the body goes on: read again when the request is resumed */
+    struct wire_reader forgotten;
     int64_t deadline_ms;
-    int32_t min_bytes, max_bytes, session_id;
+    int32_t min_bytes, max_bytes, session_id, session_epoch;
     enum isolation isolation;
-    size_t partition_count; /* in the request */
+    size_t partition_count;              /* in the request */
+    struct kafka_fetch_session *session; /* NULL: none */
+    bool is_full;                        /* every partition of the session is answered */
+    struct topic_info topic;             /* that was looked up by its id last; name "": none */
 
     /* of one run */
     struct fetch fetch;
@@ -35,16 +50,14 @@ struct fetching {
     struct kafka_wait *waits; /* one for each that was read */
     size_t wait_count;
 };
-struct asked_partition {
-    int32_t index, leader_epoch, max_bytes;
-    int64_t offset;
-};
 
 /* ---- the request ---- */
 
-static struct asked_partition read_partition(struct kafka_request *request, struct wire_reader *in)
+static struct kafka_asked_partition read_partition(struct kafka_request *request,
+                                                   struct wire_reader *in, struct bytes topic)
 {
-    struct asked_partition asked = {.index = wire_read_i32(in), .leader_epoch = -1};
+    struct kafka_asked_partition asked = {.topic = topic, .leader_epoch = -1};
+    asked.index = wire_read_i32(in);
     if (request->version >= 9)
         asked.leader_epoch = wire_read_i32(in);
     asked.offset = wire_read_i64(in);
@@ -57,6 +70,16 @@ static struct asked_partition read_partition(struct kafka_request *request, stru
     return asked;
 }
 
+/* Its name, or its id. */
+static struct bytes read_topic(const struct kafka_request *request, struct wire_reader *in)
+{
+    if (request->version < IDS_SINCE)
+        return wire_read_string(in);
+    struct bytes id = bytes_of(in->rest.data, sizeof(struct uuid));
+    wire_read_uuid(in);
+    return wire_read_ok(in) ? id : bytes_of("", 0);
+}
+
 static int32_t read_topic_count(struct wire_reader *in)
 {
     return wire_read_array(in, in->flexible ? 3 : 6);
@@ -67,27 +90,36 @@ static int32_t read_partition_count(struct wire_reader *in)
     return wire_read_array(in, 16);
 }
 
-/* That all of it can be read, and how many partitions there are. */
-static bool look_through(struct kafka_request *request, struct fetching *f)
+static void look_through_forgotten(struct kafka_request *request)
 {
     struct wire_reader *in = &request->in;
     int32_t topics = read_topic_count(in);
     for (int32_t t = 0; t < topics; t++) {
-        wire_read_string(in);
-        int32_t partitions = read_partition_count(in);
-        for (int32_t i = 0; i < partitions; i++)
-            read_partition(request, in);
-        f->partition_count += (size_t)partitions;
-        wire_read_tags(in);
-    }
-    topics = request->version >= 7 ? read_topic_count(in) : 0;
-    for (int32_t t = 0; t < topics; t++) {
-        wire_read_string(in);
+        read_topic(request, in);
         int32_t partitions = wire_read_array(in, 4);
         for (int32_t i = 0; i < partitions; i++)
             wire_read_i32(in);
         wire_read_tags(in);
     }
+}
+
+/* That all of it can be read, and how many partitions there are. */
+static bool look_through(struct kafka_request *request, struct fetching *f)
+{
+    struct wire_reader *in = &request->in;
+    f->topics = *in;
+    int32_t topics = read_topic_count(in);
+    for (int32_t t = 0; t < topics; t++) {
+        struct bytes topic = read_topic(request, in);
+        int32_t partitions = read_partition_count(in);
+        for (int32_t i = 0; i < partitions; i++)
+            read_partition(request, in, topic);
+        f->partition_count += (size_t)partitions;
+        wire_read_tags(in);
+    }
+    f->forgotten = *in;
+    if (request->version >= SESSIONS_SINCE)
+        look_through_forgotten(request);
     if (request->version >= 11)
         wire_read_string(in);
     wire_read_tags(in);
@@ -100,22 +132,102 @@ static struct fetching *read_request(struct kafka_request *request)
     struct fetching *f = arena_zalloc(&request->arena, sizeof *f);
     if (f == NULL)
         return NULL;
-    wire_read_i32(in);
+    if (request->version < NO_REPLICA_SINCE)
+        wire_read_i32(in);
     int32_t wait_ms = wire_read_i32(in);
     f->min_bytes = wire_read_i32(in);
     f->max_bytes = wire_read_i32(in);
     f->isolation = wire_read_i8(in) == 1 ? READ_COMMITTED : READ_UNCOMMITTED;
-    if (request->version >= 7) {
+    f->session_epoch = EPOCH_NONE;
+    if (request->version >= SESSIONS_SINCE) {
         f->session_id = wire_read_i32(in);
-        wire_read_i32(in);
+        f->session_epoch = wire_read_i32(in);
     }
-    f->topics = *in;
     if (!look_through(request, f))
         return NULL;
     f->deadline_ms = clock_mono_ms() + (wait_ms > 0 ? wait_ms : 0);
     f->max_bytes = f->max_bytes < FETCH_BYTES ? f->max_bytes : FETCH_BYTES;
     f->waits = arena_alloc(&request->arena, (f->partition_count + 1) * sizeof *f->waits);
     return f->waits == NULL ? NULL : f;
+}
+
+/* ---- its session ---- */
+
+static void release(struct kafka_request *request)
+{
+    struct fetching *f = request->state;
+    if (f != NULL && f->session != NULL)
+        kafka_fetch_session_give_back(f->session);
+    if (f != NULL)
+        f->session = NULL;
+}
+
+/* The session is over; a client that hears of no session begins with a full request. */
+static void end_session(struct fetching *f)
+{
+    if (f->session != NULL)
+        kafka_fetch_session_end(f->session);
+    f->session = NULL;
+}
+
+/* Puts what the request names into the session. False: there is no room. */
+static bool merge(struct kafka_request *request, struct fetching *f)
+{
+    struct wire_reader in = f->topics;
+    int32_t topics = read_topic_count(&in);
+    bool fits = true;
+    for (int32_t t = 0; t < topics; t++) {
+        struct bytes topic = read_topic(request, &in);
+        int32_t partitions = read_partition_count(&in);
+        for (int32_t i = 0; i < partitions; i++) {
+            struct kafka_asked_partition asked = read_partition(request, &in, topic);
+            fits = fits && kafka_fetch_session_put(f->session, &asked);
+        }
+        wire_read_tags(&in);
+    }
+    return fits;
+}
+
+static void forget(struct kafka_request *request, struct fetching *f)
+{
+    struct wire_reader in = f->forgotten;
+    int32_t topics = read_topic_count(&in);
+    for (int32_t t = 0; t < topics; t++) {
+        struct bytes topic = read_topic(request, &in);
+        int32_t partitions = wire_read_array(&in, 4);
+        for (int32_t i = 0; i < partitions; i++)
+            kafka_fetch_session_remove(f->session, topic, wire_read_i32(&in));
+        wire_read_tags(&in);
+    }
+}
+
+static void begin_session(struct kafka_request *request, struct fetching *f)
+{
+    if (f->session_id != 0)
+        kafka_fetch_sessions_close(request->fetch_sessions, f->session_id);
+    if (f->session_epoch != EPOCH_FULL || f->partition_count == 0)
+        return;
+    f->is_full = true;
+    f->session = kafka_fetch_session_begin(request->fetch_sessions, request->version >= IDS_SINCE);
+    if (f->session != NULL && !merge(request, f))
+        end_session(f);
+}
+
+static enum kafka_error go_on_with_session(struct kafka_request *request, struct fetching *f)
+{
+    enum kafka_error error =
+        kafka_fetch_session_take(request->fetch_sessions, f->session_id, f->session_epoch,
+                                 request->version >= IDS_SINCE, &f->session);
+    if (error != KAFKA_NONE)
+        return error;
+    forget(request, f);
+    if (!merge(request, f)) {
+        end_session(f);
+        return KAFKA_FETCH_SESSION_ID_NOT_FOUND;
+    }
+    if (f->session->count == 0)
+        end_session(f); /* nothing is asked for any more */
+    return KAFKA_NONE;
 }
 
 /* ---- one partition ---- */
@@ -147,9 +259,26 @@ static int put_gap(struct fetch *fetch, int64_t from, int64_t until)
     return batch_assemble(&header, bytes_of("", 0), &fetch->bytes);
 }
 
+static enum kafka_error resolve(struct kafka_request *request, struct fetching *f,
+                                const struct kafka_asked_partition *asked,
+                                struct partition **partition)
+{
+    struct uuid id;
+    if (request->version < IDS_SINCE)
+        return kafka_partition(request, asked->topic, asked->index, partition);
+    memcpy(id.bytes, asked->topic.data, sizeof id.bytes);
+    if (f->topic.name[0] == '\0' || memcmp(id.bytes, f->topic.id.bytes, sizeof id.bytes) != 0) {
+        f->topic.name[0] = '\0';
+        enum kafka_error error = kafka_topic_by_id(request, id, &f->topic);
+        if (error != KAFKA_NONE)
+            return error;
+    }
+    return kafka_partition(request, bytes_text(f->topic.name), asked->index, partition);
+}
+
 static enum kafka_error read_records(struct kafka_request *request, struct fetching *f,
                                      struct partition *partition,
-                                     const struct asked_partition *asked)
+                                     const struct kafka_asked_partition *asked)
 {
     struct fetch *fetch = &f->fetch;
     int64_t room = f->max_bytes - f->bytes;
@@ -169,11 +298,27 @@ static enum kafka_error read_records(struct kafka_request *request, struct fetch
     }
     f->bytes += (int64_t)fetch->bytes.size;
     bool committed = f->isolation == READ_COMMITTED;
-    f->waits[f->wait_count++] = (struct kafka_wait){
+    struct kafka_wait *waits = f->session != NULL ? f->session->waits : f->waits;
+    waits[f->wait_count++] = (struct kafka_wait){
         .partition = partition,
         .high_watermark = committed ? INT64_MAX : fetch->offsets.high_watermark + 1,
         .stable = committed ? fetch->offsets.stable + 1 : INT64_MAX};
     return KAFKA_NONE;
+}
+
+/* Reads it into f->fetch. *partition NULL: it is looked up. */
+static enum kafka_error fetch_partition(struct kafka_request *request, struct fetching *f,
+                                        const struct kafka_asked_partition *asked,
+                                        struct partition **partition)
+{
+    enum kafka_error error =
+        *partition == NULL ? resolve(request, f, asked, partition) : KAFKA_NONE;
+    if (error == KAFKA_NONE)
+        error = kafka_check_leader_epoch(*partition, asked->leader_epoch);
+    if (error == KAFKA_NONE)
+        error = read_records(request, f, *partition, asked);
+    f->has_error |= error != KAFKA_NONE;
+    return error;
 }
 
 static void write_aborted(struct kafka_request *request, const struct fetching *f, bool has_records)
@@ -188,19 +333,12 @@ static void write_aborted(struct kafka_request *request, const struct fetching *
     }
 }
 
-static void answer_partition(struct kafka_request *request, struct fetching *f, struct bytes topic,
-                             const struct asked_partition *asked)
+static void write_partition(struct kafka_request *request, const struct fetching *f, int32_t index,
+                            enum kafka_error error)
 {
     struct wire_writer *w = &request->writer;
-    struct partition *partition = NULL;
-    enum kafka_error error = kafka_partition(request, topic, asked->index, &partition);
-    if (error == KAFKA_NONE)
-        error = kafka_check_leader_epoch(partition, asked->leader_epoch);
-    if (error == KAFKA_NONE)
-        error = read_records(request, f, partition, asked);
     bool good = error == KAFKA_NONE;
-    f->has_error |= !good;
-    wire_write_i32(w, asked->index);
+    wire_write_i32(w, index);
     wire_write_i16(w, (int16_t)error);
     wire_write_i64(w, good ? f->fetch.offsets.high_watermark : -1);
     wire_write_i64(w, good ? f->fetch.offsets.stable : -1);
@@ -214,6 +352,14 @@ static void answer_partition(struct kafka_request *request, struct fetching *f, 
     wire_write_tags(w);
 }
 
+static void write_topic(struct kafka_request *request, struct bytes topic)
+{
+    if (request->version >= IDS_SINCE)
+        buf_append_bytes(&request->out, topic);
+    else
+        wire_write_string(&request->writer, topic);
+}
+
 /* ---- the response ---- */
 
 static void answer_topics(struct kafka_request *request, struct fetching *f)
@@ -223,49 +369,158 @@ static void answer_topics(struct kafka_request *request, struct fetching *f)
     int32_t topics = read_topic_count(&in);
     wire_write_array(w, topics);
     for (int32_t t = 0; t < topics; t++) {
-        struct bytes topic = wire_read_string(&in);
+        struct bytes topic = read_topic(request, &in);
         int32_t partitions = read_partition_count(&in);
-        wire_write_string(w, topic);
+        write_topic(request, topic);
         wire_write_array(w, partitions);
         for (int32_t i = 0; i < partitions; i++) {
-            struct asked_partition asked = read_partition(request, &in);
-            answer_partition(request, f, topic, &asked);
+            struct kafka_asked_partition asked = read_partition(request, &in, topic);
+            struct partition *partition = NULL;
+            enum kafka_error error = fetch_partition(request, f, &asked, &partition);
+            write_partition(request, f, asked.index, error);
         }
         wire_read_tags(&in);
         wire_write_tags(w);
     }
-    wire_write_tags(w);
+}
+
+/* An array whose length is known at its end. In flexible versions the length has as many bytes as it needs, and it may need fewer than was
+ * thought: then what follows moves up. */
+struct open_array {
+    size_t at, width;
+    int32_t count;
+};
+
+static size_t count_width(const struct wire_writer *w, size_t count)
+{
+    size_t width = 1;
+    for (count++; w->flexible && count > 127; count >>= 7)
+        width++;
+    return w->flexible ? width : sizeof(int32_t);
+}
+
+static struct open_array begin_array(struct wire_writer *w, size_t most)
+{
+    struct open_array array = {.at = w->out->size};
+    wire_write_array(w, (int32_t)most);
+    array.width = count_width(w, most);
+    return array;
+}
+
+static void end_array(struct wire_writer *w, const struct open_array *array)
+{
+    size_t width = count_width(w, (size_t)array->count), spare = array->width - width;
+    if (!buf_ok(w->out))
+        return;
+    uint8_t *at = w->out->data + array->at;
+    uint32_t value = (uint32_t)array->count;
+    if (!w->flexible) {
+        store_be32(at, value);
+        return;
+    }
+    memmove(at + width, at + array->width, w->out->size - array->at - array->width);
+    w->out->size -= spare;
+    for (value++; value > 127; value >>= 7)
+        *at++ = (uint8_t)(value | 128);
+    *at = (uint8_t)value;
+}
+
+/* What the client does not know yet. */
+static bool is_news(const struct kafka_fetched *p, enum kafka_error error)
+{
+    return error != KAFKA_NONE || p->has_records || p->high_watermark != p->sent_high_watermark ||
+           p->start != p->sent_start;
+}
+
+static enum kafka_error fetch_one(struct kafka_request *request, struct fetching *f,
+                                  struct kafka_fetched *p)
+{
+    bool was_known = p->partition != NULL;
+    enum kafka_error error = fetch_partition(request, f, &p->asked, &p->partition);
+    if (error == KAFKA_UNKNOWN_TOPIC_OR_PARTITION && was_known) {
+        p->partition = NULL; /* it was deleted, and may have been made again */
+        error = fetch_partition(request, f, &p->asked, &p->partition);
+    }
+    bool good = error == KAFKA_NONE;
+    p->high_watermark = good ? f->fetch.offsets.high_watermark : -1;
+    p->start = good ? f->fetch.offsets.start : -1;
+    p->has_records = good && f->fetch.bytes.size > 0;
+    p->is_in_response = f->is_full || is_news(p, error);
+    return error;
+}
+
+/* One topic of the response for each run of partitions of one topic. */
+static void answer_session(struct kafka_request *request, struct fetching *f)
+{
+    struct wire_writer *w = &request->writer;
+    struct open_array topics = begin_array(w, f->session->count), partitions = {0};
+    struct bytes topic = {0};
+    for (struct kafka_fetched *p = f->session->first; p != NULL && buf_ok(w->out); p = p->next) {
+        enum kafka_error error = fetch_one(request, f, p);
+        if (!p->is_in_response)
+            continue;
+        if (topics.count == 0 || !bytes_equal(topic, p->asked.topic)) {
+            if (topics.count > 0) {
+                end_array(w, &partitions);
+                wire_write_tags(w);
+            }
+            topic = p->asked.topic;
+            write_topic(request, topic);
+            partitions = begin_array(w, f->session->count);
+            topics.count++;
+        }
+        write_partition(request, f, p->asked.index, error);
+        partitions.count++;
+    }
+    if (topics.count > 0) {
+        end_array(w, &partitions);
+        wire_write_tags(w);
+    }
+    end_array(w, &topics);
+}
+
+static void write_head(struct kafka_request *request, enum kafka_error error, int32_t session_id)
+{
+    struct wire_writer *w = &request->writer;
+    wire_write_i32(w, 0);
+    if (request->version >= SESSIONS_SINCE) {
+        wire_write_i16(w, (int16_t)error);
+        wire_write_i32(w, session_id);
+    }
+}
+
+static void answer(struct kafka_request *request, struct fetching *f)
+{
+    f->bytes = 0;
+    f->wait_count = 0;
+    f->has_error = false;
+    write_head(request, KAFKA_NONE, f->session != NULL ? f->session->id : 0);
+    fetch_init(&f->fetch);
+    buf_deinit(&f->fetch.bytes);
+    f->fetch.bytes = *request->scratch; /* the worker's, so that it is not taken anew each time */
+    if (f->session != NULL)
+        answer_session(request, f);
+    else
+        answer_topics(request, f);
+    wire_write_tags(&request->writer);
+    *request->scratch = f->fetch.bytes;
+    f->fetch.bytes = (struct buf){0};
+    fetch_deinit(&f->fetch);
 }
 
 static enum kafka_result run(struct kafka_request *request)
 {
-    struct wire_writer *w = &request->writer;
     struct fetching *f = request->state;
-    enum { SESSION_NOT_FOUND = 70 };
-    f->bytes = 0;
-    f->wait_count = 0;
-    f->has_error = request->version >= 7 && f->session_id != 0;
-    wire_write_i32(w, 0);
-    if (request->version >= 7) {
-        wire_write_i16(w, f->has_error ? SESSION_NOT_FOUND : KAFKA_NONE);
-        wire_write_i32(w, 0);
-    }
-    if (f->has_error) {
-        wire_write_array(w, 0);
-        wire_write_tags(w);
+    size_t partitions = f->session != NULL ? f->session->count : f->partition_count;
+    answer(request, f);
+    if (f->bytes >= f->min_bytes || f->has_error || request->stopping || partitions == 0 ||
+        clock_mono_ms() >= f->deadline_ms) {
+        if (f->session != NULL)
+            kafka_fetch_session_sent(f->session);
+        release(request);
         return KAFKA_ANSWER;
     }
-    fetch_init(&f->fetch);
-    buf_deinit(&f->fetch.bytes);
-    f->fetch.bytes = *request->scratch; /* the worker's, so that it is not taken anew each time */
-    answer_topics(request, f);
-    *request->scratch = f->fetch.bytes;
-    f->fetch.bytes = (struct buf){0};
-    fetch_deinit(&f->fetch);
-    if (f->bytes >= f->min_bytes || f->has_error || request->stopping ||
-        clock_mono_ms() >= f->deadline_ms)
-        return KAFKA_ANSWER;
-    request->park = (struct kafka_park){.waits = f->waits,
+    request->park = (struct kafka_park){.waits = f->session != NULL ? f->session->waits : f->waits,
                                         .wait_count = f->wait_count,
                                         .deadline_ms = f->deadline_ms,
                                         .resume = run};
@@ -274,10 +529,23 @@ static enum kafka_result run(struct kafka_request *request)
 
 enum kafka_result kafka_handle_fetch(struct kafka_request *request)
 {
-    request->state = read_request(request);
-    if (request->state != NULL)
+    struct fetching *f = read_request(request);
+    if (f == NULL) {
+        if (wire_read_ok(&request->in))
+            request->reason = "no memory";
+        return KAFKA_CLOSE;
+    }
+    enum kafka_error error = KAFKA_NONE;
+    request->state = f;
+    request->release = release;
+    if (f->session_epoch == EPOCH_FULL || f->session_epoch == EPOCH_NONE)
+        begin_session(request, f);
+    else
+        error = go_on_with_session(request, f);
+    if (error == KAFKA_NONE)
         return run(request);
-    if (wire_read_ok(&request->in))
-        request->reason = "no memory";
-    return KAFKA_CLOSE;
+    write_head(request, error, 0);
+    wire_write_array(&request->writer, 0);
+    wire_write_tags(&request->writer);
+    return KAFKA_ANSWER;
 }

@@ -139,6 +139,7 @@ void kafka_transport_end(struct kafka_connection *connection);
 struct kafka_server {
     struct log *log;
     struct kafka_txns *txns;
+    struct kafka_fetch_sessions *fetch_sessions;
     struct kafka_server_options options;
     struct kafka_tls *tls;                 /* NULL: connections are plain */
     char host[48], advertised_host[256];

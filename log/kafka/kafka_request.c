@@ -84,6 +84,8 @@ int kafka_request_create_token(struct buf *frame, struct kafka_request **request
 
 void kafka_request_free(struct kafka_request *request)
 {
+    if (request->release != NULL)
+        request->release(request);
     buf_deinit(&request->frame_memory);
     buf_deinit(&request->out);
     arena_deinit(&request->arena);
@@ -181,15 +183,6 @@ enum kafka_error kafka_check_leader_epoch(struct partition *partition, int32_t e
 enum kafka_error kafka_topic_by_id(struct kafka_request *request, struct uuid id,
                                    struct topic_info *info)
 {
-    struct topic_info *list = NULL;
-    size_t count = 0;
-    int code = topic_list(request->log, &list, &count);
-    enum kafka_error error = code < 0 ? kafka_error_of(code) : KAFKA_UNKNOWN_TOPIC_ID;
-    for (size_t i = 0; i < count; i++)
-        if (memcmp(list[i].id.bytes, id.bytes, sizeof id.bytes) == 0) {
-            *info = list[i];
-            error = KAFKA_NONE;
-        }
-    free(list);
-    return error;
+    int code = topic_describe_id(request->log, id, info, NULL);
+    return code == ERR_NOT_FOUND ? KAFKA_UNKNOWN_TOPIC_ID : kafka_error_of(code);
 }

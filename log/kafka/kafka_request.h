@@ -86,11 +86,13 @@ struct kafka_park {
 struct kafka_connection;
 struct kafka_session;
 struct kafka_txns;
+struct kafka_fetch_sessions;
 struct kafka_request {
     const struct kafka_server_options *options;
     struct log *log;
     struct kafka_txns *txns;     /* kafka_txn.h */
     struct kafka_session *session; /* who asks: kafka_session.h */
+    struct kafka_fetch_sessions *fetch_sessions; /* kafka_fetch_session.h */
     const struct kafka_api *api;
     int16_t version;
     int32_t correlation_id;
@@ -111,6 +113,9 @@ struct kafka_request {
     /* With KAFKA_CALLBACK: makes sure that nobody calls back any more (coordinator_orphan). From any thread, set before the call that may call
      * back, and together with state not changed after it. */
     void (*forget)(struct kafka_request *request);
+
+    /* Called when the request ends, however it does, from a worker or the loop's thread: gives back what the handler holds beyond its run. */
+    void (*release)(struct kafka_request *request);
 
     /* the server's (kafka_connection.c, kafka_workers.c) */
     struct kafka_connection *connection;

@@ -8,6 +8,7 @@
  * connection when its last response has left. What is not done after STOP_MS is cut off. The workers end when the loop has ended: a request
  * that one of them still has then goes nowhere, and is freed with its connection. */
 #include "log/coordinator.h"
+#include "log/kafka/kafka_fetch_session.h"
 #include "log/kafka/kafka_internal.h"
 #include "log/kafka/kafka_txn.h"
 #include "runtime/base/clock.h"
@@ -265,6 +266,8 @@ static void free_server(struct kafka_server *server)
 {
     if (server->txns != NULL)
         kafka_txns_destroy(server->txns);
+    if (server->fetch_sessions != NULL)
+        kafka_fetch_sessions_destroy(server->fetch_sessions);
     pthread_mutex_destroy(&server->done_mutex);
     buf_deinit(&server->plain);
     kafka_tls_destroy(server->tls);
@@ -282,7 +285,10 @@ int kafka_server_start(struct log *log, const struct kafka_server_options *optio
     set_options(made, options);
     pthread_mutex_init(&made->done_mutex, NULL);
     made->txns = kafka_txns_create(log);
-    int rc = made->txns != NULL ? 0 : diag_set(diag, ERR_NOMEM, "no memory for a server");
+    made->fetch_sessions = kafka_fetch_sessions_create();
+    int rc = made->txns != NULL && made->fetch_sessions != NULL
+                 ? 0
+                 : diag_set(diag, ERR_NOMEM, "no memory for a server");
     if (rc == 0 && options->tls.certificate != NULL)
         rc = kafka_tls_create(&options->tls, &made->tls, diag);
     if (rc == 0)

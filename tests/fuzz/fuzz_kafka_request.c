@@ -3,6 +3,7 @@
  * time were over; what waits for other members loses its connection, and an hour passes, so that no group keeps members. Whatever comes, a response is whole or
  * the connection ends with a reason. */
 #include "log/coordinator.h"
+#include "log/kafka/kafka_fetch_session.h"
 #include "log/kafka/kafka_request.h"
 #include "log/kafka/kafka_txn.h"
 #include "log/kafka/kafka_session.h"
@@ -17,6 +18,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 static char directory[64];
 static struct log *the_log;
 static struct kafka_txns *txns;
+static struct kafka_fetch_sessions *sessions;
 static struct buf scratch;
 static const struct kafka_server_options options = {.refuses_new_topics = true};
 
@@ -32,6 +34,7 @@ static void remove_directory(void)
     char command[128];
     snprintf(command, sizeof command, "rm -rf %s", directory);
     kafka_txns_destroy(txns);
+    kafka_fetch_sessions_destroy(sessions);
     log_close(the_log);
     buf_deinit(&scratch);
     if (system(command) != 0)
@@ -64,6 +67,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     log_options.read_only = true;
     must(log_open(directory, &log_options, &the_log, NULL) == 0);
     must((txns = kafka_txns_create(the_log)) != NULL);
+    must((sessions = kafka_fetch_sessions_create()) != NULL);
     log_line_mute(true);
     coordinator_set_clock(log_coordinator(the_log), now_ms);
     atexit(remove_directory);
@@ -76,6 +80,7 @@ static void run(struct kafka_request *request, struct kafka_session *session)
     request->options = &options;
     request->log = the_log;
     request->txns = txns;
+    request->fetch_sessions = sessions;
     request->peer_host = request->advertised_host = "127.0.0.1";
     request->advertised_port = 9092;
     request->stopping = true;

@@ -36,9 +36,9 @@ def produce(batch, topic=b"t", partition=0, acks=-1, timeout_ms=60000, version=3
     return request(PRODUCE, version, struct.pack(">hhii", -1, acks, timeout_ms, 1) + string(topic) + struct.pack(">ii", 1, partition) + records)
 
 
-def fetch(offset, topic=b"t", partition=0, wait_ms=0, min_bytes=1, max_bytes=1 << 20, isolation=1, version=4, epoch=-1, session=0):
+def fetch(offset, topic=b"t", partition=0, wait_ms=0, min_bytes=1, max_bytes=1 << 20, isolation=1, version=4, epoch=-1, session=0, session_epoch=-1):
     body = struct.pack(">iiiib", -1, wait_ms, min_bytes, max_bytes, isolation)
-    body += struct.pack(">ii", session, -1) if version >= 7 else b""
+    body += struct.pack(">ii", session, session_epoch) if version >= 7 else b""
     body += struct.pack(">i", 1) + string(topic) + struct.pack(">ii", 1, partition)
     body += struct.pack(">i", epoch) if version >= 9 else b""
     body += struct.pack(">q", offset) + (struct.pack(">q", -1) if version >= 5 else b"") + struct.pack(">i", 1 << 20)
@@ -163,7 +163,7 @@ class Records(Case):
         # Errors are answered at once.
         self.assertEqual(self.fetched(9, wait_ms=600000)[0], 1)
         self.assertEqual([self.fetched(0, version=9, epoch=epoch)[0] for epoch in (-1, 0, 1)], [0, 0, 75])
-        body = self.ask(fetch(0, version=7, session=12))
+        body = self.ask(fetch(0, version=7, session=12, session_epoch=1))
         self.assertEqual(body, struct.pack(">ihii", 0, 70, 0, 0))
 
     def test_a_fetch_waits_for_records(self):
