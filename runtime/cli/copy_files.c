@@ -39,22 +39,43 @@ uint32_t copy_files_count(const struct sql_program *program)
     return count;
 }
 
+/* What compiles builds an app that the planner accepts, but for limits that only the planner knows. */
+static int check_app(const struct sql_copy *copy, weir_app *app)
+{
+    if (app == NULL)
+        return failed(ERR_NOMEM, NULL);
+    int code = sql_build_copy(copy, app);
+    if (code == 0)
+        code = weir_app_check(app);
+    if (code == 0)
+        return 0;
+    tell_error(copy, code, NULL, weir_app_error(app));
+    return EXIT_USAGE;
+}
+
+static int check_file(const struct sql_copy *copy)
+{
+    struct copy_file *file;
+    struct diag diag = {0};
+    char *path = path_of(copy);
+    if (path == NULL)
+        return failed(ERR_NOMEM, NULL);
+    int code = copy_file_open(path, &file, &diag);
+    if (code < 0)
+        tell_error(copy, code, NULL, diag.text);
+    copy_file_close(file);
+    free(path);
+    return code < 0 ? EXIT_USAGE : 0;
+}
+
 int copy_files_check(const struct sql_program *program)
 {
     int exit_code = 0;
     for (const struct sql_copy *copy = program->copies; copy != NULL; copy = copy->next) {
-        struct copy_file *file;
-        struct diag diag = {0};
-        char *path = path_of(copy);
-        if (path == NULL)
-            return failed(ERR_NOMEM, NULL);
-        int code = copy_file_open(path, &file, &diag);
-        if (code < 0) {
-            tell_error(copy, code, NULL, diag.text);
-            exit_code = EXIT_USAGE;
-        }
-        copy_file_close(file);
-        free(path);
+        weir_app *app = weir_app_open("check", NULL);
+        int of_app = check_app(copy, app), of_file = check_file(copy);
+        weir_app_close(app);
+        exit_code = of_app != 0 ? of_app : of_file != 0 ? of_file : exit_code;
     }
     return exit_code;
 }
@@ -103,15 +124,7 @@ static int make_job(struct copying_files *files, const struct sql_copy *copy,
         .meaning = copy->meaning,
     };
     files->paths[files->count++] = path;
-    if (path == NULL || job->app == NULL)
-        return failed(ERR_NOMEM, NULL);
-    int code = sql_build_copy(copy, job->app);
-    if (code == 0)
-        code = weir_app_check(job->app);
-    if (code == 0)
-        return 0;
-    tell_error(copy, code, NULL, weir_app_error(job->app));
-    return EXIT_USAGE;
+    return path == NULL ? failed(ERR_NOMEM, NULL) : check_app(copy, job->app);
 }
 
 static int make_jobs(struct copying_files *files, const weir_options *options)

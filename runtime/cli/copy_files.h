@@ -13,7 +13,7 @@
      false, 0}
 
 uint32_t copy_files_count(const struct sql_program *program);
-/* That each file can be read, where no directory is looked at. 0 or EXIT_USAGE after messages. */
+/* That each COPY can be planned and its file be read, where no directory is looked at. 0 or EXIT_USAGE after messages. */
 int copy_files_check(const struct sql_program *program);
 /* What is to be done, done as far as mode says, and told: on stdout what COPY_LOOK finds, on stderr what was copied. new_partitions: of topics of which nobody says how many; 0: 1.
  * 0, or an exit code after messages. */

@@ -96,6 +96,11 @@ int name_fields(struct compile_file *file, const struct statement *insert,
                                 "a path of one name: OPTIONS (path 'page')",
                                 "column \"%s\" of %s is a nested field, which cannot be written",
                                 column->name.text, table->name);
+        for (uint32_t k = 0; k < c; k++)
+            if (strcmp(targets.items[k].name, column->path.parts[0]) == 0)
+                return source_error(
+                    &file->source, ERR_INVALID, insert->name.at, "a record has each field once",
+                    "two columns of %s are the field \"%s\"", table->name, column->path.parts[0]);
         differs |= strcmp(column->path.parts[0], column->name.text) != 0;
         targets.items[c] =
             (struct target){syntax_column(arena, column->name.text, -1), column->path.parts[0], -1};

@@ -438,7 +438,7 @@ class Serve(Copy):
 class Refused(Copy):
     def test_sentences(self):
         """Each with its place, and what to do."""
-        table = "CREATE TABLE t (a text, j jsonb, b text OPTIONS (path 'x.y'));\nCREATE VIEW v AS SELECT a FROM t;\n"
+        table = "CREATE TABLE t (a text, j jsonb, b text OPTIONS (path 'x.y')); CREATE TABLE w (x text, y text OPTIONS (path 'x'));\nCREATE VIEW v AS SELECT a FROM t;\n"
         for statement, *says in (("COPY t TO 'f'", "COPY … TO is not supported", "weir consume"), ("COPY (SELECT 1) TO 'f'", "COPY of a query"),
                                  ("COPY t FROM STDIN", "COPY … FROM STDIN", "weir produce"), ("COPY t FROM PROGRAM 'ls'", "FROM PROGRAM"),
                                  ("COPY t (a) FROM 'f' WHERE a = 'x'", "WHERE in COPY"), ("COPY nothing FROM 'f'", 'table "nothing" does not exist', "CREATE TABLE"),
@@ -451,7 +451,7 @@ class Refused(Copy):
                                  ("COPY t (a) FROM 'f' (FORMAT csv, FORMAT csv)", "given twice"), ("COPY t (a) FROM 'f' (ENCODING 'latin1')", "encoding 'latin1'", "iconv"),
                                  ("COPY t (a) FROM 'f' (FORMAT csv, FORCE_NULL (b))", "not among those that are copied"), ("COPY t (a) FROM 'f' (speed 'high')", "COPY has no option speed"),
                                  ("COPY t (a) FROM 'f' (NULL E'\\n')", "line end"), ("COPY t (a) FROM 'f' (FORMAT csv, NULL ',')", "the delimiter cannot stand in null"),
-                                 ("COPY t (a) FROM 'f' (HEADER maybe)", "true, false or match")):
+                                 ("COPY t (a) FROM 'f' (HEADER maybe)", "true, false or match"), ("COPY w FROM 'f'", 'two columns of w are the field "x"')):
             done = weir("check", self.job(table + statement + ";\n"))
             text = done.stderr.decode()
             self.assertEqual((done.returncode, done.stdout), (2, b""), statement)
