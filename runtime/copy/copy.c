@@ -21,7 +21,7 @@
 #include "runtime/commit_wait.h"
 #include "runtime/topic_use.h"
 
-enum { READ_ROWS = 1024, COMMIT_ROWS = 50000, COMMIT_BYTES = 8 << 20 };
+enum { READ_ROWS = 1024, COMMIT_ROWS = 20000, COMMIT_BYTES = 8 << 20 };
 
 /* One job on its way. */
 struct copying {
