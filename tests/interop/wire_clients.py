@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Kafka clients as they are published, against 'weir serve': Apache Kafka's Java clients and tools; kcat; confluent-kafka, kafka-python and aiokafka of PyPI; kafkajs; franz-go and
-sarama; kafka_exporter.
+"""Kafka clients as they are published, against 'weir serve': Apache Kafka's Java clients and tools; kcat; confluent-kafka, kafka-python and aiokafka of PyPI; kafkajs.
 
     tests/interop/wire_clients.py [--page] [BUILD_DIR [CLIENT…]]       build/release and all clients unless said otherwise
 
@@ -9,20 +8,20 @@ members join and leave; commits, seeks, replays by time; names topics that there
 must have nothing to say on stderr, and /metrics tells which APIs it was asked for in which versions: a page of that goes to build/interop/kafka-clients.md, and with --page to
 docs/kafka-clients.md.
 
-What is missing is fetched once into build/interop: jars by Maven, wheels by pip, packages by npm and go. A client that cannot be got prints "skipped: why". Exit code: 0; 1 when one
+What is missing is fetched once into build/interop: jars by Maven, wheels by pip, packages by npm. A client that cannot be got prints "skipped: why". Exit code: 0; 1 when one
 failed; 77 when all were skipped.
 """
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -212,19 +211,77 @@ def until(condition, what):
         time.sleep(0.05)
 
 
+# ---- of PyPI and npm ----
+
+
+class Python:
+    """The newest version; pip gets it from where pip is told to."""
+
+    def __init__(self, package):
+        self.package = package
+        self.python = CACHE / "python" / "bin" / "python"
+        if not self.python.exists():
+            fetch("a virtual environment", [sys.executable, "-m", "venv", CACHE / "python"])
+        fetch(package, [self.python, "-m", "pip", "install", "-q", "--upgrade", package, "lz4", "python-snappy", "zstandard", "cramjam"])
+
+    def use(self, server, work):
+        said = run([self.python, HERE / "wire_python.py", self.package, server.address])
+        check(re.search(self.package + r": \d+ checks", said), f"wire_python.py says {said}")
+
+
+class Kafkajs:
+    def __init__(self):
+        need("node", "npm")
+        self.modules = CACHE / "node"
+        self.modules.mkdir(parents=True, exist_ok=True)
+        if not (self.modules / "node_modules" / "kafkajs-snappy").exists():
+            fetch("kafkajs", ["npm", "install", "--prefix", self.modules, "--no-audit", "--no-fund", "kafkajs", "kafkajs-snappy"])
+
+    def use(self, server, work):
+        said = run(["node", HERE / "wire_kafkajs.js", server.address], env={**os.environ, "NODE_PATH": str(self.modules / "node_modules")})
+        check(re.search(r"kafkajs: \d+ checks", said), f"wire_kafkajs.js says {said}")
+
+
+class Kcat:
+    def __init__(self):
+        need("kcat")
+
+    def use(self, server, work):
+        kcat = lambda *arguments, **options: run(["kcat", "-b", server.address, *arguments], **options)
+        lines = "".join(f"k{n}:{'v' * (n % 500)}{n}\n" for n in range(2000))
+        for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+            kcat("-P", "-t", f"kcat-{codec}", "-K:", "-z", codec, "-H", "h=1", "-X", "enable.idempotence=true", input=lines)
+            same(kcat("-C", "-t", f"kcat-{codec}", "-K:", "-e", "-q"), lines, f"records in {codec}")
+        same(kcat("-C", "-t", "kcat-none", "-f", "%o %h %T\n", "-o", "-2", "-e", "-q").split()[:2], ["1998", "h=1"], "the last two records")
+        same(kcat("-G", "kcat-readers", "-X", "auto.offset.reset=earliest", "-e", "-q", "kcat-gzip", "-f", "%s\n").count("\n"), 2000, "records in a group")
+        kcat("-P", "-t", "kcat-gzip", input="one more\n")
+        same(kcat("-G", "kcat-readers", "-e", "-q", "kcat-gzip"), "one more\n", "a group goes on")
+        same(re.search(r'topic "kcat-zstd" with 1 partitions', kcat("-L")) is not None, True, "kcat -L")
+
+
 # ---- the run ----
 
 CLIENTS = {
     "Java 3.9.1": lambda: Java("3.9.1"),
     "Java 4.1.0": lambda: Java("4.1.0"),
+    "kcat": Kcat,
+    "confluent-kafka": lambda: Python("confluent-kafka"),
+    "kafka-python": lambda: Python("kafka-python"),
+    "aiokafka": lambda: Python("aiokafka"),
+    "kafkajs": Kafkajs,
 }
+
+
+fetching = threading.Lock()
+AT_ONCE = 3  # they wait more than they compute
 
 
 def try_client(name, build):
     """What it asked for, or None: it was skipped."""
     begin = time.monotonic()
     try:
-        client = CLIENTS[name]()
+        with fetching: # they share folders
+            client = CLIENTS[name]()
     except Unavailable as reason:
         say(f"{name}: skipped: {reason}")
         return None
@@ -266,13 +323,13 @@ def main():
     build = Path(arguments[0] if arguments else SOURCE / "build" / "release").resolve()
     names = arguments[1:] or list(CLIENTS)
     asked, failed = {}, 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     CACHE.mkdir(parents=True, exist_ok=True)
-    for name in names:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        running = {name: pool.submit(try_client, name, build) for name in names}
+    for name, result in running.items():
         try:
-            found = try_client(name, build)
-            if found is not None:
-                asked[name] = found
+            if result.result() is not None:
+                asked[name] = result.result()
         except Failed as failure:
             failed += 1
             say(f"{name}: FAILED: {failure}")
