@@ -80,8 +80,10 @@ void kafka_broker_configs(struct kafka_request *request,
     struct telling t = {fn, context};
     char listener[300];
     bool is_ipv6 = strchr(request->advertised_host, ':') != NULL;
-    snprintf(listener, sizeof listener, "%s://%s%s%s:%d",
-             options->tls.certificate != NULL ? "SSL" : "PLAINTEXT", is_ipv6 ? "[" : "",
+    bool is_secret = options->tls.certificate != NULL;
+    const char *protocol = options->requires_users ? (is_secret ? "SASL_SSL" : "SASL_PLAINTEXT")
+                                                   : (is_secret ? "SSL" : "PLAINTEXT");
+    snprintf(listener, sizeof listener, "%s://%s%s%s:%d", protocol, is_ipv6 ? "[" : "",
              request->advertised_host, is_ipv6 ? "]" : "", request->advertised_port);
     tell(&t, "advertised.listeners", listener, KAFKA_CONFIG_STRING, KAFKA_SOURCE_BROKER,
          "Where clients are sent.");
