@@ -397,7 +397,7 @@ static bool take_request(struct kafka_connection *c)
     c->frame_is_booked = false; /* the request's now */
     c->frame_size = c->size_have = 0;
     c->had_request = true;
-    if (c->server->options.stats != NULL)
+    if (c->server->options.stats != NULL && request->api->key >= 0) /* a SASL token is of no API */
         kafka_stats_count(c->server->options.stats, request->api->key, request->version);
     request->connection = c;
     request->options = &c->server->options;
