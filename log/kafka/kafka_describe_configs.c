@@ -45,7 +45,7 @@ static bool is_asked_for(const struct asking *asking, const char *key)
 }
 
 static void write_head(struct wire_writer *w, const char *key, const char *value, bool read_only,
-                       int source)
+                       enum kafka_config_source source)
 {
     wire_write_text(w, key);
     wire_write_text(w, value);
@@ -54,7 +54,8 @@ static void write_head(struct wire_writer *w, const char *key, const char *value
     wire_write_bool(w, false);
 }
 
-static void write_synonym(struct wire_writer *w, const char *key, const char *value, int source)
+static void write_synonym(struct wire_writer *w, const char *key, const char *value,
+                          enum kafka_config_source source)
 {
     wire_write_text(w, key);
     wire_write_text(w, value);
@@ -62,7 +63,7 @@ static void write_synonym(struct wire_writer *w, const char *key, const char *va
     wire_write_tags(w);
 }
 
-static void write_tail(struct listing *listing, int type, const char *help)
+static void write_tail(struct listing *listing, enum kafka_config_type type, const char *help)
 {
     struct wire_writer *w = &listing->writer;
     if (listing->version >= 3) {
