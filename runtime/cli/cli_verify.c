@@ -113,6 +113,8 @@ static void put_json_totals(const char *app, const char *view, const struct veri
                    ",\"results\":%" PRId64 ",\"closed\":%" PRId64 ",\"open\":%" PRId64
                    ",\"waiting\":%" PRId64 ",\"inexpressible\":%" PRId64 ",\"states\":%" PRId64,
                    r->groups, r->closed, r->open, r->waiting, r->inexpressible, r->states);
+    if (r->is_of_tables)
+        buf_printf(&out, ",\"waiting\":%" PRId64 ",\"states\":%" PRId64, r->waiting, r->states);
     buf_printf(&out,
                ",\"records\":%" PRId64 ",\"compared\":%" PRId64 ",\"differences\":%" PRId64
                ",\"seconds\":%.3f}}\n",
@@ -146,9 +148,11 @@ static void put_text_totals(const char *view, const struct verify_outcome *r)
             buf_printf(&out, ", %" PRId64 " without a value", r->inexpressible);
         out_text("\n");
     }
+    if (r->is_of_tables && r->waiting > 0)
+        buf_printf(&out, "waiting: %" PRId64 " changes that are not joined yet\n", r->waiting);
     buf_printf(&out, "compared: %" PRId64 " with %" PRId64 " records of the output topic",
                r->compared, r->records);
-    if (!r->is_rows)
+    if (!r->is_rows || r->is_of_tables)
         buf_printf(&out, ", %" PRId64 " with the store", r->states);
     out_text("\n");
     if (r->differences == 0)

@@ -29,12 +29,13 @@ struct verify_outcome {
     int64_t groups;               /* results that were recomputed, by group and window */
     int64_t closed, open;         /* of windows: those that the engine has closed, and the others */
     int64_t compared;             /* results or rows that were compared with the output topic */
-    int64_t states;               /* results that were compared with the store */
-    int64_t waiting;              /* results that the engine has rows for which it has not merged yet: not compared */
+    int64_t states;               /* results that were compared with the store; of a join of two tables the rows of both */
+    int64_t waiting;              /* results that the engine has rows for which it has not merged yet, and changes of two tables that it has not joined yet: not compared */
     int64_t inexpressible;        /* results without a value (dead letters): not compared */
     int64_t records;              /* of the output topic */
     int64_t differences;
     bool is_rows;                 /* the view has no groups */
+    bool is_of_tables;            /* it joins two tables */
     bool is_final, is_windowed;
 };
 

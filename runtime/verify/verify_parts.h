@@ -101,6 +101,7 @@ struct verify;
 struct verify_cross;
 struct verify_joins;
 struct verify_within;
+struct verify_tables;
 
 /* A table as it is understood most simply: its rows by key. */
 struct verify_table {
@@ -205,6 +206,7 @@ struct verify {
     struct verify_cross *cross; /* verify_cross.c */
     const struct stage *met;    /* where the rows of two streams are joined; NULL */
     struct verify_within *within; /* verify_within.c */
+    struct verify_tables *tables; /* verify_tables.c */
     const struct stage *final;  /* that writes the output; of rows the first source */
     const struct stage *writers; /* all that write it */
     uint32_t writer_count;
@@ -244,6 +246,9 @@ int verify_look(struct verify *v);
 /* Calls each(context, row) for the committed records of a partition from `from` up to `to`, in offset order; it returns 0 to go on, 1 to end, or an error. */
 int verify_read(struct verify *v, const char *topic, int32_t partition, int64_t from, int64_t to, int (*each)(void *context, const struct source_row *row), void *context);
 
+/* The same for what a stage has not read of its input topic when it last committed. */
+int verify_read_unread(struct verify *v, const struct stage *stage, int (*each)(void *context, const struct source_row *row), void *context);
+
 /* Where the view's own records begin in a partition of its output, and where they end: in a stream that it was started anew on, behind those of its life before. */
 int verify_output_range(struct verify *v, int32_t partition, struct port_range *range);
 
@@ -276,6 +281,8 @@ int verify_table_row(void *verify, const struct verify_row *row, enum fate *fate
 int verify_table_open(struct verify_source *source);
 /* The source is read: its rows go into groups, or into what the output topic should hold. */
 int verify_table_finish(struct verify_source *source);
+/* What the output topic has under a record's key cannot be known. ERR_NOMEM. */
+int verify_table_unknown(struct verify *v, struct bytes key);
 /* The output topic of a table that is written as it is. */
 int verify_table_output(struct verify *v);
 void verify_table_output_close(struct verify *v);
@@ -299,6 +306,19 @@ void verify_within_close(struct verify *v);
 int verify_side_step(struct verify_walk *walk, const struct batch *batch, uint32_t step);
 /* All rows of both sides are in. */
 int verify_within_finish(struct verify *v);
+
+/* ---- verify_tables.c: joins of two tables ---- */
+
+int verify_tables_open(struct verify *v);
+void verify_tables_close(struct verify *v);
+/* A row of either that its table shows. */
+int verify_tables_row(void *verify, const struct verify_row *row, enum fate *fate);
+/* A source of either is read: its rows as they stand. */
+int verify_tables_take(struct verify_source *source);
+/* All rows of both are in. */
+int verify_tables_finish(struct verify *v);
+/* What the tasks keep of both. */
+int verify_tables_state(struct verify *v);
 
 /* verify_source.c: a record of a table that rows are joined with; FATE_FILTERED: it is no row of the table. */
 int verify_table_record(struct verify_source *source, const struct source_row *record,
@@ -353,6 +373,9 @@ int verify_group_name(struct verify *v, const struct column *columns, int32_t pa
 
 /* verify_same.c: whether two values of the view's records say the same; sums of double precision may differ in their last bits. */
 bool verify_same(const struct verify *v, bool is_output, struct bytes expected, struct bytes found);
+
+/* verify_pairs.c. Calls each(context, key, value) for every pair of a task's state, in no order; it returns 0 or an error. */
+int verify_pairs(struct verify *v, const struct stage *stage, int32_t partition, int (*each)(void *context, struct bytes key, struct bytes value), void *context);
 
 /* verify_state.c, verify_output.c, verify_rows.c */
 int verify_waiting(struct verify *v);

@@ -229,7 +229,7 @@ int verify_row_value(struct verify *v, const struct verify_row *row, struct byte
                                 .out = &v->value};
     *is_good = true;
     *value = row->record->value;
-    if (!arm->is_mapped && row->stage->output != OUTPUT_ROWS)
+    if (!arm->is_mapped && row->stage->output != OUTPUT_ROWS && row->stage->input != INPUT_SIDES)
         return 0;
     buf_clear(&v->value);
     int rc = arm->format->encode(&encoding, 0);

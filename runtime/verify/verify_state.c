@@ -1,10 +1,7 @@
 /* verify_state.c: a view's store against what its groups ought to hold (see verify_parts.h).
  *
- * What a task's state is after its last commit: the pairs of its store, and over them what the
- * changelog says from the store's position on. That is what a restart would restore, and it is put
- * together here by itself: the tail in a table, then every pair of the store that the tail does not
- * replace. Only the encodings of keys and accumulators are the engine's (operators/README.md names
- * them byte by byte).
+ * The pairs are those of verify_pairs.c. Only the encodings of keys and accumulators are the engine's
+ * (operators/README.md names them byte by byte).
  *
  * Of sessions a store holds cells as long as the gap; cells next to each other whose rows are no more
  * than the gap apart are one session. */
@@ -12,12 +9,8 @@
 #include <stdlib.h>
 
 #include "operators/group_key.h"
-#include "runtime/store.h"
 #include "runtime/verify/verify_parts.h"
 
-struct pair {
-    struct bytes key, value; /* value.data NULL: a tombstone */
-};
 struct cell_of_session {
     struct bytes group, value;
     int64_t start_ms;
@@ -25,14 +18,11 @@ struct cell_of_session {
 struct check {
     struct verify *v;
     int32_t partition;
-    struct arena arena; /* of this partition; what the tail has of it is counted in held */
-    size_t held;
-    struct verify_map tail;    /* by key: struct pair */
+    struct arena arena;        /* of this partition */
     struct arena row_arena;    /* of one pair */
     struct group_params plain; /* results without HAVING and selected columns */
     struct cell_of_session *cells;
     size_t cell_count, cell_capacity;
-    bool is_stored;
 };
 
 /* ---- partials on their way ---- */
@@ -105,18 +95,7 @@ static int take_partial(void *context, const struct source_row *record)
 /* What the tasks in front of a re-keying have committed, and the one behind it has not read. */
 int verify_waiting(struct verify *v)
 {
-    const struct stage *final = v->final;
-    for (int32_t p = 0; v->is_rekeyed && p < final->partitions; p++) {
-        const struct progress *progress = progress_set_find(&v->progress, final->name, p);
-        struct port_range range;
-        TRY(v->port->ops->range(v->port, final->input_topic, p, &range, v->diag));
-        int64_t from = range.start;
-        if (progress != NULL && !progress->is_begin && !progress->is_reset &&
-            progress->position > from)
-            from = progress->position;
-        TRY(verify_read(v, final->input_topic, p, from, range.stable, take_partial, v));
-    }
-    return 0;
+    return v->is_rekeyed ? verify_read_unread(v, v->final, take_partial, v) : 0;
 }
 
 /* ---- one result ---- */
@@ -216,8 +195,9 @@ static int add_cell(struct check *check, struct bytes group, int64_t start_ms, s
 }
 
 /* A pair of the state: a group, or a value that count(DISTINCT) has seen, which stands behind one. */
-static int judge_pair(struct check *check, struct bytes key, struct bytes value)
+static int judge_pair(void *context, struct bytes key, struct bytes value)
 {
+    struct check *check = context;
     struct verify *v = check->v;
     const struct agg_plan *plan = v->view->group->plan;
     struct bytes group;
@@ -306,94 +286,6 @@ static int judge_sessions(struct check *check)
     return 0;
 }
 
-/* ---- store and changelog ---- */
-
-static int take_change(void *context, const struct source_row *record)
-{
-    struct check *check = context;
-    struct verify_entry *entry =
-        verify_map_at(&check->tail, hash128(record->key.data, record->key.size));
-    if (entry != NULL && entry->value == NULL)
-        entry->value = arena_zalloc(&check->arena, sizeof(struct pair));
-    if (entry == NULL || entry->value == NULL)
-        return verify_no_memory(check->v);
-    struct pair *pair = entry->value;
-    size_t size = sizeof *pair + record->key.size + record->value.size;
-    verify_hold(size);
-    check->held += size;
-    if (pair->key.data == NULL)
-        pair->key = arena_copy(&check->arena, record->key);
-    pair->value = arena_copy(&check->arena, record->value);
-    return pair->key.data != NULL && pair->value.size != SIZE_MAX ? 0 : verify_no_memory(check->v);
-}
-
-static int take_stored(void *context, struct bytes key, struct bytes value)
-{
-    struct check *check = context;
-    return verify_map_find(&check->tail, hash128(key.data, key.size)) != NULL
-               ? 0
-               : judge_pair(check, key, value);
-}
-
-/* Opens the store. NULL: there is none of this view's changelog, and the changelog is all there is. */
-static int open_store(struct check *check, struct state **state, int64_t *position)
-{
-    struct verify *v = check->v;
-    const struct stage *stage = v->final;
-    char path[4096];
-    struct state_options options = {.must_exist = true, .read_only = true};
-    struct state_position at;
-    *state = NULL;
-    *position = 0;
-    TRY(store_path(v->options->data, v->options->app, stage->name, check->partition, path,
-                   sizeof path, v->diag));
-    int rc = state_open(path, stage->state_hash, &options, state, v->diag);
-    if (rc == ERR_STATE)
-        rc = state_open(path, stage->plan_hash, &options, state, v->diag);
-    if (rc == ERR_NOT_FOUND || rc == ERR_STATE)
-        return 0; /* a restart builds it from the changelog */
-    TRY(rc);
-    state_position(*state, &at);
-    if (memcmp(at.topic_id, stage->changelog_id, sizeof at.topic_id) == 0) {
-        *position = at.offset;
-        return 0;
-    }
-    state_close(*state);
-    *state = NULL;
-    return 0;
-}
-
-static int judge_all(struct check *check, struct state *state)
-{
-    if (state != NULL)
-        TRY(state_scan(state, bytes_of("", 0), (struct bytes){NULL, 0}, take_stored, check,
-                       check->v->diag));
-    for (size_t i = 0; i < check->tail.capacity; i++) {
-        const struct pair *pair = check->tail.slots[i].value;
-        if (pair != NULL && pair->value.data != NULL)
-            TRY(judge_pair(check, pair->key, pair->value));
-    }
-    return judge_sessions(check);
-}
-
-static int judge_partition(struct check *check)
-{
-    struct verify *v = check->v;
-    struct port_range range;
-    struct state *state;
-    int64_t position;
-    TRY(v->port->ops->range(v->port, v->final->changelog_topic, check->partition, &range, v->diag));
-    TRY(open_store(check, &state, &position));
-    if (position < range.start)
-        position = range.start;
-    int rc = verify_read(v, v->final->changelog_topic, check->partition, position, range.stable,
-                         take_change, check);
-    if (rc == 0)
-        rc = judge_all(check, state);
-    state_close(state);
-    return rc;
-}
-
 /* ---- what the state lacks ---- */
 
 static int tell_missing(struct verify *v)
@@ -427,11 +319,11 @@ int verify_state(struct verify *v)
         check.plain.emit_final = false;
         arena_init(&check.arena, 0);
         arena_init(&check.row_arena, 0);
-        int rc = judge_partition(&check);
+        int rc = verify_pairs(v, v->final, p, judge_pair, &check);
+        if (rc == 0)
+            rc = judge_sessions(&check);
         arena_deinit(&check.arena);
         arena_deinit(&check.row_arena);
-        verify_map_deinit(&check.tail);
-        verify_let_go(check.held);
         free(check.cells);
         TRY(rc);
     }

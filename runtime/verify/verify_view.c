@@ -93,6 +93,22 @@ int verify_read(struct verify *v, const char *topic, int32_t partition, int64_t 
     return rc;
 }
 
+int verify_read_unread(struct verify *v, const struct stage *stage,
+                       int (*each)(void *context, const struct source_row *row), void *context)
+{
+    for (int32_t p = 0; p < stage->partitions; p++) {
+        const struct progress *progress = progress_set_find(&v->progress, stage->name, p);
+        struct port_range range;
+        TRY(v->port->ops->range(v->port, stage->input_topic, p, &range, v->diag));
+        int64_t from = range.start;
+        if (progress != NULL && !progress->is_begin && !progress->is_reset &&
+            progress->position > from)
+            from = progress->position;
+        TRY(verify_read(v, stage->input_topic, p, from, range.stable, each, context));
+    }
+    return 0;
+}
+
 int verify_output_range(struct verify *v, int32_t partition, struct port_range *range)
 {
     int64_t from = INT64_MAX;
@@ -193,9 +209,9 @@ static int refuse(struct verify *v, const char *what, const char *name)
 
 static int check_steps(struct verify *v, const struct view *arm)
 {
-    static const char *const known[] = {"filter", "check",  "map",       "rekey",
-                                        "unnest", "peek",   "distinct",  "join",
-                                        "keyed",  "latest", "join_side", "join_within"};
+    static const char *const known[] = {"filter",    "check",       "map",        "rekey", "unnest",
+                                        "peek",      "distinct",    "join",       "keyed", "latest",
+                                        "join_side", "join_within", "join_tables"};
     for (uint32_t i = 0; i < arm->op_count; i++) {
         const char *name = arm->ops[i].type->name;
         bool is_known = false;
@@ -217,11 +233,6 @@ static int check_steps(struct verify *v, const struct view *arm)
 /* What is decided in C is nowhere in the records. */
 static int check_arms(struct verify *v)
 {
-    if (v->view->joined != NULL && v->view->joined->join_tables != NULL)
-        return diag_set(v->diag, ERR_UNSUPPORTED,
-                        "%s cannot be verified: it joins two tables, which verify does not "
-                        "recompute",
-                        v->options->view);
     if (v->view->joined != NULL)
         TRY(check_steps(v, v->view->joined));
     for (const struct view *arm = v->view; arm != NULL; arm = arm->next_arm) {
@@ -385,6 +396,10 @@ static int run_steps(struct verify *v, struct verify_source *source)
 {
     if (v->crossed != NULL && !v->is_second)
         return verify_source_run(source, verify_cross_row, v);
+    if (v->tables != NULL) {
+        TRY(verify_source_run(source, verify_tables_row, v));
+        return verify_tables_take(source);
+    }
     if (source->arm->keyed != NULL) {
         TRY(verify_source_run(source, verify_table_row, v));
         return verify_table_finish(source);
@@ -435,6 +450,11 @@ static int run_sources(struct verify *v)
     v->times_ms = calloc((size_t)v->final->partitions + 1, sizeof *v->times_ms);
     if (v->times_ms == NULL)
         return verify_no_memory(v);
+    if (v->met != NULL && v->view->keyed != NULL) {
+        TRY(verify_tables_open(v));
+        TRY(run_all(v));
+        return verify_tables_finish(v);
+    }
     if (v->met != NULL) {
         TRY(verify_within_open(v));
         TRY(run_all(v));
@@ -481,7 +501,8 @@ static int verify_all_rows(struct verify *v)
 {
     if (v->view->keyed != NULL) {
         TRY(run_sources(v));
-        return verify_table_output(v);
+        TRY(verify_table_output(v));
+        return v->tables != NULL ? verify_tables_state(v) : 0;
     }
     TRY(verify_rows_open(v));
     TRY(run_sources(v));
@@ -495,6 +516,7 @@ static void close_view(struct verify *v)
     verify_rows_close(v);
     verify_cross_close(v);
     verify_within_close(v);
+    verify_tables_close(v);
     verify_table_output_close(v);
     free(v->times_ms);
     progress_set_deinit(&v->progress);

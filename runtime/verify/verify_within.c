@@ -227,28 +227,12 @@ static int take_unread(void *context, const struct source_row *record)
     return 0;
 }
 
-static int count_unread(struct unread *unread)
-{
-    struct verify *v = unread->v;
-    for (int32_t p = 0; p < v->met->partitions; p++) {
-        const struct progress *progress = progress_set_find(&v->progress, v->met->name, p);
-        struct port_range range;
-        TRY(v->port->ops->range(v->port, v->met->input_topic, p, &range, v->diag));
-        int64_t from = range.start;
-        if (progress != NULL && !progress->is_begin && !progress->is_reset &&
-            progress->position > from)
-            from = progress->position;
-        TRY(verify_read(v, v->met->input_topic, p, from, range.stable, take_unread, unread));
-    }
-    return 0;
-}
-
 static int drop_unread(struct verify *v)
 {
     struct verify_within *within = v->within;
     struct unread unread = {.v = v};
     size_t kept = 0;
-    int rc = count_unread(&unread);
+    int rc = verify_read_unread(v, v->met, take_unread, &unread);
     for (size_t i = 0; rc == 0 && i < within->count; i++) {
         struct verify_entry *entry = verify_map_find(&unread.counts, within->rows[i].content);
         if (entry == NULL || entry->value == NULL) {

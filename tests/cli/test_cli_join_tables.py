@@ -9,6 +9,7 @@ joined, groups over it. Rows come, change and are deleted in turns, in topics of
 asked the same of the rows that stand.
 """
 import collections
+import json
 import os
 import random
 import sqlite3
@@ -134,6 +135,8 @@ class Joins(Case):
             self.ok("run", path, "--until-end", "--threads", drawn.draw.choice("12"))
             wanted = self.asked(drawn, tables)
             for name, _ in drawn.results:
+                totals = json.loads(self.ok("verify", name).stdout.splitlines()[-1])["totals"]
+                self.assertEqual((totals["differences"], totals["waiting"]), (0, 0), f"seed {seed}: {name}\n" + "\n".join(drawn.sql))
                 came = self.written(name)
                 self.assertEqual((list((wanted[name] - came).items())[:5], list((came - wanted[name]).items())[:5]), ([], []),
                                  f"seed {seed}: missing, more of {name}\n" + "\n".join(drawn.sql))

@@ -109,6 +109,12 @@ class Verify(Case):
         self.assertEqual(done.returncode, 4 if totals["differences"] else 0)
         return lines, totals
 
+    def forget_stores(self):
+        for name in os.listdir(os.path.join(self.dir, "state", "job")):
+            path = os.path.join(self.dir, "state", "job", name)
+            for file in os.listdir(path) if os.path.isdir(path) else []:
+                os.remove(os.path.join(path, file))
+
     def identical(self, views=VIEWS):
         """All views are; their totals by name."""
         totals = {}
@@ -186,10 +192,7 @@ class Identical(Verify):
         self.write_job("totals")
         self.send(500, 3)
         self.run_job()
-        for name in os.listdir(os.path.join(self.dir, "state", "job")):
-            path = os.path.join(self.dir, "state", "job", name)
-            for file in os.listdir(path) if os.path.isdir(path) else []:
-                os.remove(os.path.join(path, file))
+        self.forget_stores()
         self.assertGreater(self.identical(["totals"])["totals"]["states"], 0)  # the changelog says it all
 
 
@@ -404,6 +407,81 @@ AND p.at BETWEEN o.ts - INTERVAL '1 second' AND o.ts + INTERVAL '3 seconds' WHER
 INSERT INTO unpaid SELECT o.id, o.who, p.id AS payment FROM orders o LEFT JOIN paid p ON p.who = o.who
 AND p.at BETWEEN o.ts AND o.ts + INTERVAL '1 second';
 """
+
+
+PAIRS = """
+CREATE TABLE people (id text PRIMARY KEY, name text, n numeric);
+CREATE TABLE plans (id text PRIMARY KEY, plan text, since timestamptz);
+CREATE MATERIALIZED VIEW booked AS SELECT p.id, p.name, q.plan, q.since FROM people p JOIN plans q ON q.id = p.id;
+CREATE MATERIALIZED VIEW open AS SELECT p.id, p.n + 1 AS more, q.plan FROM people p LEFT JOIN plans q ON q.id = p.id WHERE q.plan IS NULL OR q.plan <> 'none';
+CREATE MATERIALIZED VIEW everyone AS SELECT coalesce(p.id, q.id) AS id, p.name, q.plan, 12 / p.n AS part FROM people p FULL JOIN plans q ON q.id = p.id;
+"""
+
+
+class Pairs(Verify):
+    """Joins of two tables: what is written, and what is kept of both."""
+    views = ["booked", "open", "everyone"]
+
+    def setUp(self):
+        Case.setUp(self)
+        self.job = os.path.join(self.home, "job.sql")
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write(PAIRS)
+        for topic, partitions in ("people", 2), ("plans", 3):
+            self.ok("topic", "create", topic, "--partitions", partitions)
+
+    def send_all(self, count, seed, gone=.25):
+        draw = random.Random(seed)
+        for topic in "people", "plans":
+            lines = []
+            for i in range(count):
+                who = f"u{draw.randrange(12)}"
+                row = {"id": who, "name": draw.choice(["ann", "eve"]), "n": draw.choice([0, 1, 2.5, None])}
+                if topic == "plans":
+                    row = {"id": who, "plan": draw.choice(["gold", "none", None]), "since": 1_700_000_000_000 + draw.randrange(3)}
+                lines.append(f"{who}\t{'' if draw.random() < gone else json.dumps(row)}\n")
+            self.produce(topic, "".join(lines).encode(), "--key-separator", "\\t", "--tombstones")
+
+    def test_through_kills(self):
+        """Also with changes that have been sent and not been read: those keys are not compared."""
+        for seed, place in enumerate([None, "commit_decided:2", "commit_decided:3", "commit_between_outputs:4", "commit_before_append:2", None]):
+            self.send_all(80, seed)
+            self.run_job("--threads", "2", env={"WEIR_CRASH_AT": place} if place else None, code=137 if place else 0)
+            totals = self.identical(self.views)
+        for view in self.views:
+            self.assertGreater(totals[view]["compared"], 2, view)
+
+    def test_without_a_store(self):
+        self.send_all(80, 1)
+        self.run_job()
+        self.forget_stores()
+        for view, total in self.identical(self.views).items():
+            self.assertGreater(total["states"], 12, view)  # rows of both
+
+    def test_what_is_planted_in_the_output(self):
+        self.send_all(80, 2)
+        self.run_job()
+        self.identical(self.views)
+        last = {record["key"]: record for record in self.records("booked")}
+        record = next(record for record in last.values() if record["value"] is not None)
+        self.plant("booked", partition=record["partition"], key=record["key"], value=json.dumps({**record["value"], "name": "bob"}, separators=(",", ":")))
+        self.found("booked", "value")
+        self.plant("booked", partition=record["partition"], key=record["key"], value=None)
+        self.found("booked", "missing")
+        self.plant("everyone", partition=0, key="zoe", value=json.dumps({"id": "zoe"}))
+        self.found("everyone", "unknown")
+
+    def test_what_is_planted_in_the_store(self):
+        """Each task has the other one's rows: of its own none are kept."""
+        self.send_all(80, 3, gone=0)
+        self.run_job()
+        self.identical(self.views)
+        stores = [os.path.join(self.dir, "state", "job", f"booked-{partition}") for partition in range(2)]
+        os.rename(stores[0], stores[0] + ".other")
+        os.rename(stores[1], stores[0])
+        os.rename(stores[0] + ".other", stores[1])
+        kinds = {(line["difference"], line["where"]) for line in self.verify("booked", "--max", "1000")[0]}
+        self.assertEqual(kinds, {("partition", "store"), ("missing", "store")})
 
 
 class Streams(Verify):

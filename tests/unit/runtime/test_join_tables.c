@@ -9,6 +9,8 @@
 #include "tests/support/draw.h"
 #include "tests/support/drawn_kills.h"
 #include "tests/support/folded_rows.h"
+#include "tests/support/scratch_dir.h"
+#include "tests/support/verified.h"
 #include "runtime/weir.h"
 
 #include <setjmp.h>
@@ -187,8 +189,9 @@ static void both_sides_change(void **state)
         weir_app *app = join_app(&(weir_options){.threads = 1 + (int32_t)draw(2),
                                                  .batch_rows = draw(2) ? 1 + (int32_t)draw(7) : 0});
         weir_test *test = NULL;
-        if (weir_test_open(app, &(weir_test_options){.start_ms = START, .partitions = 3}, &test) <
-            0)
+        char *dir = scratch_dir_create();
+        weir_test_options options = {.data = dir, .start_ms = START, .partitions = 3};
+        if (weir_test_open(app, &options, &test) < 0)
             fail_msg("%s", weir_log_error());
         for (int turn = 0; turn < 8; turn++) {
             send_row(test, &model);
@@ -207,7 +210,12 @@ static void both_sides_change(void **state)
             app = again;
         }
         ok(test, weir_test_close(test));
+        assert_true(view_is_identical(dir, "tables", "both"));
+        assert_true(view_is_identical(dir, "tables", "named"));
+        assert_true(view_is_identical(dir, "tables", "all"));
+        assert_true(view_is_identical(dir, "tables", "again"));
         weir_app_close(app);
+        scratch_dir_remove(dir);
     }
 }
 
