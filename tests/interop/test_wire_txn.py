@@ -279,7 +279,7 @@ class ByHand(Case):
     def test_a_transaction_that_nobody_ends(self):
         p = self.producer
         self.assertEqual(p.init(timeout_ms=1), 0)
-        self.assertEqual(p.add((b"t", 0)), [0])
+        self.assertIn(p.add((b"t", 0)), ([0], [47])) # its time may be over before it has its partition
         end = time.monotonic() + LIMIT_S
         while p.produce()[0] == 0 or self.seen()[1] != self.seen()[0]:
             self.assertLess(time.monotonic(), end)
