@@ -199,6 +199,8 @@ int join_cuts_drop_before(struct join_cuts *cuts, int64_t offset, struct diag *d
         count = cuts->next;
     for (uint32_t i = 0; i < count; i++)
         TRY(join_cuts_forget(cuts, cuts->items[i].offset, diag));
+    if (count == 0)
+        return 0; /* there may be no list at all */
     memmove(cuts->items, cuts->items + count, (cuts->count - count) * sizeof *cuts->items);
     cuts->count -= count;
     cuts->next -= count;
