@@ -171,7 +171,8 @@ assert got == [b"%d" % i for i in range(100)], got
         for i, wire in enumerate(wires):
             wire.send((b"", hello[:100], hello)[i % 3])
         self.assert_serves()
-        self.assertLess(self.resident_bytes() - before, HALF_OPEN * 100000)
+        if not os.environ.get("WEIR_SANITIZE"):  # they keep a book of every block
+            self.assertLess(self.resident_bytes() - before, HALF_OPEN * 100000)
         for wire in wires:
             while not wire.is_closed():
                 pass

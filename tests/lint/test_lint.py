@@ -190,8 +190,8 @@ def check_documents():
             done = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True)
             if done.returncode:
                 yield f"{name}: {done.stderr.strip()}"
-            if not os.access(path, os.X_OK) and path.read_text(encoding="utf-8").startswith("#!"):
-                yield f"{name}: not executable"
+        if name.endswith((".sh", ".py")) and not os.access(path, os.X_OK) and path.read_text(encoding="utf-8").startswith("#!"):
+            yield f"{name}: not executable"
 
 
 def main():
