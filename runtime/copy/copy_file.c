@@ -25,13 +25,15 @@ struct copy_file {
     int64_t position, lines;  /* behind those before the window */
     struct hash_stream *hash; /* of the bytes before the window */
     struct copy_scan scan;    /* of the row at `used` */
-    bool has_ended;           /* \. was read */
+    bool has_ended;           /* \. stands at `used`, and stays there */
 };
 
 static struct copy_stamp stamp_of(const struct stat *about)
 {
-    return (struct copy_stamp){about->st_size, (int64_t)about->st_mtim.tv_sec * 1000000000 +
-                                                   about->st_mtim.tv_nsec};
+    /* Whatever year somebody has set: it is only compared. */
+    uint64_t mtime_ns = (uint64_t)about->st_mtim.tv_sec * 1000000000;
+    return (struct copy_stamp){about->st_size,
+                               (int64_t)(mtime_ns + (uint64_t)about->st_mtim.tv_nsec)};
 }
 
 static int look_at(struct copy_file *file, struct diag *diag)
@@ -115,6 +117,18 @@ static int hash_range(struct copy_file *file, struct hash_stream *hash, int64_t 
     return rc;
 }
 
+/* A row that was the last of the file and had no line end may have become the beginning of a longer one. */
+static int check_row_end(const struct copy_file *file, int64_t position, struct diag *diag)
+{
+    uint8_t byte = '\n';
+    size_t got;
+    if (position > 0 && position < file->stamp.size)
+        TRY(io_pread(file->fd, &byte, 1, position - 1, &got, diag));
+    return byte == '\n' ? 0
+                        : diag_set(diag, ERR_STATE, "%s goes on in the last row that was copied",
+                                   file->path);
+}
+
 int copy_file_resume(struct copy_file *file, int64_t position, int64_t lines, struct hash128 hash,
                      struct diag *diag)
 {
@@ -127,6 +141,7 @@ int copy_file_resume(struct copy_file *file, int64_t position, int64_t lines, st
         return diag_set(diag, ERR_STATE,
                         "the first %lld bytes of %s are not those that were copied",
                         (long long)position, file->path);
+    TRY(check_row_end(file, position, diag));
     file->position = position;
     file->lines = lines;
     return 0;
@@ -187,7 +202,7 @@ static void pass_mark(struct copy_file *file)
         file->used = sizeof mark;
 }
 
-/* Cuts one row out of the window: 1, or 0 when its end is not there. */
+/* Cuts one row out of the window: 1, or 0 when its end is not there. The end that is written (\.) is not taken: whoever goes on behind the rows before it meets it again. */
 static int cut_row(struct copy_file *file, const struct copy_syntax *syntax, struct copy_row *row,
                    struct diag *diag)
 {
@@ -206,6 +221,9 @@ static int cut_row(struct copy_file *file, const struct copy_syntax *syntax, str
                         "%s ends inside of quotes, which the row in line %lld opens", file->path,
                         (long long)file->lines + 1);
     *row = (struct copy_row){bytes_of(rest.data, size), file->lines + 1};
+    file->has_ended = copy_row_ends_file(syntax, row->text);
+    if (file->has_ended)
+        return 0;
     file->lines += count_lines(rest.data, taken);
     file->used += taken;
     file->scan = (struct copy_scan){0};
@@ -221,13 +239,11 @@ int copy_file_read(struct copy_file *file, const struct copy_syntax *syntax, str
         pass_mark(file);
         int rc = cut_row(file, syntax, &rows[*count], diag);
         TRY(rc);
-        if (rc == 1 && copy_row_ends_file(syntax, rows[*count].text))
-            file->has_ended = true;
-        else if (rc == 1 && ++*count == most)
+        if (rc == 1 && ++*count == most)
             break;
         if (rc == 1)
             continue;
-        if (*count > 0 || is_all_there(file))
+        if (*count > 0 || file->has_ended || is_all_there(file))
             break;
         TRY(read_piece(file, diag));
     }

@@ -327,6 +327,16 @@ class Once(Copy):
         self.assertNotIn(b"copied", self.run_job(path).stderr)
         self.check_big()
 
+    def test_killed_before_the_end_that_is_written(self):
+        """A transaction that ends just before it: what is behind it is no row for the run that goes on, either."""
+        path = self.job("CREATE TABLE t (n integer);\nCOPY t FROM 'rows';\n")
+        self.file("rows", "".join("%d\n" % i for i in range(20100)) + "\\.\n7\n8\n")
+        for place in ("copy_committed", "copy_marked:2"):
+            self.dir = os.path.join(self.home, place.replace(":", "-"))
+            self.assertEqual(self.weir("run", path, "--until-end", env={"WEIR_CRASH_AT": place}).returncode, 137)
+            self.run_job(path)
+            self.assertEqual([row["n"] for row in self.rows("t")], list(range(20100)))
+
     def test_interrupted(self):
         """A signal while a file is copied: what is committed stays, and the rest comes with the next run."""
         self.big(150000)

@@ -1,4 +1,5 @@
 /* test_copy_file.c: the file of a COPY: rows over the edges of its pieces, where a copy goes on, and files that change under it. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -132,6 +133,76 @@ static void test_a_file_that_is_written(void **state)
     }
 }
 
+/* What is behind the end that is written stays behind it, wherever a copy goes on: the rows before it may be committed alone. */
+static void test_an_end_that_is_written(void **state)
+{
+    static const char text[] = "a\nb\n\\.\nc\n";
+    static struct copy_row rows[MOST];
+    struct diag diag = {0};
+    struct copy_file *file;
+    uint32_t count;
+    (void)state;
+    write_file("w", text, sizeof text - 1);
+    for (uint32_t most = 1; most <= 3; most++) {
+        int64_t position = 0, lines = 0, seen = 0;
+        struct hash128 hash;
+        do { /* a life for each read */
+            assert_int_equal(copy_file_open(path, &file, &diag), 0);
+            if (position > 0)
+                assert_int_equal(copy_file_resume(file, position, lines, hash, &diag), 0);
+            assert_int_equal(copy_file_read(file, &csv, rows, most, &count, &diag), 0);
+            hash = copy_file_hash(file);
+            position = copy_file_position(file);
+            lines = copy_file_lines(file);
+            seen += count;
+            copy_file_close(file);
+        } while (count > 0);
+        assert_int_equal(seen, 2);
+        assert_int_equal(position, 4);
+        assert_int_equal(lines, 2);
+    }
+}
+
+/* The last row had no line end when it was read, and is longer now. */
+static void test_a_row_that_goes_on(void **state)
+{
+    static struct copy_row rows[MOST];
+    struct diag diag = {0};
+    struct copy_file *file;
+    uint32_t count;
+    (void)state;
+    for (int goes_on = 0; goes_on < 2; goes_on++) {
+        write_file("w", goes_on ? "a\nb" : "a\nb\n", goes_on ? 3 : 4);
+        assert_int_equal(copy_file_open(path, &file, &diag), 0);
+        assert_int_equal(copy_file_read(file, &csv, rows, MOST, &count, &diag), 0);
+        assert_int_equal(count, 2);
+        struct hash128 hash = copy_file_hash(file);
+        int64_t position = copy_file_position(file);
+        copy_file_close(file);
+        for (int more = 0; more < 2; more++) {
+            assert_int_equal(copy_file_open(path, &file, &diag), 0);
+            assert_int_equal(copy_file_resume(file, position, goes_on ? 1 : 2, hash, &diag),
+                             goes_on && more ? ERR_STATE : 0);
+            copy_file_close(file);
+            write_file("a", "c\n", 2);
+        }
+    }
+}
+
+/* Years that nanoseconds of 64 bits do not reach. */
+static void test_a_time_far_away(void **state)
+{
+    const struct timespec times[2] = {{13569465600, 1}, {13569465600, 1}};
+    struct diag diag = {0};
+    struct copy_file *file;
+    (void)state;
+    write_file("w", "a\n", 2);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    assert_int_equal(copy_file_open(path, &file, &diag), 0);
+    assert_int_equal(copy_file_stamp(file).size, 2);
+    copy_file_close(file);
+}
+
 static void test_no_file(void **state)
 {
     struct diag diag = {0};
@@ -161,6 +232,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_and_where_they_go_on),
         cmocka_unit_test(test_a_file_that_is_written),
+        cmocka_unit_test(test_an_end_that_is_written),
+        cmocka_unit_test(test_a_row_that_goes_on),
+        cmocka_unit_test(test_a_time_far_away),
         cmocka_unit_test(test_no_file),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
