@@ -14,7 +14,7 @@
  * A password is its bytes: Kafka's tools and clients do not normalise it either (SASLprep), and with ASCII it makes no difference. No channel binding, as
  * in Kafka; a client that supports it and thinks that we do not ("y,,") is welcome. Extensions are passed over, but a mandatory one ("m=") is refused.
  *
- * A user that does not exist takes the same way: a salt that is made of the name and a secret of the log's, so that it is the same each time, the
+ * A user that does not exist takes the same way: a salt that is made of the name, the mechanism and a secret of the log's, so that it is the same each time, the
  * usual number of iterations, keys that nothing hashes to. Secrets are compared in constant time. */
 #include "log/kafka/kafka_scram.h"
 
@@ -117,9 +117,11 @@ bool scram_is_password(enum scram_mechanism mechanism, const struct scram_creden
 void scram_pretend(enum scram_mechanism mechanism, const uint8_t secret[USER_SECRET_BYTES],
                    const char *name, struct scram_credential *credential)
 {
-    uint8_t made[SCRAM_KEY_BYTES];
-    must(HMAC(EVP_sha512(), secret, USER_SECRET_BYTES, (const uint8_t *)name, strlen(name), made,
-              NULL) != NULL);
+    uint8_t made[SCRAM_KEY_BYTES], key[USER_SECRET_BYTES + 1];
+    memcpy(key, secret, USER_SECRET_BYTES);
+    key[USER_SECRET_BYTES] = (uint8_t)mechanism; /* a user's two salts are two */
+    must(HMAC(EVP_sha512(), key, sizeof key, (const uint8_t *)name, strlen(name), made, NULL) !=
+         NULL);
     *credential = (struct scram_credential){.iterations = SCRAM_ITERATIONS,
                                             .salt_size = NEW_SALT_BYTES,
                                             .key_size = scram_key_size(mechanism)};

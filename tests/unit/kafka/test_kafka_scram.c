@@ -149,6 +149,8 @@ static void test_pretended(void **state)
     scram_pretend(SCRAM_SHA_512, secret, "b", &b);
     assert_memory_equal(&a, &again, sizeof a);
     assert_memory_not_equal(a.salt, b.salt, a.salt_size);
+    scram_pretend(SCRAM_SHA_256, secret, "a", &b); /* as those of a real user are */
+    assert_memory_not_equal(a.salt, b.salt, a.salt_size);
     assert_int_equal(a.salt_size, made.salt_size);
     assert_int_equal(a.iterations, made.iterations);
     assert_int_equal(a.key_size, made.key_size);
