@@ -156,6 +156,7 @@ static void set_timer(struct kafka_connection *c)
     uv_timer_start(&c->timer, on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
 }
 
+/* Each time of next_deadline that has come is somebody's end here, or a parked request's; one that is not makes the timer fire again and again. */
 static const char *overdue(const struct kafka_connection *c, int64_t now)
 {
     if (c->size_have > 0 && c->reading && !c->waits_for_budget && now >= c->frame_deadline_ms)
@@ -164,11 +165,11 @@ static const char *overdue(const struct kafka_connection *c, int64_t now)
         return "it does not take its responses";
     if (!kafka_transport_is_ready(c) && now >= c->opened_ms + TLS_HANDSHAKE_MS)
         return "the TLS handshake was not over in time";
-    if (is_stranger(c) && c->had_request && now >= c->opened_ms + AUTHENTICATION_MS)
-        return "it did not authenticate in time";
     if (c->size_have == 0 && c->request_count == 0 && !c->had_request &&
         now >= c->opened_ms + FIRST_REQUEST_MS)
         return "it asked for nothing";
+    if (is_stranger(c) && now >= c->opened_ms + AUTHENTICATION_MS)
+        return "it did not authenticate in time";
     return NULL;
 }
 
