@@ -11,6 +11,8 @@
  *   first sequence = last known + 1     goes on
  *   anything else                       ERR_SEQUENCE
  *   a producer that is not known        any sequence: what was known of it has expired
+ *   all is well, but a transaction      ERR_STATE for a batch that is not transactional: committed
+ *   of it is open here                  readers would take it for part of the transaction
  *
  * A marker of a newer epoch (a transaction that was ended in its producer's stead) raises the epoch
  * as well, so that what the old one still has on the way is refused here.
@@ -192,19 +194,9 @@ static int refuse_sequence(const struct partition *partition, const struct batch
                     partition->topic->name, partition->index, expected);
 }
 
-int producer_state_check(struct partition *partition, const struct batch_header *header,
-                         int64_t *base_offset, struct diag *diag)
+static int check_known(const struct partition *partition, const struct producer_entry *entry,
+                       const struct batch_header *header, int64_t *base_offset, struct diag *diag)
 {
-    if (header->producer_epoch < 0 || header->base_sequence < 0)
-        return diag_set(diag, ERR_INVALID,
-                        "a batch of producer %" PRId64
-                        " for %s-%d has epoch %d and sequence %" PRId32,
-                        header->producer_id, partition->topic->name, partition->index,
-                        header->producer_epoch, header->base_sequence);
-    const struct producer_entry *entry =
-        producer_table_find(&partition->producers, header->producer_id);
-    if (entry == NULL)
-        return 0;
     if (header->producer_epoch < entry->epoch)
         return diag_set(diag, ERR_FENCED,
                         "producer %" PRId64 " with epoch %d is fenced: %s-%d knows epoch %d",
@@ -221,6 +213,29 @@ int producer_state_check(struct partition *partition, const struct batch_header 
     int32_t expected = next_sequence(entry);
     return header->base_sequence == expected ? 0
                                              : refuse_sequence(partition, header, expected, diag);
+}
+
+int producer_state_check(struct partition *partition, const struct batch_header *header,
+                         int64_t *base_offset, struct diag *diag)
+{
+    if (header->producer_epoch < 0 || header->base_sequence < 0)
+        return diag_set(diag, ERR_INVALID,
+                        "a batch of producer %" PRId64
+                        " for %s-%d has epoch %d and sequence %" PRId32,
+                        header->producer_id, partition->topic->name, partition->index,
+                        header->producer_epoch, header->base_sequence);
+    const struct producer_entry *entry =
+        producer_table_find(&partition->producers, header->producer_id);
+    if (entry == NULL)
+        return 0;
+    int rc = check_known(partition, entry, header, base_offset, diag);
+    if (rc == 0 && entry->txn_first_offset >= 0 &&
+        (header->attributes & BATCH_ATTR_TRANSACTIONAL) == 0)
+        rc = diag_set(diag, ERR_STATE,
+                      "a batch of producer %" PRId64
+                      " for %s-%d is not transactional, and its transaction is open there",
+                      header->producer_id, partition->topic->name, partition->index);
+    return rc;
 }
 
 int producer_state_reserve(struct partition *partition)

@@ -220,6 +220,25 @@ static void a_marker_of_the_same_epoch_changes_no_sequence(void **state)
     expect(bench, 7, 1, 5, 1, 0);
 }
 
+static void what_is_no_part_of_an_open_transaction_waits_for_its_end(void **state)
+{
+    struct bench *bench = *state;
+    struct batch_header data = header_of(7, 1, 0, 5);
+    int64_t first, again;
+    expect(bench, 7, 0, 0, 2, 0);
+    data.attributes = BATCH_ATTR_TRANSACTIONAL;
+    assert_int_equal(send(bench, data, &first), 0);
+    expect(bench, 7, 1, 5, 1, ERR_STATE);
+    expect(bench, 7, 2, 0, 1, ERR_STATE);    /* of a newer epoch, too */
+    expect(bench, 7, 1, 6, 1, ERR_SEQUENCE); /* Kafka looks at sequences first */
+    expect(bench, 7, 0, 2, 1, ERR_FENCED);
+    expect(bench, 8, 0, 0, 1, 0); /* of another producer */
+    assert_int_equal(send(bench, data, &again), 1);
+    assert_int_equal(again, first);
+    note_marker(bench, 7, 1);
+    expect(bench, 7, 1, 5, 1, 0);
+}
+
 /* ---- forgetting ---- */
 
 static void only_idle_producers_expire(void **state)
@@ -431,6 +450,7 @@ int main(void)
         TEST(a_stale_epoch_is_fenced),
         TEST(bug_16_a_marker_of_a_newer_epoch_fences_the_old_one),
         TEST(a_marker_of_the_same_epoch_changes_no_sequence),
+        TEST(what_is_no_part_of_an_open_transaction_waits_for_its_end),
         TEST(only_idle_producers_expire),
         TEST(the_last_batch_of_a_live_producer_is_known),
         TEST(bug_19_a_flood_of_ids_stays_inside_the_limit),
