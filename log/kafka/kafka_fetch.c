@@ -437,8 +437,8 @@ static enum kafka_error fetch_one(struct kafka_request *request, struct fetching
 {
     bool was_known = p->partition != NULL;
     enum kafka_error error = fetch_partition(request, f, &p->asked, &p->partition);
-    if (error == KAFKA_UNKNOWN_TOPIC_OR_PARTITION && was_known) {
-        p->partition = NULL; /* it was deleted, and may have been made again */
+    if (error != KAFKA_NONE && was_known) {
+        p->partition = NULL; /* it may have been deleted, and made again: with another epoch, too */
         error = fetch_partition(request, f, &p->asked, &p->partition);
     }
     bool good = error == KAFKA_NONE;
@@ -494,6 +494,7 @@ static void answer(struct kafka_request *request, struct fetching *f)
     f->bytes = 0;
     f->wait_count = 0;
     f->has_error = false;
+    f->topic.name[0] = '\0'; /* it may have gone while the request waited */
     write_head(request, KAFKA_NONE, f->session != NULL ? f->session->id : 0);
     fetch_init(&f->fetch);
     buf_deinit(&f->fetch.bytes);

@@ -18,7 +18,8 @@
 enum {
     SESSIONS_MOST = 1000, /* max.incremental.fetch.session.cache.slots of Kafka */
     PARTITIONS_MOST = 200000,
-    IDLE_MS = 120000, /* min.incremental.fetch.session.eviction.ms */
+    TOPIC_BYTES = 249, /* each partition has a copy of the name: what cannot be one is not kept */
+    IDLE_MS = 120000,  /* min.incremental.fetch.session.eviction.ms */
     FIRST_CHAINS = 16
 };
 
@@ -269,7 +270,8 @@ bool kafka_fetch_session_put(struct kafka_fetch_session *session,
         known->asked.topic = topic;
         return true;
     }
-    if (atomic_load(&session->sessions->partition_count) >= PARTITIONS_MOST ||
+    if (asked->topic.size > TOPIC_BYTES ||
+        atomic_load(&session->sessions->partition_count) >= PARTITIONS_MOST ||
         (session->count >= session->wait_capacity && !grow(session)))
         return false;
     struct kafka_fetched *f = calloc(1, sizeof *f + asked->topic.size);

@@ -56,7 +56,7 @@ void kafka_fetch_session_end(struct kafka_fetch_session *session);
 /* Ends the one with this id, when there is one and no request has it. */
 void kafka_fetch_sessions_close(struct kafka_fetch_sessions *sessions, int32_t id);
 
-/* Adds a partition, or changes what is asked of it. False: no memory, or more partitions than sessions may have. */
+/* Adds a partition, or changes what is asked of it. False: no memory, more partitions than sessions may have, or a name that no topic can have. */
 bool kafka_fetch_session_put(struct kafka_fetch_session *session, const struct kafka_asked_partition *asked);
 void kafka_fetch_session_remove(struct kafka_fetch_session *session, struct bytes topic, int32_t index);
 /* The response goes out: what it says is known, and those that had records are read last the next time. */

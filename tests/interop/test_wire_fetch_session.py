@@ -243,6 +243,17 @@ class Session(Case):
         self.fetch(sessions[0], -1, self.ALL[:1])
         self.assertNotEqual(self.fetch(0, 0, self.ALL[:1])[1], 0)
 
+    def test_names_that_no_topic_has_are_not_kept(self):
+        """A session has a copy of the name for each partition: 200,000 of them, of a name as long as one pleases, is what a request of 5 MB could ask for."""
+        longest, too_long = b"n" * 249, b"n" * 250
+        for version in (7, 12):
+            error, session, found = self.fetch(0, 0, [(longest, 0, 0)], version=version)
+            self.assertEqual((error, session > 0, found), (0, True, {(longest, 0): (3, -1, -1, b"")}))
+            self.assertEqual(self.fetch(0, 0, [(b"t", 0, 0), (too_long, 0, 0)], version=version), (0, 0, {(b"t", 0): (0, 0, 0, b""), (too_long, 0): (3, -1, -1, b"")}))
+            # Not in one that there is, either: the client begins again.
+            self.assertEqual(self.fetch(session, 1, [(too_long, 1, 0)], version=version), (70, 0, {}))
+            self.assertEqual(self.fetch(session, 2, version=version)[0], 70)
+
     def test_many_partitions(self):
         """Lengths of every width in the answer."""
         create = lambda name, n: struct.pack(">i", 1) + string(name) + struct.pack(">ihiii", n, 1, 0, 0, 60000)
