@@ -300,12 +300,12 @@ static enum kafka_error judge(struct kafka_request *request, struct kafka_txn *t
     if (who->producer_id < 0)
         return KAFKA_NONE;
     int code = producer_lookup(request->log, txn->name, &record, NULL);
-    if (code < 0 && code != ERR_NOT_FOUND)
+    if (code == ERR_NOT_FOUND) /* forgotten, after days: nobody else has come */
+        return KAFKA_NONE;
+    if (code < 0)
         return kafka_txn_error_of(request, code);
-    bool is_newest =
-        code == 0 && record.producer_id == who->producer_id && record.epoch == who->epoch;
-    return is_newest || (code == 0 && has_epoch_before(&record, who)) ? KAFKA_NONE
-                                                                      : fenced(request);
+    bool is_newest = record.producer_id == who->producer_id && record.epoch == who->epoch;
+    return is_newest || has_epoch_before(&record, who) ? KAFKA_NONE : fenced(request);
 }
 
 static int open_anew(struct kafka_request *request, struct kafka_txn *txn,

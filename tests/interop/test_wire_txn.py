@@ -90,10 +90,10 @@ class Producer:
     def end(self, commit, version=0):
         return struct.unpack(">ih", self.ask(END, version, lambda f: self.who(f) + bytes([commit])))[1]
 
-    def produce(self, topic=b"t", partition=0, name=b"", epoch=None, sequence=None):
+    def produce(self, topic=b"t", partition=0, name=b"", epoch=None, sequence=None, attributes=0x10):
         """Two records. Error and base offset."""
         next_one = self.sequence.get((topic, partition), 0) if sequence is None else sequence
-        batch = patched(21, struct.pack(">h", 0x10), patched(43, struct.pack(">qhi", self.id, self.epoch if epoch is None else epoch, next_one)))
+        batch = patched(21, struct.pack(">h", attributes), patched(43, struct.pack(">qhi", self.id, self.epoch if epoch is None else epoch, next_one)))
         named = NULL if name is None else string(name or self.name)
         self.wire.send(request(PRODUCE, 3, named + struct.pack(">hii", -1, 60000, 1) + string(topic) + struct.pack(">iii", 1, partition, len(batch)) + batch))
         error, base = struct.unpack(">hq", self.wire.response()[1][4 + 2 + len(topic) + 8:][:10])
@@ -187,8 +187,9 @@ class ByHand(Case):
         self.assertEqual([Producer(self, b"").init(), Producer(self, b"x" * 395).init(), Producer(self, b"a\0b").init()], [42, 42, 42])
         self.assertEqual(Producer(self, b"x" * 394).init(timeout_ms=900000), 0)
         self.assertEqual([p.init(4, present=(5, -1)), p.init(4, present=(-1, 3))], [42, 42])
-        # Nobody has this id.
-        self.assertEqual([p.init(3, present=(5, 0)), p.init(4, present=(5, 0))], [47, 90])
+        # Nobody has this id any more, so that nobody else has come: a new one. Then there is somebody.
+        self.assertEqual((p.init(4, present=(5 + (1 << 40), 7)), p.epoch), (0, 0))
+        self.assertEqual([p.init(3, present=(p.id + 1, 0)), p.init(4, present=(p.id, 1))], [47, 90])
 
     def test_a_new_epoch_for_the_old_one(self):
         """KIP-360: who presents the newest epoch gets the next; sent again it is answered again; who was overtaken is fenced."""
@@ -241,6 +242,8 @@ class ByHand(Case):
             self.assertEqual([p.produce(name=None)[0], p.produce(name=b"nobody")[0]], [53, 49])
             first = p.produce()
             self.assertEqual((first[0], p.produce(sequence=0), p.produce(sequence=6)[0]), (0, first, 45))
+            # What is no part of the transaction waits for its end, where the transaction has records.
+            self.assertEqual(p.produce(attributes=0)[0], 48)
             self.assertEqual(p.end(False, version), 0)
             # A batch that comes late is not the next transaction's.
             self.assertEqual(p.produce()[0], 48)
