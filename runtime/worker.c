@@ -205,15 +205,17 @@ bool worker_must_commit(const struct worker *worker)
     return !worker->in_flight && interval_left_ms(worker) == 0;
 }
 
-/* What the task has not committed is thrown away; the commit in flight is not its failure. */
+/* What the task has not committed is thrown away; the commit in flight is not its failure, but when
+ * that comes to nothing the task has been thrown back with it, if it has a part in it. */
 int worker_turn_failed(struct worker *worker, struct task *task, int rc)
 {
     struct diag why = worker->diag;
+    bool has_part = worker_is_in_flight(worker, task);
     int64_t undone = worker->undone;
     if (task->stage->view->sink->failure.policy == WEIR_FAILURE_END)
         return rc;
     TRY(worker_settle_commit(worker));
-    if (worker->undone != undone || !task_is_running(task))
+    if ((has_part && worker->undone != undone) || !task_is_running(task))
         return 0; /* it came back from before: what failed will fail again */
     worker->diag = why;
     return worker_task_failed(worker, task, rc);

@@ -23,6 +23,8 @@ int worker_open_tasks(struct worker *worker);
 /* The task failed with rc (worker->diag has the text): closes it, which throws away what it has not committed, and does as its
  * pipeline's policy says. 0: the worker goes on; negative: the run ends. No commit of the task may be in flight. */
 int worker_task_failed(struct worker *worker, struct task *task, int rc);
+/* Whether the task is part of the commit in flight. */
+bool worker_is_in_flight(const struct worker *worker, const struct task *task);
 /* Throws away what the task has not committed and restores it. As worker_task_failed. */
 int worker_restore_task(struct worker *worker, struct task *task);
 /* Opens the tasks whose time to be tried again has come, and takes up what the checkpoint thread found wrong with a store. */

@@ -142,10 +142,12 @@ static int ask(struct worker *worker, struct task *task, struct bounds *bounds)
     return 1;
 }
 
-/* Those of the joined that can take a batch now stay joined. 1: some other did something. */
+/* Those of the joined that can take a batch now stay joined; none, when a failure has restored some that
+ * were asked before. 1: some other did something. */
 static int ask_all(struct worker *worker, struct shared_read *read, struct bounds *bounds)
 {
     int any = 0;
+    int64_t undone = worker->undone;
     for (uint32_t i = 0; i < read->member_count; i++) {
         if (!read->joined[i])
             continue;
@@ -154,6 +156,8 @@ static int ask_all(struct worker *worker, struct shared_read *read, struct bound
         read->joined[i] = rc == 1;
         any |= rc == 2;
     }
+    if (worker->undone != undone)
+        bounds->takers = 0;
     return any;
 }
 
@@ -173,13 +177,14 @@ static int give(struct worker *worker, const struct shared_read *read, struct ta
     return 0;
 }
 
-/* A failure restores others too, when the commit in flight turns out to have failed: those stand
- * elsewhere then. */
+/* A failure restores others too, when the commit in flight turns out to have come to nothing: what they
+ * were asked before does not count any more, and they take the batch another time. */
 static int give_all(struct worker *worker, struct shared_read *read, const struct bounds *bounds,
                     int64_t read_ns)
 {
     bool is_first = true;
-    for (uint32_t i = 0; i < read->member_count; i++) {
+    int64_t undone = worker->undone;
+    for (uint32_t i = 0; i < read->member_count && worker->undone == undone; i++) {
         struct task *task = read->members[i];
         if (!read->joined[i] || !task_is_running(task) || task->position != bounds->from)
             continue;
@@ -229,7 +234,7 @@ static int turn_together(struct worker *worker, struct shared_read *read, int64_
 {
     int any = 0;
     int64_t first_ns = clock_mono_ns() + TURN_NS, until_ns = first_ns + TURN_NS * (count - 1);
-    for (int poll = 0; poll < TURN_POLLS; poll++) {
+    for (int poll = 0; poll < TURN_POLLS && from < limit; poll++) {
         struct bounds bounds = {.from = from, .target = limit, .rows = BATCH_ROWS};
         int rc = ask_all(worker, read, &bounds);
         TRY(rc);

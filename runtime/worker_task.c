@@ -185,7 +185,7 @@ static void name_failure(struct worker *worker, const struct task *task, int rc)
                  task->stage->input_topic, (int)task->partition, error_text(rc));
 }
 
-static bool is_in_flight(const struct worker *worker, const struct task *task)
+bool worker_is_in_flight(const struct worker *worker, const struct task *task)
 {
     for (uint32_t i = 0; worker->in_flight && i < worker->task_count; i++)
         if (worker->tasks[i] == task)
@@ -197,7 +197,7 @@ int worker_task_failed(struct worker *worker, struct task *task, int rc)
 {
     struct task_fate *fate = &task->fate;
     const weir_failure_options *options = &task->stage->view->sink->failure;
-    must(!is_in_flight(worker, task));
+    must(!worker_is_in_flight(worker, task));
     name_failure(worker, task, rc);
     if (options->policy == WEIR_FAILURE_END || rc == ERR_FENCED)
         return rc;
