@@ -8,6 +8,7 @@
 #include "tests/support/scratch_dir.h"
 #include "tests/support/weir_fixture.h"
 #include "runtime/base/arena.h"
+#include "runtime/shared_read.h"
 #include "runtime/weir.h"
 
 #include <setjmp.h>
@@ -110,6 +111,22 @@ static int64_t counted(weir_app *app, const char *family, const char *stage)
 static int64_t shared(weir_app *app, const char *stage)
 {
     return counted(app, "weir_rows_shared_total", stage);
+}
+
+/* ---- reads for nothing ---- */
+
+static int64_t useless_reads;
+
+int __real_shared_read_next(struct shared_read *read, int64_t from, uint32_t max_rows,
+                            int64_t target, struct diag *diag);
+int __wrap_shared_read_next(struct shared_read *read, int64_t from, uint32_t max_rows,
+                            int64_t target, struct diag *diag);
+int __wrap_shared_read_next(struct shared_read *read, int64_t from, uint32_t max_rows,
+                            int64_t target, struct diag *diag)
+{
+    int rc = __real_shared_read_next(read, from, max_rows, target, diag);
+    useless_reads += rc > 0 && read->next == from;
+    return rc;
 }
 
 /* ---- what must come out ---- */
@@ -305,6 +322,34 @@ static void who_comes_later_reads_up_to_the_others(void **state)
     ok(test, weir_test_close(test));
     weir_app_close(app);
     weir_app_close(with);
+    free(model);
+}
+
+/* Two that are behind read together up to where the third one stands, and wait for it there. */
+static void those_behind_meet_the_one_ahead(void **state)
+{
+    struct model *model = calloc(1, sizeof *model);
+    weir_app *app = build(EVEN | PER_USER | ALL_ROWS, 1, 100);
+    weir_test *test = open_test(app, 1);
+    (void)state;
+    seed = 5;
+    assert_int_equal(weir_app_pause(app, "even"), 0);
+    assert_int_equal(weir_app_pause(app, "all-rows"), 0);
+    for (int i = 0; i < 150; i++)
+        send(test, model, 0);
+    ok(test, weir_test_run(test));
+    for (int i = 0; i < 350; i++)
+        send(test, model, 0);
+    ok(test, weir_test_flush(test));
+    assert_int_equal(weir_app_resume(app, "even"), 0);
+    assert_int_equal(weir_app_resume(app, "all-rows"), 0);
+    useless_reads = 0;
+    ok(test, weir_test_run(test));
+    assert_int_equal(useless_reads, 0);
+    assert_int_equal(shared(app, "even") + shared(app, "per-user") + shared(app, "all-rows"),
+                     150 + 2 * 350);
+    check(test, model, EVEN | PER_USER | ALL_ROWS);
+    close_test(test, app);
     free(model);
 }
 
@@ -554,6 +599,7 @@ int main(void)
         cmocka_unit_test(other_sources_are_read_apart),
         cmocka_unit_test(who_was_paused_meets_the_others_again),
         cmocka_unit_test(who_comes_later_reads_up_to_the_others),
+        cmocka_unit_test(those_behind_meet_the_one_ahead),
         cmocka_unit_test(who_joins_shares),
         cmocka_unit_test(lateness_is_each_ones_own),
         cmocka_unit_test(a_failure_is_one_pipelines_own),
