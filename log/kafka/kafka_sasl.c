@@ -8,12 +8,15 @@
  * After version 0 of SaslHandshake tokens come as a size and so many bytes, without any header, and are answered so, until the client is authenticated; kafka-python 2.0
  * still does it that way. There is no place for an error then: the connection ends, as with Kafka.
  *
- * Who fails waits FAILED_MS for the answer, parked, so that guessing takes time and no thread; then the connection ends. What the tokens say: kafka_session.c. */
+ * Who fails has the answer FAILED_MS after a worker took the token, parked, so that guessing takes time and no thread, and how long its check took does not show: a user may have
+ * more iterations than a name that does not exist. Then the connection ends. A token is wiped when it has been read, since PLAIN's holds the password. What tokens say:
+ * kafka_session.c. */
 #include "log/kafka/kafka_handlers.h"
 #include "log/kafka/kafka_session.h"
 #include "runtime/base/clock.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { FAILED_MS = 100 };
 
@@ -92,15 +95,15 @@ static enum kafka_result refuse(struct kafka_request *request)
     return KAFKA_LAST;
 }
 
-static enum kafka_result refuse_later(struct kafka_request *request, const struct refusal *refusal)
+static enum kafka_result refuse_later(struct kafka_request *request, const struct refusal *refusal,
+                                      int64_t began_ms)
 {
     struct refusal *kept = arena_alloc(&request->arena, sizeof *kept);
     if (kept == NULL)
         return KAFKA_CLOSE;
     *kept = *refusal;
     request->state = kept;
-    request->park =
-        (struct kafka_park){.deadline_ms = clock_mono_ms() + FAILED_MS, .resume = refuse};
+    request->park = (struct kafka_park){.deadline_ms = began_ms + FAILED_MS, .resume = refuse};
     return KAFKA_PARK;
 }
 
@@ -109,7 +112,17 @@ static enum kafka_result out_of_order(struct kafka_request *request)
     struct refusal refusal = {.error = KAFKA_ILLEGAL_SASL_STATE};
     refusal.answer.message = "SaslAuthenticate comes after SaslHandshake";
     snprintf(refusal.answer.reason, sizeof refusal.answer.reason, "SaslAuthenticate out of order");
-    return refuse_later(request, &refusal);
+    return refuse_later(request, &refusal, clock_mono_ms());
+}
+
+/* Takes a token of the request's frame, which is wiped. */
+static enum sasl_result take_token(struct kafka_request *request, struct bytes token,
+                                   struct sasl_answer *answer)
+{
+    enum sasl_result result = kafka_session_take(request->session, request->log, token, answer);
+    if (token.size > 0)
+        explicit_bzero(request->frame_memory.data + (token.data - request->frame.data), token.size);
+    return result;
 }
 
 static bool expects_token(const struct kafka_session *session)
@@ -120,6 +133,7 @@ static bool expects_token(const struct kafka_session *session)
 enum kafka_result kafka_handle_sasl_authenticate(struct kafka_request *request)
 {
     struct buf token = {0};
+    int64_t began_ms = clock_mono_ms();
     struct refusal refusal = {.error = KAFKA_SASL_AUTHENTICATION_FAILED, .answer.out = &token};
     struct bytes said = wire_read_bytes(&request->in);
     wire_read_tags(&request->in);
@@ -127,23 +141,22 @@ enum kafka_result kafka_handle_sasl_authenticate(struct kafka_request *request)
         return KAFKA_CLOSE;
     if (!expects_token(request->session) || request->session->is_raw)
         return out_of_order(request);
-    enum sasl_result result =
-        kafka_session_take(request->session, request->log, said, &refusal.answer);
+    enum sasl_result result = take_token(request, said, &refusal.answer);
     if (result != SASL_FAILED)
         write_answer(request, KAFKA_NONE, NULL, &token);
     buf_deinit(&token);
-    return result != SASL_FAILED ? KAFKA_ANSWER : refuse_later(request, &refusal);
+    return result != SASL_FAILED ? KAFKA_ANSWER : refuse_later(request, &refusal, began_ms);
 }
 
 enum kafka_result kafka_handle_sasl_token(struct kafka_request *request)
 {
+    int64_t began_ms = clock_mono_ms();
     struct refusal refusal = {.error = KAFKA_SASL_AUTHENTICATION_FAILED,
                               .answer.out = &request->out};
     if (!expects_token(request->session))
         return KAFKA_CLOSE;
-    enum sasl_result result =
-        kafka_session_take(request->session, request->log, request->frame, &refusal.answer);
+    enum sasl_result result = take_token(request, request->frame, &refusal.answer);
     if (result == SASL_DONE)
         request->session->is_raw = false;
-    return result != SASL_FAILED ? KAFKA_ANSWER : refuse_later(request, &refusal);
+    return result != SASL_FAILED ? KAFKA_ANSWER : refuse_later(request, &refusal, began_ms);
 }

@@ -156,7 +156,9 @@ static enum sasl_result take_plain(struct kafka_session *session, struct log *lo
     if (authorisation[0] != '\0' && strcmp(authorisation, name) != 0)
         return fail(session, answer, "Authorization as somebody else is not supported", name,
                     "it wants to be somebody else");
-    if (kafka_check_password(log, name, password, &is_right, &diag) < 0)
+    int code = kafka_check_password(log, name, password, &is_right, &diag);
+    explicit_bzero(password, sizeof password);
+    if (code < 0)
         return fail(session, answer, "The users cannot be read", name, diag.text);
     return is_right ? succeed(session, answer, name)
                     : fail(session, answer, wrong, name, "wrong user name or password");

@@ -3,15 +3,16 @@
  *     Authorization: Basic base64(name:password)
  *
  * The name ends at the first colon, which no name has. What is right is the owner's of the server to say (http_options.may_enter); it may take milliseconds, since a
- * password is hashed thousands of times. A wrong one is answered WRONG_MS later, in the thread of its connection, of which there are HTTP_CONNECTIONS. */
+ * password is hashed thousands of times. A wrong one is answered WRONG_NS after the question, so that how long the check took does not show, in the thread of its connection, of which
+ * there are HTTP_CONNECTIONS. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/http/http_internal.h"
 
-enum { WRONG_MS = 100 };
+enum { WRONG_NS = 100000000 };
 
 static int digit_of(char letter)
 {
@@ -67,7 +68,7 @@ bool http_user_read(const char *header, struct http_user *user)
 bool http_user_may_ask(struct http_exchange *exchange, const char *header)
 {
     const struct http *http = exchange->http;
-    struct timespec wait = {.tv_nsec = WRONG_MS * 1000000L};
+    int64_t began_ns = clock_mono_ns();
     struct http_user user;
     if (http->may_enter == NULL || (exchange->route != NULL && exchange->route->is_open))
         return true;
@@ -77,7 +78,7 @@ bool http_user_may_ask(struct http_exchange *exchange, const char *header)
     if (may)
         return true;
     if (is_told)
-        nanosleep(&wait, NULL);
+        clock_sleep_until(began_ns + WRONG_NS);
     http_fail(exchange, 401, "the users are those of Kafka clients: 'weir user add'", "%s",
               is_told ? "wrong user name or password" : "this server asks who you are");
     return false;
