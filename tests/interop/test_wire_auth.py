@@ -8,6 +8,7 @@ import os
 import pty
 import random
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from tls_files import Authority
-from wire_server import LIMIT_S, PYTHON, WEIR, Case, environment, request, string
+from wire_server import LIMIT_S, PYTHON, WEIR, Case, Server, environment, request, string
 
 METADATA, HANDSHAKE, API_VERSIONS, AUTHENTICATE, DESCRIBE_SCRAM, ALTER_SCRAM = 3, 17, 18, 36, 50, 51
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -36,6 +37,19 @@ def user(data, *words, stdin=None):
 
 def plain(name, password, other=""):
     return "\0".join((other, name, password)).encode()
+
+
+def setUpModule():
+    """What takes 30 seconds begins before the other tests and is looked at behind them: half a request, and nothing more."""
+    home = tempfile.mkdtemp(prefix="weir-late-")
+    unittest.addModuleCleanup(shutil.rmtree, home)
+    data = os.path.join(home, "data")
+    assert user(data, "add", "alice", stdin="secret\n")[0] == 0
+    Within30Seconds.server = Server(data)
+    unittest.addModuleCleanup(Within30Seconds.server.end)
+    Within30Seconds.stranger = socket.create_connection(("127.0.0.1", Within30Seconds.server.port), timeout=LIMIT_S)
+    unittest.addModuleCleanup(Within30Seconds.stranger.close)
+    Within30Seconds.stranger.sendall(b"\0")
 
 
 class Scram:
@@ -492,9 +506,10 @@ class Command(unittest.TestCase):
 
     def test_terminal(self):
         """It asks twice, and shows nothing of the answers."""
-        for answers, code, said in (("secret\nsecret\n", 0, ""), ("secret\nSecret\n", 2, "these are two passwords"), ("sec\3", 130, "")):
+        for answers, name, code, said in (("secret\nsecret\n", "u", 0, ""), ("wrong\x15secx\x7fü\bret\nsecret\n", "keys", 0, ""),
+                                          ("secret\nSecret\n", "v", 2, "these are two passwords"), ("sec\3", "w", 130, "")):
             ours, theirs = pty.openpty()
-            process = subprocess.Popen([WEIR, "user", "add", "u%d" % code, "--data", self.data], stdin=theirs, stderr=subprocess.PIPE, env=environment())
+            process = subprocess.Popen([WEIR, "user", "add", name, "--data", self.data], stdin=theirs, stderr=subprocess.PIPE, env=environment())
             stderr = b""
             for line in answers.splitlines(keepends=True):
                 while stderr.count(b": ") == 0:
@@ -536,6 +551,15 @@ class Open(Users):
         self.assert_serves(wire)
         self.assertEqual(self.log_in(wire)[0], 0)
         self.assert_serves(wire)
+
+
+class Within30Seconds(unittest.TestCase):
+    def test_half_a_request(self):
+        """Its sender has not authenticated by then; the time for a request would be over later."""
+        self.assertEqual(self.stranger.recv(1), b"")
+        while "closed the connection" not in self.server.said():
+            self.assertIsNone(self.server.process.poll())
+        self.assertIn("it did not authenticate in time", self.server.said())
 
 
 if __name__ == "__main__":
