@@ -830,7 +830,7 @@ struct log {
     struct topic *deleted_topics;
 
     struct coordinator *coordinator; /* members of groups; locks itself, after every lock but those of LMDB */
-    pthread_mutex_t groups_mutex; /* writers of offsets and groups' records; held over a meta write */
+    pthread_mutex_t groups_mutex; /* writers of offsets and groups' records, and who changes a user; held over a meta write */
     pthread_mutex_t open_mutex;   /* one producer_open at a time; taken before all others */
     pthread_mutex_t producers_mutex;
     struct producer *producers;

@@ -154,6 +154,35 @@ static int list_name(void *context, struct bytes key, struct bytes value, struct
     return 0;
 }
 
+static bool has_credential(const struct user *user)
+{
+    bool has = false;
+    for (int i = 0; i < SCRAM_MECHANISMS; i++)
+        has |= user->credentials[i].iterations > 0;
+    return has;
+}
+
+static int change_user(struct log *log, const char *name,
+                       int (*change)(void *context, struct user *user), void *context,
+                       struct diag *diag)
+{
+    struct user user = {0};
+    int rc = user_get(log, name, &user, diag);
+    if (rc < 0 && rc != ERR_NOT_FOUND)
+        return rc;
+    TRY(change(context, &user));
+    return has_credential(&user) ? user_put(log, name, &user, diag) : user_delete(log, name, diag);
+}
+
+int user_change(struct log *log, const char *name, int (*change)(void *context, struct user *user),
+                void *context, struct diag *diag)
+{
+    pthread_mutex_lock(&log->groups_mutex);
+    int rc = change_user(log, name, change, context, diag);
+    pthread_mutex_unlock(&log->groups_mutex);
+    return rc;
+}
+
 int user_list(struct log *log, char ***names, size_t *count, struct diag *diag)
 {
     struct buf texts = {0};

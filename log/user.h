@@ -34,6 +34,9 @@ int user_get(struct log *log, const char *name, struct user *user, struct diag *
 /* Makes or replaces. A user without any credential is ERR_INVALID. */
 int user_put(struct log *log, const char *name, const struct user *user, struct diag *diag);
 int user_delete(struct log *log, const char *name, struct diag *diag); /* ERR_NOT_FOUND */
+/* Reads a user (nothing in it: there is none), lets change() change it and writes what became of it; a user without any credential is deleted. Nobody else's user_change comes in
+ * between. What change() returns below 0 is returned, and nothing is written. */
+int user_change(struct log *log, const char *name, int (*change)(void *context, struct user *user), void *context, struct diag *diag);
 /* Sorted names, one block for free(). */
 int user_list(struct log *log, char ***names, size_t *count, struct diag *diag);
 /* Random bytes that are this log's and nobody's: what is made up about users that do not exist is made from them, so that it is the same each time. */

@@ -183,34 +183,36 @@ static struct answer change(struct user *user, const struct alteration *a)
     return fine;
 }
 
-static bool has_credential(const struct user *user)
+/* What a request wants of one user. */
+struct wish {
+    const struct alteration *list;
+    int32_t count;
+    struct answer answer;
+};
+
+/* All of it, or nothing. */
+static int grant(void *context, struct user *user)
 {
-    bool has = false;
-    for (int i = 0; i < SCRAM_MECHANISMS; i++)
-        has |= user->credentials[i].iterations > 0;
-    return has;
+    struct wish *wish = context;
+    const struct alteration *list = wish->list;
+    wish->answer = fine;
+    for (int32_t i = 0; i < wish->count && wish->answer.error == KAFKA_NONE; i++) {
+        if (i > 0 && list[i].mechanism == list[i - 1].mechanism)
+            wish->answer =
+                (struct answer){KAFKA_DUPLICATE_RESOURCE, "a credential is changed more than once"};
+        else
+            wish->answer = check(&list[i]);
+        if (wish->answer.error == KAFKA_NONE)
+            wish->answer = change(user, &list[i]);
+    }
+    return wish->answer.error == KAFKA_NONE ? 0 : ERR_INVALID;
 }
 
-/* All that a request wants of one user: all of it, or nothing. */
 static struct answer alter_user(struct log *log, const struct alteration *list, int32_t count)
 {
-    struct user user = {0};
-    struct answer answer = fine;
-    int code = user_get(log, list[0].name, &user, NULL);
-    if (code < 0 && code != ERR_NOT_FOUND)
-        return error_of(code);
-    for (int32_t i = 0; i < count && answer.error == KAFKA_NONE; i++) {
-        if (i > 0 && list[i].mechanism == list[i - 1].mechanism)
-            return (struct answer){KAFKA_DUPLICATE_RESOURCE,
-                                   "a credential is changed more than once"};
-        answer = check(&list[i]);
-        if (answer.error == KAFKA_NONE)
-            answer = change(&user, &list[i]);
-    }
-    if (answer.error != KAFKA_NONE)
-        return answer;
-    return error_of(has_credential(&user) ? user_put(log, list[0].name, &user, NULL)
-                                          : user_delete(log, list[0].name, NULL));
+    struct wish wish = {list, count, fine};
+    int code = user_change(log, list[0].name, grant, &wish, NULL);
+    return wish.answer.error != KAFKA_NONE ? wish.answer : error_of(code);
 }
 
 static int32_t same_name(const struct alteration *list, int32_t count, int32_t from)

@@ -1,4 +1,4 @@
-/* test_user.c: users in meta: what is put is there again after a restart, byte by byte as docs/formats-log.md says; names; a record that makes no sense. */
+/* test_user.c: users in meta: changes of two threads; what is put is there again after a restart, byte by byte as docs/formats-log.md says; names; a record that makes no sense. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,12 +121,78 @@ static void test_names(void **state)
     scratch_dir_remove(dir);
 }
 
+/* Each of two threads has a credential of one user, and finds it as it left it. */
+enum { CHANGES = 100 };
+struct changer {
+    struct log *log;
+    int mechanism;
+    bool is_lost;
+    int32_t was;
+};
+
+static int count_up(void *context, struct user *user)
+{
+    struct changer *changer = context;
+    struct user more = drawn(1, true, true);
+    struct scram_credential *c = &user->credentials[changer->mechanism - 1];
+    changer->is_lost |= c->iterations != changer->was;
+    *c = more.credentials[changer->mechanism - 1];
+    c->iterations = ++changer->was;
+    return 0;
+}
+
+static void *change_often(void *context)
+{
+    struct changer *changer = context;
+    for (int i = 0; i < CHANGES; i++)
+        changer->is_lost |= user_change(changer->log, "a", count_up, changer, NULL) < 0;
+    return NULL;
+}
+
+static int take_all(void *context, struct user *user)
+{
+    (void)context;
+    *user = (struct user){.credentials = {{0}}};
+    return 0;
+}
+
+static int take_none(void *context, struct user *user)
+{
+    (void)context, (void)user;
+    return ERR_FENCED;
+}
+
+static void test_changes(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir_create();
+    struct log *log = fixture_open(dir);
+    struct changer one = {.log = log, .mechanism = SCRAM_SHA_256};
+    struct changer two = {.log = log, .mechanism = SCRAM_SHA_512};
+    struct user user;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, change_often, &two), 0);
+    change_often(&one);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_false(one.is_lost || two.is_lost);
+    assert_int_equal(user_change(log, "a", take_none, NULL, NULL), ERR_FENCED);
+    assert_int_equal(user_get(log, "a", &user, NULL), 0);
+    assert_int_equal(user.credentials[0].iterations, CHANGES);
+    assert_int_equal(user.credentials[1].iterations, CHANGES);
+    assert_int_equal(user_change(log, "a", take_all, NULL, NULL), 0);
+    assert_int_equal(user_get(log, "a", &user, NULL), ERR_NOT_FOUND);
+    assert_int_equal(user_change(log, "a:", take_all, NULL, NULL), ERR_INVALID);
+    log_close(log);
+    scratch_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_record),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
