@@ -5,7 +5,8 @@
  * fails it, where its table is over its part, or its pipeline is paused. Nobody is bound to the others:
  *
  *   - a task that is behind reads for itself, up to where the next one stands, and goes on with it
- *     from there. Others wait for it when it is near and moves: at most WAIT_ROWS, a fraction of a second
+ *     from there. Others wait for it when it is near and moves: by no more than WAIT_BATCHES of its own
+ *     batches, which are as large as its pace allows, so that it takes less than a second
  *   - one whose batches are small because a function is slow, or because a row of it changes very many
  *     windows, and one that looks for the row that failed, is never waited for and takes turns as if
  *     nobody else were there
@@ -20,8 +21,8 @@
 #include "runtime/worker.h"
 
 enum {
-    WAIT_ROWS = 1 << 18, /* one that is behind by no more is waited for */
-    LEAST_ROWS = 256,    /* of a batch that is worth sharing, unless the app's are smaller */
+    WAIT_BATCHES = 64, /* one that is behind by no more of its batches is waited for */
+    LEAST_ROWS = 256,  /* of a batch that is worth sharing, unless the app's are smaller */
 };
 
 /* ---- who shares ---- */
@@ -283,6 +284,16 @@ static uint32_t join_last(struct shared_read *read, int64_t *from, int64_t *next
     return count;
 }
 
+/* How many rows the slowest of the joined may have before it to be waited for. */
+static int64_t near_rows(const struct shared_read *read)
+{
+    int64_t rows = BATCH_ROWS;
+    for (uint32_t i = 0; i < read->member_count; i++)
+        if (read->joined[i] && read->members[i]->batch_rows < rows)
+            rows = read->members[i]->batch_rows;
+    return rows * WAIT_BATCHES;
+}
+
 static bool have_moved(const struct shared_read *read, int64_t from)
 {
     for (uint32_t i = 0; i < read->member_count; i++)
@@ -318,7 +329,7 @@ int worker_read_turn(struct worker *worker, struct shared_read *read)
                            : turns_alone(worker, read, next);
         TRY(rc);
         any |= rc;
-        if (next != INT64_MAX && next - from <= WAIT_ROWS && have_moved(read, from))
+        if (next != INT64_MAX && next - from <= near_rows(read) && have_moved(read, from))
             break;
     }
     return any;

@@ -8,6 +8,7 @@
 #include "tests/support/scratch_dir.h"
 #include "tests/support/weir_fixture.h"
 #include "runtime/base/arena.h"
+#include "runtime/base/clock.h"
 #include "runtime/shared_read.h"
 #include "runtime/weir.h"
 
@@ -454,6 +455,63 @@ static void a_failure_is_one_pipelines_own(void **state)
     }
 }
 
+/* ---- pace ---- */
+
+struct pace {
+    int64_t rows, waited_for, came_ms; /* the row that is waited for, and when it came */
+};
+
+/* 50 microseconds a row. */
+static int take_long(void *context, weir_call *call, const weir_value *values, size_t count)
+{
+    struct pace *pace = context;
+    (void)call;
+    (void)values;
+    (void)count;
+    if (++pace->rows % 20 == 0)
+        clock_virtual_advance(1);
+    return 1;
+}
+
+static int note_time(void *context, weir_call *call, const weir_value *values, size_t count)
+{
+    struct pace *pace = context;
+    (void)call;
+    (void)count;
+    if (values[0].i64 == pace->waited_for)
+        pace->came_ms = clock_mono_ms();
+    return 1;
+}
+
+/* Two seconds behind is not near: the others go on. */
+static void a_slow_one_does_not_hold_up_the_others(void **state)
+{
+    enum { ROWS = 40000 };
+    struct pace slow = {0}, quick = {.waited_for = ROWS};
+    char text[64];
+    (void)state;
+    weir_app *app = weir_app_open("shared", NULL);
+    weir_to(weir_filter_fn(declared(app), "quick-1", "i", note_time, &quick), "quick");
+    weir_to(weir_filter_fn(declared(app), "slow-1", "i", take_long, &slow), "slow");
+    weir_test *test = open_test(app, 1);
+    assert_int_equal(weir_app_pause(app, "slow"), 0);
+    for (int i = 0; i <= ROWS; i++) {
+        if (i == ROWS) {
+            ok(test, weir_test_run(test));
+            assert_int_equal(weir_app_resume(app, "slow"), 0);
+        }
+        snprintf(text, sizeof text, "{\"i\":%d,\"n\":1,\"u\":\"a\"}", i);
+        ok(test, weir_test_send(test, "events", 0, START, NULL, text));
+    }
+    ok(test, weir_test_flush(test));
+    int64_t began_ms = clock_mono_ms();
+    ok(test, weir_test_run(test));
+    assert_true(clock_mono_ms() - began_ms >= 2000);
+    assert_in_range(quick.came_ms, began_ms, began_ms + 1000);
+    assert_int_equal(counted(app, "weir_rows_in_total", "slow"), ROWS + 1);
+    close_test(test, app);
+}
+
 static void pause_some(weir_app *app, bool paused[5])
 {
     for (int i = 0; i < 5; i++) {
@@ -603,6 +661,7 @@ int main(void)
         cmocka_unit_test(who_joins_shares),
         cmocka_unit_test(lateness_is_each_ones_own),
         cmocka_unit_test(a_failure_is_one_pipelines_own),
+        cmocka_unit_test(a_slow_one_does_not_hold_up_the_others),
         cmocka_unit_test(no_memory_loses_nothing),
         cmocka_unit_test(nobody_can_tell),
         cmocka_unit_test(on_threads),
