@@ -25,6 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OFFSETS_BYTES = 64 << 20 }; /* of a transaction's group offsets, as they wait for its end */
+
 int64_t producer_id(const struct producer *producer)
 {
     return producer->id;
@@ -402,6 +404,10 @@ int txn_add_offsets(struct producer *producer, const char *group,
     if (rc == 0) {
         pthread_mutex_lock(&producer->mutex);
         rc = usable(producer, TXN_OPEN, diag);
+        if (rc == 0 && batch.operations.size > OFFSETS_BYTES - producer->offsets.operations.size)
+            rc = diag_set(diag, ERR_TOO_LARGE,
+                          "more than %d MiB of group offsets in one transaction",
+                          OFFSETS_BYTES >> 20);
         if (rc == 0) {
             meta_batch_join(&producer->offsets, &batch);
             if (!buf_ok(&producer->offsets.operations))

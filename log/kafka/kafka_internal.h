@@ -43,10 +43,13 @@ enum {
 };
 
 /* ---- workers (kafka_workers.c) ---- */
-struct kafka_workers {
-    pthread_mutex_t mutex;
+struct kafka_lane { /* a queue, and who takes from it */
     pthread_cond_t work;
     struct kafka_request *first, *last;
+};
+struct kafka_workers {
+    pthread_mutex_t mutex;
+    struct kafka_lane quick, slow; /* slow: APIs that wait; one thread has it */
     bool stopping;
     pthread_t *threads;
     int32_t thread_count;

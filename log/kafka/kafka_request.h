@@ -55,6 +55,7 @@ struct kafka_api {
     int16_t first_flexible; /* KAFKA_NEVER_FLEXIBLE: none */
     kafka_handler handle;
     bool moves_groups;      /* afterwards the coordinator may want to be called at another time */
+    bool waits;             /* it may wait for long and cannot park: it has a thread of its own, and no worker is held up */
 };
 enum { KAFKA_NEVER_FLEXIBLE = INT16_MAX };
 enum { KAFKA_SASL_HANDSHAKE = 17, KAFKA_API_VERSIONS = 18, KAFKA_SASL_AUTHENTICATE = 36, KAFKA_SASL_TOKEN = -1 }; /* keys that are looked at by name */

@@ -16,19 +16,28 @@
  * Transactional ids of clients have a prefix in the log (CLIENT_TRANSACTIONAL_ID), so that none is an app's.
  *
  * An entry is made when an id is named and goes when nobody holds it and it has no handle. A handle that nobody has used for a while, and has no
- * transaction, is closed; the next request resumes it. One mutex for each entry is held while a request works on it, over writes to meta too: requests of one
- * producer come one after the other anyway. Who is told of a decision (end_done) comes from a thread of the log and takes end_mutex alone, which nobody
+ * transaction, is closed; the next request resumes it. Each new epoch looks at some of the entries for that, so that clients that take a new id each time do not
+ * fill memory. One mutex for each entry is held while a request works on it, over writes to meta too: requests of one
+ * producer come one after the other anyway. A new epoch may take long, for what the one before left open is aborted first: who else comes to the entry meanwhile is
+ * told so (COORDINATOR_LOAD_IN_PROGRESS, which clients retry) and holds no worker up. Who is told of a decision (end_done) comes from a thread of the log and takes end_mutex alone, which nobody
  * holds while he waits for the log. */
 #include "log/kafka/kafka_txn.h"
 #include "runtime/base/clock.h"
 
 #include <stdlib.h>
 
-enum { BUCKETS = 1024, IDLE_MS = 600000, SWEEP_INTERVAL_MS = 60000, SWEEP_MOST = 8 };
+enum {
+    BUCKETS = 1024,
+    IDLE_MS = 600000,
+    SWEEP_BUCKETS = 64,      /* that a new epoch looks through */
+    SWEEP_MOST = 8,          /* handles that it closes: each may be a write to meta */
+    GROUPS_BYTES = 64 << 10, /* of names of one transaction */
+};
 
 struct kafka_txn {
-    struct kafka_txn *next; /* in its bucket; txns.mutex, as the two that follow */
+    struct kafka_txn *next; /* in its bucket; txns.mutex, as the three that follow */
     int32_t references;
+    bool is_opening; /* or being closed: nobody else gets it */
     int64_t used_ms;
     pthread_mutex_t mutex;     /* all below; without references, txns.mutex */
     struct producer *producer; /* NULL: none is open here */
@@ -40,7 +49,7 @@ struct kafka_txns {
     struct log *log;
     pthread_mutex_t mutex;
     struct kafka_txn *buckets[BUCKETS];
-    int64_t next_sweep_ms;
+    size_t next_bucket; /* to be swept */
     pthread_mutex_t end_mutex;
     pthread_cond_t ended;
     int32_t ending; /* end_mutex; how many end_done will be called */
@@ -93,15 +102,18 @@ static struct kafka_txn **bucket_of(struct kafka_txns *txns, const char *name)
     return &txns->buckets[hash % BUCKETS];
 }
 
-/* The entry of the name, with a reference. NULL: no memory. */
-static struct kafka_txn *refer(struct kafka_txns *txns, const char *name)
+/* The entry of the name, with a reference. NULL: no memory, or somebody opens it, unless he is the one who will (opens). */
+static struct kafka_txn *refer(struct kafka_txns *txns, const char *name, bool opens, bool *is_busy)
 {
     struct kafka_txn **bucket = bucket_of(txns, name);
     pthread_mutex_lock(&txns->mutex);
     struct kafka_txn *txn = *bucket;
     while (txn != NULL && strcmp(txn->name, name) != 0)
         txn = txn->next;
-    if (txn == NULL && (txn = calloc(1, sizeof *txn + strlen(name) + 1)) != NULL) {
+    *is_busy = txn != NULL && txn->is_opening;
+    if (*is_busy)
+        txn = NULL;
+    else if (txn == NULL && (txn = calloc(1, sizeof *txn + strlen(name) + 1)) != NULL) {
         memcpy(txn->name, name, strlen(name) + 1);
         pthread_mutex_init(&txn->mutex, NULL);
         buf_init(&txn->groups, 0);
@@ -111,6 +123,7 @@ static struct kafka_txn *refer(struct kafka_txns *txns, const char *name)
     if (txn != NULL) {
         txn->references++;
         txn->used_ms = clock_mono_ms();
+        txn->is_opening = opens;
     }
     pthread_mutex_unlock(&txns->mutex);
     return txn;
@@ -131,20 +144,37 @@ static void let_go(struct kafka_txns *txns, struct kafka_txn *txn)
         free_txn(txn);
 }
 
+/* The same by who has opened it, or closed it. */
+static void let_others_in(struct kafka_txns *txns, struct kafka_txn *txn)
+{
+    pthread_mutex_lock(&txns->mutex);
+    txn->is_opening = false;
+    pthread_mutex_unlock(&txns->mutex);
+    let_go(txns, txn);
+}
+
+/* As the log knows a client's name. False: no text, or no memory. */
+static bool name_in_log(struct bytes id, struct buf *name)
+{
+    buf_printf(name, "%s", CLIENT_TRANSACTIONAL_ID);
+    buf_append_bytes(name, id);
+    buf_u8(name, 0);
+    return id.size > 0 && memchr(id.data, 0, id.size) == NULL && buf_ok(name);
+}
+
 /* The entry for a client's name, its mutex held. */
-static enum kafka_error enter(struct kafka_request *request, struct bytes id,
+static enum kafka_error enter(struct kafka_request *request, struct bytes id, bool opens,
                               struct kafka_txn **txn)
 {
     struct buf name = {0};
     enum kafka_error error = KAFKA_INVALID_REQUEST;
+    bool is_busy;
     *txn = NULL;
-    buf_printf(&name, "%s", CLIENT_TRANSACTIONAL_ID);
-    buf_append_bytes(&name, id);
-    buf_u8(&name, 0);
-    bool is_text = id.size > 0 && memchr(id.data, 0, id.size) == NULL;
-    if (is_text && buf_ok(&name)) {
-        *txn = refer(request->txns, (const char *)name.data);
-        error = *txn != NULL ? KAFKA_NONE : KAFKA_COORDINATOR_NOT_AVAILABLE;
+    if (name_in_log(id, &name)) {
+        *txn = refer(request->txns, (const char *)name.data, opens, &is_busy);
+        error = *txn != NULL ? KAFKA_NONE
+                : is_busy    ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS
+                             : KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
     buf_deinit(&name);
     if (*txn != NULL)
@@ -233,7 +263,7 @@ static enum kafka_error resume(struct kafka_request *request, struct kafka_txn *
 enum kafka_error kafka_txn_take(struct kafka_request *request, const struct kafka_producer *who,
                                 struct kafka_txn **txn)
 {
-    enum kafka_error error = enter(request, who->transactional_id, txn);
+    enum kafka_error error = enter(request, who->transactional_id, false, txn);
     if (error != KAFKA_NONE)
         return error;
     struct producer *producer = (*txn)->producer;
@@ -252,20 +282,25 @@ enum kafka_error kafka_txn_take(struct kafka_request *request, const struct kafk
 
 /* ---- a new epoch ---- */
 
-/* An entry that nobody has used for a while and that has a handle without a transaction, its mutex held. */
-static struct kafka_txn *take_idle(struct kafka_txns *txns, int64_t before_ms)
+/* An entry that nobody has used for a while and that has a handle without a transaction, its mutex held. *buckets: how many are looked through yet. */
+static struct kafka_txn *take_idle(struct kafka_txns *txns, int64_t before_ms, int *buckets)
 {
     struct kafka_txn *found = NULL;
     pthread_mutex_lock(&txns->mutex);
-    for (size_t i = 0; i < BUCKETS && found == NULL; i++)
-        for (struct kafka_txn *txn = txns->buckets[i]; txn != NULL && found == NULL;
-             txn = txn->next) {
-            if (txn->references > 0 || txn->used_ms > before_ms ||
-                producer_outcome(txn->producer) == TXN_OUTCOME_OPEN)
-                continue;
-            found = txn;
-            found->references++;
-        }
+    while (*buckets > 0) {
+        found = txns->buckets[txns->next_bucket];
+        while (found != NULL && (found->references > 0 || found->used_ms > before_ms ||
+                                 producer_outcome(found->producer) == TXN_OUTCOME_OPEN))
+            found = found->next;
+        if (found != NULL)
+            break;
+        txns->next_bucket = (txns->next_bucket + 1) % BUCKETS;
+        --*buckets;
+    }
+    if (found != NULL) {
+        found->references++;
+        found->is_opening = true;
+    }
     pthread_mutex_unlock(&txns->mutex);
     if (found != NULL)
         pthread_mutex_lock(&found->mutex);
@@ -274,21 +309,15 @@ static struct kafka_txn *take_idle(struct kafka_txns *txns, int64_t before_ms)
 
 static void sweep(struct kafka_txns *txns)
 {
-    int64_t now_ms = clock_mono_ms();
-    pthread_mutex_lock(&txns->mutex);
-    bool is_due = now_ms >= txns->next_sweep_ms;
-    if (is_due)
-        txns->next_sweep_ms = now_ms + SWEEP_INTERVAL_MS;
-    pthread_mutex_unlock(&txns->mutex);
-    for (int i = 0; is_due && i < SWEEP_MOST; i++) {
-        struct kafka_txn *txn = take_idle(txns, now_ms - IDLE_MS);
+    int64_t before_ms = clock_mono_ms() - IDLE_MS;
+    int buckets = SWEEP_BUCKETS;
+    for (int i = 0; i < SWEEP_MOST; i++) {
+        struct kafka_txn *txn = take_idle(txns, before_ms, &buckets);
         if (txn == NULL)
             return;
-        if (txn->producer != NULL && producer_outcome(txn->producer) != TXN_OUTCOME_OPEN) {
-            producer_close(txn->producer); /* nobody came in between */
-            txn->producer = NULL;
-        }
-        let_go(txns, txn);
+        producer_close(txn->producer);
+        txn->producer = NULL;
+        let_others_in(txns, txn);
     }
 }
 
@@ -330,7 +359,7 @@ enum kafka_error kafka_txn_open(struct kafka_request *request, const struct kafk
 {
     struct kafka_txn *txn;
     sweep(request->txns);
-    enum kafka_error error = enter(request, who->transactional_id, &txn);
+    enum kafka_error error = enter(request, who->transactional_id, true, &txn);
     if (error != KAFKA_NONE)
         return error;
     error = judge(request, txn, who);
@@ -340,7 +369,7 @@ enum kafka_error kafka_txn_open(struct kafka_request *request, const struct kafk
         *id = producer_id(txn->producer);
         *epoch = producer_epoch(txn->producer);
     }
-    let_go(request->txns, txn);
+    let_others_in(request->txns, txn);
     return error;
 }
 
@@ -369,8 +398,10 @@ enum kafka_error kafka_txn_add_group(struct kafka_txn *txn, const char *group)
 {
     if (kafka_txn_has_group(txn, group))
         return KAFKA_NONE;
-    size_t before = txn->groups.size;
-    buf_append(&txn->groups, group, strlen(group) + 1);
+    size_t before = txn->groups.size, more = strlen(group) + 1;
+    if (before + more > GROUPS_BYTES)
+        return KAFKA_POLICY_VIOLATION;
+    buf_append(&txn->groups, group, more);
     if (buf_ok(&txn->groups))
         return KAFKA_NONE;
     txn->groups.failed = false;
@@ -473,12 +504,13 @@ static const char *state_of(const struct producer_record *record)
     return "Empty";
 }
 
-static enum kafka_error look(struct kafka_request *request, struct kafka_txn *txn,
-                             struct kafka_txn_view *view)
+/* txn NULL: nobody has it, or it is being opened; then what is durable is all that is known. */
+static enum kafka_error look(struct kafka_request *request, const char *name,
+                             const struct kafka_txn *txn, struct kafka_txn_view *view)
 {
     struct producer_record record;
     struct txn_description description;
-    int code = producer_lookup(request->log, txn->name, &record, NULL);
+    int code = producer_lookup(request->log, name, &record, NULL);
     if (code == ERR_NOT_FOUND)
         return KAFKA_TRANSACTIONAL_ID_NOT_FOUND;
     if (code < 0)
@@ -488,7 +520,7 @@ static enum kafka_error look(struct kafka_request *request, struct kafka_txn *tx
                                     .began_ms = -1,
                                     .epoch = record.epoch,
                                     .timeout_ms = record.timeout_ms};
-    if (txn->producer == NULL)
+    if (txn == NULL || txn->producer == NULL)
         return KAFKA_NONE;
     code = txn_describe(txn->producer, &description, NULL);
     if (code < 0)
@@ -505,12 +537,20 @@ static enum kafka_error look(struct kafka_request *request, struct kafka_txn *tx
 enum kafka_error kafka_txn_look(struct kafka_request *request, struct bytes id,
                                 struct kafka_txn_view *view)
 {
-    struct kafka_txn *txn;
+    struct buf name = {0};
+    bool is_busy = false;
+    enum kafka_error error = KAFKA_INVALID_REQUEST;
     *view = (struct kafka_txn_view){0};
-    enum kafka_error error = enter(request, id, &txn);
-    if (error != KAFKA_NONE)
-        return error;
-    error = look(request, txn, view);
-    let_go(request->txns, txn);
+    if (name_in_log(id, &name)) {
+        const char *text = (const char *)name.data;
+        struct kafka_txn *txn = refer(request->txns, text, false, &is_busy);
+        if (txn != NULL)
+            pthread_mutex_lock(&txn->mutex);
+        error = txn != NULL || is_busy ? look(request, text, txn, view)
+                                       : KAFKA_COORDINATOR_NOT_AVAILABLE;
+        if (txn != NULL)
+            let_go(request->txns, txn);
+    }
+    buf_deinit(&name);
     return error;
 }

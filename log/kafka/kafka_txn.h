@@ -25,17 +25,19 @@ struct kafka_producer kafka_read_producer(struct kafka_request *request);
 
 struct kafka_txn;
 /* 0, and *txn is the caller's until it is given back; or, in Kafka's words for this request's version, why not: another producer has the
- * transactional id now (47, 90), the producer id is not this transactional id's (49), the epoch was lost in a restart (49: the client may ask for a new one). */
+ * transactional id now (47, 90), the producer id is not this transactional id's (49), the epoch was lost in a restart (49: the client may ask for a new one),
+ * a new epoch is being made at this moment (14: the client asks again). */
 enum kafka_error kafka_txn_take(struct kafka_request *request, const struct kafka_producer *who, struct kafka_txn **txn);
 void kafka_txn_give_back(struct kafka_request *request, struct kafka_txn *txn);
 struct producer *kafka_txn_producer(struct kafka_txn *txn);
 
-/* A new epoch for the transactional id: older ones are fenced, and what they left open is aborted. */
+/* A new epoch for the transactional id: older ones are fenced, and what they left open is aborted,
+ * which is waited for. One thread calls it (kafka_api.waits). */
 enum kafka_error kafka_txn_open(struct kafka_request *request, const struct kafka_producer *who, int32_t timeout_ms, int64_t *producer_id, int16_t *epoch);
 
 /* Begins a transaction when none is open. */
 enum kafka_error kafka_txn_begin(struct kafka_request *request, struct kafka_txn *txn);
-/* Groups whose offsets the open transaction may commit. */
+/* Groups whose offsets the open transaction may commit. KAFKA_POLICY_VIOLATION: these are some hundred already. */
 enum kafka_error kafka_txn_add_group(struct kafka_txn *txn, const char *group);
 bool kafka_txn_has_group(const struct kafka_txn *txn, const char *group);
 /* Asks for the end of the open transaction. KAFKA_NONE: done is called with the outcome's error from another thread, unless the request was

@@ -4,6 +4,10 @@
  * woken once however many come back together. Why not a thread per connection, and why the loop does not call the log itself:
  * docs/decisions/wire-loop-and-workers.md.
  *
+ * InitProducerId waits for the end of what an older producer left open, which is a flush, or longer on a full disk; the log opens producers one after
+ * the other. So requests of that API have a queue and a thread of their own: however many there are, the workers answer everybody else. Nobody
+ * hears the answer when the connection has gone by then, and it is not begun.
+ *
  * KAFKA_CALLBACK needs care. The one that calls back may do so while the handler is still running, in the same thread or another, and may never do so
  * because the connection has gone. So the request has two holds: the handler's and the callback's. Who lets go of the last gives it back to the
  * loop. The callback's hold is let go of by whoever sets `called` first: the callback, or the one who forgets it. And a handler that returns
@@ -81,55 +85,81 @@ static void run(struct kafka_server *server, struct kafka_request *request, stru
     let_go(request);
 }
 
-static void *worker_main(void *context)
+/* Waits for one. NULL: the server stops, and all of them are done. workers->mutex held. */
+static struct kafka_request *take(struct kafka_workers *workers, struct kafka_lane *lane)
 {
-    struct kafka_server *server = context;
+    while (lane->first == NULL && !workers->stopping)
+        pthread_cond_wait(&lane->work, &workers->mutex);
+    struct kafka_request *request = lane->first;
+    if (request == NULL)
+        return NULL;
+    lane->first = request->queue_next;
+    if (lane->first == NULL)
+        lane->last = NULL;
+    return request;
+}
+
+static void work(struct kafka_server *server, struct kafka_lane *lane)
+{
     struct kafka_workers *workers = &server->workers;
+    struct kafka_request *request;
     struct buf scratch = {0};
     pthread_mutex_lock(&workers->mutex);
-    for (;;) {
-        while (workers->first == NULL && !workers->stopping)
-            pthread_cond_wait(&workers->work, &workers->mutex);
-        struct kafka_request *request = workers->first;
-        if (request == NULL)
-            break;
-        workers->first = request->queue_next;
-        if (workers->first == NULL)
-            workers->last = NULL;
+    while ((request = take(workers, lane)) != NULL) {
         pthread_mutex_unlock(&workers->mutex);
-        run(server, request, &scratch);
+        if (request->api->waits && atomic_load(&request->abandoned)) {
+            request->result = KAFKA_SILENT;
+            kafka_server_take_back(server, request);
+        } else {
+            run(server, request, &scratch);
+        }
         if (scratch.capacity > SCRATCH_KEEP_BYTES)
             buf_deinit(&scratch);
         pthread_mutex_lock(&workers->mutex);
     }
     pthread_mutex_unlock(&workers->mutex);
     buf_deinit(&scratch);
+}
+
+static void *quick_main(void *context)
+{
+    struct kafka_server *server = context;
+    work(server, &server->workers.quick);
+    return NULL;
+}
+
+static void *slow_main(void *context)
+{
+    struct kafka_server *server = context;
+    work(server, &server->workers.slow);
     return NULL;
 }
 
 void kafka_workers_push(struct kafka_workers *workers, struct kafka_request *request)
 {
+    struct kafka_lane *lane = request->api->waits ? &workers->slow : &workers->quick;
     request->queue_next = NULL;
     pthread_mutex_lock(&workers->mutex);
-    if (workers->last != NULL)
-        workers->last->queue_next = request;
+    if (lane->last != NULL)
+        lane->last->queue_next = request;
     else
-        workers->first = request;
-    workers->last = request;
+        lane->first = request;
+    lane->last = request;
     pthread_mutex_unlock(&workers->mutex);
-    pthread_cond_signal(&workers->work);
+    pthread_cond_signal(&lane->work);
 }
 
 int kafka_workers_start(struct kafka_server *server, int32_t count, struct diag *diag)
 {
     struct kafka_workers *workers = &server->workers;
     pthread_mutex_init(&workers->mutex, NULL);
-    pthread_cond_init(&workers->work, NULL);
-    workers->threads = calloc((size_t)count, sizeof *workers->threads);
+    pthread_cond_init(&workers->quick.work, NULL);
+    pthread_cond_init(&workers->slow.work, NULL);
+    workers->threads = calloc((size_t)count + 1, sizeof *workers->threads);
     if (workers->threads == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory for %d threads", count);
-    for (int32_t i = 0; i < count; i++) {
-        int error = thread_start(&workers->threads[i], worker_main, server);
+        return diag_set(diag, ERR_NOMEM, "no memory for %d threads", count + 1);
+    for (int32_t i = 0; i <= count; i++) {
+        int error = thread_start(&workers->threads[i], i < count ? quick_main : slow_main, server);
         if (error != 0) {
             errno = error;
             return diag_errno(diag, "cannot start a thread for requests");
@@ -146,10 +176,12 @@ void kafka_workers_stop(struct kafka_workers *workers)
     pthread_mutex_lock(&workers->mutex);
     workers->stopping = true;
     pthread_mutex_unlock(&workers->mutex);
-    pthread_cond_broadcast(&workers->work);
+    pthread_cond_broadcast(&workers->quick.work);
+    pthread_cond_broadcast(&workers->slow.work);
     for (int32_t i = 0; i < workers->thread_count; i++)
         pthread_join(workers->threads[i], NULL);
     free(workers->threads);
     pthread_mutex_destroy(&workers->mutex);
-    pthread_cond_destroy(&workers->work);
+    pthread_cond_destroy(&workers->quick.work);
+    pthread_cond_destroy(&workers->slow.work);
 }
