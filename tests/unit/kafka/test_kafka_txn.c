@@ -23,11 +23,11 @@
 
 enum { API_VERSIONS = 18, INIT_PRODUCER_ID = 22, END_TXN = 26, PATIENCE_S = 120 };
 
-int64_t __real_clock_mono_ns(void); // NOLINT(bugprone-reserved-identifier)
-int64_t __wrap_clock_mono_ns(void); // NOLINT(bugprone-reserved-identifier)
+int64_t __real_clock_mono_ns(void);
+int64_t __wrap_clock_mono_ns(void);
 static _Atomic int64_t skipped_ns;
 
-int64_t __wrap_clock_mono_ns(void) // NOLINT(bugprone-reserved-identifier)
+int64_t __wrap_clock_mono_ns(void)
 {
     return __real_clock_mono_ns() + atomic_load(&skipped_ns);
 }
