@@ -8,6 +8,7 @@
  * There is no copy in memory: somebody authenticates once for a connection that lasts for hours, and a read of meta is microseconds. */
 #include "log/user.h"
 #include "log/log_internal.h"
+#include "runtime/base/utf8.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -16,6 +17,15 @@ enum { CREDENTIAL_FIXED_BYTES = 7, SHA_256_BYTES = 32, SHA_512_BYTES = 64 };
 static const uint8_t secret_key[1] = {0};
 
 /* ---- names ---- */
+
+/* U+0080 to U+009F, which terminals may obey. */
+static bool has_c1(const char *name)
+{
+    for (const char *at = name; (at = strchr(at, '\xC2')) != NULL; at++)
+        if ((uint8_t)at[1] >= 0x80 && (uint8_t)at[1] <= 0x9F)
+            return true;
+    return false;
+}
 
 int user_name_check(const char *name, struct diag *diag)
 {
@@ -26,6 +36,8 @@ int user_name_check(const char *name, struct diag *diag)
         if ((uint8_t)name[i] < ' ' || name[i] == 0x7f || name[i] == ':')
             return diag_set(diag, ERR_INVALID,
                             "a user's name has no control characters and no ':'");
+    if (!utf8_check(bytes_text(name)) || has_c1(name))
+        return diag_set(diag, ERR_INVALID, "a user's name is UTF-8, without control characters");
     return 0;
 }
 

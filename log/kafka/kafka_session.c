@@ -53,10 +53,11 @@ static enum sasl_result fail(struct kafka_session *session, struct sasl_answer *
                              const char *message, const char *name, const char *why)
 {
     char shown[USER_NAME_BYTES + 1];
+    bool is_name = user_name_check(name, NULL) == 0;
     snprintf(shown, sizeof shown, "%s", name);
-    for (char *at = shown; *at != '\0';
-         at++) /* it goes to a log that somebody reads at a terminal */
-        if ((uint8_t)*at < ' ' || *at == 0x7f)
+    /* It goes to a log that somebody reads at a terminal: what no user can have is shown as ASCII. */
+    for (char *at = shown; *at != '\0' && !is_name; at++)
+        if ((uint8_t)*at < ' ' || (uint8_t)*at >= 0x7f)
             *at = '?';
     session->state = SESSION_NEW;
     answer->message = message;

@@ -144,6 +144,15 @@ class Exchange(Users):
                 self.wait_said(f"{mechanism} of user '{name}' failed: wrong user name or password")
         self.assertEqual(said, {(FAILED, "Authentication failed: wrong user name or password", b"")})
 
+    def test_names_that_a_terminal_would_obey(self):
+        for name in (b"a\x1b[2J", "a\u009b2J".encode(), b"a\x9b2J\xff"):
+            wire = self.connect()
+            self.handshake(wire, "PLAIN")
+            self.assertEqual(self.authenticate(wire, b"\0" + name + b"\0secret")[0], FAILED)
+            self.assertTrue(wire.is_closed())
+        for shown in ("a?[2J", "a??2J", "a?2J?"):
+            self.wait_said(f"PLAIN of user '{shown}' failed: wrong user name or password")
+
     def test_nobody_looks_like_somebody(self):
         """The salt of a user that does not exist is the same each time, after a restart, too."""
         def salt(name):

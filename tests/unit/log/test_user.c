@@ -107,7 +107,8 @@ static void test_names(void **state)
     char *dir = scratch_dir_create(), longest[USER_NAME_BYTES + 2];
     struct log *log = fixture_open(dir);
     struct user user = drawn(1, true, true), none = {.credentials = {{0}}};
-    static const char *const bad[] = {"", "a:b", "a\nb", "\x7f"};
+    static const char *const bad[] = {"",     "a:b",  "a\nb",        "\x7f",
+                                      "\xff", "\xc3", "\xc2\x9b[2J", "\xed\xa0\x80"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(user_put(log, bad[i], &user, NULL), ERR_INVALID);
     memset(longest, 'x', sizeof longest);
