@@ -8,7 +8,8 @@
  * else out at once. So the plain text of one read is at most what was read and one record, whatever a client sends.
  *
  * TLS 1.2 and 1.3, no renegotiation, no compression, no resumption: connections of Kafka clients live for hours, and a ticket would be one more secret.
- * With a client CA every client must show a certificate that it signed, which is not over; the name in it is the client's, unless it authenticates with SASL, too.
+ * With a client CA every client must show a certificate that it signed, which is not over; who it is beyond that
+ * SASL says (kafka_session.h).
  *
  * Errors: OpenSSL's queue belongs to the thread, is cleared before each call and read after one that failed. A reason is a sentence about the client, since
  * that is what stands in the server's log: "closed the connection of 10.0.0.7:51312: it does not speak TLS". */
@@ -297,21 +298,4 @@ void kafka_tls_say_end(struct kafka_tls_session *session)
 bool kafka_tls_is_ready(const struct kafka_tls_session *session)
 {
     return session->ready;
-}
-
-char *kafka_tls_peer_name(const struct kafka_tls_session *session)
-{
-    X509 *certificate = SSL_get0_peer_certificate(session->ssl);
-    BIO *text = certificate != NULL ? BIO_new(BIO_s_mem()) : NULL;
-    char *name = NULL, *data;
-    if (text == NULL)
-        return NULL;
-    unsigned long flags = XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB; /* UTF-8 stays */
-    if (X509_NAME_print_ex(text, X509_get_subject_name(certificate), 0, flags) >= 0) {
-        long size = BIO_get_mem_data(text, &data);
-        if (size > 0 && memchr(data, 0, (size_t)size) == NULL)
-            name = strndup(data, (size_t)size);
-    }
-    BIO_free(text);
-    return name;
 }

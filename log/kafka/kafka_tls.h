@@ -37,7 +37,5 @@ void kafka_tls_say_end(struct kafka_tls_session *session);
 
 /* The handshake is over, and the client has shown what it must. */
 bool kafka_tls_is_ready(const struct kafka_tls_session *session);
-/* The name in the certificate that the client has shown, as Kafka writes it ("CN=app,OU=shop", RFC 2253), for free(). NULL: it has shown none, or there is no memory. */
-char *kafka_tls_peer_name(const struct kafka_tls_session *session);
 
 #endif
