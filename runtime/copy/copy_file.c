@@ -272,6 +272,8 @@ int copy_file_hash_all(struct copy_file *file, struct hash128 *hash, struct diag
     if (all == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory to read %s", file->path);
     int rc = hash_range(file, all, 0, file->stamp.size, diag);
+    if (rc == 0) /* the hash stands beside the stamp in a mark */
+        rc = check_unchanged(file, diag);
     *hash = hash_stream_get(all);
     hash_stream_destroy(all);
     return rc;

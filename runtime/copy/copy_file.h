@@ -32,7 +32,7 @@ int copy_file_read(struct copy_file *file, const struct copy_syntax *syntax, str
 int64_t copy_file_position(const struct copy_file *file);
 int64_t copy_file_lines(const struct copy_file *file);
 struct hash128 copy_file_hash(struct copy_file *file);
-/* The hash of all of it, whatever was read. */
+/* The hash of all of it, whatever was read. ERR_STATE: the file has changed since it was opened. */
 int copy_file_hash_all(struct copy_file *file, struct hash128 *hash, struct diag *diag);
 
 #endif

@@ -163,6 +163,21 @@ static void test_an_end_that_is_written(void **state)
     }
 }
 
+/* A mark says what the file of its stamp holds, and not what somebody has made of it since. */
+static void test_a_hash_of_what_was_opened(void **state)
+{
+    struct diag diag = {0};
+    struct copy_file *file;
+    struct hash128 hash;
+    (void)state;
+    write_file("w", "a\nb\n", 4);
+    assert_int_equal(copy_file_open(path, &file, &diag), 0);
+    assert_int_equal(copy_file_hash_all(file, &hash, &diag), 0);
+    write_file("a", "c\n", 2);
+    assert_int_equal(copy_file_hash_all(file, &hash, &diag), ERR_STATE);
+    copy_file_close(file);
+}
+
 /* The last row had no line end when it was read, and is longer now. */
 static void test_a_row_that_goes_on(void **state)
 {
@@ -233,6 +248,7 @@ int main(void)
         cmocka_unit_test(test_rows_and_where_they_go_on),
         cmocka_unit_test(test_a_file_that_is_written),
         cmocka_unit_test(test_an_end_that_is_written),
+        cmocka_unit_test(test_a_hash_of_what_was_opened),
         cmocka_unit_test(test_a_row_that_goes_on),
         cmocka_unit_test(test_a_time_far_away),
         cmocka_unit_test(test_no_file),
