@@ -176,13 +176,14 @@ static void renew_participants(struct producer *producer, struct meta_batch *bat
     free(list);
 }
 
-/* How it ends, for producers that may ask after a crash; unless a newer epoch has the record now.
- */
+/* How it ends, for producers that may ask after a crash; unless a newer epoch has the record now. That cannot be when it is a commit: an opener waits for its
+ * end before he takes the record, and the clock leaves it alone. So the decision and the record never say different things, whoever fences the producer at this
+ * moment. */
 static void collect_outcome(struct decide_pass *pass, struct producer *producer,
                             enum txn_outcome outcome)
 {
     pthread_mutex_lock(&producer->mutex);
-    if (producer->keeps_outcome && !producer->fenced) {
+    if (producer->keeps_outcome && (outcome == TXN_OUTCOME_COMMITTED || !producer->fenced)) {
         producer_put_outcome(producer, outcome, &pass->batch);
         pass->decides = true;
     }

@@ -21,6 +21,10 @@ static void list_partition(struct listing *listing, int32_t index, struct partit
 {
     struct wire_writer *w = &listing->writer;
     struct partition_files files;
+    if (w->out->size > KAFKA_RESPONSE_BYTES) { /* one may be named as often as a request has room */
+        w->out->failed = true;
+        return;
+    }
     partition_files(partition, &files);
     wire_write_i32(w, index);
     wire_write_i64(w, files.bytes);
@@ -80,7 +84,7 @@ static void list_asked(struct listing *listing)
         return;
     wire_write_string(w, topic);
     wire_write_array(w, there);
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count && buf_ok(w->out); i++) {
         int32_t index = wire_read_i32(&again);
         if (kafka_partition(listing->request, topic, index, &partition) != KAFKA_NONE)
             continue;

@@ -44,10 +44,12 @@ static int32_t list_groups(struct kafka_request *request, char **names, size_t c
 {
     struct wire_writer w = {request->scratch, request->writer.flexible};
     int32_t written = 0;
+    bool asked_for[GROUP_DEAD + 1]; /* looked up once: there may be a million words */
+    for (int state = GROUP_EMPTY; state <= GROUP_DEAD; state++)
+        asked_for[state] = passes(states, group_state_text((enum group_state)state));
     for (size_t i = 0; i < count && buf_ok(request->scratch); i++) {
         struct group_info info;
-        if (group_info(request->log, names[i], &info, NULL) < 0 ||
-            !passes(states, group_state_text(info.state)))
+        if (group_info(request->log, names[i], &info, NULL) < 0 || !asked_for[info.state])
             continue;
         wire_write_text(&w, names[i]);
         wire_write_text(&w, info.protocol_type);

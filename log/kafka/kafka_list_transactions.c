@@ -10,42 +10,49 @@
 
 #include <stdlib.h>
 
+static const char *const known_states[] = {
+    "Empty",          "Ongoing",       "PrepareCommit",     "PrepareAbort",
+    "CompleteCommit", "CompleteAbort", "PrepareEpochFence", "Dead"};
+enum { KNOWN_STATES = sizeof known_states / sizeof *known_states };
+
 struct listing {
     struct kafka_request *request;
-    struct wire_reader states, ids; /* where the filters begin */
+    struct wire_reader states; /* where they begin */
+    int32_t state_count;       /* 0: all pass */
+    uint32_t known_asked;      /* bits: indexes of known_states */
+    int64_t *ids;              /* sorted */
+    int32_t id_count;          /* 0: all pass */
     int64_t duration_ms;
     struct buf names; /* without the prefix, with their zero bytes */
 };
 
-static bool is_state(struct bytes text)
+/* KNOWN_STATES: it is none. */
+static int index_of_state(struct bytes text)
 {
-    static const char *const known[] = {
-        "Empty",          "Ongoing",       "PrepareCommit",     "PrepareAbort",
-        "CompleteCommit", "CompleteAbort", "PrepareEpochFence", "Dead"};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (bytes_equal(text, bytes_text(known[i])))
-            return true;
-    return false;
+    int i = 0;
+    while (i < KNOWN_STATES && !bytes_equal(text, bytes_text(known_states[i])))
+        i++;
+    return i;
 }
 
 static bool state_matches(const struct listing *listing, const char *state)
 {
-    struct wire_reader in = listing->states;
-    int32_t count = wire_read_array(&in, 1);
-    for (int32_t i = 0; i < count; i++)
-        if (bytes_equal(wire_read_string(&in), bytes_text(state)))
-            return true;
-    return count == 0;
+    return listing->state_count == 0 ||
+           (listing->known_asked >> index_of_state(bytes_text(state)) & 1) != 0;
+}
+
+static int compare_ids(const void *left, const void *right)
+{
+    int64_t a, b;
+    memcpy(&a, left, sizeof a);
+    memcpy(&b, right, sizeof b);
+    return (a > b) - (a < b);
 }
 
 static bool id_matches(const struct listing *listing, int64_t producer_id)
 {
-    struct wire_reader in = listing->ids;
-    int32_t count = wire_read_array(&in, 8);
-    for (int32_t i = 0; i < count; i++)
-        if (wire_read_i64(&in) == producer_id)
-            return true;
-    return count == 0;
+    return listing->id_count == 0 || bsearch(&producer_id, listing->ids, (size_t)listing->id_count,
+                                             sizeof producer_id, compare_ids) != NULL;
 }
 
 static bool is_long_enough(const struct listing *listing, const struct kafka_txn_view *view)
@@ -73,7 +80,7 @@ static void write_unknown_states(struct listing *listing)
         int32_t count = wire_read_array(&in, 1), unknown = 0;
         for (int32_t i = 0; i < count; i++) {
             struct bytes text = wire_read_string(&in);
-            if (is_state(text))
+            if (index_of_state(text) < KNOWN_STATES)
                 continue;
             unknown++;
             if (pass == 1)
@@ -107,17 +114,34 @@ static int32_t list(struct listing *listing, struct wire_writer *entries)
     return count;
 }
 
+static bool read_ids(struct listing *listing)
+{
+    struct wire_reader *in = &listing->request->in;
+    int32_t count = wire_read_array(in, sizeof(int64_t));
+    listing->ids =
+        arena_alloc(&listing->request->arena, ((size_t)count + 1) * sizeof *listing->ids);
+    if (listing->ids == NULL) {
+        wire_read_fail(in, "no memory");
+        return false;
+    }
+    for (int32_t i = 0; i < count; i++)
+        listing->ids[i] = wire_read_i64(in);
+    listing->id_count = count;
+    qsort(listing->ids, (size_t)count, sizeof *listing->ids, compare_ids);
+    return true;
+}
+
+/* The filters are taken apart here, once, and not for each transaction: there may be a million words. */
 static bool read_request(struct listing *listing)
 {
     struct wire_reader *in = &listing->request->in;
     listing->states = *in;
-    int32_t count = wire_read_array(in, 1);
-    for (int32_t i = 0; i < count; i++)
-        wire_read_string(in);
-    listing->ids = *in;
-    count = wire_read_array(in, 8);
-    for (int32_t i = 0; i < count; i++)
-        wire_read_i64(in);
+    listing->state_count = wire_read_array(in, 1);
+    for (int32_t i = 0; i < listing->state_count; i++)
+        listing->known_asked |= UINT32_C(1) << index_of_state(wire_read_string(in));
+    listing->known_asked &= (UINT32_C(1) << KNOWN_STATES) - 1;
+    if (!read_ids(listing))
+        return false;
     if (listing->request->version >= 1)
         listing->duration_ms = wire_read_i64(in);
     wire_read_tags(in);

@@ -425,6 +425,7 @@ class ByHand(Case):
         self.assertEqual(self.listed([b"Ongoing", b"Sleeping", b"Empty"]), ([b"Sleeping"], {b"a": b"Ongoing", b"c": b"Empty"}))
         self.assertEqual(self.listed([b"Sleeping"]), ([b"Sleeping"], {}))
         self.assertEqual(self.listed(ids=[b.id, 999]), ([], {b"b": b"CompleteCommit"}))
+        self.assertEqual(self.listed([b"Ongoing", b"Ongoing", b"Dead"], [999, c.id, a.id, -1]), ([], {b"a": b"Ongoing"}))
         self.assertEqual(self.listed(version=1), ([], states))
         self.assertEqual([self.listed(version=1, duration=0)[1], self.listed(version=1, duration=1 << 40)[1]], [{b"a": b"Ongoing"}, {}])
         a.end(False)
