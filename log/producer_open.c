@@ -383,6 +383,9 @@ static int resume(struct producer *producer, int64_t id, int16_t epoch, struct d
                         "producer %s is at id %" PRId64 " and epoch %d, not at id %" PRId64
                         " and epoch %d",
                         name, record.producer_id, record.epoch, id, epoch);
+    if (epoch > EPOCH_LAST) /* it fenced the last one: nobody was ever given it */
+        return diag_set(diag, ERR_FENCED, "producer %s has used up its epochs and needs a new id",
+                        name);
     struct producer *other = find_older(producer->log, name);
     if (other != NULL) {
         producer_release(other);

@@ -307,6 +307,40 @@ static void a_transaction_names_some_hundred_groups(void **state)
     kafka_txns_destroy(txns);
 }
 
+/* The clock that aborts such a transaction would have no epoch to fence it with. */
+static void nobody_has_the_epoch_that_fences_the_last_one(void **state)
+{
+    struct place *place = *state;
+    struct kafka_txns *txns = kafka_txns_create(place->log);
+    struct kafka_request request = request_of(place, txns);
+    struct kafka_producer who = open_one(&request, "tx"), last = who;
+    struct meta_producer record = {.producer_id = who.producer_id,
+                                   .epoch = INT16_MAX,
+                                   .outcome = TXN_OUTCOME_CONTINUED,
+                                   .timeout_ms = 1};
+    struct meta_batch batch;
+    struct kafka_txn *txn;
+    kafka_txns_destroy(txns);
+    log_close(place->log);
+    place->log = fixture_open(place->directory);
+    request.log = place->log;
+    request.txns = txns = kafka_txns_create(place->log);
+    meta_batch_init(&batch);
+    meta_put_producer(&batch, CLIENT_TRANSACTIONAL_ID "tx", &record);
+    assert_int_equal(log_meta_apply(place->log, &batch, NULL), 0);
+    meta_batch_deinit(&batch);
+    who.epoch = INT16_MAX;
+    assert_int_equal(kafka_txn_take(&request, &who, &txn), KAFKA_PRODUCER_FENCED);
+    /* Who had the last one goes on with another producer id. */
+    last.epoch = INT16_MAX - 1;
+    int64_t id;
+    int16_t epoch;
+    assert_int_equal(kafka_txn_open(&request, &last, 1000, &id, &epoch), KAFKA_NONE);
+    assert_int_not_equal(id, who.producer_id);
+    assert_int_equal(epoch, 0);
+    kafka_txns_destroy(txns);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -315,6 +349,7 @@ int main(void)
         TEST(a_new_epoch_that_takes_long_holds_nobody_up),
         TEST(handles_that_nobody_uses_are_closed_however_many),
         TEST(a_transaction_names_some_hundred_groups),
+        TEST(nobody_has_the_epoch_that_fences_the_last_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
