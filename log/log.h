@@ -190,8 +190,8 @@ void partition_description_deinit(struct partition_description *description);
  * A batch with a producer id (batch_set_producer, not transactional) is written once, however often it is sent: what this partition wrote among the
  * last five batches of that producer id and epoch answers 0 with the offset of the first time and appends nothing; wait for that offset + the
  * number of records as after the first append. ERR_SEQUENCE: it does not continue where the producer's last batch ended (the first of a newer epoch
- * has sequence 0; a producer that is not known, or not any more, may begin anywhere). ERR_FENCED: a newer epoch wrote here. An id and epoch of one's
- * own: producer_open(NULL). Sequences go from 0 to 2147483647 and on with 0. Retries are recognised across restarts and crashes. */
+ * has sequence 0; a producer that is not known, or not any more, may begin anywhere). ERR_FENCED: a newer epoch wrote here. ERR_STATE: a transaction of that
+ * producer id has records here, and its end comes first. An id and epoch of one's own: producer_open(NULL). Sequences go from 0 to 2147483647 and on with 0. Retries are recognised across restarts and crashes. */
 int partition_append(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset, struct diag *diag);
 /* Whether a record with this key and time (INT64_MIN: the time of the append) would be admitted at this moment: for who collects records, so that one of
  * them does not take its batch with it. 0, or ERR_INVALID with the reason. Cheap. */
@@ -385,7 +385,8 @@ int producer_open_kept(struct log *log, const char *transactional_id, int32_t ti
 enum txn_outcome producer_outcome(struct producer *producer);
 /* What is durable. ERR_NOT_FOUND: the id is not known; ids are forgotten when they had no handle and wrote nothing for 7 days. */
 int producer_lookup(struct log *log, const char *transactional_id, struct producer_record *record, struct diag *diag);
-/* A handle with the id and epoch that meta has, and the timeout; no new epoch. ERR_FENCED when meta has others, ERR_BUSY when there is a handle. */
+/* A handle with the id and epoch that meta has, and the timeout; no new epoch. ERR_FENCED when meta has others, or the epoch is the one
+ * after the last; ERR_BUSY when there is a handle. */
 int producer_resume(struct log *log, const char *transactional_id, int64_t producer_id, int16_t epoch, struct producer **producer,
                     struct diag *diag);
 /* Each transactional id that begins with prefix, by name: fn gets what producer_lookup would say, and calls nothing of the log. A result of fn other than 0 ends it
@@ -422,6 +423,7 @@ struct group_offset {
     int64_t commit_time_ms;    /* 0 in a commit: now */
     bool of_app;               /* a weir app's: it never expires */
 };
+/* Offsets that are committed with the open transaction. ERR_FENCED, ERR_STATE; ERR_TOO_LARGE: 64 MiB of them wait for its end. */
 int txn_add_offsets(struct producer *producer, const char *group, const struct group_offset *offsets, size_t count, struct diag *diag);
 /* Asks for the commit and returns; done(context, code) is called once from the flusher thread when the transaction is decided
  * (durable) or failed (negative code: ERR_FENCED, ERR_IO …; then the transaction is aborted, or the writer is stopped). No call on
