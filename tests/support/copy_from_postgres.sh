@@ -7,33 +7,18 @@
 #
 # With --check the file stays as it is, and an answer that differs from it is an error: what ./tests/run.sh --ci asks.
 #
-# Needs: postgresql-15 (apt). Starts a server of its own in a temporary directory; run as root it uses the account postgres.
+# Needs: postgresql-15 (apt).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 table=$here/../unit/runtime/data/copy.tsv
-bin=${PG_BIN:-/usr/lib/postgresql/15/bin}
-dir=$(mktemp -d /tmp/copy.XXXXXX)
-as=
-if [ "$(id -u)" = 0 ]; then
-    chown postgres "$dir"
-    as="runuser -u postgres --"
-fi
-cleanup() {
-    $as "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true
-    rm -rf "$dir"
-}
-trap cleanup EXIT
-
-$as "$bin/initdb" -D "$dir/data" -A trust --encoding=UTF8 --locale=C.UTF-8 >/dev/null
-$as "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" \
-    -o "-c listen_addresses= -c unix_socket_directories=$dir -c timezone=UTC -c fsync=off" start >/dev/null
+. "$here/postgres_server.sh"
 
 python3 - "$dir" >"$dir/run.sql" <<'PY'
 import os, random, re, sys
 OPTIONS = ["FORMAT csv", "FORMAT csv, DELIMITER ';', QUOTE '''', ESCAPE '\\'", "FORMAT csv, NULL 'N'", "FORMAT text", "FORMAT text, DELIMITER ',', NULL ''",
            "FORMAT csv, ESCAPE '\\'", "FORMAT csv, FORCE_NULL (a), FORCE_NOT_NULL (b)"]
 random.seed(15)
-print("\\set ON_ERROR_STOP on\n\\pset format unaligned\n\\pset tuples_only on\nSET client_min_messages = error;")
+print("\\pset format unaligned\n\\pset tuples_only on\nSET client_min_messages = error;")
 print("CREATE TABLE t (a text, b text);")
 print("""CREATE FUNCTION try(path text, options text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE result text;
@@ -69,7 +54,7 @@ for number in range(4000):
     print("SELECT '%d' || E'\\t' || '%s' || E'\\t' || try('%s', '%s');" % (options, text.encode().hex(), path, OPTIONS[options].replace("'", "''")))
 PY
 chmod -R a+rX "$dir/files"
-$as "$bin/psql" -X -q -h "$dir" -d postgres -f - <"$dir/run.sql" >"$dir/copy.tsv"
+ask <"$dir/run.sql" >"$dir/copy.tsv"
 if [ "${1-}" = --check ]; then
     diff "$table" "$dir/copy.tsv" >&2
     echo "PostgreSQL reads the same out of $(wc -l <"$table") files"

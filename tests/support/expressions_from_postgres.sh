@@ -9,26 +9,11 @@
 #
 # With --check the file stays as it is, and an answer that differs from it is an error: what ./tests/run.sh --ci asks.
 #
-# Needs: postgresql-15 (apt). Starts a server of its own in a temporary directory; run as root it uses the account postgres.
+# Needs: postgresql-15 (apt).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 table=$here/../unit/operators/data/expressions.tsv
-bin=${PG_BIN:-/usr/lib/postgresql/15/bin}
-dir=$(mktemp -d /tmp/expressions.XXXXXX)
-as=
-if [ "$(id -u)" = 0 ]; then
-    chown postgres "$dir"
-    as="runuser -u postgres --"
-fi
-cleanup() {
-    $as "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true
-    rm -rf "$dir"
-}
-trap cleanup EXIT
-
-$as "$bin/initdb" -D "$dir/data" -A trust --encoding=UTF8 --locale=C.UTF-8 >/dev/null
-$as "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" \
-    -o "-c listen_addresses= -c unix_socket_directories=$dir -c timezone=UTC -c fsync=off" start >/dev/null
+. "$here/postgres_server.sh"
 
 python3 - "$table" > "$dir/run.sql" <<'PY'
 import sys
@@ -41,7 +26,7 @@ for line in open(sys.argv[1], encoding='utf-8'):
         expressions.append(fields[0])
 def quote(text):
     return 'NULL' if text == '\\N' else "'" + text.replace("'", "''") + "'"
-print('\\set ON_ERROR_STOP on\n\\pset format unaligned\n\\pset tuples_only on')
+print('\\pset format unaligned\n\\pset tuples_only on')
 print("SET client_min_messages = error;")
 print('CREATE TABLE rows (id int, %s);' % ', '.join('%s %s' % (c[0], c[1]) for c in columns))
 for row in range(8):
@@ -59,7 +44,7 @@ for c in columns:
 for e in expressions:
     print("SELECT %s || E'\\t' || %s;" % (quote(e), " || E'\\t' || ".join("try(%s, %d)" % (quote(e), r + 1) for r in range(8))))
 PY
-$as "$bin/psql" -X -q -h "$dir" -d postgres -f - < "$dir/run.sql" > "$dir/out.tsv"
+ask < "$dir/run.sql" > "$dir/out.tsv"
 if [ "${1-}" = --check ]; then
     diff "$table" "$dir/out.tsv" >&2
     echo "PostgreSQL $("$bin/postgres" -V | awk '{print $3}') says the same of $(grep -vc '^#' "$table") expressions"

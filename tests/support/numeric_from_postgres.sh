@@ -4,34 +4,15 @@
 # test_numeric.c holds our arithmetic against this table; running the test needs no PostgreSQL, only changing the cases does:
 #     apt install postgresql-15; tests/support/numeric_from_postgres.sh
 # With --check the table stays as it is, and an answer that differs from it is an error: what ./tests/run.sh --ci asks.
-# Run as root (the server then runs as user postgres) or as any other user. A server is started in a temporary directory, reachable
-# through a socket there only, and removed again.
 #
 # A line: operation, left, right, answer, separated by tabs. Operations of one operand leave the right side empty; a list is separated
 # by spaces. Answers that need more than 38 digits or a scale over 38 are left out, because ours end there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-bin=$(ls -d /usr/lib/postgresql/15/bin)
 table=$PWD/tests/unit/operators/data/numeric.tsv
-dir=$(mktemp -d)
-as_server=()
-if [ "$(id -u)" = 0 ]; then
-    chown postgres "$dir"
-    as_server=(runuser -u postgres --)
-fi
-stop() {
-    (cd "$dir" && "${as_server[@]}" "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null) || true
-    rm -rf "$dir"
-}
-trap stop EXIT
-(
-    cd "$dir"
-    "${as_server[@]}" "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C >/dev/null
-    "${as_server[@]}" "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" -o "-k $dir -c listen_addresses='' -c fsync=off" start >/dev/null
-)
-psql() { "$bin/psql" -X -q -v ON_ERROR_STOP=1 -h "$dir" -U postgres postgres "$@"; }
+. tests/support/postgres_server.sh
 
-psql -At -F "$(printf '\t')" >"$dir/numeric.tsv" <<'SQL'
+ask -At -F "$(printf '\t')" >"$dir/numeric.tsv" <<'SQL'
 create function pg_temp.fits(n numeric) returns boolean immutable language sql as
     $$ select scale(n) <= 38 and length(translate(n::text, '-.', '')) <= 38 $$;
 create temp table v(t text);
