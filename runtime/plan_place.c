@@ -95,8 +95,8 @@ static int not_by_partition(const struct place *place, const struct stage *stage
 {
     return diag_set(place->diag, ERR_STATE,
                     "stream to %s cannot read table %s by partition: %s. Re-key the stream "
-                    "(weir_rekey) into a topic that lies as the table does and join there, or let "
-                    "each task read all of the table",
+                    "into a topic that lies as the table does and join there (weir_rekey), or let "
+                    "each task read all of the table (in SQL: join = 'broadcast')",
                     stage->view->sink->topic, table->rows.source->text, why);
 }
 
