@@ -115,7 +115,7 @@ static int64_t shared(weir_app *app, const char *stage)
 
 /* ---- reads for nothing ---- */
 
-static int64_t useless_reads;
+static _Atomic int64_t useless_reads; /* of all workers */
 
 int __real_shared_read_next(struct shared_read *read, int64_t from, uint32_t max_rows,
                             int64_t target, struct diag *diag);
