@@ -11,6 +11,7 @@
  * find it. */
 #include "log/kafka/kafka_fetch_session.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/hash.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -197,10 +198,8 @@ void kafka_fetch_sessions_close(struct kafka_fetch_sessions *sessions, int32_t i
 static struct kafka_fetched **chain_of(const struct kafka_fetch_session *session,
                                        struct bytes topic, int32_t index)
 {
-    uint32_t hash = 2166136261u ^ (uint32_t)index; /* FNV-1a */
-    for (size_t i = 0; i < topic.size; i++)
-        hash = (hash ^ topic.data[i]) * 16777619u;
-    return &session->chains[(hash ^ hash >> 15) & (session->chain_count - 1)];
+    uint64_t hash = hash64(topic.data, topic.size) + (uint32_t)index;
+    return &session->chains[hash & (session->chain_count - 1)];
 }
 
 static struct kafka_fetched **find_partition(const struct kafka_fetch_session *session,

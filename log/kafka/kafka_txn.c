@@ -23,6 +23,7 @@
  * holds while he waits for the log. */
 #include "log/kafka/kafka_txn.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/hash.h"
 
 #include <stdlib.h>
 
@@ -96,10 +97,7 @@ void kafka_txns_destroy(struct kafka_txns *txns)
 
 static struct kafka_txn **bucket_of(struct kafka_txns *txns, const char *name)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (const char *at = name; *at != '\0'; at++)
-        hash = (hash ^ (uint8_t)*at) * 16777619u;
-    return &txns->buckets[hash % BUCKETS];
+    return &txns->buckets[hash64(name, strlen(name)) % BUCKETS];
 }
 
 /* The entry of the name, with a reference. NULL: no memory, or somebody opens it, unless he is the one who will (opens). */
