@@ -119,7 +119,6 @@ struct kafka_connection {
     int64_t opened_ms, used_ms, sent_ms;
     int64_t timer_at_ms;                /* INT64_MAX: it is not set */
 };
-void kafka_connection_accept(struct kafka_server *server);
 /* The connection ends; reason NULL: the client's own wish, or nothing worth a line. Loop thread, as all that follow. */
 void kafka_connection_close(struct kafka_connection *connection, const char *reason);
 /* Goes on with whatever can go on: reading, beginning requests, sending responses. */
@@ -128,6 +127,21 @@ void kafka_connection_step(struct kafka_connection *connection);
 void kafka_connection_answer_parked(struct kafka_connection *connection);
 /* A request is back from the workers, or from where it was parked. */
 void kafka_connection_took_back(struct kafka_request *request);
+/* A parked request goes back to a worker. */
+void kafka_connection_run_again(struct kafka_request *request);
+/* The frame that arrives is whole. False: the connection is closed. */
+bool kafka_connection_take_request(struct kafka_connection *connection);
+/* It must say who it is before anything else. */
+bool kafka_connection_is_stranger(const struct kafka_connection *connection);
+
+/* ---- their beginning (kafka_accept.c), bytes (kafka_frames.c) and times (kafka_deadlines.c) ---- */
+void kafka_accept(struct kafka_server *server);
+/* Reads, or stops reading, as the connection's limits say. */
+void kafka_frames_step(struct kafka_connection *connection);
+/* What has arrived of a request is thrown away. */
+void kafka_frames_forget(struct kafka_connection *connection);
+/* Sets the timer to what comes first. */
+void kafka_deadlines_set(struct kafka_connection *connection);
 
 /* ---- TLS (kafka_transport.c) ---- */
 /* What the bytes from the socket say; borrowed until the next call of any connection. Empty: nothing yet, or the connection is closed. */

@@ -166,7 +166,7 @@ static void *loop_main(void *context)
 static void on_connection(uv_stream_t *listener, int status)
 {
     if (status == 0)
-        kafka_connection_accept(listener->data);
+        kafka_accept(listener->data);
 }
 
 /* ---- the beginning ---- */

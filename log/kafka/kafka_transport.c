@@ -1,6 +1,6 @@
 /* kafka_transport.c: what lies between a connection's socket and its requests when it speaks TLS. Loop thread.
  *
- *     socket ─▶ kafka_transport_open ─▶ plain bytes, as if they had been read          (kafka_connection.c: take_bytes_in)
+ *     socket ─▶ kafka_transport_open ─▶ plain bytes, as if they had been read          (kafka_frames.c: take_bytes_in)
  *     socket ◀─ kafka_transport_seal ◀─ a response, sealed in place before it is sent
  *     socket ◀─ say_words                 what TLS itself has to say: the handshake, new keys, the end
  *
