@@ -5,7 +5,8 @@
  * file, so a second log_open in the same process is refused as well (LMDB must not be opened twice
  * in one process either). Who opens a directory for reading only holds it shared. The text in it is
  * for people and for the command: "pid N", one line; later lines name the addresses where the
- * process can be reached.
+ * process can be reached, a name and a value each, and the last of them is "kafka". The text outlives
+ * a process that was killed: it counts only while the lock is held.
  *
  * DIR/FORMAT is text, two lines:
  *
@@ -33,24 +34,66 @@
 enum { FORMAT_VERSION = 1, SMALL_FILE_BYTES = 4096 };
 #define FORMAT_FEATURES UINT64_C(0) /* the bits that this version understands */
 
+/* A line "NAME VALUE" of LOCK. What is not known is passed over. */
+static void take_line(const char *line, struct log_server *server)
+{
+    struct {
+        const char *name;
+        char *value;
+        size_t size;
+    } fields[] = {{"kafka ", server->kafka, sizeof server->kafka},
+                  {"http ", server->http, sizeof server->http},
+                  {"security ", server->security, sizeof server->security}};
+    if (sscanf(line, "pid %ld", &server->pid) == 1)
+        return;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (strncmp(line, fields[i].name, strlen(fields[i].name)) == 0)
+            snprintf(fields[i].value, fields[i].size, "%s", line + strlen(fields[i].name));
+}
+
+/* Whole lines: one that is being written does not count. */
+static void read_holder(const char *path, struct log_server *server)
+{
+    char *text = NULL, *end;
+    size_t size;
+    *server = (struct log_server){.pid = 0};
+    if (io_read_file(path, SMALL_FILE_BYTES, &text, &size, NULL) == 0)
+        for (char *line = text; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+            *end = '\0';
+            take_line(line, server);
+        }
+    free(text);
+}
+
+bool log_find_server(const char *dir, struct log_server *server)
+{
+    char path[LOG_PATH_BYTES];
+    int fd;
+    snprintf(path, sizeof path, "%s/LOCK", dir);
+    read_holder(path, server);
+    if (server->kafka[0] == '\0' || io_open(path, O_RDONLY, 0, &fd, NULL) < 0)
+        return false;
+    bool is_held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    io_close(fd);
+    if (is_held) /* by whoever has written it since */
+        read_holder(path, server);
+    return is_held && server->kafka[0] != '\0';
+}
+
 static int report_holder(const char *dir, const char *path, struct diag *diag)
 {
-    char *text = NULL, address[128] = "";
-    size_t size;
-    long pid = 0;
-    if (io_read_file(path, SMALL_FILE_BYTES, &text, &size, NULL) == 0 &&
-        sscanf(text, "pid %ld kafka %127s", &pid, address) < 1)
-        pid = 0;
-    free(text);
+    struct log_server server;
+    read_holder(path, &server);
+    long pid = server.pid;
     if (pid == getpid())
         return diag_set(diag, ERR_BUSY,
                         "%s is in use by this process (%ld): one weir_log or app at a time; apps "
                         "can share an open weir_log (weir_options.log)",
                         dir, pid);
-    if (pid > 0 && address[0] != '\0')
+    if (pid > 0 && server.kafka[0] != '\0')
         return diag_set(diag, ERR_BUSY,
                         "%s is in use by process %ld, which serves it to Kafka clients on %s", dir,
-                        pid, address);
+                        pid, server.kafka);
     if (pid > 0)
         return diag_set(diag, ERR_BUSY, "%s is in use by process %ld", dir, pid);
     return diag_set(diag, ERR_BUSY, "%s is in use by another process", dir);

@@ -53,8 +53,17 @@ int log_open(const char *dir, const struct log_options *options, struct log **lo
 /* Clean stop: flushes, persists flushed ends, joins the flusher, frees everything. */
 void log_close(struct log *log);
 const char *log_dir(const struct log *log);
-/* Writes into DIR/LOCK where the process that holds it can be reached, for who finds it held: "kafka", "127.0.0.1:9092". Once for each name. */
+/* Writes into DIR/LOCK where the process that holds it can be reached, for who finds it held: "http", "127.0.0.1:9644"; "security",
+ * "SASL_SSL" (Kafka's word for what its listener speaks); "kafka", "127.0.0.1:9092", which comes last: it is what makes a server. Once for each name. */
 int log_announce(struct log *log, const char *name, const char *address, struct diag *diag);
+
+struct log_server {
+    long pid;
+    char kafka[300], http[300]; /* HOST:PORT; http "": it did not say */
+    char security[32];          /* "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL" */
+};
+/* Whether another process holds the directory now and serves it: what it announced. Opens nothing but LOCK. Any thread. */
+bool log_find_server(const char *dir, struct log_server *server);
 /* Of a driven log: flushes, decisions and house-keeping that are due by the clock. True: there was something. Never waits. */
 bool log_drive(struct log *log);
 bool log_is_driven(const struct log *log);

@@ -28,6 +28,13 @@ struct flag {
     char letter;          /* 0: none */
 };
 
+/* Which servers a command can go to instead of opening a directory (reach.h): each way has its flags. */
+enum command_reach {
+    REACHES_NOTHING, /* it works on the files of a directory */
+    REACHES_HTTP,    /* the HTTP of the process that serves the directory */
+    REACHES_KAFKA,   /* the Kafka protocol: that process, or whatever -b names */
+};
+
 struct cli;
 struct command {
     const char *noun, *verb; /* verb NULL: a verb alone, spelt in noun */
@@ -38,6 +45,7 @@ struct command {
     const char *examples;    /* lines; shown first */
     const struct flag *flags; /* ended by a NULL name; NULL: none of its own */
     bool no_data;            /* takes neither --data nor -b */
+    enum command_reach reach;
     int (*run)(struct cli *cli);
 };
 /* Every command, in help's order, ended by a NULL noun. */
@@ -54,6 +62,7 @@ struct cli {
     int argument_count;
     struct cli_value values[CLI_VALUES_MAX];
     int value_count;
+    int typed_count;       /* how many of them come from the command line: the first ones */
     char *owned[CLI_VALUES_MAX]; /* copies that values point into */
     int owned_count;
     bool help;             /* --help was among the words */
@@ -64,9 +73,16 @@ int flags_parse(struct cli *cli, const char *const *words, int count);
 void flags_release(struct cli *cli);
 extern const struct flag flags_global[]; /* --help, --color */
 extern const struct flag flags_data[];   /* --data, -b */
+extern const struct flag flags_user[];   /* of commands that reach a server: who asks, how long they wait */
+extern const struct flag flags_kafka[];  /* of those that do it over the Kafka protocol: TLS and SASL */
+/* The tables that hold for a command, in the order of help: their number. */
+enum { FLAG_TABLES_MAX = 5 };
+int flag_tables(const struct command *command, const struct flag *tables[FLAG_TABLES_MAX]);
 /* The last value of a flag that the command declares; NULL when it was not given. */
 const char *flag_text(const struct cli *cli, const char *name);
 bool flag_is_on(const struct cli *cli, const char *name);
+/* Whether it stands on the command line, and not only in its variable. */
+bool flag_is_typed(const struct cli *cli, const char *name);
 /* The next value of a repeated flag: start with *at = 0; NULL at the end. */
 const char *flag_next(const struct cli *cli, const char *name, int *at);
 /* A whole number from min to max. 0 and *value (fallback when not given), or EXIT_USAGE after a message. */
@@ -136,7 +152,8 @@ extern const char *const format_choices[2]; /* "text", "json" */
 /* ---- the data directory: cli_data.c ---- */
 enum data_need { DATA_MUST_EXIST, DATA_MAY_CREATE };
 const char *data_directory(const struct cli *cli);
-/* Refuses -b and, with DATA_MUST_EXIST, a directory that is not there. 0 or an exit code after a message. */
+/* Refuses -b where the command does not take it and, with DATA_MUST_EXIST, a directory that is not there. 0 or an exit code after a
+ * message. */
 int data_check(const struct cli *cli, enum data_need need);
 /* The same, then opens the log. */
 int data_open(const struct cli *cli, enum data_need need, struct log **log);

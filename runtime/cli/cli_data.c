@@ -16,8 +16,9 @@ const char *data_directory(const struct cli *cli)
 
 int data_check(const struct cli *cli, enum data_need need)
 {
-    if (flag_text(cli, "bootstrap") != NULL) {
-        message("-b HOST:PORT is not available in this version: it works on a data directory only");
+    if (flag_text(cli, "bootstrap") != NULL && cli->command->reach != REACHES_KAFKA &&
+        (flag_is_typed(cli, "bootstrap") || !flag_is_typed(cli, "data"))) {
+        message("this command works on the files of a data directory: it does not take -b");
         hint("use --data DIR instead of -b (or unset WEIR_BOOTSTRAP)");
         return EXIT_USAGE;
     }

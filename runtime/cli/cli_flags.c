@@ -21,8 +21,24 @@ const struct flag flags_global[] = {
 };
 const struct flag flags_data[] = {
     {"data", "DIR", "the data directory [./weir-data]", false, 0},
-    {"bootstrap", "HOST:PORT", "a running server instead of a directory (not in this version)",
-     false, 'b'},
+    {"bootstrap", "HOST:PORT,…", "'weir serve', or Apache Kafka, instead of a directory", false,
+     'b'},
+    {NULL, NULL, NULL, false, 0},
+};
+const struct flag flags_user[] = {
+    {"user", "NAME", "who you are, where the server asks", false, 0},
+    {"password-file", "FILE", "its first line is the password [asked for at the terminal]", false,
+     0},
+    {"timeout", "MS", "how long a server that does not answer is waited for [10000]", false, 0},
+    {NULL, NULL, NULL, false, 0},
+};
+const struct flag flags_kafka[] = {
+    {"sasl-mechanism", "NAME", "SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN [SCRAM-SHA-256]", false, 0},
+    {"tls", NULL, "speak TLS [where a served directory says so]", false, 0},
+    {"tls-ca", "FILE", "PEM: the CA that signed the server's certificate [the system's]", false, 0},
+    {"client-cert", "FILE", "PEM: the certificate to show, where the server asks for one", false,
+     0},
+    {"client-key", "FILE", "PEM: its private key", false, 0},
     {NULL, NULL, NULL, false, 0},
 };
 
@@ -49,14 +65,17 @@ void flag_variable(const char *name, char variable[64])
         *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
 }
 
-/* The tables that hold for a command, in the order of help. */
-static int tables_of(const struct command *command, const struct flag *tables[3])
+int flag_tables(const struct command *command, const struct flag *tables[FLAG_TABLES_MAX])
 {
     int count = 0;
     if (command->flags != NULL)
         tables[count++] = command->flags;
     if (!command->no_data)
         tables[count++] = flags_data;
+    if (command->reach >= REACHES_HTTP)
+        tables[count++] = flags_user;
+    if (command->reach == REACHES_KAFKA)
+        tables[count++] = flags_kafka;
     tables[count++] = flags_global;
     return count;
 }
@@ -64,8 +83,8 @@ static int tables_of(const struct command *command, const struct flag *tables[3]
 static const struct flag *find_flag(const struct command *command, const char *name, size_t size,
                                     char letter)
 {
-    const struct flag *tables[3];
-    int count = tables_of(command, tables);
+    const struct flag *tables[FLAG_TABLES_MAX];
+    int count = flag_tables(command, tables);
     for (int t = 0; t < count; t++)
         for (const struct flag *flag = tables[t]; flag->name != NULL; flag++)
             if (letter != 0 ? flag->letter == letter
@@ -78,8 +97,8 @@ static int unknown_flag(const struct cli *cli, const char *word)
 {
     const char *names[64];
     int count = 0;
-    const struct flag *tables[3];
-    int table_count = tables_of(cli->command, tables);
+    const struct flag *tables[FLAG_TABLES_MAX];
+    int table_count = flag_tables(cli->command, tables);
     for (int t = 0; t < table_count; t++)
         for (const struct flag *flag = tables[t]; flag->name != NULL; flag++)
             names[count++] = flag->name;
@@ -178,8 +197,8 @@ static int add_words(struct cli *cli, const struct flag *flag, const char *text)
 
 static int read_environment(struct cli *cli)
 {
-    const struct flag *tables[3];
-    int table_count = tables_of(cli->command, tables);
+    const struct flag *tables[FLAG_TABLES_MAX];
+    int table_count = flag_tables(cli->command, tables);
     for (int t = 0; t < table_count; t++)
         for (const struct flag *flag = tables[t]; flag->name != NULL; flag++) {
             char variable[64];
@@ -227,6 +246,7 @@ int flags_parse(struct cli *cli, const char *const *words, int count)
                            command->verb != NULL ? command->verb : "", command->arguments);
     if (cli->argument_count > command->max_arguments)
         return usage_error(cli, "unexpected argument '%s'", cli->arguments[command->max_arguments]);
+    cli->typed_count = cli->value_count;
     return read_environment(cli);
 }
 
@@ -248,6 +268,14 @@ const char *flag_text(const struct cli *cli, const char *name)
 bool flag_is_on(const struct cli *cli, const char *name)
 {
     return flag_text(cli, name) != NULL;
+}
+
+bool flag_is_typed(const struct cli *cli, const char *name)
+{
+    for (int i = 0; i < cli->typed_count; i++)
+        if (strcmp(cli->values[i].flag->name, name) == 0)
+            return true;
+    return false;
 }
 
 const char *flag_next(const struct cli *cli, const char *name, int *at)

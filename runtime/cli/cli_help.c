@@ -91,10 +91,20 @@ static void flag_line(const struct flag *flag)
     buf_u8(&out, '\n');
 }
 
-static void flag_lines(const struct flag *flags)
+/* -b is a flag of every command that has --data, so that the others can say why they do not take it. */
+static bool is_hidden(const struct command *command, const struct flag *flag)
 {
-    for (const struct flag *flag = flags; flag != NULL && flag->name != NULL; flag++)
-        flag_line(flag);
+    return flag->letter == 'b' && command->reach != REACHES_KAFKA;
+}
+
+static void flag_lines(const struct command *command)
+{
+    const struct flag *tables[FLAG_TABLES_MAX];
+    int count = flag_tables(command, tables);
+    for (int i = 0; i < count; i++)
+        for (const struct flag *flag = tables[i]; flag->name != NULL; flag++)
+            if (!is_hidden(command, flag))
+                flag_line(flag);
 }
 
 void help_command(const struct command *command)
@@ -103,10 +113,7 @@ void help_command(const struct command *command)
     spelling(command, text);
     buf_printf(&out, "weir %s [FLAGS]: %s\n\n%sExamples%s\n%s\n%sFlags%s\n", text, command->summary,
                bold(), plain(), command->examples, bold(), plain());
-    flag_lines(command->flags);
-    if (!command->no_data)
-        flag_lines(flags_data);
-    flag_lines(flags_global);
+    flag_lines(command);
     if (command->details[0] != '\0')
         buf_printf(&out, "\n%s", command->details);
 }

@@ -218,15 +218,27 @@ static int open_pipelines(const struct cli *cli, struct serving *serving)
 
 /* ---- listening ---- */
 
-static void announce(const struct serving *serving, const char *name, const char *words,
-                     const struct address *address, int32_t port)
+static void announce(const struct serving *serving, const char *name, const char *text)
 {
-    char text[300];
     struct diag diag = {0};
-    address_text(address->host, port, text, sizeof text);
     if (log_announce(serving->log->log, name, text, &diag) < 0)
         message("%s", diag.text); /* only who finds the directory held misses it */
-    buf_printf(&out, "%s %s\n", words, text);
+}
+
+/* To commands that find the directory held, then to who started us. */
+static void announce_all(const struct serving *serving)
+{
+    static const char *const security[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"};
+    const struct kafka_server_options *options = &serving->kafka_options;
+    char kafka[300], http[300];
+    address_text(serving->kafka_address.host, kafka_server_port(serving->kafka), kafka,
+                 sizeof kafka);
+    address_text(serving->http_address.host, http_port(serving->http), http, sizeof http);
+    announce(serving, "http", http);
+    announce(serving, "security",
+             security[(options->tls.certificate != NULL) + 2 * options->requires_users]);
+    announce(serving, "kafka", kafka);
+    buf_printf(&out, "listening on %s\nhttp on %s\n", kafka, http);
     out_flush(); /* who started us may not read it */
 }
 
@@ -289,9 +301,7 @@ static int start_listening(const struct cli *cli, struct serving *serving)
     code = kafka_server_start(serving->log->log, &serving->kafka_options, &serving->kafka, &diag);
     if (code < 0)
         return listen_failed(code, &diag, "kafka");
-    announce(serving, "kafka", "listening on", &serving->kafka_address,
-             kafka_server_port(serving->kafka));
-    announce(serving, "http", "http on", &serving->http_address, http_port(serving->http));
+    announce_all(serving);
     return 0;
 }
 

@@ -4,7 +4,7 @@
  *
  * A command is one entry of a table and one function; each noun has its file. Flags may stand
  * anywhere, so the noun and the verb are the first words that are neither a flag nor a flag's
- * value; only the global flags and --data and -b are known before them, which is enough to step
+ * value; only the global flags and those that say where the data is are known before them, which is enough to step
  * over values. Exit codes are those of cli.h. */
 #include "runtime/cli/cli.h"
 #include "runtime/cli/nouns.h"
@@ -41,8 +41,8 @@ const struct command *const commands[] = {
 /* True when word is a flag that may stand before the noun and takes the next word as its value. */
 static bool takes_next_word(const char *word)
 {
-    const struct flag *tables[] = {flags_global, flags_data};
-    for (size_t t = 0; t < 2; t++)
+    const struct flag *tables[] = {flags_global, flags_data, flags_user, flags_kafka};
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const struct flag *flag = tables[t]; flag->name != NULL; flag++) {
             if (flag->argument == NULL)
                 continue;

@@ -66,19 +66,20 @@ static int read_line(int fd, const char *what, bool is_typed, char password[PASS
     return EXIT_USAGE;
 }
 
-static int ask(const char *question, const char *user, char password[PASSWORD_BYTES_MAX + 1])
+static int ask(int fd, const char *question, const char *user,
+               char password[PASSWORD_BYTES_MAX + 1])
 {
     struct termios before, quiet;
-    if (tcgetattr(STDIN_FILENO, &before) < 0) {
+    if (tcgetattr(fd, &before) < 0) {
         message("cannot read from the terminal: %s", strerror(errno));
         return EXIT_FAILED;
     }
     quiet = before;
     quiet.c_lflag &= ~(tcflag_t)(ECHO | ISIG | ICANON);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    tcsetattr(fd, TCSAFLUSH, &quiet);
     fprintf(stderr, "%s of %s: ", question, user);
-    int code = read_line(STDIN_FILENO, "the terminal", true, password);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    int code = read_line(fd, "the terminal", true, password);
+    tcsetattr(fd, TCSAFLUSH, &before);
     fprintf(stderr, "\n");
     return code;
 }
@@ -86,14 +87,27 @@ static int ask(const char *question, const char *user, char password[PASSWORD_BY
 static int ask_twice(const char *user, char password[PASSWORD_BYTES_MAX + 1])
 {
     char again[PASSWORD_BYTES_MAX + 1];
-    int code = ask("password", user, password);
+    int code = ask(STDIN_FILENO, "password", user, password);
     if (code == 0)
-        code = ask("once more, password", user, again);
+        code = ask(STDIN_FILENO, "once more, password", user, again);
     if (code == 0 && strcmp(password, again) != 0) {
         message("these are two passwords");
         code = EXIT_USAGE;
     }
     forget_password(again);
+    return code;
+}
+
+int ask_password(const char *user, char password[PASSWORD_BYTES_MAX + 1])
+{
+    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        message("there is no terminal to ask for the password of %s", user);
+        hint("--password-file FILE: its first line is the password");
+        return EXIT_USAGE;
+    }
+    int code = ask(fd, "password", user, password);
+    close(fd);
     return code;
 }
 

@@ -205,12 +205,12 @@ class Help(Case):
         self.refused(2, "topic", "list", "--color", "blue", says="--color")
         self.assertFalse(os.path.exists(self.dir))
 
-    def test_bootstrap_is_not_there_yet(self):
-        for words in (["topic", "list"], ["produce", "t"], ["consume", "t"], ["group", "list"], ["state", "list"]):
+    def test_commands_on_files_take_no_bootstrap(self):
+        for words in (["topic", "verify", "t"], ["topic", "export", "t", "--to", "-"], ["state", "list"], ["log", "describe"]):
             done = weir(*words, "-b", "localhost:9092")
             self.assertEqual(done.returncode, 2)
-            self.assertIn(b"-b HOST:PORT is not available", done.stderr)
-        self.assertEqual(weir("topic", "list", env={"WEIR_BOOTSTRAP": "x:1"}).returncode, 2)
+            self.assertIn(b"it does not take -b", done.stderr)
+        self.assertEqual(weir("topic", "verify", "t", env={"WEIR_BOOTSTRAP": "x:1"}).returncode, 2)
 
     def test_version(self):
         done = weir("version")

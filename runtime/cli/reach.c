@@ -1,0 +1,146 @@
+/* reach.c: see reach.h.
+ *
+ * Whether a directory is served is in its LOCK, which names the addresses of the process that holds it (log_find_server). An address that
+ * stands for all of the machine's (0.0.0.0, ::) is no place to connect to: the loopback address is. What the server says there of its
+ * security decides what a client does: TLS where it speaks TLS, a user where it asks for one, and no password to one that does not ask. */
+#include "runtime/cli/reach.h"
+
+#include <stdio.h>
+
+enum { TIMEOUT_MS = 10000 };
+
+const char *reach_text(const struct reach *reach, char text[2048])
+{
+    if (reach->directory == NULL)
+        snprintf(text, 2048, "%s", reach->kafka);
+    else
+        snprintf(text, 2048, "%s, which process %ld serves on %s", reach->directory, reach->pid,
+                 reach->kafka);
+    return text;
+}
+
+void reach_forget(struct reach *reach)
+{
+    forget_password(reach->password);
+}
+
+/* ---- a directory or a server ---- */
+
+/* -b or --data. The list, NULL for the directory; EXIT_USAGE when it cannot be told which is meant. */
+static int choose(const struct cli *cli, const char **brokers)
+{
+    const char *list = flag_text(cli, "bootstrap"), *dir = flag_text(cli, "data");
+    bool list_typed = flag_is_typed(cli, "bootstrap"), dir_typed = flag_is_typed(cli, "data");
+    *brokers = NULL;
+    if (list == NULL || (dir_typed && !list_typed))
+        return 0;
+    if (dir != NULL && list_typed == dir_typed)
+        return usage_error(cli, list_typed
+                                    ? "-b and --data do not go together: one names a server, the "
+                                      "other a directory"
+                                    : "WEIR_BOOTSTRAP and WEIR_DATA are both set: say which with "
+                                      "-b or --data");
+    *brokers = list;
+    return 0;
+}
+
+/* HOST[:PORT][,…], without empty places. */
+static bool is_list(const char *text)
+{
+    size_t size = strlen(text);
+    return size > 0 && text[0] != ',' && text[size - 1] != ',' && strstr(text, ",,") == NULL &&
+           strpbrk(text, " \t\r\n/") == NULL;
+}
+
+static void connectable(const char *address, char *text, size_t size)
+{
+    static const char *const all[][2] = {{"0.0.0.0:", "127.0.0.1:"}, {"[::]:", "[::1]:"}};
+    const char *from = "", *to = "";
+    for (size_t i = 0; i < 2; i++)
+        if (strncmp(address, all[i][0], strlen(all[i][0])) == 0) {
+            from = all[i][0];
+            to = all[i][1];
+        }
+    snprintf(text, size, "%s%s", to, address + strlen(from));
+}
+
+/* ---- who asks ---- */
+
+static int read_user(const struct cli *cli, struct reach *reach)
+{
+    const char *file = flag_text(cli, "password-file");
+    reach->user = flag_text(cli, "user");
+    if (reach->user == NULL) {
+        message("%s lets in users alone", reach->kafka);
+        hint("--user NAME says who you are; --password-file FILE saves typing the password");
+        return EXIT_USAGE;
+    }
+    return file != NULL ? read_password(file, reach->user, reach->password)
+                        : ask_password(reach->user, reach->password);
+}
+
+/* What the flags say of TLS; is_told: the server's own word. */
+static int read_tls(const struct cli *cli, bool is_told, struct reach *reach)
+{
+    reach->ca = flag_text(cli, "tls-ca");
+    reach->certificate = flag_text(cli, "client-cert");
+    reach->key = flag_text(cli, "client-key");
+    if ((reach->certificate == NULL) != (reach->key == NULL))
+        return usage_error(cli, "--client-cert and --client-key go together");
+    if (!is_told)
+        reach->uses_tls = flag_is_on(cli, "tls") || reach->ca != NULL || reach->certificate != NULL;
+    return 0;
+}
+
+static int read_mechanism(const struct cli *cli, struct reach *reach)
+{
+    static const char *const mechanisms[] = {"SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"};
+    int chosen = 0;
+    if (cli->command->reach == REACHES_KAFKA)
+        chosen = flag_choice(cli, "sasl-mechanism", mechanisms, 3, 0);
+    if (chosen >= 0)
+        reach->mechanism = mechanisms[chosen];
+    return chosen < 0 ? EXIT_USAGE : 0;
+}
+
+/* security: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; "": nobody has told, the flags decide. */
+static int read_security(const struct cli *cli, const char *security, struct reach *reach)
+{
+    int64_t timeout_ms;
+    bool is_told = security[0] != '\0', has_user = flag_text(cli, "user") != NULL;
+    int exit_code = flag_number(cli, "timeout", 1, 3600 * 1000, TIMEOUT_MS, &timeout_ms);
+    reach->timeout_ms = (int)timeout_ms;
+    reach->uses_tls = strstr(security, "SSL") != NULL;
+    if (exit_code == 0 && cli->command->reach == REACHES_KAFKA)
+        exit_code = read_tls(cli, is_told, reach);
+    if (exit_code != 0 || (is_told ? strncmp(security, "SASL_", 5) != 0 : !has_user))
+        return exit_code;
+    exit_code = read_mechanism(cli, reach);
+    return exit_code != 0 ? exit_code : read_user(cli, reach);
+}
+
+int reach_find(const struct cli *cli, enum data_need need, struct reach *reach)
+{
+    const char *brokers = NULL;
+    struct log_server server;
+    *reach = (struct reach){.way = REACH_DIRECTORY};
+    int exit_code = cli->command->reach == REACHES_KAFKA ? choose(cli, &brokers) : 0;
+    if (exit_code != 0)
+        return exit_code;
+    if (brokers != NULL) {
+        if (!is_list(brokers) || strlen(brokers) >= sizeof reach->kafka)
+            return usage_error(cli, "-b is HOST:PORT[,HOST:PORT…], not '%s'", brokers);
+        reach->way = REACH_SERVER;
+        snprintf(reach->kafka, sizeof reach->kafka, "%s", brokers);
+        return read_security(cli, "", reach);
+    }
+    exit_code = data_check(cli, need);
+    reach->directory = data_directory(cli);
+    if (exit_code != 0 || !log_find_server(reach->directory, &server))
+        return exit_code;
+    reach->way = REACH_SERVER;
+    reach->pid = server.pid;
+    connectable(server.kafka, reach->kafka, sizeof reach->kafka);
+    connectable(server.http, reach->http, sizeof reach->http);
+    return read_security(cli, server.security, reach);
+}
