@@ -9,6 +9,8 @@
 #include "log/log.h"
 #include "runtime/base/bytes.h"
 #include "runtime/base/error.h"
+#include "runtime/records/integer_text.h"
+#include "runtime/records/topic_scan.h"
 
 enum {
     EXIT_OK = 0,
@@ -91,8 +93,6 @@ int flag_number(const struct cli *cli, const char *name, int64_t min, int64_t ma
 int flag_choice(const struct cli *cli, const char *name, const char *const *choices, int count, int fallback);
 /* WEIR_… of a flag. */
 void flag_variable(const char *name, char variable[64]);
-/* Whole text → integer. ERR_INVALID, ERR_RANGE. */
-int parse_integer(const char *text, int64_t *value);
 
 /* cli_help.c */
 void help_overview(void);                            /* on stdout */
@@ -165,6 +165,8 @@ int data_open_handle(const struct cli *cli, enum data_need need, struct weir_log
 /* From now on the first signal is noted, one that comes seconds later ends the process with 130 at once. */
 void interrupt_install(void);
 bool interrupted(void);
+/* The same for what is asked between pieces of work. */
+extern const struct scan_stop interrupt_stop;
 /* Readable after a signal or a wake. */
 int interrupt_fd(void);
 /* Makes interrupt_fd readable; from any thread, also as a partition watcher. */

@@ -12,7 +12,7 @@
  * somebody else, and at the end. A crash in between prints lines again, it never loses one. */
 #include "log/consumer.h"
 #include "runtime/base/clock.h"
-#include "runtime/cli/consume_format.h"
+#include "runtime/records/consume_format.h"
 #include "runtime/cli/nouns.h"
 
 #include <poll.h>

@@ -1,172 +1,15 @@
-/* cli_dlq_replay.c: weir dlq replay: source records of dead letters and late rows, written back.
- *
- *   topic_scan ► dead_letter_read ► filter ► replay_notes_add ► replay_route_send ─┐
- *                                                     replay_notes_send ──────────┴► txn_commit
- *
- * Each record is written once, however often the command runs, with whatever filters, and wherever it
- * is killed: the records and the notes of them (replay_notes.h) are one transaction, and the notes are
- * read after the producer was opened, which ends the transaction of a replay that was killed. Without
- * --execute the same walk counts and writes nothing.
- *
- * What is not written, and counted: a result that could not be expressed has no source record; a
- * record of which a part was applied (it was unnested, or hopping windows took it) would count twice in
- * that part, so it takes --partly-applied; a record that several letters are of goes once. */
-#include "runtime/base/io.h"
-#include "runtime/cli/letter_filter.h"
+/* cli_dlq_replay.c: weir dlq replay: what runtime/records/letter_replay.c does, asked for and told. Without
+ * --execute the same walk counts and writes nothing. */
+#include "runtime/cli/letter_flags.h"
 #include "runtime/cli/nouns.h"
-#include "runtime/cli/replay_notes.h"
-#include "runtime/cli/replay_route.h"
-#include "runtime/cli/topic_scan.h"
+#include "runtime/records/letter_replay.h"
+#include "runtime/records/replay_notes.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-struct counted {
-    int64_t matched;          /* letters that the filters take */
-    int64_t records;          /* written, or to be */
-    int64_t before, repeated; /* written by an earlier replay; by this one, for another letter */
-    int64_t parts, without_source, foreign; /* left out, each for its reason */
-    int64_t elsewhere; /* of records: an earlier replay wrote them to another topic */
-    int64_t late;      /* of records: late rows */
-};
-struct replay {
-    struct log *log;
-    struct topic_info letters;
-    struct letter_filter filter;
-    const char *to; /* NULL: each to its source */
-    bool by_key, partly_applied, execute;
-    int64_t left;
-    struct replay_notes *notes;
-    struct replay_routes routes;
-    struct buf scratch;
-    struct counted counted;
-};
-
-/* ---- the walk ---- */
-
-/* False, and counted: there is nothing that could be written, or should. */
-static bool is_replayable(struct replay *r, const struct dead_letter *letter)
-{
-    struct counted *c = &r->counted;
-    c->foreign += letter->kind == LETTER_FOREIGN;
-    c->without_source += letter->kind == LETTER_RESULT;
-    if (letter->source_topic.data == NULL)
-        return false;
-    bool is_left_out = dead_letter_is_part(letter) && !r->partly_applied;
-    c->parts += is_left_out;
-    return !is_left_out;
-}
-
-static int find_route(struct replay *r, const struct dead_letter *letter,
-                      struct replay_route **route, struct diag *diag)
-{
-    char name[250];
-    snprintf(name, sizeof name, "%.*s", (int)letter->source_topic.size,
-             (const char *)letter->source_topic.data);
-    return replay_route_find(&r->routes, r->to != NULL ? r->to : name, route, diag);
-}
-
-/* Counts the record, and sends it where that was asked for. */
-static int take(struct replay *r, struct replay_route *route, const struct record *record,
-                const struct dead_letter *letter, struct diag *diag)
-{
-    int32_t partition = replay_route_partition(route, record, letter, r->by_key);
-    route->records[partition]++;
-    r->counted.records++;
-    r->counted.late += letter->kind == LETTER_LATE;
-    r->left--;
-    return r->execute ? replay_route_send(&r->routes, route, partition, record, letter, diag) : 0;
-}
-
-static int replay_letter(void *context, const struct scan_place *place, const struct record *record,
-                         struct diag *diag)
-{
-    struct replay *r = context;
-    struct dead_letter letter;
-    struct replay_route *route;
-    (void)place;
-    dead_letter_read(record, &letter);
-    if (!letter_filter_takes(&r->filter, record, &letter))
-        return 0;
-    if (r->left == 0)
-        return 1;
-    r->counted.matched++;
-    if (!is_replayable(r, &letter))
-        return 0;
-    struct replayed source = {letter.source_topic, letter.source_partition, letter.source_offset,
-                              0};
-    if (dead_letter_fingerprint(record, &letter, &r->scratch, &source.fingerprint) < 0)
-        return diag_set(diag, ERR_NOMEM, "no memory to replay a dead letter");
-    TRY(find_route(r, &letter, &route, diag));
-    bool is_elsewhere = replay_notes_target(r->notes, &source) != NULL;
-    int noted = replay_notes_add(r->notes, &route->topic, &source);
-    if (noted < 0)
-        return diag_set(diag, noted, "no memory for the notes of a replay");
-    r->counted.before += noted == REPLAY_NOTED_BEFORE;
-    r->counted.repeated += noted == REPLAY_NOTED_NOW;
-    if (noted != REPLAY_NOTED)
-        return 0;
-    r->counted.elsewhere += is_elsewhere;
-    return take(r, route, record, &letter, diag);
-}
-
-static int walk(struct replay *r, struct diag *diag)
-{
-    TRY(replay_notes_open(r->log, &r->notes, diag));
-    return topic_scan(r->log, &r->letters, replay_letter, r, diag);
-}
-
-/* ---- the transaction ---- */
-
-static int write_notes(struct replay *r, struct diag *diag)
-{
-    struct sender_options options = {.producer = r->routes.producer};
-    struct sender *sender;
-    TRY(sender_open(r->log, REPLAY_NOTES_TOPIC, &options, &sender, diag));
-    int code = replay_notes_send(r->notes, sender, diag);
-    if (code == 0)
-        code = sender_flush(sender, false, diag);
-    sender_close(sender);
-    return code;
-}
-
-static int write_all(struct replay *r, struct diag *diag)
-{
-    TRY(walk(r, diag));
-    TRY(replay_routes_flush(&r->routes, diag));
-    crash_point("replay_written");
-    TRY(write_notes(r, diag));
-    crash_point("replay_noted");
-    return 0;
-}
-
-static int execute(struct replay *r, struct diag *diag)
-{
-    struct producer *producer;
-    struct diag unused = {0};
-    TRY(replay_notes_create(r->log, diag));
-    crash_point("replay_before");
-    TRY(producer_open(r->log, REPLAY_NOTES_TOPIC, &producer, diag));
-    r->routes.producer = producer;
-    int code = txn_begin(producer, diag);
-    if (code == 0) {
-        code = write_all(r, diag);
-        if (code == 0)
-            code = txn_commit(producer, diag);
-        else
-            txn_abort(producer, &unused); /* code says more */
-    }
-    if (code == 0)
-        crash_point("replay_committed");
-    replay_routes_close_senders(&r->routes);
-    producer_close(producer);
-    return code;
-}
 
 /* ---- what is said ---- */
 
-static void put_routes(const struct replay *r, bool json)
+static void put_routes(const struct letter_replay *r, bool json)
 {
     static const char *const headers[] = {"FROM", "TO", ">PARTITION", ">RECORDS"};
     struct table table;
@@ -190,12 +33,12 @@ static void put_routes(const struct replay *r, bool json)
             table_cell(&table, "%" PRId64, route->records[p]);
         }
     }
-    table_print(&table, !json && r->counted.records > 0);
+    table_print(&table, !json && r->counts.records > 0);
 }
 
-static void put_totals_json(const struct replay *r)
+static void put_totals_json(const struct letter_replay *r)
 {
-    const struct counted *c = &r->counted;
+    const struct replay_counts *c = &r->counts;
     buf_printf(&out,
                "{\"totals\":{\"matched\":%" PRId64 ",\"records\":%" PRId64
                ",\"replayed_before\":%" PRId64 ",\"repeated\":%" PRId64
@@ -211,9 +54,9 @@ static void put_count(int64_t count, const char *text)
         buf_printf(&out, "  %" PRId64 " %s\n", count, text);
 }
 
-static void put_totals(const struct replay *r)
+static void put_totals(const struct letter_replay *r)
 {
-    const struct counted *c = &r->counted;
+    const struct replay_counts *c = &r->counts;
     buf_printf(&out, "%" PRId64 " record%s %s, of %" PRId64 " letter%s\n", c->records,
                c->records == 1 ? "" : "s", r->execute ? "written" : "to write", c->matched,
                c->matched == 1 ? "" : "s");
@@ -227,7 +70,7 @@ static void put_totals(const struct replay *r)
 }
 
 /* Every reader of the topic sees a record again, also one that took it the first time. */
-static void say_readers(const struct replay *r)
+static void say_readers(const struct letter_replay *r)
 {
     for (size_t i = 0; i < r->routes.count; i++) {
         const struct replay_route *route = r->routes.items[i];
@@ -243,14 +86,14 @@ static void say_readers(const struct replay *r)
     }
 }
 
-static void say_what_follows(const struct replay *r)
+static void say_what_follows(const struct letter_replay *r)
 {
-    if (r->counted.records > 0)
+    if (r->counts.records > 0)
         say_readers(r);
-    if (r->counted.late > 0)
+    if (r->counts.late > 0)
         hint("late rows are late again unless the lateness of %s allows them by now",
              r->to != NULL ? r->to : "their source");
-    else if (r->counted.records > 0)
+    else if (r->counts.records > 0)
         hint("the records come in behind all that was read since: one whose window has closed by "
              "now is a late row");
     hint("nothing was written: --execute does it");
@@ -258,30 +101,20 @@ static void say_what_follows(const struct replay *r)
 
 /* ---- the command ---- */
 
-static int parse(struct cli *cli, struct replay *r)
+static int parse(struct cli *cli, struct letter_replay *r)
 {
-    int exit_code = letter_filter_parse(cli, &r->filter);
+    int exit_code = letter_flags_parse(cli, &r->filter);
     r->to = flag_text(cli, "to");
     r->by_key = flag_is_on(cli, "by-key");
     r->partly_applied = flag_is_on(cli, "partly-applied");
     r->execute = flag_is_on(cli, "execute");
+    r->stop = &interrupt_stop;
     if (exit_code == 0)
         exit_code = flag_number(cli, "max", 0, INT64_MAX, INT64_MAX, &r->left);
     return exit_code;
 }
 
-static int replay(struct replay *r, const char *name, struct diag *diag)
-{
-    struct replay_route *route;
-    TRY(letter_topic_find(r->log, name, &r->letters, diag));
-    if (r->to != NULL && strcmp(r->to, r->letters.name) == 0)
-        return diag_set(diag, ERR_INVALID, "%s cannot be replayed to itself", r->to);
-    if (r->to != NULL)
-        TRY(replay_route_find(&r->routes, r->to, &route, diag));
-    return r->execute ? execute(r, diag) : walk(r, diag);
-}
-
-static int replay_failed(const struct replay *r, int code, const struct diag *diag)
+static int replay_failed(const struct letter_replay *r, int code, const struct diag *diag)
 {
     if (code == ERR_STOPPED && interrupted())
         return EXIT_INTERRUPTED;
@@ -294,9 +127,20 @@ static int replay_failed(const struct replay *r, int code, const struct diag *di
     return exit_code;
 }
 
+static void print(const struct letter_replay *r, bool json)
+{
+    put_routes(r, json);
+    if (json)
+        put_totals_json(r);
+    else
+        put_totals(r);
+    if (!r->execute)
+        say_what_follows(r);
+}
+
 static int run_replay(struct cli *cli)
 {
-    struct replay r = {0};
+    struct letter_replay r = {.log = NULL};
     struct diag diag = {0};
     int format = flag_choice(cli, "format", format_choices, 2, FORMAT_TEXT);
     int exit_code = format < 0 ? EXIT_USAGE : parse(cli, &r);
@@ -305,22 +149,12 @@ static int run_replay(struct cli *cli)
     if (exit_code != 0)
         return exit_code;
     interrupt_install();
-    r.routes.log = r.log;
-    int code = replay(&r, cli->arguments[0], &diag);
-    if (code < 0) {
+    int code = letter_replay_run(&r, cli->arguments[0], &diag);
+    if (code < 0)
         exit_code = replay_failed(&r, code, &diag);
-    } else {
-        put_routes(&r, format == FORMAT_JSON);
-        if (format == FORMAT_JSON)
-            put_totals_json(&r);
-        else
-            put_totals(&r);
-        if (!r.execute)
-            say_what_follows(&r);
-    }
-    replay_routes_deinit(&r.routes);
-    replay_notes_close(r.notes);
-    buf_deinit(&r.scratch);
+    else
+        print(&r, format == FORMAT_JSON);
+    letter_replay_deinit(&r);
     log_close(r.log);
     return exit_code;
 }

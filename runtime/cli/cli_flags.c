@@ -9,7 +9,6 @@
 #include "runtime/cli/cli.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -41,22 +40,6 @@ const struct flag flags_kafka[] = {
     {"client-key", "FILE", "PEM: its private key", false, 0},
     {NULL, NULL, NULL, false, 0},
 };
-
-int parse_integer(const char *text, int64_t *value)
-{
-    const char *digits = text[0] == '-' || text[0] == '+' ? text + 1 : text;
-    if (!isdigit((unsigned char)digits[0]))
-        return ERR_INVALID;
-    char *end;
-    errno = 0;
-    long long number = strtoll(text, &end, 10);
-    if (*end != '\0')
-        return ERR_INVALID;
-    if (errno == ERANGE)
-        return ERR_RANGE;
-    *value = number;
-    return 0;
-}
 
 void flag_variable(const char *name, char variable[64])
 {

@@ -68,6 +68,13 @@ bool interrupted(void)
     return atomic_load(&noted_s) != 0;
 }
 
+static bool is_asked(void *unused)
+{
+    (void)unused;
+    return interrupted();
+}
+const struct scan_stop interrupt_stop = {is_asked, NULL};
+
 int interrupt_fd(void)
 {
     return event_fd;

@@ -2,9 +2,9 @@
  * pieces; messages go to stderr at once. A reader that went away (weir … | head) is no failure: the
  * writer stops and the command ends quietly. Colour and tables are for terminals; --color and
  * NO_COLOR decide, then whether the stream is a terminal. */
-#include "operators/json_encode.h"
-#include "runtime/cli/cli.h"
 #include "runtime/base/utf8.h"
+#include "runtime/cli/cli.h"
+#include "runtime/records/letter_json.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -152,11 +152,7 @@ int out_finish(int exit_code)
 
 void out_json_text(const char *text)
 {
-    struct buf clean = {0};
-    utf8_repair(&clean, bytes_text(text));
-    json_escape(&out, bytes_of(clean.size > 0 ? clean.data : (const uint8_t *)"", clean.size));
-    out.failed = out.failed || clean.failed;
-    buf_deinit(&clean);
+    letter_json_text(&out, text);
 }
 
 /* ---- tables ---- */

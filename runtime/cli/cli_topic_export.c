@@ -7,7 +7,7 @@
  *
  * Segments: topic_segments.c. */
 #include "runtime/base/io.h"
-#include "runtime/cli/consume_format.h"
+#include "runtime/records/consume_format.h"
 #include "runtime/cli/nouns.h"
 #include "runtime/cli/topic_segments.h"
 

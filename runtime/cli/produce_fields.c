@@ -13,7 +13,7 @@
 
 #include "operators/json_decode.h"
 #include "runtime/base/clock.h"
-#include "runtime/cli/json_check.h"
+#include "runtime/records/json_check.h"
 
 #include <ctype.h>
 #include <math.h>

@@ -4,7 +4,7 @@
  * Positions, watermarks and counts are those of the last commit (<app>-progress), the lag is what lies
  * behind the position in the stage's input now. Nothing moves, so there are no rates; memory and
  * commits belong to a process, and there is none. */
-#include "runtime/cli/app_progress.h"
+#include "runtime/records/app_progress.h"
 #include "runtime/cli/cli.h"
 #include "runtime/cli/top_reading.h"
 #include "runtime/state/state.h"
@@ -116,7 +116,7 @@ static int add_app(struct directory *directory, const char *app, struct diag *di
 {
     struct top_reading *reading = directory->reading;
     struct progress_set set;
-    int code = app_progress_read(directory->log, app, &set, diag);
+    int code = app_progress_read(directory->log, app, &interrupt_stop, &set, diag);
     for (uint32_t i = 0; code == 0 && i < set.count; i++)
         if (!set.items[i].is_reset && !set.items[i].is_begin &&
             add_task(directory, app, &set.items[i]) < 0)

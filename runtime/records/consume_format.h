@@ -1,6 +1,6 @@
 /* consume_format.h: a record as a line of text. Any thread, each with its own buffer. */
-#ifndef WEIR_CLI_CONSUME_FORMAT_H
-#define WEIR_CLI_CONSUME_FORMAT_H
+#ifndef WEIR_RECORDS_CONSUME_FORMAT_H
+#define WEIR_RECORDS_CONSUME_FORMAT_H
 
 #include "log/log.h"
 

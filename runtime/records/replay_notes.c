@@ -15,10 +15,10 @@
  * added, so that compaction keeps exactly the state. The records are written in the transaction that
  * writes the replayed ones: both count, or neither. When the target was deleted since, the note means
  * nothing, and is overwritten when the topic that took its name gets records. */
-#include "runtime/cli/replay_notes.h"
+#include "runtime/records/replay_notes.h"
 
 #include "runtime/base/hash.h"
-#include "runtime/cli/topic_scan.h"
+#include "runtime/records/topic_scan.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -240,7 +240,8 @@ static int read_note(void *context, const struct scan_place *place, const struct
                : 0;
 }
 
-int replay_notes_open(struct log *log, struct replay_notes **notes, struct diag *diag)
+int replay_notes_open(struct log *log, const struct scan_stop *stop, struct replay_notes **notes,
+                      struct diag *diag)
 {
     struct topic_info info;
     struct diag unused = {0};
@@ -250,7 +251,7 @@ int replay_notes_open(struct log *log, struct replay_notes **notes, struct diag 
         return diag_set(diag, ERR_NOMEM, "no memory for the notes of replays");
     made->log = log;
     int code = topic_describe(log, REPLAY_NOTES_TOPIC, &info, &unused) == 0
-                   ? topic_scan(log, &info, read_note, made, diag)
+                   ? topic_scan(log, &info, NULL, stop, read_note, made, diag)
                    : 0;
     if (code < 0)
         replay_notes_close(made);

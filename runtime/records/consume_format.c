@@ -9,10 +9,10 @@
  * left out), a null value is null, other UTF-8 is a string, and anything else a string of base64
  * with "encoding":"base64" behind it ("key_encoding" for a key). Headers are an object from name to
  * string, null, or {"base64":"…"}; a name that occurs several times has an array. */
-#include "runtime/cli/consume_format.h"
+#include "runtime/records/consume_format.h"
 
 #include "operators/json_encode.h"
-#include "runtime/cli/json_check.h"
+#include "runtime/records/json_check.h"
 
 static void put_text(struct buf *out, const char *text)
 {

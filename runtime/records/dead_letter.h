@@ -1,8 +1,8 @@
 /* dead_letter.h: a record of <app>.dlq or <view>.late, taken apart: the source record as it was, and what went wrong.
  *
  * Everything is borrowed from the record. Any thread. */
-#ifndef WEIR_CLI_DEAD_LETTER_H
-#define WEIR_CLI_DEAD_LETTER_H
+#ifndef WEIR_RECORDS_DEAD_LETTER_H
+#define WEIR_RECORDS_DEAD_LETTER_H
 
 #include "log/log.h"
 

@@ -4,7 +4,7 @@
  * of somebody's own, weir.partitioned.by) is not asked again, and records of one partition keep
  * their order among themselves. Only where that partition means nothing, in another topic, the key
  * decides, as producers would. */
-#include "runtime/cli/replay_route.h"
+#include "runtime/records/replay_route.h"
 
 #include "runtime/base/hash.h"
 

@@ -2,39 +2,19 @@
  *
  * What is filtered by is the source record: its topic and partition, its timestamp, the stage that
  * rejected it and why. Offsets of the letters themselves mean nothing to who looks for a record. */
-#include "runtime/cli/letter_filter.h"
+#include "runtime/records/letter_filter.h"
 
 #include "runtime/base/clock.h"
+#include "runtime/records/integer_text.h"
 
 #include <stdio.h>
 
 /* ---- filters ---- */
 
-static int parse_time(const struct cli *cli, const char *flag, int64_t fallback, int64_t *time_ms)
+int letter_time_parse(const char *text, int64_t *time_ms)
 {
-    const char *text = flag_text(cli, flag);
-    *time_ms = fallback;
-    if (text == NULL)
-        return 0;
-    int code = text[0] == '@' ? parse_integer(text + 1, time_ms)
-                              : time_parse_iso(bytes_text(text), time_ms);
-    if (code == 0)
-        return 0;
-    return usage_error(cli, "--%s is @EPOCH_MS or ISO 8601 (2026-01-31T12:00:00Z), not '%s'", flag,
-                       text);
-}
-
-int letter_filter_parse(const struct cli *cli, struct letter_filter *filter)
-{
-    *filter = (struct letter_filter){.error_class = flag_text(cli, "class"),
-                                     .stage = flag_text(cli, "stage"),
-                                     .topic = flag_text(cli, "topic")};
-    int exit_code = flag_number(cli, "partition", 0, INT32_MAX, -1, &filter->partition);
-    if (exit_code == 0)
-        exit_code = parse_time(cli, "from", INT64_MIN, &filter->from_ms);
-    if (exit_code == 0)
-        exit_code = parse_time(cli, "until", INT64_MAX, &filter->until_ms);
-    return exit_code;
+    return text[0] == '@' ? parse_integer(text + 1, time_ms)
+                          : time_parse_iso(bytes_text(text), time_ms);
 }
 
 static bool is_text(const char *wanted, struct bytes text)

@@ -1,7 +1,7 @@
 /* json_check.h: is this text JSON, does that object have this field. No memory is taken, nothing is copied.
  * Any thread. */
-#ifndef WEIR_CLI_JSON_CHECK_H
-#define WEIR_CLI_JSON_CHECK_H
+#ifndef WEIR_RECORDS_JSON_CHECK_H
+#define WEIR_RECORDS_JSON_CHECK_H
 
 #include "operators/expr.h"
 #include "runtime/base/bytes.h"

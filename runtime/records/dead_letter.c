@@ -12,10 +12,10 @@
  * itself a dead letter that somebody reads as a source. So names alone decide nothing. What was added is the one tail of
  * the headers that reads as the whole sequence, from its first name to the record's end; it begins with the only
  * weir.source.topic from which that holds. Any other record is foreign, and all of its headers are its own. */
-#include "runtime/cli/dead_letter.h"
+#include "runtime/records/dead_letter.h"
 
 #include "runtime/base/hash.h"
-#include "runtime/cli/cli.h"
+#include "runtime/records/integer_text.h"
 
 enum { PARTITION_MAX = 9999 };
 

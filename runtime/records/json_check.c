@@ -5,7 +5,7 @@
  * it cannot say that; this one reads every byte once, without recursion (a bit per open bracket),
  * and takes no memory. A table of the bytes that need no look inside a string keeps the usual case,
  * plain ASCII text, at about a byte a cycle. */
-#include "runtime/cli/json_check.h"
+#include "runtime/records/json_check.h"
 
 struct cursor {
     const uint8_t *at, *end;

@@ -1,8 +1,6 @@
 /* app_progress.c: an app's progress topic, read from a log that is open for a command. The engine reads
  * it through its port (progress_load.c); what a record means is progress.h's for both. */
-#include "runtime/cli/app_progress.h"
-
-#include "runtime/cli/topic_scan.h"
+#include "runtime/records/app_progress.h"
 
 #include <stdio.h>
 
@@ -13,14 +11,15 @@ static int apply(void *context, const struct scan_place *place, const struct rec
     return progress_set_apply(context, record->key, record->value, diag);
 }
 
-int app_progress_read(struct log *log, const char *app, struct progress_set *set, struct diag *diag)
+int app_progress_read(struct log *log, const char *app, const struct scan_stop *stop,
+                      struct progress_set *set, struct diag *diag)
 {
     char topic[600];
     struct topic_info info;
     *set = (struct progress_set){0};
     snprintf(topic, sizeof topic, "%s-progress", app);
     TRY(topic_describe(log, topic, &info, diag));
-    return topic_scan(log, &info, apply, set, diag);
+    return topic_scan(log, &info, NULL, stop, apply, set, diag);
 }
 
 bool app_progress_topic(const struct topic_info *topic, char app[250])

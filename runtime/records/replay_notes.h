@@ -1,8 +1,8 @@
 /* replay_notes.h: what 'weir dlq replay' has written back, as the topic weir.dlq-replayed tells. One thread. */
-#ifndef WEIR_CLI_REPLAY_NOTES_H
-#define WEIR_CLI_REPLAY_NOTES_H
+#ifndef WEIR_RECORDS_REPLAY_NOTES_H
+#define WEIR_RECORDS_REPLAY_NOTES_H
 
-#include "log/log.h"
+#include "runtime/records/topic_scan.h"
 
 #define REPLAY_NOTES_TOPIC "weir.dlq-replayed"
 
@@ -16,8 +16,8 @@ struct replayed {
     uint64_t fingerprint;
 };
 
-/* Reads the topic; none is as if it were empty. ERR_CORRUPT names the record that cannot be read. */
-int replay_notes_open(struct log *log, struct replay_notes **notes, struct diag *diag);
+/* Reads the topic (stop may be NULL); none is as if it were empty. ERR_CORRUPT names the record that cannot be read. */
+int replay_notes_open(struct log *log, const struct scan_stop *stop, struct replay_notes **notes, struct diag *diag);
 void replay_notes_close(struct replay_notes *notes);
 /* Whether the record was written to the topic that now has this name (a deleted one's notes do not count). */
 bool replay_notes_have(const struct replay_notes *notes, const char *target, const struct replayed *record);

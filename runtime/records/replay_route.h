@@ -1,9 +1,9 @@
 /* replay_route.h: where the records of a replay go: the topics, their partitions, and who reads them. One thread. */
-#ifndef WEIR_CLI_REPLAY_ROUTE_H
-#define WEIR_CLI_REPLAY_ROUTE_H
+#ifndef WEIR_RECORDS_REPLAY_ROUTE_H
+#define WEIR_RECORDS_REPLAY_ROUTE_H
 
 #include "log/log.h"
-#include "runtime/cli/dead_letter.h"
+#include "runtime/records/dead_letter.h"
 
 struct replay_reader {
     char group[250];
