@@ -117,7 +117,7 @@ bool http_is_over(const struct http_exchange *exchange)
 
 /* ---- the answer ---- */
 
-static bool has_word(const char *words, const char *word)
+bool http_has_word(const char *words, const char *word)
 {
     size_t size = strlen(word);
     for (const char *at = words; (at = strstr(at, word)) != NULL; at += size)
@@ -133,7 +133,7 @@ static bool check_arguments(struct http_exchange *exchange)
     for (int i = 0; i < exchange->target.argument_count; i++) {
         const char *name = exchange->target.arguments[i].name;
         char hint[256];
-        if (strchr(name, ' ') == NULL && has_word(known, name))
+        if (strchr(name, ' ') == NULL && http_has_word(known, name))
             continue;
         snprintf(hint, sizeof hint, "there is: %s", known);
         http_fail(exchange, 400, known[0] != '\0' ? hint : NULL, "%s takes no argument %.100s",

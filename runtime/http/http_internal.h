@@ -76,6 +76,7 @@ struct http_exchange {
     int status;                   /* 200 unless the handler says otherwise */
     const char *content_type;     /* application/json unless the handler says otherwise */
     const char *allow;            /* of a 405 */
+    const char *accept;           /* the Accept header; NULL: there was none */
     struct buf out;
     struct json json;             /* writes to out */
 };
@@ -91,6 +92,8 @@ bool http_argument_number(struct http_exchange *exchange, const char *name, int6
 bool http_argument_truth(struct http_exchange *exchange, const char *name, bool fallback, bool *truth);
 /* limit, of all that have pages. */
 bool http_argument_limit(struct http_exchange *exchange, int64_t *limit);
+/* Whether words, apart by single spaces, have this one. */
+bool http_has_word(const char *words, const char *word);
 /* A long answer is to be given up: the server stops, or its time is over. */
 bool http_is_over(const struct http_exchange *exchange);
 
@@ -128,6 +131,18 @@ struct http_user {
 bool http_user_read(const char *header, struct http_user *user);
 /* Whether who sent this Authorization header may have exchange->route (NULL: none). false after http_fail. */
 bool http_user_may_ask(struct http_exchange *exchange, const char *header);
+
+/* ---- http_accept.c: what kind of answer is wanted ---- */
+struct http_media {
+    const char *type;             /* "text/plain" */
+    const char *versions;         /* "0.0.4", several apart by spaces */
+};
+/* Whether an Accept header (NULL: there is none) wants one type rather than the other. */
+bool http_prefers(const char *accept, const struct http_media *wanted, const struct http_media *other);
+
+/* ---- http_metrics_text.c ---- */
+/* Appends OpenMetrics text, of which the samples have neither times nor exemplars, in Prometheus' text format 0.0.4. */
+void http_metrics_as_text(struct bytes openmetrics, struct buf *out);
 
 /* ---- the server ---- */
 enum { HTTP_RATES_MAX = 256 };

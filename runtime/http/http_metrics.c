@@ -12,7 +12,8 @@
 #include "runtime/http/http_internal.h"
 #include "runtime/weir_handle.h"
 
-#define CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+static const struct http_media openmetrics = {"application/openmetrics-text", "1.0.0 0.0.1"},
+                               plain_text = {"text/plain", "0.0.4"};
 
 struct topic_reading {
     const weir_topic_info *info;
@@ -243,6 +244,16 @@ static int put_app(struct buf *out, weir_app *app)
     return 0;
 }
 
+static void put_as_text(struct http_exchange *exchange)
+{
+    struct buf text = {0};
+    http_metrics_as_text(bytes_of(exchange->out.data, exchange->out.size), &text);
+    text.failed = text.failed || exchange->out.failed;
+    buf_deinit(&exchange->out);
+    exchange->out = text;
+    exchange->content_type = "text/plain; version=0.0.4; charset=utf-8";
+}
+
 void http_get_metrics(struct http_exchange *exchange)
 {
     struct reading reading = {0};
@@ -251,7 +262,7 @@ void http_get_metrics(struct http_exchange *exchange)
     if (rc == 0)
         rc = read_log(exchange->http->log, &reading);
     if (rc == 0) {
-        exchange->content_type = CONTENT_TYPE;
+        exchange->content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         put_head(out, "kafka_brokers", "Number of Brokers in the Kafka Cluster");
         buf_printf(out, "kafka_brokers 1\n");
         put_topics(out, &reading);
@@ -259,6 +270,8 @@ void http_get_metrics(struct http_exchange *exchange)
         if (exchange->http->metrics != NULL)
             exchange->http->metrics(exchange->http->metrics_context, out);
         buf_printf(out, "# EOF\n");
+        if (http_prefers(exchange->accept, &plain_text, &openmetrics))
+            put_as_text(exchange);
     } else {
         http_fail_code(exchange, rc, weir_log_error());
     }

@@ -183,6 +183,7 @@ static bool may_ask(struct call *call, struct MHD_Connection *connection, const 
         return false;
     }
     struct http_exchange *exchange = &call->exchange;
+    exchange->accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept");
     exchange->route =
         http_route_find(method, &exchange->target, exchange->parameters, &exchange->allow);
     return http_user_may_ask(
