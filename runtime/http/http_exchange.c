@@ -2,6 +2,7 @@
  *
  * Nothing here knows of sockets, so that a test can ask as a client would. An answer that fails takes back what was written before: who reads it
  * gets all of an answer, or an error as JSON and the status that belongs to it. */
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,12 @@ bool http_argument_limit(struct http_exchange *exchange, int64_t *limit)
 bool http_is_over(const struct http_exchange *exchange)
 {
     return atomic_load(&exchange->http->is_stopping) || clock_mono_ns() > exchange->until_ns;
+}
+
+bool http_is_gone(const struct http_exchange *exchange)
+{
+    struct pollfd peer = {exchange->socket, POLLRDHUP, 0};
+    return exchange->socket >= 0 && poll(&peer, 1, 0) > 0;
 }
 
 /* ---- the answer ---- */

@@ -21,6 +21,7 @@ enum {
     HTTP_IDLE_S = 15,             /* without a byte in either direction */
     HTTP_REQUEST_MS = 15000,      /* from a request's first byte to its last */
     HTTP_ANSWER_MS = 10000,       /* for making the rows of an answer */
+    HTTP_REPLAY_MS = 60000,       /* for writing dead letters back */
     HTTP_PAGE = 100, HTTP_PAGE_MAX = 1000,
     HTTP_QUESTIONS = 4,           /* to views, at once */
 };
@@ -71,6 +72,7 @@ struct http_exchange {
     const struct http_route *route;
     const char *parameters[HTTP_SEGMENTS_MAX]; /* the segments in braces, in the order of the path */
     struct buf body;              /* of a POST */
+    int socket;                   /* of its connection; -1: there is none */
     int64_t until_ns;             /* by then the answer is to be made (monotonic clock) */
 
     int status;                   /* 200 unless the handler says otherwise */
@@ -96,6 +98,8 @@ bool http_argument_limit(struct http_exchange *exchange, int64_t *limit);
 bool http_has_word(const char *words, const char *word);
 /* A long answer is to be given up: the server stops, or its time is over. */
 bool http_is_over(const struct http_exchange *exchange);
+/* Who asked has closed the connection: nobody waits for the answer. */
+bool http_is_gone(const struct http_exchange *exchange);
 
 /* ---- http_routes.c: the table ---- */
 typedef void http_handler(struct http_exchange *exchange);
@@ -115,6 +119,8 @@ http_handler http_get_metrics;                                     /* http_metri
 http_handler http_get_topics, http_get_topic;                      /* http_topics.c */
 http_handler http_get_groups, http_get_group;                      /* http_groups.c */
 http_handler http_get_pipelines, http_get_pipeline, http_post_pause, http_post_resume; /* http_pipelines.c */
+http_handler http_get_letters, http_get_letters_of;                /* http_letters.c */
+http_handler http_post_replay;                                     /* http_replay.c */
 http_handler http_post_query;                                      /* http_query.c */
 http_handler http_get_openapi;                                     /* http_openapi.c */
 http_handler http_get_index;                                       /* http_routes.c: what there is */
@@ -153,6 +159,7 @@ struct http {
     void *metrics_context;
     atomic_bool is_stopping;
     atomic_int questions;         /* that are being answered */
+    atomic_bool is_replaying;     /* dead letters are being written back */
     struct http_listener *listener; /* http_server.c */
     int32_t port;
     bool is_remote_allowed;

@@ -21,6 +21,13 @@ const struct http_route http_routes[] = {
     {"GET", "/api/v1/pipelines/{topic}", "", http_get_pipeline, false},
     {"POST", "/api/v1/pipelines/{topic}/pause", "", http_post_pause, false},
     {"POST", "/api/v1/pipelines/{topic}/resume", "", http_post_resume, false},
+    {"GET", "/api/v1/dead-letters", "app class stage topic partition from until cursor",
+     http_get_letters, false},
+    {"GET", "/api/v1/dead-letters/{name}",
+     "class stage topic partition from until lossless limit cursor", http_get_letters_of, false},
+    {"POST", "/api/v1/dead-letters/{name}/replay",
+     "to class stage topic partition from until max by_key partly_applied execute",
+     http_post_replay, false},
     {"POST", "/api/v1/query", "app limit cursor", http_post_query, false},
     {NULL, NULL, NULL, NULL, false},
 };

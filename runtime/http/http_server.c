@@ -209,6 +209,7 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
         return NULL;
     struct http_exchange *exchange = &call->exchange;
     exchange->http = context;
+    exchange->socket = -1;
     exchange->json = (struct json){.text = &exchange->out};
     buf_init(&exchange->body, HTTP_BODY_BYTES);
     call->target_code = http_target_parse(target, &exchange->target, &call->diag);
@@ -293,13 +294,17 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         *data_size = 0;
         return MHD_YES;
     }
-    set_deadline(http->listener, link_of(connection), INT64_MAX);
+    struct link *link = link_of(connection);
+    exchange->socket = link != NULL ? link->fd : -1;
+    set_deadline(http->listener, link, INT64_MAX);
+    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0U);
     if (call->is_too_large)
         http_fail(exchange, 413, NULL, "a request's body has at most %d bytes", HTTP_BODY_BYTES);
     else if (!buf_ok(&exchange->body))
         http_fail(exchange, 503, NULL, "no memory for a request");
     else
         http_answer(exchange, method);
+    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned int)HTTP_IDLE_S);
     return send_answer(call, connection);
 }
 

@@ -251,7 +251,7 @@ class Document(Case):
                 yield method.upper(), path, operation
 
     def target(self, path):
-        return path.replace("{topic}", "hourly-revenue" if "pipelines" in path else "orders").replace("{group}", "audit")
+        return path.replace("{topic}", "hourly-revenue" if "pipelines" in path else "orders").replace("{group}", "audit").replace("{name}", "shop")
 
     def check(self, value, schema, place):
         """A JSON value against the part of JSON Schema that the document uses."""
