@@ -2,7 +2,7 @@
 # Runs one benchmark: tests/bench/run.sh WORKLOAD [--events N] [--threads N[,N]…] [--durability commit|os] [--commit-interval MS] [--keys N[,N]…] [--data DIR] [--keep] [--peers [NAME[,NAME]…] [--peer-events N]]
 #
 # Builds what it needs in build/release. Standard output holds JSON lines only, one per run; all else goes to standard error. What the fields
-# mean, and what is measured: docs/benchmarks.md. sql-WORKLOAD runs its job in C and as a file of SQL, in turn. --peers (user-counts and ysb) runs other systems on the same input afterwards: peers/README.md.
+# mean, and what is measured: docs/benchmarks.md. wire-WHAT loads `weir serve` and Apache Kafka: wire.py. sql-WORKLOAD runs its job in C and as a file of SQL, in turn. --peers (user-counts and ysb) runs other systems on the same input afterwards: peers/README.md.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -12,11 +12,22 @@ list() {
         echo "${name%.c}" | tr _ -
         ! grep -q '\.sql = ' "$source" || echo "sql-${name%.c}" | tr _ -
     done
+    printf 'wire-%s\n' produce consume latency idle ready
 }
 usage() {
     sed -n '2s/^# //p' "$0" >&2
     echo "workloads: $(list | tr '\n' ' ')" >&2
     exit 2
+}
+
+build() {
+    generator=
+    if [ ! -f build/release/CMakeCache.txt ] && command -v ninja >/dev/null; then generator="-G Ninja"; fi
+    {
+        # shellcheck disable=SC2086
+        cmake -S . -B build/release $generator -DCMAKE_BUILD_TYPE=Release -DWEIR_TESTS=ON &&
+            cmake --build build/release --target "$@" --parallel "$(nproc)"
+    } >&2 || { echo "the build failed; ./tests/run.sh --setup installs what it needs" >&2; exit 1; }
 }
 
 [ $# -ge 1 ] || usage
@@ -27,6 +38,10 @@ case $workload in # the job of the workload in C and in SQL
 sql-*)
     workload=${workload#sql-}
     set -- --sql "$@"
+    ;;
+wire-*) # the servers and their load are run by a script
+    build wire_load weir
+    exec /usr/bin/python3 tests/bench/wire.py "${workload#wire-}" "$@"
     ;;
 esac
 target=bench_$(echo "$workload" | tr - _)
@@ -65,13 +80,7 @@ if [ -n "$peers" ]; then
     case $workload in user-counts | ysb) ;; *) usage ;; esac
 fi
 
-generator=
-if [ ! -f build/release/CMakeCache.txt ] && command -v ninja >/dev/null; then generator="-G Ninja"; fi
-{
-    # shellcheck disable=SC2086
-    cmake -S . -B build/release $generator -DCMAKE_BUILD_TYPE=Release -DWEIR_TESTS=ON &&
-        cmake --build build/release --target "$target" weir --parallel "$(nproc)"
-} >&2 || { echo "the build failed; ./tests/run.sh --setup installs what it needs" >&2; exit 1; }
+build "$target" weir
 [ -n "$peers" ] || exec "build/release/bench/$target" "$@"
 
 code=0

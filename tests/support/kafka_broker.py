@@ -110,9 +110,14 @@ class Broker:
         if done.returncode != 0:
             raise Failed(f"the broker's directory cannot be formatted: {(done.stderr + done.stdout)[-3000:]}")
         self.output = open(work / "broker.log", "wb")
-        self.process = start_process(["java", *jvm, "-cp", class_path, "kafka.Kafka", properties], stdout=self.output, stderr=subprocess.STDOUT)
+        self.command = ["java", *jvm, "-cp", class_path, "kafka.Kafka", properties]
+        self.start()
 
-    def wait(self):
+    def start(self):
+        """Once more, on the same data, when it has ended."""
+        self.process = start_process(self.command, stdout=self.output, stderr=subprocess.STDOUT)
+
+    def wait(self, every_seconds=0.1):
         """Until it listens."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -122,9 +127,13 @@ class Broker:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             except OSError:
-                time.sleep(0.1)
+                time.sleep(every_seconds)
         raise Failed("the broker did not listen within 60 s")
 
-    def stop(self):
+    def end(self):
+        """SIGTERM; it may be started again."""
         stop_process(self.process)
+
+    def stop(self):
+        self.end()
         self.output.close()

@@ -31,7 +31,6 @@ from kafka_broker import Broker, Failed, Unavailable, need_java, start_process, 
 from sampler import Sampler
 import systems
 
-BROKER_JVM = [*systems.LOGGING, "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"]  # of kafka-server-start.sh
 # The events' times lie in the past: nothing is to be deleted for its age.
 BROKER_SETTINGS = {"log.retention.ms": -1, "log.retention.check.interval.ms": 86_400_000, "log.initial.task.delay.ms": 86_400_000}
 TOPIC = "events"
@@ -126,7 +125,7 @@ class Run:
 
     def measure(self):
         with self.processes:
-            self.broker = Broker(self.jars, self.work, BROKER_JVM, BROKER_SETTINGS)
+            self.broker = Broker(self.jars, self.work, systems.BROKER_JVM, BROKER_SETTINGS)
             self.processes.callback(self.broker.stop)
             self.broker.wait()
             say(f"{self.system.name}: loading {self.events} events, {self.threads} partition(s), data in {self.work}")

@@ -19,6 +19,7 @@ FLINK_VERSION, CONNECTOR_VERSION = "2.2.1", "5.0.0-2.2"
 KAFKA_JARS, KAFKA_CLASSES = CACHE / f"kafka-{KAFKA_VERSION}", CACHE / "classes-kafka"
 FLINK_JARS, FLINK_CLASSES = CACHE / f"flink-{FLINK_VERSION}", CACHE / "classes-flink"
 LOGGING = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+BROKER_JVM = [*LOGGING, "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"]  # of kafka-server-start.sh
 SHARED_SOURCES = [HERE / "PeerEvent.java", HERE / "PeerTopics.java"]
 
 
