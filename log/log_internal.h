@@ -2,7 +2,7 @@
  *
  * Lock order (take from top to bottom, never upwards; README.md says what each protects):
  *   keeper.pass_mutex → log.groups_mutex → log.topics_mutex → partition.purge_mutex → log.producers_mutex → producer.mutex → partition.snapshot_mutex → partition.mutex
- *   → partition.list_mutex → flusher.mutex → fd_cache.everything_mutex → fd_cache.mutex → the coordinator's; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, LMDB's writer lock inside meta_apply.
+ *   → partition.list_mutex → flusher.mutex → fd_cache.everything_mutex → fd_cache.mutex → the coordinator's; and, held alone: partition.watch_mutex, log.status_mutex, keeper.mutex, log.acl_mutex, LMDB's writer lock inside meta_apply.
  * No partition lock but purge_mutex and snapshot_mutex (and the keeper's pass_mutex, groups_mutex) is held over an fdatasync or over a write to meta. */
 #ifndef WEIR_LOG_LOG_INTERNAL_H
 #define WEIR_LOG_LOG_INTERNAL_H
@@ -831,6 +831,10 @@ struct log {
 
     struct coordinator *coordinator; /* members of groups; locks itself, after every lock but those of LMDB */
     pthread_mutex_t groups_mutex; /* writers of offsets and groups' records, and who changes a user; held over a meta write */
+    pthread_mutex_t acl_change_mutex; /* who changes access lists; held over a meta write, taken alone */
+    pthread_mutex_t acl_mutex;    /* of acls, the pointer; taken last */
+    struct acl_rules *acls;       /* NULL: there are none */
+    atomic_bool has_acls;         /* acls is not NULL: looked at without the mutex */
     pthread_mutex_t open_mutex;   /* one producer_open at a time; taken before all others */
     pthread_mutex_t producers_mutex;
     struct producer *producers;

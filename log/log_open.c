@@ -8,6 +8,7 @@
  * log_stop is the end of writing: after a failed flush nothing that this process says about
  * durability can be believed, so that it says no more. Readers go on with what was flushed before.
  */
+#include "log/acl.h"
 #include "log/log_internal.h"
 #include "runtime/base/io.h"
 
@@ -114,6 +115,8 @@ static struct log *log_new(const char *dir, const struct log_options *options)
     pthread_mutex_init(&log->topics_mutex, NULL);
     pthread_mutex_init(&log->open_mutex, NULL);
     pthread_mutex_init(&log->groups_mutex, NULL);
+    pthread_mutex_init(&log->acl_change_mutex, NULL);
+    pthread_mutex_init(&log->acl_mutex, NULL);
     pthread_mutex_init(&log->producers_mutex, NULL);
     pthread_mutex_init(&log->status_mutex, NULL);
     fd_cache_init(&log->fds);
@@ -151,6 +154,9 @@ static void log_free(struct log *log)
     pthread_mutex_destroy(&log->topics_mutex);
     pthread_mutex_destroy(&log->open_mutex);
     pthread_mutex_destroy(&log->groups_mutex);
+    acl_unload(log);
+    pthread_mutex_destroy(&log->acl_change_mutex);
+    pthread_mutex_destroy(&log->acl_mutex);
     coordinator_destroy(log->coordinator);
     pthread_mutex_destroy(&log->producers_mutex);
     pthread_mutex_destroy(&log->status_mutex);
@@ -249,6 +255,7 @@ static int prepare_directory(struct log *log, struct diag *diag)
 static int open_all(struct log *log, struct diag *diag)
 {
     TRY(log->read_only ? prepare_reading(log, diag) : prepare_directory(log, diag));
+    TRY(acl_load(log, diag));
     TRY(topics_load(log, diag));
     TRY(recover_truncations(log, diag));
     TRY(recover_partitions(log, diag));

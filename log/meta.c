@@ -55,6 +55,7 @@ static const char *const table_names[META_TABLE_COUNT] = {
     [META_GROUPS] = "groups",
     [META_TRUNCATIONS] = "truncations",
     [META_USERS] = "users",
+    [META_ACLS] = "acls",
 };
 
 struct meta {

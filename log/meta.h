@@ -29,6 +29,7 @@ enum meta_table {
     META_GROUPS,       /* group → generation, since when it is empty */
     META_TRUNCATIONS,  /* topic id, partition → a cut that the next opening makes */
     META_USERS,        /* name → credentials (user.c) */
+    META_ACLS,         /* number → a binding of the access lists (acl.c) */
     META_TABLE_COUNT
 };
 

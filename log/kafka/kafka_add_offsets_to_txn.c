@@ -18,7 +18,9 @@ static enum kafka_error add(struct kafka_request *request, const struct kafka_pr
     enum kafka_error error = kafka_txn_take(request, who, &txn);
     if (error != KAFKA_NONE)
         return error;
-    error = kafka_txn_begin(request, txn);
+    error = kafka_check_group(request, group);
+    if (error == KAFKA_NONE)
+        error = kafka_txn_begin(request, txn);
     if (error == KAFKA_NONE)
         error = kafka_txn_add_group(txn, group);
     kafka_txn_give_back(request, txn);

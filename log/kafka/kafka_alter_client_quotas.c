@@ -44,8 +44,10 @@ static void walk(struct kafka_request *request, bool answers)
         wire_write_array(w, count);
     for (int32_t i = 0; i < count && wire_read_ok(in) && buf_ok(&request->out); i++) {
         if (answers) {
-            wire_write_i16(w, KAFKA_POLICY_VIOLATION);
-            wire_write_text(w, "there are no quotas here");
+            bool may = kafka_check_cluster(request) == KAFKA_NONE;
+            wire_write_i16(w, may ? KAFKA_POLICY_VIOLATION : KAFKA_CLUSTER_AUTHORIZATION_FAILED);
+            wire_write_text(w, may ? "there are no quotas here"
+                                   : "the client may not alter the cluster's configs");
         }
         pass_entity(request, answers);
         skip_operations(in);

@@ -63,7 +63,12 @@ static enum kafka_error grow(struct kafka_request *request, const struct growing
                              struct diag *diag)
 {
     char name[250];
-    enum kafka_error error = kafka_topic_name(g->wire_name, name);
+    enum kafka_error error = kafka_check_topic(request, g->wire_name);
+    if (error != KAFKA_NONE) {
+        diag_set(diag, ERR_INVALID, "the client may not alter this topic");
+        return error;
+    }
+    error = kafka_topic_name(g->wire_name, name);
     if (error != KAFKA_NONE) {
         diag_set(diag, ERR_INVALID, "no topic can have this name");
         return error;

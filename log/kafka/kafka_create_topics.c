@@ -84,6 +84,8 @@ static enum kafka_error say(struct diag *diag, enum kafka_error error, const cha
 
 static enum kafka_error check(struct kafka_request *request, struct creating *c, struct diag *diag)
 {
+    if (!kafka_may_create(request, c->wire_name))
+        return say(diag, KAFKA_TOPIC_AUTHORIZATION_FAILED, "the client may not create this topic");
     if (kafka_topic_name(c->wire_name, c->name) != KAFKA_NONE)
         return say(diag, KAFKA_INVALID_TOPIC,
                    "a name has 1 to 249 letters, digits, '.', '_' and '-'");

@@ -9,6 +9,9 @@
 
 static enum kafka_error delete_group(struct kafka_request *request, const char *group)
 {
+    enum kafka_error error = kafka_check_group(request, group);
+    if (error != KAFKA_NONE)
+        return error;
     if (group_name_check(group, NULL) < 0)
         return KAFKA_INVALID_GROUP_ID;
     int code = group_delete(request->log, group, NULL);

@@ -31,6 +31,9 @@ static enum kafka_error find(struct kafka_request *request, const struct named *
     char name[250];
     if (topic->name.data == NULL)
         return kafka_topic_by_id(request, topic->id, info);
+    enum kafka_error error = kafka_check_topic(request, topic->name);
+    if (error != KAFKA_NONE)
+        return error;
     if (kafka_topic_name(topic->name, name) != KAFKA_NONE)
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     return kafka_error_of(topic_describe(request->log, name, info, NULL));
@@ -42,10 +45,17 @@ static void answer_topic(struct kafka_request *request, const struct named *topi
     struct topic_info info;
     struct diag diag = {.text = "there is no such topic"};
     enum kafka_error error = find(request, topic, &info);
-    bool found = error == KAFKA_NONE;
-    if (found)
+    bool found = error == KAFKA_NONE, shows_name = topic->name.data == NULL && found;
+    if (shows_name) {
+        error = kafka_check_topic(request, bytes_text(info.name));
+        shows_name = kafka_may(request, ACL_TOPIC, bytes_text(info.name), ACL_DESCRIBE);
+        error = shows_name ? error : KAFKA_TOPIC_AUTHORIZATION_FAILED;
+    }
+    if (error == KAFKA_TOPIC_AUTHORIZATION_FAILED)
+        diag_set(&diag, ERR_INVALID, "the client may not delete this topic");
+    else if (found)
         error = kafka_error_of(topic_delete(request->log, info.name, &diag));
-    struct bytes name = topic->name.data == NULL && found ? bytes_text(info.name) : topic->name;
+    struct bytes name = shows_name ? bytes_text(info.name) : topic->name;
     wire_write_string(w, name);
     if (request->version >= 6)
         wire_write_uuid(w, found ? info.id : topic->id);

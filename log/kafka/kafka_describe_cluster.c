@@ -54,7 +54,8 @@ enum kafka_result kafka_handle_describe_cluster(struct kafka_request *request)
     if (is_told)
         write_broker(request);
     wire_write_i32(w,
-                   operations && is_told ? KAFKA_CLUSTER_OPERATIONS : KAFKA_OPERATIONS_NOT_ASKED);
+                   operations && is_told ? kafka_cluster_operations(request)
+                                         : KAFKA_OPERATIONS_NOT_ASKED);
     wire_write_tags(w);
     return KAFKA_ANSWER;
 }

@@ -110,7 +110,12 @@ static enum kafka_error list_topic(struct kafka_request *request, struct listing
                                    struct diag *diag)
 {
     char topic[250];
-    enum kafka_error error = kafka_topic_name(listing->asking->name, topic);
+    enum kafka_error error = kafka_check_topic(request, listing->asking->name);
+    if (error != KAFKA_NONE) {
+        diag_set(diag, ERR_INVALID, "the client may not read the configs of this topic");
+        return error;
+    }
+    error = kafka_topic_name(listing->asking->name, topic);
     if (error != KAFKA_NONE) {
         diag_set(diag, ERR_INVALID, "no topic can have this name");
         return error;
@@ -125,6 +130,11 @@ static enum kafka_error list_broker(struct kafka_request *request, struct listin
                                     struct diag *diag)
 {
     bool is_default;
+    enum kafka_error error = kafka_check_cluster(request);
+    if (error != KAFKA_NONE) {
+        diag_set(diag, ERR_INVALID, "the client may not read the configs of the broker");
+        return error;
+    }
     if (!kafka_names_broker(listing->asking->name, &is_default)) {
         diag_set(diag, ERR_INVALID, "the only broker is %d", KAFKA_NODE_ID);
         return KAFKA_INVALID_REQUEST;

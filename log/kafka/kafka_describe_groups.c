@@ -66,11 +66,17 @@ static void write_stored(struct kafka_request *request, const char *group)
 static void answer_group(struct kafka_request *request, const char *group, bool operations)
 {
     struct coordinator *coordinator = log_coordinator(request->log);
-    if (coordinator_view(coordinator, group, write_group, request) < 0)
+    enum kafka_error error = kafka_check_group(request, group);
+    if (error != KAFKA_NONE) {
+        write_head(request, group, error, GROUP_DEAD, "", "");
+        wire_write_array(&request->writer, 0);
+        operations = false;
+    } else if (coordinator_view(coordinator, group, write_group, request) < 0)
         write_stored(request, group);
     if (request->version >= 3)
         wire_write_i32(&request->writer,
-                       operations ? KAFKA_GROUP_OPERATIONS : KAFKA_OPERATIONS_NOT_ASKED);
+                       operations ? kafka_operations(request, ACL_GROUP, bytes_text(group))
+                                  : KAFKA_OPERATIONS_NOT_ASKED);
     wire_write_tags(&request->writer);
 }
 

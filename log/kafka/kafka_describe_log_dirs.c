@@ -106,6 +106,18 @@ static void write_space(struct kafka_request *request)
     wire_write_i64(&request->writer, is_known ? (int64_t)disk.f_bavail * unit : -1);
 }
 
+/* Before version 3 there is no place for it: nothing is said. */
+static enum kafka_result refuse(struct kafka_request *request, enum kafka_error error)
+{
+    struct wire_writer *w = &request->writer;
+    wire_write_i32(w, 0);
+    if (request->version >= 3)
+        wire_write_i16(w, (int16_t)error);
+    wire_write_array(w, 0);
+    wire_write_tags(w);
+    return KAFKA_ANSWER;
+}
+
 static void write_directory(struct kafka_request *request, const struct listing *listing, int code)
 {
     struct wire_writer *w = &request->writer;
@@ -135,6 +147,9 @@ enum kafka_result kafka_handle_describe_log_dirs(struct kafka_request *request)
     wire_read_tags(in);
     if (!wire_read_ok(in))
         return KAFKA_CLOSE;
+    enum kafka_error error = kafka_check_cluster(request);
+    if (error != KAFKA_NONE)
+        return refuse(request, error);
     if (asked < 0)
         code = list_all(&listing);
     if (!buf_ok(request->scratch))

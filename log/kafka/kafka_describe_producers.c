@@ -27,6 +27,8 @@ static void answer_partition(struct kafka_request *request, struct bytes topic, 
     size_t count = 0;
     struct diag diag = {.text = "there is no such partition"};
     enum kafka_error error = kafka_partition(request, topic, index, &partition);
+    if (error == KAFKA_TOPIC_AUTHORIZATION_FAILED)
+        diag_set(&diag, ERR_INVALID, "the client may not read this topic");
     if (error == KAFKA_NONE)
         error = kafka_error_of(partition_producers(partition, &producers, &count, &diag));
     wire_write_i32(w, index);

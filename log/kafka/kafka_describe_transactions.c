@@ -19,6 +19,16 @@ static size_t same_topic(const struct kafka_txn_view *view, size_t from)
     return end - from;
 }
 
+/* Those that the client may know of. */
+static void keep_allowed(struct kafka_request *request, struct kafka_txn_view *view)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < view->partition_count; i++)
+        if (kafka_check_topic(request, bytes_text(view->partitions[i].topic)) == KAFKA_NONE)
+            view->partitions[kept++] = view->partitions[i];
+    view->partition_count = kept;
+}
+
 static void write_topics(struct wire_writer *w, const struct kafka_txn_view *view)
 {
     int32_t topics = 0;
@@ -43,6 +53,8 @@ static void answer_one(struct kafka_request *request, struct bytes id)
     if (error != KAFKA_NONE)
         view = (struct kafka_txn_view){
             .state = "", .producer_id = -1, .began_ms = -1, .epoch = -1, .timeout_ms = 0};
+    if (request->access.asks)
+        keep_allowed(request, &view);
     wire_write_i16(w, (int16_t)error);
     wire_write_string(w, id);
     wire_write_text(w, view.state);

@@ -13,11 +13,14 @@ static void answer_partition(struct kafka_request *request, struct bytes topic, 
 {
     struct wire_writer *w = &request->writer;
     struct partition *partition;
-    enum kafka_error error = kafka_partition(request, topic, index, &partition);
+    enum kafka_error refusal = kafka_check_cluster(request);
+    enum kafka_error error =
+        refusal != KAFKA_NONE ? refusal : kafka_partition(request, topic, index, &partition);
     wire_write_i32(w, index);
     wire_write_i16(w, (int16_t)(error == KAFKA_NONE ? KAFKA_ELECTION_NOT_NEEDED : error));
-    wire_write_text(w, error == KAFKA_NONE ? "there is one broker, which leads it"
-                                           : "there is no such partition");
+    wire_write_text(w, refusal != KAFKA_NONE ? "the client may not alter the cluster"
+                       : error == KAFKA_NONE ? "there is one broker, which leads it"
+                                             : "there is no such partition");
     wire_write_tags(w);
 }
 
@@ -56,10 +59,13 @@ enum kafka_result kafka_handle_elect_leaders(struct kafka_request *request)
     if (!wire_read_ok(in))
         return KAFKA_CLOSE;
     bool is_known = type == ELECTION_PREFERRED || type == ELECTION_UNCLEAN;
+    enum kafka_error error = kafka_check_cluster(request);
+    if (error == KAFKA_NONE && !is_known)
+        error = KAFKA_INVALID_REQUEST;
     request->in = first;
     wire_write_i32(w, 0);
     if (request->version >= 1)
-        wire_write_i16(w, is_known ? KAFKA_NONE : KAFKA_INVALID_REQUEST);
+        wire_write_i16(w, (int16_t)error);
     topics = is_known && topics > 0 ? topics : 0;
     wire_write_array(w, topics);
     walk(request, topics, true);

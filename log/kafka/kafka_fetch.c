@@ -435,6 +435,8 @@ static bool is_news(const struct kafka_fetched *p, enum kafka_error error)
 static enum kafka_error fetch_one(struct kafka_request *request, struct fetching *f,
                                   struct kafka_fetched *p)
 {
+    if (request->access.asks)
+        p->partition = NULL; /* to be looked up is to be asked whether it may be read */
     bool was_known = p->partition != NULL;
     enum kafka_error error = fetch_partition(request, f, &p->asked, &p->partition);
     if (error != KAFKA_NONE && was_known) {

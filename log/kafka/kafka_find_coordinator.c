@@ -15,23 +15,41 @@ static void write_place(struct kafka_request *request, enum kafka_error error)
     wire_write_i32(w, error == KAFKA_NONE ? request->advertised_port : -1);
 }
 
+static enum kafka_error check(struct kafka_request *request, int8_t kind, struct bytes key)
+{
+    if (kind == KIND_TRANSACTION)
+        return kafka_check_txn(request, key);
+    if (kind != KIND_GROUP)
+        return KAFKA_INVALID_REQUEST;
+    const char *group = kafka_request_text(request, key);
+    return group != NULL ? kafka_check_group(request, group) : KAFKA_INVALID_GROUP_ID;
+}
+
+static const char *words_of(enum kafka_error error)
+{
+    return error == KAFKA_NONE              ? NULL
+           : error == KAFKA_INVALID_REQUEST ? "there is no such kind of coordinator"
+                                            : "the client may not use this name";
+}
+
 static enum kafka_result answer_one(struct kafka_request *request)
 {
     struct wire_reader *in = &request->in;
     struct wire_writer *w = &request->writer;
-    wire_read_string(in);
+    struct bytes key = wire_read_string(in);
     int8_t kind = request->version >= 1 ? wire_read_i8(in) : KIND_GROUP;
     wire_read_tags(in);
-    enum kafka_error error =
-        kind == KIND_GROUP || kind == KIND_TRANSACTION ? KAFKA_NONE : KAFKA_INVALID_REQUEST;
+    if (!wire_read_ok(in))
+        return KAFKA_CLOSE;
+    enum kafka_error error = check(request, kind, key);
     if (request->version >= 1)
         wire_write_i32(w, 0);
     wire_write_i16(w, (int16_t)error);
     if (request->version >= 1)
-        wire_write_text(w, error == KAFKA_NONE ? NULL : "there is no such kind of coordinator");
+        wire_write_text(w, words_of(error));
     write_place(request, error);
     wire_write_tags(w);
-    return wire_read_ok(in) ? KAFKA_ANSWER : KAFKA_CLOSE;
+    return KAFKA_ANSWER;
 }
 
 enum kafka_result kafka_handle_find_coordinator(struct kafka_request *request)
@@ -42,15 +60,17 @@ enum kafka_result kafka_handle_find_coordinator(struct kafka_request *request)
         return answer_one(request);
     int8_t kind = wire_read_i8(in);
     int32_t count = wire_read_array(in, 1);
-    enum kafka_error error =
-        kind == KIND_GROUP || kind == KIND_TRANSACTION ? KAFKA_NONE : KAFKA_INVALID_REQUEST;
     wire_write_i32(w, 0);
     wire_write_array(w, count);
     for (int32_t i = 0; i < count && wire_read_ok(in) && buf_ok(&request->out); i++) {
-        wire_write_string(w, wire_read_string(in));
+        struct bytes key = wire_read_string(in);
+        if (!wire_read_ok(in))
+            break;
+        enum kafka_error error = check(request, kind, key);
+        wire_write_string(w, key);
         write_place(request, error);
         wire_write_i16(w, (int16_t)error);
-        wire_write_text(w, error == KAFKA_NONE ? NULL : "there is no such kind of coordinator");
+        wire_write_text(w, words_of(error));
         wire_write_tags(w);
     }
     wire_read_tags(in);

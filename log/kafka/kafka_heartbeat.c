@@ -12,8 +12,10 @@ enum kafka_result kafka_handle_heartbeat(struct kafka_request *request)
     wire_read_tags(&request->in);
     if (!wire_read_ok(&request->in))
         return KAFKA_CLOSE;
-    enum group_error error =
-        coordinator_heartbeat(log_coordinator(request->log), who.group, &who.member);
+    enum kafka_error error = kafka_check_group(request, who.group);
+    if (error == KAFKA_NONE)
+        error = (enum kafka_error)coordinator_heartbeat(log_coordinator(request->log), who.group,
+                                                        &who.member);
     if (request->version >= 1)
         wire_write_i32(w, 0);
     wire_write_i16(w, (int16_t)error);

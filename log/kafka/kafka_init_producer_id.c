@@ -37,6 +37,12 @@ static enum kafka_error open_txn(struct kafka_request *request, const struct kaf
     return kafka_txn_open(request, who, timeout_ms, id, epoch);
 }
 
+/* Who may write to any topic at all needs no right of his own for it (KIP-679). */
+static bool may_number(struct kafka_request *request)
+{
+    return kafka_check_cluster(request) == KAFKA_NONE || kafka_may_write_somewhere(request);
+}
+
 enum kafka_result kafka_handle_init_producer_id(struct kafka_request *request)
 {
     struct wire_reader *in = &request->in;
@@ -55,6 +61,8 @@ enum kafka_result kafka_handle_init_producer_id(struct kafka_request *request)
         return KAFKA_CLOSE;
     if (who.transactional_id.data != NULL)
         error = open_txn(request, &who, timeout_ms, &id, &epoch);
+    else if (!may_number(request))
+        error = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
     else if (new_id(request, &id, &epoch) < 0)
         error = KAFKA_COORDINATOR_NOT_AVAILABLE;
     wire_write_i32(w, 0);

@@ -109,6 +109,9 @@ enum kafka_result kafka_handle_join_group(struct kafka_request *request)
     struct join_request join;
     if (!read_request(request, &join))
         return KAFKA_CLOSE;
+    enum kafka_error error = kafka_check_group(request, join.group);
+    if (error != KAFKA_NONE)
+        return refuse(request, &join, (enum group_error)error);
     if (group_name_check(join.group, NULL) < 0)
         return refuse(request, &join, GROUP_INVALID_GROUP_ID);
     if (join.protocol_type[0] == '\0' || join.protocol_count == 0)

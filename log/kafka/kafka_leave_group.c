@@ -13,9 +13,13 @@ static enum kafka_result leave_one(struct kafka_request *request, const char *gr
     struct group_member member = {.member_id = kafka_read_text(request), .generation = -1};
     if (!wire_read_ok(&request->in))
         return KAFKA_CLOSE;
+    enum kafka_error error = kafka_check_group(request, group);
+    if (error == KAFKA_NONE)
+        error =
+            (enum kafka_error)coordinator_leave(log_coordinator(request->log), group, &member);
     if (request->version >= 1)
         wire_write_i32(w, 0);
-    wire_write_i16(w, (int16_t)coordinator_leave(log_coordinator(request->log), group, &member));
+    wire_write_i16(w, (int16_t)error);
     return KAFKA_ANSWER;
 }
 
@@ -56,10 +60,14 @@ enum kafka_result kafka_handle_leave_group(struct kafka_request *request)
         struct wire_reader members = request->in;
         if (!walk(request, group, false))
             return KAFKA_CLOSE;
+        enum kafka_error error = kafka_check_group(request, group);
         request->in = members;
         wire_write_i32(w, 0);
-        wire_write_i16(w, KAFKA_NONE);
-        result = walk(request, group, true) ? KAFKA_ANSWER : KAFKA_CLOSE;
+        wire_write_i16(w, (int16_t)error);
+        if (error == KAFKA_NONE)
+            result = walk(request, group, true) ? KAFKA_ANSWER : KAFKA_CLOSE;
+        else
+            wire_write_array(w, 0);
         wire_write_tags(w);
     }
     if (log_status(request->log, NULL) == 0)

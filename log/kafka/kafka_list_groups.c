@@ -4,7 +4,7 @@
  *   response  v1+: throttle time i32, error i16, groups {group, protocol type, v4+: state, v5+: type, tags}, tags
  *
  * A group is one with members, or with offsets. No states, or no types, are all of them; letters may be small or large. Every group here is of type
- * "classic". Before version 4 there is no way to leave any out. */
+ * "classic". Who may not describe the cluster is told of those that he may describe. Before version 4 there is no way to leave any out. */
 #include "log/group.h"
 #include "log/kafka/kafka_handlers.h"
 
@@ -44,11 +44,14 @@ static int32_t list_groups(struct kafka_request *request, char **names, size_t c
 {
     struct wire_writer w = {request->scratch, request->writer.flexible};
     int32_t written = 0;
+    bool sees_all = kafka_check_cluster(request) == KAFKA_NONE;
     bool asked_for[GROUP_DEAD + 1]; /* looked up once: there may be a million words */
     for (int state = GROUP_EMPTY; state <= GROUP_DEAD; state++)
         asked_for[state] = passes(states, group_state_text((enum group_state)state));
     for (size_t i = 0; i < count && buf_ok(request->scratch); i++) {
         struct group_info info;
+        if (!sees_all && kafka_check_group(request, names[i]) != KAFKA_NONE)
+            continue;
         if (group_info(request->log, names[i], &info, NULL) < 0 || !asked_for[info.state])
             continue;
         wire_write_text(&w, names[i]);

@@ -22,8 +22,9 @@ enum kafka_result kafka_handle_list_partition_reassignments(struct kafka_request
     if (!wire_read_ok(in))
         return KAFKA_CLOSE;
     wire_write_i32(w, 0);
-    wire_write_i16(w, KAFKA_NONE);
-    wire_write_text(w, NULL);
+    enum kafka_error error = kafka_check_cluster(request);
+    wire_write_i16(w, (int16_t)error);
+    wire_write_text(w, error == KAFKA_NONE ? NULL : "the client may not ask this of the cluster");
     wire_write_array(w, 0);
     wire_write_tags(w);
     return KAFKA_ANSWER;

@@ -122,8 +122,9 @@ static void write_topic(struct kafka_request *request, const struct asked *asked
     for (int32_t i = 0; info != NULL && i < info->partitions; i++)
         write_partition(request, info->name, i);
     if (request->version >= 8)
-        wire_write_i32(w, asked->topic_operations && info != NULL ? KAFKA_TOPIC_OPERATIONS
-                                                                  : KAFKA_OPERATIONS_NOT_ASKED);
+        wire_write_i32(w, asked->topic_operations && info != NULL
+                              ? kafka_operations(request, ACL_TOPIC, name)
+                              : KAFKA_OPERATIONS_NOT_ASKED);
     wire_write_tags(w);
 }
 
@@ -132,11 +133,16 @@ static enum kafka_error find_by_name(struct kafka_request *request, const struct
 {
     char name[250];
     struct diag diag = {0};
+    enum kafka_error error = kafka_check_topic(request, text);
+    if (error != KAFKA_NONE)
+        return error;
     if (kafka_topic_name(text, name) != KAFKA_NONE)
         return KAFKA_INVALID_TOPIC;
     int code = topic_describe(request->log, name, info, NULL);
     if (code != ERR_NOT_FOUND || !asked->may_create || request->options->refuses_new_topics)
         return kafka_error_of(code);
+    if (!kafka_may_create(request, text))
+        return KAFKA_TOPIC_AUTHORIZATION_FAILED;
     int32_t partitions = request->options->new_topic_partitions;
     code = topic_create(request->log, name, partitions > 0 ? partitions : 1, NULL, 0, &diag);
     if (code < 0 && code != ERR_EXISTS) {
@@ -145,6 +151,14 @@ static enum kafka_error find_by_name(struct kafka_request *request, const struct
         return kafka_error_of(code);
     }
     return kafka_error_of(topic_describe(request->log, name, info, NULL));
+}
+
+/* An id is no secret, the name is. */
+static enum kafka_error find_by_id(struct kafka_request *request, struct uuid id,
+                                   struct topic_info *info)
+{
+    enum kafka_error error = kafka_topic_by_id(request, id, info);
+    return error == KAFKA_NONE ? kafka_check_topic(request, bytes_text(info->name)) : error;
 }
 
 /* How many topics the answer has: the array's length comes before them. */
@@ -168,9 +182,19 @@ static void write_asked_topics(struct kafka_request *request, struct asked *aske
         struct asked_topic *topic = &asked->topics[i];
         enum kafka_error error = topic->name.data != NULL
                                      ? find_by_name(request, asked, topic->name, &info)
-                                     : kafka_topic_by_id(request, topic->id, &info);
+                                     : find_by_id(request, topic->id, &info);
         write_topic(request, asked, error, topic, error == KAFKA_NONE ? &info : NULL);
     }
+}
+
+/* Those that the client may know of. */
+static size_t keep_allowed(struct kafka_request *request, struct topic_info *list, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (kafka_check_topic(request, bytes_text(list[i].name)) == KAFKA_NONE)
+            list[kept++] = list[i];
+    return kept;
 }
 
 static bool write_all_topics(struct kafka_request *request, const struct asked *asked)
@@ -179,6 +203,8 @@ static bool write_all_topics(struct kafka_request *request, const struct asked *
     size_t count = 0;
     if (topic_list(request->log, &list, &count) < 0)
         return false;
+    if (request->access.asks)
+        count = keep_allowed(request, list, count);
     wire_write_array(&request->writer, (int32_t)count);
     for (size_t i = 0; i < count && buf_ok(&request->out); i++)
         write_topic(request, asked, KAFKA_NONE, NULL, &list[i]);
@@ -225,7 +251,7 @@ enum kafka_result kafka_handle_metadata(struct kafka_request *request)
         return KAFKA_CLOSE;
     }
     if (request->version >= 8 && request->version <= 10)
-        wire_write_i32(w, asked.cluster_operations ? KAFKA_CLUSTER_OPERATIONS
+        wire_write_i32(w, asked.cluster_operations ? kafka_cluster_operations(request)
                                                    : KAFKA_OPERATIONS_NOT_ASKED);
     wire_write_tags(w);
     return KAFKA_ANSWER;

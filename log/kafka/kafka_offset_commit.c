@@ -29,8 +29,10 @@ enum kafka_result kafka_handle_offset_commit(struct kafka_request *request)
         wire_read_i64(&request->in);
     if (!kafka_offsets_begin(&offsets))
         return KAFKA_CLOSE;
-    offsets.refusal = KAFKA_INVALID_GROUP_ID;
-    if (group_name_check(who.group, NULL) == 0)
+    offsets.refusal = kafka_check_group(request, who.group);
+    if (offsets.refusal == KAFKA_NONE && group_name_check(who.group, NULL) < 0)
+        offsets.refusal = KAFKA_INVALID_GROUP_ID;
+    if (offsets.refusal == KAFKA_NONE)
         offsets.refusal =
             (enum kafka_error)coordinator_commit_begin(coordinator, who.group, &who.member);
     if (request->version >= 3)

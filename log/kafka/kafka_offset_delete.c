@@ -11,6 +11,9 @@
 static enum kafka_error check_group(struct kafka_request *request, const char *group)
 {
     struct group_info info;
+    enum kafka_error error = kafka_check_group(request, group);
+    if (error != KAFKA_NONE)
+        return error;
     if (group_name_check(group, NULL) < 0)
         return KAFKA_INVALID_GROUP_ID;
     int code = group_info(request->log, group, &info, NULL);

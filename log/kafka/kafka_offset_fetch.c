@@ -49,8 +49,9 @@ static void answer_partition(struct kafka_request *request, const char *group, s
     write_offset(request, index, offset.offset, offset.metadata, error);
 }
 
+/* error: of the group; before version 2 there is no other place for it than each partition. */
 static void answer_topics(struct kafka_request *request, const char *group, int32_t topics,
-                          bool stable)
+                          bool stable, enum kafka_error group_error)
 {
     struct wire_reader *in = &request->in;
     struct wire_writer *w = &request->writer;
@@ -58,10 +59,17 @@ static void answer_topics(struct kafka_request *request, const char *group, int3
     for (int32_t t = 0; t < topics && wire_read_ok(in) && buf_ok(&request->out); t++) {
         struct bytes topic = wire_read_string(in);
         int32_t count = wire_read_array(in, 4);
+        enum kafka_error error =
+            group_error != KAFKA_NONE ? group_error : kafka_check_topic(request, topic);
         wire_write_string(w, topic);
         wire_write_array(w, count);
-        for (int32_t i = 0; i < count; i++)
-            answer_partition(request, group, topic, wire_read_i32(in), stable);
+        for (int32_t i = 0; i < count; i++) {
+            int32_t index = wire_read_i32(in);
+            if (error != KAFKA_NONE)
+                write_offset(request, index, NO_OFFSET, bytes_of("", 0), error);
+            else
+                answer_partition(request, group, topic, index, stable);
+        }
         wire_read_tags(in);
         wire_write_tags(w);
     }
@@ -75,6 +83,17 @@ static size_t same_topic(const struct group_offset *offsets, size_t count, size_
     return end - from;
 }
 
+/* Those of topics that the client may know of. */
+static size_t keep_allowed(struct kafka_request *request, struct group_offset *offsets,
+                           size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (kafka_check_topic(request, bytes_text(offsets[i].topic)) == KAFKA_NONE)
+            offsets[kept++] = offsets[i];
+    return kept;
+}
+
 /* Everything that the group has committed; the list is sorted. */
 static void answer_all(struct kafka_request *request, const char *group, bool stable)
 {
@@ -84,6 +103,8 @@ static void answer_all(struct kafka_request *request, const char *group, bool st
     int32_t topics = 0;
     if (group_describe(request->log, group, &offsets, &count) < 0)
         count = 0;
+    if (request->access.asks)
+        count = keep_allowed(request, offsets, count);
     for (size_t i = 0; i < count; i += same_topic(offsets, count, i))
         topics++;
     wire_write_array(w, topics);
@@ -99,7 +120,7 @@ static void answer_all(struct kafka_request *request, const char *group, bool st
     free(offsets);
 }
 
-/* Passes over the topics. -1: all are asked for. */
+/* Passes over the topics. */
 static void skip_topics(struct kafka_request *request)
 {
     struct wire_reader *in = &request->in;
@@ -114,15 +135,22 @@ static void skip_topics(struct kafka_request *request)
     }
 }
 
-static void answer_group(struct kafka_request *request, const char *group, bool stable)
+static enum kafka_error answer_group(struct kafka_request *request, const char *group, bool stable)
 {
     struct wire_reader *in = &request->in;
+    enum kafka_error error = kafka_check_group(request, group);
+    if (error != KAFKA_NONE && request->version >= 2) {
+        skip_topics(request);
+        wire_write_array(&request->writer, 0);
+        return error;
+    }
     int32_t topics = request->version >= 2 ? wire_read_nullable_array(in, in->flexible ? 3 : 6)
                                            : wire_read_array(in, 6);
     if (topics < 0)
         answer_all(request, group, stable);
     else
-        answer_topics(request, group, topics, stable);
+        answer_topics(request, group, topics, stable, error);
+    return error;
 }
 
 static const char *read_group(struct kafka_request *request)
@@ -176,9 +204,9 @@ enum kafka_result kafka_handle_offset_fetch(struct kafka_request *request)
         const char *group = read_group(request);
         if (request->version >= 8)
             wire_write_text(w, group);
-        answer_group(request, group, stable);
+        enum kafka_error error = answer_group(request, group, stable);
         if (request->version >= 2)
-            wire_write_i16(w, KAFKA_NONE);
+            wire_write_i16(w, (int16_t)error);
         if (request->version >= 8) {
             wire_read_tags(in);
             wire_write_tags(w);

@@ -111,7 +111,10 @@ static int append_to_txn(struct kafka_request *request, struct produced *p, stru
     struct kafka_txn *txn;
     enum kafka_error error = kafka_txn_take(request, &who, &txn);
     if (error != KAFKA_NONE) {
-        fail(request, p, error, "the transactional id has no such producer id and epoch");
+        fail(request, p, error,
+             error == KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+                 ? "the client may not write with this transactional id"
+                 : "the transactional id has no such producer id and epoch");
         return 1;
     }
     int code = txn_append_numbered(kafka_txn_producer(txn), p->partition, batch,
@@ -176,6 +179,8 @@ static bool walk(struct kafka_request *request, struct produce *produce, bool ap
             if (!appends)
                 continue;
             p->error = kafka_partition_for_writing(request, topic->name, p->index, &p->partition);
+            if (p->error == KAFKA_TOPIC_AUTHORIZATION_FAILED)
+                fail(request, p, p->error, "the client may not write to this topic");
             if (p->error == KAFKA_INVALID_TOPIC)
                 fail(request, p, p->error,
                      "a job made this topic for itself: it alone writes there");

@@ -118,9 +118,15 @@ void kafka_request_complete(struct kafka_request *request)
 bool kafka_request_run(struct kafka_request *request)
 {
     kafka_handler run = request->park.resume != NULL ? request->park.resume : request->api->handle;
+    bool has_effect =
+        request->park.lets_pass; /* another request may change the session meanwhile */
     request->park = (struct kafka_park){0};
     kafka_request_begin_response(request);
+    if (!has_effect)
+        kafka_access_begin(request);
+    struct acl_rules *rules = has_effect ? NULL : kafka_access_rules(request);
     enum kafka_result result = run(request);
+    acl_rules_give_back(rules);
     if (result == KAFKA_CALLBACK)
         return true;
     request->result = result;
@@ -160,6 +166,11 @@ enum kafka_error kafka_partition(struct kafka_request *request, struct bytes top
                                  struct partition **partition)
 {
     char name[250];
+    enum kafka_error error = KAFKA_NONE;
+    if (request->api->rights.topic != 0)
+        error = kafka_check_topic(request, topic);
+    if (error != KAFKA_NONE)
+        return error;
     if (kafka_topic_name(topic, name) != KAFKA_NONE)
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     return kafka_error_of(partition_get(request->log, name, index, partition, NULL));

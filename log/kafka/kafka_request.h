@@ -19,6 +19,7 @@
 #ifndef WEIR_KAFKA_REQUEST_H
 #define WEIR_KAFKA_REQUEST_H
 
+#include "log/kafka/kafka_access.h"
 #include "log/kafka/kafka_error.h"
 #include "log/kafka/kafka_server.h"
 #include "log/kafka/wire_read.h"
@@ -34,19 +35,17 @@ enum {
     KAFKA_TOPIC_PARTITIONS = 10000,         /* most of a topic: topic_create */
     KAFKA_ARENA_FIXED_BYTES = 64 << 10,
 };
-enum {
-    KAFKA_OPERATIONS_NOT_ASKED = INT32_MIN,
-    /* What a client may do, as bits that are Kafka's numbers of operations: read 3, write 4, create 5, delete 6, alter 7, describe 8, cluster action 9,
-     * describe configs 10, alter configs 11, idempotent write 12; all that there are for the resource, since nothing is forbidden to anybody. */
-    KAFKA_TOPIC_OPERATIONS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11,
-    KAFKA_CLUSTER_OPERATIONS = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
-    KAFKA_GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8,
-};
+enum { KAFKA_OPERATIONS_NOT_ASKED = INT32_MIN };
 
 enum kafka_result { KAFKA_ANSWER, KAFKA_LAST, KAFKA_SILENT, KAFKA_CLOSE, KAFKA_PARK, KAFKA_CALLBACK };
 
 struct kafka_request;
 typedef enum kafka_result (*kafka_handler)(struct kafka_request *request);
+/* Which operation (enum acl_operation) an API needs on the resources that a request names; 0: it names none of that kind. */
+struct kafka_rights {
+    uint8_t topic, group, txn, cluster;
+    bool is_open; /* anybody may, authenticated or not */
+};
 struct kafka_api {
     int16_t key;
     const char *name;
@@ -56,6 +55,7 @@ struct kafka_api {
     kafka_handler handle;
     bool moves_groups;      /* afterwards the coordinator may want to be called at another time */
     bool waits;             /* it may wait for long and cannot park: it has a thread of its own, and no worker is held up */
+    struct kafka_rights rights; /* kafka_access.h */
 };
 enum { KAFKA_NEVER_FLEXIBLE = INT16_MAX };
 enum { KAFKA_SASL_HANDSHAKE = 17, KAFKA_API_VERSIONS = 18, KAFKA_SASL_AUTHENTICATE = 36, KAFKA_SASL_TOKEN = -1 }; /* keys that are looked at by name */
@@ -94,6 +94,7 @@ struct kafka_request {
     struct kafka_txns *txns;     /* kafka_txn.h */
     struct kafka_session *session; /* who asks: kafka_session.h */
     struct kafka_fetch_sessions *fetch_sessions; /* kafka_fetch_session.h */
+    struct kafka_access access;  /* what who asks may do */
     const struct kafka_api *api;
     int16_t version;
     int32_t correlation_id;
@@ -154,7 +155,8 @@ char *kafka_request_text(struct kafka_request *request, struct bytes text);
 enum kafka_error kafka_topic_name(struct bytes text, char name[250]);
 /* 0; KAFKA_UNKNOWN_TOPIC_ID. */
 enum kafka_error kafka_topic_by_id(struct kafka_request *request, struct uuid id, struct topic_info *info);
-/* A handle on a partition, or the error that says why there is none. */
+/* A handle on a partition, or the error that says why there is none; first of all, that the client may not do to the topic what the API does. An API without a right of
+ * topics has asked for one on the cluster. */
 enum kafka_error kafka_partition(struct kafka_request *request, struct bytes topic, int32_t index, struct partition **partition);
 /* The same of one that the client wants to write to: a topic that a job made for itself is KAFKA_INVALID_TOPIC, as Kafka's own internal topics are. */
 enum kafka_error kafka_partition_for_writing(struct kafka_request *request, struct bytes topic, int32_t index, struct partition **partition);

@@ -157,9 +157,15 @@ void kafka_alteration_add(struct kafka_request *request, struct kafka_alteration
     }
 }
 
-static enum kafka_error refuse_broker(const struct kafka_alteration *alteration, struct diag *diag)
+static enum kafka_error refuse_broker(struct kafka_request *request,
+                                      const struct kafka_alteration *alteration, struct diag *diag)
 {
     bool is_default;
+    enum kafka_error error = kafka_check_cluster(request);
+    if (error != KAFKA_NONE) {
+        diag_set(diag, ERR_INVALID, "the client may not alter the configs of the broker");
+        return error;
+    }
     if (kafka_names_broker(alteration->name, &is_default))
         diag_set(diag, ERR_INVALID,
                  "the broker's configs cannot be changed over the network: they are flags of weir "
@@ -174,16 +180,21 @@ static enum kafka_error check(struct kafka_request *request, struct kafka_altera
                               struct diag *diag)
 {
     if (alteration->type == KAFKA_RESOURCE_BROKER)
-        return refuse_broker(alteration, diag);
+        return refuse_broker(request, alteration, diag);
     if (alteration->type != KAFKA_RESOURCE_TOPIC) {
         diag_set(diag, ERR_INVALID, "resources of type %d have no configs here", alteration->type);
         return KAFKA_INVALID_REQUEST;
+    }
+    enum kafka_error error = kafka_check_topic(request, alteration->name);
+    if (error != KAFKA_NONE) {
+        diag_set(diag, ERR_INVALID, "the client may not alter the configs of this topic");
+        return error;
     }
     if (alteration->trouble != NULL) {
         diag_set(diag, ERR_INVALID, "%s", alteration->trouble);
         return KAFKA_INVALID_REQUEST;
     }
-    enum kafka_error error = kafka_topic_name(alteration->name, alteration->topic);
+    error = kafka_topic_name(alteration->name, alteration->topic);
     if (error == KAFKA_NONE)
         return kafka_error_of(topic_describe(request->log, alteration->topic, NULL, diag));
     diag_set(diag, ERR_INVALID, "no topic can have this name");

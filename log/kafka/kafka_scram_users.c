@@ -59,7 +59,17 @@ static void write_head(struct kafka_request *request, enum kafka_error error)
 {
     wire_write_i32(&request->writer, 0);
     wire_write_i16(&request->writer, (int16_t)error);
-    wire_write_text(&request->writer, NULL);
+    wire_write_text(&request->writer, error == KAFKA_CLUSTER_AUTHORIZATION_FAILED
+                                          ? "the client may not describe the cluster"
+                                          : NULL);
+}
+
+static enum kafka_result refuse_to_describe(struct kafka_request *request, enum kafka_error error)
+{
+    write_head(request, error);
+    wire_write_array(&request->writer, 0);
+    wire_write_tags(&request->writer);
+    return KAFKA_ANSWER;
 }
 
 static enum kafka_result describe_all(struct kafka_request *request)
@@ -104,6 +114,9 @@ enum kafka_result kafka_handle_describe_scram(struct kafka_request *request)
     wire_read_tags(in);
     if (names == NULL || !wire_read_ok(in))
         return KAFKA_CLOSE;
+    enum kafka_error error = kafka_check_cluster(request);
+    if (error != KAFKA_NONE)
+        return refuse_to_describe(request, error);
     if (count < 0)
         return describe_all(request);
     qsort(names, (size_t)count, sizeof *names, compare_names);
@@ -254,7 +267,11 @@ enum kafka_result kafka_handle_alter_scram(struct kafka_request *request)
     wire_write_array(w, users);
     for (int32_t i = 0, next; i < count; i = next) {
         next = same_name(list, count, i);
-        struct answer answer = alter_user(request->log, list + i, next - i);
+        struct answer answer =
+            kafka_check_cluster(request) == KAFKA_NONE
+                ? alter_user(request->log, list + i, next - i)
+                : (struct answer){KAFKA_CLUSTER_AUTHORIZATION_FAILED,
+                                  "the client may not alter the cluster"};
         wire_write_text(w, list[i].name);
         wire_write_i16(w, (int16_t)answer.error);
         wire_write_text(w, answer.message);

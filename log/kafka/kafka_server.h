@@ -18,6 +18,8 @@ struct kafka_server_options {
     int32_t connections;            /* at most so many at once; 0: 10,000, or what the limit of open files leaves */
     int32_t connections_per_address; /* 0: no limit */
     bool requires_users;            /* who has not authenticated (SASL) may ask for nothing */
+    const char *const *super_users; /* principals ("User:alice") that may do everything, whatever the access lists say */
+    size_t super_user_count;        /* with one, what no binding allows is forbidden also while there are none */
     int64_t session_lifetime_ms;    /* a client must authenticate again before it is over; 0: never */
     struct kafka_tls_options tls;   /* certificate NULL: connections are plain */
     struct kafka_stats *stats;      /* outlives the server; NULL: nothing is counted */

@@ -45,6 +45,12 @@ void kafka_session_deinit(struct kafka_session *session)
 {
     scram_exchange_deinit(&session->scram);
     free(session->principal);
+    free(session->certificate);
+}
+
+const char *kafka_session_principal(const struct kafka_session *session)
+{
+    return session->principal != NULL ? session->principal : session->certificate;
 }
 
 /* ---- ends ---- */

@@ -16,6 +16,7 @@ enum sasl_mechanism { SASL_PLAIN = 0, SASL_SCRAM_SHA_256 = SCRAM_SHA_256, SASL_S
 enum kafka_session_state { SESSION_NEW, SESSION_CHOSEN, SESSION_GOES_ON, SESSION_DONE };
 struct kafka_session {
     char *principal;                 /* "User:alice"; NULL: not known */
+    char *certificate;               /* the same by the certificate that the client has shown; NULL: it need not */
     enum kafka_session_state state;
     enum sasl_mechanism mechanism;   /* from CHOSEN on */
     bool may_say_password;           /* nobody can overhear it: PLAIN is among the mechanisms */
@@ -26,6 +27,8 @@ struct kafka_session {
 };
 void kafka_session_init(struct kafka_session *session);
 void kafka_session_deinit(struct kafka_session *session);
+/* Who it is: by SASL, else by its certificate; NULL: nobody knows. */
+const char *kafka_session_principal(const struct kafka_session *session);
 
 /* One token of the client's. MORE, DONE: out holds the answer. FAILED: message is what the client may know, reason is for the server's log; neither says whether there is such a user. */
 enum sasl_result { SASL_MORE, SASL_DONE, SASL_FAILED };

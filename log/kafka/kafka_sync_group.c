@@ -8,12 +8,9 @@
 #include "log/kafka/kafka_handlers.h"
 #include "log/kafka/kafka_member.h"
 
-static void on_synced(void *context, const struct sync_response *response)
+static void write_response(struct kafka_request *request, const struct sync_response *response)
 {
-    struct kafka_request *request = context;
     struct wire_writer *w = &request->writer;
-    if (!kafka_request_take_call(request))
-        return;
     if (request->version >= 1)
         wire_write_i32(w, 0);
     wire_write_i16(w, (int16_t)response->error);
@@ -23,6 +20,14 @@ static void on_synced(void *context, const struct sync_response *response)
     }
     wire_write_bytes(w, response->assignment.data != NULL ? response->assignment : bytes_of("", 0));
     wire_write_tags(w);
+}
+
+static void on_synced(void *context, const struct sync_response *response)
+{
+    struct kafka_request *request = context;
+    if (!kafka_request_take_call(request))
+        return;
+    write_response(request, response);
     kafka_request_called(request);
 }
 
@@ -59,6 +64,12 @@ enum kafka_result kafka_handle_sync_group(struct kafka_request *request)
     wire_read_tags(in);
     if (!wire_read_ok(in))
         return KAFKA_CLOSE;
+    struct sync_response refusal = {.error =
+                                        (enum group_error)kafka_check_group(request, sync.group)};
+    if (refusal.error != GROUP_OK) {
+        write_response(request, &refusal);
+        return KAFKA_ANSWER;
+    }
     if (!kafka_expect_call(request, sync.group)) {
         request->reason = "no memory";
         return KAFKA_CLOSE;

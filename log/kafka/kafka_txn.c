@@ -261,7 +261,10 @@ static enum kafka_error resume(struct kafka_request *request, struct kafka_txn *
 enum kafka_error kafka_txn_take(struct kafka_request *request, const struct kafka_producer *who,
                                 struct kafka_txn **txn)
 {
-    enum kafka_error error = enter(request, who->transactional_id, false, txn);
+    enum kafka_error error = kafka_check_txn(request, who->transactional_id);
+    *txn = NULL;
+    if (error == KAFKA_NONE)
+        error = enter(request, who->transactional_id, false, txn);
     if (error != KAFKA_NONE)
         return error;
     struct producer *producer = (*txn)->producer;
@@ -356,8 +359,11 @@ enum kafka_error kafka_txn_open(struct kafka_request *request, const struct kafk
                                 int32_t timeout_ms, int64_t *id, int16_t *epoch)
 {
     struct kafka_txn *txn;
+    enum kafka_error error = kafka_check_txn(request, who->transactional_id);
+    if (error != KAFKA_NONE)
+        return error;
     sweep(request->txns);
-    enum kafka_error error = enter(request, who->transactional_id, true, &txn);
+    error = enter(request, who->transactional_id, true, &txn);
     if (error != KAFKA_NONE)
         return error;
     error = judge(request, txn, who);
@@ -537,8 +543,11 @@ enum kafka_error kafka_txn_look(struct kafka_request *request, struct bytes id,
 {
     struct buf name = {0};
     bool is_busy = false;
-    enum kafka_error error = KAFKA_INVALID_REQUEST;
+    enum kafka_error error = kafka_check_txn(request, id);
     *view = (struct kafka_txn_view){0};
+    if (error != KAFKA_NONE)
+        return error;
+    error = KAFKA_INVALID_REQUEST;
     if (name_in_log(id, &name)) {
         const char *text = (const char *)name.data;
         struct kafka_txn *txn = refer(request->txns, text, false, &is_busy);

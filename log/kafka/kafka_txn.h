@@ -26,7 +26,8 @@ struct kafka_producer kafka_read_producer(struct kafka_request *request);
 struct kafka_txn;
 /* 0, and *txn is the caller's until it is given back; or, in Kafka's words for this request's version, why not: another producer has the
  * transactional id now (47, 90), the producer id is not this transactional id's (49), the epoch was lost in a restart (49: the client may ask for a new one),
- * a new epoch is being made at this moment (14: the client asks again). */
+ * a new epoch is being made at this moment (14: the client asks again); before all else, that the client may not use the transactional id (53), as kafka_txn_open and
+ * kafka_txn_look say, too. */
 enum kafka_error kafka_txn_take(struct kafka_request *request, const struct kafka_producer *who, struct kafka_txn **txn);
 void kafka_txn_give_back(struct kafka_request *request, struct kafka_txn *txn);
 struct producer *kafka_txn_producer(struct kafka_txn *txn);

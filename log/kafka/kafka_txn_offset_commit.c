@@ -53,6 +53,8 @@ static enum kafka_error take(struct kafka_request *request, struct txn_commit *c
     enum kafka_error error = kafka_txn_take(request, &c->producer, &c->txn);
     if (error == KAFKA_INVALID_PRODUCER_ID_MAPPING)
         return KAFKA_UNKNOWN_MEMBER_ID;
+    if (error == KAFKA_NONE)
+        error = kafka_check_group(request, c->who.group);
     if (error == KAFKA_NONE && !kafka_txn_has_group(c->txn, c->who.group))
         return KAFKA_INVALID_TXN_STATE;
     return error;
