@@ -7,6 +7,7 @@
  *
  * What has gone wrong with a pipeline is tried again for as long as the server runs, since clients do not stop using the log
  * for it; what is wrong with the files is an exit code before anything listens. */
+#include "log/kafka/kafka_access.h"
 #include "log/kafka/kafka_server.h"
 #include "log/kafka/kafka_session.h"
 #include "log/user.h"
@@ -269,6 +270,24 @@ static int decide_on_users(const struct cli *cli, struct serving *serving)
     return 0;
 }
 
+/* Over HTTP, the same as over the Kafka protocol. */
+static bool may_do(void *context, const char *user, const char *host, enum http_thing thing,
+                   const char *name, enum http_action action)
+{
+    static const enum acl_resource resources[] = {
+        [HTTP_CLUSTER] = ACL_CLUSTER, [HTTP_TOPIC] = ACL_TOPIC, [HTTP_GROUP] = ACL_GROUP};
+    static const enum acl_operation operations[] = {[HTTP_DESCRIBE] = ACL_DESCRIBE,
+                                                    [HTTP_DESCRIBE_CONFIGS] = ACL_DESCRIBE_CONFIGS,
+                                                    [HTTP_READ] = ACL_READ,
+                                                    [HTTP_ALTER] = ACL_ALTER};
+    const struct serving *serving = context;
+    char principal[USER_NAME_BYTES + 8];
+    snprintf(principal, sizeof principal, "User:%s", user != NULL ? user : "ANONYMOUS");
+    return kafka_access_allows(
+        serving->log->log, &serving->kafka_options, principal, host, resources[thing],
+        bytes_text(thing == HTTP_CLUSTER ? ACL_CLUSTER_NAME : name), operations[action]);
+}
+
 /* Over HTTP; what cannot be read is nobody's. */
 static bool may_enter(void *context, const char *name, const char *password)
 {
@@ -291,10 +310,10 @@ static int start_listening(const struct cli *cli, struct serving *serving)
                                 .app = serving->app,
                                 .metrics = kafka_stats_text,
                                 .metrics_context = &serving->kafka_stats};
-    if (serving->kafka_options.requires_users) {
+    http.may = may_do;
+    http.may_enter_context = serving;
+    if (serving->kafka_options.requires_users)
         http.may_enter = may_enter;
-        http.may_enter_context = serving;
-    }
     int code = http_start(&http, &serving->http, &diag);
     if (code < 0)
         return listen_failed(code, &diag, "http");

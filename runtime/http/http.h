@@ -12,13 +12,19 @@
 
 enum { HTTP_PORT = 9644 };
 
+/* What may be allowed to somebody and not to others. */
+enum http_thing { HTTP_CLUSTER, HTTP_TOPIC, HTTP_GROUP };
+enum http_action { HTTP_NOTHING, HTTP_DESCRIBE, HTTP_DESCRIBE_CONFIGS, HTTP_READ, HTTP_ALTER };
+
 struct http_options {
     const char *host;             /* a numeric address, or localhost; NULL: 127.0.0.1 */
     int32_t port;                 /* 0: the system chooses; http_port tells */
     bool is_remote_allowed;       /* an address beyond loopback is ERR_INVALID without this: there is no authentication */
     /* Whether a name and a password are somebody's who may ask; any thread, and it may take its time. NULL: nobody is asked who they are. */
     bool (*may_enter)(void *context, const char *name, const char *password);
-    void *may_enter_context;
+    /* Whether who has entered (user NULL: nobody was asked) from an address may do this; the cluster has no name (NULL); any thread. NULL: everybody may do everything. */
+    bool (*may)(void *context, const char *user, const char *host, enum http_thing thing, const char *name, enum http_action action);
+    void *may_enter_context;      /* of both */
     weir_log *log;                /* that is shown; outlives the server */
     weir_app *app;                /* whose pipelines are shown; outlives the server. NULL: none */
     /* Appends whole families to /metrics, from any thread; NULL: there are no more. */

@@ -159,7 +159,7 @@ void http_answer(struct http_exchange *exchange, const char *method)
     exchange->route =
         http_route_find(method, &exchange->target, exchange->parameters, &exchange->allow);
     if (exchange->route != NULL) {
-        if (check_arguments(exchange))
+        if (check_arguments(exchange) && http_is_allowed(exchange))
             exchange->route->handle(exchange);
     } else if (exchange->allow != NULL) {
         http_fail(exchange, 405, NULL, "%.20s is not for this address: it takes %s", method,

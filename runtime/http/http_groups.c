@@ -13,6 +13,12 @@ static void put_group(struct json *json, const weir_group_info *group)
     json_member_bool(json, "of_app", group->of_app);
 }
 
+static bool is_shown(const struct http_exchange *exchange, const weir_group_info *group)
+{
+    return http_may(exchange, HTTP_CLUSTER, NULL, HTTP_DESCRIBE) ||
+           http_may(exchange, HTTP_GROUP, group->name, HTTP_DESCRIBE);
+}
+
 /* The page after the cursor, which is the name that the last one ended with. */
 void http_get_groups(struct http_exchange *exchange)
 {
@@ -32,7 +38,8 @@ void http_get_groups(struct http_exchange *exchange)
     json_name(json, "groups");
     json_begin(json, '[');
     for (; i < count && limit > 0; i++) {
-        if (cursor != NULL && strcmp(groups[i].name, cursor) <= 0)
+        if ((cursor != NULL && strcmp(groups[i].name, cursor) <= 0) ||
+            !is_shown(exchange, &groups[i]))
             continue;
         json_begin(json, '{');
         put_group(json, &groups[i]);
@@ -40,6 +47,8 @@ void http_get_groups(struct http_exchange *exchange)
         last = groups[i].name;
         limit--;
     }
+    while (i < count && !is_shown(exchange, &groups[i]))
+        i++;
     json_end(json, ']');
     json_member_text(json, "next_cursor", i < count ? last : NULL);
     json_end(json, '}');
@@ -70,6 +79,16 @@ static void put_row(struct json *json, const weir_group_lag *row)
     json_end(json, '}');
 }
 
+/* Rows of topics that who asks may know of. */
+static size_t keep_allowed(const struct http_exchange *exchange, weir_group_lag *rows, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (http_may(exchange, HTTP_TOPIC, rows[i].topic, HTTP_DESCRIBE))
+            rows[kept++] = rows[i];
+    return kept;
+}
+
 /* The cursor is the number of the row that comes next. */
 void http_get_group(struct http_exchange *exchange)
 {
@@ -87,6 +106,7 @@ void http_get_group(struct http_exchange *exchange)
         http_fail_code(exchange, rc, weir_log_error());
         return;
     }
+    count = keep_allowed(exchange, rows, count);
     int64_t end = from + limit < (int64_t)count ? from + limit : (int64_t)count;
     json_begin(json, '{');
     put_group(json, &info);

@@ -71,6 +71,8 @@ struct http_exchange {
     struct http_target target;
     const struct http_route *route;
     const char *parameters[HTTP_SEGMENTS_MAX]; /* the segments in braces, in the order of the path */
+    char user[256];                /* who asks; "": nobody knows */
+    char peer[64];                /* from which address */
     struct buf body;              /* of a POST */
     int socket;                   /* of its connection; -1: there is none */
     int64_t until_ns;             /* by then the answer is to be made (monotonic clock) */
@@ -101,6 +103,24 @@ bool http_is_over(const struct http_exchange *exchange);
 /* Who asked has closed the connection: nobody waits for the answer. */
 bool http_is_gone(const struct http_exchange *exchange);
 
+/* ---- http_access.c: who may have what ---- */
+enum http_access {
+    HTTP_UNSAID,                  /* nobody: a route says who may have it */
+    HTTP_OPEN,                    /* everybody, also where the server has users */
+    HTTP_KNOWN,                   /* whoever the server knows, where it has users */
+    HTTP_SIFTED,                  /* the same, and the handler asks about what it finds: http_may */
+    HTTP_OF_CLUSTER, HTTP_OF_TOPIC, HTTP_OF_GROUP, /* who may do the route's action to the cluster; to the topic, to the group, that is the first parameter */
+};
+struct sockaddr;
+/* Whether who asks may do this. */
+bool http_may(const struct http_exchange *exchange, enum http_thing thing, const char *name, enum http_action action);
+/* 403: "alice may not WHAT NAME"; name may be NULL. */
+void http_refuse(struct http_exchange *exchange, const char *what, const char *name);
+/* Whether who asks may have exchange->route, as far as the table knows. false after http_fail. */
+bool http_is_allowed(struct http_exchange *exchange);
+/* Sets exchange->peer. */
+void http_name_peer(struct http_exchange *exchange, const struct sockaddr *address);
+
 /* ---- http_routes.c: the table ---- */
 typedef void http_handler(struct http_exchange *exchange);
 struct http_route {
@@ -108,7 +128,8 @@ struct http_route {
     const char *path;             /* "/api/v1/topics/{topic}" */
     const char *arguments;        /* that the query may have, apart by spaces */
     http_handler *handle;
-    bool is_open;                 /* for everybody, also where the server has users; without a word: not */
+    enum http_access access;
+    enum http_action action;      /* with HTTP_OF_… */
 };
 extern const struct http_route http_routes[]; /* ended by a NULL method */
 /* The route of a method and a target, with its parameters. NULL: none; *allow then names the methods that the path has ("GET, HEAD"), or is NULL. */
@@ -165,6 +186,7 @@ struct http {
     bool is_remote_allowed;
     bool (*may_enter)(void *context, const char *name, const char *password); /* NULL: everybody may */
     void *may_enter_context;
+    bool (*may)(void *context, const char *user, const char *host, enum http_thing thing, const char *name, enum http_action action); /* NULL: everything */
     char host[64];                /* of the address that it listens on */
     pthread_mutex_t rates_mutex;  /* of rates; taken alone */
     struct http_rate {            /* http_pipelines.c: a pipeline's rows when it was last looked at */

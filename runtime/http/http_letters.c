@@ -210,10 +210,13 @@ void http_get_letters_of(struct http_exchange *exchange)
         !http_argument_limit(exchange, &letters.left) ||
         !http_argument_truth(exchange, "lossless", false, &letters.is_lossless))
         return;
-    int code = letter_topic_find(letters.walk.log, exchange->parameters[0], &topic, &diag);
-    if (code == 0)
+    const char *name = exchange->parameters[0];
+    int code = letter_topic_find(letters.walk.log, name, &topic, &diag);
+    if (!http_may(exchange, HTTP_TOPIC, code == 0 ? topic.name : name, HTTP_READ))
+        http_refuse(exchange, "read dead letters of", name);
+    else if (code == 0)
         code = show_letters(&letters, &topic, &diag);
-    if (code < 0)
+    if (code < 0 && exchange->status == 200)
         http_fail_letters(exchange, code, diag.text);
     letter_walk_close(&letters.walk);
 }

@@ -178,7 +178,8 @@ void http_get_pipelines(struct http_exchange *exchange)
     json_name(json, "pipelines");
     json_begin(json, '[');
     for (size_t i = 0; i < count; i++)
-        put_pipeline(exchange, &stages[i], false);
+        if (http_may(exchange, HTTP_TOPIC, stages[i].topic, HTTP_DESCRIBE))
+            put_pipeline(exchange, &stages[i], false);
     json_end(json, ']');
     json_end(json, '}');
     weir_free(stages);

@@ -36,6 +36,17 @@ static int make_names(struct question *question)
     return question->names != NULL ? 0 : ERR_NOMEM;
 }
 
+/* What cannot be found may not be read either, unless its name as a topic may: nobody learns what there is. False after http_refuse. */
+static bool may_read(struct http_exchange *exchange, const char *view,
+                     const struct view_place *place)
+{
+    bool may = http_may(exchange, HTTP_TOPIC, place != NULL ? place->names.topic : view, HTTP_READ);
+    if (!may)
+        http_refuse(exchange, "read view", view);
+    return may;
+}
+
+/* 1: it was answered. */
 static int open_question(struct http_exchange *exchange, struct question *question,
                          struct diag *diag)
 {
@@ -43,8 +54,13 @@ static int open_question(struct http_exchange *exchange, struct question *questi
     struct view_place place;
     TRY(query_create((const char *)exchange->body.data, exchange->body.size, &question->query,
                      diag));
-    TRY(view_find(weir_log_dir(http->log), query_view(question->query),
-                  http_argument(exchange, "app"), &place, diag));
+    const char *view = query_view(question->query);
+    int code =
+        view_find(weir_log_dir(http->log), view, http_argument(exchange, "app"), &place, diag);
+    if (!may_read(exchange, view, code == 0 ? &place : NULL))
+        return 1;
+    if (code < 0)
+        return code;
     if (http->app != NULL && strcmp(http->app->name, place.names.app) == 0)
         return diag_set(diag, ERR_BUSY,
                         "the job %s, whose view this is, runs in this server\n"
@@ -115,7 +131,9 @@ static int answer(struct http_exchange *exchange, struct question *question, int
 {
     struct json *json = &exchange->json;
     const char *reason = NULL;
-    TRY(open_question(exchange, question, diag));
+    int code = open_question(exchange, question, diag);
+    if (code != 0)
+        return code;
     json_begin(json, '{');
     put_columns(json, question->query);
     TRY(put_rows(exchange, question, diag));

@@ -183,6 +183,10 @@ static bool may_ask(struct call *call, struct MHD_Connection *connection, const 
         return false;
     }
     struct http_exchange *exchange = &call->exchange;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (info != NULL)
+        http_name_peer(exchange, info->client_addr);
     exchange->accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept");
     exchange->route =
         http_route_find(method, &exchange->target, exchange->parameters, &exchange->allow);
@@ -401,6 +405,7 @@ int http_start(const struct http_options *options, struct http **result, struct 
     http->metrics_context = options->metrics_context;
     http->is_remote_allowed = options->is_remote_allowed;
     http->may_enter = options->may_enter;
+    http->may = options->may;
     http->may_enter_context = options->may_enter_context;
     http->listener = listener;
     snprintf(http->host, sizeof http->host, "%s",

@@ -1,6 +1,13 @@
 /* http_topics.c: topics: their names, and of one its partitions and its configuration. */
 #include "runtime/http/http_internal.h"
 
+static bool is_shown(const struct http_exchange *exchange, const weir_topic_info *topic,
+                     bool shows_internal)
+{
+    return (shows_internal || !topic->internal) &&
+           http_may(exchange, HTTP_TOPIC, topic->name, HTTP_DESCRIBE);
+}
+
 /* The page after the cursor, which is the name that the last one ended with. */
 void http_get_topics(struct http_exchange *exchange)
 {
@@ -24,8 +31,8 @@ void http_get_topics(struct http_exchange *exchange)
     json_begin(json, '[');
     for (; i < count && limit > 0; i++) {
         const weir_topic_info *topic = &topics[i];
-        if ((topic->internal && !shows_internal) ||
-            (cursor != NULL && strcmp(topic->name, cursor) <= 0))
+        if ((cursor != NULL && strcmp(topic->name, cursor) <= 0) ||
+            !is_shown(exchange, topic, shows_internal))
             continue;
         json_begin(json, '{');
         json_member_text(json, "name", topic->name);
@@ -36,7 +43,7 @@ void http_get_topics(struct http_exchange *exchange)
         last = topic->name;
         limit--;
     }
-    while (i < count && topics[i].internal && !shows_internal)
+    while (i < count && !is_shown(exchange, &topics[i], shows_internal))
         i++;
     json_end(json, ']');
     json_member_text(json, "next_cursor", i < count ? last : NULL);
@@ -121,7 +128,8 @@ void http_get_topic(struct http_exchange *exchange)
         json_int(json, end);
     else
         json_null(json);
-    rc = put_configs(json, log, topic);
+    if (http_may(exchange, HTTP_TOPIC, topic, HTTP_DESCRIBE_CONFIGS))
+        rc = put_configs(json, log, topic);
     json_end(json, '}');
     if (rc < 0)
         http_fail_code(exchange, rc, weir_log_error());

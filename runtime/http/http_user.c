@@ -70,10 +70,13 @@ bool http_user_may_ask(struct http_exchange *exchange, const char *header)
     const struct http *http = exchange->http;
     int64_t began_ns = clock_mono_ns();
     struct http_user user;
-    if (http->may_enter == NULL || (exchange->route != NULL && exchange->route->is_open))
+    if (http->may_enter == NULL ||
+        (exchange->route != NULL && exchange->route->access == HTTP_OPEN))
         return true;
     bool is_told = http_user_read(header, &user);
     bool may = is_told && http->may_enter(http->may_enter_context, user.name, user.password);
+    if (may)
+        snprintf(exchange->user, sizeof exchange->user, "%s", user.name);
     explicit_bzero(&user, sizeof user);
     if (may)
         return true;

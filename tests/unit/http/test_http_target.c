@@ -124,6 +124,18 @@ static void routes_are_found_by_method_and_path(void **state)
     }
 }
 
+static void routes_say_who_may_have_them(void **state)
+{
+    (void)state;
+    for (const struct http_route *route = http_routes; route->method != NULL; route++) {
+        bool names = route->access == HTTP_OF_TOPIC || route->access == HTTP_OF_GROUP;
+        bool acts = names || route->access == HTTP_OF_CLUSTER;
+        if (route->access == HTTP_UNSAID || acts != (route->action != HTTP_NOTHING) ||
+            (names && strchr(route->path, '{') == NULL))
+            fail_msg("%s %s does not say who may have it", route->method, route->path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +144,7 @@ int main(void)
         cmocka_unit_test(length_has_a_limit),
         cmocka_unit_test(any_bytes_are_judged),
         cmocka_unit_test(routes_are_found_by_method_and_path),
+        cmocka_unit_test(routes_say_who_may_have_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
