@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kafka clients as they are published, against 'weir serve': Apache Kafka's Java clients and tools; kcat; confluent-kafka, kafka-python and aiokafka of PyPI; kafkajs.
+"""Kafka clients as they are published, against 'weir serve': Apache Kafka's Java clients and tools; kcat; confluent-kafka, kafka-python, aiokafka and Faust of PyPI; kafkajs.
 
     tests/interop/wire_clients.py [--page] [BUILD_DIR [CLIENT…]]       build/release and all clients unless said otherwise
 
@@ -229,6 +229,20 @@ class Python:
         check(re.search(self.package + r": \d+ checks", said), f"wire_python.py says {said}")
 
 
+class Faust:
+    """Of PyPI, with an environment of its own: it says which aiokafka it wants."""
+
+    def __init__(self):
+        self.python = CACHE / "faust" / "bin" / "python"
+        if not self.python.exists():
+            fetch("a virtual environment", [sys.executable, "-m", "venv", CACHE / "faust"])
+        fetch("faust-streaming", [self.python, "-m", "pip", "install", "-q", "--upgrade", "faust-streaming"])
+
+    def use(self, server, work):
+        said = run([self.python, HERE / "wire_faust.py", server.address, work])
+        check(re.search(r"faust: \d+ checks", said), f"wire_faust.py says {said}")
+
+
 class Kafkajs:
     def __init__(self):
         need("node", "npm")
@@ -268,6 +282,7 @@ CLIENTS = {
     "confluent-kafka": lambda: Python("confluent-kafka"),
     "kafka-python": lambda: Python("kafka-python"),
     "aiokafka": lambda: Python("aiokafka"),
+    "Faust": Faust,
     "kafkajs": Kafkajs,
 }
 
