@@ -76,6 +76,7 @@ void flags_release(struct cli *cli);
 extern const struct flag flags_global[]; /* --help, --color */
 extern const struct flag flags_data[];   /* --data, -b */
 extern const struct flag flags_user[];   /* of commands that reach a server: who asks, how long they wait */
+extern const struct flag flags_http[];   /* of those that do it over HTTP alone */
 extern const struct flag flags_kafka[];  /* of those that do it over the Kafka protocol: TLS and SASL */
 /* The tables that hold for a command, in the order of help: their number. */
 enum { FLAG_TABLES_MAX = 5 };

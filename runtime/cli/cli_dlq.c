@@ -8,6 +8,7 @@
 #include "runtime/base/utf8.h"
 #include "runtime/cli/letter_flags.h"
 #include "runtime/cli/nouns.h"
+#include "runtime/cli/served_letters.h"
 #include "runtime/records/consume_format.h"
 #include "runtime/records/letter_json.h"
 #include "runtime/records/letter_list.h"
@@ -117,6 +118,8 @@ static int run_list(struct cli *cli)
 {
     struct letter_filter filter;
     struct letter_list list = {.groups = NULL};
+    struct http_client *client;
+    struct reach reach;
     int64_t max;
     int format = flag_choice(cli, "format", format_choices, 2, default_format());
     int exit_code = format < 0 ? EXIT_USAGE : letter_flags_parse(cli, &filter);
@@ -125,7 +128,12 @@ static int run_list(struct cli *cli)
     if (exit_code != 0)
         return exit_code;
     interrupt_install();
-    exit_code = list_directory(cli, &filter, &list);
+    exit_code = http_reach(cli, DATA_MUST_EXIST, &reach, &client);
+    if (exit_code == 0)
+        exit_code = client != NULL
+                        ? served_letters_count(client, flag_text(cli, "app"), &filter, &list)
+                        : list_directory(cli, &filter, &list);
+    http_leave(&reach, client);
     letter_list_sort(&list);
     if (exit_code == 0)
         print_groups(&list, max, format == FORMAT_JSON);
@@ -278,6 +286,8 @@ static int run_show(struct cli *cli)
 {
     struct letter_filter filter;
     struct showing showing = {0};
+    struct http_client *client;
+    struct reach reach;
     int format = flag_choice(cli, "format", format_choices, 2, default_format());
     int exit_code = format < 0 ? EXIT_USAGE : letter_flags_parse(cli, &filter);
     if (exit_code == 0)
@@ -286,7 +296,13 @@ static int run_show(struct cli *cli)
         return exit_code;
     interrupt_install();
     showing.json = format == FORMAT_JSON;
-    return show_directory(cli, &filter, &showing);
+    exit_code = http_reach(cli, DATA_MUST_EXIST, &reach, &client);
+    if (exit_code == 0)
+        exit_code = client != NULL ? served_letters_show(client, cli->arguments[0], &filter,
+                                                         show_letter, &showing)
+                                   : show_directory(cli, &filter, &showing);
+    http_leave(&reach, client);
+    return exit_code;
 }
 
 /* ---- the table ---- */
@@ -317,6 +333,7 @@ const struct command command_dlq_list = {
                "timestamps of its records. REPLAYED are those that 'weir dlq replay' has written "
                "back.\n",
     .flags = list_flags,
+    .reach = REACHES_HTTP,
     .run = run_list,
 };
 const struct command command_dlq_show = {
@@ -336,5 +353,6 @@ const struct command command_dlq_show = {
         "letter lies, source where the record\n"
         "lay. Values that are not UTF-8 are base64, as in 'weir consume'.\n",
     .flags = show_flags,
+    .reach = REACHES_HTTP,
     .run = run_show,
 };

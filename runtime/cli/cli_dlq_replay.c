@@ -2,6 +2,7 @@
  * --execute the same walk counts and writes nothing. */
 #include "runtime/cli/letter_flags.h"
 #include "runtime/cli/nouns.h"
+#include "runtime/cli/served_letters.h"
 #include "runtime/records/letter_replay.h"
 #include "runtime/records/replay_notes.h"
 
@@ -122,8 +123,8 @@ static int replay_failed(const struct letter_replay *r, int code, const struct d
     if (code == ERR_NOT_FOUND && r->letters.name[0] == '\0')
         hint("'weir dlq list' shows what there is");
     else if (code == ERR_NOT_FOUND)
-        hint("nothing was written: make the topic ('weir topic create'), choose others with "
-             "--topic, or another target with --to");
+        hint("nothing was written: make the topic ('weir topic create'), or choose other letters "
+             "or another target");
     return exit_code;
 }
 
@@ -138,24 +139,37 @@ static void print(const struct letter_replay *r, bool json)
         say_what_follows(r);
 }
 
+static int replay_directory(struct cli *cli, struct letter_replay *r)
+{
+    struct diag diag = {0};
+    int exit_code = data_open(cli, DATA_MUST_EXIST, &r->log);
+    if (exit_code != 0)
+        return exit_code;
+    int code = letter_replay_run(r, cli->arguments[0], &diag);
+    if (code < 0)
+        exit_code = replay_failed(r, code, &diag);
+    log_close(r->log);
+    return exit_code;
+}
+
 static int run_replay(struct cli *cli)
 {
     struct letter_replay r = {.log = NULL};
-    struct diag diag = {0};
+    struct http_client *client;
+    struct reach reach;
     int format = flag_choice(cli, "format", format_choices, 2, FORMAT_TEXT);
     int exit_code = format < 0 ? EXIT_USAGE : parse(cli, &r);
-    if (exit_code == 0)
-        exit_code = data_open(cli, DATA_MUST_EXIST, &r.log);
     if (exit_code != 0)
         return exit_code;
     interrupt_install();
-    int code = letter_replay_run(&r, cli->arguments[0], &diag);
-    if (code < 0)
-        exit_code = replay_failed(&r, code, &diag);
-    else
+    exit_code = http_reach(cli, DATA_MUST_EXIST, &reach, &client);
+    if (exit_code == 0)
+        exit_code = client != NULL ? served_letters_replay(client, cli->arguments[0], &r)
+                                   : replay_directory(cli, &r);
+    http_leave(&reach, client);
+    if (exit_code == 0)
         print(&r, format == FORMAT_JSON);
     letter_replay_deinit(&r);
-    log_close(r.log);
     return exit_code;
 }
 
@@ -196,5 +210,6 @@ const struct command command_dlq_replay = {
         "them. A job that was rebuilt, or reset to\n"
         "before the records, has read them by itself: replayed, they would count twice.\n",
     .flags = replay_flags,
+    .reach = REACHES_HTTP,
     .run = run_replay,
 };

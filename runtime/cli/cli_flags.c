@@ -31,6 +31,10 @@ const struct flag flags_user[] = {
     {"timeout", "MS", "how long a server that does not answer is waited for [10000]", false, 0},
     {NULL, NULL, NULL, false, 0},
 };
+const struct flag flags_http[] = {
+    {"server", "HOST:PORT", "the HTTP of a running server instead of a directory", false, 0},
+    {NULL, NULL, NULL, false, 0},
+};
 const struct flag flags_kafka[] = {
     {"sasl-mechanism", "NAME", "SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN [SCRAM-SHA-256]", false, 0},
     {"tls", NULL, "speak TLS [where a served directory says so]", false, 0},
@@ -57,6 +61,8 @@ int flag_tables(const struct command *command, const struct flag *tables[FLAG_TA
         tables[count++] = flags_data;
     if (command->reach >= REACHES_HTTP)
         tables[count++] = flags_user;
+    if (command->reach == REACHES_HTTP)
+        tables[count++] = flags_http;
     if (command->reach == REACHES_KAFKA)
         tables[count++] = flags_kafka;
     tables[count++] = flags_global;

@@ -41,7 +41,7 @@ const struct command *const commands[] = {
 /* True when word is a flag that may stand before the noun and takes the next word as its value. */
 static bool takes_next_word(const char *word)
 {
-    const struct flag *tables[] = {flags_global, flags_data, flags_user, flags_kafka};
+    const struct flag *tables[] = {flags_global, flags_data, flags_user, flags_http, flags_kafka};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const struct flag *flag = tables[t]; flag->name != NULL; flag++) {
             if (flag->argument == NULL)

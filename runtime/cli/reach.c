@@ -5,6 +5,8 @@
  * security decides what a client does: TLS where it speaks TLS, a user where it asks for one, and no password to one that does not ask. */
 #include "runtime/cli/reach.h"
 
+#include "runtime/http/http.h"
+
 #include <stdio.h>
 
 enum { TIMEOUT_MS = 10000 };
@@ -26,21 +28,24 @@ void reach_forget(struct reach *reach)
 
 /* ---- a directory or a server ---- */
 
-/* -b or --data. The list, NULL for the directory; EXIT_USAGE when it cannot be told which is meant. */
-static int choose(const struct cli *cli, const char **brokers)
+/* The flag that names a server (-b, --server), or --data. What it says, NULL for the directory; EXIT_USAGE when it cannot be told which is meant. */
+static int choose(const struct cli *cli, const char *flag, const char *spelt, const char **server)
 {
-    const char *list = flag_text(cli, "bootstrap"), *dir = flag_text(cli, "data");
-    bool list_typed = flag_is_typed(cli, "bootstrap"), dir_typed = flag_is_typed(cli, "data");
-    *brokers = NULL;
-    if (list == NULL || (dir_typed && !list_typed))
+    char variable[64];
+    const char *text = flag_text(cli, flag), *dir = flag_text(cli, "data");
+    bool text_typed = flag_is_typed(cli, flag), dir_typed = flag_is_typed(cli, "data");
+    *server = NULL;
+    if (text == NULL || (dir_typed && !text_typed))
         return 0;
-    if (dir != NULL && list_typed == dir_typed)
-        return usage_error(cli, list_typed
-                                    ? "-b and --data do not go together: one names a server, the "
-                                      "other a directory"
-                                    : "WEIR_BOOTSTRAP and WEIR_DATA are both set: say which with "
-                                      "-b or --data");
-    *brokers = list;
+    flag_variable(flag, variable);
+    if (dir != NULL && text_typed && dir_typed)
+        return usage_error(
+            cli, "%s and --data do not go together: one names a server, the other a directory",
+            spelt);
+    if (dir != NULL && text_typed == dir_typed)
+        return usage_error(cli, "%s and WEIR_DATA are both set: say which with %s or --data",
+                           variable, spelt);
+    *server = text;
     return 0;
 }
 
@@ -69,9 +74,10 @@ static void connectable(const char *address, char *text, size_t size)
 static int read_user(const struct cli *cli, struct reach *reach)
 {
     const char *file = flag_text(cli, "password-file");
+    const char *address = reach->kafka[0] != '\0' ? reach->kafka : reach->http;
     reach->user = flag_text(cli, "user");
     if (reach->user == NULL) {
-        message("%s lets in users alone", reach->kafka);
+        message("%s lets in users alone", address);
         hint("--user NAME says who you are; --password-file FILE saves typing the password");
         return EXIT_USAGE;
     }
@@ -119,14 +125,34 @@ static int read_security(const struct cli *cli, const char *security, struct rea
     return exit_code != 0 ? exit_code : read_user(cli, reach);
 }
 
+/* HOST:PORT of --server; a port that is missing is the usual one. */
+static int reach_http(const struct cli *cli, const char *address, struct reach *reach)
+{
+    const char *colon = strrchr(address, ':');
+    bool has_port = colon != NULL && strchr(colon, ']') == NULL;
+    int size = has_port ? snprintf(reach->http, sizeof reach->http, "%s", address)
+                        : snprintf(reach->http, sizeof reach->http, "%s:%d", address, HTTP_PORT);
+    if (address[0] == '\0' || address[0] == ':' || size >= (int)sizeof reach->http ||
+        strpbrk(address, " \t\r\n/@?#,\\") != NULL)
+        return usage_error(cli, "--server is HOST:PORT, not '%s'", address);
+    reach->way = REACH_SERVER;
+    return read_security(cli, "", reach);
+}
+
 int reach_find(const struct cli *cli, enum data_need need, struct reach *reach)
 {
-    const char *brokers = NULL;
+    const char *brokers = NULL, *server_address = NULL;
     struct log_server server;
     *reach = (struct reach){.way = REACH_DIRECTORY};
-    int exit_code = cli->command->reach == REACHES_KAFKA ? choose(cli, &brokers) : 0;
+    int exit_code = 0;
+    if (cli->command->reach == REACHES_KAFKA)
+        exit_code = choose(cli, "bootstrap", "-b", &brokers);
+    if (cli->command->reach == REACHES_HTTP)
+        exit_code = choose(cli, "server", "--server", &server_address);
     if (exit_code != 0)
         return exit_code;
+    if (server_address != NULL)
+        return reach_http(cli, server_address, reach);
     if (brokers != NULL) {
         if (!is_list(brokers) || strlen(brokers) >= sizeof reach->kafka)
             return usage_error(cli, "-b is HOST:PORT[,HOST:PORT…], not '%s'", brokers);

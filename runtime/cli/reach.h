@@ -1,6 +1,7 @@
 /* reach.h: which way a command goes to the data that it was asked for.
  *
  *   -b HOST:PORT[,…]                   over the Kafka protocol, to 'weir serve' or to Apache Kafka
+ *   --server HOST:PORT                 over HTTP, for what the Kafka protocol has no word for: views, state, dead letters
  *   --data DIR, which is served        through the process that serves it; DIR/LOCK says where that listens
  *   --data DIR                         it opens the directory itself
  *
@@ -22,9 +23,9 @@ enum reach_way { REACH_DIRECTORY, REACH_SERVER };
 
 struct reach {
     enum reach_way way;
-    const char *directory; /* --data; NULL with -b */
-    long pid;              /* of the process that serves the directory; 0 with -b */
-    char kafka[1024];      /* HOST:PORT[,…]; "" for REACH_DIRECTORY */
+    const char *directory; /* --data; NULL with -b and --server */
+    long pid;              /* of the process that serves the directory; 0 with -b and --server */
+    char kafka[1024];      /* HOST:PORT[,…]; "" for REACH_DIRECTORY and --server */
     char http[300];        /* HOST:PORT where the same process answers HTTP; "" with -b */
     int timeout_ms;        /* how long a server that does not answer is waited for */
     bool uses_tls;         /* for the Kafka protocol: HTTP is never encrypted */

@@ -100,8 +100,8 @@ static void fail(struct http_exchange *exchange, const struct letter_replay *rep
                   "the replay takes longer than %d s: nothing was written", HTTP_REPLAY_MS / 1000);
     else if (code == ERR_NOT_FOUND && replay->letters.name[0] != '\0')
         http_fail(exchange, 404,
-                  "nothing was written: make the topic, choose others with topic=, or another "
-                  "target with to=",
+                  "nothing was written: make the topic ('weir topic create'), or choose other "
+                  "letters or another target",
                   "%s", text);
     else
         http_fail_letters(exchange, code, text);

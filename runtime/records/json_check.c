@@ -343,3 +343,38 @@ bool json_has_field(struct bytes object, const struct field_path *path)
             return false;
     return true;
 }
+
+/* ---- parts of a valid value ---- */
+
+bool json_find_member(struct bytes object, const char *name, struct bytes *value)
+{
+    struct cursor c = {object.data, object.data + object.size};
+    if (!find_member(&c, name))
+        return false;
+    skip_space(&c);
+    const uint8_t *from = c.at;
+    if (!skip_value(&c))
+        return false;
+    *value = bytes_of(from, (size_t)(c.at - from));
+    return true;
+}
+
+bool json_list_next(struct json_list *list, struct bytes *value)
+{
+    struct cursor c = {list->rest.data, list->rest.data + list->rest.size};
+    skip_space(&c);
+    if (c.at >= c.end || (*c.at != '[' && *c.at != '{' && *c.at != ','))
+        return false;
+    list->is_object |= *c.at == '{';
+    c.at++;
+    skip_space(&c);
+    if (list->is_object && (!skip_string(&c) || (skip_space(&c), c.at >= c.end || *c.at++ != ':')))
+        return false;
+    skip_space(&c);
+    const uint8_t *from = c.at;
+    if (c.at >= c.end || *c.at == ']' || !skip_value(&c))
+        return false;
+    *value = bytes_of(from, (size_t)(c.at - from));
+    list->rest = bytes_of(c.at, (size_t)(c.end - c.at));
+    return true;
+}

@@ -17,4 +17,14 @@ void json_put_one_line(struct buf *out, struct bytes text);
  * anything but objects leads nowhere. False for anything that is no object. */
 bool json_has_field(struct bytes object, const struct field_path *path);
 
+/* Parts of a value that passed json_check, as they stand, without a copy. */
+/* The first member of this name. False: there is none, or it is no object. */
+bool json_find_member(struct bytes object, const char *name, struct bytes *value);
+/* The elements of an array, or the members of an object: begin with rest = the value. */
+struct json_list {
+    struct bytes rest;
+    bool is_object;
+};
+bool json_list_next(struct json_list *list, struct bytes *value);
+
 #endif

@@ -49,6 +49,7 @@ LIBRARIES = {
     r"jansson\.h": r"runtime/.*",
     r"uv\.h": r"log/kafka/.*|runtime/[^/]*|runtime/http/.*",
     r"microhttpd\.h": r"runtime/http/.*",
+    r"curl/.*": r"runtime/cli/.*",
     r"openssl/.*": r"log/kafka/.*",
     r"simdjson\.h": r"operators/[^/]*\.cc",
     r"re2/.*": r"operators/regex\.cc",

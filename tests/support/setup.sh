@@ -2,7 +2,7 @@
 # tests/run.sh, from the top of the tree; the lists below are the only place that names packages.
 
 BUILD_PACKAGES="cmake ninja-build make gcc g++ liblmdb-dev liblz4-dev zlib1g-dev libsnappy-dev libzstd-dev libjansson-dev
-    libisal-dev libxxhash-dev libsimdjson-dev libpg-query-dev libprotobuf-c-dev libre2-dev libuv1-dev libmicrohttpd-dev libssl-dev librdkafka-dev"
+    libisal-dev libxxhash-dev libsimdjson-dev libpg-query-dev libprotobuf-c-dev libre2-dev libuv1-dev libmicrohttpd-dev libcurl4-openssl-dev libssl-dev librdkafka-dev"
 # cmocka runs the unit tests, python3 the oracles, Prometheus' parser reads our metrics, openssl makes certificates, kcat and the two Python clients talk to 'weir serve', curl asks it, tzdata has the zones of local windows, pkg-config is one of the ways to use the installed library.
 TEST_PACKAGES="libcmocka-dev python3 python3-prometheus-client tzdata pkg-config jq curl openssl kcat python3-confluent-kafka python3-kafka"
 # A second compiler, the sanitizers' symbolizer and libFuzzer; what runs Apache Kafka's tools and gets them; what counts instructions; PostgreSQL, whose answers ours are held to.

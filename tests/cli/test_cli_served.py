@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Commands given a directory that is served: they go through the server, and say what they say of the same directory once nobody holds it."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from http_server import LIMIT_S, WEIR, Server, environment, weir
+
+START = 1_772_352_000_000  # 2026-03-01T08:00:00Z
+JOB = """CREATE TABLE orders (id bigint NOT NULL, shop text NOT NULL, amount numeric(10,2) CONSTRAINT positive CHECK (amount > 0), ts timestamptz)
+WITH (event_time = 'ts', partitions = 3, lateness = '1 minute');
+CREATE MATERIALIZED VIEW hourly WITH (topic = 'hourly-revenue') AS
+SELECT shop, window_start, sum(amount) AS revenue, count(*) AS orders
+FROM tumble(orders, ts, INTERVAL '1 hour') GROUP BY shop, window_start;
+CREATE MATERIALIZED VIEW per_shop AS SELECT shop, count(*) AS n, max(amount) AS dearest FROM orders GROUP BY shop;
+"""
+ROWS = [{"id": i, "shop": f"s{i % 7} \u00e4\"", "amount": i % 11, "ts": START + i * 60000} for i in range(300)]
+BAD = [{"id": 1000 + i, "amount": 1, "note": "line\nbreak", "ts": START} for i in range(9)] + [{"id": 2000, "shop": "late", "amount": 5, "ts": START}]
+DEAD = sum(row["amount"] == 0 for row in ROWS) + 9
+
+
+class Case(unittest.TestCase):
+    users = False
+
+    def setUp(self):
+        self.home = tempfile.mkdtemp(prefix="weir-served-")
+        self.addCleanup(shutil.rmtree, self.home)
+        self.data, self.job = os.path.join(self.home, "data"), os.path.join(self.home, "shop.sql")
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write(JOB)
+        weir("topic", "create", "orders", "--partitions", "3", data=self.data)
+        self.produce(ROWS)
+        self.produce(BAD)
+
+    def produce(self, rows, *flags):
+        weir("produce", "orders", "--key", "id", *flags, data=self.data, stdin="".join(json.dumps(row) + "\n" for row in rows))
+
+    def serve(self, *words):
+        server = Server(self.data, *words)
+        self.addCleanup(server.end)
+        return server
+
+    def ask(self, *words, data=None, env=None, code=None):
+        """(exit code, stdout, stderr) of a command."""
+        done = subprocess.run([WEIR, *words, *([] if data == "" else ["--data", data or self.data])], capture_output=True, text=True,
+                              timeout=LIMIT_S, env={**environment(), **(env or {})})
+        if code is not None:
+            self.assertEqual(done.returncode, code, (words, done.stderr))
+        return done.returncode, done.stdout, done.stderr
+
+    def objects(self, *words):
+        return [json.loads(line) for line in self.ask(*words, code=0)[1].splitlines()]
+
+    def wait_for(self, what, is_there):
+        until = time.monotonic() + LIMIT_S
+        while True:
+            found = what()
+            if is_there(found):
+                return found
+            self.assertLess(time.monotonic(), until, found)
+
+    def settle(self, server, rows):
+        """Waits until both pipelines have read so many rows."""
+        def read():
+            told = [server.get(f"/api/v1/pipelines/{topic}")[1] for topic in ("hourly-revenue", "per_shop")]
+            return [(pipeline["rows"]["in"], pipeline["lag"]) for pipeline in told]
+        self.wait_for(read, lambda found: found == [(rows, 0)] * 2)
+
+
+LETTERS = [
+    ["dlq", "list"], ["dlq", "list", "--app", "shop", "--class", "positive"], ["dlq", "list", "--max", "1"], ["dlq", "list", "--app", "nobody"],
+    ["dlq", "show", "shop"], ["dlq", "show", "shop.dlq", "--max", "3"], ["dlq", "show", "shop", "--class", "not_null", "--partition", "1"],
+    ["dlq", "show", "hourly-revenue"], ["dlq", "show", "shop", "--from", f"@{START + 1}", "--until", f"@{START + 5 * 10**6}"],
+    ["dlq", "show", "shop", "--stage", "a b&c=d%"], ["dlq", "show", "nothing"], ["dlq", "show", "orders"], ["dlq", "show", "a/b?c"],
+    ["dlq", "replay", "shop"], ["dlq", "replay", "shop", "--class", "positive", "--max", "2", "--by-key"], ["dlq", "replay", "shop", "--to", "nowhere"],
+    ["dlq", "replay", "shop", "--to", "shop-progress"], ["dlq", "replay", "nothing"],
+]
+
+
+class Letters(Case):
+    def test_what_is_said(self):
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD))
+        commands = [[*words, "--format", form] for words in LETTERS for form in ("text", "json")] + LETTERS
+        served = [self.ask(*words) for words in commands]
+        addressed = [self.ask(*words, "--server", server.http_address, data="") for words in commands]
+        self.assertEqual(server.stop(), 0)
+        for words, here, there in zip(commands, served, addressed):
+            self.assertEqual(here, self.ask(*words), words)
+            self.assertEqual(there, here, words)
+        self.assertEqual(sum(group["records"] for group in self.objects("dlq", "list", "--app", "shop")), DEAD + 1)
+        self.assertEqual(len(self.objects("dlq", "show", "shop")), DEAD)
+
+    def test_many_letters(self):
+        """More than a page of them, with values that are no text."""
+        lines = [{"timestamp": i, "key": None if i % 3 else {"base64": "gIGC"}, "value": {"base64": "/w=="} if i % 2 else f"[{i},\n 1.50]",
+                  "headers": [["a", None], ["b", {"base64": "gA=="}]]} for i in range(1300)]
+        weir("topic", "create", "other.dlq", "--partitions", "2", data=self.data)
+        weir("topic", "import", "other.dlq", "--from", "-", data=self.data, stdin="".join(json.dumps(line) + "\n" for line in lines))
+        commands = [["dlq", "show", "other", "--format", form] for form in ("text", "json")] + [["dlq", "list"], ["dlq", "show", "other", "--max", "777"]]
+        server = self.serve()
+        served = [self.ask(*words, code=0) for words in commands]
+        found, cursor = [], ""
+        while cursor is not None:
+            page = server.get(f"/api/v1/dead-letters/other?limit=400{cursor and '&cursor=' + cursor}")[1]
+            self.assertLessEqual(len(page["letters"]), 400)
+            found, cursor = found + page["letters"], page["next_cursor"]
+        self.assertEqual(server.stop(), 0)
+        self.assertEqual(served, [self.ask(*words) for words in commands])
+        self.assertEqual(found, [json.loads(line) for line in served[1][1].splitlines()])
+        self.assertEqual(len(found), 1300)
+
+    def test_bad_cursors(self):
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD))
+        for cursor in ("x", "1", "1:", ":1", "1:2:3", "-1:0", "0:-1", "99999999999:0", "0:0x", "shop.dlq:0:0"):
+            self.assertEqual(server.get(f"/api/v1/dead-letters/shop?cursor={cursor}")[0], 400, cursor)
+        for cursor in ("x", "0:0", "shop.dlq:0", "shop.dlq:0:0:0", ":0:0x", "shop.dlq::"):
+            self.assertEqual(server.get(f"/api/v1/dead-letters?cursor={cursor}")[0], 400, cursor)
+        self.assertEqual(server.get("/api/v1/dead-letters/shop?cursor=900:0")[1]["letters"], [])
+
+    def test_replayed_records_are_processed_once(self):
+        """Letters of a rule that was too strict go, while pipelines run, to where another one without the rule reads them, whoever asks, and how often."""
+        with open(self.job, "a", encoding="utf-8") as file:
+            file.write("CREATE TABLE again (shop text, amount numeric) WITH (partitions = 2);\n"
+                       "CREATE MATERIALIZED VIEW mended AS SELECT shop, count(*) AS n FROM again GROUP BY shop;\n")
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD))
+        zeros = sum(row["amount"] == 0 for row in ROWS)
+        outcomes = []
+        def replay():
+            outcomes.append(self.ask("dlq", "replay", "shop", "--class", "positive", "--to", "again", "--execute", "--format", "json"))
+        threads = [threading.Thread(target=replay) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.wait_for(lambda: replay() or outcomes[-1], lambda outcome: outcome[0] == 0)
+        written = [json.loads(text.splitlines()[-1])["totals"]["records"] for code, text, _ in outcomes if code == 0]
+        self.assertEqual(sum(written), zeros, outcomes)
+        for code, _, said in outcomes:
+            self.assertIn(code, (0, 3), said)
+        self.wait_for(lambda: server.get("/api/v1/pipelines/mended")[1], lambda told: told["rows"]["in"] == zeros and told["lag"] == 0)
+        self.assertEqual(sum(group["replayed"] for group in self.objects("dlq", "list")), zeros)
+        self.assertEqual(server.stop(), 0)
+        rows = self.objects("query", "SELECT sum(n) AS n FROM mended")
+        self.assertEqual(rows, [{"n": zeros}])
+
+
+class Errors(Case):
+    def test_users(self):
+        weir("user", "add", "alice", data=self.data, stdin="secret\n")
+        right, wrong = (os.path.join(self.home, name) for name in ("right", "wrong"))
+        for path, password in ((right, "secret"), (wrong, "Secret")):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(password + "\n")
+        server = self.serve(self.job)
+        flags = ["--user", "alice", "--password-file", right]
+        self.wait_for(lambda: self.ask("dlq", "list", *flags), lambda said: said[1] != "")
+        self.assertEqual(self.ask("dlq", "list", "--user", "alice", "--password-file", wrong)[::2],
+                         (1, "weir: wrong user name or password\nhint: the users are those of Kafka clients: 'weir user add'\n"))
+        code, _, said = self.ask("dlq", "list")
+        self.assertEqual(code, 2, said)
+        self.assertIn("lets in users alone", said)
+        self.assertEqual(self.ask("dlq", "list", *flags, "--server", server.http_address, data="")[0], 0)
+        code, _, said = self.ask("dlq", "list", "--server", server.http_address, data="")
+        self.assertEqual(code, 1, said)
+        self.assertIn("this server asks who you are", said)
+
+    def test_nobody_is_there(self):
+        server = self.serve()
+        address = server.http_address
+        self.assertEqual(server.stop(), 0)
+        code, _, said = self.ask("dlq", "list", "--server", address, data="")
+        self.assertEqual(code, 3, said)
+        self.assertIn(f"http://{address} does not answer", said)
+        for words in (["--server", "a/b"], ["--server", ""], ["--server", ":1"], ["--server", "x", "--data", "y"]):
+            self.assertEqual(self.ask("dlq", "list", *words, data="")[0], 2, words)
+
+    def test_a_server_that_is_killed_or_stands_still(self):
+        server = self.serve()
+        server.process.send_signal(signal.SIGSTOP)
+        code, _, said = self.interrupt("dlq", "list")
+        self.assertEqual(code, 130, said)
+        asking = self.start("dlq", "replay", "shop")
+        server.process.kill()
+        server.process.wait()
+        _, said = asking.communicate(timeout=LIMIT_S)
+        self.assertIn(asking.returncode, (1, 3), said)     # 1: it found the directory free already
+
+    def start(self, *words):
+        return subprocess.Popen([WEIR, *words, "--data", self.data], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+
+    def interrupt(self, *words):
+        asking = self.start(*words)
+        with open(f"/proc/{asking.pid}/status", encoding="utf-8") as file:
+            self.wait_for(lambda: file.seek(0) or [line for line in file if line.startswith("SigCgt")],
+                          lambda lines: lines and int(lines[0].split()[1], 16) >> (signal.SIGINT - 1) & 1)
+        asking.send_signal(signal.SIGINT)
+        out, said = asking.communicate(timeout=LIMIT_S)
+        return asking.returncode, out, said
+
+
+if __name__ == "__main__":
+    unittest.main()
