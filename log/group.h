@@ -104,6 +104,10 @@ struct group_reset_row {
  * offsets with topic NULL; ERR_STATE: a shift of a partition without a committed offset. Offsets of an app stay marked as such. */
 int group_reset_offsets(struct log *log, const char *group, const struct group_reset *reset, struct group_reset_row **rows,
                         size_t *count, struct diag *diag);
+/* The arithmetic of a reset: fills row's wanted_offset and new_offset from its old_offset and what there is: the partition's first offset, its
+ * end, and, for a time, the offset found for it (-1: none). ERR_STATE as above. */
+int group_reset_place(const char *group, const struct group_reset *reset, int64_t start, int64_t end, int64_t found,
+                      struct group_reset_row *row, struct diag *diag);
 /* Forgets the offsets of a topic (partition -1: of all its partitions). ERR_NOT_FOUND: there are none; ERR_BUSY: a member reads the topic. */
 int group_delete_offsets(struct log *log, const char *group, const char *topic, int32_t partition, struct diag *diag);
 

@@ -38,42 +38,49 @@ static int64_t shifted(int64_t offset, int64_t by)
     return __builtin_add_overflow(offset, by, &sum) ? (by > 0 ? INT64_MAX : INT64_MIN) : sum;
 }
 
-static int work_out(struct resetting *r, struct partition *partition, struct group_reset_row *row,
-                    struct diag *diag)
+int group_reset_place(const char *group, const struct group_reset *reset, int64_t start,
+                      int64_t end, int64_t found, struct group_reset_row *row, struct diag *diag)
 {
-    struct partition_offsets offsets;
-    int64_t found_ms;
-    partition_offsets(partition, &offsets);
-    switch (r->reset->to) {
+    switch (reset->to) {
     case GROUP_RESET_EARLIEST:
-        row->wanted_offset = offsets.start;
+        row->wanted_offset = start;
         break;
     case GROUP_RESET_LATEST:
-        row->wanted_offset = offsets.high_watermark;
+        row->wanted_offset = end;
         break;
     case GROUP_RESET_OFFSET:
-        row->wanted_offset = r->reset->number;
+        row->wanted_offset = reset->number;
         break;
     case GROUP_RESET_TIME:
-        TRY(partition_find_time(partition, r->reset->number, &row->wanted_offset, &found_ms, diag));
-        if (row->wanted_offset < 0)
-            row->wanted_offset = offsets.high_watermark;
+        row->wanted_offset = found >= 0 ? found : end;
         break;
     case GROUP_RESET_SHIFT:
         if (row->old_offset < 0)
             return diag_set(diag, ERR_STATE,
                             "group %s has no offset of %s-%d that could be shifted: name a "
                             "partition, or an offset to go to",
-                            r->group, row->topic, (int)row->partition);
-        row->wanted_offset = shifted(row->old_offset, r->reset->number);
+                            group, row->topic, (int)row->partition);
+        row->wanted_offset = shifted(row->old_offset, reset->number);
         break;
     }
     row->new_offset = row->wanted_offset;
-    if (row->new_offset > offsets.high_watermark)
-        row->new_offset = offsets.high_watermark;
-    if (row->new_offset < offsets.start)
-        row->new_offset = offsets.start;
+    if (row->new_offset > end)
+        row->new_offset = end;
+    if (row->new_offset < start)
+        row->new_offset = start;
     return 0;
+}
+
+static int work_out(struct resetting *r, struct partition *partition, struct group_reset_row *row,
+                    struct diag *diag)
+{
+    struct partition_offsets offsets;
+    int64_t found = -1, found_ms;
+    partition_offsets(partition, &offsets);
+    if (r->reset->to == GROUP_RESET_TIME)
+        TRY(partition_find_time(partition, r->reset->number, &found, &found_ms, diag));
+    return group_reset_place(r->group, r->reset, offsets.start, offsets.high_watermark, found, row,
+                             diag);
 }
 
 static int reset_partition(struct resetting *r, const char *topic, int32_t index, struct diag *diag)

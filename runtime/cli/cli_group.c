@@ -3,8 +3,8 @@
  * describe has the columns of Kafka's kafka-consumer-groups: the end of the log is the high
  * watermark, the lag what lies between the committed offset and it, "-" stands for no committed
  * offset and for no owner. reset shows what it would do and does it only with --execute. What groups
- * are and how offsets are set anew is log/group.h's; this file reads flags and prints. */
-#include "log/group.h"
+ * are and how offsets are set anew is log/group.h's, or a server's; this file reads flags and prints. */
+#include "runtime/cli/door.h"
 #include "runtime/cli/nouns.h"
 
 #include <stdio.h>
@@ -17,13 +17,14 @@ static int run_list(struct cli *cli)
     int format = flag_choice(cli, "format", format_choices, 2, FORMAT_TEXT);
     if (format < 0)
         return EXIT_USAGE;
-    struct log *log;
-    int exit_code = data_open(cli, DATA_MUST_EXIST, &log);
+    struct door door;
+    int exit_code = door_open(cli, DATA_MUST_EXIST, &door);
     if (exit_code != 0)
         return exit_code;
     char **groups = NULL;
     size_t count = 0;
-    int code = group_list(log, &groups, &count);
+    struct diag diag = {0};
+    int code = door.ops->group_list(&door, &groups, &count, &diag);
     for (size_t i = 0; code == 0 && i < count; i++) {
         if (format == FORMAT_JSON) {
             out_text("{\"group\":");
@@ -35,8 +36,8 @@ static int run_list(struct cli *cli)
         }
     }
     free(groups);
-    log_close(log);
-    return code < 0 ? failed(code, NULL) : EXIT_OK;
+    door_close(&door);
+    return code < 0 ? failed(code, &diag) : EXIT_OK;
 }
 
 /* ---- describe ---- */
@@ -98,15 +99,14 @@ static void describe_row(struct table *table, const char *group, const struct gr
 }
 
 /* The totals come after the table; with json every object has its group's. */
-static int describe_group(struct log *log, const char *group, struct table *table,
+static int describe_group(struct door *door, const char *group, struct table *table,
                           struct buf *totals, bool json, struct diag *diag)
 {
     struct group_lag *rows;
     struct group_info info;
     size_t count;
     int64_t total;
-    TRY(group_lag(log, group, &rows, &count, &total, diag));
-    int code = group_info(log, group, &info, diag);
+    int code = door->ops->group_lag(door, group, &rows, &count, &total, &info, diag);
     for (size_t i = 0; i < count && code == 0; i++) {
         if (json)
             describe_json(group, &rows[i], &info, total);
@@ -133,8 +133,8 @@ static int run_describe(struct cli *cli)
     int format = flag_choice(cli, "format", format_choices, 2, FORMAT_TEXT);
     if (format < 0)
         return EXIT_USAGE;
-    struct log *log;
-    int exit_code = data_open(cli, DATA_MUST_EXIST, &log);
+    struct door door;
+    int exit_code = door_open(cli, DATA_MUST_EXIST, &door);
     if (exit_code != 0)
         return exit_code;
     struct diag diag = {0};
@@ -144,7 +144,7 @@ static int run_describe(struct cli *cli)
     int code = 0;
     for (int i = 0; i < cli->argument_count && code == 0; i++)
         code =
-            describe_group(log, cli->arguments[i], &table, &totals, format == FORMAT_JSON, &diag);
+            describe_group(&door, cli->arguments[i], &table, &totals, format == FORMAT_JSON, &diag);
     bool as_text = format == FORMAT_TEXT && table.cell_count > 0;
     table_print(&table, as_text);
     if (as_text) {
@@ -156,7 +156,7 @@ static int run_describe(struct cli *cli)
         exit_code = failed(code, &diag);
         hint_groups(code);
     }
-    log_close(log);
+    door_close(&door);
     return exit_code;
 }
 
@@ -206,7 +206,7 @@ static void reset_row(struct table *table, const char *group, const struct group
     table_cell(table, "%lld", (long long)row->new_offset);
 }
 
-static int reset_group(struct log *log, const char *group, const struct group_reset *reset,
+static int reset_group(struct door *door, const char *group, const struct group_reset *reset,
                        bool json, struct diag *diag)
 {
     static const char *const headers[] = {"GROUP", "TOPIC", ">PARTITION", ">CURRENT-OFFSET",
@@ -214,7 +214,7 @@ static int reset_group(struct log *log, const char *group, const struct group_re
     struct group_reset_row *rows;
     struct table table;
     size_t count;
-    TRY(group_reset_offsets(log, group, reset, &rows, &count, diag));
+    TRY(door->ops->group_reset(door, group, reset, &rows, &count, diag));
     table_init(&table, headers, 5);
     for (size_t i = 0; i < count; i++) {
         if (json)
@@ -254,41 +254,41 @@ static int parse_reset(const struct cli *cli, struct group_reset *reset)
 static int run_reset(struct cli *cli)
 {
     struct group_reset reset;
-    struct log *log;
+    struct door door;
     int format = flag_choice(cli, "format", format_choices, 2, FORMAT_TEXT);
     if (format < 0)
         return EXIT_USAGE;
     int exit_code = parse_reset(cli, &reset);
     if (exit_code == 0)
-        exit_code = data_open(cli, DATA_MUST_EXIST, &log);
+        exit_code = door_open(cli, DATA_MUST_EXIST, &door);
     if (exit_code != 0)
         return exit_code;
     struct diag diag = {0};
-    int code = reset_group(log, cli->arguments[0], &reset, format == FORMAT_JSON, &diag);
+    int code = reset_group(&door, cli->arguments[0], &reset, format == FORMAT_JSON, &diag);
     if (code < 0)
         exit_code = failed(code, &diag);
     else if (!reset.execute)
         hint("nothing was changed: --execute does it");
-    log_close(log);
+    door_close(&door);
     return exit_code;
 }
 
 /* ---- delete ---- */
 static int run_delete(struct cli *cli)
 {
-    struct log *log;
-    int exit_code = data_open(cli, DATA_MUST_EXIST, &log);
+    struct door door;
+    int exit_code = door_open(cli, DATA_MUST_EXIST, &door);
     if (exit_code != 0)
         return exit_code;
     struct diag diag = {0};
     int code = 0;
     for (int i = 0; i < cli->argument_count && code == 0; i++)
-        code = group_delete(log, cli->arguments[i], &diag);
+        code = door.ops->group_delete(&door, cli->arguments[i], &diag);
     if (code < 0) {
         exit_code = failed(code, &diag);
         hint_groups(code);
     }
-    log_close(log);
+    door_close(&door);
     return exit_code;
 }
 
@@ -297,19 +297,20 @@ static int run_delete_offsets(struct cli *cli)
 {
     const char *topic = flag_text(cli, "topic");
     int64_t only;
-    struct log *log;
+    struct door door;
     if (topic == NULL)
         return usage_error(cli, "--topic is missing");
     int exit_code = flag_number(cli, "partition", 0, 9999, -1, &only);
     if (exit_code == 0)
-        exit_code = data_open(cli, DATA_MUST_EXIST, &log);
+        exit_code = door_open(cli, DATA_MUST_EXIST, &door);
     if (exit_code != 0)
         return exit_code;
     struct diag diag = {0};
-    int code = group_delete_offsets(log, cli->arguments[0], topic, (int32_t)only, &diag);
+    int code =
+        door.ops->group_delete_offsets(&door, cli->arguments[0], topic, (int32_t)only, &diag);
     if (code < 0)
         exit_code = failed(code, &diag);
-    log_close(log);
+    door_close(&door);
     return exit_code;
 }
 
@@ -338,6 +339,7 @@ static const struct flag reset_flags[] = {
 
 const struct command command_group_list = {
     .noun = "group",
+    .reach = REACHES_KAFKA,
     .verb = "list",
     .arguments = "",
     .summary = "the consumer groups",
@@ -348,6 +350,7 @@ const struct command command_group_list = {
 };
 const struct command command_group_describe = {
     .noun = "group",
+    .reach = REACHES_KAFKA,
     .verb = "describe",
     .arguments = "GROUP…",
     .min_arguments = 1,
@@ -364,6 +367,7 @@ const struct command command_group_describe = {
 };
 const struct command command_group_reset = {
     .noun = "group",
+    .reach = REACHES_KAFKA,
     .verb = "reset",
     .arguments = "GROUP",
     .min_arguments = 1,
@@ -380,6 +384,7 @@ const struct command command_group_reset = {
 };
 const struct command command_group_delete = {
     .noun = "group",
+    .reach = REACHES_KAFKA,
     .verb = "delete",
     .arguments = "GROUP…",
     .min_arguments = 1,
@@ -392,6 +397,7 @@ const struct command command_group_delete = {
 };
 const struct command command_group_delete_offsets = {
     .noun = "group",
+    .reach = REACHES_KAFKA,
     .verb = "delete-offsets",
     .arguments = "GROUP",
     .min_arguments = 1,

@@ -1,7 +1,9 @@
-/* cli_topic.c: weir topic create, list, describe, alter, delete.
+/* cli_topic.c: weir topic create, list, describe, alter, delete, in a directory or behind a server (door.h).
  *
  * Lists are for people on a terminal (a table) and for programs in a pipe: `topic list` gives a
- * name a line, `topic describe` a JSON object a line; --format text|json decides otherwise. */
+ * name a line, `topic describe` a JSON object a line; --format text|json decides otherwise. What a server does not tell
+ * is "-", in JSON null. */
+#include "runtime/cli/door.h"
 #include "runtime/cli/nouns.h"
 
 #include <stdio.h>
@@ -63,21 +65,23 @@ static int config_read(const struct cli *cli, struct config *config, bool with_u
 }
 
 /* Sums over the partitions; records are offsets between start and high watermark. */
-static int topic_totals(struct log *log, const struct topic_info *info, struct totals *totals,
-                        struct diag *diag)
+static struct totals sum_up(const struct door_partition *rows, int32_t count)
 {
-    *totals = (struct totals){0};
-    for (int32_t i = 0; i < info->partitions; i++) {
-        struct partition *partition;
-        TRY(partition_get(log, info->name, i, &partition, diag));
-        struct partition_offsets offsets;
-        struct partition_files files;
-        partition_offsets(partition, &offsets);
-        partition_files(partition, &files);
-        totals->records += offsets.high_watermark - offsets.start;
-        totals->bytes += files.bytes;
+    struct totals totals = {0};
+    for (int32_t i = 0; i < count; i++) {
+        totals.records += rows[i].high_watermark - rows[i].start;
+        totals.bytes = rows[i].bytes < 0 || totals.bytes < 0 ? -1 : totals.bytes + rows[i].bytes;
     }
-    return 0;
+    return totals;
+}
+
+/* A number that may not be told. */
+static void told_or(char text[24], int64_t number, const char *none)
+{
+    if (number < 0)
+        snprintf(text, 24, "%s", none);
+    else
+        snprintf(text, 24, "%lld", (long long)number);
 }
 
 /* ---- create, alter, delete ---- */
@@ -93,53 +97,56 @@ static int run_create(struct cli *cli)
     struct config config = {.count = 0};
     if (exit_code == 0)
         exit_code = config_read(cli, &config, false);
-    struct log *log = NULL;
+    struct door door;
     if (exit_code == 0)
-        exit_code = data_open(cli, DATA_MAY_CREATE, &log);
+        exit_code = door_open(cli, DATA_MAY_CREATE, &door);
     if (exit_code == 0) {
-        code = topic_create(log, name, (int32_t)partitions, config.entries, config.count, &diag);
+        code = door.ops->topic_create(&door, name, (int32_t)partitions, config.entries,
+                                      config.count, &diag);
         exit_code = code < 0 ? failed(code, &diag) : 0;
         if (exit_code == 0 && terminal(STDERR_FILENO))
             fprintf(stderr, "created topic %s: %lld partition%s\n", name, (long long)partitions,
                     partitions == 1 ? "" : "s");
-        log_close(log);
+        door_close(&door);
     }
     config_free(&config);
     return exit_code;
 }
 
 /* What growth means to those who use the topic. */
-static void warn_growth(struct log *log, const struct topic_info *info)
+static void warn_growth(struct door *door, const struct door_topic *topic)
 {
     char field[256];
-    struct totals totals;
-    if (topic_totals(log, info, &totals, NULL) == 0 && totals.records > 0)
+    struct door_partition *rows = NULL;
+    if (door->ops->topic_partitions(door, topic, 1, &rows, NULL) == 0 &&
+        sum_up(rows, topic->partitions).records > 0)
         message("warning: keys move: from now on a record may go to another partition than earlier "
                 "records of its key");
-    if (topic_config_get(log, info->name, "weir.partitioned.by", field, sizeof field) == 0 &&
+    if (door_config(door, topic->name, "weir.partitioned.by", field, sizeof field, NULL) == 0 &&
         field[0] != '\0')
         message("warning: weir.partitioned.by=%s no longer holds and is reset", field);
+    free(rows);
 }
 
 /* The configuration is checked and set first, so that a refused key leaves the partitions alone. */
-static int alter_topic(struct log *log, const char *name, const struct config *config,
+static int alter_topic(struct door *door, const char *name, const struct config *config,
                        int64_t partitions, struct diag *diag)
 {
-    struct topic_info info;
-    TRY(topic_describe(log, name, &info, diag));
-    if (partitions > 0 && info.internal)
+    struct door_topic topic;
+    TRY(door->ops->topic_find(door, name, &topic, diag));
+    if (partitions > 0 && topic.internal)
         return diag_set(diag, ERR_INVALID,
                         "topic %s is internal: a job made it for itself, with as many partitions "
                         "as its input has",
                         name);
-    if (partitions > 0 && partitions <= info.partitions)
-        return topic_grow(log, name, (int32_t)partitions, diag); /* says why not */
+    if (partitions > 0 && partitions <= topic.partitions)
+        return door->ops->topic_grow(door, name, (int32_t)partitions, diag); /* says why not */
     if (config->count > 0)
-        TRY(topic_alter(log, name, config->entries, config->count, diag));
+        TRY(door->ops->topic_alter(door, name, config->entries, config->count, diag));
     if (partitions == 0)
         return 0;
-    warn_growth(log, &info);
-    return topic_grow(log, name, (int32_t)partitions, diag);
+    warn_growth(door, &topic);
+    return door->ops->topic_grow(door, name, (int32_t)partitions, diag);
 }
 
 static int run_alter(struct cli *cli)
@@ -152,14 +159,14 @@ static int run_alter(struct cli *cli)
     if (exit_code == 0 && config.count == 0 && partitions == 0)
         exit_code =
             usage_error(cli, "nothing to alter: --config KEY=VALUE, --unset KEY or --partitions N");
-    struct log *log = NULL;
+    struct door door;
     if (exit_code == 0)
-        exit_code = data_open(cli, DATA_MUST_EXIST, &log);
+        exit_code = door_open(cli, DATA_MUST_EXIST, &door);
     if (exit_code == 0) {
         struct diag diag = {0};
-        int code = alter_topic(log, cli->arguments[0], &config, partitions, &diag);
+        int code = alter_topic(&door, cli->arguments[0], &config, partitions, &diag);
         exit_code = code < 0 ? failed(code, &diag) : 0;
-        log_close(log);
+        door_close(&door);
     }
     config_free(&config);
     return exit_code;
@@ -167,56 +174,94 @@ static int run_alter(struct cli *cli)
 
 static int run_delete(struct cli *cli)
 {
-    struct log *log;
-    int exit_code = data_open(cli, DATA_MUST_EXIST, &log);
+    struct door door;
+    int exit_code = door_open(cli, DATA_MUST_EXIST, &door);
     if (exit_code != 0)
         return exit_code;
     /* All must exist before the first goes. */
     struct diag diag = {0};
     int code = 0;
     for (int i = 0; i < cli->argument_count && code == 0; i++)
-        code = topic_describe(log, cli->arguments[i], NULL, &diag);
+        code = door.ops->topic_find(&door, cli->arguments[i], NULL, &diag);
     for (int i = 0; i < cli->argument_count && code == 0; i++)
-        code = topic_delete(log, cli->arguments[i], &diag);
+        code = door.ops->topic_delete(&door, cli->arguments[i], &diag);
     if (code < 0)
         exit_code = failed(code, &diag);
-    log_close(log);
+    door_close(&door);
     return exit_code;
+}
+
+static void out_id(const char *id)
+{
+    if (id[0] != '\0')
+        out_json_text(id);
+    else
+        out_text("null");
 }
 
 /* ---- list ---- */
 enum list_form { LIST_TABLE, LIST_NAMES, LIST_JSON };
 
-static void list_row(enum list_form form, struct table *table, const struct topic_info *info,
+static void list_json(const struct door_topic *topic, const struct totals *totals)
+{
+    char bytes[24];
+    told_or(bytes, totals->bytes, "null");
+    out_text("{\"topic\":");
+    out_json_text(topic->name);
+    out_text(",\"id\":");
+    out_id(topic->id);
+    buf_printf(&out, ",\"partitions\":%d,\"records\":%lld,\"bytes\":%s,\"internal\":%s}\n",
+               topic->partitions, (long long)totals->records, bytes,
+               topic->internal ? "true" : "false");
+}
+
+static void list_row(enum list_form form, struct table *table, const struct door_topic *topic,
                      const struct totals *totals)
 {
-    char id[23];
-    uuid_text(info->id, id);
+    char bytes[24];
     switch (form) {
     case LIST_NAMES:
-        buf_printf(&out, "%s\n", info->name);
+        buf_printf(&out, "%s\n", topic->name);
         break;
     case LIST_JSON:
-        out_text("{\"topic\":");
-        out_json_text(info->name);
-        buf_printf(
-            &out,
-            ",\"id\":\"%s\",\"partitions\":%d,\"records\":%lld,\"bytes\":%lld,\"internal\":%s}\n",
-            id, info->partitions, (long long)totals->records, (long long)totals->bytes,
-            info->internal ? "true" : "false");
+        list_json(topic, totals);
         break;
     case LIST_TABLE:
-        table_cell(table, "%s", info->name);
-        table_cell(table, "%d", info->partitions);
+        told_or(bytes, totals->bytes, "-");
+        table_cell(table, "%s", topic->name);
+        table_cell(table, "%d", topic->partitions);
         table_cell(table, "%lld", (long long)totals->records);
-        table_cell(table, "%lld", (long long)totals->bytes);
+        table_cell(table, "%s", bytes);
         break;
     }
 }
 
-static int run_list(struct cli *cli)
+static int list_topics(struct door *door, enum list_form form, struct diag *diag)
 {
     static const char *const headers[] = {"TOPIC", ">PARTITIONS", ">RECORDS", ">BYTES"};
+    struct door_topic *topics = NULL;
+    struct door_partition *rows = NULL;
+    struct table table;
+    size_t count = 0, at = 0;
+    table_init(&table, headers, 4);
+    int code = door->ops->topic_list(door, &topics, &count, diag);
+    if (code == 0 && form != LIST_NAMES)
+        code = door->ops->topic_partitions(door, topics, count, &rows, diag);
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        struct totals totals = {0};
+        if (form != LIST_NAMES)
+            totals = sum_up(rows + at, topics[i].partitions);
+        at += (size_t)topics[i].partitions;
+        list_row(form, &table, &topics[i], &totals);
+    }
+    table_print(&table, form == LIST_TABLE);
+    free(rows);
+    free(topics);
+    return code;
+}
+
+static int run_list(struct cli *cli)
+{
     int format =
         flag_choice(cli, "format", format_choices, 2, terminal(STDOUT_FILENO) ? FORMAT_TEXT : 2);
     if (format < 0)
@@ -224,33 +269,20 @@ static int run_list(struct cli *cli)
     enum list_form form = format == FORMAT_JSON   ? LIST_JSON
                           : format == FORMAT_TEXT ? LIST_TABLE
                                                   : LIST_NAMES;
-    struct log *log;
-    int exit_code = data_open(cli, DATA_MUST_EXIST, &log);
+    struct door door;
+    int exit_code = door_open(cli, DATA_MUST_EXIST, &door);
     if (exit_code != 0)
         return exit_code;
-    struct topic_info *topics = NULL;
-    size_t count = 0;
     struct diag diag = {0};
-    struct table table;
-    table_init(&table, headers, 4);
-    int code = topic_list(log, &topics, &count);
-    for (size_t i = 0; code == 0 && i < count; i++) {
-        struct totals totals = {0};
-        if (form != LIST_NAMES)
-            code = topic_totals(log, &topics[i], &totals, &diag);
-        if (code == 0)
-            list_row(form, &table, &topics[i], &totals);
-    }
-    table_print(&table, form == LIST_TABLE);
-    free(topics);
-    log_close(log);
+    int code = list_topics(&door, form, &diag);
+    door_close(&door);
     return code < 0 ? failed(code, &diag) : EXIT_OK;
 }
 
 /* ---- describe ---- */
 struct describe {
-    struct log *log;
-    struct topic_info info;
+    struct door *door;
+    struct door_topic topic;
     bool json, first;
 };
 
@@ -268,8 +300,9 @@ static void config_json(void *context, const char *key, const char *value, bool 
 static void config_line(void *context, const char *key, const char *value, bool is_set)
 {
     (void)context;
+    const struct config_key *known = config_key_find(key);
     /* What cannot be otherwise is no news. */
-    if (is_set || config_key_find(key)->role == KEY_ACTS)
+    if (is_set || known == NULL || known->role == KEY_ACTS)
         buf_printf(&out, "  %s=%s%s\n", key, value, is_set ? "" : "  (default)");
 }
 
@@ -284,35 +317,63 @@ static void set_key_json(void *context, const char *key, const char *value, bool
     out_json_text(key);
 }
 
-static int partition_row(struct describe *d, struct table *table, int32_t index, struct diag *diag)
+static void partition_json(const struct door_partition *row, int32_t index)
 {
-    struct partition *partition;
-    TRY(partition_get(d->log, d->info.name, index, &partition, diag));
-    struct partition_offsets offsets;
-    struct partition_files files;
-    struct diag status = {0};
-    partition_offsets(partition, &offsets);
-    partition_files(partition, &files);
-    int code = partition_status(partition, &status);
-    if (d->json) {
-        buf_printf(&out,
-                   "%s{\"partition\":%d,\"start_offset\":%lld,\"last_stable_offset\":%lld,\"high_"
-                   "watermark\":%lld,"
-                   "\"end_offset\":%lld,\"bytes\":%lld,\"segments\":%d,\"status\":",
-                   index > 0 ? "," : "", index, (long long)offsets.start, (long long)offsets.stable,
-                   (long long)offsets.high_watermark, (long long)offsets.end,
-                   (long long)files.bytes, files.segments);
-        out_json_text(code < 0 ? status.text : "ok");
-        out_text("}");
-        return 0;
-    }
+    char end[24], bytes[24], segments[24];
+    told_or(end, row->end, "null");
+    told_or(bytes, row->bytes, "null");
+    told_or(segments, row->segments, "null");
+    buf_printf(&out,
+               "%s{\"partition\":%d,\"start_offset\":%lld,\"last_stable_offset\":%lld,\"high_"
+               "watermark\":%lld,\"end_offset\":%s,\"bytes\":%s,\"segments\":%s,\"status\":",
+               index > 0 ? "," : "", index, (long long)row->start, (long long)row->stable,
+               (long long)row->high_watermark, end, bytes, segments);
+    out_json_text(row->status);
+    out_text("}");
+}
+
+static void partition_cells(struct table *table, const struct door_partition *row, int32_t index)
+{
+    char bytes[24], segments[24];
+    told_or(bytes, row->bytes, "-");
+    told_or(segments, row->segments, "-");
     table_cell(table, "%d", index);
-    table_cell(table, "%lld", (long long)offsets.start);
-    table_cell(table, "%lld", (long long)offsets.stable);
-    table_cell(table, "%lld", (long long)offsets.high_watermark);
-    table_cell(table, "%lld", (long long)files.bytes);
-    table_cell(table, "%d", files.segments);
-    table_cell(table, "%s", code < 0 ? status.text : "ok");
+    table_cell(table, "%lld", (long long)row->start);
+    table_cell(table, "%lld", (long long)row->stable);
+    table_cell(table, "%lld", (long long)row->high_watermark);
+    table_cell(table, "%s", bytes);
+    table_cell(table, "%s", segments);
+    table_cell(table, "%s", row->status);
+}
+
+static void describe_head(const struct describe *d)
+{
+    const struct door_topic *topic = &d->topic;
+    if (d->json) {
+        out_text("{\"topic\":");
+        out_json_text(topic->name);
+        out_text(",\"id\":");
+        out_id(topic->id);
+        buf_printf(&out, ",\"internal\":%s,\"partitions\":[", topic->internal ? "true" : "false");
+    } else {
+        buf_printf(&out, "%s  id %s, %d partition%s%s\n", topic->name,
+                   topic->id[0] != '\0' ? topic->id : "-", topic->partitions,
+                   topic->partitions == 1 ? "" : "s", topic->internal ? ", internal" : "");
+    }
+}
+
+static int describe_configs(struct describe *d, struct diag *diag)
+{
+    const char *name = d->topic.name;
+    d->first = true;
+    if (!d->json)
+        return d->door->ops->topic_configs(d->door, name, config_line, d, diag);
+    out_text("],\"config\":{");
+    TRY(d->door->ops->topic_configs(d->door, name, config_json, d, diag));
+    out_text("},\"config_set\":[");
+    d->first = true;
+    TRY(d->door->ops->topic_configs(d->door, name, set_key_json, d, diag));
+    out_text("]}\n");
     return 0;
 }
 
@@ -320,35 +381,22 @@ static int describe_topic(struct describe *d, const char *name, struct diag *dia
 {
     static const char *const headers[] = {">PARTITION", ">START",    ">STABLE", ">HIGH-WATERMARK",
                                           ">BYTES",     ">SEGMENTS", "STATUS"};
-    TRY(topic_describe(d->log, name, &d->info, diag));
-    char id[23];
-    uuid_text(d->info.id, id);
+    struct door_partition *rows = NULL;
     struct table table;
+    TRY(d->door->ops->topic_find(d->door, name, &d->topic, diag));
     table_init(&table, headers, 7);
-    if (d->json) {
-        out_text("{\"topic\":");
-        out_json_text(name);
-        buf_printf(&out, ",\"id\":\"%s\",\"internal\":%s,\"partitions\":[", id,
-                   d->info.internal ? "true" : "false");
-    } else {
-        buf_printf(&out, "%s  id %s, %d partition%s%s\n", name, id, d->info.partitions,
-                   d->info.partitions == 1 ? "" : "s", d->info.internal ? ", internal" : "");
+    int code = d->door->ops->topic_partitions(d->door, &d->topic, 1, &rows, diag);
+    if (code == 0)
+        describe_head(d);
+    for (int32_t i = 0; i < d->topic.partitions && code == 0; i++) {
+        if (d->json)
+            partition_json(&rows[i], i);
+        else
+            partition_cells(&table, &rows[i], i);
     }
-    int code = 0;
-    for (int32_t i = 0; i < d->info.partitions && code == 0; i++)
-        code = partition_row(d, &table, i, diag);
-    table_print(&table, !d->json);
-    TRY(code);
-    d->first = true;
-    if (!d->json)
-        return topic_config_each(d->log, name, config_line, d);
-    out_text("],\"config\":{");
-    TRY(topic_config_each(d->log, name, config_json, d));
-    out_text("},\"config_set\":[");
-    d->first = true;
-    TRY(topic_config_each(d->log, name, set_key_json, d));
-    out_text("]}\n");
-    return 0;
+    table_print(&table, !d->json && code == 0);
+    free(rows);
+    return code < 0 ? code : describe_configs(d, diag);
 }
 
 static int run_describe(struct cli *cli)
@@ -357,8 +405,9 @@ static int run_describe(struct cli *cli)
                              terminal(STDOUT_FILENO) ? FORMAT_TEXT : FORMAT_JSON);
     if (format < 0)
         return EXIT_USAGE;
-    struct describe d = {.json = format == FORMAT_JSON};
-    int exit_code = data_open(cli, DATA_MUST_EXIST, &d.log);
+    struct door door;
+    struct describe d = {.door = &door, .json = format == FORMAT_JSON};
+    int exit_code = door_open(cli, DATA_MUST_EXIST, &door);
     if (exit_code != 0)
         return exit_code;
     struct diag diag = {0};
@@ -369,7 +418,7 @@ static int run_describe(struct cli *cli)
         if (code < 0)
             exit_code = failed(code, &diag);
     }
-    log_close(d.log);
+    door_close(&door);
     return exit_code;
 }
 
@@ -394,6 +443,7 @@ static const struct flag format_flags[] = {
 
 const struct command command_topic_create = {
     .noun = "topic",
+    .reach = REACHES_KAFKA,
     .verb = "create",
     .arguments = "NAME",
     .min_arguments = 1,
@@ -408,6 +458,7 @@ const struct command command_topic_create = {
 };
 const struct command command_topic_list = {
     .noun = "topic",
+    .reach = REACHES_KAFKA,
     .verb = "list",
     .arguments = "",
     .summary = "the topics",
@@ -419,6 +470,7 @@ const struct command command_topic_list = {
 };
 const struct command command_topic_describe = {
     .noun = "topic",
+    .reach = REACHES_KAFKA,
     .verb = "describe",
     .arguments = "NAME…",
     .min_arguments = 1,
@@ -432,6 +484,7 @@ const struct command command_topic_describe = {
 };
 const struct command command_topic_alter = {
     .noun = "topic",
+    .reach = REACHES_KAFKA,
     .verb = "alter",
     .arguments = "NAME",
     .min_arguments = 1,
@@ -448,6 +501,7 @@ const struct command command_topic_alter = {
 };
 const struct command command_topic_delete = {
     .noun = "topic",
+    .reach = REACHES_KAFKA,
     .verb = "delete",
     .arguments = "NAME…",
     .min_arguments = 1,
