@@ -110,7 +110,9 @@ int remote_error(struct remote *remote, rd_kafka_resp_err_t error, const char *w
             code = codes[i].code;
     if (code == ERR_TIMEOUT)
         return out_of_reach(remote, diag);
-    return diag_set(diag, code, "%s: %s", what, text != NULL ? text : rd_kafka_err2str(error));
+    if (text != NULL && strcmp(text, rd_kafka_err2str(error)) != 0)
+        return diag_set(diag, code, "%s", text); /* the server's own words */
+    return diag_set(diag, code, "%s: %s", what, rd_kafka_err2str(error));
 }
 
 /* ---- handles ---- */

@@ -134,7 +134,7 @@ class Readings(Top):
         self.write(metrics({("a", p): {"weir_watermark_seconds": n, "weir_rows_in_total": n} for p, n in enumerate(("-1e300", "NaN", "+Inf", "1e18"))}), 1)
         self.assertEqual([r["rows_in"] for r in self.once("--metrics", self.file, "--partitions") if "stage" in r], [-1e300, None, None, 1e18])
         self.ok("top", "--once", "--metrics", self.file, "--partitions", "--format", "text")
-        self.refused(2, "top", "-b", "localhost:1", says="-b HOST:PORT is not available")
+        self.refused(2, "top", "-b", "localhost:1", says="it does not take -b")
 
 
 class Jobs(Top):
