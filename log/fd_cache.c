@@ -12,7 +12,7 @@
  * another file from then on, so that it cannot be opened again: its readers look for the new one.
  *
  * The limit is three quarters of RLIMIT_NOFILE, whose soft value is first raised to the hard one
- * (at most 65536). When every open file is pinned the limit is passed; then the system's own limit
+ * (at most 65536); a server of many connections asks for more of it than the rest (log_leave_files). When every open file is pinned the limit is passed; then the system's own limit
  * decides. What finds no descriptor there closes cached files and tries again (log_open_file); when
  * none can be closed it is ERR_NOMEM with a text that names ulimit -n, and stops nothing.
  *
@@ -45,6 +45,23 @@ void fd_cache_init(struct fd_cache *cache)
     cache->limit = (int32_t)(cur / 4 * 3);
     if (cache->limit < LIMIT_LEAST)
         cache->limit = LIMIT_LEAST;
+}
+
+void fd_cache_leave(struct fd_cache *cache, int64_t count)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > SOFT_LIMIT_WANTED)
+        return;
+    int64_t all = (int64_t)limit.rlim_cur, left = all - count;
+    left = left < all / 4 ? all / 4 : left > all / 4 * 3 ? all / 4 * 3 : left;
+    pthread_mutex_lock(&cache->mutex);
+    cache->limit = (int32_t)(left < LIMIT_LEAST ? LIMIT_LEAST : left);
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+void log_leave_files(struct log *log, int64_t count)
+{
+    fd_cache_leave(&log->fds, count);
 }
 
 void fd_cache_deinit(struct fd_cache *cache)

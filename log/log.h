@@ -69,6 +69,8 @@ bool log_drive(struct log *log);
 bool log_is_driven(const struct log *log);
 /* 0, or the code of the failure that stopped the writer (a failed flush), or ERR_READ_ONLY; with its text in diag. */
 int log_status(struct log *log, struct diag *diag);
+/* Keeps so few segments open that count of the files that the process may open (RLIMIT_NOFILE) are left for others; a quarter is anyhow, and a quarter stays the log's. Any thread. */
+void log_leave_files(struct log *log, int64_t count);
 
 /* The id by which clients know this log again, wherever it is; made when it is first asked for, durable on return. Of a read-only log that has none it
  * is all zero. */

@@ -81,6 +81,8 @@ struct fd_cache {
 };
 void fd_cache_init(struct fd_cache *cache);
 void fd_cache_deinit(struct fd_cache *cache);
+/* See log_leave_files. */
+void fd_cache_leave(struct fd_cache *cache, int64_t count);
 /* Opens the segment's .log when it is not, and keeps it open until the matching unpin. ERR_STATE: it is closed, and compaction put another
  * file in its place: look again. */
 int segment_pin(struct segment *segment, int *fd, struct diag *diag);

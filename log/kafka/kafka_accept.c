@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { NO_DESCRIPTOR_NS = 10000000 }; /* between two attempts when there is nothing to give up */
+
 static void name_address(const struct sockaddr_storage *address, char *host, size_t size,
                          int32_t *port)
 {
@@ -27,21 +29,19 @@ static bool name_ends(struct kafka_connection *c)
         return false;
     name_address(&peer, c->peer_host, sizeof c->peer_host, &port);
     name_address(&local, c->local_host, sizeof c->local_host, &c->local_port);
-    snprintf(c->peer, sizeof c->peer, "%s:%d", c->peer_host, port);
-    return true;
+    snprintf(c->peer_name, sizeof c->peer_name, "%s:%d", c->peer_host, port);
+    return kafka_peer_enter(c, &peer);
 }
 
 /* NULL, or why it is one too many. */
 static const char *one_too_many(const struct kafka_connection *c)
 {
     const struct kafka_server *server = c->server;
-    int32_t limit = server->options.connections_per_address, same = 0;
     if (server->connection_count > server->connection_limit)
         return "there are as many connections as there may be";
-    for (const struct kafka_connection *other = server->connections; limit > 0 && other != NULL;
-         other = other->next)
-        same += strcmp(other->peer_host, c->peer_host) == 0;
-    return limit > 0 && same > limit ? "its address has as many connections as it may have" : NULL;
+    return c->peer->connection_count > server->connection_limit_per_address
+               ? "its address has as many connections as it may have"
+               : NULL;
 }
 
 /* Without memory for a connection: libuv offers no further one before this one is taken, so it is taken and closed, in memory that is
@@ -66,6 +66,21 @@ static void reject(struct kafka_server *server)
     server->rejected.data = server;
     uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)&server->rejected);
     uv_close((uv_handle_t *)&server->rejected, on_rejected);
+}
+
+/* There is no descriptor for it, or no memory in the system. libuv keeps a descriptor back for this, with which it takes such a connection and closes it; when that is lost it asks
+ * again and again, and nobody else is served. So one of ours makes room: the newest, which is the likeliest to be one of too many. */
+void kafka_accept_failed(struct kafka_server *server, int error)
+{
+    kafka_server_complain(server, "kafka: cannot take a connection: %s", uv_strerror(error));
+    struct kafka_connection *c = server->connections;
+    while (c != NULL && c->closing)
+        c = c->next;
+    if (c != NULL)
+        kafka_connection_close(c, "its descriptor is needed: the process has as many open files as "
+                                  "it may have (ulimit -n)");
+    else
+        clock_sleep_until(clock_mono_ns() + NO_DESCRIPTOR_NS);
 }
 
 void kafka_accept(struct kafka_server *server)

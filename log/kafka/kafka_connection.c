@@ -18,10 +18,10 @@
 
 /* ---- the end ---- */
 
-static void free_when_over(struct kafka_connection *c)
+void kafka_connection_free_when_over(struct kafka_connection *c)
 {
     struct kafka_server *server = c->server;
-    if (c->handles > 0 || c->request_count > 0)
+    if (c->handles > 0 || c->request_count > 0 || c->shake != NULL)
         return;
     if (c->previous != NULL)
         c->previous->next = c->next;
@@ -30,6 +30,7 @@ static void free_when_over(struct kafka_connection *c)
     if (c->next != NULL)
         c->next->previous = c->previous;
     server->connection_count--;
+    kafka_peer_leave(c);
     buf_deinit(&c->frame);
     buf_deinit(&c->backlog);
     kafka_session_deinit(&c->session);
@@ -40,7 +41,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct kafka_connection *c = handle->data;
     c->handles--;
-    free_when_over(c);
+    kafka_connection_free_when_over(c);
 }
 
 static void free_request(struct kafka_request *request)
@@ -49,8 +50,8 @@ static void free_request(struct kafka_request *request)
     size_t size = request->frame.size;
     c->in_bytes -= size;
     c->request_count--;
-    if (size > FRAME_FREE_BYTES)
-        kafka_server_use_bytes(c->server, -(int64_t)size);
+    if (request->is_booked)
+        kafka_peer_use(c, SHARE_REQUESTS, -(int64_t)size);
     kafka_request_free(request);
 }
 
@@ -79,7 +80,9 @@ void kafka_connection_close(struct kafka_connection *c, const char *reason)
         return;
     c->closing = true;
     if (reason != NULL)
-        kafka_server_complain(c->server, "kafka: closed the connection of %s: %s", c->peer, reason);
+        kafka_server_complain(c->server, "kafka: closed the connection of %s: %s", c->peer_name,
+                              reason);
+    kafka_peer_stop_waiting(c);
     kafka_frames_forget(c);
     drop_requests(c);
     kafka_transport_end(c);
@@ -96,11 +99,11 @@ static void on_sent(uv_write_t *write, int status)
     size_t size = request->out.size;
     free(write);
     c->out_bytes -= size;
-    kafka_server_use_bytes(c->server, -(int64_t)size);
+    kafka_peer_use(c, SHARE_RESPONSES, -(int64_t)size);
     c->sent_ms = c->used_ms = clock_mono_ms();
     free_request(request);
     if (c->closing)
-        free_when_over(c);
+        kafka_connection_free_when_over(c);
     else if (status < 0 || c->ends_when_sent)
         kafka_connection_close(c, status < 0 ? NULL : c->end_reason);
     else
@@ -136,12 +139,12 @@ static bool send_first(struct kafka_connection *c)
     c->ends_when_sent = request->result == KAFKA_LAST;
     write->data = request;
     c->out_bytes += request->out.size;
-    kafka_server_use_bytes(c->server, (int64_t)request->out.size);
+    kafka_peer_use(c, SHARE_RESPONSES, (int64_t)request->out.size);
     uv_buf_t bytes = uv_buf_init((char *)request->out.data, (unsigned)request->out.size);
     if (uv_write(write, (uv_stream_t *)&c->socket, &bytes, 1, on_sent) == 0)
         return true;
     c->out_bytes -= request->out.size;
-    kafka_server_use_bytes(c->server, -(int64_t)request->out.size);
+    kafka_peer_use(c, SHARE_RESPONSES, -(int64_t)request->out.size);
     free(write);
     free_request(request);
     kafka_connection_close(c, NULL);
@@ -191,16 +194,14 @@ static void begin(struct kafka_connection *c, struct kafka_request *request)
 
 static void begin_next(struct kafka_connection *c)
 {
-    struct kafka_server *server = c->server;
-    if (c->ends_when_sent)
+    if (c->ends_when_sent || c->out_bytes > CONNECTION_OUT_BYTES)
         return;
-    if (c->out_bytes > CONNECTION_OUT_BYTES || server->used_bytes > server->budget_bytes) {
-        server->somebody_waits |= c->first != NULL;
-        return;
-    }
     for (struct kafka_request *r = c->first; r != NULL; r = r->next) {
         if (r->state_of_work == REQUEST_WAITS) {
-            begin(c, r);
+            if (kafka_peer_may_be_answered(c))
+                begin(c, r);
+            else
+                kafka_peer_wait(c);
             return;
         }
         bool passes = r->state_of_work == REQUEST_ANSWERED ||
@@ -251,7 +252,7 @@ void kafka_connection_took_back(struct kafka_request *request)
             at = &(*at)->next;
         *at = request->next;
         free_request(request);
-        free_when_over(c);
+        kafka_connection_free_when_over(c);
         return;
     }
     if (request->result == KAFKA_CLOSE) {
@@ -285,7 +286,8 @@ bool kafka_connection_take_request(struct kafka_connection *c)
         kafka_connection_close(c, diag.text[0] != '\0' ? diag.text : "no memory");
         return false;
     }
-    c->frame_is_booked = false; /* the request's now */
+    request->is_booked = c->frame_is_booked;
+    c->frame_is_booked = false;
     c->frame_size = c->size_have = 0;
     c->had_request = true;
     if (c->server->options.stats != NULL && request->api->key >= 0) /* a SASL token is of no API */

@@ -16,13 +16,14 @@ static int64_t next_deadline(const struct kafka_connection *c)
     if (c->size_have > 0 && c->reading && !c->waits_for_budget)
         at = earlier(at, c->frame_deadline_ms);
     else if (c->size_have == 0 && c->request_count == 0)
-        at = earlier(at, c->had_request ? c->used_ms + IDLE_MS : c->opened_ms + FIRST_REQUEST_MS);
+        at = earlier(at, c->had_request ? c->used_ms + c->server->times.idle
+                                        : c->opened_ms + c->server->times.first_request);
     if (c->out_bytes > 0)
-        at = earlier(at, c->sent_ms + WRITE_MS);
+        at = earlier(at, c->sent_ms + c->server->times.write);
     if (!kafka_transport_is_ready(c))
-        at = earlier(at, c->opened_ms + TLS_HANDSHAKE_MS);
+        at = earlier(at, c->opened_ms + c->server->times.tls_handshake);
     if (kafka_connection_is_stranger(c))
-        at = earlier(at, c->opened_ms + AUTHENTICATION_MS);
+        at = earlier(at, c->opened_ms + c->server->times.authentication);
     for (const struct kafka_request *r = c->first; r != NULL; r = r->next)
         if (r->state_of_work == REQUEST_PARKED) {
             at = earlier(at, r->park.deadline_ms);
@@ -51,14 +52,14 @@ static const char *overdue(const struct kafka_connection *c, int64_t now)
 {
     if (c->size_have > 0 && c->reading && !c->waits_for_budget && now >= c->frame_deadline_ms)
         return "a request did not arrive whole in time";
-    if (c->out_bytes > 0 && now >= c->sent_ms + WRITE_MS)
+    if (c->out_bytes > 0 && now >= c->sent_ms + c->server->times.write)
         return "it does not take its responses";
-    if (!kafka_transport_is_ready(c) && now >= c->opened_ms + TLS_HANDSHAKE_MS)
+    if (!kafka_transport_is_ready(c) && now >= c->opened_ms + c->server->times.tls_handshake)
         return "the TLS handshake was not over in time";
     if (c->size_have == 0 && c->request_count == 0 && !c->had_request &&
-        now >= c->opened_ms + FIRST_REQUEST_MS)
+        now >= c->opened_ms + c->server->times.first_request)
         return "it asked for nothing";
-    if (kafka_connection_is_stranger(c) && now >= c->opened_ms + AUTHENTICATION_MS)
+    if (kafka_connection_is_stranger(c) && now >= c->opened_ms + c->server->times.authentication)
         return "it did not authenticate in time";
     return NULL;
 }
@@ -80,8 +81,8 @@ static void on_timer(uv_timer_t *timer)
         return;
     c->timer_at_ms = INT64_MAX;
     const char *reason = overdue(c, now);
-    bool idle =
-        c->size_have == 0 && c->request_count == 0 && c->had_request && now >= c->used_ms + IDLE_MS;
+    bool idle = c->size_have == 0 && c->request_count == 0 && c->had_request &&
+                now >= c->used_ms + c->server->times.idle;
     if (reason != NULL || idle) {
         kafka_connection_close(c, reason);
         return;

@@ -2,8 +2,8 @@
  *
  * A request arrives in a buffer that grows with what has arrived, never with what the size field promises.
  *
- * Limits. A connection is not read while it has CONNECTION_REQUESTS unanswered requests or CONNECTION_BYTES of them. A request over FRAME_FREE_BYTES books
- * its whole size in the server's budget before more of it is read; when there is no room the connection waits. What is booked can always be
+ * Limits. A connection is not read while it has CONNECTION_REQUESTS unanswered requests or CONNECTION_BYTES of them. A request that makes
+ * them more than FRAME_FREE_BYTES books its whole size in the budget (kafka_peers.c) before more of it is read than that; when there is no room the connection waits. What is booked can always be
  * finished: reading it needs nothing more, and a client that does not send the rest is cut off after FRAME_MS. */
 #include "log/kafka/kafka_internal.h"
 #include "runtime/base/clock.h"
@@ -40,21 +40,20 @@ static bool take_size(struct kafka_connection *c)
     return false;
 }
 
-/* Room in the server's budget for all of a large request. False: it must wait. */
+/* Room in the budget for all of a request that is large, or stands behind others. False: it must wait. */
 static bool book_frame(struct kafka_connection *c)
 {
-    struct kafka_server *server = c->server;
-    if (c->frame_is_booked || c->frame_size <= FRAME_FREE_BYTES)
+    if (c->frame_is_booked || c->in_bytes + c->frame_size <= FRAME_FREE_BYTES)
         return true;
-    if (server->used_bytes > 0 &&
-        server->used_bytes + (int64_t)c->frame_size > server->budget_bytes) {
-        server->somebody_waits = c->waits_for_budget = true;
+    if (!kafka_peer_may_ask(c, c->frame_size)) {
+        kafka_peer_wait(c);
+        c->waits_for_budget = true;
         return false;
     }
-    kafka_server_use_bytes(server, (int64_t)c->frame_size);
+    kafka_peer_use(c, SHARE_REQUESTS, (int64_t)c->frame_size);
     c->frame_is_booked = true;
     c->waits_for_budget = false;
-    c->frame_deadline_ms = clock_mono_ms() + FRAME_MS;
+    c->frame_deadline_ms = clock_mono_ms() + c->server->times.frame;
     return true;
 }
 
@@ -63,7 +62,7 @@ static bool take_piece(struct kafka_connection *c, struct bytes *bytes)
 {
     if (c->frame_size == 0) {
         if (c->size_have == 0)
-            c->frame_deadline_ms = clock_mono_ms() + FRAME_MS;
+            c->frame_deadline_ms = clock_mono_ms() + c->server->times.frame;
         size_t size = sizeof c->size_bytes - c->size_have;
         size = bytes->size < size ? bytes->size : size;
         memcpy(c->size_bytes + c->size_have, bytes->data, size);
@@ -85,7 +84,7 @@ static bool take_piece(struct kafka_connection *c, struct bytes *bytes)
 }
 
 /* Takes what it can; what is left goes to the backlog. */
-static void take_bytes_in(struct kafka_connection *c, struct bytes bytes)
+void kafka_frames_take(struct kafka_connection *c, struct bytes bytes)
 {
     while (bytes.size > 0 && !c->closing && !is_full(c))
         if (!take_piece(c, &bytes))
@@ -101,7 +100,9 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room)
 {
     struct kafka_connection *c = handle->data;
     (void)suggested;
-    *room = uv_buf_init((char *)c->server->read_buffer, READ_BUFFER_BYTES);
+    bool is_strange = c->server->tls != NULL && !c->is_secure;
+    *room = uv_buf_init((char *)c->server->read_buffer,
+                        is_strange ? TLS_HELLO_BYTES : READ_BUFFER_BYTES);
     /* The rest of a large request goes where it belongs without being copied. */
     if (c->server->tls == NULL && c->frame_is_booked &&
         c->frame_size - c->frame.size > READ_BUFFER_BYTES) {
@@ -138,7 +139,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *room)
             kafka_connection_take_request(c);
     } else {
         struct bytes bytes = bytes_of(room->base, (size_t)count);
-        take_bytes_in(c, c->server->tls != NULL ? kafka_transport_open(c, bytes) : bytes);
+        kafka_frames_take(c, c->server->tls != NULL ? kafka_transport_open(c, bytes) : bytes);
     }
     if (!c->closing)
         kafka_connection_step(c);
@@ -151,7 +152,7 @@ static void take_backlog(struct kafka_connection *c)
         return;
     struct buf backlog = c->backlog;
     buf_init(&c->backlog, 0);
-    take_bytes_in(c, bytes_of(backlog.data, backlog.size));
+    kafka_frames_take(c, bytes_of(backlog.data, backlog.size));
     buf_deinit(&backlog);
 }
 
@@ -160,12 +161,13 @@ void kafka_frames_step(struct kafka_connection *c)
     take_backlog(c);
     if (c->closing)
         return;
-    bool wanted = !is_full(c) && c->backlog.size == 0 && !c->server->stopping && !c->ends_when_sent;
+    bool wanted = !is_full(c) && c->backlog.size == 0 && !c->server->stopping &&
+                  !c->ends_when_sent && kafka_transport_may_read(c);
     if (wanted == c->reading)
         return;
     c->reading = wanted;
     if (wanted && c->size_have > 0) /* that we did not read was not the client's fault */
-        c->frame_deadline_ms = clock_mono_ms() + FRAME_MS;
+        c->frame_deadline_ms = clock_mono_ms() + c->server->times.frame;
     if (!wanted)
         uv_read_stop((uv_stream_t *)&c->socket);
     else if (uv_read_start((uv_stream_t *)&c->socket, on_room, on_read) < 0)
@@ -175,7 +177,7 @@ void kafka_frames_step(struct kafka_connection *c)
 void kafka_frames_forget(struct kafka_connection *c)
 {
     if (c->frame_is_booked)
-        kafka_server_use_bytes(c->server, -(int64_t)c->frame_size);
+        kafka_peer_use(c, SHARE_REQUESTS, -(int64_t)c->frame_size);
     c->frame_is_booked = false;
     c->waits_for_budget = false;
     c->frame_size = 0;

@@ -4,10 +4,11 @@
  *
  *   the loop      one thread, all of libuv: sockets, timers, connections, the order of responses, which request waits for what
  *   workers       run handlers: between kafka_workers_push and the request's return to the loop it is a worker's alone
+ *   strangers'    check passwords and do TLS handshakes: a session of TLS is theirs while connection->shake is there
  *   others        flushers and the decider (watchers), whoever completes a group's generation (callbacks): they put something on a
  *                 list and wake the loop, nothing more
  *
- * Locks: workers.mutex and server.done_mutex, each held over a few pointers, each taken last and alone (a callback of the coordinator takes done_mutex
+ * Locks: workers.mutex, strangers.mutex and server.done_mutex, each held over a few pointers, each taken last and alone (a callback of the coordinator takes done_mutex
  * under the coordinator's). Transactional producers have locks of their own (kafka_txn.c): of each of them one, taken before all locks of the log; txns.mutex, over
  * pointers; txns.end_mutex, over a response that is written, before done_mutex. The list of moved partitions is lock-free: watchers push, the loop takes all of it. */
 #ifndef WEIR_KAFKA_INTERNAL_H
@@ -35,21 +36,71 @@ enum {
     STRANGER_REQUESTS = 4,              /* unanswered ones */
     WRITE_MS = 60000,                   /* a client that does not take a response */
     TLS_HANDSHAKE_MS = 10000,           /* from the connection's beginning */
-    TLS_WORDS_BYTES = 256 << 10,        /* of TLS's own (not responses) that the client has not taken */
+    TLS_WORDS_BYTES = 64 << 10,         /* of TLS's own (not responses) that the client has not taken */
+    TLS_HELLO_BYTES = 16 << 10,         /* that are read at a time before the handshake is over */
+    HANDSHAKES = 1000,                  /* of TLS that are under way, of all */
     IDLE_MS = 600000,                   /* connections.max.idle.ms of Kafka */
     STOP_MS = 2000,                     /* what a stop waits for answers and for clients to take them */
     FLUSH_LOOK_MS = 200,                /* how often one who waits for a flush looks whether the writer has stopped */
     COMPLAINTS_PER_S = 20,              /* lines on stderr about connections that were ended */
 };
 
+/* ---- addresses (kafka_peers.c); loop thread, but for chores ---- */
+enum { PEER_KEY_BYTES = 16, PEER_BUCKETS = 1024 };
+enum kafka_share { SHARE_REQUESTS, SHARE_RESPONSES, KAFKA_SHARES }; /* of the budget of memory, half of it each */
+struct kafka_peer {
+    uint8_t key[PEER_KEY_BYTES];
+    struct kafka_peer *next; /* in its bucket */
+    int32_t connection_count, handshake_count;
+    int64_t used_bytes[KAFKA_SHARES]; /* of the server's budget */
+    struct kafka_connection *first_waiting, *last_waiting;
+    struct kafka_peer *next_waiting;
+    bool is_waiting;         /* on the server's list */
+    /* strangers.mutex */
+    struct kafka_chore *first_chore, *last_chore;
+    struct kafka_peer *next_turn;
+};
+/* connection->peer is the address's entry from then on. False: no memory. */
+bool kafka_peer_enter(struct kafka_connection *connection, const struct sockaddr_storage *address);
+void kafka_peer_leave(struct kafka_connection *connection);
+/* Whether the connection's address may have a request of so many bytes more. */
+bool kafka_peer_may_ask(const struct kafka_connection *connection, size_t bytes);
+/* Whether it may have more responses. */
+bool kafka_peer_may_be_answered(const struct kafka_connection *connection);
+void kafka_peer_use(struct kafka_connection *connection, enum kafka_share share, int64_t bytes); /* negative: gives back */
+/* The same of TLS handshakes. False: there are too many. */
+bool kafka_peer_begin_handshake(struct kafka_connection *connection);
+void kafka_peer_end_handshake(struct kafka_connection *connection);
+/* The connection takes its next step when something was given back. */
+void kafka_peer_wait(struct kafka_connection *connection);
+void kafka_peer_stop_waiting(struct kafka_connection *connection);
+void kafka_peers_step(struct kafka_server *server);
+
+/* ---- strangers' work (kafka_strangers.c) ---- */
+enum { STRANGERS_THREADS = 4 }; /* at most; half as many as there are processors */
+struct kafka_strangers {
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    struct kafka_peer *first_turn, *last_turn; /* addresses with chores; by next_turn */
+    bool stopping, is_there;
+    pthread_t threads[STRANGERS_THREADS];
+    int thread_count;
+};
+int kafka_strangers_start(struct kafka_strangers *strangers, struct diag *diag);
+void kafka_strangers_stop(struct kafka_strangers *strangers);
+/* chore->peer and chore->run are set. */
+void kafka_strangers_push(struct kafka_strangers *strangers, struct kafka_chore *chore);
+
 /* ---- workers (kafka_workers.c) ---- */
 struct kafka_lane { /* a queue, and who takes from it */
+    struct kafka_server *server;
     pthread_cond_t work;
     struct kafka_request *first, *last;
 };
 struct kafka_workers {
     pthread_mutex_t mutex;
-    struct kafka_lane quick, slow; /* slow: APIs that wait; one thread has it */
+    struct kafka_lane lanes[KAFKA_LANES]; /* that of strangers is not used */
+    struct kafka_strangers strangers;
     bool stopping;
     pthread_t *threads;
     int32_t thread_count;
@@ -89,16 +140,22 @@ struct kafka_connection {
     struct kafka_connection *previous, *next; /* of the server's */
     uv_tcp_t socket;
     uv_timer_t timer;
-    int handles;                        /* open ones; at 0, without requests, it is freed */
+    int handles;                        /* open ones; at 0, without requests and handshake, it is freed */
+    struct kafka_peer *peer;            /* its address */
+    struct kafka_connection *previous_waiting, *next_waiting; /* of its address's */
+    bool is_waiting;
     struct kafka_session session;       /* its handlers', while one of them runs; what the loop needs of it stands in the next lines */
     bool is_known;                      /* it has authenticated */
     bool takes_tokens;                  /* frames are SASL tokens without a header */
     bool ends_when_sent;                /* nothing more is read or begun */
     int64_t session_expires_ms;
     char end_reason[320];
-    struct kafka_tls_session *tls;      /* NULL: plain, or nothing has come yet */
+    struct kafka_tls_session *tls;      /* NULL: plain, or nothing has come yet; while shake is there, another thread's */
+    struct kafka_shake *shake;          /* a piece of the handshake that is being worked on */
+    bool has_handshake;                 /* one of those that there may be is its */
+    bool is_secure;                     /* the handshake is over */
     size_t words_bytes;                 /* of TLS's own that are being sent; they are in out_bytes, too */
-    char peer[64], peer_host[48];
+    char peer_name[64], peer_host[48];
     char local_host[48];
     int32_t local_port;
 
@@ -131,27 +188,43 @@ void kafka_connection_took_back(struct kafka_request *request);
 void kafka_connection_run_again(struct kafka_request *request);
 /* The frame that arrives is whole. False: the connection is closed. */
 bool kafka_connection_take_request(struct kafka_connection *connection);
+/* It is closed, and frees itself when nothing is under way any more. */
+void kafka_connection_free_when_over(struct kafka_connection *connection);
 /* It must say who it is before anything else. */
 bool kafka_connection_is_stranger(const struct kafka_connection *connection);
 
 /* ---- their beginning (kafka_accept.c), bytes (kafka_frames.c) and times (kafka_deadlines.c) ---- */
 void kafka_accept(struct kafka_server *server);
+/* libuv could not take one: error is its code. */
+void kafka_accept_failed(struct kafka_server *server, int error);
 /* Reads, or stops reading, as the connection's limits say. */
 void kafka_frames_step(struct kafka_connection *connection);
+/* Takes what it can of bytes that have arrived; the rest waits. */
+void kafka_frames_take(struct kafka_connection *connection, struct bytes bytes);
 /* What has arrived of a request is thrown away. */
 void kafka_frames_forget(struct kafka_connection *connection);
 /* Sets the timer to what comes first. */
 void kafka_deadlines_set(struct kafka_connection *connection);
 
 /* ---- TLS (kafka_transport.c) ---- */
+/* Whether more may be read: no piece of a handshake is being worked on, and there are not too many. False: the connection takes a step when that changes. */
+bool kafka_transport_may_read(struct kafka_connection *connection);
 /* What the bytes from the socket say; borrowed until the next call of any connection. Empty: nothing yet, or the connection is closed. */
 struct bytes kafka_transport_open(struct kafka_connection *connection, struct bytes sealed);
 /* Puts in place of a response what goes to the socket. False: no memory. */
 bool kafka_transport_seal(struct kafka_connection *connection, struct buf *response);
 /* Nothing is left to do before requests: the handshake is over, or there is no TLS. */
 bool kafka_transport_is_ready(const struct kafka_connection *connection);
+/* Handshakes that were worked on meanwhile. */
+void kafka_transport_take_back(struct kafka_server *server);
 /* The socket is about to be closed. */
 void kafka_transport_end(struct kafka_connection *connection);
+
+/* How long a connection may take for what, in milliseconds: the options', or what stands above. */
+struct kafka_times {
+    int64_t tls_handshake, first_request, authentication; /* from its beginning */
+    int64_t frame, write, idle;
+};
 
 struct kafka_server {
     struct log *log;
@@ -167,20 +240,23 @@ struct kafka_server {
     uv_async_t wake;
     uv_timer_t stop_timer;
     uv_timer_t group_timer;                /* when the coordinator wants to be called */
-    int32_t connection_limit;
+    int32_t connection_limit, connection_limit_per_address;
+    struct kafka_times times;
 
     struct kafka_workers workers;
     pthread_mutex_t done_mutex;
     struct kafka_request *done;            /* done_mutex; by queue_next, the newest first */
     _Atomic(struct kafka_watched *) moved; /* by next_moved */
+    struct kafka_shake *shaken;            /* done_mutex; the newest first */
     atomic_bool stop_asked;
     atomic_bool groups_moved;              /* a request may have changed when that is */
 
     /* loop thread */
     struct kafka_connection *connections;
-    int32_t connection_count;
-    int64_t budget_bytes, used_bytes;      /* of booked requests and responses */
-    bool somebody_waits;                   /* for the budget */
+    int32_t connection_count, handshake_count;
+    int64_t budget_bytes, used_bytes[KAFKA_SHARES]; /* of booked requests and responses */
+    struct kafka_peer *peers[PEER_BUCKETS];
+    struct kafka_peer *first_waiting, *last_waiting; /* for a part of the budget, or a handshake */
     bool stopping;
     uv_tcp_t rejected;                     /* a connection for which there is no memory */
     bool rejects, reject_waits;            /* it is being closed; another one waits for that */
@@ -192,6 +268,5 @@ struct kafka_server {
 };
 /* A line on stderr, unless there were too many in this second. */
 void kafka_server_complain(struct kafka_server *server, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void kafka_server_use_bytes(struct kafka_server *server, int64_t bytes); /* negative: gives back */
 
 #endif

@@ -39,6 +39,15 @@ enum { KAFKA_OPERATIONS_NOT_ASKED = INT32_MIN };
 
 enum kafka_result { KAFKA_ANSWER, KAFKA_LAST, KAFKA_SILENT, KAFKA_CLOSE, KAFKA_PARK, KAFKA_CALLBACK };
 
+/* Who runs a handler. */
+enum kafka_lane_name {
+    KAFKA_QUICK,     /* the workers */
+    KAFKA_PRODUCERS, /* a thread of its own: it waits for the end of what another producer left open, and cannot park */
+    KAFKA_TOPICS,    /* a thread of its own: it may make thousands of directories */
+    KAFKA_STRANGERS, /* kafka_strangers.c: it costs much, and anybody may ask for it */
+    KAFKA_LANES,
+};
+
 struct kafka_request;
 typedef enum kafka_result (*kafka_handler)(struct kafka_request *request);
 /* Which operation (enum acl_operation) an API needs on the resources that a request names; 0: it names none of that kind. */
@@ -54,7 +63,7 @@ struct kafka_api {
     int16_t first_flexible; /* KAFKA_NEVER_FLEXIBLE: none */
     kafka_handler handle;
     bool moves_groups;      /* afterwards the coordinator may want to be called at another time */
-    bool waits;             /* it may wait for long and cannot park: it has a thread of its own, and no worker is held up */
+    enum kafka_lane_name lane;
     struct kafka_rights rights; /* kafka_access.h */
 };
 enum { KAFKA_NEVER_FLEXIBLE = INT16_MAX };
@@ -85,9 +94,15 @@ struct kafka_park {
 };
 
 struct kafka_connection;
+struct kafka_peer;
 struct kafka_session;
 struct kafka_txns;
 struct kafka_fetch_sessions;
+struct kafka_chore { /* kafka_strangers.c */
+    struct kafka_chore *next;
+    struct kafka_peer *peer;
+    void (*run)(struct kafka_chore *chore, struct buf *scratch);
+};
 struct kafka_request {
     const struct kafka_server_options *options;
     struct log *log;
@@ -123,7 +138,9 @@ struct kafka_request {
     struct kafka_connection *connection;
     struct kafka_request *next;       /* on its connection */
     struct kafka_request *queue_next; /* in the workers' queue, or done */
+    struct kafka_chore chore;
     struct buf frame_memory;
+    bool is_booked;                   /* its size stands in the server's budget */
     int state_of_work;                /* enum kafka_request_state; loop thread */
     enum kafka_result result;
     atomic_bool called, abandoned, is_parked;

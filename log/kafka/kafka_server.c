@@ -14,6 +14,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/thread.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -43,14 +44,6 @@ void kafka_server_complain(struct kafka_server *server, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     log_line('W', "%s", text);
-}
-
-void kafka_server_use_bytes(struct kafka_server *server, int64_t bytes)
-{
-    server->used_bytes += bytes;
-    must(server->used_bytes >= 0);
-    if (bytes < 0 && server->somebody_waits)
-        uv_async_send(&server->wake);
 }
 
 /* ---- the loop ---- */
@@ -85,7 +78,7 @@ static void take_ready(struct kafka_server *server)
     }
 }
 
-/* Each connection goes on with what it can: there is room in the budget again, or everything comes to its end. */
+/* Each connection goes on with what it can: everything comes to its end. */
 static void step_all(struct kafka_server *server)
 {
     struct kafka_connection *next;
@@ -148,11 +141,9 @@ static void on_wake(uv_async_t *wake)
     if (atomic_exchange(&server->groups_moved, false) && !server->stopping)
         on_group_time(&server->group_timer);
     take_done(server);
+    kafka_transport_take_back(server);
     take_ready(server);
-    if (server->somebody_waits && server->used_bytes <= server->budget_bytes) {
-        server->somebody_waits = false;
-        step_all(server);
-    }
+    kafka_peers_step(server);
 }
 
 static void *loop_main(void *context)
@@ -167,6 +158,8 @@ static void on_connection(uv_stream_t *listener, int status)
 {
     if (status == 0)
         kafka_accept(listener->data);
+    else
+        kafka_accept_failed(listener->data, status);
 }
 
 /* ---- the beginning ---- */
@@ -202,17 +195,46 @@ static int listen_there(struct kafka_server *server, struct diag *diag)
     return 0;
 }
 
-/* The log may have three quarters of the descriptors that the process may have (log/README.md); connections have the rest. */
-static int32_t connection_limit(const struct kafka_server_options *options)
+/* Connections have a quarter of the descriptors that the process may have, the log the others (log/README.md). Who asks for more connections may have five eighths,
+ * and the log fewer. */
+static int32_t find_connection_limit(struct log *log, const struct kafka_server_options *options)
 {
     struct rlimit limit;
     int64_t most = options->connections > 0 ? options->connections : DEFAULT_CONNECTIONS;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-        int64_t files = (int64_t)(limit.rlim_cur / 4);
+        int64_t all = (int64_t)limit.rlim_cur,
+                files = options->connections > 0 ? all / 8 * 5 : all / 4;
         files = files > 2 * SPARE_FILES ? files - SPARE_FILES : files / 2;
+        log_leave_files(log, (files < most ? files : most) + 2 * SPARE_FILES);
+        if (files < options->connections)
+            log_line('W',
+                     "kafka: %" PRId64 " connections are taken at most, not %d: a process may have "
+                     "%" PRId64
+                     " open files here, of which connections get five eighths (ulimit -n)",
+                     files, options->connections, (int64_t)limit.rlim_cur);
         most = files < most ? files : most;
     }
     return (int32_t)most;
+}
+
+static void set_limits(struct kafka_server *server, const struct kafka_server_options *options)
+{
+    int32_t all = find_connection_limit(server->log, options);
+    int64_t handshake_ms = options->handshake_ms, request_ms = options->request_ms;
+    server->connection_limit = all;
+    server->connection_limit_per_address =
+        options->connections_per_address > 0 ? options->connections_per_address : all - all / 8;
+    server->times = (struct kafka_times){
+        .tls_handshake = handshake_ms > 0 ? handshake_ms : TLS_HANDSHAKE_MS,
+        .first_request = handshake_ms > 0 ? handshake_ms : FIRST_REQUEST_MS,
+        .authentication = handshake_ms > 0 ? handshake_ms : AUTHENTICATION_MS,
+        .frame = request_ms > 0 ? request_ms : FRAME_MS,
+        .write = request_ms > 0 ? request_ms : WRITE_MS,
+        .idle = options->idle_ms > 0 ? options->idle_ms : IDLE_MS,
+    };
+    server->budget_bytes = options->memory_bytes > 0 ? options->memory_bytes : DEFAULT_MEMORY_BYTES;
+    if (server->budget_bytes < SMALLEST_MEMORY_BYTES)
+        server->budget_bytes = SMALLEST_MEMORY_BYTES;
 }
 
 static void set_options(struct kafka_server *server, const struct kafka_server_options *options)
@@ -224,10 +246,7 @@ static void set_options(struct kafka_server *server, const struct kafka_server_o
              options->advertised_host != NULL ? options->advertised_host : "");
     server->options.host = server->host;
     server->options.advertised_host = server->advertised_host;
-    server->connection_limit = connection_limit(options);
-    server->budget_bytes = options->memory_bytes > 0 ? options->memory_bytes : DEFAULT_MEMORY_BYTES;
-    if (server->budget_bytes < SMALLEST_MEMORY_BYTES)
-        server->budget_bytes = SMALLEST_MEMORY_BYTES;
+    set_limits(server, options);
 }
 
 static int open_loop(struct kafka_server *server, struct diag *diag)

@@ -16,7 +16,11 @@ struct kafka_server_options {
     int32_t rebalance_delay_ms;     /* how long an empty group waits for more members after the first; 0: not at all */
     int32_t workers;                /* threads that call the log; 0: 4 */
     int32_t connections;            /* at most so many at once; 0: 10,000, or what the limit of open files leaves */
-    int32_t connections_per_address; /* 0: no limit */
+    int32_t connections_per_address; /* 0: seven eighths of those */
+    int64_t idle_ms;                /* a connection that asks for nothing ends; 0: 10 minutes */
+    int64_t request_ms;             /* in which a request that has begun must arrive, and a response be taken; 0: 60 s */
+    int64_t handshake_ms;           /* from a connection's beginning to the end of the TLS handshake, to the first request, and to a user's name where there must be one; 0:
+                                     * 10 s, 30 s, 30 s */
     bool requires_users;            /* who has not authenticated (SASL) may ask for nothing */
     const char *const *super_users; /* principals ("User:alice") that may do everything, whatever the access lists say */
     size_t super_user_count;        /* with one, what no binding allows is forbidden also while there are none */

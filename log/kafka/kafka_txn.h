@@ -33,7 +33,7 @@ void kafka_txn_give_back(struct kafka_request *request, struct kafka_txn *txn);
 struct producer *kafka_txn_producer(struct kafka_txn *txn);
 
 /* A new epoch for the transactional id: older ones are fenced, and what they left open is aborted,
- * which is waited for. One thread calls it (kafka_api.waits). */
+ * which is waited for. One thread calls it (kafka_api.lane). */
 enum kafka_error kafka_txn_open(struct kafka_request *request, const struct kafka_producer *who, int32_t timeout_ms, int64_t *producer_id, int16_t *epoch);
 
 /* Begins a transaction when none is open. */

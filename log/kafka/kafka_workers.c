@@ -5,8 +5,9 @@
  * docs/decisions/wire-loop-and-workers.md.
  *
  * InitProducerId waits for the end of what an older producer left open, which is a flush, or longer on a full disk; the log opens producers one after
- * the other. So requests of that API have a queue and a thread of their own: however many there are, the workers answer everybody else. Nobody
- * hears the answer when the connection has gone by then, and it is not begun.
+ * the other. A topic may have thousands of partitions to make or to delete, and each is a directory. So these have queues and threads of their own (kafka_api.lane): however
+ * many there are, the workers answer everybody else. What strangers may ask for is in kafka_strangers.c. Nobody hears the answer when the connection has gone
+ * by then, and it is not begun.
  *
  * KAFKA_CALLBACK needs care. The one that calls back may do so while the handler is still running, in the same thread or another, and may never do so
  * because the connection has gone. So the request has two holds: the handler's and the callback's. Who lets go of the last gives it back to the
@@ -17,6 +18,7 @@
 #include "runtime/base/thread.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 void kafka_server_take_back(struct kafka_server *server, struct kafka_request *request)
@@ -99,45 +101,57 @@ static struct kafka_request *take(struct kafka_workers *workers, struct kafka_la
     return request;
 }
 
-static void work(struct kafka_server *server, struct kafka_lane *lane)
+static bool is_dropped(const struct kafka_request *request)
 {
-    struct kafka_workers *workers = &server->workers;
+    return request->api->lane != KAFKA_QUICK && atomic_load(&request->abandoned);
+}
+
+static void run_or_drop(struct kafka_server *server, struct kafka_request *request,
+                        struct buf *scratch)
+{
+    if (is_dropped(request)) {
+        request->result = KAFKA_SILENT;
+        kafka_server_take_back(server, request);
+    } else {
+        run(server, request, scratch);
+    }
+    if (scratch->capacity > SCRATCH_KEEP_BYTES)
+        buf_deinit(scratch);
+}
+
+static void run_chore(struct kafka_chore *chore, struct buf *scratch)
+{
+    struct kafka_request *request =
+        (struct kafka_request *)(void *)((char *)chore - offsetof(struct kafka_request, chore));
+    run_or_drop(request->connection->server, request, scratch);
+}
+
+static void *lane_main(void *context)
+{
+    struct kafka_lane *lane = context;
+    struct kafka_workers *workers = &lane->server->workers;
     struct kafka_request *request;
     struct buf scratch = {0};
     pthread_mutex_lock(&workers->mutex);
     while ((request = take(workers, lane)) != NULL) {
         pthread_mutex_unlock(&workers->mutex);
-        if (request->api->waits && atomic_load(&request->abandoned)) {
-            request->result = KAFKA_SILENT;
-            kafka_server_take_back(server, request);
-        } else {
-            run(server, request, &scratch);
-        }
-        if (scratch.capacity > SCRATCH_KEEP_BYTES)
-            buf_deinit(&scratch);
+        run_or_drop(lane->server, request, &scratch);
         pthread_mutex_lock(&workers->mutex);
     }
     pthread_mutex_unlock(&workers->mutex);
     buf_deinit(&scratch);
-}
-
-static void *quick_main(void *context)
-{
-    struct kafka_server *server = context;
-    work(server, &server->workers.quick);
-    return NULL;
-}
-
-static void *slow_main(void *context)
-{
-    struct kafka_server *server = context;
-    work(server, &server->workers.slow);
     return NULL;
 }
 
 void kafka_workers_push(struct kafka_workers *workers, struct kafka_request *request)
 {
-    struct kafka_lane *lane = request->api->waits ? &workers->slow : &workers->quick;
+    struct kafka_lane *lane = &workers->lanes[request->api->lane];
+    if (request->api->lane == KAFKA_STRANGERS) {
+        request->chore.peer = request->connection->peer;
+        request->chore.run = run_chore;
+        kafka_strangers_push(&workers->strangers, &request->chore);
+        return;
+    }
     request->queue_next = NULL;
     pthread_mutex_lock(&workers->mutex);
     if (lane->last != NULL)
@@ -149,39 +163,49 @@ void kafka_workers_push(struct kafka_workers *workers, struct kafka_request *req
     pthread_cond_signal(&lane->work);
 }
 
+static int start_thread(struct kafka_workers *workers, struct kafka_lane *lane, struct diag *diag)
+{
+    int error = thread_start(&workers->threads[workers->thread_count], lane_main, lane);
+    if (error != 0) {
+        errno = error;
+        return diag_errno(diag, "cannot start a thread for requests");
+    }
+    workers->thread_count++;
+    return 0;
+}
+
 int kafka_workers_start(struct kafka_server *server, int32_t count, struct diag *diag)
 {
     struct kafka_workers *workers = &server->workers;
     pthread_mutex_init(&workers->mutex, NULL);
-    pthread_cond_init(&workers->quick.work, NULL);
-    pthread_cond_init(&workers->slow.work, NULL);
-    workers->threads = calloc((size_t)count + 1, sizeof *workers->threads);
-    if (workers->threads == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory for %d threads", count + 1);
-    for (int32_t i = 0; i <= count; i++) {
-        int error = thread_start(&workers->threads[i], i < count ? quick_main : slow_main, server);
-        if (error != 0) {
-            errno = error;
-            return diag_errno(diag, "cannot start a thread for requests");
-        }
-        workers->thread_count++;
+    for (int i = 0; i < KAFKA_LANES; i++) {
+        workers->lanes[i].server = server;
+        pthread_cond_init(&workers->lanes[i].work, NULL);
     }
-    return 0;
+    workers->threads = calloc((size_t)count + KAFKA_LANES, sizeof *workers->threads);
+    if (workers->threads == NULL)
+        return diag_set(diag, ERR_NOMEM, "no memory for %d threads", count + KAFKA_LANES);
+    for (int32_t i = 0; i < count; i++)
+        TRY(start_thread(workers, &workers->lanes[KAFKA_QUICK], diag));
+    TRY(start_thread(workers, &workers->lanes[KAFKA_PRODUCERS], diag));
+    TRY(start_thread(workers, &workers->lanes[KAFKA_TOPICS], diag));
+    return kafka_strangers_start(&workers->strangers, diag);
 }
 
 void kafka_workers_stop(struct kafka_workers *workers)
 {
     if (workers->threads == NULL)
         return;
+    kafka_strangers_stop(&workers->strangers);
     pthread_mutex_lock(&workers->mutex);
     workers->stopping = true;
     pthread_mutex_unlock(&workers->mutex);
-    pthread_cond_broadcast(&workers->quick.work);
-    pthread_cond_broadcast(&workers->slow.work);
+    for (int i = 0; i < KAFKA_LANES; i++)
+        pthread_cond_broadcast(&workers->lanes[i].work);
     for (int32_t i = 0; i < workers->thread_count; i++)
         pthread_join(workers->threads[i], NULL);
     free(workers->threads);
     pthread_mutex_destroy(&workers->mutex);
-    pthread_cond_destroy(&workers->quick.work);
-    pthread_cond_destroy(&workers->slow.work);
+    for (int i = 0; i < KAFKA_LANES; i++)
+        pthread_cond_destroy(&workers->lanes[i].work);
 }

@@ -114,11 +114,31 @@ static int parse_tls(const struct cli *cli, struct kafka_tls_options *tls)
     return 0;
 }
 
+/* How many may connect, and how long they may take. 0 or EXIT_USAGE. */
+static int parse_limits(const struct cli *cli, struct kafka_server_options *options)
+{
+    int64_t all, each;
+    int code = flag_number(cli, "connections", 1, 1000000, 0, &all);
+    if (code == 0)
+        code = flag_number(cli, "connections-per-address", 1, 1000000, 0, &each);
+    if (code == 0)
+        code = flag_number(cli, "idle-timeout", 1, INT32_MAX, 0, &options->idle_ms);
+    if (code == 0)
+        code = flag_number(cli, "request-timeout", 1, INT32_MAX, 0, &options->request_ms);
+    if (code == 0)
+        code = flag_number(cli, "handshake-timeout", 1, INT32_MAX, 0, &options->handshake_ms);
+    if (code != 0)
+        return code;
+    options->connections = (int32_t)all;
+    options->connections_per_address = (int32_t)each;
+    return 0;
+}
+
 static int parse(const struct cli *cli, struct serving *serving)
 {
     const char *where = flag_text(cli, "advertise");
     struct address *advertised = &serving->advertised;
-    int64_t partitions, connections, delay_ms, lifetime_ms;
+    int64_t partitions, delay_ms, lifetime_ms;
     struct kafka_tls_options tls;
     int code = parse_tls(cli, &tls);
     if (code == 0)
@@ -134,8 +154,6 @@ static int parse(const struct cli *cli, struct serving *serving)
         return usage_error(cli, "--advertise is HOST:PORT, not '%s'", where);
     code = flag_number(cli, "partitions", 1, 10000, 1, &partitions);
     if (code == 0)
-        code = flag_number(cli, "connections", 1, 1000000, 0, &connections);
-    if (code == 0)
         code = flag_number(cli, "rebalance-delay", 0, 300000, 0, &delay_ms);
     if (code == 0)
         code = flag_number(cli, "session-lifetime", 0, INT32_MAX, 0, &lifetime_ms);
@@ -150,14 +168,13 @@ static int parse(const struct cli *cli, struct serving *serving)
         .advertised_port = where != NULL ? (int32_t)advertised->port : 0,
         .refuses_new_topics = flag_is_on(cli, "no-auto-create"),
         .new_topic_partitions = (int32_t)partitions,
-        .connections = (int32_t)connections,
         .rebalance_delay_ms = (int32_t)delay_ms,
         .tls = tls,
         .requires_users = flag_is_on(cli, "auth"),
         .session_lifetime_ms = lifetime_ms,
         .stats = &serving->kafka_stats,
     };
-    return 0;
+    return parse_limits(cli, &serving->kafka_options);
 }
 
 /* ---- the pipelines ---- */
@@ -408,6 +425,13 @@ static const struct flag serve_flags[] = {
     {"rebalance-delay", "MS", "how long an empty group waits for more members after the first [0]",
      false, 0},
     {"connections", "N", "at most so many at once [10000, or what 'ulimit -n' leaves]", false, 0},
+    {"connections-per-address", "N", "the same from one address [seven eighths of those]", false,
+     0},
+    {"idle-timeout", "MS", "a connection that asks for nothing ends [600000]", false, 0},
+    {"request-timeout", "MS",
+     "in which a request must arrive whole, and a response be taken [60000]", false, 0},
+    {"handshake-timeout", "MS",
+     "of new connections: TLS, users, the first request [10000, 30000, 30000]", false, 0},
     SQL_RUN_FLAGS,
     {NULL, NULL, NULL, false, 0},
 };

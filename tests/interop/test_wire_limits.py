@@ -1,0 +1,277 @@
+#!/usr/bin/env python3
+"""What one client, or one address, may take of what all share: connections, descriptors, memory, time. Whoever takes more is refused, closed with a reason or waits; a client
+that behaves, here always at 127.0.0.1, notices nothing of the others at 127.0.0.2 and further."""
+import os
+import resource
+import socket
+import struct
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from wire_server import LIMIT_S, Case, Wire, request, string
+
+PRODUCE, METADATA, API_VERSIONS = 0, 3, 18
+SANITIZED = bool(os.environ.get("WEIR_SANITIZE"))
+ANY_TOPICS = struct.pack(">i", 0)
+
+
+def ask(wire, key=API_VERSIONS, version=0, body=b"", correlation=7):
+    """Its response's body; and how long it took."""
+    began = time.monotonic()
+    wire.send(request(key, version, body, correlation=correlation))
+    got, answer = wire.response()
+    assert got == correlation, (got, correlation)
+    return answer, time.monotonic() - began
+
+
+def produce_body(records, topic=b"t"):
+    """Produce version 3, acks 1, one partition."""
+    return struct.pack(">hhi", -1, 1, 30000) + struct.pack(">i", 1) + string(topic) + struct.pack(">iii", 1, 0, len(records)) + records
+
+
+class Limited(Case):
+    def connect_from(self, host):
+        wire = Wire.__new__(Wire)
+        wire.socket = socket.socket()
+        wire.socket.settimeout(LIMIT_S)
+        wire.socket.bind((host, 0))
+        wire.socket.connect(("127.0.0.1", self.server.port))
+        self.addCleanup(wire.socket.close)
+        return wire
+
+    def memory(self, what):
+        with open(f"/proc/{self.server.process.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(what + ":")) << 10
+
+    def wait_said(self, text):
+        end = time.monotonic() + LIMIT_S
+        while text not in self.server.said():
+            self.assertIsNone(self.server.process.poll())
+            self.assertLess(time.monotonic(), end, f"{text!r} is not in {self.server.said()!r}")
+
+
+class Addresses(Limited):
+    flags = ("--connections", "20", "--connections-per-address", "3")
+
+    def test_each_has_its_own(self):
+        wires = [self.connect_from("127.0.0.2") for _ in range(3)]
+        for wire in wires:
+            ask(wire)
+        self.assertTrue(self.connect_from("127.0.0.2").is_closed())
+        self.wait_said("its address has as many connections as it may have")
+        ask(self.connect_from("127.0.0.3"))
+        wires[0].socket.close()
+        for _ in range(1000):  # the server sees that it has gone
+            again = self.connect_from("127.0.0.2")
+            again.send(request(API_VERSIONS, 0, b""))
+            if not again.is_closed():
+                return
+        self.fail("a connection that has gone still counts")
+
+
+class Many(Limited):
+    COUNT = 10000
+    flags = ("--connections", str(COUNT + 1), "--connections-per-address", "2500")
+
+    def start(self, **how):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        needed = 2 * self.COUNT
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            self.skipTest(f"{self.COUNT} connections need a limit of {needed} open files, and it is {hard}")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        return super().start(**how)
+
+    def test_ten_thousand(self):
+        """Five thousand have asked for something and are idle, five thousand have not; one more client produces and is as quick as alone."""
+        good = self.connect_from("127.0.0.1")
+        ask(good, METADATA, 1, struct.pack(">i", 1) + string(b"t"))
+        wires = []
+        for i in range(self.COUNT):
+            wires.append(self.connect_from(f"127.0.0.{2 + i % 4}"))
+            if i % 2:
+                ask(wires[-1])
+        self.assertTrue(self.connect_from("127.0.0.7").is_closed())
+        self.wait_said("there are as many connections as there may be")
+        times = sorted(ask(good, METADATA, 1, struct.pack(">i", 1) + string(b"t"), correlation=i)[1] for i in range(300))
+        ask(wires[1])
+        ask(wires[self.COUNT - 1])
+        if not SANITIZED:
+            self.assertLess(self.memory("VmRSS"), 100 << 20)
+            self.assertLess(times[len(times) * 99 // 100], 1)
+        self.assertEqual(self.server.stop(), 0)
+
+
+class Descriptors(Limited):
+    def test_none_is_left(self):
+        """The listener outlives it, and so do those who are connected; there is room again when the limit is what it was."""
+        good = self.connect()
+        ask(good)
+        pid = self.server.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 3, before[1]))
+        wires = [self.connect_from("127.0.0.2") for _ in range(50)]
+        closed = sum(wire.is_closed() for wire in wires[10:])
+        self.assertEqual(closed, 40)
+        ask(good)
+        began, used = time.monotonic(), self.seconds_used()
+        while time.monotonic() - began < 1:
+            ask(good)
+            time.sleep(0.02)  # how busy the server is beside this
+        if not SANITIZED:
+            self.assertLess(self.seconds_used() - used, 0.5)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        ask(self.connect())
+
+    def seconds_used(self):
+        with open(f"/proc/{self.server.process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Memory(Limited):
+    def test_an_address_does_not_take_all(self):
+        """A hundred promises of 50 MiB from one address: another one's large request is read all the same, and nobody was cut off for it."""
+        ask(self.connect(), METADATA, 1, struct.pack(">i", 1) + string(b"t"))
+        wires = [self.connect_from("127.0.0.2") for _ in range(100)]
+        for wire in wires:
+            wire.send(struct.pack(">i", 50 << 20) + b"\0" * 20000)
+        answer, _ = ask(self.connect_from("127.0.0.3"), PRODUCE, 3, produce_body(b"x" * (60 << 20)))
+        self.assertEqual(struct.unpack(">i", answer[:4])[0], 1)
+        self.assertEqual(self.server.said(), "")
+
+    def test_responses_that_nobody_takes(self):
+        """Clients of one address that ask for much and read nothing: those of another one are answered."""
+        names = [b"topic-with-a-long-name-%03d" % i for i in range(300)]
+        ask(self.connect(), METADATA, 1, struct.pack(">i", len(names)) + b"".join(map(string, names)))
+        wires = [self.connect_from("127.0.0.2") for _ in range(20)]
+        for wire in wires:
+            wire.socket.setblocking(False)
+            try:
+                while True:
+                    wire.socket.send(request(METADATA, 1, struct.pack(">i", -1)) * 50)
+            except BlockingIOError:
+                pass
+        answer, _ = ask(self.connect(), METADATA, 1, struct.pack(">i", -1))
+        self.assertEqual(answer.count(b"topic-with-a-long-name-"), 300)
+        if not SANITIZED:
+            self.assertLess(self.memory("VmHWM"), 400 << 20)
+
+
+class Times(Limited):
+    flags = ("--idle-timeout", "1000", "--request-timeout", "1500", "--handshake-timeout", "700")
+
+    def closed_after(self, wire):
+        began = time.monotonic()
+        while not wire.is_closed():
+            pass
+        return time.monotonic() - began
+
+    def test_silent(self):
+        """One that connects and says nothing, and one that says something and then nothing."""
+        silent, idle = self.connect(), self.connect()
+        ask(idle)
+        self.assertGreater(self.closed_after(silent), 0.5)
+        self.wait_said("it asked for nothing")
+        while not idle.is_closed():
+            pass
+        self.assertEqual(self.server.said().count("closed the connection"), 1)
+
+    def test_slow_senders(self):
+        """A byte from time to time does not make the time longer; one within the size, one within the request."""
+        wires = [self.connect() for _ in range(2)]
+        whole = request(METADATA, 1, ANY_TOPICS)
+        wires[1].send(whole[:8])
+        began, sent = time.monotonic(), 0
+        for wire in wires:
+            wire.socket.settimeout(0.1)
+        open_ones = list(wires)
+        while open_ones:
+            for wire in list(open_ones):
+                try:
+                    if sent < 3:
+                        wire.send(whole[sent:sent + 1] if wire is wires[0] else b"\0")
+                    if wire.socket.recv(1) == b"":
+                        open_ones.remove(wire)
+                except socket.timeout:
+                    pass
+                except (ConnectionResetError, BrokenPipeError):
+                    open_ones.remove(wire)
+            sent += 1
+            self.assertLess(time.monotonic() - began, LIMIT_S)
+        self.assertGreater(time.monotonic() - began, 1.2)
+        self.wait_said("a request did not arrive whole in time")
+
+    def test_slow_readers(self):
+        names = [b"topic-with-a-long-name-%03d" % i for i in range(300)]
+        ask(self.connect(), METADATA, 1, struct.pack(">i", len(names)) + b"".join(map(string, names)))
+        wire = self.connect()
+        wire.socket.setblocking(False)
+        try:
+            while True:
+                wire.socket.send(request(METADATA, 1, struct.pack(">i", -1)) * 50)
+        except BlockingIOError:
+            pass
+        self.wait_said("it does not take its responses")
+        ask(self.connect())
+
+
+class Bombs(Limited):
+    """Small requests that promise much, of every API in every version: an answer or the end, and memory that grows with what was sent alone."""
+
+    BODIES = [b"\x7f\xff\xff\xff" * 16, b"\xff\xff\xff\xff" * 16, b"\x80\x00\x00\x00" * 16, b"\xff\xff\xff\xff\x0f" * 12, b"\xff\xff\xff\xff\x07" * 12,
+              b"\x00" * 64, b"\x00\x00\x00\x01" * 16, b"\x02" * 64, b"\x00\x05" * 30, b""]
+
+    TAGS = [b"\0", b"\xff\xff\xff\xff\x0f", b"\x01\x00\xff\xff\xff\xff\x07", b"\xff\xff\x03\x00\x00"]
+
+    def apis(self):
+        body, _ = ask(self.connect())
+        count, = struct.unpack(">i", body[2:6])
+        return [struct.unpack(">hhh", body[6 + 6 * i:12 + 6 * i]) for i in range(count)]
+
+    def outcome(self, data):
+        """Of one request on a connection of its own: whether it was answered, or (Produce with acks 0) the one behind it; else the connection has ended."""
+        wire = self.connect()
+        try:
+            wire.send(data + request(API_VERSIONS, 0, b"", correlation=8))
+            return wire.response()[0] in (7, 8)
+        except (EOFError, ConnectionResetError, BrokenPipeError):
+            return False
+        finally:
+            wire.socket.close()
+
+    def test_every_api(self):
+        apis = self.apis()
+        before = self.memory("VmHWM")
+        answered = {}
+        for key, low, high in apis:
+            for version in range(low, high + 1):
+                requests = [request(key, version, body) for body in self.BODIES]
+                requests += [request(key, version, b"\0" * 64, tags=tags) for tags in self.TAGS]
+                answered[key] = sum(map(self.outcome, requests)) + answered.get(key, 0)
+        self.assertGreater(sum(1 for count in answered.values() if count), 10)
+        if not SANITIZED:
+            self.assertLess(self.memory("VmHWM") - before, 64 << 20)
+        ask(self.connect())
+
+    def test_unknown_versions(self):
+        for key, low, high in self.apis():
+            for version in (-32768, low - 1, high + 1, 32767):
+                self.assertEqual(self.outcome(request(key, version, b"\0" * 40)), key == API_VERSIONS, (key, version))
+        ask(self.connect())
+
+    def test_large_and_empty(self):
+        """A request of 32 MiB that is nothing but counts: memory is at most eight times as much."""
+        size = 32 << 20
+        before = self.memory("VmHWM")
+        for body in (struct.pack(">i", size // 2 - 64) + b"\0" * size, struct.pack(">i", 1) + string(b"t") * 1000000):
+            self.outcome(request(METADATA, 1, body[:size]))
+        if not SANITIZED:
+            self.assertLess(self.memory("VmHWM") - before, (64 << 20) + 8 * size)
+        ask(self.connect())
+
+
+if __name__ == "__main__":
+    unittest.main()
