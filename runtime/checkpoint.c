@@ -9,6 +9,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/run.h"
+#include "runtime/weir_view.h"
 
 void run_request_checkpoint(struct run *run)
 {
@@ -16,6 +17,14 @@ void run_request_checkpoint(struct run *run)
     run->want_checkpoint = true;
     pthread_cond_signal(&run->checkpoint);
     pthread_mutex_unlock(&run->mutex);
+}
+
+void app_request_checkpoint(struct weir_app *app)
+{
+    pthread_mutex_lock(&app->mutex);
+    if (app->run != NULL)
+        run_request_checkpoint(app->run);
+    pthread_mutex_unlock(&app->mutex);
 }
 
 /* Waits for the interval or a request; false: the run is over. */
@@ -64,6 +73,8 @@ void checkpoint_round(struct run *run)
 {
     for (uint32_t i = 0; i < run->task_count && !atomic_load(&run->failed); i++)
         follow_task(run, &run->tasks[i]);
+    if (run->app->options.log != NULL)
+        shared_views_tend(run->app->options.log);
     run_wake_workers(run); /* one may wait for its store to take what it must forget */
 }
 

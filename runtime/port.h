@@ -124,7 +124,8 @@ int port_log_open(const char *dir, const struct port_log_options *options, struc
 /* An app that may run on the log keeps it from being closed. NULL is allowed. */
 void port_log_hold(struct weir_log *log);
 void port_log_release(struct weir_log *log);
-/* A log that is open already, for one running app of this name (else ERR_BUSY); closing the port leaves the log open. name outlives the port. */
+/* A log that is open already, for one running app of this name (else ERR_BUSY); closing the port leaves the log open. name outlives the port. NULL: for who only
+ * reads, beside whatever runs. */
 int port_log_share(struct weir_log *log, const char *name, struct port **port, struct diag *diag);
 
 #endif

@@ -539,9 +539,9 @@ static void port_txn_close(struct port_txn *txn)
 static void port_log_close(struct port *port)
 {
     struct port_log *closed = (struct port_log *)port;
-    if (closed->shared != NULL)
+    if (closed->app != NULL)
         handle_app_end(closed->shared, closed->app);
-    else
+    if (closed->shared == NULL)
         log_close(closed->log);
     free(closed);
 }
@@ -631,8 +631,8 @@ int port_log_share(struct weir_log *log, const char *name, struct port **port, s
 {
     struct port_log *opened = calloc(1, sizeof *opened);
     if (opened == NULL)
-        return diag_set(diag, ERR_NOMEM, "no memory to run app %s", name);
-    int rc = handle_app_begin(log, name, diag);
+        return diag_set(diag, ERR_NOMEM, "no memory to use a log");
+    int rc = name != NULL ? handle_app_begin(log, name, diag) : 0;
     if (rc < 0) {
         free(opened);
         return rc;

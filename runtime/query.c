@@ -315,6 +315,7 @@ static int ignore_change(void *context, struct bytes key, struct bytes value)
 int query_start(struct query *query, struct diag *diag)
 {
     stop(query);
+    view_reader_renew(query->reader);
     query->room = ROOM_FIRST;
     query->is_collected = query->has_rows = query->is_flushed = false;
     query->skip = query->statement.offset;

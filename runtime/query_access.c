@@ -556,7 +556,9 @@ int query_access_explain(struct view_reader *reader, const struct view_access *a
     buf_deinit(&scratch);
     TRY(rc);
     const char *topic = view_reader_names(reader)->topic;
-    if (!view_closed_is_needed(reader, access))
+    int needed = view_closed_is_needed(reader, access, diag);
+    TRY(needed);
+    if (needed == 0)
         buf_printf(out, "closed windows: none is meant\n");
     else
         buf_printf(out, "closed windows: scan of topic %s, %d of %d partition%s\n", topic,

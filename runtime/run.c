@@ -19,6 +19,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/thread.h"
 #include "runtime/run.h"
+#include "runtime/weir_view.h"
 
 enum { WATCH_MS = 20, PROGRESS_MS = 500 };
 
@@ -630,6 +631,8 @@ int run_open(struct run *run, struct weir_app *app)
     TRY(prepare(run));
     sum_counts(run, &run->base);
     run->started_ns = clock_mono_ns();
+    if (run->app->options.log != NULL)
+        TRY(shared_views_begin(run->app->options.log, run->app, &run->diag));
     run_attach(run);
     return 0;
 }
@@ -655,6 +658,8 @@ int run_close(struct run *run, int code)
         if (app->diag.text[0] == '\0')
             diag_set(&app->diag, code, "app %s: %s", app->name, error_text(code));
     }
+    if (app->options.log != NULL)
+        shared_views_end(app->options.log, app);
     run_detach(run);
     atomic_store(&app->workers, 0);
     metrics_publish(app->metrics, true);

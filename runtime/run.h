@@ -175,6 +175,9 @@ void run_measure_load(struct run *run);
 /* By a worker: waits until the tasks are dealt. */
 void run_wait_parked(struct run *run);
 
+/* checkpoint.c: of an app that may not run (any more). */
+void app_request_checkpoint(struct weir_app *app);
+
 /* stages.c: what weir_app_stages tells. */
 void run_task_state(struct run *run, const struct task *task, weir_stage_state state, int code, const char *reason, int64_t retry_at_ms);
 void run_task_skipped(struct run *run, const struct task *task);

@@ -249,22 +249,24 @@ static int want_partitions(struct view_closed *closed, struct arena *arena, stru
     return 0;
 }
 
-/* Whether any window that is meant may have closed. */
-bool view_closed_is_needed(const struct view_reader *reader, const struct view_access *access)
+/* 1: a window that is meant may have closed. */
+int view_closed_is_needed(struct view_reader *reader, const struct view_access *access,
+                          struct diag *diag)
 {
     const struct window_spec *window = &view_reader_view(reader)->group->window;
     if (window->kind == WINDOW_SESSION)
-        return true;
+        return 1;
     if (access->window_from_ms > INT64_MAX / 2) /* and then its end may be no number */
-        return false;
+        return 0;
     for (int32_t i = 0; i < view_reader_partitions(reader); i++) {
+        TRY(view_reader_prepare(reader, i, diag));
         struct view_time time = view_reader_time(reader, i);
         if (time.watermark_ms != INT64_MIN &&
             (access->window_from_ms < time.closed_before_ms ||
              window_closes_at(window, access->window_from_ms) <= time.watermark_ms))
-            return true;
+            return 1;
     }
-    return false;
+    return 0;
 }
 
 int view_closed_open(struct view_reader *reader, const struct view_columns *columns,
@@ -281,8 +283,9 @@ int view_closed_open(struct view_reader *reader, const struct view_columns *colu
     closed->access = access;
     closed->memory_bytes = memory_bytes;
     arena_init(&closed->chunk, 0);
-    if (!view_closed_is_needed(reader, access))
-        return 0;
+    int needed = view_closed_is_needed(reader, access, diag);
+    if (needed <= 0)
+        return needed;
     closed->rows = malloc(READ_ROWS * sizeof *closed->rows);
     if (closed->rows == NULL)
         return no_memory(diag);
@@ -455,12 +458,17 @@ static int is_closed(struct view_closed *closed, struct bytes group, int64_t win
 {
     const struct window_spec *window = &closed->view->group->window;
     int32_t partition = view_scan_partition(closed->reader, group, arena, &closed->scratch);
+    TRY(view_reader_prepare(closed->reader, partition, closed->diag));
     struct view_time time = view_reader_time(closed->reader, partition);
     bool is_session = window->kind == WINDOW_SESSION;
     if (!is_session && window_ms < time.closed_before_ms)
         return 1;
     if (!is_session &&
         (time.watermark_ms == INT64_MIN || window_closes_at(window, window_ms) > time.watermark_ms))
+        return 0;
+    /* A record may be of a session that began after the commit that the state is as of: no row of it was late. */
+    if (is_session && (time.watermark_ms == INT64_MIN || window_ms > time.watermark_ms ||
+                       time.watermark_ms - window_ms < window->size_ms))
         return 0;
     int rc = view_state_has(closed->reader, partition, group, window_ms, arena, closed->diag);
     return rc < 0 ? rc : rc == 0;

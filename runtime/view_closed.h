@@ -10,8 +10,8 @@ int view_closed_open(struct view_reader *reader, const struct view_columns *colu
 void view_closed_close(struct view_closed *closed);
 /* As view_scan_next; what was left out is added to *left_out, the reason put into reason (256 bytes) when it is empty. */
 int view_closed_next(struct view_closed *closed, struct arena *arena, struct batch *batch, uint64_t *left_out, char *reason, struct diag *diag);
-/* Whether any window that is meant may have closed. */
-bool view_closed_is_needed(const struct view_reader *reader, const struct view_access *access);
+/* 1: a window that is meant may have closed, in some partition. Takes the parts of all. */
+int view_closed_is_needed(struct view_reader *reader, const struct view_access *access, struct diag *diag);
 /* The partition of the topic that holds all rows of a group; -1: the topic is gone. */
 int view_closed_partition(struct view_reader *reader, struct bytes group_key, struct arena *arena, struct buf *scratch, int32_t *partition, int32_t *count, struct diag *diag);
 

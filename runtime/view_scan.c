@@ -194,7 +194,7 @@ static int find_window(struct view_scan *scan, int64_t *window_ms)
     return rc < 0 ? rc : first.found && first.start_ms <= scan->last_window_ms;
 }
 
-static void begin_partition(struct view_scan *scan)
+static int begin_partition(struct view_scan *scan)
 {
     const struct view_access *access = scan->access;
     scan->is_begun = true;
@@ -204,22 +204,25 @@ static void begin_partition(struct view_scan *scan)
             set_points(scan, WINDOW_NONE);
         else
             set_range(scan, WINDOW_NONE);
-        return;
+        return 0;
     }
     scan->next_window_ms = access->window_from_ms;
     scan->last_window_ms = access->window_to_ms;
-    if (scan->view->group->window.kind == WINDOW_SESSION)
+    if (scan->view->group->window.kind == WINDOW_SESSION) {
+        TRY(view_reader_prepare(scan->reader, scan->partition, scan->diag));
         view_session_cells(scan->view, view_reader_time(scan->reader, scan->partition),
                            &scan->next_window_ms, &scan->last_window_ms);
+    }
     scan->has_windows_left = scan->next_window_ms <= scan->last_window_ms;
     if (!takes_all_groups(access) || !scan->has_windows_left)
-        return;
+        return 0;
     set_range(scan, scan->next_window_ms); /* all windows in one */
     buf_clear(&scan->to);
     scan->to_is_end = scan->last_window_ms == INT64_MAX;
     if (!scan->to_is_end)
         put_window(&scan->to, scan->last_window_ms + 1);
     scan->has_windows_left = false;
+    return 0;
 }
 
 /* 1: there is a span to read; 0: the state is done. */
@@ -228,7 +231,7 @@ static int next_span(struct view_scan *scan)
     while (scan->partition < view_reader_partitions(scan->reader)) {
         int64_t window_ms;
         if (!scan->is_begun) {
-            begin_partition(scan);
+            TRY(begin_partition(scan));
             if (scan->span != SPAN_NONE)
                 return 1;
         }
@@ -494,6 +497,7 @@ int view_state_has(struct view_reader *reader, int32_t partition, struct bytes g
     const struct view *view = view_reader_view(reader);
     bool is_session = view->group->window.kind == WINDOW_SESSION;
     int64_t from_ms = window_start_ms, to_ms = window_start_ms;
+    TRY(view_reader_prepare(reader, partition, diag));
     if (is_session)
         view_session_cells(view, view_reader_time(reader, partition), &from_ms, &to_ms);
     struct buf key;

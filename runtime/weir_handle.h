@@ -17,7 +17,8 @@ struct weir_log {
     pthread_mutex_t mutex;                     /* of the list; taken alone */
     struct running_app *running;
     pthread_mutex_t views_mutex;               /* of views; taken before mutex */
-    struct shared_view *views;                 /* weir_view.c: that questions are asked of */
+    struct shared_source *views;               /* weir_view.c: that questions are asked of … */
+    struct shared_app *view_apps;              /* … and apps that run on it, whose views are read beside them */
 };
 
 /* weir_log_open with the log's own options. */

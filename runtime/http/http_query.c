@@ -1,24 +1,25 @@
 /* http_query.c: POST /api/v1/query: a SELECT over a view, as `weir query` asks it; the body is its text.
  *
- * Rows are those of the view's state as of its last commit, written by the encoder that writes the view's topic, so that numbers are exact. A
- * page is limit rows; the cursor is how many went before, and the question is asked again for each page: nothing is kept between requests. A
- * view whose job runs in this server is refused before it is opened: an open view keeps its job from starting. Questions take memory, so that
- * few are asked at once. */
+ * Rows are those of the view's state as of its last commit, of a job that runs in this server as of its latest, written by the encoder that writes the
+ * view's topic, so that numbers are exact. A page is limit rows; the cursor is how many went before, and the question is asked again for each
+ * page: nothing is kept between requests. Questions take memory, so that few are asked at once. A running job may take away what a question
+ * reads, when a store must move; nothing was sent yet, so that it is asked again. */
 #include <stdlib.h>
 
 #include "operators/json_encode.h"
-#include "runtime/app.h"
 #include "runtime/http/http_internal.h"
 #include "runtime/query.h"
 #include "runtime/view_find.h"
+#include "runtime/view_reader.h"
 #include "runtime/weir_view.h"
 
-#define QUESTION_BYTES ((size_t)64 << 20)
+enum { QUESTION_MB = 64, TRIES = 3 };
 
 struct question {
     struct query *query;
     struct shared_view *view;
     struct json_names *names;
+    size_t memory_bytes;
     int64_t skip, left;
     bool has_more;
 };
@@ -50,28 +51,24 @@ static bool may_read(struct http_exchange *exchange, const char *view,
 static int open_question(struct http_exchange *exchange, struct question *question,
                          struct diag *diag)
 {
-    struct http *http = exchange->http;
-    struct view_place place;
     TRY(query_create((const char *)exchange->body.data, exchange->body.size, &question->query,
                      diag));
+    struct http *http = exchange->http;
+    struct view_place place;
     const char *view = query_view(question->query);
-    int code =
-        view_find(weir_log_dir(http->log), view, http_argument(exchange, "app"), &place, diag);
-    if (!may_read(exchange, view, code == 0 ? &place : NULL))
+    int rc = view_find(weir_log_dir(http->log), view, http_argument(exchange, "app"), &place, diag);
+    if (!may_read(exchange, view, rc == 0 ? &place : NULL))
         return 1;
-    if (code < 0)
-        return code;
-    if (http->app != NULL && strcmp(http->app->name, place.names.app) == 0)
-        return diag_set(diag, ERR_BUSY,
-                        "the job %s, whose view this is, runs in this server\n"
-                        "hint: its rows are in the topic %s, the latest of each key",
-                        place.names.app, place.names.topic);
-    TRY(shared_view_open(http->log, query_view(question->query), place.names.app, QUESTION_BYTES,
-                         &question->view, diag));
-    int rc = query_bind(question->query, shared_view_reader(question->view), QUESTION_BYTES, diag);
+    if (rc < 0)
+        return rc;
+    rc = shared_view_open(http->log, view, place.names.app, question->memory_bytes, &question->view,
+                          diag);
+    if (rc < 0) /* the job starts, or something else has its name for a while */
+        return rc == ERR_BUSY ? ERR_STOPPED : rc;
+    rc = query_bind(question->query, shared_view_reader(question->view), question->memory_bytes,
+                    diag);
     if (rc < 0) /* a column that is not there is no address that is not there */
         return rc == ERR_NOT_FOUND ? ERR_INVALID : rc;
-    TRY(query_start(question->query, diag));
     return make_names(question);
 }
 
@@ -88,6 +85,11 @@ static void put_columns(struct json *json, const struct query *query)
     json_begin(json, '[');
     for (uint32_t i = 0; i < query_column_count(query); i++)
         json_text(json, query_column_name(query, i));
+    json_end(json, ']');
+    json_name(json, "types");
+    json_begin(json, '[');
+    for (uint32_t i = 0; i < query_column_count(query); i++)
+        json_text(json, col_type_name(query_column_type(query, i)));
     json_end(json, ']');
 }
 
@@ -126,14 +128,18 @@ static int put_rows(struct http_exchange *exchange, struct question *question, s
     return rc < 0 ? rc : 0;
 }
 
-static int answer(struct http_exchange *exchange, struct question *question, int64_t next,
-                  struct diag *diag)
+/* From the first row on. */
+static int ask(struct http_exchange *exchange, struct question *question, int64_t skip,
+               int64_t limit, struct diag *diag)
 {
     struct json *json = &exchange->json;
     const char *reason = NULL;
-    int code = open_question(exchange, question, diag);
-    if (code != 0)
-        return code;
+    buf_clear(&exchange->out);
+    exchange->json = (struct json){.text = &exchange->out};
+    question->skip = skip;
+    question->left = limit;
+    question->has_more = false;
+    TRY(query_start(question->query, diag));
     json_begin(json, '{');
     put_columns(json, question->query);
     TRY(put_rows(exchange, question, diag));
@@ -142,11 +148,40 @@ static int answer(struct http_exchange *exchange, struct question *question, int
     json_member_text(json, "left_out_reason", left_out > 0 ? reason : NULL);
     json_name(json, "next_cursor");
     if (question->has_more)
-        json_int(json, next);
+        json_int(json, skip + limit);
     else
         json_null(json);
     json_end(json, '}');
     return 0;
+}
+
+static int explain(struct http_exchange *exchange, struct question *question, struct diag *diag)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    int rc = query_explain(question->query, &text, diag);
+    json_begin(&exchange->json, '{');
+    json_name(&exchange->json, "explain");
+    json_bytes(&exchange->json, text.data, text.size);
+    json_end(&exchange->json, '}');
+    rc = rc == 0 && !buf_ok(&text) ? ERR_NOMEM : rc;
+    buf_deinit(&text);
+    return rc;
+}
+
+static int answer(struct http_exchange *exchange, struct question *question, int64_t skip,
+                  int64_t limit, bool wants_plan, struct diag *diag)
+{
+    int rc = open_question(exchange, question, diag);
+    if (rc != 0)
+        return rc;
+    if (wants_plan)
+        return explain(exchange, question, diag);
+    for (int i = 0;; i++) {
+        rc = ask(exchange, question, skip, limit, diag);
+        if (rc >= 0 || !view_reader_is_lost(shared_view_reader(question->view)) || i == TRIES)
+            return rc;
+    }
 }
 
 void http_post_query(struct http_exchange *exchange)
@@ -154,18 +189,20 @@ void http_post_query(struct http_exchange *exchange)
     struct http *http = exchange->http;
     struct question question = {.query = NULL};
     struct diag diag = {.code = 0};
-    int64_t limit, from;
+    int64_t limit, from, memory_mb;
+    bool wants_plan;
     if (!http_argument_limit(exchange, &limit) ||
-        !http_argument_number(exchange, "cursor", 0, INT32_MAX, 0, &from))
+        !http_argument_number(exchange, "cursor", 0, INT32_MAX, 0, &from) ||
+        !http_argument_number(exchange, "memory", 1, QUESTION_MB, QUESTION_MB, &memory_mb) ||
+        !http_argument_truth(exchange, "explain", false, &wants_plan))
         return;
     if (exchange->body.size == 0) {
         http_fail(exchange, 400, "POST its text: curl -d 'SELECT …'", "a SELECT is missing");
         return;
     }
     if (atomic_fetch_add(&http->questions, 1) < HTTP_QUESTIONS) {
-        question.skip = from;
-        question.left = limit;
-        int rc = answer(exchange, &question, from + limit, &diag);
+        question.memory_bytes = (size_t)memory_mb << 20;
+        int rc = answer(exchange, &question, from, limit, wants_plan, &diag);
         close_question(exchange, &question);
         if (rc < 0)
             http_fail_code(exchange, rc, diag.text);

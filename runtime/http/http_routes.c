@@ -29,7 +29,8 @@ const struct http_route http_routes[] = {
     {"POST", "/api/v1/dead-letters/{name}/replay",
      "to class stage topic partition from until max by_key partly_applied execute",
      http_post_replay, HTTP_OF_CLUSTER, HTTP_ALTER},
-    {"POST", "/api/v1/query", "app limit cursor", http_post_query, HTTP_SIFTED, HTTP_NOTHING},
+    {"POST", "/api/v1/query", "app limit cursor memory explain", http_post_query, HTTP_SIFTED,
+     HTTP_NOTHING},
     {NULL, NULL, NULL, NULL, HTTP_UNSAID, HTTP_NOTHING},
 };
 

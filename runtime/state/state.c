@@ -109,6 +109,21 @@ static int registry_add(struct state *state, struct diag *diag)
     return rc;
 }
 
+struct state_link *state_find_link(const char *dir)
+{
+    struct stat status;
+    struct state_link *link = NULL;
+    if (stat(dir, &status) != 0)
+        return NULL;
+    pthread_mutex_lock(&registry_lock);
+    for (struct state *state = registry_first; link == NULL && state != NULL;
+         state = state->next_open)
+        if (state->is_ready && state->device == status.st_dev && state->inode == status.st_ino)
+            link = state_link_hold(state->link);
+    pthread_mutex_unlock(&registry_lock);
+    return link;
+}
+
 static void registry_remove(struct state *state)
 {
     pthread_mutex_lock(&registry_lock);
@@ -415,6 +430,7 @@ int state_open(const char *dir, uint64_t plan_hash, const struct state_options *
         return diag_set(diag, ERR_NOMEM, "no memory to open the state store %s", dir);
     }
     state->path = path;
+    state->link = state_link_create(state);
     state->plan_hash = plan_hash;
     state->dirty_limit_bytes =
         options->dirty_limit_bytes != 0 ? options->dirty_limit_bytes : DIRTY_LIMIT_BYTES;
@@ -428,19 +444,38 @@ int state_open(const char *dir, uint64_t plan_hash, const struct state_options *
         options->map_limit_bytes != 0 ? options->map_limit_bytes : MAP_LIMIT_BYTES;
     if (state->map_limit_bytes < MAP_MIN_BYTES)
         state->map_limit_bytes = MAP_MIN_BYTES;
-    int rc = state_open_steps(state, options, diag);
+    int rc = state->link != NULL
+                 ? state_open_steps(state, options, diag)
+                 : diag_set(diag, ERR_NOMEM, "no memory to open the state store %s", dir);
     if (rc != 0) {
         state_close(state);
         return rc;
     }
+    pthread_mutex_lock(&registry_lock);
+    state->is_ready = true;
+    pthread_mutex_unlock(&registry_lock);
     *out = state;
     return 0;
+}
+
+/* Nobody finds it any more; its directory is taken until it is closed. */
+static void registry_make_unready(struct state *state)
+{
+    pthread_mutex_lock(&registry_lock);
+    state->is_ready = false;
+    pthread_mutex_unlock(&registry_lock);
 }
 
 void state_close(struct state *state)
 {
     if (state == NULL)
         return;
+    registry_make_unready(state);
+    if (state->link != NULL) {
+        state_link_stop(state->link, true);
+        state_link_resume(state->link);
+        state_link_drop(state->link);
+    }
     state_batch_drop(&state->batch);
     if (state->snapshot != NULL)
         mdb_txn_abort(state->snapshot);
@@ -570,12 +605,14 @@ int state_grow(struct state *state, size_t wanted_bytes, struct diag *diag)
     if (map <= info.me_mapsize)
         return diag_set(diag, ERR_FULL, "the state store %s has reached its limit of %zu bytes",
                         state->path, state->map_limit_bytes);
+    state_link_stop(state->link, false);
     pthread_mutex_lock(&state->reading);
     snapshot_park(state);
     int rc = mdb_env_set_mapsize(state->env, map);
     if (rc != 0)
         state->map_lost = true;
     pthread_mutex_unlock(&state->reading);
+    state_link_resume(state->link);
     if (rc != 0) {
         state->failed = true;
         return state_error(state, diag, rc, "cannot enlarge the map of");

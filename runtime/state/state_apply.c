@@ -229,6 +229,7 @@ int state_apply_commit(struct state *state, const struct state_position *positio
                        struct diag *diag)
 {
     must(state->batch.open);
+    state_link_expire(state->link);
     int rc = apply_write(state, position, durable, diag);
     state_batch_drop(&state->batch);
     return rc;

@@ -2,6 +2,7 @@
  *
  * Who owns what:
  *   constant after open   path, environment, database handles, limits, registry identity
+ *   link lock             who else reads (state_reader.c), and with it the right to change the map
  *   reading lock          snapshot and everything about it, and the right to change the map: the reading
  *                         thread holds it for the length of one call, the applying thread while it grows
  *   applying thread       batch, failed */
@@ -55,6 +56,7 @@ struct apply_batch {
     size_t stored_bytes;             /* keys and values as LMDB will hold them */
 };
 
+struct state_link;
 struct state {
     char *path;
     MDB_env *env;
@@ -65,6 +67,8 @@ struct state {
     dev_t device;
     ino_t inode;
     struct state *next_open;         /* the registry of open stores, under its own lock */
+    struct state_link *link;         /* to others that read it */
+    bool is_ready;                   /* others may find it; under the registry's lock */
 
     pthread_mutex_t reading;         /* recursive: a scan's callback may call state_get */
     MDB_txn *snapshot;               /* NULL until the first read, then kept and renewed */
@@ -85,6 +89,24 @@ int state_commit(struct state *state, MDB_txn *txn);
 int state_sync(struct state *state);
 /* Reads the header inside a transaction. */
 int state_read_header(struct state *state, MDB_txn *txn, struct state_header *header, struct diag *diag);
+/* state_read.c: in a transaction. */
+int state_get_in(struct state *state, MDB_txn *txn, struct bytes key, struct arena *arena, struct bytes *value, struct diag *diag);
+/* pause (may be NULL) is called every STATE_PAUSE_PAIRS pairs; negative: the transaction is gone, and the scan ends with that. */
+enum { STATE_PAUSE_PAIRS = 4096 };
+int state_scan_in(struct state *state, MDB_txn *txn, struct bytes from, struct bytes to, int (*fn)(void *context, struct bytes key, struct bytes value), void *context,
+                  int (*pause)(void *context), void *pause_context, struct diag *diag);
+int state_stat_in(struct state *state, MDB_txn *txn, struct state_statistics *statistics, struct diag *diag);
+/* state_reader.c. The link lives until the last one lets go of it. */
+struct state_link *state_link_create(struct state *state);
+struct state_link *state_link_hold(struct state_link *link);
+/* No reader begins or reads until resume; their snapshots are gone (is_end: and so is the store). */
+void state_link_stop(struct state_link *link, bool is_end);
+void state_link_resume(struct state_link *link);
+void state_link_drop(struct state_link *link);
+/* Ends snapshots that are older than STATE_READER_MS. */
+void state_link_expire(struct state_link *link);
+/* state.c: the link of the store in this directory that is open in this process, held; NULL: none is. */
+struct state_link *state_find_link(const char *dir);
 /* Makes sure that there is a snapshot. Under the reading lock. */
 int state_snapshot_take(struct state *state, struct diag *diag);
 /* Enlarges the map to hold at least wanted_bytes (doubling, cut at the limit); waits for a running read and drops the snapshot. Only the

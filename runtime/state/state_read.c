@@ -51,13 +51,15 @@ static int take_value(const struct state *state, struct bytes key, struct bytes 
     return 1;
 }
 
-static int get_in_snapshot(struct state *state, struct bytes key, struct arena *arena,
-                           struct bytes *value, struct diag *diag)
+int state_get_in(struct state *state, MDB_txn *txn, struct bytes key, struct arena *arena,
+                 struct bytes *value, struct diag *diag)
 {
+    if (key.size > STATE_KEY_MAX_BYTES)
+        return 0; /* never stored */
     struct stored_key stored;
     stored_key_encode(key, &stored);
     MDB_val lmdb_key = {stored.size, stored.data}, lmdb_value;
-    int rc = mdb_get(state->snapshot, state->data, &lmdb_key, &lmdb_value);
+    int rc = mdb_get(txn, state->data, &lmdb_key, &lmdb_value);
     if (rc == MDB_NOTFOUND)
         return 0;
     if (rc != 0)
@@ -69,12 +71,10 @@ static int get_in_snapshot(struct state *state, struct bytes key, struct arena *
 int state_get(struct state *state, struct bytes key, struct arena *arena, struct bytes *value,
               struct diag *diag)
 {
-    if (key.size > STATE_KEY_MAX_BYTES)
-        return 0; /* never stored */
     pthread_mutex_lock(&state->reading);
     int rc = state_snapshot_take(state, diag);
     if (rc == 0)
-        rc = get_in_snapshot(state, key, arena, value, diag);
+        rc = state_get_in(state, state->snapshot, key, arena, value, diag);
     pthread_mutex_unlock(&state->reading);
     return rc;
 }
@@ -118,8 +118,8 @@ static int get_block(struct state *state, const struct bytes *keys, uint32_t n, 
         values[i] = (struct bytes){NULL, 0};
         if (answer == TREE_FOUND)
             rc = take_value(state, keys[i], stored[i], there, arena, &values[i], diag);
-        else if (answer == TREE_UNSURE && keys[i].size <= STATE_KEY_MAX_BYTES)
-            rc = get_in_snapshot(state, keys[i], arena, &values[i], diag);
+        else if (answer == TREE_UNSURE)
+            rc = state_get_in(state, state->snapshot, keys[i], arena, &values[i], diag);
         if (rc < 0)
             return rc;
     }
@@ -170,9 +170,16 @@ static enum scan_verdict scan_judge(const struct scan_range *range, struct bytes
     return SCAN_TAKE;
 }
 
+/* What a scan does with each pair, and now and then between two. */
+struct scan_calls {
+    int (*fn)(void *context, struct bytes key, struct bytes value);
+    void *context;
+    int (*pause)(void *context);
+    void *pause_context;
+};
+
 static int scan_cursor(struct state *state, const struct scan_range *range, MDB_cursor *cursor,
-                       int (*fn)(void *context, struct bytes key, struct bytes value),
-                       void *context, struct diag *diag)
+                       const struct scan_calls *calls, struct diag *diag)
 {
     MDB_val lmdb_key = {0}, lmdb_value;
     MDB_cursor_op op = MDB_FIRST;
@@ -183,6 +190,7 @@ static int scan_cursor(struct state *state, const struct scan_range *range, MDB_
         op = MDB_SET_RANGE;
     }
     int rc;
+    uint32_t pairs = 0;
     for (; (rc = mdb_cursor_get(cursor, &lmdb_key, &lmdb_value, op)) == 0; op = MDB_NEXT) {
         struct bytes stored = bytes_of(lmdb_key.mv_data, lmdb_key.mv_size), key, value;
         if (stored_decode(stored, bytes_of(lmdb_value.mv_data, lmdb_value.mv_size), &key, &value) <
@@ -191,57 +199,71 @@ static int scan_cursor(struct state *state, const struct scan_range *range, MDB_
         enum scan_verdict verdict = scan_judge(range, stored, key);
         if (verdict == SCAN_END)
             return 0;
-        int answer = verdict == SCAN_TAKE ? fn(context, key, value) : 0;
+        int answer = verdict == SCAN_TAKE ? calls->fn(calls->context, key, value) : 0;
+        if (answer == 0 && calls->pause != NULL && ++pairs % STATE_PAUSE_PAIRS == 0)
+            answer = calls->pause(calls->pause_context);
         if (answer != 0)
             return answer;
     }
     return rc == MDB_NOTFOUND ? 0 : state_error(state, diag, rc, "cannot read");
 }
 
-int state_scan(struct state *state, struct bytes from, struct bytes to,
-               int (*fn)(void *context, struct bytes key, struct bytes value), void *context,
-               struct diag *diag)
+int state_scan_in(struct state *state, MDB_txn *txn, struct bytes from, struct bytes to,
+                  int (*fn)(void *context, struct bytes key, struct bytes value), void *context,
+                  int (*pause)(void *context), void *pause_context, struct diag *diag)
 {
+    struct scan_range range = {.from = from, .to = to};
+    struct scan_calls calls = {fn, context, pause, pause_context};
+    MDB_cursor *cursor = NULL;
     if (from.size > STATE_KEY_MAX_BYTES || to.size > STATE_KEY_MAX_BYTES)
         return diag_set(diag, ERR_TOO_LARGE, "a scan bound is over %d bytes", STATE_KEY_MAX_BYTES);
-    struct scan_range range = {.from = from, .to = to};
     if (from.data != NULL)
         stored_key_encode(from, &range.stored_from);
     if (to.data != NULL)
         stored_key_encode(to, &range.stored_to);
+    int code = mdb_cursor_open(txn, state->data, &cursor);
+    if (code != 0)
+        return state_error(state, diag, code, "cannot read");
+    int rc = scan_cursor(state, &range, cursor, &calls, diag);
+    mdb_cursor_close(cursor); /* also where a pause found the transaction gone */
+    return rc;
+}
+
+int state_scan(struct state *state, struct bytes from, struct bytes to,
+               int (*fn)(void *context, struct bytes key, struct bytes value), void *context,
+               struct diag *diag)
+{
     pthread_mutex_lock(&state->reading);
     state->scans_running++;
-    MDB_cursor *cursor = NULL;
     int rc = state_snapshot_take(state, diag);
-    if (rc == 0) {
-        int code = mdb_cursor_open(state->snapshot, state->data, &cursor);
-        rc = code == 0 ? 0 : state_error(state, diag, code, "cannot read");
-    }
     if (rc == 0)
-        rc = scan_cursor(state, &range, cursor, fn, context, diag);
-    if (cursor != NULL)
-        mdb_cursor_close(cursor);
+        rc = state_scan_in(state, state->snapshot, from, to, fn, context, NULL, NULL, diag);
     state->scans_running--;
     pthread_mutex_unlock(&state->reading);
     return rc;
 }
 
-int state_stat(struct state *state, struct state_statistics *statistics, struct diag *diag)
+int state_stat_in(struct state *state, MDB_txn *txn, struct state_statistics *statistics,
+                  struct diag *diag)
 {
     MDB_stat data;
     MDB_envinfo info;
+    int code = mdb_stat(txn, state->data, &data);
+    if (code != 0)
+        return state_error(state, diag, code, "cannot read");
+    mdb_env_info(state->env, &info);
+    statistics->entries = data.ms_entries;
+    statistics->used_bytes = (uint64_t)(info.me_last_pgno + 1) * data.ms_psize;
+    statistics->map_bytes = info.me_mapsize;
+    return 0;
+}
+
+int state_stat(struct state *state, struct state_statistics *statistics, struct diag *diag)
+{
     pthread_mutex_lock(&state->reading);
     int rc = state_snapshot_take(state, diag);
-    if (rc == 0) {
-        int code = mdb_stat(state->snapshot, state->data, &data);
-        rc = code == 0 ? 0 : state_error(state, diag, code, "cannot read");
-    }
-    if (rc == 0) {
-        mdb_env_info(state->env, &info);
-        statistics->entries = data.ms_entries;
-        statistics->used_bytes = (uint64_t)(info.me_last_pgno + 1) * data.ms_psize;
-        statistics->map_bytes = info.me_mapsize;
-    }
+    if (rc == 0)
+        rc = state_stat_in(state, state->snapshot, statistics, diag);
     pthread_mutex_unlock(&state->reading);
     return rc;
 }
