@@ -163,21 +163,21 @@ static int give_stored(void *context, struct bytes key, struct bytes value)
 }
 
 int view_reader_scan(struct view_reader *reader, int32_t partition, struct bytes from,
-                     struct bytes to, int (*fn)(void *context, struct bytes key, struct bytes value),
-                     void *context, struct diag *diag)
+                     struct bytes to,
+                     int (*fn)(void *context, struct bytes key, struct bytes value), void *context,
+                     struct diag *diag)
 {
     TRY(view_reader_prepare(reader, partition, diag));
     const struct view_part *part = &reader->parts[partition].part;
     if (part->rest.count == 0)
         return part->state != NULL
-                   ? told_lost(reader,
-                               state_reader_scan(part->state, from, to, fn, context, diag))
+                   ? told_lost(reader, state_reader_scan(part->state, from, to, fn, context, diag))
                    : 0;
     struct merge merge = {.to = to, .fn = fn, .context = context};
     tail_walk_begin(&merge.walk, &part->rest, from);
-    int answer = part->state != NULL
-                     ? told_lost(reader, state_reader_scan(part->state, from, to, give_stored,
-                                                           &merge, diag))
-                     : 0;
+    int answer =
+        part->state != NULL
+            ? told_lost(reader, state_reader_scan(part->state, from, to, give_stored, &merge, diag))
+            : 0;
     return answer != 0 ? answer : give_entries(&merge, NULL);
 }

@@ -418,9 +418,8 @@ static int read_changelog(struct view_source *source, int32_t number, int64_t un
         return 0;
     TRY(ops->reader_open(source->port, source->changelog, number, own->next, &reader, diag));
     struct source_row *rows = malloc(TAIL_ROWS * sizeof *rows);
-    int rc = rows != NULL
-                 ? read_rows(source, number, reader, rows, until, settled, stored, diag)
-                 : diag_set(diag, ERR_NOMEM, "no memory to read %s", source->changelog);
+    int rc = rows != NULL ? read_rows(source, number, reader, rows, until, settled, stored, diag)
+                          : diag_set(diag, ERR_NOMEM, "no memory to read %s", source->changelog);
     free(rows);
     ops->reader_close(reader);
     return rc;

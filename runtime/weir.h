@@ -982,7 +982,7 @@ WEIR_API int weir_app_reset(weir_log *log, const char *app, const weir_app_reset
 
 /* ---- questions to views ----
  *
- * PostgreSQL's SELECT over the results that an aggregate of an app keeps, read from its state as of the app's last commit: no job runs, and nothing is written.
+ * PostgreSQL's SELECT over the results that an aggregate of an app keeps, read from its state as of the app's last commit. Nothing is written.
  *
  *     weir_query *query;
  *     const weir_value *row;
@@ -998,7 +998,10 @@ WEIR_API int weir_app_reset(weir_log *log, const char *app, const weir_app_reset
  * rows may still come for the window. The columns of its key are known too where the records do not have them. Windows that have closed are read from the topic.
  * docs/sql.md says what a SELECT may hold and which conditions need no scan.
  *
- * Rows are as of when the first query on the view was opened; while one is open its app cannot run on this log (WEIR_EBUSY), nor a query be opened while the app runs.
+ * Of an app that runs on this log in this process (options.log) rows are, in each partition of the view, as of its latest commit when that partition is first read after
+ * weir_query_open or weir_query_rewind; the app is not held up. Such an answer is to be fetched within 10 s: then, and when the run ends, weir_query_next may answer
+ * WEIR_ESTOPPED, and weir_query_rewind asks again.
+ * Of an app that does not run rows are as of when the first query on the view was opened; while one is open the app cannot run on this log (WEIR_EBUSY).
  * One thread at a time uses a query; several threads may each have one. */
 typedef struct weir_query weir_query;
 
@@ -1014,7 +1017,8 @@ typedef struct weir_query_column {
 } weir_query_column;
 
 /* Parses and plans, and opens the view unless a query has it open. Failures: weir_log_error, with line, column and caret where they are of the text. WEIR_EINVALID,
- * WEIR_EUNSUPPORTED; WEIR_ENOTFOUND: no such view; WEIR_ESTATE: its changelog is gone; WEIR_EBUSY: its app runs on this log. */
+ * WEIR_EUNSUPPORTED; WEIR_ENOTFOUND: no such view; WEIR_ESTATE: its changelog is gone; WEIR_EBUSY: its app starts, is reset, or fills
+ * a topic; WEIR_ESTOPPED: it runs, and the view's state is being restored. */
 WEIR_API int weir_query_open(weir_log *log, const char *sql, const weir_query_options *options, weir_query **query);
 /* NULL is allowed. Rows and texts that it gave out are gone. */
 WEIR_API void weir_query_close(weir_query *query);

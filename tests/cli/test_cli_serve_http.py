@@ -146,10 +146,18 @@ class Pipelines(Case):
         ready = self.get("/readyz")
         self.assertEqual((ready["status"], ready["tasks"]), ("ready", len(pipeline["partitions"])))
 
-    def test_a_view_of_a_job_that_runs_here_is_refused(self):
-        status, _, text = self.server.ask("POST", "/api/v1/query", "SELECT * FROM hourly")
-        self.assertEqual(status, 409, text)
-        self.assertIn("hourly-revenue", json.loads(text)["hint"])
+    def test_a_view_of_a_job_that_runs_here(self):
+        self.wait_for("/api/v1/pipelines/hourly-revenue", lambda body: body["rows"]["out"] == 4 and
+                      all(task["lag"] == 0 for task in body["partitions"]))
+        status, _, text = self.server.ask("POST", "/api/v1/query", "SELECT * FROM hourly ORDER BY shop")
+        self.assertEqual(status, 200, text)
+        want = {f"s{i}": [row["amount"] for row in ROWS[i:-1:4] if row["amount"] > 0] for i in range(4)}
+        self.assertEqual({row["shop"]: (row["revenue"], row["orders"], row["window_open"]) for row in json.loads(text)["rows"]},
+                         {shop: (sum(amounts), len(amounts), True) for shop, amounts in want.items()})
+        self.assertIn("point read", self.explain("SELECT * FROM hourly WHERE shop = 's1' AND window_open"))
+
+    def explain(self, sql):
+        return json.loads(self.server.ask("POST", "/api/v1/query?explain=true", sql)[2])["explain"]
 
     def test_rates_lie_between_two_looks(self):
         self.wait_for("/api/v1/pipelines", lambda body: body["pipelines"][0]["rows"]["in"] == len(ROWS))
@@ -337,6 +345,7 @@ class Query(Document):
         self.assertEqual(answer["rows"], self.rows)
         self.assertEqual(len(answer["rows"]), 4)
         self.assertEqual(answer["columns"], list(self.rows[0]))
+        self.assertEqual(answer["types"], ["text", "timestamptz", "numeric", "bigint", "boolean"])
         self.assertEqual((answer["left_out"], answer["next_cursor"]), (0, None))
         self.assertEqual(sum(row["orders"] for row in answer["rows"]), len(ROWS) - DEAD - FILTERED)
 
