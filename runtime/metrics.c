@@ -8,6 +8,7 @@
  * Locks: metrics.mutex, then run.mutex. Workers take neither for their gauges. */
 #include "runtime/metrics.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,9 +156,11 @@ static bool restored(struct run *run, const struct task *task, double *value)
     (void)run;
     const struct task_gauges *gauges = task->gauges;
     int64_t from = atomic_load(&gauges->store_from), end = atomic_load(&gauges->store_end);
-    int64_t came = atomic_load(&gauges->store_offset) - from;
+    /* Half of the work is reading, half is taking in. */
+    int64_t came =
+        (atomic_load(&gauges->store_offset) - from + atomic_load(&gauges->store_read) - from) / 2;
     *value = atomic_load(&gauges->is_restored) ? 1
-             : end > from && came > 0          ? (double)came / (double)(end - from)
+             : end > from && came > 0          ? fmin((double)came / (double)(end - from), 1)
                                                : 0;
     return has_store(task);
 }

@@ -27,6 +27,7 @@ struct task_gauges {
     atomic_int_fast64_t pending_bytes;         /* output that waits for a commit */
     atomic_int_fast64_t store_entries, store_bytes, stored_ns;   /* as of the monotonic time stored_ns */
     atomic_int_fast64_t store_from, store_offset, store_end;     /* changelog offsets: where its store began to follow in this run, stands, and had to come */
+    atomic_int_fast64_t store_read;                              /* how far that was read, before the store took it in */
     atomic_bool is_restored;
     atomic_int_fast64_t busy_ns;               /* that its turns and flushes took; its worker writes it */
     atomic_int_fast64_t shared_rows;           /* read and decoded by another task that shares its read */

@@ -175,6 +175,8 @@ static int apply_changelog(struct store *store, struct port_reader *reader, int6
         rc = ops->reader_read(reader, rows, FOLLOW_ROWS, &count, &next, diag);
         if (rc == 0)
             rc = collect(store, rows, count, diag);
+        if (store->gauges != NULL)
+            atomic_store_explicit(&store->gauges->store_read, next, memory_order_relaxed);
         bool is_end = rc == 0 && count == 0 && next == before;
         if (rc == 0 && next > applied &&
             (is_end || state_apply_bytes(store->state) >= collect_bytes(store, memory))) {
@@ -207,6 +209,7 @@ int store_follow(struct store *store, const struct memory *memory, bool durable,
     if (rc == 0 && store->gauges != NULL && !atomic_load(&store->gauges->is_restored)) {
         atomic_store(&store->gauges->store_from, from);
         atomic_store(&store->gauges->store_offset, from);
+        atomic_store(&store->gauges->store_read, from);
         atomic_store(&store->gauges->store_end, range.stable);
     }
     if (rc == 0 && from < range.stable)
