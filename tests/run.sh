@@ -5,7 +5,7 @@
 #   ./tests/run.sh --setup   installs the packages of every kind of run, and nothing else
 #   ./tests/run.sh --ci      what takes longer: sanitizers, gcc and clang with warnings as errors, a build by hand from a fresh clone, fuzzing
 #                            for 20 s a target, Apache Kafka's own tools over our files and ours over a broker's, Kafka clients as they are published
-#                            (Java's, of PyPI, of npm) against a server, Kafka Streams on it while both are killed, promtool over rules and metrics,
+#                            (Java's, of PyPI, of npm, Go's) against a server, Kafka Streams on it while both are killed, promtool over rules and metrics,
 #                            PostgreSQL asked again, long random tests
 #   ./tests/run.sh --full    all of it, with fuzzing for 5 minutes a target and random tests of the length one leaves alone overnight
 #

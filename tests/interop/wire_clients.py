@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
-"""Kafka clients as they are published, against 'weir serve': Apache Kafka's Java clients and tools; kcat; confluent-kafka, kafka-python, aiokafka and Faust of PyPI; kafkajs.
+"""Kafka clients as they are published, against 'weir serve': Apache Kafka's Java clients and tools; kcat; confluent-kafka, kafka-python, aiokafka and Faust of PyPI; kafkajs;
+franz-go and sarama.
 
     tests/interop/wire_clients.py [--page] [BUILD_DIR [CLIENT…]]       build/release and all clients unless said otherwise
 
-Each client gets a server of its own and does what applications do: produces with and without keys in every codec, headers, sizes at the limit; consumes in a group of three that
-members join and leave; commits, seeks, replays by time; names topics that there are not; administers. The programs stand beside this file and compare what they read with what they wrote. After each the server
-must have nothing to say on stderr, and /metrics tells which APIs it was asked for in which versions: a page of that goes to build/interop/kafka-clients.md, and with --page to
-docs/kafka-clients.md.
+Each client gets two servers of its own, one of which knows users and asks for them, and does what applications do: produces with and without keys in every codec, headers, sizes at
+the limit; commits, seeks, replays by time; names topics that there are not; commits and aborts transactions; says right and wrong passwords; administers. The programs stand beside this
+file and compare what they read with what they wrote. A group of three is processes that share_a_group starts, ends and kills. After each the servers must have said nothing on stderr but
+who gave a wrong password, and /metrics tells which APIs they were asked for in which versions: a page of that goes to build/interop/kafka-clients.md, and with --page to docs/kafka-clients.md.
 
-What is missing is fetched once into build/interop: jars by Maven, wheels by pip, packages by npm. A client that cannot be got prints "skipped: why". Exit code: 0; 1 when one
-failed; 77 when all were skipped.
+What is missing is fetched once into build/interop: jars by Maven, wheels by pip, packages by npm, modules by go. A client that cannot be got, or whose toolchain is too old, prints
+"skipped: why". Exit code: 0; 1 when one failed; 77 when all were skipped.
 """
+import base64
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,30 +79,173 @@ def check(condition, what):
         raise Failed(what)
 
 
+USER, PASSWORD = "alice", "a good secret"  # the programs say them, too
+REFUSED = re.compile(r"\S+ W kafka: closed the connection of \S+: (PLAIN|SCRAM-SHA-256|SCRAM-SHA-512) of user 'alice' failed: wrong user name or password")
+
+
+def until(condition, what):
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        if time.monotonic() >= deadline:
+            raise Failed(f"did not happen within {LIMIT_S} s: {what()}")
+        time.sleep(0.05)
+
+
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
 class Server:
-    def __init__(self, build, work):
-        self.errors = open(work / "stderr", "w+", encoding="utf-8")
-        self.process = start_process([build / "weir", "serve", "--data", work / "data", "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+    def __init__(self, build, work, name, asks=False):
+        data = work / name
+        if asks:
+            run([build / "weir", "user", "add", USER, "--data", data], input=PASSWORD + "\n")
+        self.asks = asks
+        self.errors = open(work / f"{name}-stderr", "w+", encoding="utf-8")
+        self.process = start_process([build / "weir", "serve", "--data", data, "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"],
                                      stdout=subprocess.PIPE, stderr=self.errors, text=True)
         self.address = self.process.stdout.readline().split()[-1]
         self.http = self.process.stdout.readline().split()[-1]
 
-    def versions(self):
-        """{api: {version}} of the requests so far."""
-        text = urllib.request.urlopen(f"http://{self.http}/metrics", timeout=60).read().decode()
-        asked = {}
-        for api, version in re.findall(r'^weir_kafka_requests_total\{api="(\w+)",version="(\d+)"\}', text, re.M):
+    def metrics(self):
+        request = urllib.request.Request(f"http://{self.http}/metrics")
+        if self.asks:
+            request.add_header("Authorization", "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
+        return urllib.request.urlopen(request, timeout=60).read().decode()
+
+    def add_versions(self, asked):
+        """To {api: {version}} those of the requests so far."""
+        for api, version in re.findall(r'^weir_kafka_requests_total\{api="(\w+)",version="(\d+)"\}', self.metrics(), re.M):
             asked.setdefault(api, set()).add(int(version))
-        return asked
 
     def stop(self):
-        """What it said that is not for us to expect."""
+        """The lines that it said."""
         stop_process(self.process, 60)
         self.process.stdout.close()
         self.errors.seek(0)
-        said = self.errors.read()
+        said = self.errors.read().splitlines()
         self.errors.close()
         return said
+
+
+class Servers:
+    """One for everybody, and one that is guarded: it asks who its clients are."""
+
+    def __init__(self, build, work):
+        self.open, self.guarded = Server(build, work, "open"), Server(build, work, "guarded", asks=True)
+        self.address = self.open.address
+
+    def versions(self):
+        asked = {}
+        for server in (self.open, self.guarded):
+            server.add_versions(asked)
+        return asked
+
+    def stop(self, mechanisms):
+        """What they said must be the clients' fault: a wrong password in each of the mechanisms, and nothing else."""
+        same(self.open.stop(), [], "the server's stderr")
+        said = self.guarded.stop()
+        same([line for line in said if not REFUSED.fullmatch(line)], [], "the guarded server's stderr")
+        same({REFUSED.fullmatch(line)[1] for line in said}, set(mechanisms), "wrong passwords")
+
+    def kill(self):
+        for server in (self.open, self.guarded):
+            server.process.kill()
+
+
+# ---- a group of three ----
+
+
+class Member:
+    """A process that is a member of a group until SIGTERM, upon which it commits and leaves. It prints "has N" whenever the number of its partitions has changed, writes ten records to
+    each partition that it is newly given ("sent PARTITION OFFSET"), reads ("read PARTITION OFFSET") and commits what it has read."""
+
+    def __init__(self, command, **options):
+        self.has, self.sent, self.read = None, set(), set()
+        self.process = start_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+        self.listeners = [threading.Thread(target=listen, daemon=True) for listen in (self.listen, self.hear)]
+        self.complaints = []
+        for listener in self.listeners:
+            listener.start()
+
+    def listen(self):
+        for line in self.process.stdout:
+            self.take(line)
+
+    def take(self, line):
+        match line.split():
+            case ["has", count]:
+                self.has = int(count)
+            case ["sent" | "read" as what, partition, offset]:
+                getattr(self, what).add((int(partition), int(offset)))
+
+    def hear(self):
+        self.complaints.extend(self.process.stderr)
+
+    def end(self, how):
+        self.process.send_signal(how)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"a member does not end: {self.complaints[-20:]}")
+        for listener in self.listeners:
+            listener.join()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+class Group:
+    """Members that come, go and are killed: they share six partitions, all that was written is read, and who takes over does not read what was committed."""
+
+    def __init__(self, start):
+        self.start, self.members, self.sent, self.read = start, [], set(), set()
+
+    def join(self):
+        self.members.append(self.start())
+
+    def leave(self, how):
+        """The one that has been there longest."""
+        member = self.members.pop(0)
+        member.end(how)
+        self.sent |= member.sent
+        self.read |= member.read
+
+    def union(self, what):
+        return getattr(self, what).union(*(getattr(m, what) for m in list(self.members)))
+
+    def wait(self, *shares):
+        def done():
+            for member in self.members:
+                check(member.process.poll() is None, f"a member has ended: {''.join(member.complaints[-20:])}")
+            return [m.has for m in self.members] == list(shares) and all(m.sent for m in self.members) and self.union("sent") <= self.union("read")
+        until(done, lambda: f"members with {shares} partitions, which have read all: have {[m.has for m in self.members]}, {len(self.union('sent') - self.union('read'))} unread, "
+              f"say {[m.complaints[-5:] for m in self.members]}")
+
+    def live(self):
+        for shares in ((6,), (3, 3), (2, 2, 2)):
+            self.join()
+            self.wait(*shares)
+        self.leave(signal.SIGKILL)
+        self.wait(3, 3)
+        self.leave(signal.SIGTERM)
+        self.wait(6)
+        self.leave(signal.SIGTERM)
+        before = self.union("read")
+        self.join()
+        self.wait(6)
+        same(sorted(self.members[0].read & before), [], "records that were read and committed come again")
+        self.leave(signal.SIGTERM)
+
+    def kill(self):
+        for member in self.members:
+            member.end(signal.SIGKILL)
+
+
+def share_a_group(start):
+    group = Group(start)
+    try:
+        group.live()
+    finally:
+        group.kill()
 
 
 # ---- Java ----
@@ -120,6 +266,8 @@ MOVED = {
 
 
 class Java:
+    mechanisms = ()
+
     def __init__(self, version):
         need_java()
         self.version = version
@@ -147,9 +295,9 @@ class Java:
         first, first_thread = self.member(server, first_lines)
         second, second_thread = self.member(server, second_lines)
         try:
-            until(lambda: first_lines[-1:] == second_lines[-1:] == ["has 3"], "two members share six partitions")
+            until(lambda: first_lines[-1:] == second_lines[-1:] == ["has 3"], lambda: "two members share six partitions")
             second.kill()
-            until(lambda: first_lines[-1:] == ["has 6"], "the member that is left has all partitions")
+            until(lambda: first_lines[-1:] == ["has 6"], lambda: "the member that is left has all partitions")
         finally:
             for process, thread in ((first, first_thread), (second, second_thread)):
                 process.kill()
@@ -204,18 +352,13 @@ class Java:
         check("console" not in tool("kafka-consumer-groups", "--list").split(), "kafka-consumer-groups --delete")
 
 
-def until(condition, what):
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        check(time.monotonic() < deadline, f"{what}: did not happen within {LIMIT_S} s")
-        time.sleep(0.05)
-
-
 # ---- of PyPI and npm ----
 
 
 class Python:
     """The newest version; pip gets it from where pip is told to."""
+
+    mechanisms = ()
 
     def __init__(self, package):
         self.package = package
@@ -232,6 +375,8 @@ class Python:
 class Faust:
     """Of PyPI, with an environment of its own: it says which aiokafka it wants."""
 
+    mechanisms = ()
+
     def __init__(self):
         self.python = CACHE / "faust" / "bin" / "python"
         if not self.python.exists():
@@ -244,6 +389,8 @@ class Faust:
 
 
 class Kafkajs:
+    mechanisms = ()
+
     def __init__(self):
         need("node", "npm")
         self.modules = CACHE / "node"
@@ -257,6 +404,8 @@ class Kafkajs:
 
 
 class Kcat:
+    mechanisms = ()
+
     def __init__(self):
         need("kcat")
 
@@ -273,6 +422,26 @@ class Kcat:
         same(re.search(r'topic "kcat-zstd" with 1 partitions', kcat("-L")) is not None, True, "kcat -L")
 
 
+# ---- Go ----
+
+
+class Go:
+    """The module beside this file, whose go.mod names the versions; a go that is too old for them says so."""
+
+    def __init__(self, client, *ways):
+        need("go")
+        self.client, self.ways, self.program = client, ways or (client,), CACHE / f"wire_{client}"
+        go = {"cwd": HERE / "go", "env": {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}}
+        fetch(client, ["go", "mod", "download"], **go)
+        run(["go", "build", "-o", self.program, "."], **go)
+
+    def use(self, server, work):
+        for n, way in enumerate(self.ways):
+            said = run([self.program, way, server.address, server.guarded.address, f"go{n}"])
+            check(re.search(re.escape(way) + r": \d+ checks", said), f"wire_go says {said}")
+        share_a_group(lambda: Member([self.program, f"member-{self.client}", server.address, "three", "three"]))
+
+
 # ---- the run ----
 
 CLIENTS = {
@@ -284,6 +453,8 @@ CLIENTS = {
     "aiokafka": lambda: Python("aiokafka"),
     "Faust": Faust,
     "kafkajs": Kafkajs,
+    "franz-go": lambda: Go("franz-go"),
+    "sarama": lambda: Go("sarama", "sarama@2.1.0", "sarama", "sarama@max"),
 }
 
 
@@ -301,14 +472,13 @@ def try_client(name, build):
         say(f"{name}: skipped: {reason}")
         return None
     work = Path(tempfile.mkdtemp(prefix="weir-wire-"))
-    server = Server(build, work)
+    server = Servers(build, work)
     try:
         client.use(server, work)
         asked = server.versions()
-        said = server.stop()
-        same(said, "", "the server's stderr")
+        server.stop(getattr(client, "mechanisms", MECHANISMS))
     finally:
-        server.process.kill()
+        server.kill()
         shutil.rmtree(work, ignore_errors=True)
     say(f"{name}: ok, {time.monotonic() - begin:.0f} s, {len(asked)} APIs")
     return asked

@@ -191,6 +191,7 @@ class KafkaPython:
 
     def member(self, member):
         consumer = self.consumer(group_id=member.group, heartbeat_interval_ms=500, session_timeout_ms=30000)
+        consumer.topics() # 3.0.12 shares out nothing, for good, when it leads the group before it knows the topic
         consumer.subscribe([member.topic])
         errors = self.kafka.errors
         while not member.ends:
