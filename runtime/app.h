@@ -84,6 +84,7 @@ struct weir_app {
     int error;                        /* of the builder */
     atomic_int wanted_threads;        /* weir_app_set_threads; 0: nothing new */
     atomic_int workers;               /* that have tasks now; 0: it does not run */
+    atomic_int hold;                  /* enum app_hold, app_hold.h */
     atomic_int stop;                  /* set by weir_app_stop: lock-free, so safe in a signal handler */
     struct weir_progress progress;    /* of the last run */
     pthread_mutex_t mutex;            /* of what is below; taken before the run's */

@@ -479,6 +479,7 @@ static void watch(struct run *run)
         if (atomic_load(&run->app->stop))
             atomic_store(&run->stopping, true);
         pthread_mutex_unlock(&run->mutex);
+        run_take_hold(run, false);
         run_take_threads(run);
         if (clock_mono_ms() >= next_progress_ms) {
             next_progress_ms += PROGRESS_MS;
@@ -488,6 +489,7 @@ static void watch(struct run *run)
         pthread_mutex_lock(&run->mutex);
     }
     pthread_mutex_unlock(&run->mutex);
+    run_take_hold(run, true);
     run_wake_workers(run);
 }
 

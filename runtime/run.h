@@ -105,6 +105,7 @@ struct run {
     atomic_bool parking;              /* workers stop between two turns, without a commit in flight, until it is false: workers.c */
     pthread_cond_t resume;
     int parked;                       /* workers that have */
+    bool is_holding;                  /* they stay parked: somebody holds the app; the main thread's */
     atomic_bool stopping;             /* commit what there is and end */
     atomic_bool failed;               /* end without a commit */
     int code;                         /* the first failure */
@@ -168,6 +169,8 @@ int run_make_worker(struct run *run, int index);
 int run_deal_tasks(struct run *run, int workers);
 /* By the main thread: what weir_app_set_threads asked for, if it did. */
 void run_take_threads(struct run *run);
+/* By the main thread: parks the workers for who holds the app (app_hold.h), and lets them go on. ending: the hold is over. */
+void run_take_hold(struct run *run, bool ending);
 /* The same where there are no threads: the number of workers that is asked for; 0: none. */
 int run_wanted_threads(struct run *run);
 /* Called about each half second. */

@@ -29,6 +29,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/thread.h"
+#include "runtime/app_hold.h"
 #include "runtime/placement.h"
 #include "runtime/worker.h"
 
@@ -335,9 +336,45 @@ int run_wanted_threads(struct run *run)
 
 void run_take_threads(struct run *run)
 {
-    int threads = run_wanted_threads(run);
+    int threads = run->is_holding ? 0 : run_wanted_threads(run);
     if (threads > 0 && !is_ending(run))
         rebalance(run, threads);
+}
+
+/* ---- held ---- */
+
+static void unpark(struct run *run)
+{
+    pthread_mutex_lock(&run->mutex);
+    atomic_store(&run->parking, false);
+    pthread_cond_broadcast(&run->resume);
+    pthread_mutex_unlock(&run->mutex);
+    run->is_holding = false;
+}
+
+static void park_for_holder(struct run *run)
+{
+    int wanted = APP_HOLD_WANTED;
+    atomic_store(&run->parking, true);
+    run_wake_workers(run);
+    pthread_mutex_lock(&run->mutex);
+    bool all = await_parked(run, run->active_workers);
+    pthread_mutex_unlock(&run->mutex);
+    run->is_holding =
+        all && atomic_compare_exchange_strong(&run->app->hold, &wanted, APP_HOLD_HELD);
+    if (!run->is_holding)
+        unpark(run);
+}
+
+void run_take_hold(struct run *run, bool ending)
+{
+    int hold = atomic_load(&run->app->hold);
+    if (ending)
+        atomic_store(&run->app->hold, APP_HOLD_NONE);
+    if (run->is_holding && (ending || hold != APP_HOLD_HELD))
+        unpark(run);
+    else if (!run->is_holding && hold == APP_HOLD_WANTED && !is_ending(run))
+        park_for_holder(run);
 }
 
 /* ---- weir.h ---- */

@@ -2,11 +2,13 @@
  *
  * The work is runtime/verify's; this file opens the directory, prints the first differences and the
  * totals. Nothing is written. The log is opened as for any command: what a crash left undecided is
- * brought to its end first, so that the view is checked as of its last commit. */
+ * brought to its end first, so that the view is checked as of its last commit. The server of a directory that is
+ * served does the same work, with the job held meanwhile, and what it answers is printed here. */
 #include "runtime/base/clock.h"
 #include "runtime/cli/nouns.h"
+#include "runtime/cli/served_verify.h"
 #include "runtime/port.h"
-#include "runtime/verify/verify.h"
+#include "runtime/records/difference_json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,38 +37,6 @@ static void put_visible(const char *name, struct bytes bytes)
     buf_deinit(&text);
 }
 
-static void put_json_bytes(const char *name, struct bytes bytes)
-{
-    struct buf text;
-    buf_init(&text, 0);
-    buf_append_bytes(&text, bytes);
-    buf_u8(&text, '\0');
-    buf_printf(&out, ",\"%s\":", name);
-    if (bytes.data == NULL || !buf_ok(&text))
-        out_text("null");
-    else
-        out_json_text((const char *)text.data);
-    buf_deinit(&text);
-}
-
-static void put_json(const struct verify_difference *difference)
-{
-    buf_printf(&out, "{\"difference\":\"%s\",\"where\":\"%s\",\"topic\":", difference->kind,
-               difference->where);
-    out_json_text(difference->topic);
-    buf_printf(&out, ",\"partition\":%d,\"offset\":", (int)difference->partition);
-    if (difference->offset >= 0)
-        buf_printf(&out, "%" PRId64, difference->offset);
-    else
-        out_text("null");
-    put_json_bytes("key", difference->key);
-    put_json_bytes("expected", difference->expected);
-    put_json_bytes("found", difference->found);
-    out_text(",\"text\":");
-    out_json_text(difference->text);
-    out_text("}\n");
-}
-
 static void put_text(const struct verify_difference *difference)
 {
     buf_printf(&out, "%s in the %s, ", difference->kind, difference->where);
@@ -86,10 +56,12 @@ static void put_difference(void *context, const struct verify_difference *differ
     if (shown->left == 0)
         return;
     shown->left--;
-    if (shown->json)
-        put_json(difference);
-    else
+    if (shown->json) {
+        difference_json_put(&out, difference);
+        buf_u8(&out, '\n');
+    } else {
         put_text(difference);
+    }
     (void)out_flush();
 }
 
@@ -168,80 +140,100 @@ static int open_port(const struct cli *cli, struct port **port)
 {
     struct port_log_options options = {.keeper_interval_ms = -1, .must_exist = true};
     struct diag diag = {0};
-    int exit_code = data_check(cli, DATA_MUST_EXIST);
-    if (exit_code != 0)
-        return exit_code;
     int code = port_log_open(data_directory(cli), &options, port, &diag);
     if (code == 0)
         return 0;
-    exit_code = failed(code, &diag);
+    int exit_code = failed(code, &diag);
     if (code == ERR_BUSY)
         hint("a directory is used by one process at a time: stop that one first");
     return exit_code;
 }
 
-static int find_app(const struct cli *cli, char app[250])
+static int find_app(const struct cli *cli, struct served_verify *asked)
 {
     struct diag diag = {0};
-    if (flag_text(cli, "app") != NULL) {
-        snprintf(app, 250, "%s", flag_text(cli, "app"));
+    if (asked->app != NULL) {
+        snprintf(asked->found_app, sizeof asked->found_app, "%s", asked->app);
         return 0;
     }
-    int code = verify_find_app(data_directory(cli), cli->arguments[0], app, &diag);
+    int code = verify_find_app(data_directory(cli), asked->view, asked->found_app, &diag);
     return code < 0 ? failed(code, &diag) : 0;
+}
+
+static bool is_stopped(void *unused)
+{
+    (void)unused;
+    return interrupted();
+}
+
+static int compare(const struct cli *cli, struct served_verify *asked, struct port *port)
+{
+    struct diag diag = {0};
+    verify_find_topic(data_directory(cli), asked->found_app, asked->view, asked->topic);
+    struct verify_options options = {.data = data_directory(cli),
+                                     .app = asked->found_app,
+                                     .view = asked->topic,
+                                     .memory_bytes = asked->memory_mib << 20,
+                                     .each = asked->each,
+                                     .context = asked->context,
+                                     .is_stopped = is_stopped};
+    int code = verify_view(&options, port, &asked->outcome, &diag);
+    if (code == ERR_STOPPED && interrupted())
+        return EXIT_INTERRUPTED;
+    int exit_code = code < 0 ? failed(code, &diag) : 0;
+    if (code == ERR_TOO_LARGE)
+        hint("give it more with --memory MIB");
+    return exit_code;
+}
+
+static int verify_directory(const struct cli *cli, struct served_verify *asked)
+{
+    struct port *port;
+    int64_t begin_ns = clock_mono_ns();
+    int exit_code = open_port(cli, &port);
+    if (exit_code != 0)
+        return exit_code;
+    exit_code = find_app(cli, asked);
+    if (exit_code == 0)
+        exit_code = compare(cli, asked, port);
+    asked->seconds = (double)(clock_mono_ns() - begin_ns) / 1e9;
+    port->ops->close(port);
+    return exit_code;
 }
 
 static int run_verify(struct cli *cli)
 {
-    char app[250], topic[250];
-    struct port *port;
     struct shown shown = {0};
-    struct verify_outcome report;
-    struct diag diag = {0};
+    struct served_verify asked = {.app = flag_text(cli, "app"),
+                                  .view = cli->arguments[0],
+                                  .each = put_difference,
+                                  .context = &shown};
+    struct http_client *client;
+    struct reach reach;
     int format = flag_choice(cli, "format", format_choices, 2,
                              terminal(STDOUT_FILENO) ? FORMAT_TEXT : FORMAT_JSON);
     if (format < 0)
         return EXIT_USAGE;
     shown.json = format == FORMAT_JSON;
-    int64_t memory_mib;
     int exit_code = flag_number(cli, "max", 0, INT64_MAX, DIFFERENCES_SHOWN, &shown.left);
     if (exit_code == 0)
-        exit_code =
-            flag_number(cli, "memory", 1, MEMORY_MAX_MIB, VERIFY_MEMORY_BYTES >> 20, &memory_mib);
-    if (exit_code == 0)
-        exit_code = open_port(cli, &port);
+        exit_code = flag_number(cli, "memory", 1, MEMORY_MAX_MIB, VERIFY_MEMORY_BYTES >> 20,
+                                &asked.memory_mib);
     if (exit_code != 0)
         return exit_code;
+    asked.max = shown.left;
     interrupt_install();
-    int64_t begin = clock_mono_ns();
-    exit_code = find_app(cli, app);
+    exit_code = http_reach(cli, DATA_MUST_EXIST, &reach, &client);
     if (exit_code == 0)
-        verify_find_topic(data_directory(cli), app, cli->arguments[0], topic);
-    struct verify_options options = {.data = data_directory(cli),
-                                     .app = app,
-                                     .view = topic,
-                                     .memory_bytes = memory_mib << 20,
-                                     .each = put_difference,
-                                     .context = &shown,
-                                     .is_stopped = interrupted};
-    int code = exit_code == 0 ? verify_view(&options, port, &report, &diag) : 0;
-    double seconds = (double)(clock_mono_ns() - begin) / 1e9;
-    port->ops->close(port);
+        exit_code = client != NULL ? served_verify(client, &asked) : verify_directory(cli, &asked);
+    http_leave(&reach, client);
     if (exit_code != 0)
         return exit_code;
-    if (code == ERR_STOPPED && interrupted())
-        return EXIT_INTERRUPTED;
-    if (code < 0) {
-        exit_code = failed(code, &diag);
-        if (code == ERR_TOO_LARGE)
-            hint("give it more with --memory MIB");
-        return exit_code;
-    }
     if (shown.json)
-        put_json_totals(app, options.view, &report, seconds);
+        put_json_totals(asked.found_app, asked.topic, &asked.outcome, asked.seconds);
     else
-        put_text_totals(options.view, &report);
-    return report.differences > 0 ? EXIT_FOUND : EXIT_OK;
+        put_text_totals(asked.topic, &asked.outcome);
+    return asked.outcome.differences > 0 ? EXIT_FOUND : EXIT_OK;
 }
 
 /* ---- the table ---- */
@@ -271,5 +263,6 @@ const struct command command_verify = {
         "changes. Exit code 4 when there are differences. Nothing is\nchanged; results are kept in "
         "memory, about 600 bytes each (--memory).\n",
     .flags = verify_flags,
+    .reach = REACHES_HTTP,
     .run = run_verify,
 };

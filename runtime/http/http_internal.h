@@ -141,6 +141,7 @@ http_handler http_get_topics, http_get_topic;                      /* http_topic
 http_handler http_get_groups, http_get_group;                      /* http_groups.c */
 http_handler http_get_pipelines, http_get_pipeline, http_post_pause, http_post_resume; /* http_pipelines.c */
 http_handler http_get_letters, http_get_letters_of;                /* http_letters.c */
+http_handler http_post_verify;                                     /* http_verify.c */
 http_handler http_post_replay;                                     /* http_replay.c */
 http_handler http_post_query;                                      /* http_query.c */
 http_handler http_get_openapi;                                     /* http_openapi.c */
@@ -181,6 +182,7 @@ struct http {
     atomic_bool is_stopping;
     atomic_int questions;         /* that are being answered */
     atomic_bool is_replaying;     /* dead letters are being written back */
+    atomic_bool is_verifying;     /* a view is being verified */
     struct http_listener *listener; /* http_server.c */
     int32_t port;
     bool is_remote_allowed;

@@ -21,6 +21,8 @@ const struct http_route http_routes[] = {
     {"GET", "/api/v1/pipelines/{topic}", "", http_get_pipeline, HTTP_OF_TOPIC, HTTP_DESCRIBE},
     {"POST", "/api/v1/pipelines/{topic}/pause", "", http_post_pause, HTTP_OF_CLUSTER, HTTP_ALTER},
     {"POST", "/api/v1/pipelines/{topic}/resume", "", http_post_resume, HTTP_OF_CLUSTER, HTTP_ALTER},
+    {"POST", "/api/v1/pipelines/{topic}/verify", "app max memory", http_post_verify,
+     HTTP_OF_CLUSTER, HTTP_ALTER},
     {"GET", "/api/v1/dead-letters", "app class stage topic partition from until cursor",
      http_get_letters, HTTP_OF_CLUSTER, HTTP_DESCRIBE},
     {"GET", "/api/v1/dead-letters/{name}",

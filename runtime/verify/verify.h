@@ -46,7 +46,7 @@ struct verify_options {
     void *context;
     int64_t memory_bytes; /* results may take so much, 0: VERIFY_MEMORY_BYTES; what needs more is ERR_TOO_LARGE */
     /* Asked now and then; true ends the work with ERR_STOPPED. NULL: never. */
-    bool (*is_stopped)(void);
+    bool (*is_stopped)(void *context);
 };
 
 /* The app in the directory that has a view of this name. ERR_NOT_FOUND, and ERR_INVALID when there are several, with a sentence. */

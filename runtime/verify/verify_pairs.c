@@ -1,7 +1,7 @@
 /* verify_pairs.c: what a task's state is after its last commit (see verify_parts.h).
  *
  * The pairs of its store, and over them what the changelog says from the store's position on: what a
- * restart would restore. It is put together here by itself: the tail in a table, then every pair of the
+ * restart would restore; of a job that runs in this process and is held, what the changelog alone would. It is put together here by itself: the tail in a table, then every pair of the
  * store that the tail does not replace. A store of another changelog, or none, leaves the changelog,
  * which has all. */
 #include "runtime/store.h"
@@ -65,6 +65,8 @@ static int open_store(struct pairs *pairs, struct state **state, int64_t *positi
         rc = state_open(path, stage->plan_hash, &options, state, v->diag);
     if (rc == ERR_NOT_FOUND || rc == ERR_STATE)
         return 0; /* a restart builds it from the changelog */
+    if (rc == ERR_BUSY)
+        return 0; /* a job of this process has it open: the changelog alone is asked */
     TRY(rc);
     state_position(*state, &at);
     if (memcmp(at.topic_id, stage->changelog_id, sizeof at.topic_id) == 0) {

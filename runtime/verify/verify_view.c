@@ -56,7 +56,7 @@ int verify_look(struct verify *v)
                         "%s cannot be verified in %lld MiB of memory: what its rows come to is "
                         "kept there until it is compared",
                         v->options->view, (long long)(most >> 20));
-    return v->options->is_stopped != NULL && v->options->is_stopped() ? ERR_STOPPED : 0;
+    return v->options->is_stopped != NULL && v->options->is_stopped(v->options->context) ? ERR_STOPPED : 0;
 }
 
 static int read_rows(struct verify *v, struct port_reader *reader, int64_t from, int64_t to,

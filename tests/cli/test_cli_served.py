@@ -2,6 +2,7 @@
 """Commands given a directory that is served: they go through the server, and say what they say of the same directory once nobody holds it."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -153,6 +154,91 @@ class Letters(Case):
         self.assertEqual(server.stop(), 0)
         rows = self.objects("query", "SELECT sum(n) AS n FROM mended")
         self.assertEqual(rows, [{"n": zeros}])
+
+
+def timeless(outcome):
+    """An outcome of verify without how long it took."""
+    code, out, said = outcome
+    return code, re.sub(r'"seconds":[0-9.]+', "", out), said
+
+
+class Verify(Case):
+    def plant(self):
+        """A record in the output that no row yields, and one whose value is another one."""
+        record = next(record for record in self.objects("consume", "per_shop", "--until-end"))
+        lines = [{"partition": record["partition"], "timestamp": 1, "key": record["key"], "value": json.dumps({**record["value"], "n": 10**6}, separators=(",", ":"))},
+                 {"partition": 0, "timestamp": 1, "key": "zo\u00eb\n", "value": '{"shop":"zo\u00eb\\n","n":1,"dearest":1.00}'}]
+        weir("topic", "import", "per_shop", "--from", "-", data=self.data, stdin="".join(json.dumps(line) + "\n" for line in lines))
+
+    def test_what_is_said(self):
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD))
+        self.assertEqual(server.stop(), 0)
+        self.plant()
+        commands = [["verify", *words, *form] for form in ([], ["--format", "text"])
+                    for words in (["hourly"], ["hourly-revenue", "--app", "shop"], ["per_shop"], ["per_shop", "--max", "1"], ["per_shop", "--max", "0"],
+                                  ["nothing"], ["hourly", "--app", "nobody"], ["a/b?c"])]
+        apart = [timeless(self.ask(*words)) for words in commands]
+        self.assertEqual([code for code, _, _ in apart[:8]], [0, 0, 4, 4, 4, 1, 1, 1])
+        for files in ([self.job], []):                     # while the job runs, and while nothing does
+            server = self.serve(*files)
+            if files:
+                self.settle(server, len(ROWS) + len(BAD))
+            self.assertEqual([timeless(self.ask(*words)) for words in commands], apart)
+            self.assertEqual([timeless(self.ask(*words, "--server", server.http_address, data="")) for words in commands], apart)
+            self.assertEqual(server.stop(), 0)
+        self.assertEqual({json.loads(line)["difference"] for line in apart[2][1].splitlines()[:-1]}, {"value", "unknown"})
+
+    def test_while_rows_come_in(self):
+        """Each verification is of one moment, however the writer and the pipelines go on around it, and none keeps them from going on."""
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD))
+        broker, ended, sent = server.address, threading.Event(), []
+        def write():
+            while not ended.is_set() and len(sent) < 200:
+                lines = "".join(json.dumps({"id": len(sent) * 50 + i, "shop": f"s{i % 9}", "amount": 1 + i, "ts": START + len(sent) * 500000 + i}) + "\n"
+                                for i in range(50))
+                subprocess.run(["kcat", "-P", "-b", broker, "-t", "orders", "-X", "topic.partitioner=random"], input=lines, text=True, check=True, timeout=LIMIT_S)
+                sent.append(50)
+        writer = threading.Thread(target=write)
+        writer.start()
+        self.addCleanup(writer.join)
+        self.addCleanup(ended.set)
+        read = []
+        for _ in range(12):
+            for view in ("hourly", "per_shop"):
+                code, out, said = self.ask("verify", view)
+                self.assertEqual(code, 0, out + said)
+                totals = json.loads(out.splitlines()[-1])["totals"]
+                self.assertEqual(totals["differences"], 0)
+                read.append(totals["rows_read"])
+        self.wait_for(lambda: len(sent), lambda count: count > 1)
+        ended.set()
+        writer.join()
+        self.assertGreater(read[-1], len(ROWS))
+        self.settle(server, len(ROWS) + len(BAD) + sum(sent))
+        self.assertEqual(self.ask("verify", "per_shop")[0], 0)
+
+    def test_who_goes_away_lets_the_pipelines_go_on(self):
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD))
+        for _ in range(5):
+            asking = subprocess.Popen([WEIR, "verify", "hourly", "--data", self.data], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+            asking.kill()
+            asking.wait()
+        codes = []
+        threads = [threading.Thread(target=lambda: codes.append(self.ask("verify", "hourly")[0])) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertIn(0, codes)                            # one at a time: the others are told to ask again
+        self.assertLessEqual(set(codes), {0, 3})
+        subprocess.run(["kcat", "-P", "-b", server.address, "-t", "orders"], input=json.dumps({**ROWS[1], "id": 5000}), text=True, check=True, timeout=LIMIT_S)
+        self.settle(server, len(ROWS) + len(BAD) + 1)
+        asking = subprocess.Popen([WEIR, "verify", "hourly", "--data", self.data], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+        self.assertEqual(server.stop(), 0)                 # whatever it is at
+        self.assertIn(asking.wait(LIMIT_S), (0, 1, 3))
 
 
 class Errors(Case):
