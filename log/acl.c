@@ -88,23 +88,22 @@ static bool is_host(const char *host)
 
 static int check_texts(const struct acl_binding *b, struct diag *diag)
 {
-    if (b->name != NULL && !is_text(b->name, ACL_NAME_BYTES))
+    if (!is_text(b->name, ACL_NAME_BYTES))
         return diag_set(diag, ERR_INVALID,
                         "a resource's name has 1 to %d bytes of UTF-8, without control characters",
                         ACL_NAME_BYTES);
-    if (b->principal != NULL &&
-        (strncmp(b->principal, "User:", 5) != 0 || !is_text(b->principal + 5, ACL_PRINCIPAL_BYTES)))
+    if (strncmp(b->principal, "User:", 5) != 0 || !is_text(b->principal + 5, ACL_PRINCIPAL_BYTES))
         return diag_set(diag, ERR_INVALID, "a principal is User:NAME, or User:* for everybody");
-    if (b->host != NULL && (strlen(b->host) > ACL_HOST_BYTES || !is_host(b->host)))
+    if (strlen(b->host) > ACL_HOST_BYTES || !is_host(b->host))
         return diag_set(diag, ERR_INVALID, "a host is a numeric address, or * for all");
     return 0;
 }
 
 int acl_binding_check(const struct acl_binding *b, struct diag *diag)
 {
-    TRY(check_texts(b, diag));
     if (b->name == NULL || b->principal == NULL || b->host == NULL)
         return diag_set(diag, ERR_INVALID, "a binding names a resource, a principal and a host");
+    TRY(check_texts(b, diag));
     if (b->resource < ACL_TOPIC || b->resource > ACL_USER)
         return diag_set(diag, ERR_INVALID, "there is no such type of resource");
     if (b->pattern != ACL_LITERAL && b->pattern != ACL_PREFIXED)
@@ -123,7 +122,6 @@ int acl_binding_check(const struct acl_binding *b, struct diag *diag)
 
 int acl_filter_check(const struct acl_binding *f, struct diag *diag)
 {
-    TRY(check_texts(f, diag));
     if (acl_resource_text(f->resource) == NULL || acl_operation_text(f->operation) == NULL ||
         f->pattern < ACL_PATTERN_ANY || f->pattern > ACL_PREFIXED ||
         f->permission < ACL_PERMISSION_ANY || f->permission > ACL_ALLOW)

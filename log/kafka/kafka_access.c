@@ -3,8 +3,6 @@
 #include "log/kafka/kafka_request.h"
 #include "log/kafka/kafka_session.h"
 
-static const char anonymous[] = "User:ANONYMOUS";
-
 static bool is_super(const struct kafka_server_options *options, const char *principal)
 {
     for (size_t i = 0; i < options->super_user_count; i++)
@@ -24,7 +22,7 @@ void kafka_access_begin(struct kafka_request *request)
         return;
     const char *principal = kafka_session_principal(request->session);
     access->rules = rules;
-    access->principal = principal != NULL ? principal : anonymous;
+    access->principal = principal != NULL ? principal : KAFKA_ANONYMOUS;
     access->asks = !is_super(request->options, access->principal);
 }
 

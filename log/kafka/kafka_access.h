@@ -18,6 +18,8 @@
 
 struct kafka_request;
 
+#define KAFKA_ANONYMOUS "User:ANONYMOUS"
+
 /* A part of the request. */
 struct kafka_access {
     bool asks; /* false: everything is allowed */

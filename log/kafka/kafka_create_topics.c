@@ -3,7 +3,7 @@
  *   request   topics {name, partitions i32, replication i16, assignments {partition i32, [broker i32], tags}, configs {key, value (nullable), tags},
  *             tags}, timeout i32, v1+: validate only bool, tags
  *   response  v2+: throttle time i32, topics {name, v7+: id, error i16, v1+: error message (nullable), v5+: partitions i32, replication i16,
- *             configs {key, value (nullable), read only bool, source i8, sensitive bool, tags}, tags}, tags
+ *             configs {key, value (nullable), read only bool, source i8, sensitive bool, tags}, tags (v5+: 0: error of the configs i16)}, tags
  *
  * -1 partitions are as many as a topic gets that a client names without creating it. Of replicas there is one: -1 and 1 say so, and an assignment, which must
  * name every partition once and no other broker than this one. A topic is durable when it is answered, so that the timeout does not matter.
@@ -174,9 +174,16 @@ static void answer_topic(struct kafka_request *request, struct creating *c, bool
     wire_write_i16(w, (int16_t)error);
     if (request->version >= 1)
         wire_write_text(w, error == KAFKA_NONE ? NULL : diag.text);
+    bool shows =
+        error != KAFKA_NONE || kafka_may(request, ACL_TOPIC, c->wire_name, ACL_DESCRIBE_CONFIGS);
+    if (!shows)
+        c->partitions = -1;
     if (request->version >= SINCE_DETAILS)
-        write_details(request, c, created);
-    wire_write_tags(w);
+        write_details(request, c, created && shows);
+    if (request->version >= SINCE_DETAILS && !shows)
+        wire_write_tag_i16(w, 0, KAFKA_TOPIC_AUTHORIZATION_FAILED);
+    else
+        wire_write_tags(w);
 }
 
 /* The topics twice: to see that all of the request can be read, and what stands behind them; then to make them. */

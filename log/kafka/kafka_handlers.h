@@ -11,10 +11,13 @@ enum kafka_result kafka_handle_alter_configs(struct kafka_request *request); /* 
 enum kafka_result kafka_handle_alter_scram(struct kafka_request *request); /* kafka_scram_users.c */
 enum kafka_result kafka_handle_api_versions(struct kafka_request *request); /* kafka_api_versions.c */
 enum kafka_result kafka_handle_create_partitions(struct kafka_request *request); /* kafka_create_partitions.c */
+enum kafka_result kafka_handle_create_acls(struct kafka_request *request); /* kafka_create_acls.c */
 enum kafka_result kafka_handle_create_topics(struct kafka_request *request); /* kafka_create_topics.c */
+enum kafka_result kafka_handle_delete_acls(struct kafka_request *request); /* kafka_delete_acls.c */
 enum kafka_result kafka_handle_delete_groups(struct kafka_request *request); /* kafka_delete_groups.c */
 enum kafka_result kafka_handle_delete_records(struct kafka_request *request); /* kafka_delete_records.c */
 enum kafka_result kafka_handle_delete_topics(struct kafka_request *request); /* kafka_delete_topics.c */
+enum kafka_result kafka_handle_describe_acls(struct kafka_request *request); /* kafka_describe_acls.c */
 enum kafka_result kafka_handle_describe_client_quotas(struct kafka_request *request); /* kafka_describe_client_quotas.c */
 enum kafka_result kafka_handle_describe_cluster(struct kafka_request *request); /* kafka_describe_cluster.c */
 enum kafka_result kafka_handle_describe_configs(struct kafka_request *request); /* kafka_describe_configs.c */

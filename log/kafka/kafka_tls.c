@@ -299,3 +299,39 @@ bool kafka_tls_is_ready(const struct kafka_tls_session *session)
 {
     return session->ready;
 }
+
+/* The subject's text, or that of its last common name, appended. False: there is none, or no memory. */
+static bool put_name(BIO *text, const X509_NAME *subject, bool is_common)
+{
+    unsigned long flags = XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB; /* UTF-8 stays */
+    if (!is_common)
+        return X509_NAME_entry_count(subject) > 0 &&
+               X509_NAME_print_ex(text, subject, 0, flags) >= 0;
+    int at = -1, last = -1;
+    while ((at = X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0)
+        last = at;
+    unsigned char *utf8 = NULL;
+    int size = last < 0 ? -1
+                        : ASN1_STRING_to_UTF8(
+                              &utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, last)));
+    bool put = size > 0 && BIO_write(text, utf8, size) == size;
+    OPENSSL_free(utf8);
+    return put;
+}
+
+char *kafka_tls_principal(const struct kafka_tls_session *session, bool is_common)
+{
+    X509 *certificate = SSL_get0_peer_certificate(session->ssl);
+    BIO *text = certificate != NULL ? BIO_new(BIO_s_mem()) : NULL;
+    char *name = NULL, *data;
+    if (text == NULL)
+        return NULL;
+    if (BIO_puts(text, "User:") > 0 &&
+        put_name(text, X509_get_subject_name(certificate), is_common)) {
+        long size = BIO_get_mem_data(text, &data);
+        if (size > 0 && memchr(data, 0, (size_t)size) == NULL)
+            name = strndup(data, (size_t)size);
+    }
+    BIO_free(text);
+    return name;
+}

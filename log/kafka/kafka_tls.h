@@ -13,6 +13,7 @@ struct kafka_tls_session;
 struct kafka_tls_options {
     const char *certificate; /* a PEM file: the server's certificate, then those between it and the root */
     const char *key;         /* a PEM file: its private key, not encrypted */
+    bool names_by_common_name; /* of a client's certificate; false: by its whole subject */
     const char *client_ca;   /* a PEM file: who signs the certificates that clients must show; NULL: they need none */
 };
 
@@ -34,6 +35,10 @@ int kafka_tls_write(struct kafka_tls_session *session, struct bytes plain, struc
 void kafka_tls_take_words(struct kafka_tls_session *session, struct buf *words);
 /* Says that nothing more will be sent: one more word. */
 void kafka_tls_say_end(struct kafka_tls_session *session);
+
+/* "User:" and the name of the client's certificate: its subject as RFC 2253 writes it ("CN=alice,O=shop"), or with is_common its common name alone. For free(). NULL: it has shown
+ * no certificate, or one without such a name; or no memory. */
+char *kafka_tls_principal(const struct kafka_tls_session *session, bool is_common);
 
 /* The handshake is over, and the client has shown what it must. */
 bool kafka_tls_is_ready(const struct kafka_tls_session *session);

@@ -167,6 +167,9 @@ static void take_back(struct kafka_shake *shake)
         return;
     }
     c->is_secure = kafka_tls_is_ready(c->tls);
+    if (c->is_secure && c->session.certificate == NULL) /* before the first request */
+        c->session.certificate =
+            kafka_tls_principal(c->tls, c->server->options.tls.names_by_common_name);
     if (c->is_secure)
         kafka_peer_end_handshake(c);
     struct bytes bytes = look_at(c, shake->code, &shake->plain, &shake->diag);

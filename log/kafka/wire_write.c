@@ -50,3 +50,12 @@ void wire_write_tags(struct wire_writer *writer)
     if (writer->flexible)
         buf_u8(writer->out, 0);
 }
+
+void wire_write_tag_i16(struct wire_writer *writer, uint8_t tag, int16_t value)
+{
+    must(writer->flexible && tag < 128);
+    buf_u8(writer->out, 1);
+    buf_u8(writer->out, tag);
+    buf_u8(writer->out, sizeof value);
+    buf_be16(writer->out, (uint16_t)value);
+}

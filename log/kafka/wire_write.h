@@ -25,5 +25,7 @@ void wire_write_bytes_size(struct wire_writer *writer, size_t size);
 void wire_write_array(struct wire_writer *writer, int32_t count);   /* -1: null */
 /* The end of a structure: no tagged fields. */
 void wire_write_tags(struct wire_writer *writer);
+/* The same with one field of two bytes. */
+void wire_write_tag_i16(struct wire_writer *writer, uint8_t tag, int16_t value);
 
 #endif

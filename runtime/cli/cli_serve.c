@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { SUPER_USERS_MAX = 32 };
 struct address {
     char host[256];
     int64_t port;
@@ -90,6 +91,8 @@ static int parse_address(const struct cli *cli, const char *flag, const char *fa
 struct serving {
     struct address kafka_address, http_address, advertised;
     struct kafka_server_options kafka_options;
+    char *super_users[SUPER_USERS_MAX];
+    int super_user_count;
     struct kafka_stats kafka_stats; /* shown over HTTP */
     weir_options options;           /* of the app */
     weir_log *log;
@@ -105,6 +108,11 @@ static int parse_tls(const struct cli *cli, struct kafka_tls_options *tls)
     *tls = (struct kafka_tls_options){.certificate = flag_text(cli, "tls-cert"),
                                       .key = flag_text(cli, "tls-key"),
                                       .client_ca = flag_text(cli, "tls-client-ca")};
+    static const char *const principals[] = {"dn", "cn"};
+    int principal = flag_choice(cli, "tls-principal", principals, 2, 0);
+    if (principal < 0)
+        return EXIT_USAGE;
+    tls->names_by_common_name = principal == 1;
     if ((tls->certificate == NULL) != (tls->key == NULL))
         return usage_error(cli, "--tls-cert and --tls-key go together");
     if (flag_is_on(cli, "auth") && flag_is_on(cli, "no-auth"))
@@ -134,6 +142,23 @@ static int parse_limits(const struct cli *cli, struct kafka_server_options *opti
     return 0;
 }
 
+/* As principals: "alice" is "User:alice". 0 or EXIT_USAGE. */
+static int parse_super_users(const struct cli *cli, struct serving *serving)
+{
+    const char *name;
+    for (int at = 0; (name = flag_next(cli, "super-user", &at)) != NULL;) {
+        bool is_whole = strncmp(name, "User:", 5) == 0;
+        if (serving->super_user_count == SUPER_USERS_MAX || strlen(name) > ACL_PRINCIPAL_BYTES)
+            return usage_error(cli, "there are at most %d super users, with names of %d bytes",
+                               SUPER_USERS_MAX, ACL_PRINCIPAL_BYTES);
+        char **principal = &serving->super_users[serving->super_user_count];
+        if (asprintf(principal, "%s%s", is_whole ? "" : "User:", name) < 0)
+            return failed(ERR_NOMEM, NULL);
+        serving->super_user_count++;
+    }
+    return 0;
+}
+
 static int parse(const struct cli *cli, struct serving *serving)
 {
     const char *where = flag_text(cli, "advertise");
@@ -159,6 +184,8 @@ static int parse(const struct cli *cli, struct serving *serving)
         code = flag_number(cli, "session-lifetime", 0, INT32_MAX, 0, &lifetime_ms);
     if (code == 0)
         code = sql_run_options(cli, &serving->options);
+    if (code == 0)
+        code = parse_super_users(cli, serving);
     if (code != 0)
         return code;
     serving->kafka_options = (struct kafka_server_options){
@@ -172,6 +199,8 @@ static int parse(const struct cli *cli, struct serving *serving)
         .tls = tls,
         .requires_users = flag_is_on(cli, "auth"),
         .session_lifetime_ms = lifetime_ms,
+        .super_users = (const char *const *)serving->super_users,
+        .super_user_count = (size_t)serving->super_user_count,
         .stats = &serving->kafka_stats,
     };
     return parse_limits(cli, &serving->kafka_options);
@@ -379,6 +408,8 @@ static void end(struct serving *serving)
     sql_program_destroy(serving->program);
     if (serving->log != NULL)
         weir_log_close(serving->log);
+    for (int i = 0; i < serving->super_user_count; i++)
+        free(serving->super_users[i]);
 }
 
 static int run_serve(struct cli *cli)
@@ -414,9 +445,12 @@ static const struct flag serve_flags[] = {
     {"tls-key", "FILE", "PEM: its private key", false, 0},
     {"tls-client-ca", "FILE", "PEM: Kafka clients must show a certificate that this CA has signed",
      false, 0},
+    {"tls-principal", "WHAT",
+     "of a client's certificate: dn, its whole subject, or cn, its common name [dn]", false, 0},
     {"auth", NULL, "clients must say who they are: 'weir user add' [when there are users]", false,
      0},
     {"no-auth", NULL, "nobody is asked, although there are users", false, 0},
+    {"super-user", "NAME", "may do everything, whatever 'weir acl' says; may be repeated", true, 0},
     {"session-lifetime", "MS", "how often a client must authenticate again; 0: never [0]", false,
      0},
     {"no-auto-create", NULL, "a topic that a client names and that is missing is an error", false,
