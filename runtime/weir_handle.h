@@ -18,6 +18,7 @@ struct weir_log {
     struct running_app *running;
     pthread_mutex_t views_mutex;               /* of views; taken before mutex */
     struct shared_source *views;               /* weir_view.c: that questions are asked of … */
+    struct shared_port *view_ports;            /* … names of apps that do not run and are kept from it … */
     struct shared_app *view_apps;              /* … and apps that run on it, whose views are read beside them */
 };
 

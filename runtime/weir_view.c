@@ -17,6 +17,7 @@
 #include "runtime/view_reader.h"
 
 struct shared_port {
+    struct shared_port *next; /* in the list, of an app whose name is taken */
     struct port *port;
     uint32_t users;
     char app[250];
@@ -54,10 +55,15 @@ bool shared_view_runs(const struct shared_view *view)
 
 /* ---- ports ---- */
 
-static void port_leave(struct shared_port *port)
+static void port_leave(weir_log *log, struct shared_port *port)
 {
     if (port == NULL || --port->users > 0)
         return;
+    struct shared_port **link = &log->view_ports;
+    while (*link != NULL && *link != port)
+        link = &(*link)->next;
+    if (*link != NULL)
+        *link = port->next;
     port->port->ops->close(port->port);
     free(port);
 }
@@ -65,21 +71,25 @@ static void port_leave(struct shared_port *port)
 static int port_join(weir_log *log, const char *app, bool runs, struct shared_port **result,
                      struct diag *diag)
 {
-    for (struct shared_source *source = log->views; !runs && source != NULL; source = source->next)
-        if (!view_source_runs(source->source) && strcmp(source->port->app, app) == 0) {
-            source->port->users++;
-            *result = source->port;
+    for (struct shared_port *port = log->view_ports; !runs && port != NULL; port = port->next)
+        if (strcmp(port->app, app) == 0) {
+            port->users++;
+            *result = port;
             return 0;
         }
     struct shared_port *port = calloc(1, sizeof *port);
     if (port == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory to read a view");
-    memcpy(port->app, app, strlen(app) + 1);
+    snprintf(port->app, sizeof port->app, "%s", app);
     port->users = 1;
     int rc = port_log_share(log, runs ? NULL : port->app, &port->port, diag);
     if (rc < 0) {
         free(port);
         return rc;
+    }
+    if (!runs) {
+        port->next = log->view_ports;
+        log->view_ports = port;
     }
     *result = port;
     return 0;
@@ -150,6 +160,22 @@ bool shared_views_app_runs(weir_log *log, const char *app)
     return runs;
 }
 
+int shared_name_take(weir_log *log, const char *app, struct shared_port **taken, struct diag *diag)
+{
+    *taken = NULL;
+    pthread_mutex_lock(&log->views_mutex);
+    int rc = find_app(log, app) != NULL ? 0 : port_join(log, app, false, taken, diag);
+    pthread_mutex_unlock(&log->views_mutex);
+    return rc;
+}
+
+void shared_name_give_back(weir_log *log, struct shared_port *taken)
+{
+    pthread_mutex_lock(&log->views_mutex);
+    port_leave(log, taken);
+    pthread_mutex_unlock(&log->views_mutex);
+}
+
 /* ---- sources ---- */
 
 static int open_source(weir_log *log, const struct view_place *place, struct weir_app *app,
@@ -165,7 +191,7 @@ static int open_source(weir_log *log, const struct view_place *place, struct wei
         rc = view_source_open(source->port->port, weir_log_dir(log), &source->place, app != NULL,
                               app != NULL ? VIEW_REST_BYTES : memory_bytes, &source->source, diag);
     if (rc < 0) {
-        port_leave(source->port);
+        port_leave(log, source->port);
         free(source);
         return rc;
     }
@@ -182,7 +208,7 @@ static void close_source(weir_log *log, struct shared_source *source)
         link = &(*link)->next;
     *link = source->next;
     view_source_close(source->source);
-    port_leave(source->port);
+    port_leave(log, source->port);
     free(source);
 }
 

@@ -21,6 +21,12 @@ struct view_reader *shared_view_reader(struct shared_view *view);
 /* Its app runs in this process. */
 bool shared_view_runs(const struct shared_view *view);
 
+/* Keeps an app that does not run here from it, as an open view does; *taken NULL: it runs here. ERR_BUSY: something else has its name. */
+struct shared_port;
+int shared_name_take(weir_log *log, const char *app, struct shared_port **taken, struct diag *diag);
+/* NULL is allowed. */
+void shared_name_give_back(weir_log *log, struct shared_port *taken);
+
 /* A run of the app has its tasks and begins; it has ended, and its stores are closed. By the run, whose app lives in between. */
 struct weir_app;
 int shared_views_begin(weir_log *log, struct weir_app *app, struct diag *diag);

@@ -6,194 +6,24 @@
  * last checkpoint saw; the changelog has the rest, and "behind" says how many records that are. The
  * log is opened too: that takes the lock, so no job changes the store meanwhile. */
 #include "runtime/cli/nouns.h"
-#include "runtime/state/state.h"
-#include "runtime/store_view.h"
+#include "runtime/store_look.h"
+#include "runtime/weir_handle.h"
 
-#include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-struct store_name {
-    char *app, *store;
-    int32_t partition;
-    char *path;
-};
-struct store_names {
-    struct store_name *items;
-    size_t count, capacity;
-};
-
-/* ---- finding stores ---- */
-static void names_free(struct store_names *names)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        free(names->items[i].app);
-        free(names->items[i].store);
-        free(names->items[i].path);
-    }
-    free(names->items);
-}
-
-static int names_add(struct store_names *names, const char *app, const char *store,
-                     int32_t partition, const char *path)
-{
-    if (names->count == names->capacity) {
-        size_t capacity = names->capacity == 0 ? 16 : names->capacity * 2;
-        struct store_name *items = realloc(names->items, capacity * sizeof *items);
-        if (items == NULL)
-            return ERR_NOMEM;
-        names->items = items;
-        names->capacity = capacity;
-    }
-    struct store_name *name = &names->items[names->count++];
-    *name = (struct store_name){strdup(app), strdup(store), partition, strdup(path)};
-    return name->app != NULL && name->store != NULL && name->path != NULL ? 0 : ERR_NOMEM;
-}
-
-/* "<store>-<partition>" cut at its last dash. */
-static bool split_partition(char *name, int32_t *partition)
-{
-    char *dash = strrchr(name, '-');
-    int64_t number;
-    if (dash == NULL || !isdigit((unsigned char)dash[1]) || parse_integer(dash + 1, &number) < 0 ||
-        number > INT32_MAX)
-        return false;
-    *dash = '\0';
-    *partition = (int32_t)number;
-    return true;
-}
-
-static int read_app(struct store_names *names, const char *state_dir, const char *app,
-                    struct diag *diag)
-{
-    char path[PATH_MAX];
-    int length = snprintf(path, sizeof path, "%s/%s", state_dir, app);
-    if (length >= (int)sizeof path)
-        return diag_set(diag, ERR_INVALID, "the path of the data directory is too long");
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return errno == ENOTDIR ? 0 : diag_errno(diag, "cannot read %s", path);
-    int code = 0;
-    for (struct dirent *entry; code == 0 && (entry = readdir(dir)) != NULL;) {
-        char name[NAME_MAX + 1], full[PATH_MAX];
-        int32_t partition;
-        snprintf(name, sizeof name, "%s", entry->d_name);
-        int size = snprintf(full, sizeof full, "%s/%s", path, entry->d_name);
-        if (entry->d_name[0] != '.' && size < (int)sizeof full && split_partition(name, &partition))
-            code = names_add(names, app, name, partition, full);
-    }
-    closedir(dir);
-    return code < 0 ? diag_set(diag, code, "no memory for the names of stores") : 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    const struct store_name *x = a, *y = b;
-    int order = strcmp(x->app, y->app);
-    if (order == 0)
-        order = strcmp(x->store, y->store);
-    return order != 0 ? order : (x->partition > y->partition) - (x->partition < y->partition);
-}
-
-/* Every store of the directory, sorted; none when no job ever ran. */
-static int read_names(const char *data_dir, struct store_names *names, struct diag *diag)
-{
-    char state_dir[PATH_MAX];
-    int length = snprintf(state_dir, sizeof state_dir, "%s/state", data_dir);
-    if (length >= (int)sizeof state_dir)
-        return diag_set(diag, ERR_INVALID, "the path of the data directory is too long");
-    DIR *dir = opendir(state_dir);
-    if (dir == NULL)
-        return errno == ENOENT ? 0 : diag_errno(diag, "cannot read %s", state_dir);
-    int code = 0;
-    for (struct dirent *entry; code == 0 && (entry = readdir(dir)) != NULL;)
-        if (entry->d_name[0] != '.')
-            code = read_app(names, state_dir, entry->d_name, diag);
-    closedir(dir);
-    if (names->count > 0)
-        qsort(names->items, names->count, sizeof *names->items, compare_names);
-    return code;
-}
-
-/* ---- an open store ---- */
-struct store {
-    const struct store_name *name;
-    struct store_view *view;
-    struct state *state;
-};
-
-static int store_open(const struct store_name *name, struct store *store, struct diag *diag)
-{
-    *store = (struct store){.name = name};
-    struct state_options options = {.must_exist = true, .read_only = true};
-    TRY(store_view_open_any(name->path, &store->view, diag));
-    int code =
-        state_open(name->path, store_view_state_hash(store->view), &options, &store->state, diag);
-    if (code == ERR_STATE)
-        code = state_open(name->path, store_view_plan_hash(store->view), &options, &store->state,
-                          diag);
-    if (code < 0)
-        store_view_close(store->view);
-    return code;
-}
-
-static void store_close(struct store *store)
-{
-    state_close(store->state);
-    store_view_close(store->view);
-}
 
 /* ---- list ---- */
 static const char *const list_headers[] = {"APP",    "STORE",     ">PARTITION", ">ENTRIES",
                                            ">BYTES", "CHANGELOG", ">POSITION",  ">BEHIND"};
 
-struct changelog {
-    char topic[250]; /* "" when it is gone or none was followed yet */
-    int64_t behind;
-};
-
-static int find_changelog(struct log *log, const struct state_position *position, int32_t partition,
-                          struct changelog *changelog, struct diag *diag)
+static int list_store(weir_log *log, const struct store_name *name, struct table *table, bool json,
+                      struct diag *diag)
 {
-    *changelog = (struct changelog){.topic = ""};
-    struct topic_info *topics = NULL;
-    size_t count = 0;
-    TRY(topic_list(log, &topics, &count));
-    int code = 0;
-    for (size_t i = 0; i < count && code == 0; i++) {
-        if (memcmp(topics[i].id.bytes, position->topic_id, sizeof position->topic_id) != 0)
-            continue;
-        memcpy(changelog->topic, topics[i].name, sizeof changelog->topic);
-        struct partition *handle;
-        struct partition_offsets offsets;
-        code = partition_get(log, topics[i].name, partition, &handle, diag);
-        if (code == 0) {
-            partition_offsets(handle, &offsets);
-            changelog->behind =
-                offsets.stable > position->offset ? offsets.stable - position->offset : 0;
-        }
-    }
-    free(topics);
-    return code;
-}
-
-static int list_store(struct log *log, const struct store_name *name, struct table *table,
-                      bool json, struct diag *diag)
-{
-    struct store store;
-    TRY(store_open(name, &store, diag));
-    struct state_statistics statistics;
-    struct state_position position;
-    struct changelog changelog = {.behind = 0};
-    state_position(store.state, &position);
-    int code = state_stat(store.state, &statistics, diag);
-    if (code == 0)
-        code = find_changelog(log, &position, name->partition, &changelog, diag);
-    store_close(&store);
+    struct store_look *look;
+    struct store_description store;
+    TRY(store_look_open(log, name, &look, diag));
+    int code = store_look_describe(log, look, &store, diag);
+    store_look_close(log, look);
     TRY(code);
     if (json) {
         out_text("{\"app\":");
@@ -201,24 +31,24 @@ static int list_store(struct log *log, const struct store_name *name, struct tab
         out_text(",\"store\":");
         out_json_text(name->store);
         buf_printf(&out, ",\"partition\":%d,\"entries\":%llu,\"bytes\":%llu,\"changelog\":",
-                   name->partition, (unsigned long long)statistics.entries,
-                   (unsigned long long)statistics.used_bytes);
-        if (changelog.topic[0] != '\0')
-            out_json_text(changelog.topic);
+                   name->partition, (unsigned long long)store.entries,
+                   (unsigned long long)store.bytes);
+        if (store.changelog[0] != '\0')
+            out_json_text(store.changelog);
         else
             out_text("null");
-        buf_printf(&out, ",\"changelog_offset\":%lld,\"behind\":%lld}\n",
-                   (long long)position.offset, (long long)changelog.behind);
+        buf_printf(&out, ",\"changelog_offset\":%lld,\"behind\":%lld}\n", (long long)store.position,
+                   (long long)store.behind);
         return 0;
     }
     table_cell(table, "%s", name->app);
     table_cell(table, "%s", name->store);
     table_cell(table, "%d", name->partition);
-    table_cell(table, "%llu", (unsigned long long)statistics.entries);
-    table_cell(table, "%llu", (unsigned long long)statistics.used_bytes);
-    table_cell(table, "%s", changelog.topic[0] != '\0' ? changelog.topic : "-");
-    table_cell(table, "%lld", (long long)position.offset);
-    table_cell(table, "%lld", (long long)changelog.behind);
+    table_cell(table, "%llu", (unsigned long long)store.entries);
+    table_cell(table, "%llu", (unsigned long long)store.bytes);
+    table_cell(table, "%s", store.changelog[0] != '\0' ? store.changelog : "-");
+    table_cell(table, "%lld", (long long)store.position);
+    table_cell(table, "%lld", (long long)store.behind);
     return 0;
 }
 
@@ -228,15 +58,15 @@ static int run_list(struct cli *cli)
                              terminal(STDOUT_FILENO) ? FORMAT_TEXT : FORMAT_JSON);
     if (format < 0)
         return EXIT_USAGE;
-    struct log *log;
-    int exit_code = data_open(cli, DATA_MUST_EXIST, &log);
+    weir_log *log;
+    int exit_code = data_open_handle(cli, DATA_MUST_EXIST, &log);
     if (exit_code != 0)
         return exit_code;
     struct store_names names = {0};
     struct table table;
     table_init(&table, list_headers, 8);
     struct diag diag = {0};
-    int code = read_names(data_directory(cli), &names, &diag);
+    int code = store_names_read(data_directory(cli), &names, &diag);
     /* One store that cannot be read does not hide the others. */
     for (size_t i = 0; code == 0 && i < names.count; i++) {
         struct diag store_diag = {0};
@@ -248,19 +78,19 @@ static int run_list(struct cli *cli)
     table_print(&table, format == FORMAT_TEXT);
     if (code < 0)
         exit_code = failed(code, &diag);
-    names_free(&names);
-    log_close(log);
+    store_names_free(&names);
+    weir_log_close(log);
     return exit_code == EXIT_USAGE ? EXIT_FAILED : exit_code;
 }
 
 /* ---- get and scan ---- */
 struct look {
-    struct log *log;
+    weir_log *log;
     struct store_names all;
     const struct store_name **chosen;
     size_t count;
-    int64_t left;       /* rows still to print */
-    struct store store; /* the one that is scanned */
+    int64_t left;             /* rows still to print */
+    struct store_look *store; /* the one that is scanned */
 };
 
 /* The partitions of APP/STORE, only one of them unless only is negative. */
@@ -294,11 +124,11 @@ static int look_open(struct look *look, const struct cli *cli)
     int64_t only;
     int exit_code = flag_number(cli, "partition", 0, 9999, -1, &only);
     if (exit_code == 0)
-        exit_code = data_open(cli, DATA_MUST_EXIST, &look->log);
+        exit_code = data_open_handle(cli, DATA_MUST_EXIST, &look->log);
     if (exit_code != 0)
         return exit_code;
     struct diag diag = {0};
-    int code = read_names(data_directory(cli), &look->all, &diag);
+    int code = store_names_read(data_directory(cli), &look->all, &diag);
     if (code == 0)
         code = choose_stores(look, what, only, &diag);
     if (code == 0)
@@ -312,9 +142,9 @@ static int look_open(struct look *look, const struct cli *cli)
 static void look_close(struct look *look)
 {
     free(look->chosen);
-    names_free(&look->all);
+    store_names_free(&look->all);
     if (look->log != NULL)
-        log_close(look->log);
+        weir_log_close(look->log);
 }
 
 static int print_pair(struct store_view *view, struct bytes key, struct bytes value,
@@ -326,24 +156,26 @@ static int print_pair(struct store_view *view, struct bytes key, struct bytes va
 }
 
 /* 1 when it was there. */
-static int get_from(const struct store_name *name, const char *text, struct diag *diag)
+static int get_from(weir_log *log, const struct store_name *name, const char *text,
+                    struct diag *diag)
 {
-    struct store store;
-    TRY(store_open(name, &store, diag));
+    struct store_look *store;
+    TRY(store_look_open(log, name, &store, diag));
     struct arena arena;
     arena_init(&arena, 0);
     struct buf key = {0};
     struct bytes value;
-    int code = store_view_key(store.view, text, &key, diag);
+    int code = store_view_key(store_look_view(store), text, &key, diag);
     if (code == 0)
-        code = state_get(store.state, bytes_of(key.data, key.size), &arena, &value, diag);
+        code = state_reader_get(store_look_reader(store), bytes_of(key.data, key.size), &arena,
+                                &value, diag);
     if (code == 1) {
-        int printed = print_pair(store.view, bytes_of(key.data, key.size), value, diag);
+        int printed = print_pair(store_look_view(store), bytes_of(key.data, key.size), value, diag);
         code = printed < 0 ? printed : 1;
     }
     buf_deinit(&key);
     arena_deinit(&arena);
-    store_close(&store);
+    store_look_close(log, store);
     return code;
 }
 
@@ -354,7 +186,7 @@ static int run_get(struct cli *cli)
     int code = 0;
     struct diag diag = {0};
     for (size_t i = 0; exit_code == 0 && code == 0 && i < look.count; i++)
-        code = get_from(look.chosen[i], cli->arguments[1], &diag);
+        code = get_from(look.log, look.chosen[i], cli->arguments[1], &diag);
     if (exit_code == 0 && code < 0)
         exit_code = failed(code, &diag);
     if (exit_code == 0 && code == 0) {
@@ -371,9 +203,9 @@ static int scan_pair(void *context, struct bytes key, struct bytes value)
     struct diag diag = {0};
     if (look->left == 0 || interrupted())
         return 1;
-    if (!store_view_has_rows(look->store.view) && !store_view_is_row(value))
+    if (!store_look_shows(look->store, value))
         return 0;
-    int code = print_pair(look->store.view, key, value, &diag);
+    int code = print_pair(store_look_view(look->store), key, value, &diag);
     if (code < 0)
         failed(code, &diag);
     TRY(code);
@@ -392,11 +224,11 @@ static int run_scan(struct cli *cli)
     int code = 0;
     for (size_t i = 0; exit_code == 0 && code == 0 && i < look.count; i++) {
         struct diag diag = {0};
-        code = store_open(look.chosen[i], &look.store, &diag);
+        code = store_look_open(look.log, look.chosen[i], &look.store, &diag);
         if (code == 0) {
-            code = state_scan(look.store.state, bytes_of("", 0), bytes_of(NULL, 0), scan_pair,
-                              &look, &diag);
-            store_close(&look.store);
+            code = state_reader_scan(store_look_reader(look.store), bytes_of("", 0),
+                                     bytes_of(NULL, 0), scan_pair, &look, &diag);
+            store_look_close(look.log, look.store);
         }
         if (code < 0)
             exit_code = diag.text[0] != '\0' ? failed(code, &diag) : EXIT_FAILED;
@@ -456,7 +288,8 @@ const struct command command_state_scan = {
     .summary = "the rows of a store",
     .examples = "  weir state scan revenue/hourly-revenue --max 10\n",
     .details = "A JSON object a line, partition after partition, in the order of the store's keys: "
-               "by window, then by group. Of\nsteps that keep rows, a distinct or a join, what they keep.\n",
+               "by window, then by group. Of\nsteps that keep rows, a distinct or a join, what "
+               "they keep.\n",
     .flags = scan_flags,
     .run = run_scan,
 };

@@ -124,6 +124,25 @@ struct state_link *state_find_link(const char *dir)
     return link;
 }
 
+/* A handle that is read-only and open already, for one more; NULL: there is none. */
+static struct state *registry_share(const char *dir)
+{
+    struct stat status;
+    struct state *found = NULL;
+    if (stat(dir, &status) != 0)
+        return NULL;
+    pthread_mutex_lock(&registry_lock);
+    for (struct state *state = registry_first; found == NULL && state != NULL;
+         state = state->next_open)
+        if (state->is_ready && state->read_only && state->device == status.st_dev &&
+            state->inode == status.st_ino) {
+            state->owners++;
+            found = state;
+        }
+    pthread_mutex_unlock(&registry_lock);
+    return found;
+}
+
 static void registry_remove(struct state *state)
 {
     pthread_mutex_lock(&registry_lock);
@@ -334,6 +353,7 @@ static int check_plan(struct state *state, const struct state_header *header, st
                         state->path, (unsigned long long)header->plan_hash,
                         (unsigned long long)state->plan_hash);
     state->position = header->position;
+    state->stored_hash = header->plan_hash;
     return 0;
 }
 
@@ -415,6 +435,18 @@ static int reading_lock_init(pthread_mutex_t *lock)
     return rc == 0 ? 0 : ERR_NOMEM;
 }
 
+/* Of a handle that is open: whether the one more means the same. */
+static int check_shared(struct state **state, uint64_t plan_hash, struct diag *diag)
+{
+    if (plan_hash == 0 || plan_hash == (*state)->stored_hash)
+        return 0;
+    int rc =
+        diag_set(diag, ERR_STATE, "the state store %s was written by another plan", (*state)->path);
+    state_close(*state);
+    *state = NULL;
+    return rc;
+}
+
 int state_open(const char *dir, uint64_t plan_hash, const struct state_options *options,
                struct state **out, struct diag *diag)
 {
@@ -422,6 +454,8 @@ int state_open(const char *dir, uint64_t plan_hash, const struct state_options *
     if (options == NULL)
         options = &defaults;
     *out = NULL;
+    if (options->read_only && (*out = registry_share(dir)) != NULL)
+        return check_shared(out, plan_hash, diag);
     struct state *state = calloc(1, sizeof *state);
     char *path = strdup(dir);
     if (state == NULL || path == NULL || reading_lock_init(&state->reading) != 0) {
@@ -453,24 +487,27 @@ int state_open(const char *dir, uint64_t plan_hash, const struct state_options *
     }
     pthread_mutex_lock(&registry_lock);
     state->is_ready = true;
+    state->owners = 1;
     pthread_mutex_unlock(&registry_lock);
     *out = state;
     return 0;
 }
 
-/* Nobody finds it any more; its directory is taken until it is closed. */
-static void registry_make_unready(struct state *state)
+/* The last owner lets go: nobody finds it any more; its directory is taken until it is closed. */
+static bool registry_let_go(struct state *state)
 {
     pthread_mutex_lock(&registry_lock);
-    state->is_ready = false;
+    bool is_last = state->owners == 0 || --state->owners == 0;
+    if (is_last)
+        state->is_ready = false;
     pthread_mutex_unlock(&registry_lock);
+    return is_last;
 }
 
 void state_close(struct state *state)
 {
-    if (state == NULL)
+    if (state == NULL || !registry_let_go(state))
         return;
-    registry_make_unready(state);
     if (state->link != NULL) {
         state_link_stop(state->link, true);
         state_link_resume(state->link);

@@ -37,7 +37,8 @@ struct state_options {
 
 /* Opens or creates DIR (parents too). An unreadable or foreign directory is ERR_CORRUPT with the path; the caller may delete it (state_destroy)
  * and rebuild from the changelog. plan_hash identifies the layout of keys and values: a store with another one is ERR_STATE
- * (read_only with plan_hash 0 takes any). A newer format is ERR_UNSUPPORTED, a second handle in one process ERR_BUSY. */
+ * (read_only with plan_hash 0 takes any). A newer format is ERR_UNSUPPORTED, a second handle in one process ERR_BUSY,
+ * unless both are read_only: then it is the same one, and closed as often. */
 int state_open(const char *dir, uint64_t plan_hash, const struct state_options *options, struct state **state, struct diag *diag);
 void state_close(struct state *state);
 int state_destroy(const char *dir, struct diag *diag);      /* removes the directory of a closed store; none is fine; ERR_STATE when other files are in it */

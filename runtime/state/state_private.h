@@ -62,13 +62,14 @@ struct state {
     MDB_env *env;
     MDB_dbi data, meta, unnamed;
     size_t map_limit_bytes, page_bytes, dirty_limit_bytes;
-    uint64_t plan_hash;
+    uint64_t plan_hash, stored_hash; /* stored_hash: of one that was there when it was opened */
     bool read_only;
     dev_t device;
     ino_t inode;
     struct state *next_open;         /* the registry of open stores, under its own lock */
     struct state_link *link;         /* to others that read it */
     bool is_ready;                   /* others may find it; under the registry's lock */
+    uint32_t owners;                 /* of a read-only handle: who opened it; under the registry's lock */
 
     pthread_mutex_t reading;         /* recursive: a scan's callback may call state_get */
     MDB_txn *snapshot;               /* NULL until the first read, then kept and renewed */
