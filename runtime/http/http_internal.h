@@ -98,6 +98,9 @@ bool http_argument_truth(struct http_exchange *exchange, const char *name, bool 
 bool http_argument_limit(struct http_exchange *exchange, int64_t *limit);
 /* Whether words, apart by single spaces, have this one. */
 bool http_has_word(const char *words, const char *word);
+/* http_cursor.c: a place among keys, of stores and views. partition -1: there is no cursor. false after http_fail. */
+bool http_argument_cursor(struct http_exchange *exchange, int32_t *partition, struct buf *place);
+void http_cursor_put(struct json *json, const char *name, int32_t partition, struct bytes place);
 /* A long answer is to be given up: the server stops, or its time is over. */
 bool http_is_over(const struct http_exchange *exchange);
 /* Who asked has closed the connection: nobody waits for the answer. */
@@ -144,6 +147,7 @@ http_handler http_get_letters, http_get_letters_of;                /* http_lette
 http_handler http_post_verify;                                     /* http_verify.c */
 http_handler http_post_replay;                                     /* http_replay.c */
 http_handler http_post_query;                                      /* http_query.c */
+http_handler http_get_state, http_get_state_of_app, http_get_store; /* http_state.c */
 http_handler http_get_openapi;                                     /* http_openapi.c */
 http_handler http_get_index;                                       /* http_routes.c: what there is */
 

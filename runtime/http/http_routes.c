@@ -33,6 +33,11 @@ const struct http_route http_routes[] = {
      http_post_replay, HTTP_OF_CLUSTER, HTTP_ALTER},
     {"POST", "/api/v1/query", "app limit cursor memory explain", http_post_query, HTTP_SIFTED,
      HTTP_NOTHING},
+    {"GET", "/api/v1/state", "limit cursor", http_get_state, HTTP_OF_CLUSTER, HTTP_DESCRIBE},
+    {"GET", "/api/v1/state/{app}", "limit cursor", http_get_state_of_app, HTTP_OF_CLUSTER,
+     HTTP_DESCRIBE},
+    {"GET", "/api/v1/state/{app}/{store}", "key partition limit cursor", http_get_store,
+     HTTP_SIFTED, HTTP_NOTHING},
     {NULL, NULL, NULL, NULL, HTTP_UNSAID, HTTP_NOTHING},
 };
 

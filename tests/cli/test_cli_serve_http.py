@@ -259,7 +259,8 @@ class Document(Case):
                 yield method.upper(), path, operation
 
     def target(self, path):
-        return path.replace("{topic}", "hourly-revenue" if "pipelines" in path else "orders").replace("{group}", "audit").replace("{name}", "shop")
+        return path.replace("{topic}", "hourly-revenue" if "pipelines" in path else "orders").replace("{group}", "audit").replace("{name}", "shop") \
+            .replace("{app}", "shop").replace("{store}", "hourly-revenue").replace("{view}", "hourly")
 
     def check(self, value, schema, place):
         """A JSON value against the part of JSON Schema that the document uses."""
