@@ -1,13 +1,14 @@
 /* cli_top.c: weir top: what apps are doing, again and again.
  *
  * A running app holds its directory, so it is looked at through the metrics file that it keeps
- * (weir run --metrics FILE): a reading each time the file is a new one, rates from the last two. A
- * directory that nobody holds is read once, since nothing moves in it.
+ * (weir run --metrics FILE): a reading each time the file is a new one, rates from the last two; what runs
+ * in a server, through that server's /metrics, a reading each interval. A directory that nobody holds is read once, since nothing moves in it.
  *
  * On a terminal a screen is kept up to date, until q or a signal; piped, each reading is lines of
  * JSON. --once ends after one reading with rates: of a file that is being kept it waits for the next one,
  * at most as long as two take. */
 #include "runtime/base/clock.h"
+#include "runtime/cli/http_client.h"
 #include "runtime/cli/nouns.h"
 #include "runtime/cli/top_screen.h"
 #include "runtime/cli/top_view.h"
@@ -25,7 +26,8 @@ enum {
 };
 
 struct top {
-    const char *path; /* of the metrics file; NULL: a directory was read */
+    const char *path; /* of the metrics file; NULL: a server is asked, or a directory was read */
+    struct http_client *client; /* NULL: none is asked */
     struct top_view view;
     struct top_reading now, before;
     bool is_json, has_before;
@@ -41,13 +43,36 @@ static int64_t wall_ns(void)
 
 /* ---- readings ---- */
 
-/* Reads the file when it is another one than that of the last reading. */
+/* What a server tells now. A server without pipelines tells nothing of apps. */
+static int read_server(struct top *top, struct top_reading *reading, struct diag *diag)
+{
+    struct buf target = {0};
+    struct bytes text;
+    http_path(&target, "/metrics");
+    http_client_tell(top->client, diag);
+    int exit_code = http_client_ask(top->client, &target, bytes_of(NULL, 0), HTTP_SOON, &text);
+    buf_deinit(&target);
+    if (exit_code != 0)
+        return exit_code == EXIT_INTERRUPTED ? ERR_STOPPED : diag->code;
+    int code = top_reading_text(text, reading, diag);
+    if (code == ERR_INVALID) /* the time is all there is */
+        reading->time_ns = wall_ns();
+    return code == ERR_INVALID ? 0 : code;
+}
+
+/* Reads the file when it is another one than that of the last reading; asks the server in any case. */
 static int renew(struct top *top, struct diag *diag)
 {
     struct top_reading reading;
-    if (top->now.time_ns != 0 && top_reading_file_time(top->path) == top->now.time_ns)
+    if (top->client != NULL) {
+        int code = read_server(top, &reading, diag);
+        if (code < 0)
+            return code == ERR_STOPPED ? 0 : code;
+    } else if (top->now.time_ns != 0 && top_reading_file_time(top->path) == top->now.time_ns) {
         return 0;
-    TRY(top_reading_file(top->path, &reading, diag));
+    } else {
+        TRY(top_reading_file(top->path, &reading, diag));
+    }
     top_reading_deinit(&top->before);
     top->before = top->now;
     top->has_before = top->before.time_ns != 0;
@@ -98,7 +123,8 @@ static int look_once(struct top *top)
     while (code == 0 && !top->has_before && is_kept(top) && clock_mono_ms() < until_ms &&
            !interrupted()) {
         struct pollfd fd = {interrupt_fd(), POLLIN, 0};
-        poll(&fd, 1, ONCE_LOOK_MS);
+        int64_t rest_ms = top->interval_ms < ONCE_WAIT_MS / 2 ? top->interval_ms : ONCE_WAIT_MS / 2;
+        poll(&fd, 1, top->client != NULL ? (int)rest_ms : ONCE_LOOK_MS);
         code = renew(top, &diag);
     }
     if (code < 0)
@@ -177,7 +203,7 @@ static int keep_lines(struct top *top)
     }
 }
 
-static int look_at_file(struct top *top, bool once)
+static int look_again_and_again(struct top *top, bool once)
 {
     struct diag diag = {0};
     interrupt_install();
@@ -186,7 +212,8 @@ static int look_at_file(struct top *top, bool once)
     int code = renew(top, &diag); /* a wrong name is an error, not a screen */
     if (code < 0) {
         int exit_code = failed(code, &diag);
-        hint("'weir run FILE.sql --metrics FILE' keeps one");
+        if (top->client == NULL)
+            hint("'weir run FILE.sql --metrics FILE' keeps one");
         return exit_code;
     }
     return !top->is_json && top_screen_open() ? keep_screen(top) : keep_lines(top);
@@ -212,6 +239,24 @@ static int look_at_directory(struct cli *cli, struct top *top)
     top->view.height = 0; /* what does not fit scrolls */
     exit_code = code < 0 ? failed(code, &diag) : print_view(top);
     top->view.source = NULL;
+    return exit_code;
+}
+
+static int look_at_server_or_directory(struct cli *cli, struct top *top)
+{
+    struct reach reach;
+    char source[320];
+    int exit_code = http_reach(cli, DATA_MUST_EXIST, &reach, &top->client);
+    if (exit_code == 0 && top->client != NULL) {
+        snprintf(source, sizeof source, "http://%s", reach.http);
+        top->view.source = source;
+        exit_code = look_again_and_again(top, flag_is_on(cli, "once"));
+        top->view.source = NULL;
+    } else if (exit_code == 0) {
+        exit_code = look_at_directory(cli, top);
+    }
+    http_leave(&reach, top->client);
+    top->client = NULL;
     return exit_code;
 }
 
@@ -245,9 +290,9 @@ static int run_top(struct cli *cli)
     if (top.path != NULL) {
         snprintf(source, sizeof source, "%s", top.path);
         top.view.source = source;
-        exit_code = look_at_file(&top, flag_is_on(cli, "once"));
+        exit_code = look_again_and_again(&top, flag_is_on(cli, "once"));
     } else {
-        exit_code = look_at_directory(cli, &top);
+        exit_code = look_at_server_or_directory(cli, &top);
     }
     top_reading_deinit(&top.now);
     top_reading_deinit(&top.before);
@@ -276,7 +321,8 @@ const struct command command_top = {
     .details =
         "A running app is looked at through the file that --metrics of 'weir run' (or "
         "weir_options.metrics) keeps. Without --metrics the\n"
-        "data directory is read, once, when nobody holds it: positions, lag, watermarks, counts "
+        "pipelines of the server of the data directory are (or of --server); a directory that "
+        "nobody holds is read once: positions, lag, watermarks, counts "
         "and "
         "stores as of the last commit, without\n"
         "rates. Keys: q ends, p shows partitions, s sorts by the next of name, rate, lag, busy, "
@@ -288,5 +334,6 @@ const struct command command_top = {
         "clock, GROUPS are in memory, STORED\n"
         "and STATE (bytes) in the store, BEHIND what the store has not taken in yet.\n",
     .flags = top_flags,
+    .reach = REACHES_HTTP,
     .run = run_top,
 };

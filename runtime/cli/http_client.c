@@ -31,7 +31,8 @@ struct http_client {
     struct buf url, body;
     char error[CURL_ERROR_SIZE];
     long status;
-    bool was_advised; /* by the last answer */
+    bool was_advised;  /* by the last answer */
+    struct diag *told; /* NULL: stderr is */
 };
 
 /* ---- addresses ---- */
@@ -168,26 +169,51 @@ void http_client_close(struct http_client *client)
 
 /* ---- a question ---- */
 
+static void say(struct http_client *client, int exit_code, const char *text, const char *advice)
+{
+    if (client->told != NULL) {
+        diag_set(client->told,
+                 exit_code == EXIT_UNREACHABLE ? ERR_TIMEOUT
+                 : exit_code == EXIT_USAGE     ? ERR_INVALID
+                                               : ERR_IO,
+                 "%s", text);
+        return;
+    }
+    message("%s", text);
+    if (advice != NULL)
+        hint("%s", advice);
+}
+
 static int unreachable(struct http_client *client, const char *why)
 {
     const struct reach *reach = client->reach;
+    char text[1024], advice[400];
     if (reach->directory != NULL)
-        message("process %ld, which serves %s, does not answer on http://%s: %s", reach->pid,
-                reach->directory, reach->http, why);
+        snprintf(text, sizeof text,
+                 "process %ld, which serves %.200s, does not answer on http://%s: %s", reach->pid,
+                 reach->directory, reach->http, why);
     else
-        message("http://%s does not answer: %s", reach->http, why);
-    hint("--timeout MS waits longer; whether it is well: curl http://%s/livez", reach->http);
+        snprintf(text, sizeof text, "http://%s does not answer: %s", reach->http, why);
+    snprintf(advice, sizeof advice,
+             "--timeout MS waits longer; whether it is well: curl http://%s/livez", reach->http);
+    say(client, EXIT_UNREACHABLE, text, advice);
     return EXIT_UNREACHABLE;
+}
+
+/* What it answers is not what weir answers. */
+static int odd(struct http_client *client, const char *what)
+{
+    char text[512];
+    snprintf(text, sizeof text, "http://%s %s", client->reach->http, what);
+    say(client, EXIT_FAILED, text, NULL);
+    return EXIT_FAILED;
 }
 
 /* The transfer has ended: how. */
 static int take_result(struct http_client *client, CURLcode code)
 {
-    if (code == CURLE_WRITE_ERROR) {
-        message("the answer of http://%s is longer than %d MiB", client->reach->http,
-                ANSWER_BYTES >> 20);
-        return EXIT_FAILED;
-    }
+    if (code == CURLE_WRITE_ERROR)
+        return odd(client, "answers more than 64 MiB");
     if (code != CURLE_OK)
         return unreachable(client,
                            client->error[0] != '\0' ? client->error : curl_easy_strerror(code));
@@ -229,19 +255,18 @@ static int refused(struct http_client *client, struct bytes answer)
         error = http_answer_text(answer, "error");
         advice = http_answer_text(answer, "hint");
     }
-    if (error != NULL)
-        message("%s", error);
-    else
-        message("http://%s answers %ld, which is not how weir answers", client->reach->http,
-                client->status);
+    int exit_code = client->status == 400 || client->status == 413 || client->status == 414
+                        ? EXIT_USAGE
+                    : client->status == 503 ? EXIT_UNREACHABLE
+                                            : EXIT_FAILED;
     client->was_advised = advice != NULL && strncmp(advice, "GET /", 5) != 0; /* by hand, that is */
-    if (client->was_advised)
-        hint("%s", advice);
+    if (error != NULL)
+        say(client, exit_code, error, client->was_advised ? advice : NULL);
+    else
+        exit_code = odd(client, "does not answer as weir does");
     free(error);
     free(advice);
-    return client->status == 400 || client->status == 413 || client->status == 414 ? EXIT_USAGE
-           : client->status == 503 ? EXIT_UNREACHABLE
-                                   : EXIT_FAILED;
+    return exit_code;
 }
 
 static int set_question(struct http_client *client, const struct buf *target, struct bytes body)
@@ -266,8 +291,9 @@ static int set_question(struct http_client *client, const struct buf *target, st
     return is_set ? 0 : EXIT_FAILED;
 }
 
-int http_client_ask(struct http_client *client, const struct buf *target, struct bytes body,
-                    enum http_patience patience, struct bytes *answer)
+/* Asks and waits; whatever the answer is. */
+static int ask(struct http_client *client, const struct buf *target, struct bytes body,
+               enum http_patience patience)
 {
     int exit_code = set_question(client, target, body);
     if (exit_code != 0)
@@ -276,17 +302,39 @@ int http_client_ask(struct http_client *client, const struct buf *target, struct
         return failed(ERR_NOMEM, NULL);
     exit_code = wait_for_it(client, patience);
     curl_multi_remove_handle(client->multi, client->easy);
+    return exit_code;
+}
+
+void http_client_tell(struct http_client *client, struct diag *diag)
+{
+    client->told = diag;
+}
+
+bool http_client_can(struct http_client *client, const struct buf *target, struct bytes body)
+{
+    struct diag unused = {0}, *told = client->told;
+    client->told = &unused;
+    bool can = ask(client, target, body, HTTP_SOON) == 0 && client->status == 200;
+    client->told = told;
+    return can;
+}
+
+int http_client_ask(struct http_client *client, const struct buf *target, struct bytes body,
+                    enum http_patience patience, struct bytes *answer)
+{
+    int exit_code = ask(client, target, body, patience);
     if (exit_code != 0)
         return exit_code;
     *answer = bytes_of(client->body.size > 0 ? client->body.data : (const uint8_t *)"",
                        client->body.size);
     if (client->status != 200)
         return refused(client, *answer);
-    if (is_json(client) && !json_check(*answer)) {
-        message("http://%s answers what is no JSON", client->reach->http);
-        return EXIT_FAILED;
-    }
-    return 0;
+    return is_json(client) && !json_check(*answer) ? odd(client, "answers what is no JSON") : 0;
+}
+
+int http_client_status(const struct http_client *client)
+{
+    return (int)client->status;
 }
 
 bool http_client_missed(const struct http_client *client)

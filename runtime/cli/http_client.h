@@ -29,6 +29,12 @@ enum http_patience {
  * question. Otherwise an exit code, after the server's message and hint: EXIT_UNREACHABLE, EXIT_INTERRUPTED, EXIT_USAGE for a question that is none,
  * EXIT_FAILED. */
 int http_client_ask(struct http_client *client, const struct buf *target, struct bytes body, enum http_patience patience, struct bytes *answer);
+/* From now on what goes wrong is said in diag instead of on stderr: ERR_TIMEOUT for EXIT_UNREACHABLE, ERR_INVALID for EXIT_USAGE, else ERR_IO. NULL: on stderr again. */
+void http_client_tell(struct http_client *client, struct diag *diag);
+/* Whether the question is answered with 200; nothing is said. */
+bool http_client_can(struct http_client *client, const struct buf *target, struct bytes body);
+/* The status of the last answer; 0: there was none. */
+int http_client_status(const struct http_client *client);
 /* The last answer was that there is no such thing, and did not say what to do. */
 bool http_client_missed(const struct http_client *client);
 

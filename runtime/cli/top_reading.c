@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FILE_BYTES_LIMIT = 64 << 20 };
@@ -231,6 +232,18 @@ int top_reading_file(const char *path, struct top_reading *reading, struct diag 
     if (code < 0)
         top_reading_deinit(reading);
     return code < 0 ? diag_set(diag, code, "metrics file %s: %s", path, inner.text) : 0;
+}
+
+int top_reading_text(struct bytes text, struct top_reading *reading, struct diag *diag)
+{
+    struct timespec now;
+    *reading = (struct top_reading){0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    reading->time_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    int code = read_samples(reading, text, diag);
+    if (code < 0)
+        top_reading_deinit(reading);
+    return code;
 }
 
 /* ---- two readings ---- */

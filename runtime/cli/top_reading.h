@@ -59,6 +59,8 @@ struct top_reading {
 void top_reading_deinit(struct top_reading *reading);
 /* Reads a metrics file; the time is that of the file. ERR_IO, ERR_CORRUPT with the line, ERR_INVALID: no metrics of an app. */
 int top_reading_file(const char *path, struct top_reading *reading, struct diag *diag);
+/* Reads the same text from memory; the time is that of now. As top_reading_file. */
+int top_reading_text(struct bytes text, struct top_reading *reading, struct diag *diag);
 /* When the file was written, by the wall clock; 0: there is none. */
 int64_t top_reading_file_time(const char *path);
 /* Reads progress topics and stores. app NULL: of all apps. What one store does not tell is missing and said as a message. */

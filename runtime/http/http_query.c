@@ -1,7 +1,7 @@
 /* http_query.c: POST /api/v1/query: a SELECT over a view, as `weir query` asks it; the body is its text.
  *
  * Rows are those of the view's state as of its last commit, of a job that runs in this server as of its latest, written by the encoder that writes the
- * view's topic, so that numbers are exact. A page is limit rows; the cursor is how many went before, and the question is asked again for each
+ * view's topic, so that numbers are exact. A page is limit rows, or 16 MiB of them; the cursor is how many went before, and the question is asked again for each
  * page: nothing is kept between requests. Questions take memory, so that few are asked at once. A running job may take away what a question
  * reads, when a store must move; nothing was sent yet, so that it is asked again. */
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "runtime/view_reader.h"
 #include "runtime/weir_view.h"
 
-enum { QUESTION_MB = 64, TRIES = 3 };
+enum { QUESTION_MB = 64, TRIES = 3, ROWS_MAX = 100000, PAGE_BYTES = 16 << 20 };
 
 struct question {
     struct query *query;
@@ -99,7 +99,7 @@ static void put_batch(struct http_exchange *exchange, struct question *question,
     for (uint32_t i = 0; i < batch->selected_count && !question->has_more; i++) {
         if (question->skip > 0) {
             question->skip--;
-        } else if (question->left == 0) {
+        } else if (question->left == 0 || exchange->out.size > PAGE_BYTES) {
             question->has_more = true;
         } else {
             question->left--;
@@ -148,7 +148,7 @@ static int ask(struct http_exchange *exchange, struct question *question, int64_
     json_member_text(json, "left_out_reason", left_out > 0 ? reason : NULL);
     json_name(json, "next_cursor");
     if (question->has_more)
-        json_int(json, skip + limit);
+        json_int(json, skip + limit - question->left);
     else
         json_null(json);
     json_end(json, '}');
@@ -191,7 +191,7 @@ void http_post_query(struct http_exchange *exchange)
     struct diag diag = {.code = 0};
     int64_t limit, from, memory_mb;
     bool wants_plan;
-    if (!http_argument_limit(exchange, &limit) ||
+    if (!http_argument_number(exchange, "limit", 1, ROWS_MAX, HTTP_PAGE, &limit) ||
         !http_argument_number(exchange, "cursor", 0, INT32_MAX, 0, &from) ||
         !http_argument_number(exchange, "memory", 1, QUESTION_MB, QUESTION_MB, &memory_mb) ||
         !http_argument_truth(exchange, "explain", false, &wants_plan))

@@ -241,6 +241,83 @@ class Verify(Case):
         self.assertIn(asking.wait(LIMIT_S), (0, 1, 3))
 
 
+QUERIES = [
+    "SELECT * FROM hourly ORDER BY shop, window_start", "SELECT shop, window_open, revenue / 3.0::double precision AS x, NULL AS y FROM \"hourly-revenue\" WHERE orders > 1 ORDER BY 3, 1 LIMIT 5",
+    "SELECT shop, n, dearest FROM per_shop WHERE shop = 's1 \u00e4\"'", "SELECT count(*) AS n, sum(n) AS rows FROM per_shop", "SELECT * FROM per_shop WHERE n < 0",
+    "SELECT * FROM orders", "SELECT * FROM nothing", "SELECT nothing FROM hourly", "SELEC", "SELECT 1 / 0 AS x FROM hourly", "DELETE FROM hourly",
+]
+
+
+class Views(Case):
+    def test_what_is_said(self):
+        commands = [["query", sql, *flags] for sql in QUERIES for flags in ([], ["--format", "text"], ["--explain"], ["--app", "shop"], ["--app", "nobody"])]
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD))
+        running = [self.ask(*words) for words in commands]
+        addressed = [self.ask(*words, "--server", server.http_address, data="") for words in commands]
+        self.assertEqual(server.stop(), 0)
+        server = self.serve()
+        resting = [self.ask(*words) for words in commands]
+        self.assertEqual(server.stop(), 0)
+        for words, *served in zip(commands, running, addressed, resting):
+            apart = self.ask(*words)
+            self.assertEqual(served, [apart] * 3, words)
+        self.assertEqual(self.objects(*commands[15])[0]["rows"], len(ROWS) - DEAD + 9 + 1) # the late one is not late there
+
+    def test_many_rows(self):
+        """More than a page: none is missing, none is there twice."""
+        rows = [{"id": i, "shop": "x" * 150 + str(i), "amount": 1, "ts": START} for i in range(120000)]
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write("CREATE TABLE orders (id bigint, shop text, amount numeric) WITH (partitions = 3);\n"
+                       "CREATE MATERIALIZED VIEW ids AS SELECT id, max(shop) AS shop FROM orders GROUP BY id;\n")
+        self.produce(rows)
+        server = self.serve(self.job)
+        self.wait_for(lambda: server.get("/api/v1/pipelines/ids")[1], lambda told: told["rows"]["in"] == len(ROWS) + len(BAD) + len(rows) and told["lag"] == 0)
+        found = self.objects("query", "SELECT id FROM ids WHERE length(shop) > 100")
+        self.assertEqual(sorted(row["id"] for row in found), [row["id"] for row in rows])
+        found = self.objects("query", "SELECT * FROM ids WHERE length(shop) > 100")
+        self.assertEqual(sorted((row["id"], row["shop"]) for row in found), [(row["id"], row["shop"]) for row in rows])
+
+
+class Top(Case):
+    def test_a_server(self):
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD))
+        def look(*words, data=None):
+            lines = [json.loads(line) for line in self.ask("top", *words, "--format", "json", data=data, code=0)[1].splitlines()]
+            return {(line["kind"], line.get("stage")): line for line in lines}
+        wanted = ("app", "topic", "partitions", "rows_in", "applied", "filtered", "late", "duplicate", "dead", "unmatched", "records_out", "lag", "watermark")
+        served = look("--once", "--interval", "200")
+        self.assertEqual(served, {**look("--once", "--interval", "200", "--server", server.http_address, data=""), **served})
+        self.assertIsNotNone(served[("app", None)]["memory_bytes"])
+        self.assertEqual(server.stop(), 0)
+        apart = look()
+        self.assertEqual({stage for kind, stage in served if kind == "stage"}, {stage for kind, stage in apart if kind == "stage"})
+        for name, line in apart.items():
+            if name[0] == "stage" and name[1].endswith("-repartition"):
+                self.assertEqual([served[name][field] for field in wanted if field != "partitions"], [line[field] for field in wanted if field != "partitions"])
+        self.assertIn("http://", self.ask("top", "--once", "--server", server.http_address, data="", code=3)[2])
+
+    def test_readings_go_on_until_the_server_ends(self):
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD))
+        looking = subprocess.Popen([WEIR, "top", "--data", self.data, "--interval", "100", "--format", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True, env=environment())
+        totals = 0
+        while totals < 5:
+            totals += json.loads(looking.stdout.readline())["kind"] == "total"
+        server.process.kill()
+        _, said = looking.communicate(timeout=LIMIT_S)
+        self.assertEqual(looking.returncode, 3, said)
+        self.assertIn("does not answer", said)
+
+    def test_a_server_without_pipelines(self):
+        server = self.serve()
+        self.assertEqual(self.objects("top", "--once", "--interval", "100", "--format", "json")[-1]["kind"], "total")
+        self.assertEqual(self.ask("top", "--once", "--interval", "100", "--format", "text", code=0)[1][:8], "weir top")
+        self.assertEqual(server.stop(), 0)
+
+
 class Errors(Case):
     def test_users(self):
         weir("user", "add", "alice", data=self.data, stdin="secret\n")
