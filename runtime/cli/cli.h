@@ -163,7 +163,7 @@ struct weir_log;
 int data_open_handle(const struct cli *cli, enum data_need need, struct weir_log **log);
 
 /* ---- SIGINT and SIGTERM: cli_interrupt.c ---- */
-/* From now on the first signal is noted, one that comes seconds later ends the process with 130 at once. */
+/* Once or more often. From now on the first signal is noted, one that comes seconds later ends the process with 130 at once. */
 void interrupt_install(void);
 bool interrupted(void);
 /* The same for what is asked between pieces of work. */

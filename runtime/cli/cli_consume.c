@@ -1,30 +1,25 @@
 /* cli_consume.c: weir consume: the records of a topic on standard output.
  *
- * It reads through a consumer (log/consumer.h): with --group as a member of the group, so that several
- * of them share the topic's partitions; with --partition as a reader of that one. Each assigned partition
+ * It reads through a source (source.h), of the embedded log or of a server: with --group as a member of the group, so
+ * that several of them share the topic's partitions; with --partition as a reader of that one. Each assigned partition
  * is a cursor: the position to print next and, when the command ends by itself, the end it had at the
- * start. A round reads every partition as far as it goes, one after the other: all but the one whose turn it is are
- * paused. That alone is --until-end. To follow, the rounds repeat: one poll() waits for the
- * consumer, for Ctrl-C, and for the reader of our output to go away.
+ * start. A round reads every partition as far as it goes, one after the other. That alone is --until-end. To follow, the
+ * rounds repeat: one poll() waits for the source, for Ctrl-C, and for the reader of our output to go away.
  *
  * With --group the positions start at the group's committed offsets and are committed once the
  * lines are written, not before: at each flush (at most once a second), when a partition goes to
  * somebody else, and at the end. A crash in between prints lines again, it never loses one. */
-#include "log/consumer.h"
 #include "runtime/base/clock.h"
 #include "runtime/records/consume_format.h"
 #include "runtime/cli/nouns.h"
+#include "runtime/cli/source.h"
 
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum {
-    OUT_BYTES = 256 << 10,
-    GROUP_COMMIT_MS = 1000,
-    SESSION_MS = 24 * 3600 * 1000 /* a pager may hold our output as long as it likes */
-};
+enum { OUT_BYTES = 256 << 10, GROUP_COMMIT_MS = 1000 };
 
 enum from_kind { FROM_BEGINNING, FROM_END, FROM_OFFSET, FROM_TIME };
 struct from {
@@ -33,7 +28,6 @@ struct from {
 };
 
 struct cursor {
-    struct partition *partition;
     int32_t index;
     int64_t position;           /* the offset to read next */
     int64_t until;              /* INT64_MAX: follow */
@@ -49,8 +43,8 @@ struct consume {
     struct from from;
     bool until_end;
     int64_t left; /* records still to print; INT64_MAX: no limit */
-    struct log *log;
-    struct consumer *consumer;
+    struct door door;
+    struct source *source;
     struct cursor *cursors; /* of the assigned partitions, by number */
     int32_t cursor_count;
     bool changed; /* cursors came or went during a poll */
@@ -63,32 +57,24 @@ struct consume {
 };
 
 /* ---- where to start ---- */
-static int64_t bound_of(const struct consume *c, const struct cursor *cursor,
-                        struct partition_offsets *offsets)
+static int start_at(struct consume *c, struct cursor *cursor, int64_t start, int64_t end,
+                    struct diag *diag)
 {
-    partition_offsets(cursor->partition, offsets);
-    return c->isolation == READ_COMMITTED ? offsets->stable : offsets->high_watermark;
-}
-
-static int start_at(struct consume *c, struct cursor *cursor,
-                    const struct partition_offsets *offsets, int64_t bound, struct diag *diag)
-{
-    int64_t found_ms;
     switch (c->from.kind) {
     case FROM_BEGINNING:
-        cursor->position = offsets->start;
+        cursor->position = start;
         return 0;
     case FROM_END:
-        cursor->position = bound;
+        cursor->position = end;
         return 0;
     case FROM_OFFSET:
-        cursor->position = c->from.number > offsets->start ? c->from.number : offsets->start;
+        cursor->position = c->from.number > start ? c->from.number : start;
         return 0;
     case FROM_TIME:
-        TRY(partition_find_time(cursor->partition, c->from.number, &cursor->position, &found_ms,
-                                diag));
+        TRY(c->source->ops->find_time(c->source, cursor->index, c->from.number, &cursor->position,
+                                      diag));
         if (cursor->position < 0)
-            cursor->position = bound;
+            cursor->position = end;
         return 0;
     }
     return 0;
@@ -96,28 +82,25 @@ static int start_at(struct consume *c, struct cursor *cursor,
 
 static int start_cursor(struct consume *c, struct cursor *cursor, struct diag *diag)
 {
-    struct partition_offsets offsets;
-    TRY(partition_get(c->log, c->topic, cursor->index, &cursor->partition, diag));
-    int64_t bound = bound_of(c, cursor, &offsets);
-    cursor->until = c->until_end ? bound : INT64_MAX;
-    struct group_offset committed = {.offset = -1};
+    int64_t start, end, committed = -1;
+    TRY(c->source->ops->bounds(c->source, cursor->index, &start, &end, diag));
+    cursor->until = c->until_end ? end : INT64_MAX;
     if (c->group != NULL)
-        TRY(consumer_committed(c->consumer, c->topic, cursor->index, &committed, NULL, diag));
-    if (committed.offset < 0) {
-        TRY(start_at(c, cursor, &offsets, bound, diag));
+        TRY(c->source->ops->committed(c->source, cursor->index, &committed, diag));
+    if (committed < 0) {
+        TRY(start_at(c, cursor, start, end, diag));
     } else {
-        cursor->position = committed.offset;
-        if (cursor->position < offsets.start) {
+        cursor->position = committed;
+        if (cursor->position < start) {
             message("%s-%d: offsets %lld to %lld are gone: group %s goes on at %lld", c->topic,
-                    cursor->index, (long long)cursor->position, (long long)offsets.start - 1,
-                    c->group, (long long)offsets.start);
-            cursor->position = offsets.start;
+                    cursor->index, (long long)cursor->position, (long long)start - 1, c->group,
+                    (long long)start);
+            cursor->position = start;
         }
     }
     cursor->written = cursor->position;
-    cursor->committed = committed.offset >= 0 ? committed.offset : cursor->position;
-    TRY(consumer_pause(c->consumer, c->topic, cursor->index, diag));
-    return consumer_seek(c->consumer, c->topic, cursor->index, cursor->position, diag);
+    cursor->committed = committed >= 0 ? committed : cursor->position;
+    return c->source->ops->begin(c->source, cursor->index, cursor->position, diag);
 }
 
 static int compare_cursors(const void *a, const void *b)
@@ -127,11 +110,10 @@ static int compare_cursors(const void *a, const void *b)
 }
 
 /* Partitions came: each gets a cursor, and waits for its turn. */
-static void assigned(void *context, struct consumer *consumer,
-                     const struct topic_partition *partitions, size_t count)
+static void assigned(void *context, struct source *source, const int32_t *partitions, size_t count)
 {
     struct consume *c = context;
-    c->consumer = consumer;
+    c->source = source;
     c->changed = true;
     struct cursor *cursors =
         realloc(c->cursors, ((size_t)c->cursor_count + count) * sizeof *cursors);
@@ -142,7 +124,7 @@ static void assigned(void *context, struct consumer *consumer,
     c->cursors = cursors;
     for (size_t i = 0; i < count && c->code == 0; i++) {
         struct cursor *cursor = &c->cursors[c->cursor_count++];
-        *cursor = (struct cursor){.index = partitions[i].partition};
+        *cursor = (struct cursor){.index = partitions[i]};
         c->code = start_cursor(c, cursor, &c->diag);
     }
     qsort(c->cursors, (size_t)c->cursor_count, sizeof *c->cursors, compare_cursors);
@@ -165,7 +147,7 @@ static int commit_offsets(struct consume *c, struct diag *diag)
         offset->offset = cursor->written;
         cursor->committed = cursor->written;
     }
-    int code = count > 0 ? consumer_commit(c->consumer, offsets, count, diag) : 0;
+    int code = count > 0 ? c->source->ops->commit(c->source, offsets, count, diag) : 0;
     free(offsets);
     return code;
 }
@@ -177,13 +159,13 @@ static int commit_written(struct consume *c)
     return code < 0 ? failed(code, &diag) : 0;
 }
 
-static void drop_cursors(struct consume *c, const struct topic_partition *partitions, size_t count)
+static void drop_cursors(struct consume *c, const int32_t *partitions, size_t count)
 {
     int32_t kept = 0;
     for (int32_t i = 0; i < c->cursor_count; i++) {
         bool goes = false;
         for (size_t k = 0; k < count; k++)
-            goes |= partitions[k].partition == c->cursors[i].index;
+            goes |= partitions[k] == c->cursors[i].index;
         if (!goes)
             c->cursors[kept++] = c->cursors[i];
     }
@@ -192,20 +174,18 @@ static void drop_cursors(struct consume *c, const struct topic_partition *partit
 }
 
 /* Partitions go to somebody else: what was written of them is committed before. */
-static void revoked(void *context, struct consumer *consumer,
-                    const struct topic_partition *partitions, size_t count)
+static void revoked(void *context, struct source *source, const int32_t *partitions, size_t count)
 {
     struct consume *c = context;
-    (void)consumer;
+    (void)source;
     if (c->group != NULL && c->code == 0)
         c->code = commit_offsets(c, &c->diag);
     drop_cursors(c, partitions, count);
 }
 
-static void lost(void *context, struct consumer *consumer, const struct topic_partition *partitions,
-                 size_t count)
+static void lost(void *context, struct source *source, const int32_t *partitions, size_t count)
 {
-    (void)consumer;
+    (void)source;
     drop_cursors(context, partitions, count);
 }
 
@@ -231,31 +211,18 @@ static bool is_over(const struct consume *c)
     return c->left == 0 || c->output_gone || interrupted();
 }
 
-/* Polls without waiting. The number of records, or a negative code: of a callback (c->code) or of the poll. */
-static int64_t poll_records(struct consume *c, const struct consumer_record **records,
-                            struct diag *diag)
-{
-    c->changed = false;
-    int64_t count = consumer_poll(c->consumer, 0, records, diag);
-    if (c->code < 0)
-        *diag = c->diag;
-    return c->code < 0 ? c->code : count;
-}
-
 /* Prints records of the cursor's partition. 0 or an exit code. */
-static int print_records(struct consume *c, struct cursor *cursor,
-                         const struct consumer_record *records, int64_t count)
+static int print_records(struct consume *c, struct cursor *cursor, const struct record *records,
+                         int64_t count)
 {
     for (int64_t i = 0; i < count && !is_over(c); i++) {
-        struct record record = {records[i].offset,  records[i].timestamp_ms,
-                                records[i].key,     records[i].value,
-                                records[i].headers, records[i].header_count};
-        if (record.offset >= cursor->until) {
+        const struct record *record = &records[i];
+        if (record->offset >= cursor->until) {
             cursor->position = cursor->until;
             break;
         }
-        consume_put(&out, c->format, c->topic_json, cursor->index, &record);
-        cursor->position = record.offset + 1;
+        consume_put(&out, c->format, c->topic_json, cursor->index, record);
+        cursor->position = record->offset + 1;
         c->left--;
         if (out.size < OUT_BYTES && buf_ok(&out))
             continue;
@@ -274,51 +241,41 @@ static void give_up(struct consume *c, struct cursor *cursor, const struct diag 
     c->damage = code;
 }
 
-/* One poll of this partition. 1: there may be more; 0: that is all for now; a negative code; exit codes go to *exit_code. */
+/* The next records of a partition. 1: there may be more; 0: that is all for now; a negative code; exit codes go to *exit_code. */
 static int read_once(struct consume *c, struct cursor *cursor, int *exit_code, struct diag *diag)
 {
-    const struct consumer_record *records;
-    int64_t position = cursor->position, before = position;
-    TRY(consumer_resume(c->consumer, c->topic, cursor->index, diag));
-    int64_t count = poll_records(c, &records, diag);
+    const struct record *records;
+    int64_t position = cursor->position, next = position;
+    int64_t count = c->source->ops->read(c->source, cursor->index, position, &records, &next, diag);
+    if (c->code < 0)
+        *diag = c->diag;
     if (c->code < 0 || c->changed)
         return c->code;
-    TRY(consumer_pause(c->consumer, c->topic, cursor->index, diag));
+    if (count == ERR_TIMEOUT)
+        return ERR_TIMEOUT;
     if (count < 0) {
         give_up(c, cursor, diag, (int)count);
         return 0;
     }
-    *exit_code = print_records(c, cursor, records, count);
-    if (count > 0)
+    if (count > 0) {
+        *exit_code = print_records(c, cursor, records, count);
         return 1;
+    }
     /* What is left, if anything, holds no record for us: markers, aborted ones. */
-    TRY(consumer_position(c->consumer, c->topic, cursor->index, &position, diag));
-    cursor->position = position < cursor->until ? position : cursor->until;
-    return cursor->position != before;
+    cursor->position = next < cursor->until ? next : cursor->until;
+    return cursor->position > position;
 }
 
 /* Reads a partition as far as it goes now. 0, an exit code, or a negative code. */
 static int read_partition(struct consume *c, int32_t i)
 {
-    struct partition_offsets offsets;
     struct diag diag = {0};
     c->changed = false;
     while (!c->changed && !c->cursors[i].ended && !is_over(c)) {
         struct cursor *cursor = &c->cursors[i];
         int exit_code = 0;
-        int64_t bound = bound_of(c, cursor, &offsets);
         if (cursor->position >= cursor->until) {
             cursor->ended = true;
-            break;
-        }
-        if (cursor->position >= bound) {
-            /* Nothing new; but a stopped partition will never have any. */
-            int status = partition_status(cursor->partition, &diag);
-            if (status == 0)
-                return 0;
-            failed(status, &diag);
-            cursor->ended = c->damaged = true;
-            c->damage = status;
             break;
         }
         int more = read_once(c, cursor, &exit_code, &diag);
@@ -333,8 +290,9 @@ static int read_partition(struct consume *c, int32_t i)
 /* Waits for a record, a signal, or the end of whoever reads our output. */
 static void wait_for_records(struct consume *c)
 {
-    struct pollfd fds[3] = {
-        {interrupt_fd(), POLLIN, 0}, {STDOUT_FILENO, 0, 0}, {consumer_fd(c->consumer), POLLIN, 0}};
+    struct pollfd fds[3] = {{interrupt_fd(), POLLIN, 0},
+                            {STDOUT_FILENO, 0, 0},
+                            {c->source->ops->fd(c->source), POLLIN, 0}};
     poll(fds, 3, GROUP_COMMIT_MS);
     if ((fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
         c->output_gone = true;
@@ -348,13 +306,15 @@ static bool all_ended(const struct consume *c)
     return c->cursor_count > 0;
 }
 
-/* Keeps the membership going; every partition is paused, so it brings nothing. 0 or an exit code. */
+/* Keeps the membership going. 0 or an exit code. */
 static int take_part(struct consume *c)
 {
-    const struct consumer_record *records;
     struct diag diag = {0};
-    int64_t code = poll_records(c, &records, &diag);
-    return code < 0 ? failed((int)code, &diag) : 0;
+    c->changed = false;
+    int code = c->source->ops->take_part(c->source, &diag);
+    if (c->code < 0)
+        return failed(c->code, &c->diag);
+    return code < 0 ? failed(code, &diag) : 0;
 }
 
 static int consume_records(struct consume *c)
@@ -366,7 +326,8 @@ static int consume_records(struct consume *c)
             exit_code = read_partition(c, i);
         if (exit_code == 0)
             exit_code = flush(c);
-        if (exit_code == 0 && !c->until_end && !is_over(c) && !all_ended(c))
+        bool waits = !c->until_end || c->cursor_count == 0; /* for records, or for partitions */
+        if (exit_code == 0 && waits && !is_over(c) && !all_ended(c))
             wait_for_records(c);
         if (exit_code == 0 && !is_over(c))
             exit_code = take_part(c);
@@ -378,33 +339,6 @@ static int consume_records(struct consume *c)
     if (exit_code == 0 && c->damaged)
         exit_code = EXIT_FAILED;
     return exit_code == 0 && interrupted() && !c->output_gone ? EXIT_INTERRUPTED : exit_code;
-}
-
-/* only -1: all partitions. */
-static int open_consumer(struct consume *c, int64_t only, struct diag *diag)
-{
-    struct topic_info info;
-    TRY(topic_describe(c->log, c->topic, &info, diag));
-    if (only >= info.partitions)
-        return diag_set(diag, ERR_RANGE, "topic %s has partitions 0 to %d, not %d", c->topic,
-                        info.partitions - 1, (int)only);
-    struct topic_partition partition = {c->topic, (int32_t)only};
-    struct consumer_options options = {.group = c->group,
-                                       .client_id = "weir-consume",
-                                       .isolation = c->isolation,
-                                       .session_timeout_ms = SESSION_MS,
-                                       .assigned = assigned,
-                                       .revoked = revoked,
-                                       .lost = lost,
-                                       .context = c};
-    if (only >= 0) {
-        options.partitions = &partition;
-        options.partition_count = 1;
-    } else {
-        options.topics = &c->topic;
-        options.topic_count = 1;
-    }
-    return consumer_open(c->log, &options, &c->consumer, diag);
 }
 
 /* ---- the command ---- */
@@ -452,9 +386,9 @@ static void consume_close(struct consume *c)
 {
     if (c->code == 0)
         c->code = ERR_STOPPED; /* all is committed: revoked must not say more */
-    consumer_close(c->consumer);
+    source_close(c->source);
     free(c->cursors);
-    log_close(c->log);
+    door_close(&c->door);
 }
 
 static int run_consume(struct cli *cli)
@@ -466,18 +400,29 @@ static int run_consume(struct cli *cli)
         return exit_code;
     snprintf(c.topic_json, sizeof c.topic_json, "\"%s\"", c.topic);
     interrupt_install();
-    exit_code = data_open(cli, DATA_MUST_EXIST, &c.log);
+    exit_code = door_open(cli, DATA_MUST_EXIST, &c.door);
     if (exit_code != 0)
         return exit_code;
+    struct source_options options = {.topic = c.topic,
+                                     .group = c.group,
+                                     .only = (int32_t)only,
+                                     .isolation = c.isolation,
+                                     .assigned = assigned,
+                                     .revoked = revoked,
+                                     .lost = lost,
+                                     .context = &c};
     struct diag diag = {0};
-    int code = open_consumer(&c, only, &diag);
+    struct source *source = NULL;
+    int code = source_open(&c.door, &options, &source, &diag);
+    c.source = source;
     if (code < 0) {
         exit_code = failed(code, &diag);
         if (code == ERR_NOT_FOUND)
-            hint("'weir topic list' shows the topics of %s", data_directory(cli));
+            hint("'weir topic list' shows the topics of %s", door_text(cli, &c.door));
     } else {
         exit_code = consume_records(&c);
-        hint_damage(c.damage, c.topic);
+        if (c.door.log != NULL)
+            hint_damage(c.damage, c.topic);
     }
     consume_close(&c);
     return exit_code;
@@ -499,6 +444,7 @@ static const struct flag consume_flags[] = {
 
 const struct command command_consume = {
     .noun = "consume",
+    .reach = REACHES_KAFKA,
     .arguments = "TOPIC",
     .min_arguments = 1,
     .max_arguments = 1,

@@ -50,6 +50,8 @@ static void on_signal(int number)
 
 void interrupt_install(void)
 {
+    if (event_fd >= 0)
+        return;
     event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     must(event_fd >= 0);
 #ifdef __SANITIZE_THREAD__

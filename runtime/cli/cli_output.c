@@ -97,6 +97,8 @@ int usage_error(const struct cli *cli, const char *format, ...)
 
 int failed(int code, const struct diag *diag)
 {
+    if (code == ERR_STOPPED && interrupted())
+        return EXIT_INTERRUPTED; /* who pressed Ctrl-C knows */
     message("%s", diag != NULL && diag->text[0] != '\0' ? diag->text : error_text(code));
     if (code == ERR_INVALID)
         return EXIT_USAGE;

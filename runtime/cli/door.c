@@ -30,6 +30,12 @@ void door_close(struct door *door)
         door->ops->close(door);
 }
 
+const char *door_text(const struct cli *cli, const struct door *door)
+{
+    return door->remote != NULL && door->remote->reach.directory == NULL ? door->remote->reach.kafka
+                                                                         : data_directory(cli);
+}
+
 struct wanted {
     const char *key;
     char *value;

@@ -61,6 +61,8 @@ struct door {
 int door_open(const struct cli *cli, enum data_need need, struct door *door);
 /* NULL-safe: a door that was not opened is closed. */
 void door_close(struct door *door);
+/* The directory, or the address that -b names: for messages. */
+const char *door_text(const struct cli *cli, const struct door *door);
 /* The effective value of a key as text; "" when it has none. */
 int door_config(struct door *door, const char *topic, const char *key, char *value, size_t value_size, struct diag *diag);
 

@@ -17,6 +17,7 @@ struct remote {
     int fault;             /* the last RD_KAFKA_RESP_ERR_ that a handle reported; 0: none */
     int64_t down_since_ms; /* since when no server can be reached; 0: one can, as far as is known */
     char fault_text[512];
+    struct remote_source *source; /* for callbacks of its handle */
 };
 
 /* Connects. Takes reach (and forgets its password in remote_close). 0, or an exit code after a message and a hint. */
