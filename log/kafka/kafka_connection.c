@@ -110,6 +110,43 @@ static void on_sent(uv_write_t *write, int status)
         kafka_connection_step(c);
 }
 
+/* Has the loop send what the socket did not take at once. False: the connection is closed. */
+static bool send_later(struct kafka_connection *c, struct kafka_request *request, size_t sent)
+{
+    uv_write_t *write = malloc(sizeof *write);
+    size_t size = request->out.size;
+    if (write == NULL) {
+        free_request(request);
+        kafka_connection_close(c, "no memory");
+        return false;
+    }
+    if (c->out_bytes == 0)
+        c->sent_ms = clock_mono_ms();
+    request->state_of_work = REQUEST_BEING_SENT;
+    write->data = request;
+    c->out_bytes += size;
+    kafka_peer_use(c, SHARE_RESPONSES, (int64_t)size);
+    uv_buf_t bytes = uv_buf_init((char *)request->out.data + sent, (unsigned)(size - sent));
+    if (uv_write(write, (uv_stream_t *)&c->socket, &bytes, 1, on_sent) == 0)
+        return true;
+    c->out_bytes -= size;
+    kafka_peer_use(c, SHARE_RESPONSES, -(int64_t)size);
+    free(write);
+    free_request(request);
+    kafka_connection_close(c, NULL);
+    return false;
+}
+
+/* Most responses fit into the socket's buffer: then nothing is left for the loop to do. What does not go is for uv_write to complain of. */
+static size_t send_at_once(struct kafka_connection *c, const struct kafka_request *request)
+{
+    uv_buf_t bytes = uv_buf_init((char *)request->out.data, (unsigned)request->out.size);
+    if (c->out_bytes > 0)
+        return 0;
+    int sent = uv_try_write((uv_stream_t *)&c->socket, &bytes, 1);
+    return sent > 0 ? (size_t)sent : 0;
+}
+
 /* Takes the head of the list. False: the connection is closed. */
 static bool send_first(struct kafka_connection *c)
 {
@@ -121,34 +158,20 @@ static bool send_first(struct kafka_connection *c)
         free_request(request);
         return true;
     }
-    uv_write_t *write = malloc(sizeof *write);
-    if (write == NULL) {
-        free_request(request);
-        kafka_connection_close(c, "no memory");
-        return false;
-    }
     if (!kafka_transport_seal(c, &request->out)) {
-        free(write);
         free_request(request);
         kafka_connection_close(c, "no memory");
         return false;
     }
-    if (c->out_bytes == 0)
-        c->sent_ms = clock_mono_ms();
-    request->state_of_work = REQUEST_BEING_SENT;
     c->ends_when_sent = request->result == KAFKA_LAST;
-    write->data = request;
-    c->out_bytes += request->out.size;
-    kafka_peer_use(c, SHARE_RESPONSES, (int64_t)request->out.size);
-    uv_buf_t bytes = uv_buf_init((char *)request->out.data, (unsigned)request->out.size);
-    if (uv_write(write, (uv_stream_t *)&c->socket, &bytes, 1, on_sent) == 0)
-        return true;
-    c->out_bytes -= request->out.size;
-    kafka_peer_use(c, SHARE_RESPONSES, -(int64_t)request->out.size);
-    free(write);
+    size_t sent = send_at_once(c, request);
+    if (sent < request->out.size)
+        return send_later(c, request, sent);
+    c->used_ms = clock_mono_ms();
     free_request(request);
-    kafka_connection_close(c, NULL);
-    return false;
+    if (c->ends_when_sent)
+        kafka_connection_close(c, c->end_reason);
+    return !c->closing;
 }
 
 static bool send_answered(struct kafka_connection *c)
@@ -220,6 +243,15 @@ void kafka_connection_run_again(struct kafka_request *request)
     kafka_workers_push(&server->workers, request);
 }
 
+void kafka_connection_answer_flushed(struct kafka_request *request)
+{
+    kafka_park_end(request);
+    request->state_of_work = REQUEST_RUNS;
+    request->stopping = request->connection->server->stopping;
+    must(!kafka_request_run(request));
+    kafka_connection_took_back(request);
+}
+
 void kafka_connection_answer_parked(struct kafka_connection *c)
 {
     for (struct kafka_request *r = c->first; r != NULL; r = r->next) {
@@ -268,7 +300,12 @@ void kafka_connection_took_back(struct kafka_request *request)
     look_at_session(c, request);
     if (request->result == KAFKA_PARK) {
         request->state_of_work = REQUEST_PARKED;
-        if (c->server->stopping || !kafka_park_begin(c->server, request))
+        bool waits = !c->server->stopping && kafka_park_begin(c->server, request);
+        if (!waits && request->park.is_flush) {
+            kafka_connection_answer_flushed(request);
+            return;
+        }
+        if (!waits)
             kafka_connection_run_again(request);
     } else {
         request->state_of_work = REQUEST_ANSWERED;

@@ -186,6 +186,8 @@ void kafka_connection_answer_parked(struct kafka_connection *connection);
 void kafka_connection_took_back(struct kafka_request *request);
 /* A parked request goes back to a worker. */
 void kafka_connection_run_again(struct kafka_request *request);
+/* A request whose flush has come is answered, here and now: that takes less than waking a worker for it. */
+void kafka_connection_answer_flushed(struct kafka_request *request);
 /* The frame that arrives is whole. False: the connection is closed. */
 bool kafka_connection_take_request(struct kafka_connection *connection);
 /* It is closed, and frees itself when nothing is under way any more. */

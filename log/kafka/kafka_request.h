@@ -88,7 +88,7 @@ struct kafka_park {
     size_t wait_count;
     bool needs_all;           /* false: one of them is enough */
     bool lets_pass;           /* requests behind it on its connection are begun; their responses still go out after this one's */
-    bool is_flush;            /* it ends when the writer has stopped, too */
+    bool is_flush;            /* it ends when the writer has stopped, too; resume is short and may run in the loop's thread */
     int64_t deadline_ms;      /* clock_mono_ms; INT64_MAX: none */
     kafka_handler resume;
 };

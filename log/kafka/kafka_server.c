@@ -69,12 +69,20 @@ static void take_done(struct kafka_server *server)
 
 static void take_ready(struct kafka_server *server)
 {
-    struct kafka_request *list = kafka_park_take_ready(server);
-    while (list != NULL) {
-        struct kafka_request *next = list->queue_next;
-        list->state_of_work = REQUEST_RUNS;
-        kafka_workers_push(&server->workers, list);
-        list = next;
+    struct kafka_request *list = kafka_park_take_ready(server), *flushed = NULL, *next;
+    for (; list != NULL; list = next) {
+        next = list->queue_next;
+        list->state_of_work = REQUEST_RUNS; /* all of them, before one ends its connection */
+        if (list->park.is_flush) {
+            list->queue_next = flushed;
+            flushed = list;
+        } else {
+            kafka_workers_push(&server->workers, list);
+        }
+    }
+    for (; flushed != NULL; flushed = next) {
+        next = flushed->queue_next;
+        kafka_connection_answer_flushed(flushed);
     }
 }
 
