@@ -5,7 +5,7 @@
  *
  *   1. the header: exactly one batch, a codec that exists, as many records as offsets, neither a
  *      control batch nor one with a delete horizon, a sequence where there is a producer id
- *   2. the CRC
+ *   2. the CRC, unless the caller has computed it
  *   3. the records, only where the topic needs them read: a key for each in a compacted topic, no
  *      timestamp too old where message.timestamp.before.max.ms limits it, another codec to write
  *   4. compression.type: the block of records, byte for byte, in the topic's codec. Offsets,
@@ -287,7 +287,7 @@ static int admit_records(const struct rules *rules, struct bytes batch, struct a
 
 /* ---- all of it ---- */
 
-int admit_batch(const struct partition *partition, uint8_t *batch, size_t size,
+int admit_batch(const struct partition *partition, uint8_t *batch, size_t size, enum crc_check crc,
                 struct admission *admission, struct diag *diag)
 {
     struct rules rules = rules_of(partition);
@@ -301,7 +301,8 @@ int admit_batch(const struct partition *partition, uint8_t *batch, size_t size,
     bool changes = codec_changes(&rules, header);
     if (!changes)
         TRY(check_size(&rules, size, diag));
-    TRY(batch_check_crc(bytes, diag));
+    if (crc == CRC_CHECK)
+        TRY(batch_check_crc(bytes, diag));
     int rc = 0;
     if (changes || rules.needs_keys || limits_the_past(&rules) || loses_its_stamp(&rules, header))
         rc = admit_records(&rules, bytes, admission, diag);

@@ -204,6 +204,8 @@ void partition_description_deinit(struct partition_description *description);
  * has sequence 0; a producer that is not known, or not any more, may begin anywhere). ERR_FENCED: a newer epoch wrote here. ERR_STATE: a transaction of that
  * producer id has records here, and its end comes first. An id and epoch of one's own: producer_open(NULL). Sequences go from 0 to 2147483647 and on with 0. Retries are recognised across restarts and crashes. */
 int partition_append(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset, struct diag *diag);
+/* The same of bytes that batch_validate has just found good: their CRC is not computed once more. */
+int partition_append_validated(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset, struct diag *diag);
 /* Whether a record with this key and time (INT64_MIN: the time of the append) would be admitted at this moment: for who collects records, so that one of
  * them does not take its batch with it. 0, or ERR_INVALID with the reason. Cheap. */
 int partition_admits_record(const struct partition *partition, int64_t timestamp_ms, struct bytes key, struct diag *diag);
@@ -239,6 +241,7 @@ void partition_unwatch(struct partition *partition, int watch_id);
 /* ---- reading ---- */
 struct aborted { int64_t producer_id, first_offset, last_offset; };  /* last = the marker's offset */
 struct fetch {
+    size_t begin;              /* where they begin in bytes: what lies before is the caller's, and stays (0 after fetch_init) */
     struct buf bytes;          /* whole batches; the first contains the asked offset, or follows it where compaction left a gap */
     struct aborted *aborted;   /* READ_COMMITTED: those that overlap the bytes, sorted by first_offset */
     size_t aborted_count, aborted_capacity;

@@ -411,9 +411,10 @@ struct admission {
     uint8_t *batch;             /* what to append: the producer's bytes, or the thread's own after compression.type */
     bool log_append_time, uses_scratch;
 };
-/* Checks a batch as partition_append promises and brings it into the form that the topic stores. No locks needed. On success the
+enum crc_check { CRC_CHECK, CRC_IS_GOOD };
+/* Checks a batch as partition_append promises and brings it into the form that the topic stores. CRC_IS_GOOD: somebody has just computed it. No locks needed. On success the
  * caller appends admission->batch and then calls admit_done in the same thread, before it admits another. */
-int admit_batch(const struct partition *partition, uint8_t *batch, size_t size, struct admission *admission, struct diag *diag);
+int admit_batch(const struct partition *partition, uint8_t *batch, size_t size, enum crc_check crc, struct admission *admission, struct diag *diag);
 /* The last touch before partition_append_locked, under partition.mutex and after the producer's fields were set: LogAppendTime. */
 void admit_stamp(struct admission *admission);
 void admit_done(struct admission *admission);

@@ -368,11 +368,11 @@ int partition_append_admitted(struct partition *partition, struct admission *adm
     return 1;
 }
 
-int partition_append(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset,
-                     struct diag *diag)
+static int append_batch(struct partition *partition, uint8_t *batch, size_t size,
+                        enum crc_check crc, int64_t *base_offset, struct diag *diag)
 {
     struct admission admission;
-    TRY(admit_batch(partition, batch, size, &admission, diag));
+    TRY(admit_batch(partition, batch, size, crc, &admission, diag));
     int rc = 0;
     if ((admission.header.attributes & BATCH_ATTR_TRANSACTIONAL) != 0)
         rc = diag_set(diag, ERR_INVALID, "a transactional batch needs txn_append");
@@ -389,6 +389,18 @@ int partition_append(struct partition *partition, uint8_t *batch, size_t size, i
     if (rc == 0 && partition->log->options.durability == DURABILITY_OS)
         partition_notify(partition, true);
     return rc < 0 ? rc : 0;
+}
+
+int partition_append(struct partition *partition, uint8_t *batch, size_t size, int64_t *base_offset,
+                     struct diag *diag)
+{
+    return append_batch(partition, batch, size, CRC_CHECK, base_offset, diag);
+}
+
+int partition_append_validated(struct partition *partition, uint8_t *batch, size_t size,
+                               int64_t *base_offset, struct diag *diag)
+{
+    return append_batch(partition, batch, size, CRC_IS_GOOD, base_offset, diag);
 }
 
 int partition_append_marker(struct partition *partition, bool commit, int64_t producer_id,

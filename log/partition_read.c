@@ -155,11 +155,23 @@ static int walk_to(struct place *place, int64_t offset, struct diag *diag)
 
 /* ---- fetching ---- */
 
+/* What partition_fetch has brought so far. */
+static size_t brought_size(const struct fetch *fetch)
+{
+    return fetch->bytes.size - fetch->begin;
+}
+
+static void bring_nothing(struct fetch *fetch)
+{
+    fetch->bytes.size = fetch->begin;
+    fetch->bytes.failed = false;
+}
+
 static int read_at(struct place *place, size_t size, struct fetch *fetch, struct diag *diag)
 {
     int fd;
     size_t got;
-    buf_clear(&fetch->bytes);
+    bring_nothing(fetch);
     uint8_t *memory = buf_reserve(&fetch->bytes, size);
     if (memory == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for a fetch of %zu bytes", size);
@@ -170,7 +182,7 @@ static int read_at(struct place *place, size_t size, struct fetch *fetch, struct
     if (got < size)
         return segment_damaged(place->segment, place->position + (int64_t)got,
                                "the file is shorter than what was written", diag);
-    fetch->bytes.size = got;
+    fetch->bytes.size += got;
     return 0;
 }
 
@@ -192,11 +204,12 @@ static bool may_follow(const struct place *place, const struct batch_header *hea
 static int keep_whole(struct place *place, int64_t offset, int64_t bound, struct fetch *fetch,
                       size_t *need, struct diag *diag)
 {
-    struct bytes rest = bytes_of(fetch->bytes.data, fetch->bytes.size);
+    const uint8_t *first = fetch->bytes.data + fetch->begin;
+    struct bytes rest = bytes_of(first, brought_size(fetch));
     int64_t expected = -1;
     struct diag why;
     while (rest.size >= BATCH_HEADER_BYTES) {
-        int64_t position = place->position + (rest.data - fetch->bytes.data);
+        int64_t position = place->position + (rest.data - first);
         if (expected >= bound)
             break;
         struct batch_header header = {0};
@@ -224,7 +237,7 @@ static int keep_whole(struct place *place, int64_t offset, int64_t bound, struct
         rest.data += batch.size;
         rest.size -= batch.size;
     }
-    fetch->bytes.size = (size_t)(rest.data - fetch->bytes.data);
+    fetch->bytes.size = fetch->begin + (size_t)(rest.data - first);
     if (expected >= 0)
         fetch->next_offset = expected;
     return 0;
@@ -278,7 +291,7 @@ int partition_collect_aborted(struct partition *partition, int64_t from, int64_t
  * another isolation. */
 static void pass_segment(const struct place *place, int64_t bound, struct fetch *fetch)
 {
-    buf_clear(&fetch->bytes);
+    bring_nothing(fetch);
     fetch->next_offset = place->end_offset < bound ? place->end_offset : bound;
 }
 
@@ -311,17 +324,17 @@ static int fetch_from(struct partition *partition, struct place *place, int64_t 
             return segment_damaged(place->segment, place->position, "a batch without end", diag);
         size = need;
     }
-    if (fetch->bytes.size == 0 && place->segment->compacted) {
+    if (brought_size(fetch) == 0 && place->segment->compacted) {
         fetch->next_offset = bound; /* a gap up to a batch that cannot be shown yet */
         return 0;
     }
-    if (fetch->bytes.size == 0)
+    if (brought_size(fetch) == 0)
         return segment_damaged(place->segment, place->position,
                                "a batch reaches over the readable end", diag);
-    if (place->segment->compacted && (int64_t)fetch->bytes.size == left)
+    if (place->segment->compacted && (int64_t)brought_size(fetch) == left)
         fetch->next_offset = place->end_offset < bound ? place->end_offset : bound;
     keep_hint(partition, place->segment, fetch->next_offset,
-              place->position + (int64_t)fetch->bytes.size);
+              place->position + (int64_t)brought_size(fetch));
     return 0;
 }
 
@@ -362,7 +375,7 @@ static int fetch_once(struct partition *partition, int64_t offset, int64_t bound
 int partition_fetch(struct partition *partition, int64_t offset, enum isolation isolation,
                     size_t max_bytes, struct fetch *fetch, struct diag *diag)
 {
-    buf_clear(&fetch->bytes);
+    bring_nothing(fetch);
     fetch->aborted_count = 0;
     fetch->next_offset = offset;
     TRY(partition_readable(partition, diag));
@@ -375,15 +388,15 @@ int partition_fetch(struct partition *partition, int64_t offset, enum isolation 
                         offset, partition->topic->name, partition->index, fetch->offsets.start,
                         fetch->offsets.end);
     int rc = 0;
-    for (int64_t at = offset; rc >= 0 && at < bound && fetch->bytes.size == 0;) {
+    for (int64_t at = offset; rc >= 0 && at < bound && brought_size(fetch) == 0;) {
         rc = fetch_once(partition, at, bound, isolation, max_bytes, fetch, diag);
         if (rc == 0)
             at = fetch->next_offset;
         else
-            buf_clear(&fetch->bytes);
+            bring_nothing(fetch);
     }
     if (rc < 0) {
-        buf_clear(&fetch->bytes);
+        bring_nothing(fetch);
         fetch->next_offset = offset;
         if (atomic_load(&partition->deleted))
             return partition_readable(partition, diag);

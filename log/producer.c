@@ -299,7 +299,7 @@ int txn_append(struct producer *producer, struct partition *partition, uint8_t *
                int64_t *base_offset, struct diag *diag)
 {
     struct admission admission;
-    TRY(admit_batch(partition, batch, size, &admission, diag));
+    TRY(admit_batch(partition, batch, size, CRC_CHECK, &admission, diag));
     pthread_mutex_lock(&producer->mutex);
     int rc = usable(producer, TXN_OPEN, diag);
     struct participant *part = rc == 0 ? find_participant(producer, partition) : NULL;
@@ -370,7 +370,7 @@ int txn_append_numbered(struct producer *producer, struct partition *partition, 
 {
     struct admission admission;
     int64_t base = -1;
-    TRY(admit_batch(partition, batch, size, &admission, diag));
+    TRY(admit_batch(partition, batch, size, CRC_CHECK, &admission, diag));
     int rc = 0;
     if ((admission.header.attributes & BATCH_ATTR_TRANSACTIONAL) == 0 ||
         admission.header.producer_id < 0)

@@ -52,6 +52,8 @@ static void free_request(struct kafka_request *request)
     c->request_count--;
     if (request->is_booked)
         kafka_peer_use(c, SHARE_REQUESTS, -(int64_t)size);
+    kafka_spare_give(c->server, &request->frame_memory);
+    kafka_spare_give(c->server, &request->out);
     kafka_request_free(request);
 }
 
@@ -110,6 +112,20 @@ static void on_sent(uv_write_t *write, int status)
         kafka_connection_step(c);
 }
 
+/* What is booked is the response's size: it holds no much larger buffer while the client takes its time. */
+static void fit_closely(struct kafka_connection *c, struct buf *out)
+{
+    struct buf close = {.limit = out->limit};
+    if (out->capacity < SPARE_LEAST_BYTES || out->size >= out->capacity / 4)
+        return;
+    buf_append(&close, out->data, out->size);
+    if (!buf_ok(&close))
+        return;
+    kafka_spare_give(c->server, out);
+    buf_deinit(out);
+    *out = close;
+}
+
 /* Has the loop send what the socket did not take at once. False: the connection is closed. */
 static bool send_later(struct kafka_connection *c, struct kafka_request *request, size_t sent)
 {
@@ -122,6 +138,7 @@ static bool send_later(struct kafka_connection *c, struct kafka_request *request
     }
     if (c->out_bytes == 0)
         c->sent_ms = clock_mono_ms();
+    fit_closely(c, &request->out);
     request->state_of_work = REQUEST_BEING_SENT;
     write->data = request;
     c->out_bytes += size;
@@ -204,6 +221,16 @@ static const char *not_admitted(const struct kafka_connection *c, const struct k
                : "its session is over, and it did not authenticate again";
 }
 
+/* To a worker. A response that may become large gets memory that was in use before. */
+static void push(struct kafka_request *request)
+{
+    struct kafka_server *server = request->connection->server;
+    request->state_of_work = REQUEST_RUNS;
+    if (request->api->key == KAFKA_FETCH)
+        kafka_spare_take(server, SPARE_FETCH_BYTES, SPARE_BYTES, &request->out);
+    kafka_workers_push(&server->workers, request);
+}
+
 static void begin(struct kafka_connection *c, struct kafka_request *request)
 {
     const char *reason = not_admitted(c, request->api);
@@ -211,8 +238,7 @@ static void begin(struct kafka_connection *c, struct kafka_request *request)
         kafka_connection_close(c, reason);
         return;
     }
-    request->state_of_work = REQUEST_RUNS;
-    kafka_workers_push(&c->server->workers, request);
+    push(request);
 }
 
 static void begin_next(struct kafka_connection *c)
@@ -236,11 +262,9 @@ static void begin_next(struct kafka_connection *c)
 
 void kafka_connection_run_again(struct kafka_request *request)
 {
-    struct kafka_server *server = request->connection->server;
     kafka_park_end(request);
-    request->stopping = server->stopping;
-    request->state_of_work = REQUEST_RUNS;
-    kafka_workers_push(&server->workers, request);
+    request->stopping = request->connection->server->stopping;
+    push(request);
 }
 
 void kafka_connection_answer_flushed(struct kafka_request *request)
@@ -300,6 +324,7 @@ void kafka_connection_took_back(struct kafka_request *request)
     look_at_session(c, request);
     if (request->result == KAFKA_PARK) {
         request->state_of_work = REQUEST_PARKED;
+        kafka_spare_give(c->server, &request->out); /* what was written is written anew */
         bool waits = !c->server->stopping && kafka_park_begin(c->server, request);
         if (!waits && request->park.is_flush) {
             kafka_connection_answer_flushed(request);

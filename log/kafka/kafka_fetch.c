@@ -45,6 +45,8 @@ struct fetching {
 
     /* of one run */
     struct fetch fetch;
+    size_t records_at,
+        records_size; /* of the partition that was read last: in the response's buffer, beyond its end */
     int64_t bytes;
     bool has_error;
     struct kafka_wait *waits; /* one for each that was read */
@@ -255,7 +257,6 @@ static int put_gap(struct fetch *fetch, int64_t from, int64_t until)
                                   .producer_id = -1,
                                   .producer_epoch = -1,
                                   .base_sequence = -1};
-    buf_clear(&fetch->bytes);
     return batch_assemble(&header, bytes_of("", 0), &fetch->bytes);
 }
 
@@ -276,6 +277,49 @@ static enum kafka_error resolve(struct kafka_request *request, struct fetching *
     return kafka_partition(request, bytes_text(f->topic.name), asked->index, partition);
 }
 
+/* Bytes of a length on the wire. */
+static size_t count_width(const struct wire_writer *w, size_t count)
+{
+    size_t width = 1;
+    for (count++; w->flexible && count > 127; count >>= 7)
+        width++;
+    return w->flexible ? width : sizeof(int32_t);
+}
+
+/* What a partition's records have before them, its index included. */
+static size_t head_size(const struct kafka_request *request, size_t aborted_count,
+                        size_t records_size)
+{
+    const struct wire_writer *w = &request->writer;
+    const size_t of_all = 4 + 2 + 8 + 8, of_aborted = (size_t)16 + w->flexible;
+    size_t of_start = request->version >= 5 ? 8 : 0, of_replica = request->version >= 11 ? 4 : 0;
+    return of_all + of_start + count_width(w, aborted_count) + aborted_count * of_aborted +
+           of_replica + count_width(w, records_size);
+}
+
+/* Has the log put the records where the response will have them, behind a head whose size is guessed: they are not copied when the guess was right. */
+static int bring_records(struct kafka_request *request, struct fetching *f,
+                         struct partition *partition, const struct kafka_asked_partition *asked,
+                         size_t most)
+{
+    struct fetch *fetch = &f->fetch;
+    struct buf *out = &request->out;
+    size_t end = out->size, head = head_size(request, 0, most);
+    if (buf_reserve(out, head) == NULL)
+        return ERR_NOMEM;
+    fetch->bytes = *out;
+    fetch->begin = fetch->bytes.size = end + head;
+    int code = partition_fetch(partition, asked->offset, f->isolation, most, fetch, NULL);
+    if (code == 0 && fetch->bytes.size == fetch->begin && fetch->next_offset > asked->offset)
+        code = put_gap(fetch, asked->offset, fetch->next_offset);
+    f->records_at = fetch->begin;
+    f->records_size = code == 0 ? fetch->bytes.size - fetch->begin : 0;
+    *out = fetch->bytes;
+    fetch->bytes = (struct buf){0};
+    out->size = end;
+    return code;
+}
+
 static enum kafka_error read_records(struct kafka_request *request, struct fetching *f,
                                      struct partition *partition,
                                      const struct kafka_asked_partition *asked)
@@ -283,20 +327,17 @@ static enum kafka_error read_records(struct kafka_request *request, struct fetch
     struct fetch *fetch = &f->fetch;
     int64_t room = f->max_bytes - f->bytes;
     int64_t most = asked->max_bytes < room ? asked->max_bytes : room;
-    int code = partition_fetch(partition, asked->offset, f->isolation, most > 0 ? (size_t)most : 0,
-                               fetch, NULL);
+    int code = bring_records(request, f, partition, asked, most > 0 ? (size_t)most : 0);
     if (code < 0)
         return kafka_error_of(code);
-    if (fetch->bytes.size == 0 && fetch->next_offset > asked->offset &&
-        put_gap(fetch, asked->offset, fetch->next_offset) < 0)
-        return KAFKA_STORAGE_ERROR;
-    if (request->version < ZSTD_SINCE && holds_zstd(bytes_of(fetch->bytes.data, fetch->bytes.size)))
+    if (request->version < ZSTD_SINCE &&
+        holds_zstd(bytes_of(request->out.data + f->records_at, f->records_size)))
         return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
-    if (f->bytes > 0 && (int64_t)fetch->bytes.size > room) {
-        buf_clear(&fetch->bytes); /* only the first one may pass the limit */
+    if (f->bytes > 0 && (int64_t)f->records_size > room) {
+        f->records_size = 0; /* only the first one may pass the limit */
         fetch->aborted_count = 0;
     }
-    f->bytes += (int64_t)fetch->bytes.size;
+    f->bytes += (int64_t)f->records_size;
     bool committed = f->isolation == READ_COMMITTED;
     struct kafka_wait *waits = f->session != NULL ? f->session->waits : f->waits;
     waits[f->wait_count++] = (struct kafka_wait){
@@ -306,7 +347,7 @@ static enum kafka_error read_records(struct kafka_request *request, struct fetch
     return KAFKA_NONE;
 }
 
-/* Reads it into f->fetch. *partition NULL: it is looked up. */
+/* Reads it behind the response's end. *partition NULL: it is looked up. */
 static enum kafka_error fetch_partition(struct kafka_request *request, struct fetching *f,
                                         const struct kafka_asked_partition *asked,
                                         struct partition **partition)
@@ -321,34 +362,53 @@ static enum kafka_error fetch_partition(struct kafka_request *request, struct fe
     return error;
 }
 
-static void write_aborted(struct kafka_request *request, const struct fetching *f, bool has_records)
+static void write_aborted(struct kafka_request *request, const struct fetching *f, size_t count)
 {
     struct wire_writer *w = &request->writer;
-    size_t count = has_records ? f->fetch.aborted_count : 0;
     wire_write_array(w, f->isolation == READ_COMMITTED ? (int32_t)count : -1);
-    for (size_t i = 0; i < count && f->isolation == READ_COMMITTED; i++) {
+    for (size_t i = 0; i < count; i++) {
         wire_write_i64(w, f->fetch.aborted[i].producer_id);
         wire_write_i64(w, f->fetch.aborted[i].first_offset);
         wire_write_tags(w);
     }
 }
 
-static void write_partition(struct kafka_request *request, const struct fetching *f, int32_t index,
+/* The records behind the response's end move to where their head of this size will end. False: no memory. */
+static bool place_records(struct kafka_request *request, struct fetching *f, size_t head)
+{
+    struct buf *out = &request->out;
+    size_t at = out->size + head;
+    if (buf_reserve(out, head + f->records_size) == NULL)
+        return false;
+    if (at != f->records_at)
+        memmove(out->data + at, out->data + f->records_at, f->records_size);
+    return true;
+}
+
+static void write_partition(struct kafka_request *request, struct fetching *f, int32_t index,
                             enum kafka_error error)
 {
     struct wire_writer *w = &request->writer;
     bool good = error == KAFKA_NONE;
+    size_t size = good ? f->records_size : 0;
+    size_t aborted = size > 0 && f->isolation == READ_COMMITTED ? f->fetch.aborted_count : 0;
+    size_t head = head_size(request, aborted, size), end = request->out.size + head;
+    if (size > 0 && !place_records(request, f, head))
+        return;
     wire_write_i32(w, index);
     wire_write_i16(w, (int16_t)error);
     wire_write_i64(w, good ? f->fetch.offsets.high_watermark : -1);
     wire_write_i64(w, good ? f->fetch.offsets.stable : -1);
     if (request->version >= 5)
         wire_write_i64(w, good ? f->fetch.offsets.start : -1);
-    write_aborted(request, f, good);
+    write_aborted(request, f, aborted);
     if (request->version >= 11)
         wire_write_i32(w, -1);
-    wire_write_bytes(w, bytes_of(f->fetch.bytes.data != NULL ? (void *)f->fetch.bytes.data : "",
-                                 good ? f->fetch.bytes.size : 0));
+    wire_write_bytes_size(w, size);
+    if (!buf_ok(w->out))
+        return;
+    must(w->out->size == end);
+    w->out->size += size;
     wire_write_tags(w);
 }
 
@@ -390,14 +450,6 @@ struct open_array {
     size_t at, width;
     int32_t count;
 };
-
-static size_t count_width(const struct wire_writer *w, size_t count)
-{
-    size_t width = 1;
-    for (count++; w->flexible && count > 127; count >>= 7)
-        width++;
-    return w->flexible ? width : sizeof(int32_t);
-}
 
 static struct open_array begin_array(struct wire_writer *w, size_t most)
 {
@@ -446,7 +498,7 @@ static enum kafka_error fetch_one(struct kafka_request *request, struct fetching
     bool good = error == KAFKA_NONE;
     p->high_watermark = good ? f->fetch.offsets.high_watermark : -1;
     p->start = good ? f->fetch.offsets.start : -1;
-    p->has_records = good && f->fetch.bytes.size > 0;
+    p->has_records = good && f->records_size > 0;
     p->is_in_response = f->is_full || is_news(p, error);
     return error;
 }
@@ -499,15 +551,11 @@ static void answer(struct kafka_request *request, struct fetching *f)
     f->topic.name[0] = '\0'; /* it may have gone while the request waited */
     write_head(request, KAFKA_NONE, f->session != NULL ? f->session->id : 0);
     fetch_init(&f->fetch);
-    buf_deinit(&f->fetch.bytes);
-    f->fetch.bytes = *request->scratch; /* the worker's, so that it is not taken anew each time */
     if (f->session != NULL)
         answer_session(request, f);
     else
         answer_topics(request, f);
     wire_write_tags(&request->writer);
-    *request->scratch = f->fetch.bytes;
-    f->fetch.bytes = (struct buf){0};
     fetch_deinit(&f->fetch);
 }
 

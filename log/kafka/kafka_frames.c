@@ -51,6 +51,8 @@ static bool book_frame(struct kafka_connection *c)
         return false;
     }
     kafka_peer_use(c, SHARE_REQUESTS, (int64_t)c->frame_size);
+    if (c->frame_size >= SPARE_LEAST_BYTES)
+        kafka_spare_take(c->server, c->frame_size, 4 * c->frame_size, &c->frame);
     c->frame_is_booked = true;
     c->waits_for_budget = false;
     c->frame_deadline_ms = clock_mono_ms() + c->server->times.frame;

@@ -42,6 +42,10 @@ enum {
     IDLE_MS = 600000,                   /* connections.max.idle.ms of Kafka */
     STOP_MS = 2000,                     /* what a stop waits for answers and for clients to take them */
     FLUSH_LOOK_MS = 200,                /* how often one who waits for a flush looks whether the writer has stopped */
+    SPARE_COUNT = 16,                   /* large buffers that nobody uses and that are kept */
+    SPARE_LEAST_BYTES = 64 << 10,       /* of one; a smaller one costs little to have anew */
+    SPARE_BYTES = 16 << 20,             /* of all */
+    SPARE_FETCH_BYTES = 1 << 20,        /* what a response to Fetch begins with, when there is a spare one */
     COMPLAINTS_PER_S = 20,              /* lines on stderr about connections that were ended */
 };
 
@@ -208,6 +212,13 @@ void kafka_frames_forget(struct kafka_connection *connection);
 /* Sets the timer to what comes first. */
 void kafka_deadlines_set(struct kafka_connection *connection);
 
+/* ---- large buffers between two uses (kafka_spare.c); loop thread ---- */
+/* Keeps the buffer's memory for the next one, or leaves the buffer as it is. */
+void kafka_spare_give(struct kafka_server *server, struct buf *buf);
+/* The smallest one of at least and at most so much takes the buffer's place, with its bytes; where there is none nothing happens. */
+void kafka_spare_take(struct kafka_server *server, size_t least_bytes, size_t most_bytes, struct buf *buf);
+void kafka_spare_deinit(struct kafka_server *server);
+
 /* ---- TLS (kafka_transport.c) ---- */
 /* Whether more may be read: no piece of a handshake is being worked on, and there are not too many. False: the connection takes a step when that changes. */
 bool kafka_transport_may_read(struct kafka_connection *connection);
@@ -265,6 +276,8 @@ struct kafka_server {
     struct kafka_watched *watched[WATCHED_BUCKETS];
     uint8_t read_buffer[READ_BUFFER_BYTES];
     struct buf plain;                      /* what TLS makes of it */
+    struct buf spares[SPARE_COUNT];
+    size_t spare_bytes;
     int64_t complaints_second;
     int32_t complaints, complaints_held_back;
 };

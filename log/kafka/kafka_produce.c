@@ -133,9 +133,9 @@ static void append(struct kafka_request *request, struct produced *p, struct byt
     must(batch_parse_header(batch, &header, NULL) == 0);
     uint8_t *bytes = request->frame_memory.data + (batch.data - request->frame.data);
     p->in_txn = (header.attributes & BATCH_ATTR_TRANSACTIONAL) != 0;
-    int code = p->in_txn
-                   ? append_to_txn(request, p, id, &header, bytes, &diag)
-                   : partition_append(p->partition, bytes, batch.size, &p->base_offset, &diag);
+    int code = p->in_txn ? append_to_txn(request, p, id, &header, bytes, &diag)
+                         : partition_append_validated(p->partition, bytes, batch.size,
+                                                      &p->base_offset, &diag);
     if (code != 0) {
         p->base_offset = -1;
         if (code < 0)

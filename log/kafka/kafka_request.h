@@ -67,7 +67,7 @@ struct kafka_api {
     struct kafka_rights rights; /* kafka_access.h */
 };
 enum { KAFKA_NEVER_FLEXIBLE = INT16_MAX };
-enum { KAFKA_SASL_HANDSHAKE = 17, KAFKA_API_VERSIONS = 18, KAFKA_SASL_AUTHENTICATE = 36, KAFKA_SASL_TOKEN = -1 }; /* keys that are looked at by name */
+enum { KAFKA_FETCH = 1, KAFKA_SASL_HANDSHAKE = 17, KAFKA_API_VERSIONS = 18, KAFKA_SASL_AUTHENTICATE = 36, KAFKA_SASL_TOKEN = -1 }; /* keys that are looked at by name */
 extern const struct kafka_api kafka_sasl_token; /* what has no header: bytes of SASL alone */
 /* The table (kafka_api.c): one line for each API that is served. NULL after the last. */
 const struct kafka_api *kafka_api_at(size_t i);

@@ -77,7 +77,7 @@ static void take_ready(struct kafka_server *server)
             list->queue_next = flushed;
             flushed = list;
         } else {
-            kafka_workers_push(&server->workers, list);
+            kafka_connection_run_again(list);
         }
     }
     for (; flushed != NULL; flushed = next) {
@@ -297,6 +297,7 @@ static void free_server(struct kafka_server *server)
         kafka_fetch_sessions_destroy(server->fetch_sessions);
     pthread_mutex_destroy(&server->done_mutex);
     buf_deinit(&server->plain);
+    kafka_spare_deinit(server);
     kafka_tls_destroy(server->tls);
     free(server);
 }

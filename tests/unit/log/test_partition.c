@@ -111,6 +111,35 @@ static void test_fetch_edges(void **state)
     end(&s);
 }
 
+/* Into a buffer that holds something already: it stays, whatever becomes of the fetch. */
+static void test_fetch_behind_others(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct fetch plain, behind;
+    begin(&s, NULL);
+    fetch_init(&plain);
+    fetch_init(&behind);
+    assert_int_equal(fixture_append(s.p, 0, 3), 0);
+    assert_int_equal(fixture_append_sized(s.p, 3, 40, 4000, 1), 3);
+    assert_int_equal(partition_wait(s.p, 43, -1), 0);
+    buf_append(&behind.bytes, "in front", 8);
+    behind.begin = 8;
+    for (int64_t offset = 0; offset <= 44; offset += 4) {
+        int code = partition_fetch(s.p, offset, READ_UNCOMMITTED, 1, &plain, NULL);
+        assert_int_equal(partition_fetch(s.p, offset, READ_UNCOMMITTED, 1, &behind, NULL), code);
+        assert_int_equal(code, offset <= 43 ? 0 : ERR_RANGE);
+        assert_int_equal(behind.next_offset, plain.next_offset);
+        assert_int_equal(behind.bytes.size, 8 + plain.bytes.size);
+        assert_memory_equal(behind.bytes.data, "in front", 8);
+        if (plain.bytes.size > 0)
+            assert_memory_equal(behind.bytes.data + 8, plain.bytes.data, plain.bytes.size);
+    }
+    fetch_deinit(&plain);
+    fetch_deinit(&behind);
+    end(&s);
+}
+
 static void test_refused_batches(void **state)
 {
     (void)state;
@@ -475,6 +504,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_append_wait_read),
         cmocka_unit_test(test_fetch_edges),
+        cmocka_unit_test(test_fetch_behind_others),
         cmocka_unit_test(test_refused_batches),
         cmocka_unit_test(test_rolls_by_size_and_time),
         cmocka_unit_test(test_rolls_by_index),
