@@ -253,6 +253,7 @@ struct kafka_server {
     uv_async_t wake;
     uv_timer_t stop_timer;
     uv_timer_t group_timer;                /* when the coordinator wants to be called */
+    uv_signal_t hangup;                    /* with TLS: the files of the certificate are read again */
     int32_t connection_limit, connection_limit_per_address;
     struct kafka_times times;
 

@@ -15,6 +15,7 @@
 #include "runtime/base/thread.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -116,14 +117,25 @@ static void begin_stop(struct kafka_server *server)
     step_all(server);
 }
 
+/* In the caller's or the loop's thread: the handles that there are. */
+static void close_handles(struct kafka_server *server)
+{
+    uv_handle_t *const handles[] = {
+        (uv_handle_t *)&server->listener,    (uv_handle_t *)&server->stop_timer,
+        (uv_handle_t *)&server->group_timer, (uv_handle_t *)&server->hangup,
+        (uv_handle_t *)&server->wake,
+    };
+    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
+        if (handles[i]->type != UV_UNKNOWN_HANDLE && !uv_is_closing(handles[i]))
+            uv_close(handles[i], NULL);
+}
+
 static void end_when_empty(struct kafka_server *server)
 {
     if (!server->stopping || server->connection_count > 0 ||
         uv_is_closing((uv_handle_t *)&server->wake))
         return;
-    uv_close((uv_handle_t *)&server->stop_timer, NULL);
-    uv_close((uv_handle_t *)&server->group_timer, NULL);
-    uv_close((uv_handle_t *)&server->wake, NULL);
+    close_handles(server);
 }
 
 /* Members whose time is over leave, and generations begin, by this clock. */
@@ -152,6 +164,20 @@ static void on_wake(uv_async_t *wake)
     kafka_transport_take_back(server);
     take_ready(server);
     kafka_peers_step(server);
+}
+
+/* SIGHUP. What cannot be used leaves everything as it was. */
+static void on_hangup(uv_signal_t *hangup, int number)
+{
+    struct kafka_server *server = hangup->data;
+    struct diag diag = {0};
+    (void)number;
+    if (kafka_tls_reload(server->tls, &server->options.tls, &diag) < 0)
+        log_line('E', "kafka: %s; new connections get the certificate that was there before",
+                 diag.text);
+    else
+        log_line('W', "kafka: new connections get the certificate that is in %s now",
+                 server->options.tls.certificate);
 }
 
 static void *loop_main(void *context)
@@ -257,6 +283,14 @@ static void set_options(struct kafka_server *server, const struct kafka_server_o
     set_limits(server, options);
 }
 
+/* The loop's handles, by a caller that has no loop thread. */
+static void close_loop(struct kafka_server *server)
+{
+    close_handles(server);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&server->loop);
+}
+
 static int open_loop(struct kafka_server *server, struct diag *diag)
 {
     int error = uv_loop_init(&server->loop);
@@ -266,27 +300,16 @@ static int open_loop(struct kafka_server *server, struct diag *diag)
     must(uv_timer_init(&server->loop, &server->stop_timer) == 0);
     must(uv_timer_init(&server->loop, &server->group_timer) == 0);
     error = uv_async_init(&server->loop, &server->wake, on_wake);
+    if (error == 0 && server->tls != NULL)
+        error = uv_signal_init(&server->loop, &server->hangup);
+    if (error == 0 && server->tls != NULL)
+        error = uv_signal_start(&server->hangup, on_hangup, SIGHUP);
     server->listener.data = server->stop_timer.data = server->wake.data = server;
-    server->group_timer.data = server;
+    server->group_timer.data = server->hangup.data = server;
     if (error == 0)
         return 0;
-    uv_close((uv_handle_t *)&server->listener, NULL);
-    uv_close((uv_handle_t *)&server->stop_timer, NULL);
-    uv_close((uv_handle_t *)&server->group_timer, NULL);
-    uv_run(&server->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&server->loop);
+    close_loop(server);
     return uv_failed(diag, server, error);
-}
-
-/* The loop's handles, by a caller that has no loop thread. */
-static void close_loop(struct kafka_server *server)
-{
-    uv_close((uv_handle_t *)&server->listener, NULL);
-    uv_close((uv_handle_t *)&server->stop_timer, NULL);
-    uv_close((uv_handle_t *)&server->group_timer, NULL);
-    uv_close((uv_handle_t *)&server->wake, NULL);
-    uv_run(&server->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&server->loop);
 }
 
 static void free_server(struct kafka_server *server)

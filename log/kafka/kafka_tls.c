@@ -155,24 +155,45 @@ static int set_up(SSL_CTX *context, const struct kafka_tls_options *options, str
     return rc;
 }
 
+/* What sessions are made from. */
+static int make_context(const struct kafka_tls_options *options, SSL_CTX **context,
+                        struct diag *diag)
+{
+    ERR_clear_error();
+    *context = SSL_CTX_new(TLS_server_method());
+    int rc = *context == NULL ? diag_set(diag, ERR_NOMEM, "no memory for TLS")
+                              : set_up(*context, options, diag);
+    if (rc < 0) {
+        SSL_CTX_free(*context);
+        *context = NULL;
+    }
+    return rc;
+}
+
 int kafka_tls_create(const struct kafka_tls_options *options, struct kafka_tls **tls,
                      struct diag *diag)
 {
     struct kafka_tls *made = calloc(1, sizeof *made);
     *tls = NULL;
-    ERR_clear_error();
-    if (made != NULL) {
+    if (made != NULL)
         made->method = make_method();
-        made->context = SSL_CTX_new(TLS_server_method());
-    }
-    int rc = made == NULL || made->method == NULL || made->context == NULL
-                 ? diag_set(diag, ERR_NOMEM, "no memory for TLS")
-                 : set_up(made->context, options, diag);
+    int rc = made == NULL || made->method == NULL ? diag_set(diag, ERR_NOMEM, "no memory for TLS")
+                                                  : make_context(options, &made->context, diag);
     if (rc < 0) {
         kafka_tls_destroy(made);
         return rc;
     }
     *tls = made;
+    return 0;
+}
+
+int kafka_tls_reload(struct kafka_tls *tls, const struct kafka_tls_options *options,
+                     struct diag *diag)
+{
+    SSL_CTX *context;
+    TRY(make_context(options, &context, diag));
+    SSL_CTX_free(tls->context); /* the sessions that were made from it keep it */
+    tls->context = context;
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /* kafka_tls.h: TLS between a connection's socket and its requests: bytes in, bytes out, no sockets. What is around it: kafka_connection.c.
  *
- * A struct kafka_tls is the server's part (certificate, key, whose clients may come) and may be used by several threads; a session belongs to the
- * thread of its connection. */
+ * A struct kafka_tls is the server's part (certificate, key, whose clients may come) and belongs to one thread, the loop's; a session belongs to one thread at a
+ * time. */
 #ifndef WEIR_KAFKA_TLS_H
 #define WEIR_KAFKA_TLS_H
 
@@ -19,6 +19,9 @@ struct kafka_tls_options {
 
 /* Reads the files. ERR_INVALID with a sentence: one that cannot be read, is no such file, or does not fit the other; ERR_NOMEM. */
 int kafka_tls_create(const struct kafka_tls_options *options, struct kafka_tls **tls, struct diag *diag);
+/* Reads them again: sessions that are made from now on have what they say, those that there are keep what they have. Any error: nothing has changed. In the thread that makes
+ * sessions. */
+int kafka_tls_reload(struct kafka_tls *tls, const struct kafka_tls_options *options, struct diag *diag);
 void kafka_tls_destroy(struct kafka_tls *tls); /* NULL is allowed */
 
 /* NULL: no memory. */

@@ -3,11 +3,13 @@
 import hashlib
 import os
 import shutil
+import signal
 import ssl
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
@@ -182,6 +184,51 @@ assert got == [b"%d" % i for i in range(100)], got
     def resident_bytes(self):
         with open(f"/proc/{self.server.process.pid}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Reload(Tls):
+    """SIGHUP: new connections get the certificate that is in the files now; what cannot be used changes nothing; who is connected notices nothing."""
+
+    def setUp(self):
+        super().setUp()
+        self.files = [self.ca.path("reloaded.pem"), self.ca.path("reloaded.key")]
+        self.put(self.certificate, self.key)
+        self.flags = ("--tls-cert", self.files[0], "--tls-key", self.files[1])
+        self.data += "-reloaded"
+        self.server = self.start()
+
+    def put(self, *sources):
+        for source, file in zip(sources, self.files):
+            shutil.copy(source, file)
+
+    def shown(self):
+        """The certificate that a new connection gets."""
+        return self.secure().socket.getpeercert()["serialNumber"]
+
+    def hang_up(self, said):
+        self.server.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + LIMIT_S
+        while said not in self.server.said():
+            self.assertIsNone(self.server.process.poll())
+            self.assertLess(time.monotonic(), end)
+
+    def test_it_is_read_again(self):
+        old, first = self.secure(), self.shown()
+        other = self.ca.sign("second", "/CN=server")
+        self.put(*other)
+        self.assertEqual(self.shown(), first)
+        self.hang_up("new connections get the certificate that is in")
+        second = self.shown()
+        self.assertNotEqual(second, first)
+        self.put(self.certificate)  # with the other's key
+        self.hang_up("reloaded.key: ")
+        self.assertEqual(self.shown(), second)
+        os.unlink(self.files[0])
+        self.hang_up("No such file")
+        self.assertEqual(self.shown(), second)
+        old.send(request(API_VERSIONS, 0, b""))
+        old.response()
+        self.assertEqual(self.server.stop(), 0)
 
 
 class Certificates(Tls):
