@@ -22,7 +22,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SUPER_USERS_MAX = 32 };
+enum { SUPER_USERS_MAX = 32, COPY_AGAIN_FIRST_MS = 1000, COPY_AGAIN_MOST_MS = 60000 };
+
 struct address {
     char host[256];
     int64_t port;
@@ -379,12 +380,36 @@ static void wait_for_signal(void)
     }
 }
 
+/* What stands in COPY statements. Clients use the log meanwhile, and may delete a topic that is being written: as with a pipeline that fails, it is told and tried again. 0, or
+ * EXIT_INTERRUPTED. */
+static int copy(const struct cli *cli, const struct serving *serving)
+{
+    int32_t partitions = serving->kafka_options.new_topic_partitions;
+    enum copy_mode mode = COPY_WRITE;
+    int64_t delay_ms = COPY_AGAIN_FIRST_MS;
+    for (;;) {
+        int exit_code = copy_files_run(cli, serving->program, &serving->options, mode, partitions);
+        if (exit_code == EXIT_INTERRUPTED || interrupted())
+            return EXIT_INTERRUPTED;
+        if (exit_code == 0 && mode == COPY_WRITE)
+            return 0;
+        if (exit_code == 0) {
+            mode = COPY_WRITE;
+            continue;
+        }
+        struct pollfd fd = {interrupt_fd(), POLLIN, 0};
+        hint("it is tried again in %" PRId64 " s", delay_ms / 1000);
+        poll(&fd, 1, (int)delay_ms);
+        delay_ms = delay_ms * 2 < COPY_AGAIN_MOST_MS ? delay_ms * 2 : COPY_AGAIN_MOST_MS;
+        mode = COPY_PREPARE; /* it makes what is missing */
+    }
+}
+
 static int serve(const struct cli *cli, struct serving *serving)
 {
     int exit_code = 0;
     if (serving->program != NULL)
-        exit_code = copy_files_run(cli, serving->program, &serving->options, COPY_WRITE,
-                                   serving->kafka_options.new_topic_partitions);
+        exit_code = copy(cli, serving);
     if (exit_code != 0)
         return exit_code == EXIT_INTERRUPTED ? 0 : exit_code;
     if (serving->app == NULL) {

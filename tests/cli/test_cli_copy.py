@@ -8,11 +8,15 @@ import os
 import random
 import shutil
 import signal
+import socket
+import struct
 import sys
 import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from wire_server import request, string
 from test_cli import Case, ndjson, partition_of, weir
 
 # Every place that is passed while a file is copied: COPY's own, and the log's on the way to a decision and after it.
@@ -443,6 +447,27 @@ class Serve(Copy):
             self.assertEqual(len(self.describe("events")["partitions"]), 3)
             self.assertEqual(self.describe("people")["config"]["cleanup.policy"], "compact")
             self.assertEqual(len(self.rows("events")), 2)
+
+
+    def test_its_topic_is_deleted_meanwhile(self):
+        """By a client, while rows come: the server goes on, makes the topic again and copies once more."""
+        self.file("rows", "".join(f"{n},a\n" for n in range(2000000)))
+        path = self.job("CREATE TABLE t (n integer, s text);\nCOPY t FROM 'rows' (FORMAT csv);\n")
+        process = self.start("serve", path, "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0")
+        port = int(process.stdout.readline().split(b":")[-1])
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+            client.sendall(request(20, 1, struct.pack(">i", 1) + string(b"t") + struct.pack(">i", 30000)))
+            answer = client.recv(4096)
+        self.assertEqual(answer[-2:], b"\0\0", answer)
+        told = [process.stderr.readline()]
+        while b"2000000 rows of rows copied" not in told[-1]:
+            self.assertTrue(told[-1], told)
+            told.append(process.stderr.readline())
+        self.assertIn(b"topic t was deleted", told[0])
+        self.assertIn(b"tried again", b"".join(told))
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0)
 
 
 class Refused(Copy):
