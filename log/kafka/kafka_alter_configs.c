@@ -4,7 +4,7 @@
  *   response  throttle time i32, responses {error i16, error message (nullable), type i8, name, tags}, tags
  *
  * The configs that come replace all that were set: a key that is not named has its default again. But for keys of weir's own, which a client that knows Kafka
- * cannot have meant. */
+ * cannot have meant: those are reset by an empty value. */
 #include "log/kafka/kafka_handlers.h"
 #include "log/kafka/kafka_resource.h"
 
@@ -12,9 +12,11 @@ static void read_config(struct kafka_request *request, struct kafka_alteration *
 {
     struct wire_reader *in = &request->in;
     struct bytes key = wire_read_string(in), value = wire_read_nullable_string(in);
-    kafka_alteration_add(request, alteration, key, value, 0);
     if (value.data == NULL && alteration->trouble == NULL)
         alteration->trouble = "a config without a value";
+    if (value.size == 0 && key.size > 5 && memcmp(key.data, "weir.", 5) == 0)
+        value = bytes_of(NULL, 0);
+    kafka_alteration_add(request, alteration, key, value, 0);
 }
 
 static void reset_unnamed(void *context, const char *key, const char *value, bool is_set)

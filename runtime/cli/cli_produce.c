@@ -1,11 +1,11 @@
 /* cli_produce.c: weir produce: lines from standard input become records of a topic.
  *
  *   read() → lines (line_reader) → key and timestamp of up to BATCH_ROWS lines (produce_fields) →
- * sender → flush, wait
+ * sink (sink.h: the embedded log, or a server) → finish
  *
  * A line is taken as it is; only --key and --timestamp look inside. The first line that cannot be
  * read ends the run with its number; the lines before it stay. When the log takes no more (a full
- * disk), lines that were read may still wait in the sender: then the first line that is not stored
+ * disk), lines that were read may still wait in the sink: then the first line that is not stored
  * is named, which is where to go on. Whatever the end (the last line, a
  * bad line, Ctrl-C) what was sent is on stable storage before the command exits. When the input
  * pauses, what was collected is appended, so that `tail -f | weir produce` is seen at once.
@@ -18,6 +18,7 @@
 #include "runtime/cli/line_reader.h"
 #include "runtime/cli/nouns.h"
 #include "runtime/cli/produce_fields.h"
+#include "runtime/cli/sink.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -33,7 +34,7 @@ enum {
     LINGER_MS = 50,     /* a pause of the input that flushes */
     PROGRESS_MS = 200,
     BATCH_LINES_BYTES = 4 << 20,
-    SENDER_BATCH_BYTES = 256 << 10,
+    SINK_BATCH_BYTES = 256 << 10,
     /* A record's framing in a batch of its own, with room: batch header, lengths, deltas. */
     RECORD_OVERHEAD_BYTES = 128,
 };
@@ -43,8 +44,8 @@ struct produce {
     const char *key_field, *timestamp_field; /* NULL: none */
     struct bytes separator;                  /* data NULL: none */
     bool empty_is_tombstone;
-    struct log *log;
-    struct sender *sender;
+    struct door door;
+    struct sink *sink;
     struct field_reader *fields;
     struct line_reader reader;
     bool has_partitioned_by, same_key_field; /* the configuration names a field; it is key_field */
@@ -66,41 +67,40 @@ static void note_lost(struct produce *p, int64_t line)
         p->first_lost = line;
 }
 
-/* The sender's report of a batch; its tags are the numbers of the lines. */
-static void batch_left(void *context, struct sent_batch *sent, const struct diag *reason)
+static void lost(void *context, int64_t line, const struct diag *reason)
 {
-    if (reason != NULL && sent->record_count > 0)
-        note_lost(context, (int64_t)sent->tags[0]);
-    sent_batch_free(sent);
+    struct produce *p = context;
+    note_lost(p, line);
+    if (reason != NULL && p->failure.code == 0)
+        p->failure = *reason;
 }
 
 /* ---- the topic ---- */
 static int set_partitioned_by(struct produce *p, const char *field, struct diag *diag)
 {
     struct config_entry entry = {PARTITIONED_BY, field};
-    TRY(topic_alter(p->log, p->topic, &entry, 1, diag));
+    TRY(p->door.ops->topic_alter(&p->door, p->topic, &entry, 1, diag));
     p->has_partitioned_by = p->same_key_field = field != NULL;
     return 0;
 }
 
-static int topic_is_empty(struct produce *p, int32_t partitions, bool *empty, struct diag *diag)
+static int topic_is_empty(struct produce *p, const struct door_topic *topic, bool *empty,
+                          struct diag *diag)
 {
+    struct door_partition *rows = NULL;
     *empty = true;
-    for (int32_t i = 0; i < partitions && *empty; i++) {
-        struct partition *partition;
-        TRY(partition_get(p->log, p->topic, i, &partition, diag));
-        struct partition_offsets offsets;
-        partition_offsets(partition, &offsets);
-        *empty = offsets.end == 0;
-    }
-    return 0;
+    int code = p->door.ops->topic_partitions(&p->door, topic, 1, &rows, diag);
+    for (int32_t i = 0; i < topic->partitions && code == 0; i++)
+        *empty = *empty && rows[i].end <= 0 && rows[i].high_watermark == 0;
+    free(rows);
+    return code;
 }
 
 static int64_t topic_number(struct produce *p, const char *key, int64_t fallback)
 {
     char text[64];
     int64_t number;
-    if (topic_config_get(p->log, p->topic, key, text, sizeof text) < 0 ||
+    if (door_config(&p->door, p->topic, key, text, sizeof text, NULL) < 0 ||
         parse_integer(text, &number) < 0)
         return fallback;
     return number;
@@ -110,40 +110,60 @@ static int64_t topic_number(struct produce *p, const char *key, int64_t fallback
 static bool topic_stamps(struct produce *p)
 {
     char text[64];
-    return topic_config_get(p->log, p->topic, "message.timestamp.type", text, sizeof text) == 0 &&
+    return door_config(&p->door, p->topic, "message.timestamp.type", text, sizeof text, NULL) ==
+               0 &&
            strcmp(text, "LogAppendTime") == 0;
+}
+
+/* Apache Kafka does not know the key by which weir's jobs find out how a topic is partitioned: there the topic is made without it. */
+static int create_topic(struct produce *p, int32_t partitions, struct diag *diag)
+{
+    struct config_entry entry = {PARTITIONED_BY, p->key_field};
+    int code = p->door.ops->topic_create(&p->door, p->topic, partitions, &entry,
+                                         p->key_field != NULL, diag);
+    p->has_partitioned_by = p->same_key_field = p->key_field != NULL && code == 0;
+    if (code == ERR_INVALID && p->key_field != NULL && p->door.remote != NULL)
+        code = p->door.ops->topic_create(&p->door, p->topic, partitions, NULL, 0, diag);
+    return code;
+}
+
+/* Whether the server is weir: its topics all have this key. */
+static int knows_partitioned_by(struct produce *p, bool *knows, struct diag *diag)
+{
+    char text[16];
+    int code = door_config(&p->door, p->topic, "weir.internal", text, sizeof text, diag);
+    *knows = code == 0 && text[0] != '\0';
+    return code;
 }
 
 /* Creates the topic or adjusts what its configuration says about its keys. asked: 0 when
  * --partitions was not given. */
 static int prepare_topic(struct produce *p, int32_t asked, struct diag *diag)
 {
-    struct topic_info info;
-    int code = topic_describe(p->log, p->topic, &info, NULL);
-    if (code == ERR_NOT_FOUND) {
-        struct config_entry entry = {PARTITIONED_BY, p->key_field};
-        TRY(topic_create(p->log, p->topic, asked > 0 ? asked : 1, &entry, p->key_field != NULL,
-                         diag));
-        p->has_partitioned_by = p->same_key_field = p->key_field != NULL;
-        return 0;
-    }
-    TRY(topic_describe(p->log, p->topic, &info, diag));
-    if (info.internal)
+    struct door_topic topic;
+    int code = p->door.ops->topic_find(&p->door, p->topic, &topic, diag);
+    if (code == ERR_NOT_FOUND)
+        return create_topic(p, asked > 0 ? asked : 1, diag);
+    TRY(code);
+    if (topic.internal)
         return diag_set(diag, ERR_INVALID,
                         "topic %s is internal: a job made it for itself, and records that are not "
                         "its own would break the job",
                         p->topic);
-    if (asked > 0 && asked != info.partitions)
+    if (asked > 0 && asked != topic.partitions)
         return diag_set(diag, ERR_EXISTS,
                         "topic %s has %d partition%s, not %d: leave --partitions out", p->topic,
-                        info.partitions, info.partitions == 1 ? "" : "s", asked);
+                        topic.partitions, topic.partitions == 1 ? "" : "s", asked);
     char field[FIELD_BYTES];
-    int code_of_key = topic_config_get(p->log, p->topic, PARTITIONED_BY, field, sizeof field);
-    p->has_partitioned_by = code_of_key != ERR_NOT_FOUND;
+    bool empty, knows;
+    TRY(knows_partitioned_by(p, &knows, diag));
+    if (!knows)
+        return 0;
+    TRY(door_config(&p->door, p->topic, PARTITIONED_BY, field, sizeof field, diag));
+    p->has_partitioned_by = field[0] != '\0';
     p->same_key_field =
-        code_of_key == 0 && p->key_field != NULL && strcmp(field, p->key_field) == 0;
-    bool empty;
-    TRY(topic_is_empty(p, info.partitions, &empty, diag));
+        p->has_partitioned_by && p->key_field != NULL && strcmp(field, p->key_field) == 0;
+    TRY(topic_is_empty(p, &topic, &empty, diag));
     if (empty && p->key_field != NULL && !p->same_key_field)
         return set_partitioned_by(p, p->key_field, diag);
     return 0;
@@ -245,8 +265,8 @@ static int send_line(struct produce *p, uint32_t index, const struct line_fields
                         fields->key.size + value.size, (long long)p->max_record_bytes);
     if (p->has_partitioned_by && !(p->same_key_field && fields->groups_by_key))
         TRY(set_partitioned_by(p, NULL, diag));
-    TRY(sender_send_tagged(p->sender, -1, fields->timestamp_ms, fields->key, value,
-                           bytes_of(NULL, 0), 0, (uint64_t)p->numbers[index], diag));
+    TRY(p->sink->ops->send(p->sink, fields->timestamp_ms, fields->key, value, p->numbers[index],
+                           diag));
     p->record_count++;
     p->record_bytes += (int64_t)value.size;
     return 0;
@@ -373,7 +393,7 @@ static int gather(struct produce *p)
     if (ready == 0) {
         /* A pause: what was sent so far becomes visible. */
         struct diag diag = {0};
-        int code = sender_flush(p->sender, false, &diag);
+        int code = p->sink->ops->hurry(p->sink, &diag);
         if (code < 0) {
             p->failure = diag;
             return code;
@@ -403,14 +423,12 @@ static int gather(struct produce *p)
 static int settle(struct produce *p)
 {
     struct diag diag = {0};
-    int code = sender_flush(p->sender, true, &diag);
+    int code = p->sink->ops->finish(p->sink, &diag);
     clear_progress(p);
     if (code < 0 && p->failure.code == 0)
         p->failure = diag;
-    if (code < 0) {
-        sender_discard(p->sender, &p->failure);
-        code = sender_wait(p->sender, -1, &diag); /* what was appended before */
-    }
+    if (code < 0)
+        code = p->sink->ops->give_up(p->sink, &p->failure, &diag);
     if (code < 0) {
         message("not everything that was read is stored: %s",
                 diag.text[0] != '\0' ? diag.text : error_text(code));
@@ -422,7 +440,7 @@ static int settle(struct produce *p)
         hint(
             "the lines before it are stored; of those after it, lines for other partitions may be");
         hint_damage(p->failure.code, p->topic);
-        return EXIT_FAILED;
+        return p->failure.code == ERR_TIMEOUT ? EXIT_UNREACHABLE : EXIT_FAILED;
     }
     return 0;
 }
@@ -452,7 +470,7 @@ static int produce_open(struct produce *p, const struct cli *cli, int32_t partit
         code = field_reader_create(p->key_field, p->timestamp_field, &p->fields, &diag);
     if (code < 0)
         return failed(code, &diag);
-    int exit_code = data_open(cli, DATA_MAY_CREATE, &p->log);
+    int exit_code = door_open(cli, DATA_MAY_CREATE, &p->door);
     if (exit_code != 0)
         return exit_code;
     code = prepare_topic(p, partitions, &diag);
@@ -465,16 +483,16 @@ static int produce_open(struct produce *p, const struct cli *cli, int32_t partit
         max_message > RECORD_OVERHEAD_BYTES ? max_message - RECORD_OVERHEAD_BYTES : 0;
     /* A whole batch must fit into max.message.bytes too: the log would refuse it with all its
      * records. */
-    size_t batch_bytes = p->max_record_bytes > 0 && p->max_record_bytes < SENDER_BATCH_BYTES
+    size_t batch_bytes = p->max_record_bytes > 0 && p->max_record_bytes < SINK_BATCH_BYTES
                              ? (size_t)p->max_record_bytes
-                             : SENDER_BATCH_BYTES;
-    struct sender_options options = {.codec = codec,
-                                     .codec_is_set = true,
-                                     .batch_bytes = batch_bytes,
-                                     .appended = batch_left,
-                                     .keep_tags = true,
-                                     .context = p};
-    code = sender_open(p->log, p->topic, &options, &p->sender, &diag);
+                             : SINK_BATCH_BYTES;
+    struct sink_options options = {.topic = p->topic,
+                                   .codec = codec,
+                                   .batch_bytes = batch_bytes,
+                                   .max_message_bytes = max_message,
+                                   .lost = lost,
+                                   .context = p};
+    code = sink_open(&p->door, &options, &p->sink, &diag);
     if (code < 0)
         return failed(code, &diag);
     p->lines = calloc(BATCH_ROWS, sizeof *p->lines);
@@ -489,10 +507,8 @@ static int produce_open(struct produce *p, const struct cli *cli, int32_t partit
 
 static void produce_close(struct produce *p)
 {
-    if (p->sender != NULL)
-        sender_close(p->sender);
-    if (p->log != NULL)
-        log_close(p->log);
+    sink_close(p->sink);
+    door_close(&p->door);
     field_reader_destroy(p->fields);
     line_reader_deinit(&p->reader);
     free(p->lines);
@@ -567,6 +583,7 @@ static const struct flag produce_flags[] = {
 
 const struct command command_produce = {
     .noun = "produce",
+    .reach = REACHES_KAFKA,
     .arguments = "TOPIC",
     .min_arguments = 1,
     .max_arguments = 1,

@@ -18,6 +18,7 @@ struct remote {
     int64_t down_since_ms; /* since when no server can be reached; 0: one can, as far as is known */
     char fault_text[512];
     struct remote_source *source; /* for callbacks of its handle */
+    struct remote_sink *sink;     /* the same */
 };
 
 /* Connects. Takes reach (and forgets its password in remote_close). 0, or an exit code after a message and a hint. */

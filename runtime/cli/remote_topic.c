@@ -4,7 +4,7 @@
  * DescribeConfigs. librdkafka 2.0 has neither topic ids nor DescribeLogDirs, so that sizes and ids are not told.
  *
  * It has no IncrementalAlterConfigs either. AlterConfigs sets all of a topic's configuration: what was set is read first and sent along with what
- * changes, and what somebody else sets in between is lost. */
+ * changes, and what somebody else sets in between is lost. weir leaves the keys of its own alone that are not named, and resets one that is sent empty. */
 #include "runtime/cli/door.h"
 #include "runtime/cli/remote.h"
 #include "runtime/cli/remote_group.h"
@@ -377,6 +377,12 @@ static const struct config_entry *entry_of(const struct config_entry *entries, s
     return NULL;
 }
 
+/* A key of weir's. */
+static bool is_own(const char *key)
+{
+    return strncmp(key, "weir.", 5) == 0;
+}
+
 /* What is set now, without what is about to change. */
 static int keep_configs(struct remote *remote, const char *name, const struct config_entry *entries,
                         size_t entry_count, rd_kafka_ConfigResource_t *resource, struct diag *diag)
@@ -391,7 +397,7 @@ static int keep_configs(struct remote *remote, const char *name, const struct co
         const char *key = rd_kafka_ConfigEntry_name(configs[i]);
         const char *value = rd_kafka_ConfigEntry_value(configs[i]);
         if (is_set(configs[i]) && value != NULL && !rd_kafka_ConfigEntry_is_read_only(configs[i]) &&
-            entry_of(entries, entry_count, key) == NULL)
+            !is_own(key) && entry_of(entries, entry_count, key) == NULL)
             rd_kafka_ConfigResource_set_config(resource, key, value);
     }
     remote_end(&call);
@@ -427,8 +433,9 @@ static int alter_topic(struct door *door, const char *name, const struct config_
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
     int code = keep_configs(door->remote, name, entries, count, resource, diag);
     for (size_t i = 0; i < count; i++)
-        if (entries[i].value != NULL)
-            rd_kafka_ConfigResource_set_config(resource, entries[i].key, entries[i].value);
+        if (entries[i].value != NULL || is_own(entries[i].key))
+            rd_kafka_ConfigResource_set_config(resource, entries[i].key,
+                                               entries[i].value != NULL ? entries[i].value : "");
     if (code == 0)
         code = send_configs(door->remote, resource, what, diag);
     rd_kafka_ConfigResource_destroy(resource);
