@@ -1,7 +1,7 @@
 /* door.c: see door.h: opening a door, and the embedded log behind it.
  *
  * The log knows all that is asked for, so that each function here is one call and a change of shape. */
-#include "runtime/cli/door.h"
+#include "runtime/cli/door_acl.h"
 
 #include "runtime/cli/remote.h"
 
@@ -210,4 +210,7 @@ const struct door_ops door_log_ops = {
     .group_reset = reset_group,
     .group_delete = delete_group,
     .group_delete_offsets = delete_offsets,
+    .acl_list = log_acl_list,
+    .acl_add = log_acl_add,
+    .acl_delete = log_acl_delete,
 };

@@ -23,6 +23,7 @@ struct door_partition {
     char status[256];       /* "ok", or what is wrong with it */
 };
 
+struct acl_binding;
 struct door;
 struct door_ops {
     void (*close)(struct door *door);
@@ -49,6 +50,10 @@ struct door_ops {
                        struct diag *diag);
     int (*group_delete)(struct door *door, const char *group, struct diag *diag);
     int (*group_delete_offsets)(struct door *door, const char *group, const char *topic, int32_t partition, struct diag *diag);
+    /* The bindings that a filter fits, sorted. */
+    int (*acl_list)(struct door *door, const struct acl_binding *filter, struct acl_binding **list, size_t *count, struct diag *diag);
+    int (*acl_add)(struct door *door, const struct acl_binding *bindings, size_t count, struct diag *diag);
+    int (*acl_delete)(struct door *door, const struct acl_binding *filter, size_t *count, struct diag *diag);
 };
 struct remote;
 struct door {

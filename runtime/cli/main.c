@@ -34,6 +34,8 @@ const struct command *const commands[] = {
     &command_dlq_replay,
     &command_user_add,       &command_user_password,
     &command_user_list,      &command_user_delete,
+    &command_acl_add,        &command_acl_list,
+    &command_acl_delete,
     &command_top,
     &command_version,        NULL,
 };

@@ -41,6 +41,9 @@ extern const struct command command_user_add;       /* cli_user.c */
 extern const struct command command_user_password;
 extern const struct command command_user_list;
 extern const struct command command_user_delete;
+extern const struct command command_acl_add;        /* cli_acl.c */
+extern const struct command command_acl_list;
+extern const struct command command_acl_delete;
 extern const struct command command_serve;          /* cli_serve.c */
 extern const struct command command_version;        /* cli_version.c */
 

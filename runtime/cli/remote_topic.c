@@ -5,7 +5,7 @@
  *
  * It has no IncrementalAlterConfigs either. AlterConfigs sets all of a topic's configuration: what was set is read first and sent along with what
  * changes, and what somebody else sets in between is lost. weir leaves the keys of its own alone that are not named, and resets one that is sent empty. */
-#include "runtime/cli/door.h"
+#include "runtime/cli/door_acl.h"
 #include "runtime/cli/remote.h"
 #include "runtime/cli/remote_group.h"
 
@@ -457,4 +457,7 @@ const struct door_ops door_remote_ops = {
     .group_reset = remote_group_reset,
     .group_delete = remote_group_delete,
     .group_delete_offsets = remote_group_delete_offsets,
+    .acl_list = remote_acl_list,
+    .acl_add = remote_acl_add,
+    .acl_delete = remote_acl_delete,
 };
