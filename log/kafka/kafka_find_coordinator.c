@@ -27,9 +27,18 @@ static enum kafka_error check(struct kafka_request *request, int8_t kind, struct
 
 static const char *words_of(enum kafka_error error)
 {
-    return error == KAFKA_NONE              ? NULL
-           : error == KAFKA_INVALID_REQUEST ? "there is no such kind of coordinator"
-                                            : "the client may not use this name";
+    switch (error) {
+    case KAFKA_NONE:
+        return NULL;
+    case KAFKA_GROUP_AUTHORIZATION_FAILED:
+        return "Group authorization failed: the client may not describe it";
+    case KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        return "Transactional Id authorization failed: the client may not describe it";
+    case KAFKA_INVALID_GROUP_ID:
+        return "no group can have this name";
+    default:
+        return "there is no such kind of coordinator";
+    }
 }
 
 static enum kafka_result answer_one(struct kafka_request *request)
