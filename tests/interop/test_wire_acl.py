@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Access lists of weir serve: for every API, as a user with no rights at all: no name, no data, no effect, and the same answer whether a thing is there or not; the rights that
 Kafka's documentation names for it, one after the other until it works; then changes while clients are connected, who is who, and clients' own tools."""
+import base64
 import json
 import os
 import re
@@ -16,9 +17,8 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import wire_body
-from http_server import Server as HttpServer
 from test_wire_administration import BATCH
-from test_wire_auth import Users, can_import, plain, user
+from test_wire_auth import Users, can_import
 from tls_files import Authority
 from wire_server import LIMIT_S, PYTHON, WEIR, Case, Wire, environment, request
 
@@ -425,6 +425,241 @@ class NobodyIsAsked(Listed):
             self.assertIn(DISABLED, shorts(answer, self.ask(self.boss, key, 1, layout, values, answer)))
         self.create("t")
         self.assertEqual(self.produce("t"), 0)
+
+
+def acl(data, *words, password=None):
+    """weir acl: its exit code, what it prints and what it says."""
+    stdin = None if password is None else password + "\n"
+    done = subprocess.run([WEIR, "acl", *words, *(("--data", data) if data else ())], input=stdin, capture_output=True, text=True, timeout=LIMIT_S, env=environment())
+    return done.returncode, done.stdout, done.stderr
+
+
+class WhoIsWho(Case):
+    """Certificates, and who shows nothing."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="weir-acl-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.ca = Authority(cls.folder)
+        cls.server_certificate = cls.ca.sign("server", "/CN=server")
+        cls.alice = cls.ca.sign("alice", "/C=CH/O=shop, inc/CN=alice ü")
+        cls.nobody = cls.ca.sign("nobody", "/O=shop")
+
+    def start(self, *flags):
+        certificate, key = self.server_certificate
+        self.flags = ("--tls-cert", certificate, "--tls-key", key, "--tls-client-ca", self.ca.pem, *flags)
+        return super().start()
+
+    def seen(self, certificate, key):
+        """The topics that a client with this certificate may know of."""
+        context = ssl.create_default_context(cafile=self.ca.pem)
+        context.load_cert_chain(certificate, key)
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=LIMIT_S) as plain_socket:
+            wire = Wire.__new__(Wire)
+            wire.socket = context.wrap_socket(plain_socket, server_hostname="127.0.0.1")
+            self.addCleanup(wire.socket.close)
+            wire.send(request(3, 1, wire_body.write("[s]", False, (None,))))
+            return [topic[1] for topic in wire_body.read("[isis]i[hs?[hii[i][i]]]", False, wire.response()[1])[2]]
+
+    def restart(self, *flags):
+        self.assertEqual(self.server.stop(), 0)
+        subprocess.run([WEIR, "topic", "create", "t", "--data", self.data], env=environment(), check=False, capture_output=True)
+        for words in (("CN=alice ü,O=shop\\, inc,C=CH", "--topic", "t"), ("alice ü", "--topic", "u"), ("ANONYMOUS", "--topic", "a")):
+            subprocess.run([WEIR, "topic", "create", words[2], "--data", self.data], env=environment(), check=False, capture_output=True)
+            self.assertEqual(acl(self.data, "add", words[0], "--allow", "read", *words[1:])[0], 0)
+        self.server = self.start(*flags)
+
+    def test_subject(self):
+        self.restart()
+        self.assertEqual((self.seen(*self.alice), self.seen(*self.nobody)), (["t"], []))
+
+    def test_common_name(self):
+        self.restart("--tls-principal", "cn")
+        self.assertEqual((self.seen(*self.alice), self.seen(*self.nobody)), (["u"], ["a"]))
+
+    def test_super_by_subject(self):
+        self.restart("--super-user", "O=shop")
+        self.assertEqual((self.seen(*self.alice), self.seen(*self.nobody)), (["t"], ["a", "t", "u"]))
+
+
+class Anonymous(Listed):
+    """Lists hold also for those who are not asked who they are."""
+    flags = ("--no-auth",)
+
+    def setUp(self):
+        Case.setUp(self)
+        self.boss = self.connect()
+
+    def test_no_auth(self):
+        self.create("t")
+        self.create("u")
+        self.assertEqual(self.server.stop(), 0)
+        self.assertEqual(acl(self.data, "add", "ANONYMOUS", "--allow", "write", "--topic", "t")[0], 0)
+        self.server = self.start()
+        wire = self.connect()
+        self.assertEqual((self.produce("t", wire), self.produce("u", wire)), (0, NO_TOPIC))
+
+
+class Command(Listed):
+    def test_directory(self):
+        """weir acl on a directory that is not served."""
+        self.assertEqual(self.server.stop(), 0)
+        code, out, said = acl(self.data, "add", "alice", "--allow", "read,Write,IdempotentWrite", "--topic", "orders")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("a Topic has no operation of that kind", said)
+        code, out, said = acl(self.data, "add", "alice", "--allow", "read,Describe_Configs", "--topic", "orders", "--host", "10.0.0.1")
+        self.assertEqual((code, out), (0, ""))
+        self.assertIn("this is the first", said)
+        self.assertEqual(acl(self.data, "add", "*", "--deny", "all", "--transactional-id", "x-", "--prefixed"), (0, "", ""))
+        self.assertEqual([json.loads(line) for line in acl(self.data, "list", "--format", "json")[1].splitlines()], [
+            {"principal": "User:alice", "permission": "allow", "operation": operation, "resource": "topic", "name": "orders", "pattern": "literal", "host": "10.0.0.1"}
+            for operation in ("read", "describe-configs")] + [
+            {"principal": "User:*", "permission": "deny", "operation": "all", "resource": "transactional-id", "name": "x-", "pattern": "prefixed", "host": "*"}])
+        self.assertEqual(acl(self.data, "list", "--topic", "orders", "--allow", "read", "--format", "json")[1].count("\n"), 1)
+        self.assertEqual(acl(self.data, "list", "bob")[:2], (0, ""))
+        code, out, said = acl(self.data, "delete", "alice")
+        self.assertEqual(code, 1)
+        self.assertIn("--yes", said)
+        self.assertEqual(acl(self.data, "list")[1].count("alice"), 2)
+        self.assertEqual(acl(self.data, "delete", "alice", "--yes")[:2], (0, ""))
+        self.assertIn("there is none left", acl(self.data, "delete", "--transactional-id", "x-", "--prefixed")[2])
+        self.assertEqual(acl(self.data, "delete", "alice", "--yes")[0], 1)
+        for wrong in (("add", "a"), ("add", "a", "--allow", "read"), ("add", "a", "--topic", "t"), ("add", "a", "--allow", "fly", "--topic", "t"),
+                      ("add", "a", "--allow", "read", "--deny", "read", "--topic", "t"), ("add", "a", "--allow", "all", "--cluster", "--topic", "t"),
+                      ("add", "a", "--allow", "read", "--topic", "t", "--host", "h"), ("list", "--prefixed"), ("delete", "--allow", "read,write")):
+            self.assertEqual(acl(self.data, *wrong)[0], 2, wrong)
+
+    def test_server(self):
+        """The same through the server, in force at once."""
+        self.create("t")
+        secret = os.path.join(self.home, "secret")
+        with open(secret, "w", encoding="utf-8") as file:
+            file.write("secret\n")
+        boss, mallory = (("--user", name, "--password-file", secret) for name in ("boss", "mallory"))
+        self.assertEqual(self.produce("t", self.mallory), NO_TOPIC)
+        self.assertEqual(acl(self.data, "add", "mallory", "--allow", "write", "--topic", "t", *boss)[0], 0)
+        self.assertEqual(self.produce("t", self.mallory), 0)
+        self.assertEqual(json.loads(acl(self.data, "list", "--format", "json", *boss)[1])["operation"], "write")
+        code, out, said = acl(self.data, "list", *mallory)
+        self.assertEqual((code, out), (0, "")) # librdkafka 2.0 drops the error
+        self.assertIn("who may describe the cluster", said)
+        self.assertNotEqual(acl(self.data, "add", "mallory", "--allow", "all", "--cluster", *mallory)[0], 0)
+        self.assertEqual(acl(self.data, "delete", "mallory", *boss)[0], 0)
+        self.assertEqual(self.produce("t", self.mallory), NO_TOPIC)
+        self.assertIn("transactional ids", acl(self.data, "add", "mallory", "--allow", "write", "--transactional-id", "x", *boss)[2])
+
+
+class Clients(Listed):
+    def as_user(self, name):
+        return ("-X", "security.protocol=SASL_PLAINTEXT", "-X", "sasl.mechanisms=SCRAM-SHA-256", "-X", f"sasl.username={name}", "-X", "sasl.password=secret")
+
+    @unittest.skipUnless(shutil.which("kcat"), "kcat is not installed")
+    def test_kcat(self):
+        run = lambda *words, stdin=None: subprocess.run(["kcat", "-b", self.server.address, *words, *self.as_user("mallory")], input=stdin, capture_output=True,
+                                                        text=True, timeout=LIMIT_S, env=environment())
+        self.create("t")
+        self.create("hidden")
+        done = run("-P", "-t", "t", stdin="a\n")
+        self.assertIn("Topic authorization failed", done.stderr)
+        self.grant(WRITE, TOPIC, "t")
+        self.assertEqual(run("-P", "-t", "t", stdin="a\n").returncode, 0)
+        self.assertNotIn("hidden", run("-L").stdout)
+        self.assertIn('topic "t"', run("-L").stdout)
+        self.assertIn("authorization failed", run("-C", "-t", "t", "-e", "-q", "-o", "beginning").stderr.lower())
+        self.grant(READ, TOPIC, "t")
+        self.assertEqual(run("-C", "-t", "t", "-e", "-q", "-o", "beginning").stdout, "a\n")
+        self.assertIn("authorization failed", run("-G", "g", "-e", "-q", "-X", "auto.offset.reset=earliest", "t").stderr.lower())
+        self.grant(READ, GROUP, "g")
+        self.assertEqual(run("-G", "g", "-e", "-q", "-X", "auto.offset.reset=earliest", "t").stdout, "a\n")
+
+    @unittest.skipUnless(can_import("kafka"), "python3-kafka is not installed")
+    def test_kafka_python(self):
+        """Its administrator, and its reader and writer with what they need."""
+        script = """
+import sys
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import ACL, ACLResourcePatternType, ACLFilter, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourcePatternFilter, ResourceType
+from kafka.errors import ClusterAuthorizationFailedError, KafkaTimeoutError, NoError
+def own(name): return dict(bootstrap_servers=sys.argv[1], security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN", sasl_plain_username=name, sasl_plain_password="secret")
+boss, mallory = KafkaAdminClient(**own("boss")), KafkaAdminClient(**own("mallory"))
+def binding(operation, kind, name): return ACL("User:mallory", "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name))
+rights = [binding(ACLOperation.WRITE, ResourceType.TOPIC, "t"), binding(ACLOperation.READ, ResourceType.TOPIC, "t"), binding(ACLOperation.READ, ResourceType.GROUP, "g"),
+          binding(ACLOperation.CREATE, ResourceType.TOPIC, "t")]
+everything = ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY))
+made = boss.create_acls(rights)
+assert len(made["succeeded"]) == 4 and not made["failed"], made
+found, error = boss.describe_acls(everything)
+assert error is NoError and sorted(map(repr, found)) == sorted(map(repr, rights)), (found, error)
+try:
+    mallory.describe_acls(everything)
+    raise SystemExit("it may")
+except ClusterAuthorizationFailedError:
+    pass
+KafkaProducer(**own("mallory")).send("t", b"x").get(60)
+reader = KafkaConsumer("t", group_id="g", auto_offset_reset="earliest", **own("mallory"))
+assert next(reader).value == b"x"
+reader.close()
+try:
+    KafkaProducer(max_block_ms=1000, **own("mallory")).send("u", b"x").get(60)
+    raise SystemExit("it may")
+except KafkaTimeoutError: # it says no more
+    pass
+deleted = boss.delete_acls([everything])
+assert len(deleted[0][1]) == 4, deleted
+"""
+        self.run_client(PYTHON, "-c", script, self.server.address)
+
+
+class Http(Listed):
+    def start(self, **how):
+        server = super().start(**how)
+        line = server.process.stdout.readline()
+        self.assertTrue(line.startswith("http on "), line)
+        self.http = "http://" + line.split()[-1]
+        return server
+
+    def get(self, path, who="mallory", body=None):
+        asked = urllib.request.Request(self.http + path, data=body)
+        asked.add_header("Authorization", "Basic " + base64.b64encode(f"{who}:secret".encode()).decode())
+        try:
+            with urllib.request.urlopen(asked, timeout=LIMIT_S) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def test_rights(self):
+        """Every address without rights, and with those that it needs."""
+        names = self.make(1)
+        self.create("zoo")
+        paths = re.findall(r'"((?:GET|POST) [^"]*)"', self.get("/", "boss")[1])
+        self.assertGreater(len(paths), 10)
+        for line in paths:
+            method, path = line.split()
+            path = re.sub("{topic}", names.topic, re.sub("{group}", names.group, re.sub("{[a-z_]*}", "zoo", path)))
+            with self.subTest(path=path):
+                status, answer = self.get(path, body=b"SELECT * FROM zoo" if method == "POST" else None)
+                self.assertNotRegex(answer, f'"(name|topic)":"({names.topic}|{names.group}|zoo)"')
+                self.assertIn(status, (200, 403) if method == "GET" else (403,), answer)
+                if path in ("/metrics", f"/api/v1/topics/{names.topic}", f"/api/v1/groups/{names.group}") or "/{" in line:
+                    self.assertEqual(status, 403, answer)
+                    self.assertRegex(answer, "mallory may not ")
+        self.assertEqual(self.get(f"/api/v1/topics/{names.topic}")[1].replace(names.topic, "absent"), self.get("/api/v1/topics/absent")[1])
+        self.grant(DESCRIBE, TOPIC, "zoo")
+        self.assertEqual([topic["name"] for topic in json.loads(self.get("/api/v1/topics")[1])["topics"]], ["zoo"])
+        self.assertNotIn("config", json.loads(self.get("/api/v1/topics/zoo")[1]))
+        self.grant(DESCRIBE_CONFIGS, TOPIC, "zoo")
+        self.assertIn("config", json.loads(self.get("/api/v1/topics/zoo")[1]))
+        self.grant(DESCRIBE, GROUP, names.group)
+        group = json.loads(self.get(f"/api/v1/groups/{names.group}")[1])
+        self.assertEqual((group["name"], group["partitions"]), (names.group, []))
+        self.grant(DESCRIBE, TOPIC, names.topic)
+        self.assertEqual(len(json.loads(self.get(f"/api/v1/groups/{names.group}")[1])["partitions"]), 1)
+        self.grant(DESCRIBE, CLUSTER)
+        self.assertEqual(self.get("/metrics")[0], 200)
+        self.assertEqual(self.get(f"/api/v1/pipelines/{names.topic}/pause", body=b"")[0], 403)
+        self.grant(ALTER, CLUSTER)
+        self.assertEqual(self.get(f"/api/v1/pipelines/{names.topic}/pause", body=b"")[0], 404)
 
 
 def crc32c(data):
