@@ -2,8 +2,7 @@
  *
  * A verification compares what was committed at one moment. So a job that runs is held between two commits (runtime/app_hold.h) from before the first
  * record is read until the last result is compared: its pipelines stand still, and its windows wait, while producers and readers go on. What
- * is compared is what 'weir verify' compares in a directory that nobody holds, but for the stores: those that a running job has open are
- * not read, and in their place stands what a restart without them would restore, from the changelog alone.
+ * is compared is what 'weir verify' compares in a directory that nobody holds; the stores that a running job has open are read beside it.
  *
  * Nobody knows how long it takes, so the request lasts as long as it does. Who has gone away, and a server or job that ends, end it, and the job goes
  * on. One at a time: it may take as much memory as the pipelines. */
