@@ -4,8 +4,10 @@
  * DIR/state/<app>/<store>-<partition>; APP/STORE names all its partitions. store_view.h turns pairs
  * into rows, from the description that the engine keeps beside the data. A store holds what its
  * last checkpoint saw; the changelog has the rest, and "behind" says how many records that are. The
- * log is opened too: that takes the lock, so no job changes the store meanwhile. */
+ * log is opened too: that takes the lock, so no job changes the store meanwhile. Of a directory that is
+ * served, its server is asked (served_state.h). */
 #include "runtime/cli/nouns.h"
+#include "runtime/cli/served_state.h"
 #include "runtime/store_look.h"
 #include "runtime/weir_handle.h"
 
@@ -16,7 +18,48 @@
 static const char *const list_headers[] = {"APP",    "STORE",     ">PARTITION", ">ENTRIES",
                                            ">BYTES", "CHANGELOG", ">POSITION",  ">BEHIND"};
 
-static int list_store(weir_log *log, const struct store_name *name, struct table *table, bool json,
+struct listing {
+    struct table table;
+    bool json;
+};
+
+static void put_json(const struct store_name *name, const struct store_description *store)
+{
+    out_text("{\"app\":");
+    out_json_text(name->app);
+    out_text(",\"store\":");
+    out_json_text(name->store);
+    buf_printf(&out,
+               ",\"partition\":%d,\"entries\":%llu,\"bytes\":%llu,\"changelog\":", name->partition,
+               (unsigned long long)store->entries, (unsigned long long)store->bytes);
+    if (store->changelog[0] != '\0')
+        out_json_text(store->changelog);
+    else
+        out_text("null");
+    buf_printf(&out, ",\"changelog_offset\":%lld,\"behind\":%lld}\n", (long long)store->position,
+               (long long)store->behind);
+}
+
+static void put_store(void *context, const struct store_name *name,
+                      const struct store_description *store)
+{
+    struct listing *listing = context;
+    struct table *table = &listing->table;
+    if (listing->json) {
+        put_json(name, store);
+        return;
+    }
+    table_cell(table, "%s", name->app);
+    table_cell(table, "%s", name->store);
+    table_cell(table, "%d", name->partition);
+    table_cell(table, "%llu", (unsigned long long)store->entries);
+    table_cell(table, "%llu", (unsigned long long)store->bytes);
+    table_cell(table, "%s", store->changelog[0] != '\0' ? store->changelog : "-");
+    table_cell(table, "%lld", (long long)store->position);
+    table_cell(table, "%lld", (long long)store->behind);
+}
+
+static int list_store(weir_log *log, const struct store_name *name, struct listing *listing,
                       struct diag *diag)
 {
     struct store_look *look;
@@ -25,62 +68,53 @@ static int list_store(weir_log *log, const struct store_name *name, struct table
     int code = store_look_describe(log, look, &store, diag);
     store_look_close(log, look);
     TRY(code);
-    if (json) {
-        out_text("{\"app\":");
-        out_json_text(name->app);
-        out_text(",\"store\":");
-        out_json_text(name->store);
-        buf_printf(&out, ",\"partition\":%d,\"entries\":%llu,\"bytes\":%llu,\"changelog\":",
-                   name->partition, (unsigned long long)store.entries,
-                   (unsigned long long)store.bytes);
-        if (store.changelog[0] != '\0')
-            out_json_text(store.changelog);
-        else
-            out_text("null");
-        buf_printf(&out, ",\"changelog_offset\":%lld,\"behind\":%lld}\n", (long long)store.position,
-                   (long long)store.behind);
-        return 0;
-    }
-    table_cell(table, "%s", name->app);
-    table_cell(table, "%s", name->store);
-    table_cell(table, "%d", name->partition);
-    table_cell(table, "%llu", (unsigned long long)store.entries);
-    table_cell(table, "%llu", (unsigned long long)store.bytes);
-    table_cell(table, "%s", store.changelog[0] != '\0' ? store.changelog : "-");
-    table_cell(table, "%lld", (long long)store.position);
-    table_cell(table, "%lld", (long long)store.behind);
+    put_store(listing, name, &store);
     return 0;
 }
 
-static int run_list(struct cli *cli)
+static int list_directory(struct cli *cli, struct listing *listing)
 {
-    int format = flag_choice(cli, "format", format_choices, 2,
-                             terminal(STDOUT_FILENO) ? FORMAT_TEXT : FORMAT_JSON);
-    if (format < 0)
-        return EXIT_USAGE;
     weir_log *log;
+    struct store_names names = {0};
+    struct diag diag = {0};
     int exit_code = data_open_handle(cli, DATA_MUST_EXIST, &log);
     if (exit_code != 0)
         return exit_code;
-    struct store_names names = {0};
-    struct table table;
-    table_init(&table, list_headers, 8);
-    struct diag diag = {0};
     int code = store_names_read(data_directory(cli), &names, &diag);
     /* One store that cannot be read does not hide the others. */
     for (size_t i = 0; code == 0 && i < names.count; i++) {
         struct diag store_diag = {0};
-        int store_code =
-            list_store(log, &names.items[i], &table, format == FORMAT_JSON, &store_diag);
+        int store_code = list_store(log, &names.items[i], listing, &store_diag);
         if (store_code < 0)
             exit_code = failed(store_code, &store_diag);
     }
-    table_print(&table, format == FORMAT_TEXT);
     if (code < 0)
         exit_code = failed(code, &diag);
     store_names_free(&names);
     weir_log_close(log);
     return exit_code == EXIT_USAGE ? EXIT_FAILED : exit_code;
+}
+
+static int run_list(struct cli *cli)
+{
+    struct listing listing;
+    struct http_client *client;
+    struct reach reach;
+    int format = flag_choice(cli, "format", format_choices, 2,
+                             terminal(STDOUT_FILENO) ? FORMAT_TEXT : FORMAT_JSON);
+    if (format < 0)
+        return EXIT_USAGE;
+    interrupt_install();
+    listing.json = format == FORMAT_JSON;
+    table_init(&listing.table, list_headers, 8);
+    int exit_code = http_reach(cli, DATA_MUST_EXIST, &reach, &client);
+    bool is_reached = exit_code == 0;
+    if (is_reached)
+        exit_code = client != NULL ? served_state_list(client, put_store, &listing)
+                                   : list_directory(cli, &listing);
+    http_leave(&reach, client);
+    table_print(&listing.table, is_reached && exit_code <= EXIT_FAILED && format == FORMAT_TEXT);
+    return exit_code;
 }
 
 /* ---- get and scan ---- */
@@ -116,21 +150,25 @@ static int choose_stores(struct look *look, const char *what, int64_t only, stru
     return diag_set(diag, ERR_NOT_FOUND, "there is no store %s", what);
 }
 
-static int look_open(struct look *look, const struct cli *cli)
+/* Which store is meant. 0 or EXIT_USAGE after a message. */
+static int parse_store(const struct cli *cli, struct served_store *store)
 {
     const char *what = cli->arguments[0], *slash = strchr(what, '/');
     if (slash == NULL || slash == what || slash[1] == '\0' || strchr(slash + 1, '/') != NULL)
         return usage_error(cli, "a store is named APP/STORE, not '%s'", what);
-    int64_t only;
-    int exit_code = flag_number(cli, "partition", 0, 9999, -1, &only);
-    if (exit_code == 0)
-        exit_code = data_open_handle(cli, DATA_MUST_EXIST, &look->log);
+    store->what = what;
+    return flag_number(cli, "partition", 0, 9999, -1, &store->partition);
+}
+
+static int look_open(struct look *look, const struct cli *cli, const struct served_store *store)
+{
+    int exit_code = data_open_handle(cli, DATA_MUST_EXIST, &look->log);
     if (exit_code != 0)
         return exit_code;
     struct diag diag = {0};
     int code = store_names_read(data_directory(cli), &look->all, &diag);
     if (code == 0)
-        code = choose_stores(look, what, only, &diag);
+        code = choose_stores(look, store->what, store->partition, &diag);
     if (code == 0)
         return 0;
     exit_code = failed(code, &diag);
@@ -179,12 +217,12 @@ static int get_from(weir_log *log, const struct store_name *name, const char *te
     return code;
 }
 
-static int run_get(struct cli *cli)
+static int get_in_directory(struct cli *cli, const struct served_store *store)
 {
     struct look look = {0};
-    int exit_code = look_open(&look, cli);
-    int code = 0;
     struct diag diag = {0};
+    int exit_code = look_open(&look, cli, store);
+    int code = 0;
     for (size_t i = 0; exit_code == 0 && code == 0 && i < look.count; i++)
         code = get_from(look.log, look.chosen[i], cli->arguments[1], &diag);
     if (exit_code == 0 && code < 0)
@@ -194,6 +232,23 @@ static int run_get(struct cli *cli)
         exit_code = EXIT_FAILED;
     }
     look_close(&look);
+    return exit_code;
+}
+
+static int run_get(struct cli *cli)
+{
+    struct served_store store;
+    struct http_client *client;
+    struct reach reach;
+    int exit_code = parse_store(cli, &store);
+    if (exit_code != 0)
+        return exit_code;
+    interrupt_install();
+    exit_code = http_reach(cli, DATA_MUST_EXIST, &reach, &client);
+    if (exit_code == 0)
+        exit_code = client != NULL ? served_state_get(client, &store, cli->arguments[1])
+                                   : get_in_directory(cli, &store);
+    http_leave(&reach, client);
     return exit_code;
 }
 
@@ -213,14 +268,10 @@ static int scan_pair(void *context, struct bytes key, struct bytes value)
     return out.size < (256 << 10) || out_flush() == 0 ? 0 : 1;
 }
 
-static int run_scan(struct cli *cli)
+static int scan_directory(struct cli *cli, const struct served_store *store, int64_t max)
 {
-    struct look look = {0};
-    int exit_code = flag_number(cli, "max", 0, INT64_MAX, INT64_MAX, &look.left);
-    if (exit_code != 0)
-        return exit_code;
-    interrupt_install();
-    exit_code = look_open(&look, cli);
+    struct look look = {.left = max};
+    int exit_code = look_open(&look, cli, store);
     int code = 0;
     for (size_t i = 0; exit_code == 0 && code == 0 && i < look.count; i++) {
         struct diag diag = {0};
@@ -235,6 +286,26 @@ static int run_scan(struct cli *cli)
     }
     look_close(&look);
     return exit_code == 0 && interrupted() ? EXIT_INTERRUPTED : exit_code;
+}
+
+static int run_scan(struct cli *cli)
+{
+    struct served_store store;
+    struct http_client *client;
+    struct reach reach;
+    int64_t max;
+    int exit_code = flag_number(cli, "max", 0, INT64_MAX, INT64_MAX, &max);
+    if (exit_code == 0)
+        exit_code = parse_store(cli, &store);
+    if (exit_code != 0)
+        return exit_code;
+    interrupt_install();
+    exit_code = http_reach(cli, DATA_MUST_EXIST, &reach, &client);
+    if (exit_code == 0)
+        exit_code = client != NULL ? served_state_scan(client, &store, max)
+                                   : scan_directory(cli, &store, max);
+    http_leave(&reach, client);
+    return exit_code;
 }
 
 /* ---- the table ---- */
@@ -261,6 +332,7 @@ const struct command command_state_list = {
     .details = "POSITION is the offset of the changelog that the store has reached, BEHIND how "
                "many records follow it there.\n",
     .flags = list_flags,
+    .reach = REACHES_HTTP,
     .run = run_list,
 };
 const struct command command_state_get = {
@@ -277,6 +349,7 @@ const struct command command_state_get = {
                "else a JSON object of the group\n"
                "columns, with window_start when there are windows.\n",
     .flags = get_flags,
+    .reach = REACHES_HTTP,
     .run = run_get,
 };
 const struct command command_state_scan = {
@@ -291,5 +364,6 @@ const struct command command_state_scan = {
                "by window, then by group. Of\nsteps that keep rows, a distinct or a join, what "
                "they keep.\n",
     .flags = scan_flags,
+    .reach = REACHES_HTTP,
     .run = run_scan,
 };

@@ -31,7 +31,7 @@ struct http_client {
     struct buf url, body;
     char error[CURL_ERROR_SIZE];
     long status;
-    bool was_advised;  /* by the last answer */
+    bool is_by_hand;   /* the last answer's hint: for who asks by hand */
     struct diag *told; /* NULL: stderr is */
 };
 
@@ -259,9 +259,9 @@ static int refused(struct http_client *client, struct bytes answer)
                         ? EXIT_USAGE
                     : client->status == 503 ? EXIT_UNREACHABLE
                                             : EXIT_FAILED;
-    client->was_advised = advice != NULL && strncmp(advice, "GET /", 5) != 0; /* by hand, that is */
+    client->is_by_hand = advice != NULL && strncmp(advice, "GET /", 5) == 0;
     if (error != NULL)
-        say(client, exit_code, error, client->was_advised ? advice : NULL);
+        say(client, exit_code, error, client->is_by_hand ? NULL : advice);
     else
         exit_code = odd(client, "does not answer as weir does");
     free(error);
@@ -339,7 +339,7 @@ int http_client_status(const struct http_client *client)
 
 bool http_client_missed(const struct http_client *client)
 {
-    return client->status == 404 && !client->was_advised;
+    return client->status == 404 && client->is_by_hand;
 }
 
 /* ---- answers ---- */

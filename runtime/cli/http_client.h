@@ -35,7 +35,7 @@ void http_client_tell(struct http_client *client, struct diag *diag);
 bool http_client_can(struct http_client *client, const struct buf *target, struct bytes body);
 /* The status of the last answer; 0: there was none. */
 int http_client_status(const struct http_client *client);
-/* The last answer was that there is no such thing, and did not say what to do. */
+/* The last answer was that there is no such thing, and its hint, of an address to GET, was not shown: the caller has a better one. */
 bool http_client_missed(const struct http_client *client);
 
 /* Members of an answer. NULL, or fallback: it is not there, or is none of the kind. The text is malloc'ed. */

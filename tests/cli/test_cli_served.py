@@ -279,6 +279,52 @@ class Views(Case):
         self.assertEqual(sorted((row["id"], row["shop"]) for row in found), [(row["id"], row["shop"]) for row in rows])
 
 
+class State(Case):
+    def stores(self):
+        return {(store["app"], store["store"], store["partition"]): store for store in self.objects("state", "list")}
+
+    def test_what_is_said(self):
+        """What the stores hold once they hold all, while the job runs, while none does, and of the directory itself."""
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD))
+        running = self.stores()
+        self.assertEqual(server.stop(), 0)
+        self.assertEqual(set(running), set(self.stores()))
+        server = self.serve(self.job)                      # restored: the stores are what they were
+        self.settle(server, len(ROWS) + len(BAD))
+        row = self.objects("state", "scan", "shop/per_shop", "--max", "1")[0]
+        commands = [["state", *words] for words in (
+            ["scan", "shop/per_shop"], ["scan", "shop/hourly-revenue"], ["scan", "shop/hourly-revenue", "--max", "3"], ["scan", "shop/hourly-revenue", "--max", "0"],
+            ["scan", "shop/per_shop", "--partition", "1"], ["scan", "shop/per_shop", "--partition", "7"], ["scan", "shop/nothing"], ["scan", "nothing"], ["scan", "a/b/c"],
+            ["get", "shop/per_shop", row["shop"]], ["get", "shop/per_shop", "no such shop"], ["get", "shop/nothing", "x"], ["get", "shop/hourly-revenue", "x"],
+            ["get", "shop/hourly-revenue", json.dumps({"shop": ROWS[0]["shop"], "window_start": "2026-03-01T08:00:00.000Z"})],
+            ["get", "shop/per_shop", row["shop"], "--partition", "0"])]
+        served = [self.ask(*words) for words in commands]
+        addressed = [self.ask(*words, "--server", server.http_address, data="") for words in commands]
+        self.assertEqual(server.stop(), 0)
+        server = self.serve()
+        lists = [self.ask("state", "list", *flags) for flags in ([], ["--format", "text"])]
+        resting = [self.ask(*words) for words in commands]
+        self.assertEqual(server.stop(), 0)
+        self.assertEqual(lists, [self.ask("state", "list", *flags) for flags in ([], ["--format", "text"])])
+        for words, *told in zip(commands, served, addressed, resting):
+            self.assertEqual(told, [self.ask(*words)] * 3, words)
+        self.assertEqual([code for code, _, _ in served], [0] * 5 + [1, 1, 2, 2, 0, 1, 1] + [served[12][0], 0, served[14][0]])
+
+    def test_many_rows(self):
+        """More than a page, with keys that are longer than LMDB's."""
+        rows = [{"id": i, "shop": ("y" * 700 if i % 2 else "x") + str(i), "amount": 1, "ts": START} for i in range(2600)]
+        self.produce(rows)
+        server = self.serve(self.job)
+        self.settle(server, len(ROWS) + len(BAD) + len(rows))
+        self.assertEqual(server.stop(), 0)
+        apart = self.ask("state", "scan", "shop/per_shop", code=0)
+        self.assertGreater(len(apart[1].splitlines()), len(rows))
+        server = self.serve()
+        self.assertEqual(self.ask("state", "scan", "shop/per_shop"), apart)
+        self.assertEqual(server.stop(), 0)
+
+
 class Top(Case):
     def test_a_server(self):
         server = self.serve(self.job)
