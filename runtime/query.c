@@ -573,6 +573,21 @@ int query_next(struct query *query, const struct batch **batch, struct diag *dia
     }
 }
 
+bool query_has_marks(const struct query *query)
+{
+    return !query->is_grouped && query->statement.order_count == 0;
+}
+
+int query_begin_behind(struct query *query, const struct view_mark *mark)
+{
+    return view_scan_begin_behind(query->scan, mark);
+}
+
+int query_mark(const struct query *query, uint32_t row, struct view_mark *mark)
+{
+    return view_scan_mark(query->scan, batch_row(&query->batch, row), mark);
+}
+
 uint64_t query_left_out(const struct query *query, const char **reason)
 {
     *reason = "";

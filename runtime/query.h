@@ -36,6 +36,12 @@ int query_explain(struct query *query, struct buf *out, struct diag *diag);
 int query_start(struct query *query, struct diag *diag);
 /* 1: a batch with rows, until the next call; 0: the end; negative: an error: ERR_NOMEM with the limit, ERR_INVALID when an expression fails for a row. */
 int query_next(struct query *query, const struct batch **batch, struct diag *diag);
+/* Whether its rows have places: it neither groups nor sorts. */
+struct view_mark;
+bool query_has_marks(const struct query *query);
+/* After query_start: rows behind a mark. And the place of a row, by its selection, of the last batch. ERR_NOMEM. */
+int query_begin_behind(struct query *query, const struct view_mark *mark);
+int query_mark(const struct query *query, uint32_t row, struct view_mark *mark);
 /* See view_scan_left_out. */
 uint64_t query_left_out(const struct query *query, const char **reason);
 

@@ -368,6 +368,11 @@ static int join(struct arena *arena, struct bytes a, struct bytes b, struct byte
     return 0;
 }
 
+static int compare_points(const void *a, const void *b)
+{
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
 /* Every combination of the columns' values; *count 0: some column is not fixed, or there are too many. */
 static int make_points(struct finding *f, uint32_t *count)
 {
@@ -393,6 +398,7 @@ static int make_points(struct finding *f, uint32_t *count)
             rest /= bound->value_count;
         }
     }
+    qsort(points, total, sizeof *points, compare_points); /* the order of the state */
     f->access->points = points;
     f->access->point_count = *count = (uint32_t)total;
     return 0;

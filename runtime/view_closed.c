@@ -48,6 +48,9 @@ struct view_closed {
     size_t slot_count, used; /* slot_count: a power of two */
     struct port_reader *rows_reader;
     struct source_row *rows;
+    int32_t behind_partition; /* rows up to behind_offset of it are passed over */
+    int64_t behind_offset;
+    int64_t *offsets;   /* of the rows that were given last, READ_ROWS of them */
     bool is_second;     /* pass */
     int64_t end;        /* of the partition */
     struct arena chunk; /* of the first pass */
@@ -287,7 +290,9 @@ int view_closed_open(struct view_reader *reader, const struct view_columns *colu
     if (needed <= 0)
         return needed;
     closed->rows = malloc(READ_ROWS * sizeof *closed->rows);
-    if (closed->rows == NULL)
+    closed->offsets = malloc(READ_ROWS * sizeof *closed->offsets);
+    closed->behind_partition = -1;
+    if (closed->rows == NULL || closed->offsets == NULL)
         return no_memory(diag);
     TRY(want_partitions(closed, &closed->chunk, diag));
     return open_decoders(closed, &closed->chunk, diag);
@@ -306,9 +311,23 @@ void view_closed_close(struct view_closed *closed)
     free(closed->is_wanted);
     free(closed->slots);
     free(closed->rows);
+    free(closed->offsets);
     arena_deinit(&closed->chunk);
     buf_deinit(&closed->scratch);
     free(closed);
+}
+
+void view_closed_begin_behind(struct view_closed *closed, int32_t partition, int64_t offset)
+{
+    closed->partition = closed->behind_partition = partition;
+    closed->behind_offset = offset;
+}
+
+void view_closed_mark(const struct view_closed *closed, uint32_t row, int32_t *partition,
+                      int64_t *offset)
+{
+    *partition = closed->partition;
+    *offset = closed->offsets[row];
 }
 
 /* ---- the last record of each key ---- */
@@ -491,12 +510,15 @@ static int choose_rows(struct view_closed *closed, uint32_t count, struct arena 
         return no_memory(closed->diag);
     for (uint32_t i = 0; i < keys->selected_count; i++) {
         uint32_t row = batch_row(keys, i);
-        if (!is_last(closed, &closed->rows[row]))
+        if (!is_last(closed, &closed->rows[row]) ||
+            (closed->partition == closed->behind_partition &&
+             closed->rows[row].offset <= closed->behind_offset))
             continue;
         int rc = is_closed(closed, groups[row], window_of(closed, keys, row), arena);
         TRY(rc);
         if (rc == 0)
             continue;
+        closed->offsets[chosen->count] = closed->rows[row].offset;
         chosen->rows[chosen->count] = row;
         chosen->values[chosen->count++] = closed->rows[row].value;
     }

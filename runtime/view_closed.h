@@ -8,6 +8,10 @@ struct view_closed;
 int view_closed_open(struct view_reader *reader, const struct view_columns *columns, const struct view_access *access, size_t memory_bytes, struct view_closed **closed,
                      struct diag *diag);
 void view_closed_close(struct view_closed *closed);
+/* Begins behind a record; before the first rows. */
+void view_closed_begin_behind(struct view_closed *closed, int32_t partition, int64_t offset);
+/* The record of a row of the batch that was given last. */
+void view_closed_mark(const struct view_closed *closed, uint32_t row, int32_t *partition, int64_t *offset);
 /* As view_scan_next; what was left out is added to *left_out, the reason put into reason (256 bytes) when it is empty. */
 int view_closed_next(struct view_closed *closed, struct arena *arena, struct batch *batch, uint64_t *left_out, char *reason, struct diag *diag);
 /* 1: a window that is meant may have closed, in some partition. Takes the parts of all. */

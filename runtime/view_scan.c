@@ -43,6 +43,9 @@ struct view_scan {
     struct arena *arena; /* of the call */
     struct buf last_key;
     uint32_t room;
+    struct buf behind; /* the first key of this partition that is not passed over; empty: none is */
+    bool has_behind, is_closed_batch;
+    struct view_mark closed_mark; /* begin behind it; partition −1: from the first on */
     struct view_closed *closed;
     bool is_closed_begun;
     uint64_t left_out;
@@ -86,6 +89,7 @@ int view_scan_open(struct view_reader *reader, const struct view_columns *column
     if (scan == NULL)
         return no_memory(diag);
     arena_init(&scan->items_arena, 0);
+    scan->closed_mark.partition = -1;
     scan->reader = reader;
     scan->view = view_reader_view(reader);
     scan->columns = columns;
@@ -118,6 +122,7 @@ void view_scan_close(struct view_scan *scan)
     buf_deinit(&scan->to);
     buf_deinit(&scan->scratch);
     buf_deinit(&scan->last_key);
+    buf_deinit(&scan->behind);
     free(scan);
 }
 
@@ -139,6 +144,16 @@ static void put_window(struct buf *buf, int64_t window_ms)
     buf_be64(buf, (uint64_t)window_ms ^ (1ull << 63));
 }
 
+/* A span of keys begins behind the mark, where there is one in this partition. */
+static void pass_over(struct view_scan *scan)
+{
+    if (!scan->has_behind || bytes_compare(bytes_of(scan->from.data, scan->from.size),
+                                           bytes_of(scan->behind.data, scan->behind.size)) >= 0)
+        return;
+    buf_clear(&scan->from);
+    buf_append(&scan->from, scan->behind.data, scan->behind.size);
+}
+
 /* The keys of a window that the access takes; WINDOW_NONE: the view has none. */
 static void set_range(struct view_scan *scan, int64_t window_ms)
 {
@@ -155,6 +170,7 @@ static void set_range(struct view_scan *scan, int64_t window_ms)
         put_window(&scan->to, window_ms + 1);
     else
         scan->to_is_end = true;
+    pass_over(scan);
 }
 
 static void set_points(struct view_scan *scan, int64_t window_ms)
@@ -213,6 +229,10 @@ static int begin_partition(struct view_scan *scan)
         view_session_cells(scan->view, view_reader_time(scan->reader, scan->partition),
                            &scan->next_window_ms, &scan->last_window_ms);
     }
+    if (scan->has_behind && scan->behind.size >= 8) {
+        int64_t first_ms = (int64_t)(load_be64(scan->behind.data) ^ (1ull << 63));
+        scan->next_window_ms = first_ms > scan->next_window_ms ? first_ms : scan->next_window_ms;
+    }
     scan->has_windows_left = scan->next_window_ms <= scan->last_window_ms;
     if (!takes_all_groups(access) || !scan->has_windows_left)
         return 0;
@@ -239,7 +259,7 @@ static int next_span(struct view_scan *scan)
         TRY(rc);
         if (rc == 0) {
             scan->partition++;
-            scan->is_begun = false;
+            scan->is_begun = scan->has_behind = false;
             continue;
         }
         scan->has_windows_left = window_ms < scan->last_window_ms;
@@ -366,6 +386,9 @@ static int read_points(struct view_scan *scan)
         if (!buf_ok(&scan->from))
             return no_memory(scan->diag);
         struct bytes key = bytes_of(scan->from.data, scan->from.size);
+        if (scan->has_behind &&
+            bytes_compare(key, bytes_of(scan->behind.data, scan->behind.size)) < 0)
+            continue;
         int rc =
             view_reader_get(scan->reader, scan->partition, key, scan->arena, &value, scan->diag);
         if (rc == 1)
@@ -479,14 +502,74 @@ int view_scan_next(struct view_scan *scan, uint32_t room, struct arena *arena, s
         release_items(scan);
     if (rc != 0)
         return rc;
+    scan->is_closed_batch = true;
     if (!scan->is_closed_begun) {
         scan->is_closed_begun = true;
         TRY(view_closed_open(scan->reader, scan->columns, scan->access, scan->memory_bytes,
                              &scan->closed, diag));
+        if (scan->closed_mark.partition >= 0)
+            view_closed_begin_behind(scan->closed, scan->closed_mark.partition,
+                                     scan->closed_mark.offset);
     }
     return scan->closed != NULL
                ? view_closed_next(scan->closed, arena, batch, &scan->left_out, scan->reason, diag)
                : 0;
+}
+
+/* ---- marks ---- */
+
+/* The first key behind the one of a mark: of a key that it has not whole, behind all that begin with it. ERR_RANGE: there is none. */
+static int key_behind(struct bytes key, struct buf *behind)
+{
+    buf_clear(behind);
+    buf_append_bytes(behind, key);
+    if (!buf_ok(behind))
+        return ERR_NOMEM;
+    if (key.size < STATE_ORDERED_BYTES) {
+        buf_u8(behind, 0);
+        return buf_ok(behind) ? 0 : ERR_NOMEM;
+    }
+    while (behind->size > 0 && behind->data[behind->size - 1] == 0xff)
+        behind->size--;
+    if (behind->size == 0)
+        return ERR_RANGE;
+    behind->data[behind->size - 1]++;
+    return 0;
+}
+
+int view_scan_begin_behind(struct view_scan *scan, const struct view_mark *mark)
+{
+    int32_t partitions = view_reader_partitions(scan->reader);
+    if (mark->is_closed) {
+        scan->partition = partitions;
+        scan->closed_mark.partition = mark->partition;
+        scan->closed_mark.offset = mark->offset;
+        return 0;
+    }
+    if (scan->partition == partitions) /* nothing of the state is meant */
+        return 0;
+    int rc = key_behind(bytes_of(mark->key.data, mark->key.size), &scan->behind);
+    scan->has_behind = rc == 0;
+    scan->partition = mark->partition < partitions ? mark->partition : partitions;
+    if (rc == ERR_RANGE && scan->partition < partitions)
+        scan->partition++;
+    return rc == ERR_NOMEM ? rc : 0;
+}
+
+int view_scan_mark(const struct view_scan *scan, uint32_t row, struct view_mark *mark)
+{
+    mark->is_closed = scan->is_closed_batch;
+    buf_clear(&mark->key);
+    if (mark->is_closed) {
+        view_closed_mark(scan->closed, row, &mark->partition, &mark->offset);
+        return 0;
+    }
+    must(row < scan->item_count);
+    mark->partition = scan->partition;
+    group_store_key(&mark->key, scan->items[row].window_start_ms, scan->items[row].key);
+    if (mark->key.size > STATE_ORDERED_BYTES)
+        mark->key.size = STATE_ORDERED_BYTES;
+    return buf_ok(&mark->key) ? 0 : ERR_NOMEM;
 }
 
 /* ---- what the state has ---- */

@@ -17,6 +17,15 @@ struct view_access {
     enum window_part part;
 };
 
+/* A row's place among all that a scan gives: what another scan goes on behind. Of the state: the partition of the store, and the key, at most STATE_ORDERED_BYTES of it; of closed
+ * windows, which come behind: the partition of the topic, and the record's offset. */
+struct view_mark {
+    int32_t partition;
+    bool is_closed;
+    int64_t offset;
+    struct buf key;               /* of the state; the owner's to free */
+};
+
 struct view_scan;
 /* All is borrowed until the close. memory_bytes bounds what is kept to find the last record of each key of the topic. */
 int view_scan_open(struct view_reader *reader, const struct view_columns *columns, const struct view_access *access, size_t memory_bytes, struct view_scan **scan,
@@ -24,6 +33,10 @@ int view_scan_open(struct view_reader *reader, const struct view_columns *column
 void view_scan_close(struct view_scan *scan);
 /* 1: a batch of rows (its selection, which may be empty: there may be more all the same), in the columns of view_columns, in the arena until the next call; 0: the end. room: how many rows are wanted, a hint. */
 int view_scan_next(struct view_scan *scan, uint32_t room, struct arena *arena, struct batch *batch, struct diag *diag);
+/* Begins behind a mark; before the first rows. ERR_NOMEM. */
+int view_scan_begin_behind(struct view_scan *scan, const struct view_mark *mark);
+/* The place of a row (by number, not by selection) of the batch that was given last; mark: zeroed, or used before. ERR_NOMEM. */
+int view_scan_mark(const struct view_scan *scan, uint32_t row, struct view_mark *mark);
 /* Rows of the view that have no values any more that can be written (a sum of over 38 digits, a division by zero behind the aggregate), or records of its topic that no view
  * wrote: they were left out. *reason: of the first one, until the close. */
 uint64_t view_scan_left_out(const struct view_scan *scan, const char **reason);

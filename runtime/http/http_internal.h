@@ -96,6 +96,13 @@ bool http_argument_number(struct http_exchange *exchange, const char *name, int6
 bool http_argument_truth(struct http_exchange *exchange, const char *name, bool fallback, bool *truth);
 /* limit, of all that have pages. */
 bool http_argument_limit(struct http_exchange *exchange, int64_t *limit);
+/* http_query.c: the names of a bound question's columns, for its rows; NULL: no memory. The caller destroys them. */
+struct query;
+struct json_names *http_query_names(const struct query *query);
+/* http_views.c: view_find, as far as who asks may read its topic: what cannot be found may not be read either, unless its name as a topic may, so that nobody learns
+ * what there is. 1: it was answered. */
+struct view_place;
+int http_find_view(struct http_exchange *exchange, const char *name, struct view_place *place, struct diag *diag);
 /* Whether words, apart by single spaces, have this one. */
 bool http_has_word(const char *words, const char *word);
 /* http_cursor.c: a place among keys, of stores and views. partition -1: there is no cursor. false after http_fail. */
@@ -147,6 +154,8 @@ http_handler http_get_letters, http_get_letters_of;                /* http_lette
 http_handler http_post_verify;                                     /* http_verify.c */
 http_handler http_post_replay;                                     /* http_replay.c */
 http_handler http_post_query;                                      /* http_query.c */
+http_handler http_get_views, http_get_view;                        /* http_views.c */
+http_handler http_get_rows;                                        /* http_rows.c */
 http_handler http_get_state, http_get_state_of_app, http_get_store; /* http_state.c */
 http_handler http_get_openapi;                                     /* http_openapi.c */
 http_handler http_get_index;                                       /* http_routes.c: what there is */

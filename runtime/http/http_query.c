@@ -24,27 +24,17 @@ struct question {
     bool has_more;
 };
 
-static int make_names(struct question *question)
+struct json_names *http_query_names(const struct query *query)
 {
-    uint32_t count = query_column_count(question->query);
+    uint32_t count = query_column_count(query);
     const char **names = calloc(count + 1, sizeof *names);
     if (names == NULL)
-        return ERR_NOMEM;
+        return NULL;
     for (uint32_t i = 0; i < count; i++)
-        names[i] = query_column_name(question->query, i);
-    question->names = json_names_create(names, count);
+        names[i] = query_column_name(query, i);
+    struct json_names *made = json_names_create(names, count);
     free(names);
-    return question->names != NULL ? 0 : ERR_NOMEM;
-}
-
-/* What cannot be found may not be read either, unless its name as a topic may: nobody learns what there is. False after http_refuse. */
-static bool may_read(struct http_exchange *exchange, const char *view,
-                     const struct view_place *place)
-{
-    bool may = http_may(exchange, HTTP_TOPIC, place != NULL ? place->names.topic : view, HTTP_READ);
-    if (!may)
-        http_refuse(exchange, "read view", view);
-    return may;
+    return made;
 }
 
 /* 1: it was answered. */
@@ -56,10 +46,8 @@ static int open_question(struct http_exchange *exchange, struct question *questi
     struct http *http = exchange->http;
     struct view_place place;
     const char *view = query_view(question->query);
-    int rc = view_find(weir_log_dir(http->log), view, http_argument(exchange, "app"), &place, diag);
-    if (!may_read(exchange, view, rc == 0 ? &place : NULL))
-        return 1;
-    if (rc < 0)
+    int rc = http_find_view(exchange, view, &place, diag);
+    if (rc != 0)
         return rc;
     rc = shared_view_open(http->log, view, place.names.app, question->memory_bytes, &question->view,
                           diag);
@@ -69,7 +57,8 @@ static int open_question(struct http_exchange *exchange, struct question *questi
                     diag);
     if (rc < 0) /* a column that is not there is no address that is not there */
         return rc == ERR_NOT_FOUND ? ERR_INVALID : rc;
-    return make_names(question);
+    question->names = http_query_names(question->query);
+    return question->names != NULL ? 0 : ERR_NOMEM;
 }
 
 static void close_question(struct http_exchange *exchange, struct question *question)
