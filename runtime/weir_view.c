@@ -128,7 +128,9 @@ static void note_task(void *context, const struct task_reading *task)
 static int check_ready(const struct weir_app *app, const char *topic, struct diag *diag)
 {
     struct readiness ready = {.topic = topic};
-    if (!metrics_read_tasks(app->metrics, note_task, &ready) || ready.tasks == 0)
+    if (!metrics_read_tasks(app->metrics, note_task, &ready))
+        return diag_set(diag, ERR_STOPPED, "the job %s is starting, or has ended", app->name);
+    if (ready.tasks == 0)
         return diag_set(diag, ERR_STOPPED, "the job %s does not write view %s any more", app->name,
                         topic);
     if (ready.open == ready.tasks)

@@ -27,7 +27,8 @@ int shared_name_take(weir_log *log, const char *app, struct shared_port **taken,
 /* NULL is allowed. */
 void shared_name_give_back(weir_log *log, struct shared_port *taken);
 
-/* A run of the app has its tasks and begins; it has ended, and its stores are closed. By the run, whose app lives in between. */
+/* A run of the app has its tasks and begins; it has ended, and its stores are closed. By the run, and by a server that is going to run it, from before it is asked
+ * anything, so that no question takes the app's name first. The app lives in between. */
 struct weir_app;
 int shared_views_begin(weir_log *log, struct weir_app *app, struct diag *diag);
 void shared_views_end(weir_log *log, const struct weir_app *app);

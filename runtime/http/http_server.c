@@ -26,6 +26,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/thread.h"
 #include "runtime/http/http_internal.h"
+#include "runtime/weir_view.h"
 
 enum { LOOK_MS = 1000, HTTP_SEND_MS = 60000, BACKLOG = 128 };
 
@@ -417,7 +418,10 @@ int http_start(const struct http_options *options, struct http **result, struct 
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&listener->ending, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    int rc = listen_on(options, http, &fd, diag);
+    /* Who asks before the app runs must not keep it from running. */
+    int rc = http->app != NULL ? shared_views_begin(http->log, http->app, diag) : 0;
+    if (rc == 0)
+        rc = listen_on(options, http, &fd, diag);
     if (rc == 0 && thread_start(&listener->watcher, watch, listener) != 0)
         rc = diag_set(diag, ERR_NOMEM, "the HTTP server cannot start its threads");
     listener->has_watcher = rc == 0;
@@ -452,6 +456,8 @@ void http_stop(struct http *http)
     pthread_mutex_unlock(&listener->mutex);
     if (listener->has_watcher)
         pthread_join(listener->watcher, NULL);
+    if (http->app != NULL)
+        shared_views_end(http->log, http->app);
     pthread_cond_destroy(&listener->ending);
     pthread_mutex_destroy(&listener->mutex);
     pthread_mutex_destroy(&http->rates_mutex);

@@ -1,0 +1,320 @@
+#!/usr/bin/env python3
+"""Views of jobs that run in a server, asked over HTTP while a Kafka client writes. The source has one partition and is not re-keyed, so a state is one that was committed if and only if
+it is what the first so many rows give: every answer is compared with that, for windows that are open, closing and closed too, through pauses, kill -9 and a rebuild of the state."""
+import collections
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.parse
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from http_server import LIMIT_S, Server, environment, weir
+from wire_server import PYTHON
+
+START = 1_772_352_000_000  # 2026-03-01T08:00:00Z
+GAP = 20_000
+JOB = """CREATE TABLE moves (account text NOT NULL, amount bigint NOT NULL, ts timestamptz)
+WITH (event_time = 'ts', partitions = 1, partitioned_by = 'account', lateness = '1 second');
+CREATE MATERIALIZED VIEW totals AS SELECT account, count(*) AS n, sum(amount) AS s FROM moves GROUP BY account;
+CREATE MATERIALIZED VIEW minutes AS SELECT account, window_start, count(*) AS n FROM tumble(moves, ts, INTERVAL '1 minute') GROUP BY account, window_start;
+CREATE MATERIALIZED VIEW finals WITH (emit = 'final') AS
+SELECT account, window_start, count(*) AS n FROM tumble(moves, ts, INTERVAL '1 minute') GROUP BY account, window_start;
+CREATE MATERIALIZED VIEW visits AS
+SELECT account, window_start, window_end, count(*) AS n FROM session(moves, ts, INTERVAL '20 seconds') GROUP BY account, window_start, window_end;
+CREATE TABLE latest (account text PRIMARY KEY, amount bigint NOT NULL) WITH (topic = 'moves');
+CREATE MATERIALIZED VIEW levels AS SELECT amount, count(*) AS n FROM latest GROUP BY amount;
+"""
+ROWS = [{"account": f"a{i // 4 % 6}", "amount": i * i % 13, "ts": START + i * 3000} for i in range(900)]
+WINDOWED = ("minutes", "finals", "visits")
+# Writes so many rows as stdin says, each time, and says when all are acknowledged.
+WRITER = """
+import json, sys
+from confluent_kafka import Producer
+producer = Producer({"bootstrap.servers": sys.argv[1], "linger.ms": 1, "enable.idempotence": True})
+rows, at = json.load(open(sys.argv[2])), int(sys.argv[3])
+for line in sys.stdin:
+    for row in rows[at:at + int(line)]:
+        producer.produce("moves", json.dumps(row), key=row["account"], partition=0)
+        at += 1
+    assert producer.flush(100) == 0
+    print(at, flush=True)
+"""
+
+
+def iso(time_ms):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time_ms // 1000)) + ".%03dZ" % (time_ms % 1000)
+
+
+def states(view):
+    """What the view is after 0, 1, 2 … rows."""
+    groups, last, amounts = {}, {}, {}
+    found = [frozenset()]
+    for row in ROWS:
+        account, time_ms = row["account"], row["ts"]
+        if view == "totals":
+            n, total = groups.get((account,), (0, 0))
+            groups[account,] = (n + 1, total + row["amount"])
+        elif view == "visits":
+            start, n, before = last.get(account, (time_ms, 0, time_ms))
+            if time_ms - before > GAP:
+                start, n = time_ms, 0
+            last[account] = (start, n + 1, time_ms)
+            groups[account, iso(start)] = (iso(time_ms + GAP), n + 1)
+        elif view == "levels":
+            amounts[account] = row["amount"]
+            groups = {(amount,): (n,) for amount, n in collections.Counter(amounts.values()).items()}
+        else:
+            key = account, iso(time_ms // 60_000 * 60_000)
+            groups[key] = (groups.get(key, (0,))[0] + 1,)
+        found.append(frozenset(key + value for key, value in groups.items()))
+    return found
+
+
+STATES = {view: states(view) for view in ("totals", "levels", *WINDOWED)}
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.home = tempfile.mkdtemp(prefix="weir-views-")
+        self.addCleanup(shutil.rmtree, self.home)
+        self.data, self.job, self.rows = (os.path.join(self.home, name) for name in ("data", "bank.sql", "rows.json"))
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write(JOB)
+        with open(self.rows, "w", encoding="utf-8") as file:
+            json.dump(ROWS, file)
+        self.seen = collections.defaultdict(int)   # view: of how many rows its last answer was
+        self.different = collections.defaultdict(set)
+        self.serve()
+
+    def serve(self):
+        self.server = Server(self.data, self.job)
+        self.addCleanup(self.server.end)
+
+    def writer(self, at=0):
+        process = subprocess.Popen([PYTHON, "-c", WRITER, self.server.address, self.rows, str(at)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                   env=environment())
+        self.addCleanup(process.wait)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stdin.close)
+        return process
+
+    def write(self, writer, count):
+        writer.stdin.write(f"{count}\n")
+        writer.stdin.flush()
+
+    def select(self, sql, target="/api/v1/query?limit=1000"):
+        status, _, text = self.server.ask("POST", target, sql)
+        self.assertIn(status, (200, 503), text)
+        return json.loads(text) if status == 200 else None
+
+    def get(self, target, status=200, **arguments):
+        told, body = self.server.get(target + ("?" + urllib.parse.urlencode(arguments) if arguments else ""))
+        self.assertEqual(told, status, (target, arguments, body))
+        return body
+
+    def rows_of(self, answer, view):
+        names = {"totals": ("account", "n", "s"), "visits": ("account", "window_start", "window_end", "n"), "levels": ("amount", "n")}
+        rows = [tuple(row[name] for name in names.get(view, ("account", "window_start", "n"))) for row in answer["rows"]]
+        self.assertEqual(len(rows), len(set(rows)), rows)
+        return frozenset(rows)
+
+    def check(self, view):
+        """Of how many rows the view is now. Where the state's windows end and the topic's begin must not show."""
+        answer = self.select(f"SELECT * FROM {view}")
+        if answer is None:
+            return None
+        found = self.rows_of(answer, view)
+        count = sum(row["n"] for row in answer["rows"])
+        self.assertEqual(found, STATES[view][count], (view, count))
+        self.assertGreaterEqual(count, self.seen[view], view)
+        self.seen[view] = count
+        self.different[view].add(count)
+        return count
+
+    def check_all(self, views=("totals", *WINDOWED)):
+        for view in views:
+            self.check(view)
+
+    def wait_all(self, count, views=("totals", *WINDOWED)):
+        until = time.monotonic() + LIMIT_S
+        for view in views:
+            while self.check(view) != count:
+                self.assertLess(time.monotonic(), until, (view, count, self.seen[view]))
+        while self.rows_of(self.select("SELECT * FROM levels"), "levels") != STATES["levels"][count]:
+            self.assertLess(time.monotonic(), until, count)
+
+    def wait_ready(self):
+        until = time.monotonic() + LIMIT_S
+        while self.server.get("/readyz")[0] != 200:
+            self.assertLess(time.monotonic(), until)
+
+
+class Committed(Case):
+    def test_answers_are_states_that_were_committed(self):
+        self.wait_ready()
+        writer = self.writer()
+        for _ in range(30):
+            self.write(writer, 20)
+            self.check_all()
+            writer.stdout.readline()
+            self.check_all()
+        self.wait_all(600)
+        for view in ("totals", *WINDOWED):
+            self.assertGreater(len(self.different[view]), 10, view)
+        told = {view: self.rows_of(self.select(f"SELECT * FROM {view}"), view) for view in STATES}
+        self.assertEqual(self.server.stop(), 0)
+        for view, rows in told.items():                    # the same question of the directory
+            lines = weir("query", f"SELECT * FROM {view}", "--format", "json", data=self.data).splitlines()
+            self.assertEqual(self.rows_of({"rows": [json.loads(line) for line in lines]}, view), rows)
+
+    def test_what_was_shown_outlives_kill_9(self):
+        at = 0
+        for round_number in range(4):
+            writer = self.writer(at)
+            self.wait_ready()
+            for _ in range(4):
+                self.write(writer, 25)
+                writer.stdout.readline()
+                self.check_all()
+            self.write(writer, 25)
+            self.check_all()
+            self.server.process.kill()
+            self.server.process.wait()
+            writer.kill()
+            if round_number == 2:                          # and the state comes back from the log alone
+                shutil.rmtree(os.path.join(self.data, "state"))
+                self.seen.clear()                          # its views are not known before their stores are there
+            self.serve()
+            if round_number == 2:
+                self.wait_ready()
+            at = self.get("/api/v1/topics/moves")["partitions"][0]["high_watermark"]
+            for _ in range(10):
+                self.check_all()
+        self.wait_all(at)
+
+    def test_a_view_whose_pipeline_is_paused_stays(self):
+        self.wait_ready()
+        writer = self.writer()
+        self.write(writer, 100)
+        writer.stdout.readline()
+        self.wait_all(100)
+        self.server.ask("POST", "/api/v1/pipelines/totals/pause")
+        self.write(writer, 100)
+        writer.stdout.readline()
+        self.wait_all(200, WINDOWED)
+        self.assertEqual(self.check("totals"), 100)
+        self.server.ask("POST", "/api/v1/pipelines/totals/resume")
+        self.wait_all(200)
+
+
+class Rows(Case):
+    def pages(self, view, limit, between=lambda: None, **arguments):
+        found, cursor = [], {}
+        while cursor is not None:
+            page = self.get(f"/api/v1/views/{view}/rows", limit=limit, **arguments, **cursor)
+            self.assertLessEqual(len(page["rows"]), limit)
+            found += page["rows"]
+            cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] is not None else None
+            between()
+        return found
+
+    def setUp(self):
+        super().setUp()
+        self.wait_ready()
+        self.process = self.writer()
+        self.write(self.process, 400)
+        self.process.stdout.readline()
+        self.wait_all(400)
+
+    def test_views_are_listed(self):
+        views = {view["topic"]: view for view in self.get("/api/v1/views")["views"]}
+        self.assertEqual(set(views), {"totals", "minutes", "finals", "visits", "levels"})
+        self.assertTrue(all(view["running"] and view["app"] == "bank" and view["error"] is None for view in views.values()))
+        self.assertEqual((views["totals"]["window"], views["minutes"]["window"]["kind"], views["visits"]["window"]["kind"]), (None, "tumbling", "session"))
+        self.assertEqual((views["finals"]["emit"], views["minutes"]["emit"]), ("final", "changes"))
+        self.assertEqual([column["name"] for column in views["minutes"]["key"]], ["account", "window_start"])
+        self.assertEqual([(c["name"], c["type"]) for c in views["totals"]["columns"]], [("account", "text"), ("n", "bigint"), ("s", "numeric")])
+        self.assertEqual(self.get("/api/v1/views/minutes"), views["minutes"])
+        self.assertIn("minutes", self.get("/api/v1/views/minuets", 404)["hint"])
+        listed, cursor = [], {}
+        while cursor is not None:
+            page = self.get("/api/v1/views", limit=2, **cursor)
+            listed += [view["topic"] for view in page["views"]]
+            cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else None
+        self.assertEqual(listed, sorted(views))
+
+    def test_pages_are_all_rows_once(self):
+        for view in STATES:
+            want = self.select(f"SELECT * FROM {view}")["rows"]
+            for limit in (3, 64, 1000):
+                self.assertEqual(self.pages(view, limit), want, (view, limit))
+
+    def test_pages_while_rows_come(self):
+        """Rows that are there throughout are shown once, whatever comes between two pages."""
+        def write():
+            self.write(self.process, 40)
+            self.process.stdout.readline()
+        accounts = [row["account"] for row in self.pages("totals", 1, write)]
+        self.assertEqual(sorted(accounts), sorted({row["account"] for row in ROWS}))
+        closed = [(row["account"], row["window_start"]) for row in self.pages("minutes", 100, write, open="false")]
+        self.assertEqual(len(closed), len(set(closed)))
+
+    def test_by_key_and_by_range(self):
+        minutes = self.select("SELECT * FROM minutes")["rows"]
+        mine = [row for row in minutes if row["account"] == "a3"]
+        self.assertEqual(self.pages("minutes", 1000, key="a3"), mine)
+        self.assertEqual(self.pages("minutes", 2, key='{"account":"a3"}'), mine)
+        for row in (mine[0], mine[-1]):
+            key = json.dumps({"account": "a3", "window_start": row["window_start"]})
+            self.assertEqual(self.pages("minutes", 10, key=key), [row])
+        begin, end = START + 300_000, START + 600_000
+        some = [row for row in minutes if iso(begin) <= row["window_start"] < iso(end)]
+        self.assertEqual(len(some), 5 * 5)             # minutes, and accounts that move in each
+        self.assertEqual(self.pages("minutes", 7, **{"from": begin, "to": iso(end)}), some)
+        self.assertEqual(self.pages("minutes", 7, open="true") + self.pages("minutes", 7, open="false"), minutes)
+        self.assertTrue(all(row["window_open"] for row in self.pages("finals", 7, open="true")))
+        levels = {row["amount"]: row for row in self.select("SELECT * FROM levels")["rows"]}
+        self.assertEqual({row["amount"]: row for row in self.pages("levels", 2, key_from=3, key_to='{"amount":10}')},
+                         {amount: row for amount, row in levels.items() if 3 <= amount < 10})
+        self.assertEqual(self.pages("totals", 9, key="nobody"), [])
+
+    def test_what_is_no_address(self):
+        for arguments, said in (({"key": "{"}, "JSON"), ({"key": '{"n":1}'}, "no column of the view's key"), ({"key": '{"account":1.5}'}, "as a text"),
+                                ({"from": "yesterday"}, "ISO 8601"), ({"open": "1"}, "true or false"), ({"cursor": "x"}, "next_cursor"), ({"cursor": "0.02"}, "next_cursor"),
+                                ({"key_from": '{"account":"a","window_start":1}'}, "one column"), ({"limit": 0}, "limit")):
+            self.assertIn(said, self.get("/api/v1/views/minutes/rows", 400, **arguments)["error"], arguments)
+        self.assertIn("views with windows", self.get("/api/v1/views/totals/rows", 400, open="true")["error"])
+        self.assertIn("rows", self.get("/api/v1/views/minutes/rows", key="'; DROP TABLE x --"))
+        self.get("/api/v1/views/nothing/rows", 404)
+
+    def test_stores(self):
+        stores = self.get("/api/v1/state/bank")["stores"]
+        self.assertEqual({"totals", "minutes", "finals", "visits", "levels"} - {store["store"] for store in stores}, set())
+        self.assertEqual(self.get("/api/v1/state")["stores"][0]["app"], "bank")
+        self.assertEqual(self.get("/api/v1/state/nobody")["stores"], [])
+        until = time.monotonic() + LIMIT_S                 # a checkpoint brings what was committed
+        while self.get("/api/v1/state/bank/totals", limit=9)["rows"] != self.select("SELECT * FROM totals")["rows"]:
+            self.assertLess(time.monotonic(), until)
+        rows, cursor = [], {}
+        while cursor is not None:
+            page = self.get("/api/v1/state/bank/totals", limit=4, **cursor)
+            rows += page["rows"]
+            cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else None
+        self.assertEqual([row["account"] for row in rows], [f"a{i}" for i in range(6)])
+        self.assertEqual(self.get("/api/v1/state/bank/totals", key="a2")["rows"], [rows[2]])
+        self.assertIn("no entry zz", self.get("/api/v1/state/bank/totals", 404, key="zz")["error"])
+        self.get("/api/v1/state/bank/nothing", 404)
+        told = self.get("/api/v1/state/bank/minutes", limit=1000)["rows"]
+        self.assertEqual(self.server.stop(), 0)
+        printed = [json.loads(line) for line in weir("state", "scan", "bank/totals", data=self.data).splitlines()]
+        self.assertEqual(printed, rows)
+        self.assertTrue(told)
+
+
+if __name__ == "__main__":
+    unittest.main()
