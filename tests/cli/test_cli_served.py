@@ -297,7 +297,7 @@ class State(Case):
             ["scan", "shop/per_shop"], ["scan", "shop/hourly-revenue"], ["scan", "shop/hourly-revenue", "--max", "3"], ["scan", "shop/hourly-revenue", "--max", "0"],
             ["scan", "shop/per_shop", "--partition", "1"], ["scan", "shop/per_shop", "--partition", "7"], ["scan", "shop/nothing"], ["scan", "nothing"], ["scan", "a/b/c"],
             ["get", "shop/per_shop", row["shop"]], ["get", "shop/per_shop", "no such shop"], ["get", "shop/nothing", "x"], ["get", "shop/hourly-revenue", "x"],
-            ["get", "shop/hourly-revenue", json.dumps({"shop": ROWS[0]["shop"], "window_start": "2026-03-01T08:00:00.000Z"})],
+            ["get", "shop/hourly-revenue", json.dumps({"shop": ROWS[-1]["shop"], "window_start": "2026-03-01T12:00:00.000Z"})],
             ["get", "shop/per_shop", row["shop"], "--partition", "0"])]
         served = [self.ask(*words) for words in commands]
         addressed = [self.ask(*words, "--server", server.http_address, data="") for words in commands]
