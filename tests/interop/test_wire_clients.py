@@ -49,7 +49,7 @@ class Metadata(Case):
         self.assertEqual([(t["topic"], len(t["partitions"])) for t in self.kcat_list()["topics"]], [("wide", 40)])
 
     def test_the_directory_is_held_and_says_where(self):
-        done = self.weir("topic", "list")
+        done = self.weir("log", "describe")
         self.assertEqual(done.returncode, 1)
         self.assertIn(f"which serves it to Kafka clients on {self.server.address}", done.stderr)
 
