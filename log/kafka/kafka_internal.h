@@ -40,6 +40,7 @@ enum {
     TLS_HELLO_BYTES = 16 << 10,         /* that are read at a time before the handshake is over */
     HANDSHAKES = 1000,                  /* of TLS that are under way, of all */
     IDLE_MS = 600000,                   /* connections.max.idle.ms of Kafka */
+    TEND_MS = 60000,                    /* between two looks for transactional ids that nobody uses */
     STOP_MS = 2000,                     /* what a stop waits for answers and for clients to take them */
     FLUSH_LOOK_MS = 200,                /* how often one who waits for a flush looks whether the writer has stopped */
     SPARE_COUNT = 16,                   /* large buffers that nobody uses and that are kept */
@@ -100,6 +101,7 @@ struct kafka_lane { /* a queue, and who takes from it */
     struct kafka_server *server;
     pthread_cond_t work;
     struct kafka_request *first, *last;
+    int64_t tends_at_ns; /* INT64_MAX: there is nothing to tend */
 };
 struct kafka_workers {
     pthread_mutex_t mutex;

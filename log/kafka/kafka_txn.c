@@ -16,8 +16,9 @@
  * Transactional ids of clients have a prefix in the log (CLIENT_TRANSACTIONAL_ID), so that none is an app's.
  *
  * An entry is made when an id is named and goes when nobody holds it and it has no handle. A handle that nobody has used for a while, and has no
- * transaction, is closed; the next request resumes it. Each new epoch looks at some of the entries for that, so that clients that take a new id each time do not
- * fill memory. One mutex for each entry is held while a request works on it, over writes to meta too: requests of one
+ * transaction, is closed; the next request resumes it. The thread that opens them looks for that each minute (kafka_workers.c), and with each new epoch at some of the entries, so that
+ * clients that take a new id each time do not fill memory. To resume one may wait for another that is being opened (the log has one lock for both), so that at most
+ * RESUMING requests do, and a worker is left for others. One mutex for each entry is held while a request works on it, over writes to meta too: requests of one
  * producer come one after the other anyway. A new epoch may take long, for what the one before left open is aborted first: who else comes to the entry meanwhile is
  * told so (COORDINATOR_LOAD_IN_PROGRESS, which clients retry) and holds no worker up. Who is told of a decision (end_done) comes from a thread of the log and takes end_mutex alone, which nobody
  * holds while he waits for the log. */
@@ -25,6 +26,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/hash.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 enum {
@@ -32,6 +34,7 @@ enum {
     IDLE_MS = 600000,
     SWEEP_BUCKETS = 64,      /* that a new epoch looks through */
     SWEEP_MOST = 8,          /* handles that it closes: each may be a write to meta */
+    RESUMING = 2,            /* threads that may wait to resume one at the same time */
     GROUPS_BYTES = 64 << 10, /* of names of one transaction */
 };
 
@@ -50,7 +53,8 @@ struct kafka_txns {
     struct log *log;
     pthread_mutex_t mutex;
     struct kafka_txn *buckets[BUCKETS];
-    size_t next_bucket; /* to be swept */
+    size_t next_bucket;  /* to be swept */
+    atomic_int resuming; /* threads */
     pthread_mutex_t end_mutex;
     pthread_cond_t ended;
     int32_t ending; /* end_mutex; how many end_done will be called */
@@ -251,8 +255,14 @@ static enum kafka_error resume(struct kafka_request *request, struct kafka_txn *
         return KAFKA_INVALID_PRODUCER_ID_MAPPING;
     if (record.epoch != who->epoch)
         return fenced(request);
-    code = producer_resume(request->log, txn->name, who->producer_id, who->epoch, &txn->producer,
-                           &diag);
+    if (atomic_fetch_add(&request->txns->resuming, 1) < RESUMING)
+        code = producer_resume(request->log, txn->name, who->producer_id, who->epoch,
+                               &txn->producer, &diag);
+    else
+        code = ERR_BUSY;
+    atomic_fetch_sub(&request->txns->resuming, 1);
+    if (code == ERR_BUSY)
+        return KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
     if (code < 0)
         log_line('W', "kafka: %s: %s", request->peer_host, diag.text);
     return kafka_txn_error_of(request, code);
@@ -308,11 +318,10 @@ static struct kafka_txn *take_idle(struct kafka_txns *txns, int64_t before_ms, i
     return found;
 }
 
-static void sweep(struct kafka_txns *txns)
+static void sweep(struct kafka_txns *txns, int buckets, int most)
 {
     int64_t before_ms = clock_mono_ms() - IDLE_MS;
-    int buckets = SWEEP_BUCKETS;
-    for (int i = 0; i < SWEEP_MOST; i++) {
+    for (int i = 0; i < most; i++) {
         struct kafka_txn *txn = take_idle(txns, before_ms, &buckets);
         if (txn == NULL)
             return;
@@ -320,6 +329,11 @@ static void sweep(struct kafka_txns *txns)
         txn->producer = NULL;
         let_others_in(txns, txn);
     }
+}
+
+void kafka_txns_sweep(struct kafka_txns *txns)
+{
+    sweep(txns, BUCKETS, INT_MAX);
 }
 
 /* Whether the one who presents an epoch may have a new one (KIP-360). */
@@ -362,7 +376,7 @@ enum kafka_error kafka_txn_open(struct kafka_request *request, const struct kafk
     enum kafka_error error = kafka_check_txn(request, who->transactional_id);
     if (error != KAFKA_NONE)
         return error;
-    sweep(request->txns);
+    sweep(request->txns, SWEEP_BUCKETS, SWEEP_MOST);
     error = enter(request, who->transactional_id, true, &txn);
     if (error != KAFKA_NONE)
         return error;

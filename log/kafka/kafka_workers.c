@@ -15,6 +15,8 @@
  * when the connection has just been closed, too early for the loop to have seen anything to forget, forgets it itself: each of the two
  * writes its own flag before it reads the other's. */
 #include "log/kafka/kafka_internal.h"
+#include "log/kafka/kafka_txn.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/thread.h"
 
 #include <errno.h>
@@ -87,11 +89,21 @@ static void run(struct kafka_server *server, struct kafka_request *request, stru
     let_go(request);
 }
 
+/* Transactional ids that nobody uses: only the thread that opens them closes them. workers->mutex held, not meanwhile. */
+static void tend(struct kafka_workers *workers, struct kafka_lane *lane)
+{
+    pthread_mutex_unlock(&workers->mutex);
+    kafka_txns_sweep(lane->server->txns);
+    pthread_mutex_lock(&workers->mutex);
+    lane->tends_at_ns = clock_mono_ns() + TEND_MS * INT64_C(1000000);
+}
+
 /* Waits for one. NULL: the server stops, and all of them are done. workers->mutex held. */
 static struct kafka_request *take(struct kafka_workers *workers, struct kafka_lane *lane)
 {
     while (lane->first == NULL && !workers->stopping)
-        pthread_cond_wait(&lane->work, &workers->mutex);
+        if (clock_cond_wait(&lane->work, &workers->mutex, lane->tends_at_ns) != 0)
+            tend(workers, lane);
     struct kafka_request *request = lane->first;
     if (request == NULL)
         return NULL;
@@ -177,11 +189,17 @@ static int start_thread(struct kafka_workers *workers, struct kafka_lane *lane, 
 int kafka_workers_start(struct kafka_server *server, int32_t count, struct diag *diag)
 {
     struct kafka_workers *workers = &server->workers;
+    pthread_condattr_t attributes;
     pthread_mutex_init(&workers->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     for (int i = 0; i < KAFKA_LANES; i++) {
         workers->lanes[i].server = server;
-        pthread_cond_init(&workers->lanes[i].work, NULL);
+        workers->lanes[i].tends_at_ns = INT64_MAX;
+        pthread_cond_init(&workers->lanes[i].work, &attributes);
     }
+    pthread_condattr_destroy(&attributes);
+    workers->lanes[KAFKA_PRODUCERS].tends_at_ns = clock_mono_ns() + TEND_MS * INT64_C(1000000);
     workers->threads = calloc((size_t)count + KAFKA_LANES, sizeof *workers->threads);
     if (workers->threads == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for %d threads", count + KAFKA_LANES);
