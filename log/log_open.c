@@ -237,10 +237,14 @@ static int prepare_directory(struct log *log, struct diag *diag)
     char path[LOG_PATH_BYTES];
     bool may_create = !log->options.must_exist;
     struct stat info;
-    if (stat(log->dir, &info) != 0 && !may_create)
+    bool is_new = stat(log->dir, &info) != 0;
+    if (is_new && !may_create)
         return diag_set(diag, ERR_NOT_FOUND, "there is no data directory %s", log->dir);
     if (may_create)
         TRY(io_mkdirs(log->dir, diag));
+    /* Records and what passwords are checked against are nobody else's to read. A file system that has no such modes has no say. */
+    if (is_new && chmod(log->dir, S_IRWXU) != 0)
+        errno = 0;
     TRY(format_precheck(log->dir, may_create, diag));
     TRY(lock_take(log->dir, &log->lock_fd, diag));
     TRY(io_open(log->dir, O_RDONLY | O_DIRECTORY, 0, &log->dir_fd, diag));

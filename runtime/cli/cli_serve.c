@@ -19,8 +19,10 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { SUPER_USERS_MAX = 32, COPY_AGAIN_FIRST_MS = 1000, COPY_AGAIN_MOST_MS = 60000 };
 
@@ -101,6 +103,8 @@ struct serving {
     weir_app *app; /* NULL: no files */
     struct http *http;
     struct kafka_server *kafka;
+    pthread_mutex_t
+        check_mutex; /* one password is checked at a time: it is a processor's work for milliseconds, and anybody may ask for it */
 };
 
 /* 0 or EXIT_USAGE. */
@@ -314,6 +318,10 @@ static int decide_on_users(const struct cli *cli, struct serving *serving)
         return EXIT_USAGE;
     }
     serving->kafka_options.requires_users = count > 0 && !flag_is_on(cli, "no-auth");
+    struct stat info;
+    if (count > 0 && stat(data_directory(cli), &info) == 0 && (info.st_mode & (S_IROTH | S_IXOTH)))
+        log_line('W', "%s has users, and everybody on this machine may look into it: chmod 700 %s",
+                 data_directory(cli), data_directory(cli));
     return 0;
 }
 
@@ -338,10 +346,12 @@ static bool may_do(void *context, const char *user, const char *host, enum http_
 /* Over HTTP; what cannot be read is nobody's. */
 static bool may_enter(void *context, const char *name, const char *password)
 {
-    const struct serving *serving = context;
+    struct serving *serving = context;
     struct diag diag = {0};
     bool is_right = false;
+    pthread_mutex_lock(&serving->check_mutex);
     int code = kafka_check_password(serving->log->log, name, password, &is_right, &diag);
+    pthread_mutex_unlock(&serving->check_mutex);
     if (code < 0)
         log_line('W', "http: the users cannot be read: %s", diag.text);
     return code == 0 && is_right;
@@ -439,7 +449,7 @@ static void end(struct serving *serving)
 
 static int run_serve(struct cli *cli)
 {
-    struct serving serving = {.log = NULL};
+    struct serving serving = {.check_mutex = PTHREAD_MUTEX_INITIALIZER};
     int exit_code = parse(cli, &serving);
     if (exit_code == 0 && cli->argument_count > 0)
         exit_code = sql_run_load(cli, &serving.program);

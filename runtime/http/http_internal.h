@@ -18,6 +18,7 @@ enum {
     HTTP_HEAD_BYTES = 32768,      /* request line and headers together */
     HTTP_BODY_BYTES = 65536,
     HTTP_CONNECTIONS = 128,
+    HTTP_CONNECTIONS_PER_ADDRESS = 112,
     HTTP_IDLE_S = 15,             /* without a byte in either direction */
     HTTP_REQUEST_MS = 15000,      /* from a request's first byte to its last */
     HTTP_ANSWER_MS = 10000,       /* for making the rows of an answer */

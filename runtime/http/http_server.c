@@ -6,7 +6,7 @@
  *   who        an address beyond loopback is refused unless it was allowed by name. A page in somebody's browser is on this machine, too: a
  *              Host that is neither a number nor localhost may be a name that its owner has pointed here ("DNS rebinding"), and is 403; so
  *              is a POST with an Origin that is not this server. Where there are users, http_user.c asks for one.
- *   how much   HTTP_CONNECTIONS at once, HTTP_HEAD_BYTES of a head, HTTP_BODY_BYTES of a body.
+ *   how much   HTTP_CONNECTIONS at once, HTTP_CONNECTIONS_PER_ADDRESS of one address, HTTP_HEAD_BYTES of a head, HTTP_BODY_BYTES of a body.
  *   how long   a request has HTTP_REQUEST_MS from the connection's start, or from the last answer, to its last byte, and its answer
  *              HTTP_SEND_MS to be taken. The library's own timeout counts from the last byte alone: a byte every few seconds would hold a
  *              thread for ever. So a thread of ours looks at all connections each second and shuts down those that are over.
@@ -379,10 +379,12 @@ static int start_daemon(struct http *http, int fd, struct diag *diag)
     http->listener->daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL, 0, NULL,
         NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned int)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEAD_BYTES,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_URI_LOG_CALLBACK, on_target, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+        (unsigned int)HTTP_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned int)HTTP_CONNECTIONS_PER_ADDRESS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_HEAD_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, http, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return http->listener->daemon != NULL
                ? 0

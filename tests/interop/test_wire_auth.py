@@ -9,6 +9,7 @@ import pty
 import random
 import shutil
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from tls_files import Authority
-from wire_server import LIMIT_S, PYTHON, WEIR, Case, Server, environment, request, string
+from wire_server import LIMIT_S, PYTHON, WEIR, Case, Server, Server, environment, request, string
 
 METADATA, HANDSHAKE, API_VERSIONS, AUTHENTICATE, DESCRIBE_SCRAM, ALTER_SCRAM = 3, 17, 18, 36, 50, 51
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -550,6 +551,19 @@ class Command(unittest.TestCase):
                             (("--auth", "--kafka", "0.0.0.0:0"), "--tls-cert, --tls-key and --auth")):
             code, stderr = serve(*words)
             self.assertEqual((code, said in stderr), (2, True), stderr)
+
+
+    def test_the_directory_is_its_owners(self):
+        """A new one is; of one that everybody may look into it is said."""
+        self.assertEqual(user(self.data, "add", "alice", stdin="secret\n")[0], 0)
+        self.assertEqual(stat.S_IMODE(os.stat(self.data).st_mode), 0o700)
+        for mode, says in ((0o700, False), (0o755, True)):
+            os.chmod(self.data, mode)
+            server = Server(self.data)
+            self.addCleanup(server.end)
+            self.assertEqual(server.stop(), 0)
+            self.assertEqual("everybody on this machine may look into it" in server.said(), says)
+        self.assertEqual(stat.S_IMODE(os.stat(self.data).st_mode), 0o755)
 
 
 class Open(Users):
