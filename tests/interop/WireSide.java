@@ -1,11 +1,15 @@
-// WireSide.java: what Apache Kafka's Java clients do with a server, for wire_java.py.
+// WireSide.java: what Apache Kafka's Java clients do with a server, for wire_clients.py.
 //
-//   WireSide records HOST:PORT   producers in every codec, with and without keys, headers, sizes at the limit; consumers that find it all, seek, and look for times
-//   WireSide groups HOST:PORT    three members of a group that join and leave one after another; commits, which the next owner goes on from
-//   WireSide admin HOST:PORT     every call of Admin that is about topics, configs, records and groups
-//   WireSide member HOST:PORT GROUP TOPIC   joins, prints "has N" whenever it was given partitions, and polls until it is killed
+//   WireSide HOST:PORT GUARDED_HOST:PORT PART…   parts in one process:
+//   records       producers in every codec, with and without keys, headers, sizes at the limit; consumers that find it all, seek, and look for times
+//   groups        three members of a group that join and leave one after another; commits, which the next owner goes on from
+//   admin         every call of Admin that is about topics, configs, records and groups
+//   statics       members with ids of their own: WireMembers.java
+//   transactions  committed, aborted, fenced, with offsets of groups: WireTransactions.java
+//   passwords     right and wrong ones, of users of the second server
+//   WireSide HOST:PORT member GROUP TOPIC   a member of a group until it is told to end
 //
-// Each checks what it sees against what it did and prints one line at its end; the first thing that is not as it should be ends it with an exception.
+// Each part checks what it sees against what it did and prints one line at its end; the first thing that is not as it should be ends it with an exception.
 
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -235,7 +239,7 @@ public class WireSide {
     static class Member extends Thread {
         final Consumer<byte[], byte[]> consumer;
         final Set<String> seen;
-        volatile int assigned;
+        volatile int assigned, generation;
         volatile boolean ends;
         volatile Exception failure;
 
@@ -257,6 +261,7 @@ public class WireSide {
                     } catch (RebalanceInProgressException | CommitFailedException e) {
                         continue; // what is not committed comes again, here or elsewhere
                     }
+                    generation = consumer.groupMetadata().generationId();
                     assigned = consumer.assignment().size();
                 }
             } catch (Exception e) {
@@ -325,20 +330,6 @@ public class WireSide {
             Map<TopicPartition, OffsetAndMetadata> committed = get(admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata());
             same(committed.values().stream().mapToLong(OffsetAndMetadata::offset).sum(), (long) sent.size(), "committed offsets");
             same(get(admin.describeConsumerGroups(List.of(group)).all()).get(group).members().size(), 0, "members after the end");
-        }
-    }
-
-    static void member(String group, String topic) throws Exception {
-        try (Consumer<byte[], byte[]> consumer = consumer("group.id", group, "session.timeout.ms", 6000, "heartbeat.interval.ms", 1000,
-                                                          "partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor")) {
-            consumer.subscribe(List.of(topic), new ConsumerRebalanceListener() {
-                public void onPartitionsRevoked(Collection<TopicPartition> partitions) {}
-                public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
-                    System.out.println("has " + partitions.size());
-                    System.out.flush();
-                }
-            });
-            for (;;) consumer.poll(POLL);
         }
     }
 
@@ -487,9 +478,9 @@ public class WireSide {
         check(get(admin.listTopics().names()).stream().noneMatch(n -> n.equals("admin-a") || n.equals("admin-b")), "topics that are gone");
     }
 
-    public static void main(String[] arguments) throws Exception {
-        bootstrap = arguments[1];
-        switch (arguments[0]) {
+    static void part(String name, String guarded) throws Exception {
+        checks = 0;
+        switch (name) {
             case "records" -> {
                 for (String codec : CODECS) records(codec);
                 acks();
@@ -501,6 +492,7 @@ public class WireSide {
                 group("eager", "partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor");
                 group("cooperative", "partition.assignment.strategy", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor");
             }
+            case "statics" -> WireMembers.statics();
             case "admin" -> {
                 try (Admin admin = admin()) {
                     topics(admin);
@@ -510,9 +502,17 @@ public class WireSide {
                     groups(admin);
                 }
             }
-            case "member" -> member(arguments[2], arguments[3]);
-            default -> throw new Exception("unknown: " + arguments[0]);
+            case "transactions" -> WireTransactions.transactions();
+            case "passwords" -> WireTransactions.passwords(guarded);
+            default -> throw new Exception("unknown: " + name);
         }
-        System.out.println(arguments[0] + ": " + checks + " checks");
+        System.out.println(name + ": " + checks + " checks");
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        bootstrap = arguments[0];
+        if (arguments[1].equals("member")) WireMembers.member(arguments[2], arguments[3]);
+        else
+            for (String name : Arrays.copyOfRange(arguments, 2, arguments.length)) part(name, arguments[1]);
     }
 }

@@ -266,43 +266,21 @@ MOVED = {
 
 
 class Java:
-    mechanisms = ()
-
     def __init__(self, version):
         need_java()
         self.version = version
         self.jars = fetch_jars(HERE / "pom.xml", CACHE / f"kafka-{version}", {"kafka.version": version})
-        compile_java([HERE / "WireSide.java"], f"{self.jars}/*", self.jars / "classes")
+        compile_java([HERE / name for name in ("WireSide.java", "WireMembers.java", "WireTransactions.java")], f"{self.jars}/*", self.jars / "classes")
         self.command = ["java", *SMALL_JVM, "-cp", f"{self.jars}/classes:{self.jars}/*"]
 
     def use(self, server, work):
-        for part in ("records", "groups", "admin"):
-            last = run([*self.command, "WireSide", part, server.address]).strip().splitlines()[-1]
-            check(re.fullmatch(part + r": \d\d+ checks", last), f"WireSide {part} says {last}")
-        self.kill_a_member(server)
+        parts = ("records", "groups", "statics", "admin", "transactions", "passwords")
+        said = run([*self.command, "WireSide", server.address, server.guarded.address, *parts]).splitlines()
+        for part in parts:
+            check(any(re.fullmatch(part + r": \d+ checks", line) for line in said), f"WireSide {part} says {said}")
+        self.tool("kafka-topics", server.address, "--create", "--topic", "three", "--partitions", "6")
+        share_a_group(lambda: Member([*self.command, "WireSide", server.address, "member", "three", "three"]))
         self.tools(server.address, work)
-
-    def member(self, server, lines):
-        """A member in a process of its own; the lists of partitions that it was given grow in lines."""
-        process = start_process([*self.command, "WireSide", "member", server.address, "killed", "java-killed"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        thread = threading.Thread(target=lambda: lines.extend(line.strip() for line in process.stdout), daemon=True)
-        thread.start()
-        return process, thread
-
-    def kill_a_member(self, server):
-        self.tool("kafka-topics", server.address, "--create", "--topic", "java-killed", "--partitions", "6")
-        first_lines, second_lines = [], []
-        first, first_thread = self.member(server, first_lines)
-        second, second_thread = self.member(server, second_lines)
-        try:
-            until(lambda: first_lines[-1:] == second_lines[-1:] == ["has 3"], lambda: "two members share six partitions")
-            second.kill()
-            until(lambda: first_lines[-1:] == ["has 6"], lambda: "the member that is left has all partitions")
-        finally:
-            for process, thread in ((first, first_thread), (second, second_thread)):
-                process.kill()
-                process.wait()
-                thread.join()
 
     def tool(self, name, address, *arguments, **options):
         main = {**TOOLS, **MOVED[self.version]}[name]
