@@ -336,8 +336,6 @@ class Java:
 class Python:
     """The newest version; pip gets it from where pip is told to."""
 
-    mechanisms = ()
-
     def __init__(self, package):
         self.package = package
         self.python = CACHE / "python" / "bin" / "python"
@@ -346,8 +344,10 @@ class Python:
         fetch(package, [self.python, "-m", "pip", "install", "-q", "--upgrade", package, "lz4", "python-snappy", "zstandard", "cramjam"])
 
     def use(self, server, work):
-        said = run([self.python, HERE / "wire_python.py", self.package, server.address])
+        program = [self.python, HERE / "wire_python.py", self.package, server.address]
+        said = run([*program, server.guarded.address])
         check(re.search(self.package + r": \d+ checks", said), f"wire_python.py says {said}")
+        share_a_group(lambda: Member([*program, "member", "three", "three"]))
 
 
 class Faust:

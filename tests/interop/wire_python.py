@@ -1,10 +1,14 @@
 """wire_python.py: what Python's Kafka clients do with a server, for wire_clients.py:
 
-    wire_python.py confluent-kafka|kafka-python|aiokafka HOST:PORT
+    wire_python.py confluent-kafka|kafka-python|aiokafka HOST:PORT GUARDED_HOST:PORT       the second server asks who one is
+    wire_python.py confluent-kafka|kafka-python|aiokafka HOST:PORT member GROUP TOPIC      a member of a group until SIGTERM
 
-One scenario, and for each client the dozen calls that it is made of. The newest versions of PyPI are meant; the first thing that is not as it should be ends it with an exception.
+One scenario, and for each client the calls that it is made of. The newest versions of PyPI are meant, and those that Debian has; what the latter cannot do is left out, and said. The first thing
+that is not as it should be ends it with an exception.
 """
 import asyncio
+import concurrent.futures
+import signal
 import sys
 import threading
 import time
@@ -12,6 +16,7 @@ import time
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 LIMIT_S = 120
 TIME = 1700000000000
+USER, PASSWORD = "alice", "a good secret"
 checks = 0
 
 
@@ -37,8 +42,14 @@ class Member(threading.Thread):
     def __init__(self, client, group, topic, seen):
         super().__init__(daemon=True)
         self.client, self.group, self.topic, self.seen = client, group, topic, seen
-        self.assigned, self.ends, self.failure = 0, False, None
+        self.assigned, self.ends, self.failure, self.session_ms = 0, False, None, 30000
         self.start()
+
+    def read(self, partition, offset):
+        self.seen.add((partition, offset))
+
+    def has(self, partitions):
+        self.assigned = len(set(partitions))
 
     def run(self):
         try:
@@ -47,31 +58,98 @@ class Member(threading.Thread):
             self.failure = error
 
 
+class Printer:
+    """A member that is the process: what it does and prints is said in wire_clients.py."""
+
+    def __init__(self, client, group, topic):
+        self.client, self.group, self.topic, self.session_ms, self.ends, self.partitions = client, group, topic, 6000, False, None
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "ends", True))
+
+    def read(self, partition, offset):
+        print("read", partition, offset, flush=True)
+
+    def has(self, partitions):
+        partitions = set(partitions)
+        if partitions == self.partitions:
+            return
+        print("has", len(partitions), flush=True)
+        new, self.partitions = partitions - (self.partitions or set()), partitions
+        if new:
+            records = [(None, b"%d" % n, [], partition) for partition in new for n in range(10)]
+            with concurrent.futures.ThreadPoolExecutor(1) as other: # this thread may be in a loop of asyncio
+                for partition, offset in other.submit(self.client.produce, self.topic, "none", records).result():
+                    print("sent", partition, offset, flush=True)
+
+
 class Confluent:
-    def __init__(self, address):
+    transactional = True
+
+    def __init__(self, address, login=None):
         import confluent_kafka
         import confluent_kafka.admin
         self.kafka, self.address = confluent_kafka, address
-        self.admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": address})
+        self.base = {"bootstrap.servers": address}
+        if login:
+            self.base.update({"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": login[0], "sasl.username": USER, "sasl.password": login[1]})
+        self.admin = confluent_kafka.admin.AdminClient(self.base)
 
-    def create(self, topic, partitions):
-        for future in self.admin.create_topics([self.kafka.admin.NewTopic(topic, partitions, 1)]).values():
+    def create(self, topic, partitions, **config):
+        for future in self.admin.create_topics([self.kafka.admin.NewTopic(topic, partitions, 1, config=config)]).values():
             future.result(LIMIT_S)
 
     def produce(self, topic, codec, records):
         """(key, value, headers, partition) each; idempotent."""
-        failures = []
-        producer = self.kafka.Producer({"bootstrap.servers": self.address, "compression.type": codec, "enable.idempotence": True, "linger.ms": 5, "message.max.bytes": 10 << 20})
+        places = []
+
+        def take(error, message):
+            if error:
+                raise self.kafka.KafkaException(error)
+            places.append((message.partition(), message.offset()))
+
+        producer = self.kafka.Producer({**self.base, "compression.type": codec, "enable.idempotence": True, "linger.ms": 5, "message.max.bytes": 10 << 20})
         for n, (key, value, headers, partition) in enumerate(records):
-            producer.produce(topic, value, key, partition=partition, headers=headers, timestamp=TIME + n, on_delivery=lambda error, _: failures.append(error) if error else None)
+            producer.produce(topic, value, key, partition=partition, headers=headers, timestamp=TIME + n, on_delivery=take)
             producer.poll(0)
-        same((producer.flush(LIMIT_S), failures), (0, []), f"producing in {codec}")
+        same((producer.flush(LIMIT_S), len(places)), (0, len(records)), f"producing in {codec}")
+        return places
+
+    def transaction(self, topic, name, commit, values, offsets=None):
+        producer = self.kafka.Producer({**self.base, "transactional.id": name})
+        producer.init_transactions(LIMIT_S)
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(topic, value)
+        producer.flush(LIMIT_S)
+        if offsets:
+            group, source, offset = offsets
+            consumer = self.consumer(**{"group.id": group})
+            producer.send_offsets_to_transaction([self.kafka.TopicPartition(source, 0, offset)], consumer.consumer_group_metadata(), LIMIT_S)
+            consumer.close()
+        producer.commit_transaction(LIMIT_S) if commit else producer.abort_transaction(LIMIT_S)
+
+    def fenced(self, topic, name):
+        first = self.kafka.Producer({**self.base, "transactional.id": name})
+        first.init_transactions(LIMIT_S)
+        first.begin_transaction()
+        first.produce(topic, b"never committed")
+        first.flush(LIMIT_S)
+        self.transaction(topic, name, True, [b"e"])
+        try:
+            first.commit_transaction(LIMIT_S)
+        except self.kafka.KafkaException as error:
+            return error.args[0].code() in (self.kafka.KafkaError._FENCED, self.kafka.KafkaError.INVALID_PRODUCER_EPOCH)
+
+    def refused(self):
+        errors = []
+        client = self.kafka.Producer({**self.base, "error_cb": errors.append})
+        until(lambda: client.poll(0.05) >= 0 and any(e.code() == self.kafka.KafkaError._AUTHENTICATION for e in errors), [], "an error of authentication")
+        return True
 
     def consumer(self, **more):
-        return self.kafka.Consumer({"bootstrap.servers": self.address, "group.id": "none", "auto.offset.reset": "earliest", "enable.auto.commit": False, **more})
+        return self.kafka.Consumer({**self.base, "group.id": "none", "auto.offset.reset": "earliest", "enable.auto.commit": False, **more})
 
-    def read(self, topic, count, offset=0):
-        consumer = self.consumer()
+    def read(self, topic, count, offset=0, isolation="read_committed"):
+        consumer = self.consumer(**{"isolation.level": isolation})
         consumer.assign([self.kafka.TopicPartition(topic, 0, offset)])
         got = []
         while len(got) < count:
@@ -106,20 +184,24 @@ class Confluent:
         return False
 
     def member(self, member):
-        consumer = self.consumer(**{"group.id": member.group, "partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": 500})
+        consumer = self.consumer(**{"group.id": member.group, "partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": 500,
+                                    "session.timeout.ms": member.session_ms})
         consumer.subscribe([member.topic])
         while not member.ends:
             message = consumer.poll(0.1)
             if message is not None and not message.error():
-                member.seen.add((message.partition(), message.offset()))
+                member.read(message.partition(), message.offset())
                 try:
                     consumer.commit(message, asynchronous=False)
                 except self.kafka.KafkaException as error: # the partition may have gone to another member
                     assert error.args[0].code() in (22, 25, 27, -172, -142), error
-            member.assigned = len(consumer.assignment())
+            member.has(place.partition for place in consumer.assignment())
         consumer.close()
 
     def administer(self, group):
+        if not hasattr(self.admin, "describe_consumer_groups"):
+            print(f"confluent-kafka {self.kafka.__version__} does not administer groups and offsets")
+            return
         describe = self.admin.describe_consumer_groups([group])[group].result(LIMIT_S)
         same((describe.state.name, describe.members), ("EMPTY", []), "the group at its end")
         listed = self.admin.list_consumer_groups().result(LIMIT_S)
@@ -138,30 +220,69 @@ class Confluent:
 
 
 class KafkaPython:
-    def __init__(self, address):
+    def __init__(self, address, login=None):
         import kafka
         import kafka.admin
-        self.kafka, self.address = kafka, address
+        self.kafka, self.base = kafka, {"bootstrap_servers": address}
+        self.transactional = "transactional_id" in kafka.KafkaProducer.DEFAULT_CONFIG
+        if login:
+            self.base.update(security_protocol="SASL_PLAINTEXT", sasl_mechanism=login[0], sasl_plain_username=USER, sasl_plain_password=login[1])
 
-    def create(self, topic, partitions):
-        admin = self.kafka.KafkaAdminClient(bootstrap_servers=self.address)
-        admin.create_topics([self.kafka.admin.NewTopic(topic, partitions, 1)])
+    def create(self, topic, partitions, **config):
+        admin = self.kafka.KafkaAdminClient(**self.base)
+        admin.create_topics([self.kafka.admin.NewTopic(topic, partitions, 1, topic_configs=config)])
         admin.close()
 
     def produce(self, topic, codec, records):
-        producer = self.kafka.KafkaProducer(bootstrap_servers=self.address, compression_type=None if codec == "none" else codec, linger_ms=5, max_request_size=10 << 20)
+        producer = self.kafka.KafkaProducer(**self.base, compression_type=None if codec == "none" else codec, linger_ms=5, max_request_size=10 << 20)
         futures = [producer.send(topic, key=key, value=value, headers=headers, partition=partition, timestamp_ms=TIME + n)
                    for n, (key, value, headers, partition) in enumerate(records)]
         producer.flush(LIMIT_S)
-        for future in futures:
-            future.get(LIMIT_S)
+        try:
+            return [(at.partition, at.offset) for at in [future.get(LIMIT_S) for future in futures]]
+        finally:
+            producer.close()
+
+    def writer(self, name):
+        producer = self.kafka.KafkaProducer(**self.base, transactional_id=name)
+        producer.init_transactions()
+        producer.begin_transaction()
+        return producer
+
+    def transaction(self, topic, name, commit, values, offsets=None):
+        producer = self.writer(name)
+        for value in values:
+            producer.send(topic, value).get(LIMIT_S)
+        if offsets:
+            group, source, offset = offsets
+            producer.send_offsets_to_transaction({self.kafka.TopicPartition(source, 0): self.kafka.structs.OffsetAndMetadata(offset, "", -1)}, group)
+        producer.commit_transaction() if commit else producer.abort_transaction()
         producer.close()
 
-    def consumer(self, **more):
-        return self.kafka.KafkaConsumer(bootstrap_servers=self.address, auto_offset_reset="earliest", enable_auto_commit=False, **more)
+    def fenced(self, topic, name):
+        first = self.writer(name)
+        first.send(topic, b"never committed").get(LIMIT_S)
+        self.transaction(topic, name, True, [b"e"])
+        try:
+            first.send(topic, b"too late").get(LIMIT_S)
+            first.commit_transaction()
+        except self.kafka.errors.KafkaError as error:
+            return "Fenced" in type(error).__name__ or "Epoch" in type(error).__name__
+        finally:
+            first.close(0)
 
-    def read(self, topic, count, offset=0):
-        consumer, place = self.consumer(), self.kafka.TopicPartition(topic, 0)
+    def refused(self):
+        try:
+            self.kafka.KafkaAdminClient(**self.base).list_topics()
+        except self.kafka.errors.KafkaError as error:
+            return error
+        return None
+
+    def consumer(self, **more):
+        return self.kafka.KafkaConsumer(**self.base, auto_offset_reset="earliest", enable_auto_commit=False, **more)
+
+    def read(self, topic, count, offset=0, isolation=None):
+        consumer, place = self.consumer(**({"isolation_level": isolation} if isolation else {})), self.kafka.TopicPartition(topic, 0)
         consumer.assign([place])
         consumer.seek(place, offset)
         got = []
@@ -190,22 +311,23 @@ class KafkaPython:
         return missing
 
     def member(self, member):
-        consumer = self.consumer(group_id=member.group, heartbeat_interval_ms=500, session_timeout_ms=30000)
+        consumer = self.consumer(group_id=member.group, heartbeat_interval_ms=500, session_timeout_ms=member.session_ms)
         consumer.topics() # 3.0.12 shares out nothing, for good, when it leads the group before it knows the topic
         consumer.subscribe([member.topic])
         errors = self.kafka.errors
         while not member.ends:
             for records in consumer.poll(100).values():
-                member.seen.update((r.partition, r.offset) for r in records)
+                for r in records:
+                    member.read(r.partition, r.offset)
             try:
                 consumer.commit()
             except (errors.CommitFailedError, errors.RebalanceInProgressError, errors.IllegalGenerationError):
                 pass
-            member.assigned = len(consumer.assignment())
+            member.has(place.partition for place in consumer.assignment())
         consumer.close()
 
     def administer(self, group):
-        admin = self.kafka.KafkaAdminClient(bootstrap_servers=self.address)
+        admin = self.kafka.KafkaAdminClient(**self.base)
         same("python-none" in admin.list_topics(), True, "listed topics")
         admin.delete_topics(["python-gzip"])
         same("python-gzip" in admin.list_topics(), False, "a topic that was deleted")
@@ -213,38 +335,88 @@ class KafkaPython:
 
 
 class AioKafka:
-    def __init__(self, address):
+    transactional = True
+
+    def __init__(self, address, login=None):
         import aiokafka
         import aiokafka.admin
-        self.kafka, self.address = aiokafka, address
+        self.kafka, self.base = aiokafka, {"bootstrap_servers": address}
+        if login:
+            self.base.update(security_protocol="SASL_PLAINTEXT", sasl_mechanism=login[0], sasl_plain_username=USER, sasl_plain_password=login[1])
 
-    def create(self, topic, partitions):
+    def create(self, topic, partitions, **config):
         async def create():
-            admin = self.kafka.admin.AIOKafkaAdminClient(bootstrap_servers=self.address)
+            admin = self.kafka.admin.AIOKafkaAdminClient(**self.base)
             await admin.start()
-            await admin.create_topics([self.kafka.admin.NewTopic(topic, partitions, 1)])
+            await admin.create_topics([self.kafka.admin.NewTopic(topic, partitions, 1, topic_configs=config)])
             await admin.close()
         asyncio.run(create())
 
     def produce(self, topic, codec, records):
         async def produce():
-            producer = self.kafka.AIOKafkaProducer(bootstrap_servers=self.address, compression_type=None if codec == "none" else codec, linger_ms=5,
+            producer = self.kafka.AIOKafkaProducer(**self.base, compression_type=None if codec == "none" else codec, linger_ms=5,
                                                    enable_idempotence=True, max_request_size=10 << 20)
             await producer.start()
             futures = [await producer.send(topic, key=key, value=value, headers=headers, partition=partition, timestamp_ms=TIME + n)
                        for n, (key, value, headers, partition) in enumerate(records)]
-            await asyncio.gather(*futures)
-            await producer.stop()
-        asyncio.run(produce())
+            try:
+                return [(at.partition, at.offset) for at in await asyncio.gather(*futures)]
+            finally:
+                await producer.stop()
+        return asyncio.run(produce())
+
+    async def writer(self, name):
+        producer = self.kafka.AIOKafkaProducer(**self.base, transactional_id=name)
+        await producer.start()
+        await producer.begin_transaction()
+        return producer
+
+    async def transact(self, topic, name, commit, values, offsets):
+        producer = await self.writer(name)
+        for value in values:
+            await producer.send_and_wait(topic, value)
+        if offsets:
+            group, source, offset = offsets
+            await producer.send_offsets_to_transaction({self.kafka.TopicPartition(source, 0): offset}, group)
+        await (producer.commit_transaction() if commit else producer.abort_transaction())
+        await producer.stop()
+
+    def transaction(self, topic, name, commit, values, offsets=None):
+        asyncio.run(self.transact(topic, name, commit, values, offsets))
+
+    def fenced(self, topic, name):
+        async def fence():
+            first = await self.writer(name)
+            await first.send_and_wait(topic, b"never committed")
+            await self.transact(topic, name, True, [b"e"], None)
+            try:
+                await first.send_and_wait(topic, b"too late")
+                await first.commit_transaction()
+            except self.kafka.errors.ProducerFenced:
+                return True
+            finally:
+                await first.stop()
+        return asyncio.run(fence())
+
+    def refused(self):
+        async def start():
+            client = self.kafka.AIOKafkaProducer(**self.base)
+            try:
+                await client.start()
+            except self.kafka.errors.KafkaError as error:
+                return error
+            finally:
+                await client.stop()
+        return asyncio.run(start())
 
     async def started(self, **more):
-        consumer = self.kafka.AIOKafkaConsumer(bootstrap_servers=self.address, auto_offset_reset="earliest", enable_auto_commit=False, **more)
+        consumer = self.kafka.AIOKafkaConsumer(**self.base, auto_offset_reset="earliest", enable_auto_commit=False, **more)
         await consumer.start()
         return consumer
 
-    def read(self, topic, count, offset=0):
+    def read(self, topic, count, offset=0, isolation="read_uncommitted"):
         async def read():
-            consumer, place, got = await self.started(), self.kafka.TopicPartition(topic, 0), []
+            consumer, place, got = await self.started(isolation_level=isolation), self.kafka.TopicPartition(topic, 0), []
             consumer.assign([place])
             consumer.seek(place, offset)
             while len(got) < count:
@@ -280,23 +452,24 @@ class AioKafka:
 
     def member(self, member):
         async def take_part():
-            consumer = self.kafka.AIOKafkaConsumer(member.topic, bootstrap_servers=self.address, auto_offset_reset="earliest", enable_auto_commit=False,
-                                                   group_id=member.group, heartbeat_interval_ms=500)
+            consumer = self.kafka.AIOKafkaConsumer(member.topic, **self.base, auto_offset_reset="earliest", enable_auto_commit=False,
+                                                   group_id=member.group, heartbeat_interval_ms=500, session_timeout_ms=member.session_ms)
             await consumer.start()
             while not member.ends:
                 for records in (await consumer.getmany(timeout_ms=100)).values():
-                    member.seen.update((r.partition, r.offset) for r in records)
+                    for r in records:
+                        member.read(r.partition, r.offset)
                 try:
                     await consumer.commit()
                 except self.kafka.errors.KafkaError:
                     pass # the group is sharing its partitions anew: what is not committed comes again
-                member.assigned = len(consumer.assignment())
+                member.has(place.partition for place in consumer.assignment())
             await consumer.stop()
         asyncio.run(take_part())
 
     def administer(self, group):
         async def administer():
-            admin = self.kafka.admin.AIOKafkaAdminClient(bootstrap_servers=self.address)
+            admin = self.kafka.admin.AIOKafkaAdminClient(**self.base)
             await admin.start()
             same("python-none" in await admin.list_topics(), True, "listed topics")
             same(group in [g[0] for g in await admin.list_consumer_groups()], True, "listed groups")
@@ -339,11 +512,62 @@ def group(client):
     client.administer(name)
 
 
+def sizes(client):
+    """A batch is 61 bytes; a record of it without a key has 3 of length, attributes, time, offset and key with 1 each, 3 of its value's length, 1 of headers."""
+    most = 100000 - 61 - 3 - 4 - 3 - 1
+    client.create("python-sizes", 1, **{"max.message.bytes": "100000"})
+    client.produce("python-sizes", "none", [(None, bytes(most), [], 0)])
+    try:
+        client.produce("python-sizes", "none", [(None, bytes(most + 1), [], 0)])
+        raise AssertionError("a batch of one byte too many was taken")
+    except Exception as error:
+        text = f"{type(error).__name__} {error}".lower().replace(" ", "")
+        assert "toolarge" in text or "msg_size" in text, error
+    client.produce("python-sizes", "none", [(None, b"", [], 0)])
+    same([len(value) for _, value, _, _ in client.read("python-sizes", 2)], [most, 0], "sizes")
+
+
+def transactions(client):
+    if not client.transactional:
+        print("it knows no transactions")
+        return
+    values = lambda topic, count, isolation: [value for _, value, _, _ in client.read(topic, count, isolation=isolation)]
+    client.transaction("python-txn", "python-writer", True, [b"a", b"b"])
+    client.transaction("python-txn", "python-writer", False, [b"c"])
+    client.transaction("python-txn", "python-other", True, [b"d"])
+    same(values("python-txn", 3, "read_committed"), [b"a", b"b", b"d"], "what was committed")
+    same(values("python-txn", 4, "read_uncommitted"), [b"a", b"b", b"c", b"d"], "what was written")
+    same(client.fenced("python-txn", "python-fenced"), True, "a producer is fenced by the next one of its id")
+    same(values("python-txn", 4, "read_committed"), [b"a", b"b", b"d", b"e"], "what the fenced one wrote does not count")
+    client.transaction("python-moved", "python-mover", True, [b"1"], ("python-movers", "python-txn", 3))
+    client.transaction("python-moved", "python-mover", False, [b"2"], ("python-movers", "python-txn", 7))
+    same(client.committed("python-movers", "python-txn", 1), 3, "the offset that was committed in a transaction")
+    same(values("python-moved", 1, "read_committed"), [b"1"], "what went with it")
+
+
+def passwords(kind, guarded):
+    for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
+        client, topic = kind(guarded, (mechanism, PASSWORD)), f"python-{mechanism.lower()}"
+        client.create(topic, 1)
+        client.produce(topic, "gzip", [(b"key", b"said by alice", [], 0)])
+        same(client.read(topic, 1)[0][1], b"said by alice", f"a user's record by {mechanism}")
+        same(bool(kind(guarded, (mechanism, "a guess")).refused()), True, f"a wrong password by {mechanism}")
+
+
 def main():
-    client = {"confluent-kafka": Confluent, "kafka-python": KafkaPython, "aiokafka": AioKafka}[sys.argv[1]](sys.argv[2])
+    name, address, guarded = sys.argv[1:4]
+    kind = {"confluent-kafka": Confluent, "kafka-python": KafkaPython, "aiokafka": AioKafka}[name]
+    client = kind(address)
+    if guarded == "member":
+        client.member(Printer(client, *sys.argv[4:6]))
+        return
     records(client)
+    sizes(client)
+    transactions(client)
     group(client)
-    print(f"{sys.argv[1]}: {checks} checks")
+    client.create("three", 6)
+    passwords(kind, guarded)
+    print(f"{name}: {checks} checks")
 
 
 if __name__ == "__main__":
