@@ -139,9 +139,6 @@ func scenario(name, address, guarded string) {
 	missing(c)
 	transactions(c)
 	c.administer()
-	if prefix == "go0" {
-		c.create("three", 6, nil)
-	}
 	c.close()
 	passwords(name, guarded)
 }
