@@ -39,19 +39,19 @@ static const char *const operation_texts[] = {[ACL_OPERATION_ANY] = "Any",
                                               [ACL_CREATE_TOKENS] = "CreateTokens",
                                               [ACL_DESCRIBE_TOKENS] = "DescribeTokens"};
 
-const char *acl_resource_text(int number)
+const char *acl_resource_text(unsigned number)
 {
     bool is = number >= ACL_RESOURCE_ANY && number <= ACL_USER;
     return is ? resource_texts[number] : NULL;
 }
 
-const char *acl_operation_text(int number)
+const char *acl_operation_text(unsigned number)
 {
     bool is = number >= ACL_OPERATION_ANY && number <= ACL_DESCRIBE_TOKENS;
     return is ? operation_texts[number] : NULL;
 }
 
-uint32_t acl_operations_of(int resource)
+uint32_t acl_operations_of(unsigned resource)
 {
     static const uint32_t operations[] = {
         [ACL_TOPIC] = 1 << ACL_READ | 1 << ACL_WRITE | 1 << ACL_CREATE | 1 << ACL_DELETE |

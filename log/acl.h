@@ -53,10 +53,10 @@ int acl_binding_check(const struct acl_binding *binding, struct diag *diag);
 int acl_filter_check(const struct acl_binding *filter, struct diag *diag);
 bool acl_filter_matches(const struct acl_binding *filter, const struct acl_binding *binding);
 /* As Kafka's tools print them ("TransactionalId", "IdempotentWrite"); NULL: there is no such number. */
-const char *acl_resource_text(int number);
-const char *acl_operation_text(int number);
+const char *acl_resource_text(unsigned number);
+const char *acl_operation_text(unsigned number);
 /* Which operations there are for a resource, as bits 1 << operation, without All. */
-uint32_t acl_operations_of(int resource);
+uint32_t acl_operations_of(unsigned resource);
 
 /* ---- the bindings as they are ---- */
 struct acl_rules;

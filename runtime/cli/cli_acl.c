@@ -48,7 +48,7 @@ static bool same_word(const char *kafka, const char *typed, size_t size)
 /* 0: there is none. */
 static uint8_t operation_of(const char *typed, size_t size)
 {
-    for (int number = ACL_ALL; number <= ACL_IDEMPOTENT_WRITE; number++)
+    for (unsigned number = ACL_ALL; number <= ACL_IDEMPOTENT_WRITE; number++)
         if (same_word(acl_operation_text(number), typed, size))
             return (uint8_t)number;
     return 0;

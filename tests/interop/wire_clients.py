@@ -101,7 +101,7 @@ class Server:
             run([build / "weir", "user", "add", USER, "--data", data], input=PASSWORD + "\n")
         self.asks = asks
         self.errors = open(work / f"{name}-stderr", "w+", encoding="utf-8")
-        self.process = start_process([build / "weir", "serve", "--data", data, "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+        self.process = start_process([build / "weir", "serve", "--data", data, "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0", *(("--super-user", USER) if asks else ())],
                                      stdout=subprocess.PIPE, stderr=self.errors, text=True)
         self.address = self.process.stdout.readline().split()[-1]
         self.http = self.process.stdout.readline().split()[-1]
@@ -261,8 +261,10 @@ TOOLS = {  # by version where they have moved
     "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
 }
 MOVED = {
-    "3.9.1": {"kafka-console-producer": "kafka.tools.ConsoleProducer", "kafka-broker-api-versions": "kafka.admin.BrokerApiVersionsCommand"},
-    "4.1.0": {"kafka-console-producer": "org.apache.kafka.tools.ConsoleProducer", "kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand"},
+    "3.9.1": {"kafka-console-producer": "kafka.tools.ConsoleProducer", "kafka-broker-api-versions": "kafka.admin.BrokerApiVersionsCommand",
+              "kafka-acls": "kafka.admin.AclCommand"},
+    "4.1.0": {"kafka-console-producer": "org.apache.kafka.tools.ConsoleProducer", "kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
+              "kafka-acls": "org.apache.kafka.tools.AclCommand"},
 }
 
 
@@ -281,6 +283,7 @@ class Java:
             check(any(re.fullmatch(part + r": \d+ checks", line) for line in said), f"WireSide {part} says {said}")
         share_a_group(lambda: Member([*self.command, "WireSide", server.address, "member", "three", "three"]))
         self.tools(server.address, work)
+        self.access(server.guarded, work)
 
     def tool(self, name, address, *arguments, **options):
         main = {**TOOLS, **MOVED[self.version]}[name]
@@ -314,6 +317,32 @@ class Java:
         check('"partition":"tools-2"' in tool("kafka-log-dirs", "--describe", "--topic-list", "tools"), "kafka-log-dirs")
         tool("kafka-topics", "--delete", "--topic", "tools")
         check("tools" not in tool("kafka-topics", "--list").split(), "kafka-topics --delete")
+
+    def access(self, server, work):
+        """kafka-acls, as the super user of a server that asks who its clients are; a user without rights is told what he may not."""
+        configs = {}
+        for user in (USER, "mallory"):
+            configs[user] = work / f"{user}.properties"
+            configs[user].write_text("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\nsasl.jaas.config=org.apache.kafka.common.security.scram."
+                                     f'ScramLoginModule required username="{user}" password="{PASSWORD}";\n')
+        tool = lambda name, *arguments: self.tool(name, server.address, "--command-config", configs[USER], *arguments)
+        tool("kafka-configs", "--alter", "--entity-type", "users", "--entity-name", "mallory", "--add-config", f"SCRAM-SHA-256=[password={PASSWORD}]")
+        tool("kafka-topics", "--create", "--topic", "seen")
+        tool("kafka-topics", "--create", "--topic", "hidden")
+        tool("kafka-acls", "--add", "--allow-principal", "User:mallory", "--operation", "Describe", "--topic", "se", "--resource-pattern-type", "prefixed")
+        tool("kafka-acls", "--add", "--allow-principal", "User:mallory", "--producer", "--topic", "seen", "--transactional-id", "x", "--idempotent")
+        tool("kafka-acls", "--add", "--deny-principal", "User:mallory", "--deny-host", "10.0.0.1", "--operation", "Read", "--topic", "*", "--group", "g")
+        listed = tool("kafka-acls", "--list")
+        for words in (r"resourceType=TOPIC, name=se, patternType=PREFIXED\)`:\s+\(principal=User:mallory, host=\*, operation=DESCRIBE, permissionType=ALLOW\)",
+                      r"resourceType=TRANSACTIONAL_ID, name=x, patternType=LITERAL\)`", r"resourceType=CLUSTER, name=kafka-cluster",
+                      r"resourceType=GROUP, name=g, patternType=LITERAL\)`:\s+\(principal=User:mallory, host=10\.0\.0\.1, operation=READ, permissionType=DENY\)"):
+            check(re.search(words, listed), f"kafka-acls --list: {listed}")
+        seen = self.tool("kafka-topics", server.address, "--command-config", configs["mallory"], "--list")
+        same(seen.split(), ["seen"], "kafka-topics of a user who may describe one")
+        tool("kafka-acls", "--remove", "--force", "--allow-principal", "User:mallory", "--operation", "Describe", "--topic", "se", "--resource-pattern-type", "prefixed")
+        tool("kafka-acls", "--remove", "--force", "--topic", "*", "--resource-pattern-type", "any")
+        left = tool("kafka-acls", "--list", "--principal", "User:mallory")
+        check("PREFIXED" not in left and "name=*" not in left and "name=seen" in left, f"kafka-acls --list after --remove: {left}")
 
     def groups(self, tool, ends):
         check("console" in tool("kafka-consumer-groups", "--list").split(), "kafka-consumer-groups --list")
