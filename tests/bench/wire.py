@@ -15,6 +15,7 @@ Processor time is that of the server's process from just before a load to SETTLE
 is in it. The servers do not run at the same time in any sense that matters: who has no load takes some 1 % of a core (Kafka) or nothing.
 """
 import argparse
+import contextlib
 import json
 import mmap
 import os
@@ -24,6 +25,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -43,6 +45,7 @@ BIG = {"linger.ms": 5, "batch.size": 1_000_000, "batch.num.messages": 10_000}  #
 SMALL = {"linger.ms": 5, "batch.size": 1_000_000, "batch.num.messages": 50}
 NO_LINGER, SOME_LINGER = {"linger.ms": 0}, {"linger.ms": 1}
 RATE = 10_000
+FLUSH_EVERY_S = 0.005
 FLUSHED = {"weir": "-", "kafka": "flush.messages=1"}
 
 
@@ -160,18 +163,33 @@ def ratios(name, case, runs):
     return line
 
 
-def flush_times(directory):
-    """Microseconds of a write of 4 KB at a file's end and its fdatasync: the disk's part of what is durable."""
-    fd = os.open(directory / "flush-times", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    times = []
-    for _ in range(3000):
-        os.write(fd, bytes(4096))
-        begin = time.monotonic_ns()
-        os.fdatasync(fd)
-        times.append((time.monotonic_ns() - begin) / 1e6)
-    os.close(fd)
-    times.sort()
-    return {"flush_p50_ms": round(times[1500], 3), "flush_p99_ms": round(times[2970], 3), "flush_max_ms": round(times[-1], 3)}
+class Flushes:
+    """While it is entered: how long a write of 4 KB at a file's end and its fdatasync take, every FLUSH_EVERY_S, on the disk that the servers use."""
+
+    def __init__(self, directory):
+        self.fd = os.open(directory / "flush-times", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        self.times, self.ended = [], threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.ended.wait(FLUSH_EVERY_S):
+            os.write(self.fd, bytes(4096))
+            begin = time.monotonic_ns()
+            os.fdatasync(self.fd)
+            self.times.append((time.monotonic_ns() - begin) / 1e6)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+        os.close(self.fd)
+
+    def figures(self):
+        times = sorted(self.times)
+        return {f"flush_{name}_ms": round(times[min(int(len(times) * part), len(times) - 1)], 3) for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1))}
 
 
 def run_loads(bench, name, mode, cases):
@@ -195,10 +213,11 @@ def run_loads(bench, name, mode, cases):
                     line = bench.load(server, mode, case, topics[server.name], count)
                 else:
                     fresh = [bench.new_topic() for _ in range(options.clients)]
-                    line = bench.load(server, mode, case, fresh, count)
+                    with Flushes(bench.work) if mode == "latency" else contextlib.nullcontext() as flushes:
+                        line = bench.load(server, mode, case, fresh, count)
+                    if flushes is not None:
+                        line |= flushes.figures()
                     delete_topics(server, fresh)
-                if mode == "latency" and line["check"] == "ok":
-                    line |= flush_times(bench.work)
                 failed |= line["check"] != "ok"
                 if turn < 0 and line["check"] == "ok":
                     continue
