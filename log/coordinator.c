@@ -118,10 +118,9 @@ enum group_error group_find_member(const struct group *group, const struct group
         return GROUP_OK;
     }
     struct member *known = group_member_find(group, who->member_id);
-    if (known == NULL || known->instance_id != NULL)
-        return GROUP_UNKNOWN_MEMBER_ID;
-    *member = known;
-    return GROUP_OK;
+    *member =
+        known; /* a static one, too: older versions of the protocol do not name the instance */
+    return known != NULL ? GROUP_OK : GROUP_UNKNOWN_MEMBER_ID;
 }
 
 /* ---- joining ---- */
@@ -504,8 +503,8 @@ static bool is_nobody(const struct group_member *who)
            (who->generation < 0 && who->member_id[0] == '\0' && who->instance_id == NULL);
 }
 
-enum group_error coordinator_commit_begin(struct coordinator *c, const char *name,
-                                          const struct group_member *who)
+static enum group_error begin_commit(struct coordinator *c, const char *name,
+                                     const struct group_member *who, bool in_transaction)
 {
     struct member *member = NULL;
     enum group_error error = GROUP_OK;
@@ -520,7 +519,7 @@ enum group_error coordinator_commit_begin(struct coordinator *c, const char *nam
     if (error == GROUP_OK && member != NULL) {
         if (who->generation != group->generation)
             error = GROUP_ILLEGAL_GENERATION;
-        else if (group->state == GROUP_COMPLETING_REBALANCE)
+        else if (group->state == GROUP_COMPLETING_REBALANCE && !in_transaction)
             error = GROUP_REBALANCE_IN_PROGRESS;
         else
             coordinator_touch(c, member);
@@ -531,6 +530,18 @@ enum group_error coordinator_commit_begin(struct coordinator *c, const char *nam
         coordinator_forget_idle(c, group);
     pthread_mutex_unlock(&c->mutex);
     return error;
+}
+
+enum group_error coordinator_commit_begin(struct coordinator *c, const char *name,
+                                          const struct group_member *who)
+{
+    return begin_commit(c, name, who, false);
+}
+
+enum group_error coordinator_txn_commit_begin(struct coordinator *c, const char *name,
+                                              const struct group_member *who)
+{
+    return begin_commit(c, name, who, true);
 }
 
 void coordinator_commit_end(struct coordinator *c, const char *name)

@@ -133,6 +133,9 @@ void coordinator_orphan(struct coordinator *coordinator, const char *group, void
 /* Takes and gives back the right to write the group's offsets. Between the two no generation begins, so what is written is what the next
  * owner finds. member NULL or nobody: a standalone writer, refused with UNKNOWN_MEMBER_ID while there are members. Counts as a heartbeat. */
 enum group_error coordinator_commit_begin(struct coordinator *coordinator, const char *group, const struct group_member *member);
+/* The same for offsets that count when a transaction is committed. A member may give them while its generation waits for the leader's assignment, too (as
+ * with Kafka, whose clients take REBALANCE_IN_PROGRESS there for the end of their producer): who gets the partition waits for the transaction. */
+enum group_error coordinator_txn_commit_begin(struct coordinator *coordinator, const char *group, const struct group_member *member);
 void coordinator_commit_end(struct coordinator *coordinator, const char *group);
 
 /* Does what time demands; returns when it wants to be called again (as now_ms; INT64_MAX: nothing waits). Cheap when nothing is due. */

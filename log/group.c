@@ -124,7 +124,7 @@ int txn_add_offsets_member(struct producer *producer, const char *group,
     if (member == NULL || (member->generation < 0 && member->member_id[0] == '\0'))
         return txn_add_offsets(producer, group, offsets, count, diag);
     TRY(group_name_check(group, diag));
-    TRY(refused(group, coordinator_commit_begin(coordinator, group, member), diag));
+    TRY(refused(group, coordinator_txn_commit_begin(coordinator, group, member), diag));
     int rc = txn_add_offsets(producer, group, offsets, count, diag);
     coordinator_commit_end(coordinator, group);
     return rc;

@@ -25,7 +25,7 @@ struct group_member {
  * refused with ERR_MEMBER while the group has members. Durable on return, and before a member of a later generation starts. */
 int group_commit_member(struct log *log, const char *group, const struct group_member *member,
                         const struct group_offset *offsets, size_t count, struct diag *diag);
-/* txn_add_offsets for a member, checked in the same way when it is called. Until the transaction is decided, a consumer that is given the partition
+/* txn_add_offsets for a member, checked in the same way when it is called; but a member need not have its assignment yet. Until the transaction is decided, a consumer that is given the partition
  * waits before it looks up where to start. */
 int txn_add_offsets_member(struct producer *producer, const char *group, const struct group_member *member,
                            const struct group_offset *offsets, size_t count, struct diag *diag);

@@ -6,6 +6,7 @@
  *
  * From version 3 on the committer says which member of which generation it is, and the group refuses one that is not any more; without that (older versions, or nobody) the
  * epoch is all that fences. Until the transaction is decided OffsetFetch says that the offsets are not stable. */
+#include "log/coordinator.h"
 #include "log/kafka/kafka_handlers.h"
 #include "log/kafka/kafka_member.h"
 #include "log/kafka/kafka_offsets.h"
@@ -15,6 +16,7 @@ struct txn_commit {
     struct kafka_group_member who;
     struct kafka_producer producer;
     struct kafka_txn *txn;
+    bool holds_generation; /* until the offsets are added */
 };
 
 static enum kafka_error write_offsets(void *context, struct kafka_request *request,
@@ -22,9 +24,8 @@ static enum kafka_error write_offsets(void *context, struct kafka_request *reque
 {
     const struct txn_commit *c = context;
     struct producer *producer = kafka_txn_producer(c->txn);
-    int code = txn_add_offsets_member(producer, c->who.group, &c->who.member, offsets, count, NULL);
-    /* The group's fence has the same code as the producer's. */
-    if (code == ERR_FENCED && producer_is_fenced(producer))
+    int code = txn_add_offsets(producer, c->who.group, offsets, count, NULL);
+    if (code == ERR_FENCED)
         return kafka_txn_error_of(request, code);
     return code == ERR_STATE ? KAFKA_INVALID_TXN_STATE : kafka_group_error_of(code);
 }
@@ -45,6 +46,18 @@ static struct txn_commit read_head(struct kafka_request *request)
     return c;
 }
 
+/* What the group says to the one who commits. */
+static enum kafka_error hold_generation(struct kafka_request *request, struct txn_commit *c)
+{
+    const struct group_member *member = &c->who.member;
+    if (member->generation < 0 && member->member_id[0] == '\0' && member->instance_id == NULL)
+        return KAFKA_NONE;
+    enum group_error error =
+        coordinator_txn_commit_begin(log_coordinator(request->log), c->who.group, member);
+    c->holds_generation = error == GROUP_OK;
+    return (enum kafka_error)error;
+}
+
 /* Whose epoch a restart took is a member of nothing: of all errors for that the one after which clients abort and go on. */
 static enum kafka_error take(struct kafka_request *request, struct txn_commit *c)
 {
@@ -57,7 +70,7 @@ static enum kafka_error take(struct kafka_request *request, struct txn_commit *c
         error = kafka_check_group(request, c->who.group);
     if (error == KAFKA_NONE && !kafka_txn_has_group(c->txn, c->who.group))
         return KAFKA_INVALID_TXN_STATE;
-    return error;
+    return error == KAFKA_NONE ? hold_generation(request, c) : error;
 }
 
 enum kafka_result kafka_handle_txn_offset_commit(struct kafka_request *request)
@@ -70,6 +83,8 @@ enum kafka_result kafka_handle_txn_offset_commit(struct kafka_request *request)
     offsets.refusal = take(request, &c);
     wire_write_i32(&request->writer, 0);
     kafka_offsets_commit(&offsets);
+    if (c.holds_generation)
+        coordinator_commit_end(log_coordinator(request->log), c.who.group);
     if (c.txn != NULL)
         kafka_txn_give_back(request, c.txn);
     return KAFKA_ANSWER;

@@ -706,6 +706,15 @@ static enum group_error commit(const struct peer *peer)
     return error;
 }
 
+static enum group_error commit_in_transaction(const struct peer *peer)
+{
+    struct group_member member = who(peer);
+    enum group_error error = coordinator_txn_commit_begin(c, "g", &member);
+    if (error == GROUP_OK)
+        coordinator_commit_end(c, "g");
+    return error;
+}
+
 static void test_commit_checks(void **state)
 {
     (void)state;
@@ -714,6 +723,10 @@ static void test_commit_checks(void **state)
     assert_int_equal(look().state, GROUP_DEAD);
     join(&a);
     assert_int_equal(commit(&a), GROUP_REBALANCE_IN_PROGRESS); /* Completing */
+    assert_int_equal(commit_in_transaction(&a), GROUP_OK);
+    a.generation++;
+    assert_int_equal(commit_in_transaction(&a), GROUP_ILLEGAL_GENERATION);
+    a.generation--;
     sync_leader(&a);
     assert_int_equal(commit(&a), GROUP_OK);
     assert_int_equal(commit(&nobody), GROUP_UNKNOWN_MEMBER_ID);
