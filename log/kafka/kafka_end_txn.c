@@ -5,7 +5,7 @@
  *
  * Answered when it is decided, durably, and readers see it; markers are written by then but where the disk is full. Sent again, because the answer was lost,
  * it finds the same outcome and that is no error, also after a restart: the outcome is part of the decision. The opposite of what was decided, or the end of what
- * never began, is INVALID_TXN_STATE. */
+ * never began, is INVALID_TXN_STATE. The abort of what a restart has aborted is done. */
 #include "log/kafka/kafka_handlers.h"
 #include "log/kafka/kafka_txn.h"
 
@@ -22,6 +22,8 @@ static enum kafka_error end(struct kafka_request *request, const struct kafka_pr
 {
     struct kafka_txn *txn;
     enum kafka_error error = kafka_txn_take(request, who, &txn);
+    if (error == KAFKA_INVALID_PRODUCER_ID_MAPPING && !commit && kafka_txn_is_over(request, who))
+        return KAFKA_NONE;
     if (error != KAFKA_NONE)
         return error;
     enum txn_outcome outcome = producer_outcome(kafka_txn_producer(txn));

@@ -6,7 +6,8 @@
  *   the client's (producer id, epoch)         answer
  *   are those of the record                   it goes on, after a restart with producer_resume
  *   another producer id                       INVALID_PRODUCER_ID_MAPPING
- *   the epoch before one that a restart gave  INVALID_PRODUCER_ID_MAPPING: its transaction is aborted, it asks for a new epoch and goes on (KIP-360)
+ *   the epoch before one that a restart gave  INVALID_PRODUCER_ID_MAPPING: its transaction is aborted, it asks for a new epoch and goes on (KIP-360). An abort that it
+ *                                             asks for is no error: Java's producer would wait for ever for one that succeeds
  *   another epoch                             PRODUCER_FENCED, or INVALID_PRODUCER_EPOCH in versions that do not know it
  *   a decision is under way                   CONCURRENT_TRANSACTIONS: it asks again
  *
@@ -289,6 +290,17 @@ enum kafka_error kafka_txn_take(struct kafka_request *request, const struct kafk
         *txn = NULL;
     }
     return error;
+}
+
+bool kafka_txn_is_over(struct kafka_request *request, const struct kafka_producer *who)
+{
+    struct producer_record record;
+    struct buf name = {0};
+    bool is_over = name_in_log(who->transactional_id, &name) &&
+                   producer_lookup(request->log, (const char *)name.data, &record, NULL) == 0 &&
+                   has_epoch_before(&record, who);
+    buf_deinit(&name);
+    return is_over;
 }
 
 /* ---- a new epoch ---- */

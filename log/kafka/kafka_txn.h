@@ -29,6 +29,8 @@ struct kafka_txn;
  * a new epoch is being made at this moment (14: the client asks again); before all else, that the client may not use the transactional id (53), as kafka_txn_open and
  * kafka_txn_look say, too. */
 enum kafka_error kafka_txn_take(struct kafka_request *request, const struct kafka_producer *who, struct kafka_txn **txn);
+/* After 49: whether it is the epoch that was lost in a restart, so that what it had open is aborted, and nobody has come since. */
+bool kafka_txn_is_over(struct kafka_request *request, const struct kafka_producer *who);
 void kafka_txn_give_back(struct kafka_request *request, struct kafka_txn *txn);
 struct producer *kafka_txn_producer(struct kafka_txn *txn);
 

@@ -55,6 +55,7 @@ BEGIN_MS = 1760000000000
 WINDOW_MS = 10000
 EVENTS = ("restart_first", "join_second", "end_server", "kill_server", "kill_second")
 LINES = 1200  # before each
+RECORDS, RESTARTS = 1500, 8
 TIMEOUT = re.compile(r" W a transaction of producer kafka:streams-\S+ is aborted: it was open longer than its timeout of 5000 ms$")
 OUTPUTS = ("word-counts", "window-counts", "city-counts")
 
@@ -180,11 +181,16 @@ class Application:
 # ---- one version ----
 
 
+def java_of(version):
+    """The command that runs a class of this folder."""
+    jars = fetch_jars(HERE / "pom-streams.xml", CACHE / f"kafka-streams-{version}", {"kafka.version": version})
+    compile_java([HERE / "StreamsSide.java", HERE / "TxnSide.java"], f"{jars}/*", jars / "classes")
+    return ["java", *SMALL_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", f"{jars}/classes:{jars}/*"]
+
+
 class Run:
     def __init__(self, version, work):
-        jars = fetch_jars(HERE / "pom-streams.xml", CACHE / f"kafka-streams-{version}", {"kafka.version": version})
-        compile_java([HERE / "StreamsSide.java"], f"{jars}/*", jars / "classes")
-        self.java = ["java", *SMALL_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", f"{jars}/classes:{jars}/*"]
+        self.java = java_of(version)
         self.work, self.applications, self.hits, self.begin = work, [], 0, time.monotonic()
         self.data = str(work / "data")
         self.server = Server(self.data)
@@ -328,6 +334,74 @@ class Run:
         said = self.server.said()
         self.server.end()
         return code, said
+
+
+# ---- a producer without Streams ----
+
+
+def copy_in_transactions(version, work):
+    """TxnSide, while the server is killed and stopped in turn: what comes out is what went in, once."""
+    from confluent_kafka import Producer
+    from confluent_kafka.admin import AdminClient, NewTopic
+    data = str(work / "data")
+    server = Server(data)
+    address = server.address
+    try:
+        admin = AdminClient({"bootstrap.servers": address})
+        for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in ("in", "out")]).values():
+            future.result()
+        producer = Producer({"bootstrap.servers": address})
+        for i in range(RECORDS):
+            producer.produce("in", str(i), partition=i % PARTITIONS)
+        check(producer.flush(LIMIT_S) == 0, "records were not written")
+        with open(work / "log", "w", encoding="utf-8") as log:
+            process = start_process([*java_of(version), "TxnSide", address, RECORDS, 1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        watch = threading.Timer(LIMIT_S, process.kill)
+        watch.start()
+        go = lambda: print(file=process.stdin, flush=True)
+        ends, said = 0, []
+        for line in process.stdout:
+            if line != "open\n":
+                said.append(line)
+                continue
+            restarts, waits = ends < RESTARTS, ends % 4 < 2 # else its end is on the way
+            if not (restarts and waits):
+                go()
+            if restarts:
+                server.process.kill() if ends % 2 == 0 else server.stop()
+                server.process.wait()
+                server.end()
+                server = Server(data, kafka=address)
+                ends += 1
+            if restarts and waits:
+                go()
+        watch.cancel()
+        check(process.wait(LIMIT_S) == 0, f"TxnSide ended with {process.returncode}: {(work / 'log').read_text()[-3000:]}")
+        check(ends == RESTARTS, f"it was done after {ends} restarts")
+        values = sorted(map(int, committed_values(address, "out")))
+        check(values == list(range(RECORDS)), f"out has {len(values)} records: {collections.Counter(values).most_common(3)}")
+        return "".join(said)
+    finally:
+        server.end()
+
+
+def committed_values(address, topic):
+    from confluent_kafka import Consumer, TopicPartition
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "all", "isolation.level": "read_committed", "enable.partition.eof": True, "auto.offset.reset": "error"})
+    consumer.assign([TopicPartition(topic, i, 0) for i in range(PARTITIONS)])
+    values, waiting, deadline = [], set(range(PARTITIONS)), time.monotonic() + LIMIT_S
+    while waiting:
+        check(time.monotonic() < deadline, f"{topic} has no end")
+        for message in consumer.consume(1000, 0.1):
+            if message.error() is None:
+                values.append(message.value().decode())
+            else:
+                waiting.discard(message.partition())
+    consumer.close()
+    return values
+
+
+# ---- all of it ----
 
 
 def draw_shares():
