@@ -18,6 +18,8 @@ Meanwhile lines keep coming, and each time some results of the last share of the
 
 WEIR_STREAMS_ROUNDS=N draws N more of these at the end (WEIR_STREAMS_SEED says how).
 
+Then TxnSide.java copies records in transactions, as Kafka's documentation says how, while the server is killed and stopped with them open.
+
 Kafka Streams checks and configures its topics; what it asked for is held to what the server says of them. Records that were repartitioned are deleted behind it.
 
 The jars come from Maven Central through Maven and are kept in build/interop. Exit code: 0, 1, or 77 with the reason when there is no JDK, no Maven, or no way to
@@ -343,6 +345,7 @@ def copy_in_transactions(version, work):
     """TxnSide, while the server is killed and stopped in turn: what comes out is what went in, once."""
     from confluent_kafka import Producer
     from confluent_kafka.admin import AdminClient, NewTopic
+    work.mkdir()
     data = str(work / "data")
     server = Server(data)
     address = server.address
@@ -428,6 +431,11 @@ def try_version(version, shares):
         left = [line for line in said.splitlines() if not TIMEOUT.search(line)] # by the ones that were killed
         check((code, left) == (0, []), f"the server ended with {code} and said: {left[-3000:]}")
         say(f"Kafka Streams {version}: ok, {time.monotonic() - begin:.0f} s, {run.reader.count} results; a transaction was open at {run.hits} of {len(shares)} times")
+        begin = time.monotonic()
+        said = copy_in_transactions(version, work / "copy")
+        done = re.search(r"^done: (\d+) producers, (\d+) aborted$", said, re.M)
+        check(done is not None and int(done[2]) + int(done[1]) > RESTARTS // 2, f"TxnSide met no restart: {said}")
+        say(f"a transactional producer of {version}: ok, {time.monotonic() - begin:.0f} s, {RECORDS} records over {RESTARTS} restarts, {done[0]}")
     finally:
         if "WEIR_KEEP" in os.environ:
             say(f"{work} is kept")
