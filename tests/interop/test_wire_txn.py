@@ -316,7 +316,7 @@ class ByHand(Case):
             self.assertEqual([p.add_offsets(), p.offsets(7)], [0, 0])
             end_it()
             p = self.again(p)
-            self.assertEqual([p.end(True), p.end(False, 2), p.add((b"t", 0), version=2), p.add_offsets(), p.produce()[0], p.offsets(1)], [49, 49, [49], 49, 49, 25])
+            self.assertEqual([p.end(True), p.end(False, 2), p.add((b"t", 0), version=2), p.add_offsets(), p.produce()[0], p.offsets(1)], [49, 0, [49], 49, 47, 25])
             high, stable, aborted, bases = self.seen()
             self.assertEqual((high, bases, self.fetched_offset()[0]), (stable, [], -1))
             before = p.epoch
