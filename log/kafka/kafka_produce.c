@@ -110,7 +110,7 @@ static int append_to_txn(struct kafka_request *request, struct produced *p, stru
     struct kafka_producer who = {id, header->producer_id, header->producer_epoch};
     struct kafka_txn *txn;
     enum kafka_error error = kafka_txn_take(request, &who, &txn);
-    /* Java's producer of 4.x takes 49 here for its end, and may wait for a minute then; after 47 it aborts and asks for a new epoch. */
+    /* Java's producer of 4.x takes the former here for its end, and its other calls wait for a minute; after the latter it aborts and asks for a new epoch. */
     if (error == KAFKA_INVALID_PRODUCER_ID_MAPPING && kafka_txn_is_over(request, &who))
         error = KAFKA_INVALID_PRODUCER_EPOCH;
     if (error != KAFKA_NONE) {
