@@ -19,7 +19,7 @@ enum { SLICE_MS = 100 }; /* how long a wait lasts before errors and signals are 
 static bool is_lasting(int error)
 {
     return error == RD_KAFKA_RESP_ERR__AUTHENTICATION || error == RD_KAFKA_RESP_ERR__SSL ||
-           error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || error == RD_KAFKA_RESP_ERR__RESOLVE;
+           error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
 }
 
 static void on_error(rd_kafka_t *handle, int error, const char *reason, void *opaque)
@@ -223,7 +223,8 @@ static void hint_at_security(const struct remote *remote)
     const struct reach *reach = &remote->reach;
     if (remote->fault == RD_KAFKA_RESP_ERR__AUTHENTICATION)
         hint("--user and --password-file say who you are, --sasl-mechanism how");
-    else if (remote->fault == RD_KAFKA_RESP_ERR__SSL)
+    else if (remote->fault == RD_KAFKA_RESP_ERR__SSL ||
+             strstr(remote->fault_text, "SSL routines") != NULL)
         hint("--tls-ca FILE names the CA that signed the server's certificate; --client-cert and "
              "--client-key what to show to a server that asks");
     else if (reach->directory != NULL)
