@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Kafka clients as they are published, against 'weir serve': Apache Kafka's Java clients and tools; kcat; confluent-kafka, kafka-python, aiokafka and Faust of PyPI; kafkajs;
-franz-go and sarama.
+franz-go, sarama and kafka_exporter.
 
     tests/interop/wire_clients.py [--page] [BUILD_DIR [CLIENT…]]       build/release and all clients unless said otherwise
 
@@ -29,7 +29,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
-from kafka_broker import SMALL_JVM, Failed, Unavailable, compile_java, fetch_jars, need_java, start_process, stop_process
+from kafka_broker import SMALL_JVM, Failed, Unavailable, compile_java, fetch_jars, free_port, need_java, start_process, stop_process
 
 SOURCE = HERE.parent.parent
 CACHE = SOURCE / "build" / "interop"
@@ -130,8 +130,9 @@ class Server:
 class Servers:
     """One for everybody, and one that is guarded: it asks who its clients are."""
 
-    def __init__(self, build, work):
+    def __init__(self, build, work, prepare):
         run([build / "weir", "topic", "create", "three", "--partitions", "6", "--data", work / "open"])
+        prepare(build, work / "open")
         self.open, self.guarded = Server(build, work, "open"), Server(build, work, "guarded", asks=True)
         self.address = self.open.address
 
@@ -517,6 +518,60 @@ class Go:
         share_a_group(lambda: Member([self.program, f"member-{self.client}", server.address, "three", "three"]))
 
 
+class Exporter:
+    """kafka_exporter, of PATH or of the module proxy, over the broker: what it measures is what the server's own /metrics says under the same names and labels."""
+
+    MODULE = "github.com/danielqsj/kafka_exporter@v1.9.0"
+    ELSEWHERE = {"kafka_broker_info", "kafka_exporter_build_info"}  # families that the server does not have
+    mechanisms = ()
+
+    def __init__(self):
+        here = CACHE / "bin"
+        self.program = shutil.which("kafka_exporter", path=f"{os.environ['PATH']}:{here}")
+        if self.program is None:
+            need("go")
+            fetch("kafka_exporter", ["go", "install", self.MODULE], cwd=CACHE, env={**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOBIN": str(here)})
+            self.program = here / "kafka_exporter"
+
+    def prepare(self, build, data):
+        """Two topics, and a group that has read all of one and lags behind on both partitions of the other. The command does it: the exporter's requests are to be the only ones."""
+        weir = lambda *arguments, **options: run([build / "weir", *arguments, "--data", data], **options)
+        lines = "".join(f"k{n}\t{n}\n" for n in range(100))
+        for topic, partitions in (("one", 1), ("two", 2)):
+            weir("topic", "create", topic, "--partitions", partitions)
+            weir("produce", topic, "--key-separator", "\t", input=lines)
+            weir("consume", topic, "--group", "readers", "--until-end")
+        weir("produce", "two", "--key-separator", "\t", input=lines)
+
+    def use(self, server, work):
+        port = free_port()
+        process = start_process([self.program, f"--kafka.server={server.address}", f"--web.listen-address=127.0.0.1:{port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            ours = self.series(server.open.metrics())
+            theirs = {}
+
+            def agree():  # now and then it loses the last series of a scrape
+                theirs.clear()
+                theirs.update({name: value for name, value in self.series(self.scrape(port)).items() if name[0] not in self.ELSEWHERE})
+                return theirs == ours
+            until(agree, lambda: f"kafka_exporter and the server measure the same: {sorted(set(theirs.items()) ^ set(ours.items()))}")
+        finally:
+            stop_process(process)
+        check(ours[("kafka_consumergroup_lag_sum", (("consumergroup", "readers"), ("topic", "two")))] == 100 and len(ours) > 30, f"what was measured: {ours}")
+
+    @staticmethod
+    def scrape(port):
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60).read().decode()
+        except OSError:
+            return ""
+
+    @staticmethod
+    def series(text):
+        """{(family, labels): value} of what is Kafka's."""
+        return {(name, tuple(sorted(re.findall(r'(\w+)="([^"]*)"', labels)))): float(value) for name, labels, value in re.findall(r"^(kafka_\w+)(?:\{(.*)\})? (\S+)$", text, re.M)}
+
+
 # ---- the run ----
 
 CLIENTS = {
@@ -530,6 +585,7 @@ CLIENTS = {
     "kafkajs": Kafkajs,
     "franz-go": lambda: Go("franz-go"),
     "sarama": lambda: Go("sarama", "sarama@2.1.0", "sarama", "sarama@max"),
+    "kafka_exporter": Exporter,
 }
 
 
@@ -547,7 +603,7 @@ def try_client(name, build):
         say(f"{name}: skipped: {reason}")
         return None
     work = Path(tempfile.mkdtemp(prefix="weir-wire-"))
-    server = Servers(build, work)
+    server = Servers(build, work, getattr(client, "prepare", lambda build, data: None))
     try:
         client.use(server, work)
         asked = server.versions()
