@@ -80,7 +80,7 @@ def check(condition, what):
 
 
 USER, PASSWORD = "alice", "a good secret"  # the programs say them, too
-REFUSED = re.compile(r"\S+ W kafka: closed the connection of \S+: (PLAIN|SCRAM-SHA-256|SCRAM-SHA-512) of user 'alice' failed: wrong user name or password")
+REFUSED = re.compile(r"\S+ W kafka: closed the connection of \S+: (?:a SASL token version 0: )?(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512) of user 'alice' failed: wrong user name or password")
 
 
 def until(condition, what):
@@ -380,6 +380,15 @@ class Python:
         share_a_group(lambda: Member([*program, "member", "three", "three"]))
 
 
+class DebianPython(Python):
+    """The version that Debian's package has, for Debian's python3."""
+
+    def __init__(self, package, module):
+        self.package, self.python = package, "/usr/bin/python3"
+        if not os.path.exists(self.python) or subprocess.run([self.python, "-c", f"import {module}"], capture_output=True).returncode != 0:
+            raise Unavailable(f"Debian's {package} is not here (python3-{package.removesuffix('-python')})")
+
+
 class Faust:
     """Of PyPI, with an environment of its own: it says which aiokafka it wants."""
 
@@ -581,6 +590,8 @@ CLIENTS = {
     "confluent-kafka": lambda: Python("confluent-kafka"),
     "kafka-python": lambda: Python("kafka-python"),
     "aiokafka": lambda: Python("aiokafka"),
+    "confluent-kafka of Debian": lambda: DebianPython("confluent-kafka", "confluent_kafka"),
+    "kafka-python of Debian": lambda: DebianPython("kafka-python", "kafka"),
     "Faust": Faust,
     "kafkajs": Kafkajs,
     "franz-go": lambda: Go("franz-go"),
