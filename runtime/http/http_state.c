@@ -135,7 +135,8 @@ static bool may_read(struct look *look)
         }
     if (http_may(look->exchange, HTTP_TOPIC, topic, HTTP_READ))
         return true;
-    http_refuse(look->exchange, "read the state of", topic);
+    http_refuse(look->exchange, "read the state of",
+                look->store); /* not its topic: nobody learns what there is */
     return false;
 }
 

@@ -20,7 +20,8 @@ static struct log *the_log;
 static struct kafka_txns *txns;
 static struct kafka_fetch_sessions *sessions;
 static struct buf scratch;
-static const struct kafka_server_options options = {.refuses_new_topics = true};
+static const struct kafka_server_options options = {.refuses_new_topics = true,
+                                                    .requires_users = true};
 
 static int64_t now;
 
