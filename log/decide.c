@@ -276,6 +276,7 @@ static void release_request(struct producer *producer, int code)
     producer->outcome =
         producer->wants_commit && code == 0 ? TXN_OUTCOME_COMMITTED : TXN_OUTCOME_ABORTED;
     meta_batch_clear(&producer->offsets);
+    producer_count_offsets(producer, false);
     producer->decided = false;
     producer->told_waiting = false;
     producer->state = TXN_NONE;

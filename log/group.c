@@ -145,6 +145,8 @@ int group_offset_pending(struct log *log, const char *group, const char *topic, 
     struct buf key = {0};
     bool pending = false;
     TRY(find_place(log, topic, partition, &place, NULL));
+    if (atomic_load(&log->offset_producers) == 0)
+        return 0;
     meta_encode_offset_key(&key, group, &place);
     int rc = buf_ok(&key) ? 0 : ERR_NOMEM;
     pthread_mutex_lock(&log->producers_mutex);

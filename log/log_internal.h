@@ -592,6 +592,7 @@ struct producer {
     struct participant *participants;
     uint32_t participant_count, participant_capacity, last_participant;
     struct meta_batch offsets; /* group offsets of the open transaction */
+    bool is_offset_producer;   /* it counts in log.offset_producers */
     struct producer *next;     /* log.producers */
 
     /* the request in the flusher's hands: one at a time. Written by the flusher while state is TXN_DECIDING */
@@ -607,6 +608,8 @@ struct producer {
 };
 void producer_release(struct producer *producer);
 void producer_free(struct producer *producer); /* one that nobody else knows of */
+/* Its open transaction has group offsets from now on, or none any more; producer.mutex held, or nobody else has it. */
+void producer_count_offsets(struct producer *producer, bool has_some);
 /* Hands the open transaction to the flusher; mutex held, state TXN_OPEN. */
 void producer_submit(struct producer *producer, bool commit, void (*done)(void *, int), void *context);
 /* Waits for the flusher's answer and returns it; mutex held, state TXN_DECIDING. */
@@ -841,6 +844,7 @@ struct log {
     pthread_mutex_t open_mutex;   /* one producer_open at a time; taken before all others */
     pthread_mutex_t producers_mutex;
     struct producer *producers;
+    atomic_int offset_producers; /* of these, whose open transaction has group offsets: mostly none, and nobody needs to look for one */
     int64_t next_producer_id, producer_id_limit;
     _Atomic int64_t next_id_check_ms; /* producers_forget_idle */
 

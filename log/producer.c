@@ -39,8 +39,16 @@ int16_t producer_epoch(const struct producer *producer)
 
 /* ---- the handle ---- */
 
+void producer_count_offsets(struct producer *producer, bool has_some)
+{
+    if (has_some != producer->is_offset_producer)
+        atomic_fetch_add(&producer->log->offset_producers, has_some ? 1 : -1);
+    producer->is_offset_producer = has_some;
+}
+
 void producer_free(struct producer *producer)
 {
+    producer_count_offsets(producer, false);
     pthread_mutex_destroy(&producer->mutex);
     pthread_cond_destroy(&producer->quiet);
     meta_batch_deinit(&producer->offsets);
@@ -409,6 +417,7 @@ int txn_add_offsets(struct producer *producer, const char *group,
                           "more than %d MiB of group offsets in one transaction",
                           OFFSETS_BYTES >> 20);
         if (rc == 0) {
+            producer_count_offsets(producer, true); /* before anybody can be told of them */
             meta_batch_join(&producer->offsets, &batch);
             if (!buf_ok(&producer->offsets.operations))
                 rc = diag_set(diag, ERR_NOMEM, "no memory for a transaction's group offsets");
