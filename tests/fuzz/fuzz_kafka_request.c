@@ -8,6 +8,7 @@
 #include "log/kafka/kafka_txn.h"
 #include "log/kafka/kafka_session.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -30,9 +31,21 @@ static int64_t now_ms(void)
     return now;
 }
 
+/* Which handlers were run, for who asks: WEIR_FUZZ_APIS. */
+static uint64_t runs[128];
+
+static void tell_runs(void)
+{
+    const struct kafka_api *api;
+    for (size_t i = 0; getenv("WEIR_FUZZ_APIS") != NULL && (api = kafka_api_at(i)) != NULL; i++)
+        fprintf(stderr, "%-30s %" PRIu64 "%s\n", api->name, runs[api->key],
+                runs[api->key] == 0 ? " NEVER" : "");
+}
+
 static void remove_directory(void)
 {
     char command[128];
+    tell_runs();
     snprintf(command, sizeof command, "rm -rf %s", directory);
     kafka_txns_destroy(txns);
     kafka_fetch_sessions_destroy(sessions);
@@ -77,6 +90,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 static void run(struct kafka_request *request, struct kafka_session *session)
 {
+    if (request->api->key >= 0)
+        runs[request->api->key]++;
     request->session = session;
     request->options = &options;
     request->log = the_log;
