@@ -512,6 +512,7 @@ public class WireSide {
     public static void main(String[] arguments) throws Exception {
         bootstrap = arguments[0];
         if (arguments[1].equals("member")) WireMembers.member(arguments[2], arguments[3]);
+        else if (arguments[1].equals("open")) WireTransactions.open(arguments[2], arguments[3]);
         else
             for (String name : Arrays.copyOfRange(arguments, 2, arguments.length)) part(name, arguments[1]);
     }

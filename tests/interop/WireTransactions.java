@@ -29,6 +29,15 @@ class WireTransactions {
         return WireSide.readAll(topic, 1, "isolation.level", isolation).getOrDefault(0, List.of()).stream().map(r -> WireSide.text(r.value())).collect(Collectors.joining(" "));
     }
 
+    // A transaction that stays open: whoever runs this kills it.
+    static void open(String id, String topic) throws Exception {
+        Producer<byte[], byte[]> producer = producer(id);
+        producer.beginTransaction();
+        write(producer, topic, "open");
+        System.out.println("open");
+        System.in.read();
+    }
+
     static void ends() throws Exception {
         String topic = "java-txn";
         try (Producer<byte[], byte[]> first = producer("java-first"); Producer<byte[], byte[]> second = producer("java-second")) {

@@ -260,6 +260,7 @@ TOOLS = {  # by version where they have moved
     "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
     "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
     "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
+    "kafka-transactions": "org.apache.kafka.tools.TransactionsCommand",
 }
 MOVED = {
     "3.9.1": {"kafka-console-producer": "kafka.tools.ConsoleProducer", "kafka-broker-api-versions": "kafka.admin.BrokerApiVersionsCommand",
@@ -284,6 +285,7 @@ class Java:
             check(any(re.fullmatch(part + r": \d+ checks", line) for line in said), f"WireSide {part} says {said}")
         share_a_group(lambda: Member([*self.command, "WireSide", server.address, "member", "three", "three"]))
         self.tools(server.address, work)
+        self.open_transactions(server.address)
         self.access(server.guarded, work)
 
     def tool(self, name, address, *arguments, **options):
@@ -318,6 +320,26 @@ class Java:
         check('"partition":"tools-2"' in tool("kafka-log-dirs", "--describe", "--topic-list", "tools"), "kafka-log-dirs")
         tool("kafka-topics", "--delete", "--topic", "tools")
         check("tools" not in tool("kafka-topics", "--list").split(), "kafka-topics --delete")
+
+    def open_transactions(self, address):
+        """kafka-transactions says who holds readers back: a producer that was killed, until its time is over or a newer one comes."""
+        tool = lambda *arguments: self.tool("kafka-transactions", address, *arguments)
+        holder = start_process([*self.command, "WireSide", address, "open", "java-open", "held"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            same(holder.stdout.readline(), "open\n", "a transaction is open")
+        finally:
+            holder.kill()
+            holder.communicate()
+        row = re.search(r"^java-open\s+0\s+(\d+)\s+Ongoing\s*$", tool("list"), re.M)
+        check(row is not None, f"kafka-transactions list: {tool('list')}")
+        described = tool("describe", "--transactional-id", "java-open")
+        check(re.search(rf"^0\s+java-open\s+{row[1]}\s+\d+\s+Ongoing\s+60000\s+\d+\s+\d+\s+held-0\s*$", described, re.M), f"kafka-transactions describe: {described}")
+        producers = tool("describe-producers", "--topic", "held", "--partition", "0")
+        check(re.search(rf"^{row[1]}\s+\d+\s+-?\d+\s+0\s+\d+\s+\d+\s*$", producers, re.M), f"kafka-transactions describe-producers: {producers}")
+        # What the coordinator knows of does not hang; with weir nothing else is ever open.
+        check("java-open" not in tool("find-hanging", "--broker-id", "0", "--max-transaction-timeout", "0"), "kafka-transactions find-hanging")
+        same(self.tool("kafka-console-consumer", address, "--topic", "held", "--from-beginning", "--timeout-ms", "3000", "--isolation-level", "read_committed", "--group", "held").strip(), "",
+             "what is not committed")
 
     def access(self, server, work):
         """kafka-acls, as the super user of a server that asks who its clients are; a user without rights is told what he may not."""
