@@ -8,7 +8,7 @@
  *
  * One request of a connection runs at a time, and what follows waits for its answer, as with Kafka; but a Produce that waits for its flush lets those
  * behind it begin (park.lets_pass), so that one flush serves all that a client has sent meanwhile. Responses leave in the order of the
- * list, whatever the order in which they became ready. No request of a connection begins while it has not taken CONNECTION_OUT_BYTES of responses.
+ * list, whatever the order in which they became ready. Several small Produce requests that stand one behind the other go to a worker together (request->chain). No request of a connection begins while it has not taken CONNECTION_OUT_BYTES of responses.
  *
  * How it begins: kafka_accept.c. Its times: kafka_deadlines.c. */
 #include "log/kafka/kafka_internal.h"
@@ -231,6 +231,27 @@ static void push(struct kafka_request *request)
     kafka_workers_push(&server->workers, request);
 }
 
+static bool is_linked(const struct kafka_request *next)
+{
+    return next != NULL && next->state_of_work == REQUEST_WAITS && next->api->key == KAFKA_PRODUCE;
+}
+
+/* A Produce takes those along that stand behind it: they would be begun as soon as it is done, and it waits for nobody but the disk. */
+static void link_chain(struct kafka_request *request)
+{
+    if (request->api->key != KAFKA_PRODUCE)
+        return;
+    size_t bytes = request->frame.size;
+    for (int count = 1; count < CHAIN_REQUESTS && is_linked(request->next); count++) {
+        bytes += request->next->frame.size;
+        if (bytes > CHAIN_BYTES)
+            return;
+        request->chain = request->next;
+        request = request->next;
+        request->state_of_work = REQUEST_RUNS;
+    }
+}
+
 static void begin(struct kafka_connection *c, struct kafka_request *request)
 {
     const char *reason = not_admitted(c, request->api);
@@ -238,6 +259,7 @@ static void begin(struct kafka_connection *c, struct kafka_request *request)
         kafka_connection_close(c, reason);
         return;
     }
+    link_chain(request);
     push(request);
 }
 
@@ -309,6 +331,12 @@ void kafka_connection_took_back(struct kafka_request *request)
         *at = request->next;
         free_request(request);
         kafka_connection_free_when_over(c);
+        return;
+    }
+    if (request->was_left) {
+        request->was_left = false;
+        request->state_of_work = REQUEST_WAITS;
+        kafka_connection_step(c);
         return;
     }
     if (request->result == KAFKA_CLOSE) {

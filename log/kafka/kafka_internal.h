@@ -28,6 +28,8 @@ enum {
     FRAME_SMALLEST_BYTES = 8,           /* key, version, correlation id: what a request needs to be one at all */
     CONNECTION_REQUESTS = 128,          /* unanswered ones of a connection; then it is not read */
     CONNECTION_BYTES = 32 << 20,        /* the same of their bytes; one larger request is taken alone */
+    CHAIN_REQUESTS = 16,                /* of Produce that a worker runs one after the other without asking the loop */
+    CHAIN_BYTES = 256 << 10,            /* of them together: what is larger costs more than waking a worker */
     CONNECTION_OUT_BYTES = 1 << 20,     /* responses that the client has not taken: above this nothing is begun for it */
     FIRST_REQUEST_MS = 30000,           /* a connection that never asks for anything */
     FRAME_MS = 60000,                   /* a request that does not arrive */

@@ -67,7 +67,7 @@ struct kafka_api {
     struct kafka_rights rights; /* kafka_access.h */
 };
 enum { KAFKA_NEVER_FLEXIBLE = INT16_MAX };
-enum { KAFKA_FETCH = 1, KAFKA_SASL_HANDSHAKE = 17, KAFKA_API_VERSIONS = 18, KAFKA_SASL_AUTHENTICATE = 36, KAFKA_SASL_TOKEN = -1 }; /* keys that are looked at by name */
+enum { KAFKA_PRODUCE = 0, KAFKA_FETCH = 1, KAFKA_SASL_HANDSHAKE = 17, KAFKA_API_VERSIONS = 18, KAFKA_SASL_AUTHENTICATE = 36, KAFKA_SASL_TOKEN = -1 }; /* keys that are looked at by name */
 extern const struct kafka_api kafka_sasl_token; /* what has no header: bytes of SASL alone */
 /* The table (kafka_api.c): one line for each API that is served. NULL after the last. */
 const struct kafka_api *kafka_api_at(size_t i);
@@ -138,6 +138,8 @@ struct kafka_request {
     struct kafka_connection *connection;
     struct kafka_request *next;       /* on its connection */
     struct kafka_request *queue_next; /* in the workers' queue, or done */
+    struct kafka_request *chain;      /* the next one of its connection, which the same worker runs after it */
+    bool was_left;                    /* by the worker, unrun: the one before it on the chain must be over first */
     struct kafka_chore chore;
     struct buf frame_memory;
     bool is_booked;                   /* its size stands in the server's budget */

@@ -23,15 +23,22 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-void kafka_server_take_back(struct kafka_server *server, struct kafka_request *request)
+/* A list by queue_next, the newest first. */
+static void take_back_list(struct kafka_server *server, struct kafka_request *newest,
+                           struct kafka_request *oldest)
 {
     pthread_mutex_lock(&server->done_mutex);
     bool was_empty = server->done == NULL;
-    request->queue_next = server->done;
-    server->done = request;
+    oldest->queue_next = server->done;
+    server->done = newest;
     pthread_mutex_unlock(&server->done_mutex);
     if (was_empty)
         uv_async_send(&server->wake);
+}
+
+void kafka_server_take_back(struct kafka_server *server, struct kafka_request *request)
+{
+    take_back_list(server, request, request);
 }
 
 static void let_go(struct kafka_request *request)
@@ -69,7 +76,9 @@ void kafka_request_abandon(struct kafka_request *request)
         forget(request);
 }
 
-static void run(struct kafka_server *server, struct kafka_request *request, struct buf *scratch)
+/* True: it is answered elsewhere. */
+static bool run_here(struct kafka_server *server, struct kafka_request *request,
+                     struct buf *scratch)
 {
     request->scratch = scratch;
     atomic_store(&request->holds, 2);
@@ -79,7 +88,43 @@ static void run(struct kafka_server *server, struct kafka_request *request, stru
     bool elsewhere = kafka_request_run(request);
     if (request->api->moves_groups && !atomic_exchange(&server->groups_moved, true))
         uv_async_send(&server->wake);
-    if (!elsewhere) {
+    return elsewhere;
+}
+
+/* Those behind it may be begun before it is answered, as the loop would do. */
+static bool lets_others_begin(const struct kafka_request *request)
+{
+    return request->result == KAFKA_ANSWER || request->result == KAFKA_SILENT ||
+           (request->result == KAFKA_PARK && request->park.lets_pass);
+}
+
+/* One after the other, and all go back together: what it costs to wake a worker and the loop is spent once for them. */
+static void run_chain(struct kafka_server *server, struct kafka_request *request,
+                      struct buf *scratch)
+{
+    struct kafka_request *oldest = request, *list = NULL, *next;
+    bool goes_on = true;
+    for (; request != NULL; request = next) {
+        next = request->chain;
+        request->chain = NULL;
+        request->was_left = !goes_on;
+        if (goes_on) {
+            must(!run_here(server, request, scratch));
+            goes_on = lets_others_begin(request);
+        }
+        request->queue_next = list;
+        list = request;
+    }
+    take_back_list(server, list, oldest);
+}
+
+static void run(struct kafka_server *server, struct kafka_request *request, struct buf *scratch)
+{
+    if (request->chain != NULL) {
+        run_chain(server, request, scratch);
+        return;
+    }
+    if (!run_here(server, request, scratch)) {
         kafka_server_take_back(server, request);
         return;
     }

@@ -207,6 +207,46 @@ class Records(Case):
         offsets = [struct.unpack(">q", self.wire.response()[1][17:25])[0] for _ in range(200)]
         self.assertEqual(offsets, list(range(0, 400, 2)))
 
+    def test_requests_sent_together_are_answered_in_order(self):
+        """Whatever they wait for: a write, a flush, nothing at all, a refusal; what asks for something else stands among them."""
+        expected, sent, end = [], b"", 0
+        for i in range(120):
+            kind = i * 7 % 5
+            if kind == 0:
+                sent += produce(BATCH, acks=0)
+            elif kind == 1:
+                sent += request(METADATA, 1, struct.pack(">i", 0), correlation=i)
+                expected.append((i, None))
+                continue
+            elif kind == 2:
+                sent += self.numbered(produce(BATCH[:-1] + b"\1", acks=1), i)
+                expected.append((i, (2, -1)))
+                continue
+            else:
+                sent += self.numbered(produce(BATCH, acks=1 if kind == 3 else -1), i)
+                expected.append((i, (0, end)))
+            end += 2
+        self.wire.send(sent)
+        for i, result in expected:
+            correlation, body = self.wire.response()
+            self.assertEqual(correlation, i)
+            if result is not None:
+                self.assertEqual(struct.unpack(">hq", body[15:25]), result)
+        self.assertEqual(self.produced(BATCH), (0, end))
+
+    def test_nothing_behind_a_request_that_cannot_be_read_is_done(self):
+        broken = request(PRODUCE, 3, struct.pack(">hhii", -1, 1, 1000, 9))
+        self.wire.send(produce(BATCH, acks=1) * 5 + broken + produce(BATCH, acks=1) * 5)
+        for i in range(5):
+            self.assertEqual(struct.unpack(">q", self.wire.response()[1][17:25])[0], 2 * i)
+        self.assertTrue(self.wire.is_closed())
+        self.wire = self.connect()
+        self.assertEqual(self.produced(BATCH), (0, 10))
+
+    @staticmethod
+    def numbered(data, correlation):
+        return data[:8] + struct.pack(">i", correlation) + data[12:]
+
     def listed(self, timestamp, version=1, **more):
         body = self.ask(list_offsets(timestamp, version=version, **more))
         at = (4 if version >= 2 else 0) + 4 + 3 + 4 + 4
