@@ -66,45 +66,71 @@ static int compare_entries(const void *a, const void *b)
     return order != 0 ? order : (x->offset > y->offset) - (x->offset < y->offset);
 }
 
-/* Of the first `count` of what is held. */
-static struct tail_run *run_of_held(struct view_tail *tail, size_t count)
+/* Sorted entries of one or two sources, of which the second is newer: of each key the last one, without what is below stored. */
+struct both {
+    const struct tail_entry *old, *fresh;
+    size_t old_count, fresh_count;
+    int64_t stored;
+    size_t i, j;
+};
+
+static const struct tail_entry *next_of(struct both *both)
 {
-    struct tail_entry *held = tail->held;
-    size_t bytes = 0, kept = 0;
+    while (both->i < both->old_count || both->j < both->fresh_count) {
+        const struct tail_entry *old = &both->old[both->i], *fresh = &both->fresh[both->j];
+        int order = both->i == both->old_count     ? 1
+                    : both->j == both->fresh_count ? -1
+                                                   : bytes_compare(old->key, fresh->key);
+        both->i += order <= 0;
+        both->j += order >= 0;
+        const struct tail_entry *entry = order < 0 ? old : fresh;
+        bool is_last = order < 0 || both->j == both->fresh_count ||
+                       !bytes_equal(entry->key, both->fresh[both->j].key);
+        if (is_last && entry->offset >= both->stored)
+            return entry;
+    }
+    return NULL;
+}
+
+/* Twice over: how much it is, and then into memory of that size, so that runs are no larger than what is in them. */
+static struct tail_run *run_of(struct both *both)
+{
+    const struct tail_entry *entry;
+    size_t entries = 0, bytes = 0;
     uint8_t *at;
-    qsort(held, count, sizeof *held, compare_entries);
-    for (size_t i = 0; i < count; i++)
-        if (i + 1 == count || !bytes_equal(held[i].key, held[i + 1].key)) {
-            bytes += held[i].key.size + held[i].value.size;
-            kept++;
-        }
-    struct tail_run *run = run_create(kept, bytes, &at);
-    for (size_t i = 0; run != NULL && i < count; i++)
-        if (i + 1 == count || !bytes_equal(held[i].key, held[i + 1].key))
-            run_add(run, &at, &held[i]);
+    while ((entry = next_of(both)) != NULL) {
+        entries++;
+        bytes += entry->key.size + entry->value.size;
+    }
+    struct tail_run *run = run_create(entries, bytes, &at);
+    both->i = both->j = 0;
+    while (run != NULL && (entry = next_of(both)) != NULL)
+        run_add(run, &at, entry);
     return run;
 }
 
-/* What is below stored is left out. */
+/* Of the first `count` of what is held. */
+static struct tail_run *run_of_held(struct view_tail *tail, size_t count, int64_t stored)
+{
+    if (count > 1)
+        qsort(tail->held, count, sizeof *tail->held, compare_entries);
+    static const struct tail_entry none;
+    struct both held = {.old = &none,
+                        .fresh = count > 0 ? tail->held : &none,
+                        .fresh_count = count,
+                        .stored = stored};
+    return run_of(&held);
+}
+
 static struct tail_run *merge(const struct tail_run *old, const struct tail_run *fresh,
                               int64_t stored)
 {
-    uint8_t *at;
-    struct tail_run *run = run_create(old->count + fresh->count, old->bytes + fresh->bytes, &at);
-    size_t i = 0, j = 0;
-    if (run == NULL)
-        return NULL;
-    while (i < old->count || j < fresh->count) {
-        int order = i == old->count     ? 1
-                    : j == fresh->count ? -1
-                                        : bytes_compare(old->entries[i].key, fresh->entries[j].key);
-        const struct tail_entry *entry = order < 0 ? &old->entries[i] : &fresh->entries[j];
-        i += order <= 0;
-        j += order >= 0;
-        if (entry->offset >= stored)
-            run_add(run, &at, entry);
-    }
-    return run;
+    struct both both = {.old = old->entries,
+                        .fresh = fresh->entries,
+                        .old_count = old->count,
+                        .fresh_count = fresh->count,
+                        .stored = stored};
+    return run_of(&both);
 }
 
 /* ---- the tail ---- */
@@ -194,7 +220,7 @@ int view_tail_settle(struct view_tail *tail, int64_t end, int64_t stored, bool w
         count++;
     if (count == 0 && !whole)
         return 0;
-    struct tail_run *run = run_of_held(tail, count);
+    struct tail_run *run = run_of_held(tail, count, stored);
     if (run == NULL)
         return ERR_NOMEM;
     int rc = keep_held(tail, count);
