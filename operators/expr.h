@@ -105,8 +105,8 @@ int expr_parse_aggregates(const char *sql, const struct scope *input, const stru
                           struct agg_list **list, struct diag *diag);
 void agg_list_destroy(struct agg_list *list);
 
-/* Runs work(job) on a thread whose stack no text can exhaust, and waits: the parser needs one, and takes one for each text unless it
- * is called from inside such work. Whoever parses many texts does it in there. ERR_NOMEM: it did not run. */
+/* Runs work(job) on a thread whose stack no text can exhaust, and waits: the parser needs one, and goes to one for each text unless it
+ * is called from inside such work. Whoever parses many texts does it in there. Such threads stay, as many as ever worked at once. ERR_NOMEM: it did not run. */
 int expr_on_large_stack(void (*work)(void *job), void *job, struct diag *diag);
 
 /* Appends bytes that say what a condition or select list means and nothing of how it is laid out: the same bytes, the same meaning. calls_only: of a list with

@@ -8,7 +8,7 @@
  * The parser and protobuf-c recurse as deep as the text nests, so both run on a thread with a stack
  * that the longest text permitted (32 KiB, hence at most so many levels) cannot exhaust. What comes
  * out of that thread is our own tree, no deeper than EXPR_DEPTH_MAX; everything after it may
- * recurse on any caller's stack. A thread with 192 MiB of stack costs more than parsing a usual
+ * recurse on any caller's stack. Going to that thread costs more than parsing a usual
  * text on it, so that a topology is compiled inside one (expr_on_large_stack), and its texts are parsed right there.
  *
  * Each node type of PostgreSQL's that can be inside an expression either has a handler below or is
@@ -16,13 +16,18 @@
  * its meaning (DISTINCT, OVER, COLLATE, …) is checked. */
 #include "operators/expr_parse.h"
 
+#include <errno.h>
 #include <pg_query.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 enum { STACK_BYTES = 193 * 1024 * 1024 }; /* the last MiB is for what calls the parser there */
+enum { STACK_KEPT_BYTES = 256 * 1024 };
 static _Thread_local bool has_large_stack;
 static const char prefix[] = "SELECT ";
 enum { PREFIX_BYTES = sizeof prefix - 1 };
@@ -677,38 +682,117 @@ static void parse_text(void *argument)
     free(wrapped);
 }
 
-struct large_stack_work {
-    void (*work)(void *job);
+/* A thread with a large stack. They are kept for the next ones: libpg_query takes a thread-specific key for each thread that parses and never gives it back, and a process has 1,024 of
+ * them. So there are as many as ever worked at once. */
+struct large_stack {
+    struct large_stack *next; /* of those without work */
+    pthread_cond_t changed;
+    void (*work)(void *job); /* NULL: none, or it is done */
     void *job;
 };
+static pthread_mutex_t large_stacks_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct large_stack *idle_large_stacks;
+
+/* Gives back what a deeply nested text has touched. */
+static void trim_stack(void)
+{
+    pthread_attr_t attributes;
+    void *low;
+    size_t size;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return;
+    if (pthread_attr_getstack(&attributes, &low, &size) == 0 && size > STACK_KEPT_BYTES)
+        (void)madvise(low, size - STACK_KEPT_BYTES, MADV_DONTNEED);
+    pthread_attr_destroy(&attributes);
+}
 
 static void *large_stack_main(void *context)
 {
-    struct large_stack_work *work = context;
+    struct large_stack *own = context;
     has_large_stack = true;
-    work->work(work->job);
+    pthread_mutex_lock(&large_stacks_mutex);
+    for (;;) {
+        while (own->work == NULL)
+            pthread_cond_wait(&own->changed, &large_stacks_mutex);
+        pthread_mutex_unlock(&large_stacks_mutex);
+        own->work(own->job);
+        trim_stack();
+        pthread_mutex_lock(&large_stacks_mutex);
+        own->work = NULL;
+        pthread_cond_broadcast(&own->changed);
+    }
     return NULL;
+}
+
+/* A child process has none of its parent's threads. */
+static void forget_large_stacks(void)
+{
+    pthread_mutex_init(&large_stacks_mutex, NULL);
+    idle_large_stacks = NULL;
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, forget_large_stacks);
+}
+
+static int start_large_stack(struct large_stack **started)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct large_stack *stack = calloc(1, sizeof *stack);
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    pthread_once(&once, watch_forks);
+    if (stack == NULL || pthread_attr_init(&attributes) != 0) {
+        free(stack);
+        return ENOMEM;
+    }
+    pthread_cond_init(&stack->changed, NULL);
+    int failed = pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    if (failed == 0)
+        failed = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all); /* as thread_start does */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (failed == 0)
+        failed = pthread_create(&thread, &attributes, large_stack_main, stack);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (failed != 0) {
+        pthread_cond_destroy(&stack->changed);
+        free(stack);
+        return failed;
+    }
+    *started = stack;
+    return 0;
 }
 
 int expr_on_large_stack(void (*work)(void *job), void *job, struct diag *diag)
 {
-    struct large_stack_work context = {work, job};
-    pthread_attr_t attributes;
-    pthread_t thread;
     if (has_large_stack) {
         work(job);
         return 0;
     }
-    if (pthread_attr_init(&attributes) != 0)
-        return diag_set(diag, ERR_NOMEM, "no memory for a parser thread");
-    int failed = pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    if (failed == 0)
-        failed = pthread_create(&thread, &attributes, large_stack_main, &context);
-    pthread_attr_destroy(&attributes);
-    if (failed != 0)
-        return diag_set(diag, ERR_NOMEM, "a parser thread cannot be started: %s", strerror(failed));
-    pthread_join(thread, NULL);
-    return 0;
+    pthread_mutex_lock(&large_stacks_mutex);
+    struct large_stack *stack = idle_large_stacks;
+    int failed = 0;
+    if (stack != NULL)
+        idle_large_stacks = stack->next;
+    else
+        failed = start_large_stack(&stack);
+    if (failed == 0) {
+        stack->job = job;
+        stack->work = work;
+        pthread_cond_broadcast(&stack->changed);
+        while (stack->work != NULL)
+            pthread_cond_wait(&stack->changed, &large_stacks_mutex);
+        stack->next = idle_large_stacks;
+        idle_large_stacks = stack;
+    }
+    pthread_mutex_unlock(&large_stacks_mutex);
+    return failed == 0 ? 0
+                       : diag_set(diag, ERR_NOMEM, "a parser thread cannot be started: %s",
+                                  strerror(failed));
 }
 
 int syntax_parse(const char *sql, struct arena *arena, struct target_list *list, struct diag *diag)
