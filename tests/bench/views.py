@@ -141,7 +141,6 @@ def main():
         if loader is not None:
             loader.kill()
             loader.wait()
-        server.process.kill()
         server.end()
         shutil.rmtree(home)
     for name in ("acked", "visible", "question"):
