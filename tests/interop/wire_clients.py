@@ -17,7 +17,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,68 +28,14 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support"))
+from wire_group import Member, share_a_group
+from wire_run import check, fetch, need, run, same, say, until, LIMIT_S
 from kafka_broker import SMALL_JVM, Failed, Unavailable, compile_java, fetch_jars, free_port, need_java, start_process, stop_process
 
 SOURCE = HERE.parent.parent
 CACHE = SOURCE / "build" / "interop"
-LIMIT_S = 200
-FETCH_S = 600
-
-
-def say(text):
-    print(text, flush=True)
-
-
-def need(*programs):
-    for program in programs:
-        if shutil.which(program) is None:
-            raise Unavailable(f"there is no {program} here")
-
-
-def run(command, **options):
-    """What it prints; Failed with its last words."""
-    try:
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=LIMIT_S, **options)
-    except subprocess.TimeoutExpired:
-        raise Failed(f"{command[0]} … {command[-1]} took longer than {LIMIT_S} s")
-    if done.returncode != 0:
-        raise Failed(f"{' '.join(str(c) for c in command)[-300:]} ended with {done.returncode}:\n{(done.stderr + done.stdout)[-3000:]}")
-    return done.stdout
-
-
-def fetch(what, command, **options):
-    try:
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=FETCH_S, **options)
-    except subprocess.TimeoutExpired:
-        raise Unavailable(f"{what} did not come within {FETCH_S} s")
-    if done.returncode != 0:
-        lines = (done.stderr + done.stdout).strip().splitlines()
-        raise Unavailable(f"cannot get {what}: {lines[-1] if lines else '?'}")
-    return done.stdout
-
-
-def same(got, expected, what):
-    if got != expected:
-        raise Failed(f"{what}:\n{got}\ninstead of\n{expected}")
-
-
-def check(condition, what):
-    if not condition:
-        raise Failed(what)
-
-
 USER, PASSWORD = "alice", "a good secret"  # the programs say them, too
 REFUSED = re.compile(r"\S+ W kafka: closed the connection of \S+: (?:a SASL token version 0: )?(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512) of user 'alice' failed: wrong user name or password")
-
-
-def until(condition, what):
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        if time.monotonic() >= deadline:
-            raise Failed(f"did not happen within {LIMIT_S} s: {what()}")
-        time.sleep(0.05)
-
-
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -152,102 +97,6 @@ class Servers:
     def kill(self):
         for server in (self.open, self.guarded):
             server.process.kill()
-
-
-# ---- a group of three ----
-
-
-class Member:
-    """A process that is a member of a group until SIGTERM, upon which it commits and leaves. It prints "has N" whenever the number of its partitions has changed, writes ten records to
-    each partition that it is newly given ("sent PARTITION OFFSET"), reads ("read PARTITION OFFSET") and commits what it has read."""
-
-    def __init__(self, command, **options):
-        self.has, self.sent, self.read = None, set(), set()
-        self.process = start_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-        self.listeners = [threading.Thread(target=listen, daemon=True) for listen in (self.listen, self.hear)]
-        self.complaints = []
-        for listener in self.listeners:
-            listener.start()
-
-    def listen(self):
-        for line in self.process.stdout:
-            self.take(line)
-
-    def take(self, line):
-        match line.split():
-            case ["has", count]:
-                self.has = int(count)
-            case ["sent" | "read" as what, partition, offset]:
-                getattr(self, what).add((int(partition), int(offset)))
-
-    def hear(self):
-        self.complaints.extend(self.process.stderr)
-
-    def end(self, how):
-        self.process.send_signal(how)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"a member does not end: {self.complaints[-20:]}")
-        for listener in self.listeners:
-            listener.join()
-        self.process.stdout.close()
-        self.process.stderr.close()
-
-
-class Group:
-    """Members that come, go and are killed: they share six partitions, all that was written is read, and who takes over does not read what was committed."""
-
-    def __init__(self, start):
-        self.start, self.members, self.sent, self.read = start, [], set(), set()
-
-    def join(self):
-        self.members.append(self.start())
-
-    def leave(self, how):
-        """The one that has been there longest."""
-        member = self.members.pop(0)
-        member.end(how)
-        self.sent |= member.sent
-        self.read |= member.read
-
-    def union(self, what):
-        return getattr(self, what).union(*(getattr(m, what) for m in list(self.members)))
-
-    def wait(self, *shares):
-        def done():
-            for member in self.members:
-                check(member.process.poll() is None, f"a member has ended: {''.join(member.complaints[-20:])}")
-            return [m.has for m in self.members] == list(shares) and all(m.sent for m in self.members) and self.union("sent") <= self.union("read")
-        until(done, lambda: f"members with {shares} partitions, which have read all: have {[m.has for m in self.members]}, {len(self.union('sent') - self.union('read'))} unread, "
-              f"say {[m.complaints[-5:] for m in self.members]}")
-
-    def live(self):
-        for shares in ((6,), (3, 3), (2, 2, 2)):
-            self.join()
-            self.wait(*shares)
-        self.leave(signal.SIGKILL)
-        self.wait(3, 3)
-        self.leave(signal.SIGTERM)
-        self.wait(6)
-        self.leave(signal.SIGTERM)
-        before = self.union("read")
-        self.join()
-        self.wait(6)
-        same(sorted(self.members[0].read & before), [], "records that were read and committed come again")
-        self.leave(signal.SIGTERM)
-
-    def kill(self):
-        for member in self.members:
-            member.end(signal.SIGKILL)
-
-
-def share_a_group(start):
-    group = Group(start)
-    try:
-        group.live()
-    finally:
-        group.kill()
 
 
 # ---- Java ----
@@ -537,6 +386,9 @@ class Go:
 
     def __init__(self, client, *ways):
         need("go")
+        has, wanted = re.search(r"go(\d+)\.(\d+)", run(["go", "version"])), re.search(r"^go (\d+)\.(\d+)", (HERE / "go" / "go.mod").read_text(), re.M)
+        if tuple(map(int, has.groups())) < tuple(map(int, wanted.groups())):
+            raise Unavailable(f"{has[0]} is here, and {client} wants go {'.'.join(wanted.groups())} (Debian 12 has 1.19)")
         self.client, self.ways, self.program = client, ways or (client,), CACHE / f"wire_{client}"
         go = {"cwd": HERE / "go", "env": {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}}
         fetch(client, ["go", "mod", "download"], **go)
