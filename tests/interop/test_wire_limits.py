@@ -3,16 +3,18 @@
 that behaves, here always at 127.0.0.1, notices nothing of the others at 127.0.0.2 and further."""
 import os
 import resource
+import select
 import socket
 import struct
+import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
-from wire_server import LIMIT_S, Case, Wire, request, string
+from wire_server import LIMIT_S, WEIR, Case, Wire, environment, request, string
 
-PRODUCE, METADATA, API_VERSIONS = 0, 3, 18
+PRODUCE, METADATA, SASL_HANDSHAKE, API_VERSIONS, SASL_AUTHENTICATE = 0, 3, 17, 18, 36
 SANITIZED = bool(os.environ.get("WEIR_SANITIZE"))
 ANY_TOPICS = struct.pack(">i", 0)
 
@@ -40,6 +42,19 @@ class Limited(Case):
         wire.socket.connect(("127.0.0.1", self.server.port))
         self.addCleanup(wire.socket.close)
         return wire
+
+    def make_topics(self):
+        names = [b"topic-with-a-long-name-%03d" % i for i in range(300)]
+        ask(self.connect(), METADATA, 1, struct.pack(">i", len(names)) + b"".join(map(string, names)))
+
+    def ask_and_read_nothing(self, wire):
+        """For as long as the server takes requests."""
+        wire.socket.setblocking(False)
+        try:
+            while True:
+                wire.socket.send(request(METADATA, 1, struct.pack(">i", -1)) * 50)
+        except BlockingIOError:
+            pass
 
     def memory(self, what):
         with open(f"/proc/{self.server.process.pid}/status", encoding="ascii") as file:
@@ -144,20 +159,49 @@ class Memory(Limited):
 
     def test_responses_that_nobody_takes(self):
         """Clients of one address that ask for much and read nothing: those of another one are answered."""
-        names = [b"topic-with-a-long-name-%03d" % i for i in range(300)]
-        ask(self.connect(), METADATA, 1, struct.pack(">i", len(names)) + b"".join(map(string, names)))
-        wires = [self.connect_from("127.0.0.2") for _ in range(20)]
-        for wire in wires:
-            wire.socket.setblocking(False)
-            try:
-                while True:
-                    wire.socket.send(request(METADATA, 1, struct.pack(">i", -1)) * 50)
-            except BlockingIOError:
-                pass
+        self.make_topics()
+        for _ in range(20):
+            self.ask_and_read_nothing(self.connect_from("127.0.0.2"))
         answer, _ = ask(self.connect(), METADATA, 1, struct.pack(">i", -1))
         self.assertEqual(answer.count(b"topic-with-a-long-name-"), 300)
         if not SANITIZED:
             self.assertLess(self.memory("VmHWM"), 400 << 20)
+
+
+class Strangers(Limited):
+    COUNT = 300
+
+    def start(self, **how):
+        subprocess.run([WEIR, "user", "add", "alice", "--iterations", "16384", "--data", self.data], input="secret\n", text=True, check=True,
+                       capture_output=True, env=environment())
+        return super().start(**how)
+
+    def log_in(self, wire, password):
+        token = b"\0alice\0" + password
+        wire.send(request(SASL_HANDSHAKE, 1, string(b"PLAIN")) + request(SASL_AUTHENTICATE, 1, struct.pack(">i", len(token)) + token))
+
+    def answered(self, wires):
+        return len(select.select(wires, [], [], 0)[0])
+
+    def test_passwords_wait_for_nobody_else(self):
+        """Hundreds of guesses from one address, a second's work and more: who has logged in is answered, and who logs in from another address is let in, before half of them are through."""
+        good, late = self.connect(), self.connect()
+        self.log_in(good, b"secret")
+        good.response(), good.response()
+        wires = [self.connect_from("127.0.0.2") for _ in range(self.COUNT)]
+        for wire in wires:
+            wire.send(request(SASL_HANDSHAKE, 1, string(b"PLAIN")))
+            wire.response()
+        for wire in wires:
+            token = b"\0alice\0guess"
+            wire.send(request(SASL_AUTHENTICATE, 1, struct.pack(">i", len(token)) + token))
+        ask(good)
+        self.log_in(late, b"secret")
+        late.response()
+        self.assertEqual(late.response()[1][:2], b"\0\0")
+        self.assertLess(self.answered([wire.socket for wire in wires]), self.COUNT // 2)
+        for wire in wires:
+            self.assertEqual(wire.response()[1][:2], struct.pack(">h", 58))
 
 
 class Times(Limited):
@@ -205,15 +249,8 @@ class Times(Limited):
         self.wait_said("a request did not arrive whole in time")
 
     def test_slow_readers(self):
-        names = [b"topic-with-a-long-name-%03d" % i for i in range(300)]
-        ask(self.connect(), METADATA, 1, struct.pack(">i", len(names)) + b"".join(map(string, names)))
-        wire = self.connect()
-        wire.socket.setblocking(False)
-        try:
-            while True:
-                wire.socket.send(request(METADATA, 1, struct.pack(">i", -1)) * 50)
-        except BlockingIOError:
-            pass
+        self.make_topics()
+        self.ask_and_read_nothing(self.connect())
         self.wait_said("it does not take its responses")
         ask(self.connect())
 
