@@ -13,6 +13,7 @@ list() {
         ! grep -q '\.sql = ' "$source" || echo "sql-${name%.c}" | tr _ -
     done
     printf 'wire-%s\n' produce consume latency idle ready
+    echo views
 }
 usage() {
     sed -n '2s/^# //p' "$0" >&2
@@ -38,6 +39,10 @@ case $workload in # the job of the workload in C and in SQL
 sql-*)
     workload=${workload#sql-}
     set -- --sql "$@"
+    ;;
+views) # questions to a view of a running job
+    build weir
+    exec /usr/bin/python3 tests/bench/views.py "$@"
     ;;
 wire-*) # the servers and their load are run by a script
     build wire_load weir
