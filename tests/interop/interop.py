@@ -359,6 +359,49 @@ def console_lines():
     return "".join(f"key-{n}:value number {n}\n" for n in range(200)).encode()
 
 
+# ---- our command, their broker ----
+
+def described(text):
+    """The rows of 'group describe' or of kafka-consumer-groups, as words: titles, then by partition. weir has a row for each partition of the topic, also
+    where nothing is committed."""
+    rows = [line.split() for line in text.splitlines() if line.startswith(("command ", "GROUP "))]
+    rows = [row for row in rows if row[3] != "-"]
+    return rows[:1] + sorted(rows[1:], key=lambda row: (row[1], int(row[2])))
+
+
+def the_command(jars, build, bootstrap):
+    """weir -b on Apache Kafka: what it writes Kafka's group tool sees, and says in the same columns."""
+    tool = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+
+    def weir(*words, **options):
+        return run([build / "weir", *words, "-b", bootstrap], **options).decode()
+
+    lines = "".join(f'{{"k":"key-{n % 7}","n":{n}}}\n' for n in range(300))
+    weir("topic", "create", "weir-topic", "--partitions", "3", "--config", "retention.ms=86400000")
+    weir("topic", "alter", "weir-topic", "--config", "segment.bytes=2000000", "--unset", "retention.ms")
+    same(json.loads(weir("topic", "describe", "weir-topic"))["config_set"], ["segment.bytes"], "configuration of a topic of Kafka")
+    weir("produce", "weir-topic", "--key", "k", "--compression", "zstd", input=lines.encode())
+    weir("produce", "weir-made", "--key", "k", input=lines.encode())
+    check("weir-topic" in weir("topic", "list").split(), "topic list of Kafka")
+    read = [json.loads(line) for line in weir("consume", "weir-topic", "--until-end").splitlines()]
+    same(sorted(r["value"]["n"] for r in read), list(range(300)), "consume from Kafka")
+    same([r["partition"] for r in read], sorted(r["partition"] for r in read), "partition after partition")
+    weir("consume", "weir-topic", "--until-end", "--group", "command", "--max", "100")
+    theirs = lambda: described(java(jars, tool, "--bootstrap-server", bootstrap, "--describe", "--group", "command").decode())
+    same(described(weir("group", "describe", "command")), theirs(), "group describe beside kafka-consumer-groups")
+    check(sum(int(row[3]) for row in theirs()[1:]) == 100, "what was committed")
+    weir("group", "reset", "command", "--topic", "weir-topic", "--to", "-5", "--partition", theirs()[1][2], "--execute")
+    weir("group", "reset", "command", "--topic", "weir-topic", "--to", "7", "--execute")
+    same(described(weir("group", "describe", "command")), theirs(), "group describe after group reset")
+    check({row[3] for row in theirs()[1:]} == {"7"}, "group reset")
+    weir("group", "delete", "command")
+    check("command" not in weir("group", "list").split(), "group delete")
+    weir("topic", "alter", "weir-topic", "--partitions", "5")
+    check(len(json.loads(weir("topic", "describe", "weir-topic"))["partitions"]) == 5, "partitions after topic alter")
+    weir("topic", "delete", "weir-topic", "weir-made")
+    say("  weir -b: topics, records and groups of Kafka; group describe has kafka-consumer-groups' columns")
+
+
 def with_broker(jars, build, work, console_producer):
     broker = Broker(class_path(jars), work, SMALL_JVM, {"log.cleaner.backoff.ms": 200, "log.cleaner.dedupe.buffer.size": 8388608})
     try:
@@ -376,6 +419,7 @@ def with_broker(jars, build, work, console_producer):
              [tuple(line.split(":", 1)) for line in console_lines().decode().splitlines()], "kafka-console")
         running = work / "running"
         run(["cp", "-a", "--sparse=always", broker.data, running])
+        the_command(jars, build, bootstrap)
     finally:
         broker.stop()
     read_theirs(build, running, consumed, "a running broker's files")
