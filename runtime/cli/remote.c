@@ -1,10 +1,14 @@
 /* remote.c: see remote.h.
  *
- * librdkafka waits for ever for servers that may come back; a command does not. So the first thing is a question that any server answers
- * (metadata, of nothing): while it is out, an error that will not go away by itself ends the wait at once, which are a refused connection, a
- * refused login and a failed handshake. Later a server that has gone away is waited for, since it may be back in a moment.
+ * librdkafka waits for ever for servers that may come back; a command does not.
+ * So the first thing is a question that any server answers (metadata, of
+ * nothing): while it is out, an error that will not go away by itself ends the
+ * wait at once, which are a refused connection, a refused login and a failed
+ * handshake. Later a server that has gone away is waited for, since it may be
+ * back in a moment.
  *
- * Why a connection ended librdkafka knows best: its last words about it are kept and go into the message. */
+ * Why a connection ended librdkafka knows best: its last words about it are
+ * kept and go into the message. */
 #include "runtime/cli/remote.h"
 
 #include "runtime/base/clock.h"
@@ -225,12 +229,14 @@ static void hint_at_security(const struct remote *remote)
         hint("--user and --password-file say who you are, --sasl-mechanism how");
     else if (remote->fault == RD_KAFKA_RESP_ERR__SSL ||
              strstr(remote->fault_text, "SSL routines") != NULL)
-        hint("--tls-ca FILE names the CA that signed the server's certificate; --client-cert and "
+        hint("--tls-ca FILE names the CA that signed the server's certificate; "
+             "--client-cert and "
              "--client-key what to show to a server that asks");
     else if (reach->directory != NULL)
         hint("if process %ld has just ended, try again", reach->pid);
     else if (!reach->uses_tls || reach->mechanism == NULL)
-        hint("is it running, and is this its address? --tls for a server that speaks TLS, --user "
+        hint("is it running, and is this its address? --tls for a server that "
+             "speaks TLS, --user "
              "NAME for one that asks who you are");
 }
 
@@ -318,17 +324,54 @@ int remote_metadata(struct remote *remote, bool all, const struct rd_kafka_metad
                : remote_error(remote, error, "the topics", NULL, diag);
 }
 
+/* A partition that has just been made, or whose leader is changing: a moment
+ * later it has one. */
+static bool is_passing(rd_kafka_resp_err_t error)
+{
+    return error == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+           error == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+           error == RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH ||
+           error == RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH;
+}
+
+/* One try. wanted keeps what is asked for. */
+static rd_kafka_resp_err_t try_offsets(struct remote *remote, rd_kafka_t *handle,
+                                       const rd_kafka_topic_partition_list_t *wanted,
+                                       rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        list->elems[i].offset = wanted->elems[i].offset;
+        list->elems[i].err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(handle, list, remote->reach.timeout_ms);
+    for (int i = 0; i < list->cnt && error == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+        if (is_passing(list->elems[i].err))
+            error = list->elems[i].err;
+    return error;
+}
+
 int remote_offsets(struct remote *remote, enum isolation isolation,
                    rd_kafka_topic_partition_list_t *list, struct diag *diag)
 {
+    const struct rd_kafka_metadata *metadata;
     rd_kafka_t *handle = remote->handle;
+    rd_kafka_resp_err_t error;
     if (list->cnt == 0)
         return 0;
     if (isolation == READ_COMMITTED && remote->committed == NULL)
         TRY(create_asking(remote, "read_committed", &remote->committed, diag));
     if (isolation == READ_COMMITTED)
         handle = remote->committed;
-    rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(handle, list, remote->reach.timeout_ms);
+    int64_t until_ms = clock_mono_ms() + remote->reach.timeout_ms;
+    rd_kafka_topic_partition_list_t *wanted = rd_kafka_topic_partition_list_copy(list);
+    while (is_passing(error = try_offsets(remote, handle, wanted, list)) && !interrupted() &&
+           clock_mono_ms() < until_ms) {
+        rd_kafka_poll(handle, SLICE_MS);
+        if (rd_kafka_metadata(handle, 1, NULL, &metadata, remote->reach.timeout_ms) ==
+            RD_KAFKA_RESP_ERR_NO_ERROR)
+            rd_kafka_metadata_destroy(metadata); /* the handle has taken the leaders from it */
+    }
+    rd_kafka_topic_partition_list_destroy(wanted);
     rd_kafka_poll(handle, 0);
     return error == RD_KAFKA_RESP_ERR_NO_ERROR ? 0
                                                : remote_error(remote, error, "offsets", NULL, diag);
