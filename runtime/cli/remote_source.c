@@ -416,8 +416,8 @@ static int fill(struct remote_source *s, int32_t index, struct diag *diag)
             return 0;
         TRY(take_part(&s->base, diag));
         if (clock_mono_ms() >= until_ms)
-            return diag_set(diag, ERR_TIMEOUT, "%s does not answer for the records of %s",
-                            s->remote->reach.kafka, s->base.options.topic);
+            return remote_error(s->remote, RD_KAFKA_RESP_ERR__TIMED_OUT, s->base.options.topic,
+                                NULL, diag);
     }
 }
 
