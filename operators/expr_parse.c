@@ -693,16 +693,18 @@ struct large_stack {
 static pthread_mutex_t large_stacks_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct large_stack *idle_large_stacks;
 
-/* Gives back what a deeply nested text has touched. */
+/* Gives back what a deeply nested text has touched: what lies well below this frame. Above it is the thread's own storage. */
 static void trim_stack(void)
 {
     pthread_attr_t attributes;
     void *low;
     size_t size;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)0xffff;
     if (pthread_getattr_np(pthread_self(), &attributes) != 0)
         return;
-    if (pthread_attr_getstack(&attributes, &low, &size) == 0 && size > STACK_KEPT_BYTES)
-        (void)madvise(low, size - STACK_KEPT_BYTES, MADV_DONTNEED);
+    if (pthread_attr_getstack(&attributes, &low, &size) == 0 &&
+        here > (uintptr_t)low + STACK_KEPT_BYTES)
+        (void)madvise(low, here - STACK_KEPT_BYTES - (uintptr_t)low, MADV_DONTNEED);
     pthread_attr_destroy(&attributes);
 }
 
