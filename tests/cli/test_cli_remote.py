@@ -339,10 +339,10 @@ producer.abort_transaction()
         way.server.process.wait()
         said = reader.communicate(timeout=LIMIT_S)[1]
         self.assertEqual(reader.returncode, 3, said)
-        self.assertIn(f"weir: cannot reach {way.data}, which process {way.server.process.pid} serves on {address}", said)
+        self.assertRegex(said, f"weir: (cannot reach|no answer from) {way.data}, which process {way.server.process.pid} serves on {address}")
         said = writer.communicate("two\n", timeout=LIMIT_S)[1]
         self.assertEqual(writer.returncode, 3, said)
-        self.assertIn("weir: line 2 is not stored: cannot reach", said)
+        self.assertRegex(said, "weir: line 2 is not stored: (cannot reach|no answer from)")
         # Nobody holds it any more: the commands open it themselves again.
         self.assertEqual(way.ask("consume", "orders", "--until-end", "--format", "value")[1], b"one\n")
 
