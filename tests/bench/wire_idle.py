@@ -77,7 +77,8 @@ def run_idle(bench, put):
     authority = Authority(str(bench.work))
     certificate, key = authority.sign("server", "/CN=server")
     context = ssl.create_default_context(cafile=authority.pem)
-    kinds = [("plain", Weir, ()), ("tls", Weir, ("--tls-cert", certificate, "--tls-key", key)), ("plain", Kafka, ())]
+    many = ("--connections", str(2 * CONNECTIONS), "--connections-per-address", str(2 * CONNECTIONS))
+    kinds = [("plain", Weir, many), ("tls", Weir, (*many, "--tls-cert", certificate, "--tls-key", key)), ("plain", Kafka, ())]
     for case, kind, flags in kinds:
         if kind.name not in bench.options.servers or (bench.options.only and bench.options.only not in case):
             continue
