@@ -2,6 +2,7 @@
  * have them. In meta, beside the users, so that a copy of the directory keeps them.
  *
  *   a binding   principal ("User:alice", "User:*") · host (an address, "*") · ALLOW or DENY · operation · resource type, pattern type, name
+ *   a host      is an address, however it is written; ::ffff:10.0.0.7 is 10.0.0.7
  *   a pattern   LITERAL: that name alone ("*": every name); PREFIXED: every name that begins so
  *
  * One DENY that fits beats every ALLOW. An ALLOW of Read, Write, Delete or Alter is one of Describe, one of AlterConfigs is one of DescribeConfigs, and All is one of

@@ -13,6 +13,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/hash.h"
 
+#include <arpa/inet.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -23,7 +24,7 @@ enum {
 static const char everybody[] = "User:*";
 
 struct at_host {
-    const char *host;
+    const char *host; /* as one_host writes it */
     struct acl_rights rights;
     struct at_host *next;
 };
@@ -72,6 +73,18 @@ static void add_right(struct acl_rights *rights, const struct acl_binding *b)
     *set |= UINT32_C(1) << b->operation;
 }
 
+/* An address in the one way in which it is compared, in text or as it is: IPv6 can be written in many (Java's tools write all eight parts), and a socket that takes both
+ * kinds says "::ffff:10.0.0.7" of a client with an IPv4 address. */
+static const char *one_host(const char *host, char text[INET6_ADDRSTRLEN])
+{
+    struct in6_addr address;
+    if (strchr(host, ':') == NULL || inet_pton(AF_INET6, host, &address) != 1)
+        return host;
+    bool is_four = IN6_IS_ADDR_V4MAPPED(&address);
+    const void *bytes = is_four ? address.s6_addr + 12 : address.s6_addr;
+    return inet_ntop(is_four ? AF_INET : AF_INET6, bytes, text, INET6_ADDRSTRLEN);
+}
+
 static bool add_prefix_size(struct acl_rules *rules, uint8_t resource, size_t size)
 {
     size_t count = rules->prefix_size_count[resource];
@@ -107,14 +120,18 @@ static bool index_binding(struct acl_rules *rules, const struct acl_binding *b)
         add_right(&entry->rights, b);
         return true;
     }
+    char text[INET6_ADDRSTRLEN];
+    const char *name_of_host = one_host(b->host, text);
     struct at_host *host = entry->hosts;
-    while (host != NULL && strcmp(host->host, b->host) != 0)
+    while (host != NULL && strcmp(host->host, name_of_host) != 0)
         host = host->next;
     if (host == NULL) {
         host = arena_zalloc(&rules->arena, sizeof *host);
         if (host == NULL)
             return false;
-        host->host = b->host;
+        host->host = arena_text(&rules->arena, name_of_host);
+        if (host->host == NULL)
+            return false;
         host->next = entry->hosts;
         entry->hosts = host;
     }
@@ -260,9 +277,11 @@ struct acl_rights acl_rights_of(const struct acl_rules *rules, const char *princ
                                 const char *host, enum acl_resource resource, struct bytes name)
 {
     struct acl_rights rights = {0, 0};
+    char text[INET6_ADDRSTRLEN];
     uint8_t kind = (uint8_t)resource;
     if (rules == NULL)
         return rights;
+    host = one_host(host, text);
     collect_pattern(rules, principal, host, kind, ACL_LITERAL, name, &rights);
     collect_pattern(rules, principal, host, kind, ACL_LITERAL, bytes_text("*"), &rights);
     collect_prefixes(rules, principal, host, kind, name, &rights);
@@ -317,6 +336,8 @@ static bool is_left(const struct acl_rules *rules, const struct entry *entry, co
 bool acl_may_any(const struct acl_rules *rules, const char *principal, const char *host,
                  enum acl_resource resource, enum acl_operation operation)
 {
+    char text[INET6_ADDRSTRLEN];
+    host = one_host(host, text);
     for (size_t i = 0; rules != NULL && i < rules->chain_count; i++)
         for (const struct entry *entry = rules->chains[i]; entry != NULL; entry = entry->next)
             if (entry->resource == resource && is_about(entry, principal) &&

@@ -105,6 +105,36 @@ static void test_allowed(void **state)
     scratch_dir_remove(dir);
 }
 
+/* An address is one, however it is written: Java writes IPv6 out, and a socket for both kinds says ::ffff:10.0.0.1 of an IPv4 client. */
+static void test_hosts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bound, *asked;
+    } same[] = {{"10.0.0.1", "::ffff:10.0.0.1"},
+                {"::ffff:10.0.0.1", "10.0.0.1"},
+                {"::FFFF:a00:1", "::ffff:10.0.0.1"},
+                {"0:0:0:0:0:0:0:1", "::1"},
+                {"2001:DB8:0:0::1", "2001:db8::1"}};
+    char *dir = scratch_dir_create();
+    struct log *log = fixture_open(dir);
+    add(log, binding("User:*", ACL_ALLOW, ACL_ALL, ACL_TOPIC, ACL_LITERAL, "*"));
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        char topic[8];
+        snprintf(topic, sizeof topic, "t%zu", i);
+        struct acl_binding b = binding("User:u", ACL_DENY, ACL_READ, ACL_TOPIC, ACL_LITERAL, topic);
+        b.host = same[i].bound;
+        assert_true(may(log, "User:u", same[i].asked, ACL_TOPIC, topic, ACL_READ));
+        assert_int_equal(add(log, b), 0);
+        assert_false(may(log, "User:u", same[i].asked, ACL_TOPIC, topic, ACL_READ));
+        assert_false(may(log, "User:u", same[i].bound, ACL_TOPIC, topic, ACL_READ));
+        assert_true(may(log, "User:u", "::2", ACL_TOPIC, topic, ACL_READ));
+        assert_true(may(log, "User:u", "10.0.0.2", ACL_TOPIC, topic, ACL_READ));
+    }
+    log_close(log);
+    scratch_dir_remove(dir);
+}
+
 static void expect_somewhere(struct log *log, bool expected)
 {
     struct acl_rules *rules = acl_rules_take(log);
@@ -397,10 +427,10 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_allowed), cmocka_unit_test(test_any),
-        cmocka_unit_test(test_naive),   cmocka_unit_test(test_filters),
-        cmocka_unit_test(test_checked), cmocka_unit_test(test_life),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_allowed), cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_any),     cmocka_unit_test(test_naive),
+        cmocka_unit_test(test_filters), cmocka_unit_test(test_checked),
+        cmocka_unit_test(test_life),    cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
