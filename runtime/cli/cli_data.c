@@ -18,6 +18,11 @@ int data_check(const struct cli *cli, enum data_need need)
 {
     if (flag_text(cli, "bootstrap") != NULL && cli->command->reach != REACHES_KAFKA &&
         (flag_is_typed(cli, "bootstrap") || !flag_is_typed(cli, "data"))) {
+        if (cli->command->reach == REACHES_HTTP) {
+            message("this command asks a server over HTTP: it does not take -b");
+            hint("use --server HOST:PORT, or --data DIR, instead of -b (or unset WEIR_BOOTSTRAP)");
+            return EXIT_USAGE;
+        }
         message("this command works on the files of a data directory: it does not take -b");
         hint("use --data DIR instead of -b (or unset WEIR_BOOTSTRAP)");
         return EXIT_USAGE;

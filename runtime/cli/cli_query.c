@@ -204,10 +204,9 @@ const struct command command_query = {
         "window_open: true while rows may still come for the window. Conditions on the group and "
         "on "
         "window_start\n"
-        "are looked up and not scanned for: --explain says so. Nothing is written; no job may run "
-        "on "
-        "the\n"
-        "directory meanwhile.\n",
+        "are looked up and not scanned for: --explain says so. Nothing is written. Of a directory "
+        "that 'weir serve'\n"
+        "holds the server answers while its jobs run, with 64 MB at most.\n",
     .flags = query_flags,
     .reach = REACHES_HTTP,
     .run = run_query,

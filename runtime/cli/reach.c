@@ -49,12 +49,33 @@ static int choose(const struct cli *cli, const char *flag, const char *spelt, co
     return 0;
 }
 
-/* HOST[:PORT][,…], without empty places. */
+/* HOST, HOST:PORT or [HOST]:PORT, size bytes of it. What is no port librdkafka takes for another one. */
+static bool is_place(const char *text, size_t size)
+{
+    const char *bracket = memchr(text, ']', size), *end = text + size;
+    const char *colon = memchr(bracket != NULL ? bracket : text, ':',
+                               (size_t)(end - (bracket != NULL ? bracket : text)));
+    int64_t port = 0;
+    if (size == 0 || colon == text || (text[0] == '[') != (bracket != NULL))
+        return false;
+    if (colon == NULL)
+        return bracket == NULL || bracket + 1 == end;
+    for (const char *at = colon + 1; at < end && port <= 65535; at++)
+        port = *at >= '0' && *at <= '9' ? port * 10 + (*at - '0') : 65536;
+    return port > 0 && port <= 65535;
+}
+
+/* Places with commas between them. */
 static bool is_list(const char *text)
 {
-    size_t size = strlen(text);
-    return size > 0 && text[0] != ',' && text[size - 1] != ',' && strstr(text, ",,") == NULL &&
-           strpbrk(text, " \t\r\n/") == NULL;
+    for (;;) {
+        size_t size = strcspn(text, ",");
+        if (!is_place(text, size))
+            return false;
+        if (text[size] == '\0')
+            return true;
+        text += size + 1;
+    }
 }
 
 static void connectable(const char *address, char *text, size_t size)
@@ -132,7 +153,7 @@ static int reach_http(const struct cli *cli, const char *address, struct reach *
     bool has_port = colon != NULL && strchr(colon, ']') == NULL;
     int size = has_port ? snprintf(reach->http, sizeof reach->http, "%s", address)
                         : snprintf(reach->http, sizeof reach->http, "%s:%d", address, HTTP_PORT);
-    if (address[0] == '\0' || address[0] == ':' || size >= (int)sizeof reach->http ||
+    if (!is_place(address, strlen(address)) || size >= (int)sizeof reach->http ||
         strpbrk(address, " \t\r\n/@?#,\\") != NULL)
         return usage_error(cli, "--server is HOST:PORT, not '%s'", address);
     reach->way = REACH_SERVER;
@@ -154,7 +175,8 @@ int reach_find(const struct cli *cli, enum data_need need, struct reach *reach)
     if (server_address != NULL)
         return reach_http(cli, server_address, reach);
     if (brokers != NULL) {
-        if (!is_list(brokers) || strlen(brokers) >= sizeof reach->kafka)
+        if (strpbrk(brokers, " \t\r\n/") != NULL || !is_list(brokers) ||
+            strlen(brokers) >= sizeof reach->kafka)
             return usage_error(cli, "-b is HOST:PORT[,HOST:PORT…], not '%s'", brokers);
         reach->way = REACH_SERVER;
         snprintf(reach->kafka, sizeof reach->kafka, "%s", brokers);

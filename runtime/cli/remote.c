@@ -16,7 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SLICE_MS = 100 }; /* how long a wait lasts before errors and signals are looked at */
+enum {
+    SLICE_MS = 100,   /* how long a wait lasts before errors and signals are looked at */
+    ANSWER_MS = 2000, /* what a server that is back has for an answer */
+};
 
 /* ---- what a handle reports ---- */
 
@@ -70,7 +73,7 @@ int remote_check(struct remote *remote, rd_kafka_t *handle, struct diag *diag)
         return 0;
     /* librdkafka tells when the last server is gone, not when one is back. */
     const struct rd_kafka_metadata *metadata;
-    if (rd_kafka_metadata(handle, 0, NULL, &metadata, SLICE_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (rd_kafka_metadata(handle, 0, NULL, &metadata, ANSWER_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return out_of_reach(remote, diag);
     rd_kafka_metadata_destroy(metadata);
     remote->down_since_ms = 0;
@@ -201,13 +204,19 @@ static int create_asking(struct remote *remote, const char *isolation, rd_kafka_
     return remote_create(RD_KAFKA_CONSUMER, conf, handle, diag);
 }
 
-/* Until somebody answers. */
+/* Until somebody answers. An answer that comes after its question was given up counts for nothing,
+ * so that each question has twice the time of the one before: a server far away needs more than a
+ * slice, and one that is not there or lets nobody in is found out at once. */
 static int connect_there(struct remote *remote, struct diag *diag)
 {
     const struct rd_kafka_metadata *metadata;
     int64_t until_ms = clock_mono_ms() + remote->reach.timeout_ms;
-    while (!interrupted()) {
-        rd_kafka_resp_err_t error = rd_kafka_metadata(remote->handle, 0, NULL, &metadata, SLICE_MS);
+    for (int64_t wait_ms = SLICE_MS; !interrupted(); wait_ms *= 2) {
+        int64_t left_ms = until_ms - clock_mono_ms();
+        if (wait_ms > left_ms)
+            wait_ms = left_ms > SLICE_MS ? left_ms : SLICE_MS;
+        rd_kafka_resp_err_t error =
+            rd_kafka_metadata(remote->handle, 0, NULL, &metadata, (int)wait_ms);
         rd_kafka_poll(remote->handle, 0);
         if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
             rd_kafka_metadata_destroy(metadata);
@@ -227,6 +236,10 @@ static void hint_at_security(const struct remote *remote)
     const struct reach *reach = &remote->reach;
     if (remote->fault == RD_KAFKA_RESP_ERR__AUTHENTICATION)
         hint("--user and --password-file say who you are, --sasl-mechanism how");
+    else if (strstr(remote->fault_text, "unexpected eof") != NULL ||
+             strstr(remote->fault_text, "wrong version number") != NULL)
+        hint("does this port speak TLS? Without --tls, --tls-ca and --client-cert it is spoken to "
+             "without");
     else if (remote->fault == RD_KAFKA_RESP_ERR__SSL ||
              strstr(remote->fault_text, "SSL routines") != NULL)
         hint("--tls-ca FILE names the CA that signed the server's certificate; "

@@ -2,6 +2,7 @@
 #include "runtime/cli/served_query.h"
 
 #include "runtime/cli/row_printer.h"
+#include "runtime/http/http.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +70,7 @@ static void put_target(struct buf *target, const struct served_query *query, boo
 {
     http_path(target, "/api/v1/query");
     http_path_argument(target, "app", query->app);
-    if (query->memory_mb > 0)
+    if (query->memory_mb > 0 && query->memory_mb < HTTP_QUESTION_MB) /* it has no more to give */
         http_path_number(target, "memory", query->memory_mb);
     http_path_argument(target, "explain", explains ? "true" : NULL);
 }

@@ -2,6 +2,8 @@
  * that the same code prints both. */
 #include "runtime/cli/served_verify.h"
 
+#include "runtime/http/http.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -88,7 +90,8 @@ int served_verify(struct http_client *client, struct served_verify *verify)
     http_path(&target, "/verify");
     http_path_argument(&target, "app", verify->app);
     http_path_number(&target, "max", verify->max < MAX_MOST ? verify->max : MAX_MOST);
-    http_path_number(&target, "memory", verify->memory_mib);
+    http_path_number(&target, "memory",
+                     verify->memory_mib < HTTP_VERIFY_MIB ? verify->memory_mib : HTTP_VERIFY_MIB);
     int exit_code = http_client_ask(client, &target, bytes_of("", 0), HTTP_LATER, &answer);
     buf_deinit(&target);
     if (exit_code == 0)

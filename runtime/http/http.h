@@ -10,7 +10,11 @@
 #include "runtime/base/error.h"
 #include "runtime/weir.h"
 
-enum { HTTP_PORT = 9644 };
+enum {
+    HTTP_PORT = 9644,
+    HTTP_QUESTION_MB = 64,  /* at most of a question to a view, and unless it says less */
+    HTTP_VERIFY_MIB = 1024, /* the same of a verification */
+};
 
 /* What may be allowed to somebody and not to others. */
 enum http_thing { HTTP_CLUSTER, HTTP_TOPIC, HTTP_GROUP };

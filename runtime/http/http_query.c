@@ -13,7 +13,7 @@
 #include "runtime/view_reader.h"
 #include "runtime/weir_view.h"
 
-enum { QUESTION_MB = 64, TRIES = 3, ROWS_MAX = 100000, PAGE_BYTES = 16 << 20 };
+enum { TRIES = 3, ROWS_MAX = 100000, PAGE_BYTES = 16 << 20 };
 
 struct question {
     struct query *query;
@@ -182,7 +182,7 @@ void http_post_query(struct http_exchange *exchange)
     bool wants_plan;
     if (!http_argument_number(exchange, "limit", 1, ROWS_MAX, HTTP_PAGE, &limit) ||
         !http_argument_number(exchange, "cursor", 0, INT32_MAX, 0, &from) ||
-        !http_argument_number(exchange, "memory", 1, QUESTION_MB, QUESTION_MB, &memory_mb) ||
+        !http_argument_number(exchange, "memory", 1, HTTP_QUESTION_MB, HTTP_QUESTION_MB, &memory_mb) ||
         !http_argument_truth(exchange, "explain", false, &wants_plan))
         return;
     if (exchange->body.size == 0) {

@@ -16,7 +16,7 @@
 #include "runtime/records/difference_json.h"
 #include "runtime/verify/verify.h"
 
-enum { SHOWN_MAX = 1000, SHOWN_BYTES = 8 << 20, MEMORY_MIB_MAX = 1024 };
+enum { SHOWN_MAX = 1000, SHOWN_BYTES = 8 << 20 };
 
 struct verification {
     struct http_exchange *exchange;
@@ -170,7 +170,7 @@ void http_post_verify(struct http_exchange *exchange)
     struct verification v = {.exchange = exchange};
     struct diag diag = {.code = 0};
     if (!http_argument_number(exchange, "max", 0, SHOWN_MAX, 10, &v.left) ||
-        !http_argument_number(exchange, "memory", 1, MEMORY_MIB_MAX, MEMORY_MIB_MAX, &v.memory_mib))
+        !http_argument_number(exchange, "memory", 1, HTTP_VERIFY_MIB, HTTP_VERIFY_MIB, &v.memory_mib))
         return;
     if (atomic_exchange(&http->is_verifying, true)) {
         http_fail(exchange, 503, "ask again", "another verification is being answered");

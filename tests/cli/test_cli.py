@@ -210,6 +210,7 @@ class Help(Case):
             done = weir(*words, "-b", "localhost:9092")
             self.assertEqual(done.returncode, 2)
             self.assertIn(b"it does not take -b", done.stderr)
+            self.assertEqual(b"--server HOST:PORT" in done.stderr, words[0] == "state")
         self.assertEqual(weir("topic", "verify", "t", env={"WEIR_BOOTSTRAP": "x:1"}).returncode, 2)
 
     def test_version(self):

@@ -2,14 +2,18 @@
 """Commands on topics, records and groups, three ways: on a directory that nobody holds, on one that is served, and with -b. What they print, say and answer must be
 the same each way, but for what Kafka's protocol does not tell. And what only a server can do to a command: end, refuse, hold a transaction open."""
 import base64
+import contextlib
 import json
 import os
+import queue
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -68,6 +72,55 @@ class Way:
         process = subprocess.Popen([WEIR, *words, *self.reach()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), **how)
         self.case.addCleanup(lambda: (process.kill(), process.communicate()))
         return process
+
+
+class Far:
+    """The way to a server that is milliseconds away: what comes from either side goes on so much later."""
+
+    def __init__(self, case, address, delay_s):
+        host, port = address.split(":")
+        self.there = (host, int(port))
+        self.delay_s = delay_s
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.sockets = [self.door]
+        self.address = f"127.0.0.1:{self.door.getsockname()[1]}"
+        case.addCleanup(self.close)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def close(self):
+        for one in self.sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near = self.door.accept()[0]
+                far = socket.create_connection(self.there)
+                self.sockets += [near, far]
+                for ends in ((near, far), (far, near)):
+                    pieces = queue.Queue()
+                    threading.Thread(target=self.take, args=(ends[0], pieces), daemon=True).start()
+                    threading.Thread(target=self.give, args=(ends[1], pieces), daemon=True).start()
+
+    def take(self, end, pieces):
+        piece = b"-"
+        while piece:
+            try:
+                piece = end.recv(1 << 16)
+            except OSError:
+                piece = b""
+            pieces.put((time.monotonic() + self.delay_s, piece))
+
+    def give(self, end, pieces):
+        with contextlib.suppress(OSError):
+            while True:
+                due_s, piece = pieces.get()
+                time.sleep(max(0, due_s - time.monotonic()))
+                if not piece:
+                    return end.shutdown(socket.SHUT_WR)
+                end.sendall(piece)
 
 
 class Apart(Way):
@@ -370,6 +423,16 @@ producer.abort_transaction()
         code, _, said = self.run_weir("topic", "list", "-b", f"127.0.0.1:1,{way.server.address}")
         self.assertEqual((code, said), (0, ""))
 
+    def test_a_server_that_is_far_away(self):
+        way = self.way()
+        far = Far(self, way.server.address, 0.08)
+        way.server.stop()
+        way.serve("--advertise", far.address, kafka=way.server.address)
+        for words, stdin, expected in ((["topic", "create", "orders"], "", ""), (["produce", "orders"], "one\n", ""), (["topic", "list"], "", "orders\n"),
+                                       (["consume", "orders", "--until-end", "--format", "value"], "", "one\n")):
+            done = subprocess.run([WEIR, *words, "-b", far.address], input=stdin, capture_output=True, text=True, timeout=LIMIT_S, env=environment())
+            self.assertEqual((done.returncode, done.stdout), (0, expected), (words, done.stderr))
+
     def run_weir(self, *words, env=None):
         done = subprocess.run([WEIR, *words], input="", capture_output=True, text=True, timeout=LIMIT_S, env={**environment(), **(env or {})}, cwd=tempfile.gettempdir())
         return done.returncode, done.stdout, done.stderr
@@ -381,7 +444,9 @@ producer.abort_transaction()
         for words, env, expected in ((["-b", broker], {}, 0), ([], {"WEIR_BOOTSTRAP": broker}, 0), ([], {"WEIR_DATA": way.data}, 0),
                                      (["-b", broker], {"WEIR_DATA": nowhere}, 0), (["--data", way.data], {"WEIR_BOOTSTRAP": "127.0.0.1:1"}, 0),
                                      (["-b", broker, "--data", way.data], {}, 2), ([], {"WEIR_BOOTSTRAP": broker, "WEIR_DATA": way.data}, 2), (["-b", ""], {}, 2),
-                                     (["-b", "a,,b"], {}, 2), (["-b", broker, "--client-cert", "x"], {}, 2), (["-b", broker, "--tls-ca", nowhere], {}, 2),
+                                     (["-b", "a,,b"], {}, 2), (["-b", broker + ","], {}, 2),
+                                     (["-b", "127.0.0.1:99999"], {}, 2), (["-b", "127.0.0.1:x"], {}, 2), (["-b", "127.0.0.1:"], {}, 2), (["-b", "::1"], {}, 2), (["-b", "[::1"], {}, 2),
+                                     (["-b", f"[::1]:1,{broker}"], {}, 0), (["-b", broker, "--client-cert", "x"], {}, 2), (["-b", broker, "--tls-ca", nowhere], {}, 2),
                                      (["-b", broker, "--user", "x", "--sasl-mechanism", "GSSAPI", "--password-file", "x"], {}, 2), (["-b", broker, "--timeout", "0"], {}, 2)):
             code, out, said = self.run_weir("topic", "list", *words, env=env)
             self.assertEqual((code, out), (expected, "orders\n" if expected == 0 else ""), (words, env, said))

@@ -187,9 +187,9 @@ class Verify(Case):
         self.plant()
         commands = [["verify", *words, *form] for form in ([], ["--format", "text"])
                     for words in (["hourly"], ["hourly-revenue", "--app", "shop"], ["per_shop"], ["per_shop", "--max", "1"], ["per_shop", "--max", "0"],
-                                  ["nothing"], ["hourly", "--app", "nobody"], ["a/b?c"])]
+                                  ["nothing"], ["hourly", "--app", "nobody"], ["a/b?c"], ["hourly", "--memory", "2000"])]
         apart = [timeless(self.ask(*words)) for words in commands]
-        self.assertEqual([code for code, _, _ in apart[:8]], [0, 0, 4, 4, 4, 1, 1, 1])
+        self.assertEqual([code for code, _, _ in apart[:9]], [0, 0, 4, 4, 4, 1, 1, 1, 0])
         for files in ([self.job], []):                     # while the job runs, and while nothing does
             server = self.serve(*files)
             if files:
@@ -261,6 +261,7 @@ QUERIES = [
 class Views(Case):
     def test_what_is_said(self):
         commands = [["query", sql, *flags] for sql in QUERIES for flags in ([], ["--format", "text"], ["--explain"], ["--app", "shop"], ["--app", "nobody"])]
+        commands += [["query", QUERIES[0], "--memory", mb] for mb in ("1", "256", "0")]
         server = self.serve(self.job)
         self.settle(server, len(ROWS) + len(BAD))
         running = [self.ask(*words) for words in commands]
@@ -402,7 +403,7 @@ class Errors(Case):
         code, _, said = self.ask("dlq", "list", "--server", address, data="")
         self.assertEqual(code, 3, said)
         self.assertIn(f"http://{address} does not answer", said)
-        for words in (["--server", "a/b"], ["--server", ""], ["--server", ":1"], ["--server", "x", "--data", "y"]):
+        for words in (["--server", "a/b"], ["--server", ""], ["--server", ":1"], ["--server", "x:99999"], ["--server", "x:y"], ["--server", "x", "--data", "y"]):
             self.assertEqual(self.ask("dlq", "list", *words, data="")[0], 2, words)
 
     def test_a_server_that_is_killed_or_stands_still(self):
