@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { COMMIT_LOOK_MS = 20 };
+
 /* ---- time ---- */
 
 /* The session of a member whose request is parked does not end, but for a first join. */
@@ -68,11 +70,17 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t group_next_deadline(const struct group *group)
+/* Commits hold the end of the join phase up. Their end looks at it, but nobody ticks for it: so it is looked at
+ * again soon. */
+static int64_t join_deadline(const struct group *group, int64_t now)
 {
-    /* Commits hold the end of the join phase up: their end looks at it. */
-    int64_t next = group->commits > 0 ? NO_DEADLINE : group->join_deadline_ms;
-    next = earlier(next, group->sync_deadline_ms);
+    int64_t soon = now + COMMIT_LOOK_MS;
+    return group->commits > 0 && group->join_deadline_ms < soon ? soon : group->join_deadline_ms;
+}
+
+static int64_t group_next_deadline(const struct group *group, int64_t now)
+{
+    int64_t next = earlier(join_deadline(group, now), group->sync_deadline_ms);
     for (size_t i = 0; i < group->pending_count; i++)
         next = earlier(next, group->pending[i].deadline_ms);
     for (size_t i = 0; i < group->member_count; i++) {
@@ -93,7 +101,7 @@ int64_t coordinator_tick(struct coordinator *c)
         c->next_deadline_ms = NO_DEADLINE;
         for (size_t i = 0; i < c->table.count; i++)
             c->next_deadline_ms =
-                earlier(c->next_deadline_ms, group_next_deadline(c->table.groups[i]));
+                earlier(c->next_deadline_ms, group_next_deadline(c->table.groups[i], now));
     }
     int64_t next = c->next_deadline_ms;
     pthread_mutex_unlock(&c->mutex);

@@ -371,6 +371,9 @@ int worker_resume(struct worker *worker)
     ops->reader_close(worker->progress_reader);
     worker->progress_reader = NULL;
     worker->outs_changed = true;
+    /* That nothing came while everything stood still says nothing of those who write. */
+    for (uint32_t i = 0; i < worker->task_count; i++)
+        worker->tasks[i]->idle_since_ms = TIME_NONE;
     TRY(ops->reader_open(run->port, run->plan->progress_topic, 0, worker->progress_position,
                          &worker->progress_reader, &worker->diag));
     TRY(worker_open_reads(worker));

@@ -352,13 +352,24 @@ static void unpark(struct run *run)
     run->is_holding = false;
 }
 
+/* With the mutex held. false: the run ends, or nobody waits for it any more: one worker may take long, and the others
+ * are not to stand still for nothing. */
+static bool await_parked_for_holder(struct run *run)
+{
+    while (run->parked < run->active_workers && !is_ending(run) &&
+           atomic_load(&run->app->hold) == APP_HOLD_WANTED)
+        clock_cond_wait(&run->changed, &run->mutex,
+                        clock_mono_ns() + PARK_WATCH_MS * INT64_C(1000000));
+    return run->parked == run->active_workers && !is_ending(run);
+}
+
 static void park_for_holder(struct run *run)
 {
     int wanted = APP_HOLD_WANTED;
     atomic_store(&run->parking, true);
     run_wake_workers(run);
     pthread_mutex_lock(&run->mutex);
-    bool all = await_parked(run, run->active_workers);
+    bool all = await_parked_for_holder(run);
     pthread_mutex_unlock(&run->mutex);
     run->is_holding =
         all && atomic_compare_exchange_strong(&run->app->hold, &wanted, APP_HOLD_HELD);

@@ -769,6 +769,37 @@ static void test_no_generation_begins_during_a_commit(void **state)
     assert_int_equal(d.joins, 1);
 }
 
+static void test_the_join_phase_ends_in_time_after_a_commit(void **state)
+{
+    (void)state;
+    struct peer nobody = {.generation = -1}, other = {0}, a = {0};
+    struct group_member member = who(&nobody);
+    struct join_protocol protocol = {"range", bytes_text("m")};
+    struct join_request request = request_of(&a, &protocol, 1);
+    request.group = "h";
+    request.initial_rebalance_delay_ms = 3000;
+    make_stable(&other,
+                NULL); /* of another group, whose session ends while the commit is written */
+    now += SESSION_MS - 1000;
+    assert_int_equal(coordinator_commit_begin(c, "h", &member), GROUP_OK);
+    coordinator_join(c, &request, on_join, &a);
+    int64_t joined = now, next = coordinator_tick(c);
+    while (a.joins == 0) { /* following it alone */
+        assert_true(next > now && next <= joined + 3000 + 20);
+        if (now < joined + 1000 && next >= joined + 1000) {
+            now = joined + 1000;
+            next = coordinator_tick(c);
+            coordinator_commit_end(c, "h"); /* not over yet: it waits on */
+            continue;
+        }
+        now = next;
+        next = coordinator_tick(c);
+    }
+    assert_int_equal(look().member_count, 0);
+    assert_int_equal(now, joined + 3000);
+    assert_int_equal(a.generation, 1);
+}
+
 /* ---- the rest ---- */
 
 static void test_forget_drops_answers(void **state)
@@ -904,6 +935,7 @@ int main(void)
         RULE(test_static_member_leaves_by_instance_id),
         RULE(test_commit_checks),
         RULE(test_no_generation_begins_during_a_commit),
+        RULE(test_the_join_phase_ends_in_time_after_a_commit),
         RULE(test_forget_drops_answers),
         RULE(test_an_orphan_keeps_nobody_waiting),
         RULE(test_delete),

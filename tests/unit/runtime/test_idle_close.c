@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "runtime/app_hold.h"
 #include "runtime/base/clock.h"
 #include "runtime/task.h"
 #include "tests/support/accounts.h"
@@ -399,6 +400,47 @@ static void test_markers_of_a_live_stream_go(void **state)
     assert_int_equal(progress_keys(*state, "time/"), 1); /* of the end, where no row came yet */
 }
 
+/* A pipeline behind another of the same app. While the app is held nothing comes to it, and that does not close its windows: what
+ * the first one has not read yet is in time. */
+static void test_who_is_held_is_not_idle(void **state)
+{
+    struct running r = {.log = weir_fixture_open(*state)};
+    assert_works(weir_topic_create(r.log, "events", 1, NULL, 0), weir_log_error());
+    r.app =
+        weir_app_open("shop", &(weir_options){.log = r.log, .threads = 1, .commit_interval_ms = 5});
+    weir_to(weir_map(weir_source(r.app, "events", WEIR_JSON, "ts"), "k, ts"), "middle");
+    weir_stream *middle = weir_idle_close(weir_source(r.app, "middle", WEIR_JSON, "ts"), IDLE_MS);
+    weir_to(weir_emit(weir_aggregate(weir_tumbling(weir_group_by(middle, "k"), WINDOW_MS),
+                                     "count(*) AS n"),
+                      WEIR_EMIT_FINAL),
+            "finals");
+    assert_int_equal(pthread_create(&r.thread, NULL, run_app, &r), 0);
+    send_value(r.log, 0, "a", T0 + 1000);
+    int64_t limit_ms = clock_mono_ms() + DEADLINE_MS;
+    while (weir_fixture_committed(r.log, "shop", "middle", 0) < 1) {
+        assert_true(clock_mono_ms() < limit_ms);
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    for (int i = 0; i < 3; i++) { /* by the second it has found nothing more */
+        assert_int_equal(app_hold(r.app, clock_mono_ns() + DEADLINE_MS * INT64_C(1000000)), 0);
+        if (i == 2) {
+            send_value(r.log, 0, "a", T0 + 2000);
+            atomic_fetch_add(&now_ms, 60 * 60000);
+        }
+        app_release(r.app);
+    }
+    await_read(r.log, 0, 2);
+    while (records_in(r.log, "finals", 1) < 1) {
+        atomic_fetch_add(&now_ms, IDLE_MS / 5);
+        assert_true(clock_mono_ms() < limit_ms);
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    assert_non_null(
+        strstr(weir_fixture_values(r.log, "finals", 0, WEIR_READ_COMMITTED), "\"n\":2"));
+    stop(&r);
+    assert_works(weir_log_close(r.log), weir_log_error());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +450,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_replay_of_one_partition, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_replay_behind_a_rekeying, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_markers_of_a_live_stream_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_is_held_is_not_idle, set_up, tear_down),
     };
     scratch_dir_in_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);

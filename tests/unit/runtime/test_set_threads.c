@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/app_hold.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/io.h"
 #include "tests/support/kill_ledger.h"
 #include "tests/support/log_fixture.h"
@@ -525,6 +527,64 @@ static void test_dear_partitions_are_parted(void **state)
     stop(f);
 }
 
+/* ---- held ---- */
+
+/* A row of partition 0 takes as long as the test wants. */
+static atomic_bool is_shut, is_stuck;
+static int wait_at_gate(void *context, weir_call *call, const weir_value *values, size_t count)
+{
+    (void)context, (void)call, (void)count;
+    int64_t p = values[0].i64;
+    while (p == 0 && atomic_load(&is_shut)) {
+        atomic_store(&is_stuck, true);
+        nap();
+    }
+    atomic_fetch_add(&seen[p], 1);
+    return 1;
+}
+static void await_seen(int p, int rows)
+{
+    for (int n = 0; n < 2 * WAIT_MS && atomic_load(&seen[p]) < rows; n++)
+        nap();
+    assert_int_equal(atomic_load(&seen[p]), rows);
+}
+static int hold_for_ms(const struct fixture *f, int64_t ms)
+{
+    return app_hold(f->app, clock_mono_ns() + ms * 1000000);
+}
+/* Who wants to hold an app gives up, and the workers that had parked for it go on. */
+static void test_held_while_a_row_takes_long(void **state)
+{
+    struct fixture *f = *state;
+    send_parts(f, (int[]){1, 1, 1, 1});
+    atomic_store(&is_shut, true);
+    f->app = weir_app_open("gate", &(weir_options){.log = f->log, .threads = 4});
+    weir_stream *parts = weir_source(f->app, "parts", WEIR_JSON, NULL);
+    weir_to(weir_filter_fn(parts, "gate-1", "p::bigint", wait_at_gate, NULL), "passed");
+    for (int p = 0; p < 4; p++)
+        atomic_store(&seen[p], 0);
+    start(f);
+    while (!atomic_load(&is_stuck))
+        nap();
+    assert_int_equal(hold_for_ms(f, 100), ERR_TIMEOUT);
+    send_parts(f, (int[]){0, 5, 5, 5});
+    for (int p = 1; p < 4; p++)
+        await_seen(p, 6);
+    atomic_store(&is_shut, false);
+    await_seen(0, 1);
+    assert_int_equal(hold_for_ms(f, WAIT_MS), 0);
+    assert_true(app_is_held(f->app));
+    assert_int_equal(hold_for_ms(f, 0), ERR_BUSY);
+    app_release(f->app);
+    send_parts(f, (int[]){1, 0, 0, 0});
+    await_seen(0, 2);
+    /* An app that ends while it is held is not held any more. */
+    assert_int_equal(hold_for_ms(f, WAIT_MS), 0);
+    stop(f);
+    assert_false(app_is_held(f->app));
+    assert_int_equal(hold_for_ms(f, WAIT_MS), ERR_STATE);
+}
+
 /* ---- in one thread ---- */
 
 /* The same calls, the same places where it dies, and workers that come and go. */
@@ -589,6 +649,7 @@ int main(void)
         TEST(test_while_tasks_fail_and_come_back),
         TEST(test_a_start_with_lag_in_two_partitions),
         TEST(test_dear_partitions_are_parted),
+        TEST(test_held_while_a_row_takes_long),
         TEST(test_in_the_test_driver),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
