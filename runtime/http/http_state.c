@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "runtime/http/http_internal.h"
+#include "runtime/plan.h"
 #include "runtime/store_look.h"
 
 /* ---- the list ---- */
@@ -114,6 +115,7 @@ struct look {
     bool has_more;
     struct buf last; /* the last key, as far as a cursor has it */
     int32_t last_partition;
+    struct diag *diag; /* of scan_pair */
 };
 
 static bool is_meant(const struct look *look, const struct store_name *name)
@@ -122,15 +124,20 @@ static bool is_meant(const struct look *look, const struct store_name *name)
            (look->only < 0 || name->partition == look->only);
 }
 
-/* By the topic of the view whose store it is; one that is not there, as if it were such a topic. */
+/* By the topic of the view whose results it holds. Of a step that keeps rows, which are not all in the results, by the store's changelog, and so of one that is not known to hold
+ * results. One that is not there is as if it were such a topic. */
 static bool may_read(struct look *look)
 {
     struct store_view_names names = {.topic = ""};
+    char changelog[TOPIC_NAME_BYTES];
     const char *topic = look->store;
     for (size_t i = 0; i < look->names.count; i++)
         if (is_meant(look, &look->names.items[i])) {
-            (void)store_view_names(look->names.items[i].path, &names, NULL);
-            topic = names.topic[0] != '\0' ? names.topic : topic;
+            topic = names.topic;
+            if (store_view_names(look->names.items[i].path, &names, NULL) < 0)
+                topic = plan_changelog_name(look->app, look->store, changelog, NULL) == 0
+                            ? changelog
+                            : "";
             break;
         }
     if (http_may(look->exchange, HTTP_TOPIC, topic, HTTP_READ))
@@ -169,7 +176,7 @@ static int scan_pair(void *context, struct bytes key, struct bytes value)
     look->last_partition = look->partition;
     if (http_is_over(look->exchange))
         return ERR_TIMEOUT;
-    return put_pair(look, key, value, NULL);
+    return put_pair(look, key, value, look->diag);
 }
 
 /* Behind the cursor: everything that begins with its bytes, of a key that it does not have whole. */
@@ -188,6 +195,7 @@ static int begin_behind(struct buf *place)
 
 static int scan_store(struct look *look, struct bytes from, struct diag *diag)
 {
+    look->diag = diag;
     return state_reader_scan(store_look_reader(look->at), from, bytes_of(NULL, 0), scan_pair, look,
                              diag);
 }

@@ -6,10 +6,11 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
-from http_server import Server, weir
+from http_server import LIMIT_S, Server, weir
 
 
 def basic(name, password):
@@ -65,6 +66,61 @@ class Users(unittest.TestCase):
     def test_nobody_is_asked(self):
         server = self.serve("--no-auth")
         self.assertEqual(server.ask("GET", "/readyz")[0], 200)
+
+
+JOB = """CREATE TABLE clicks (id text, page text, ts timestamptz) WITH (event_time = 'ts');
+CREATE VIEW once WITH (within = '1 hour') AS SELECT DISTINCT ON (id) * FROM clicks;
+CREATE MATERIALIZED VIEW pages AS SELECT page, count(*) AS n FROM once GROUP BY page;
+CREATE TABLE orders (id bigint, card text, ts timestamptz) WITH (event_time = 'ts');
+CREATE TABLE payments (id bigint, ts timestamptz) WITH (event_time = 'ts');
+CREATE MATERIALIZED VIEW paid AS SELECT o.id AS id FROM orders o JOIN payments p ON o.id = p.id AND p.ts BETWEEN o.ts AND o.ts + INTERVAL '1 hour';
+"""
+
+
+class Stores(unittest.TestCase):
+    """Who may read a view's results may not read the rows that a step before it keeps."""
+
+    def test_rows_of_steps(self):
+        home = tempfile.mkdtemp(prefix="weir-http-stores-")
+        self.addCleanup(shutil.rmtree, home)
+        data, path = os.path.join(home, "data"), os.path.join(home, "job.sql")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(JOB)
+        for user in ("alice", "boss"):
+            weir("user", "add", user, data=data, stdin="secret\n")
+        for topic, row in (("clicks", '{"id":"one visitor","page":"/","ts":1}'), ("orders", '{"id":1,"card":"4111","ts":1}'), ("payments", '{"id":2,"ts":1}')):
+            weir("topic", "create", topic, data=data)
+            weir("produce", topic, data=data, stdin=row + "\n")
+        for topic in ("pages", "paid"):
+            weir("acl", "add", "alice", "--allow", "read", "--topic", topic, data=data)
+        server = Server(data, path, "--super-user", "boss")
+        self.addCleanup(server.end)
+
+        def get(user, store):
+            status, _, text = server.ask("GET", "/api/v1/state" + store, headers=basic(user, "secret"))
+            return status, json.loads(text)
+
+        until = time.monotonic() + LIMIT_S             # a checkpoint brings what was committed
+        wanted = {"pages", "pages-repartition", "paid"}
+        while wanted - {store["store"] for store in get("boss", "")[1]["stores"] if store.get("entries")}:
+            self.assertLess(time.monotonic(), until, get("boss", ""))
+            time.sleep(0.2)
+        self.assertEqual(get("alice", "/job/pages")[1]["rows"], [{"page": "/", "n": 1}])
+        self.assertEqual(get("boss", "/job/pages-repartition")[1]["rows"][0]["id"], "one visitor")
+        for store in ("pages-repartition", "paid"):
+            self.assertEqual(get("alice", "/job/" + store), (403, {"error": f"alice may not read the state of {store}", "hint": "'weir acl list' shows who may do what"}))
+        self.assertEqual(weir("acl", "add", "alice", "--allow", "read", "--topic", "job-pages-repartition-changelog", "--user", "boss", "--password-file", self.password(home), data=data), "")
+        self.assertEqual(get("alice", "/job/pages-repartition")[0], 200)
+        status, answer = get("boss", "/job/paid")
+        self.assertEqual(status, 400)
+        self.assertIn("join of two streams", answer["error"])
+
+    @staticmethod
+    def password(home):
+        path = os.path.join(home, "password")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("secret\n")
+        return path
 
 
 if __name__ == "__main__":
