@@ -2,12 +2,17 @@
  *
  * Whether a directory is served is in its LOCK, which names the addresses of the process that holds it (log_find_server). An address that
  * stands for all of the machine's (0.0.0.0, ::) is no place to connect to: the loopback address is. What the server says there of its
- * security decides what a client does: TLS where it speaks TLS, a user where it asks for one, and no password to one that does not ask. */
+ * security decides what a client does: TLS where it speaks TLS, a user where it asks for one, and no password to one that does not ask.
+ *
+ * Who can write LOCK decides whom a password is said to. So a name that comes from the environment, for every command, is not said to the server of a directory that another user
+ * (but root) can write; one that is typed is meant for this directory. */
 #include "runtime/cli/reach.h"
 
 #include "runtime/http/http.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { TIMEOUT_MS = 10000 };
 
@@ -160,6 +165,28 @@ static int reach_http(const struct cli *cli, const char *address, struct reach *
     return read_security(cli, "", reach);
 }
 
+/* Whether somebody else could have written what is in it. */
+static bool is_of_others(const char *directory)
+{
+    struct stat info;
+    return stat(directory, &info) != 0 || (info.st_uid != geteuid() && info.st_uid != 0) ||
+           (info.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
+/* The server that LOCK names, before it is told anything. */
+static int check_trust(const struct cli *cli, const char *security, const struct reach *reach)
+{
+    bool asks_who = strncmp(security, "SASL_", 5) == 0;
+    if (!asks_who || flag_text(cli, "user") == NULL || flag_is_typed(cli, "user") ||
+        !is_of_others(reach->directory))
+        return 0;
+    message("other users can write %s: the name and password of the environment are not said to "
+            "the address in it",
+            reach->directory);
+    hint("--user NAME, typed, says that they are meant for it");
+    return EXIT_USAGE;
+}
+
 int reach_find(const struct cli *cli, enum data_need need, struct reach *reach)
 {
     const char *brokers = NULL, *server_address = NULL;
@@ -190,5 +217,6 @@ int reach_find(const struct cli *cli, enum data_need need, struct reach *reach)
     reach->pid = server.pid;
     connectable(server.kafka, reach->kafka, sizeof reach->kafka);
     connectable(server.http, reach->http, sizeof reach->http);
-    return read_security(cli, server.security, reach);
+    exit_code = check_trust(cli, server.security, reach);
+    return exit_code != 0 ? exit_code : read_security(cli, server.security, reach);
 }

@@ -396,6 +396,25 @@ class Errors(Case):
         self.assertEqual(code, 1, said)
         self.assertIn("this server asks who you are", said)
 
+    def test_a_directory_of_others(self):
+        """Whoever can write LOCK could have put an address of his own there: what the environment says of everything is not said to it."""
+        weir("user", "add", "alice", data=self.data, stdin="secret\n")
+        password = os.path.join(self.home, "password")
+        with open(password, "w", encoding="utf-8") as file:
+            file.write("secret\n")
+        self.serve(self.job)
+        env = {"WEIR_USER": "alice", "WEIR_PASSWORD_FILE": password}
+        self.wait_for(lambda: self.ask("dlq", "list", env=env), lambda said: said[0] == 0)
+        os.chmod(self.data, 0o770)
+        code, _, said = self.ask("dlq", "list", env=env)
+        self.assertEqual(code, 2, said)
+        self.assertIn("the name and password of the environment are not said", said)
+        self.ask("dlq", "list", "--user", "alice", env=env, code=0)
+        os.chmod(self.data, 0o700)
+        if os.geteuid() == 0:
+            os.chown(self.data, 65534, -1)
+            self.ask("dlq", "list", env=env, code=2)
+
     def test_nobody_is_there(self):
         server = self.serve()
         address = server.http_address
