@@ -39,6 +39,7 @@ struct remote_source {
     rd_kafka_topic_t *topic;
     int event_fd;
     bool is_member, is_closing;
+    bool is_deserted; /* the group's coordinator did not answer in time */
     struct part *parts;
     int32_t part_count;
     rd_kafka_message_t *messages[MESSAGES_MAX];
@@ -306,6 +307,37 @@ static int take_part(struct source *source, struct diag *diag)
     return remote_check(s->remote, s->handle, diag);
 }
 
+/* Of a group's coordinator that has gone librdkafka waits for the answer until it is back. A command does not: s is deserted then. */
+static rd_kafka_event_t *wait_for_commit(struct remote_source *s, rd_kafka_queue_t *answers)
+{
+    int64_t until_ms = clock_mono_ms() + s->remote->reach.timeout_ms;
+    rd_kafka_event_t *answer;
+    while ((answer = rd_kafka_queue_poll(answers, SLICE_MS)) == NULL && clock_mono_ms() < until_ms)
+        rd_kafka_poll(s->handle, 0); /* it says why */
+    s->is_deserted = answer == NULL;
+    return answer;
+}
+
+static rd_kafka_resp_err_t commit_list(struct remote_source *s,
+                                       const rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_queue_t *answers = rd_kafka_queue_new(s->handle);
+    rd_kafka_resp_err_t error = rd_kafka_commit_queue(s->handle, list, answers, NULL, NULL);
+    rd_kafka_event_t *answer = NULL;
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        answer = wait_for_commit(s, answers);
+        error = answer != NULL ? rd_kafka_event_error(answer) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    }
+    const rd_kafka_topic_partition_list_t *each =
+        answer != NULL ? rd_kafka_event_topic_partition_list(answer) : NULL;
+    for (int i = 0; each != NULL && i < each->cnt && error == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+        error = each->elems[i].err;
+    if (answer != NULL)
+        rd_kafka_event_destroy(answer);
+    rd_kafka_queue_destroy(answers);
+    return error;
+}
+
 static int commit(struct source *source, const struct group_offset *offsets, size_t count,
                   struct diag *diag)
 {
@@ -314,9 +346,7 @@ static int commit(struct source *source, const struct group_offset *offsets, siz
     for (size_t i = 0; i < count; i++)
         rd_kafka_topic_partition_list_add(list, offsets[i].topic, offsets[i].partition)->offset =
             offsets[i].offset;
-    rd_kafka_resp_err_t error = rd_kafka_commit(s->handle, list, 0);
-    for (int i = 0; i < list->cnt && error == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
-        error = list->elems[i].err;
+    rd_kafka_resp_err_t error = commit_list(s, list);
     rd_kafka_topic_partition_list_destroy(list);
     /* A rebalance has begun, or the partitions are gone already: who gets them prints these records again. */
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS ||
@@ -443,13 +473,15 @@ static void close_source(struct source *source)
     struct remote_source *s = of(source);
     s->is_closing = true;
     drop_messages(s);
-    if (s->handle != NULL && s->is_member)
+    /* With a commit that waits for its coordinator librdkafka neither leaves the group nor ends: that is left to the process's end,
+     * and the membership to its session's. */
+    if (s->handle != NULL && s->is_member && !s->is_deserted)
         rd_kafka_consumer_close(s->handle);
     for (int32_t i = 0; i < s->part_count; i++)
         end_part(s, i);
     if (s->topic != NULL)
         rd_kafka_topic_destroy(s->topic);
-    if (s->handle != NULL)
+    if (s->handle != NULL && !s->is_deserted)
         rd_kafka_destroy(s->handle);
     if (s->event_fd >= 0)
         close(s->event_fd);

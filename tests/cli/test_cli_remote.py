@@ -399,6 +399,26 @@ producer.abort_transaction()
         # Nobody holds it any more: the commands open it themselves again.
         self.assertEqual(way.ask("consume", "orders", "--until-end", "--format", "value")[1], b"one\n")
 
+    def test_the_server_of_a_group_is_killed(self):
+        """While members have something to commit, and while they have not."""
+        way = self.way()
+        way.ask("produce", "orders", stdin=f"{'x' * 1000}\n" * 1000)
+        way.ask("produce", "few", stdin="one\n")
+        busy = way.start("consume", "orders", "--group", "g", "--format", "value", "--timeout", "500")
+        idle = way.start("consume", "few", "--group", "h", "--format", "value", "--timeout", "500")
+        asked = way.start("consume", "few", "--group", "i", "--format", "value", "--timeout", str(LIMIT_S * 1000))
+        self.assertEqual([len(busy.stdout.readline()), idle.stdout.readline(), asked.stdout.readline()], [1001, "one\n", "one\n"])
+        self.wait_for("it is committed", lambda: all(way.ask("group", "describe", group, "--format", "json")[1].find(b'"current_offset":1,') > 0 for group in "hi"))
+        way.server.process.kill()
+        way.server.process.wait()
+        for reader in (busy, idle):
+            said = reader.communicate(timeout=LIMIT_S)[1]
+            self.assertEqual(reader.returncode, 3, said)
+            self.assertRegex(said, "weir: (cannot reach|no answer from) ")
+        asked.send_signal(signal.SIGINT)
+        asked.communicate(timeout=LIMIT_S)
+        self.assertEqual(asked.returncode, 130)
+
     def test_the_server_comes_back(self):
         way = self.way()
         port = way.server.port
