@@ -24,6 +24,9 @@ enum {
     HTTP_ANSWER_MS = 10000,       /* for making the rows of an answer */
     HTTP_REPLAY_MS = 60000,       /* for writing dead letters back */
     HTTP_PAGE = 100, HTTP_PAGE_MAX = 1000,
+    HTTP_PAGE_BYTES = 16 << 20,   /* of rows: behind the one that passes it a page ends */
+    HTTP_WAITING_BYTES = 256 << 20, /* of all answers of more than HTTP_SMALL_BYTES that clients have not taken yet */
+    HTTP_SMALL_BYTES = 1 << 20,
     HTTP_QUESTIONS = 4,           /* to views, at once */
 };
 
@@ -195,6 +198,7 @@ struct http {
     void *metrics_context;
     atomic_bool is_stopping;
     atomic_int questions;         /* that are being answered */
+    _Atomic int64_t waiting_bytes; /* of large answers, until they are taken */
     atomic_bool is_replaying;     /* dead letters are being written back */
     atomic_bool is_verifying;     /* a view is being verified */
     struct http_listener *listener; /* http_server.c */

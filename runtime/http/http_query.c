@@ -13,7 +13,7 @@
 #include "runtime/view_reader.h"
 #include "runtime/weir_view.h"
 
-enum { TRIES = 3, ROWS_MAX = 100000, PAGE_BYTES = 16 << 20 };
+enum { TRIES = 3, ROWS_MAX = 100000 };
 
 struct question {
     struct query *query;
@@ -88,7 +88,7 @@ static void put_batch(struct http_exchange *exchange, struct question *question,
     for (uint32_t i = 0; i < batch->selected_count && !question->has_more; i++) {
         if (question->skip > 0) {
             question->skip--;
-        } else if (question->left == 0 || exchange->out.size > PAGE_BYTES) {
+        } else if (question->left == 0 || exchange->out.size > HTTP_PAGE_BYTES) {
             question->has_more = true;
         } else {
             question->left--;

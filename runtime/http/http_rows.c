@@ -72,7 +72,8 @@ static int put_batch(struct page *page, const struct batch *batch)
     struct http_exchange *exchange = page->exchange;
     for (uint32_t i = 0; i < batch->selected_count; i++) {
         TRY(query_mark(page->query, i, &page->next));
-        if (page->left == 0 && !is_same_place(&page->last, &page->next)) {
+        bool is_full = page->left == 0 || exchange->out.size > HTTP_PAGE_BYTES;
+        if (is_full && !is_same_place(&page->last, &page->next)) {
             page->has_more = true;
             return 0;
         }

@@ -53,6 +53,7 @@ struct call {
     int target_code; /* of parsing it */
     struct diag diag;
     bool has_begun, is_too_large;
+    int64_t waiting_bytes; /* in http's sum */
 };
 
 /* ---- connections ---- */
@@ -225,15 +226,36 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
                          enum MHD_RequestTerminationCode code)
 {
     (void)code;
-    if (*call_at != NULL)
-        call_free(*call_at);
+    struct call *call = *call_at;
+    if (call != NULL) {
+        atomic_fetch_sub(&call->exchange.http->waiting_bytes, call->waiting_bytes);
+        call_free(call);
+    }
     *call_at = NULL;
     set_deadline(((struct http *)context)->listener, link_of(connection), in_ms(HTTP_REQUEST_MS));
+}
+
+/* A client that takes its time has so much of our memory. */
+static void count_answer(struct call *call)
+{
+    struct http_exchange *exchange = &call->exchange;
+    int64_t size = (int64_t)exchange->out.size;
+    if (size <= HTTP_SMALL_BYTES)
+        return;
+    call->waiting_bytes = size;
+    if (atomic_fetch_add(&exchange->http->waiting_bytes, size) + size > HTTP_WAITING_BYTES) {
+        buf_deinit(&exchange->out);
+        http_fail(exchange, 503, "ask again, or for a smaller page",
+                  "clients have not taken %d MiB of answers yet", HTTP_WAITING_BYTES >> 20);
+        atomic_fetch_sub(&exchange->http->waiting_bytes, size);
+        call->waiting_bytes = 0;
+    }
 }
 
 static enum MHD_Result send_answer(struct call *call, struct MHD_Connection *connection)
 {
     struct http_exchange *exchange = &call->exchange;
+    count_answer(call);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         exchange->out.size, exchange->out.data, MHD_RESPMEM_MUST_FREE);
     if (response == NULL)

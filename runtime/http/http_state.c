@@ -166,7 +166,8 @@ static int scan_pair(void *context, struct bytes key, struct bytes value)
                    bytes_equal(place, bytes_of(look->last.data, look->last.size));
     if (!store_look_shows(look->at, value))
         return http_is_over(look->exchange) ? ERR_TIMEOUT : 0;
-    if (look->left == 0 && (!is_same || key.size < STATE_ORDERED_BYTES)) {
+    bool is_full = look->left == 0 || look->exchange->out.size > HTTP_PAGE_BYTES;
+    if (is_full && (!is_same || key.size < STATE_ORDERED_BYTES)) {
         look->has_more = true;
         return 1;
     }

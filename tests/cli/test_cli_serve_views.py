@@ -5,6 +5,7 @@ import collections
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -314,6 +315,66 @@ class Rows(Case):
         printed = [json.loads(line) for line in weir("state", "scan", "bank/totals", data=self.data).splitlines()]
         self.assertEqual(printed, rows)
         self.assertTrue(told)
+
+
+class Large(unittest.TestCase):
+    """Rows of 100 KB: a page ends by its bytes, and answers that nobody takes are not kept without end."""
+    COUNT, SIZE, PAGE, WAITING = 260, 100_000, 16 << 20, 256 << 20
+
+    @classmethod
+    def setUpClass(cls):
+        cls.home = tempfile.mkdtemp(prefix="weir-pages-")
+        cls.addClassCleanup(shutil.rmtree, cls.home)
+        data, job = os.path.join(cls.home, "data"), os.path.join(cls.home, "notes.sql")
+        with open(job, "w", encoding="utf-8") as file:
+            file.write("CREATE TABLE notes (id bigint, note text); CREATE MATERIALIZED VIEW latest AS SELECT id, max(note) AS note FROM notes GROUP BY id;")
+        weir("topic", "create", "notes", data=data)
+        weir("produce", "notes", data=data, stdin="".join(json.dumps({"id": i, "note": chr(97 + i % 26) * cls.SIZE}) + "\n" for i in range(cls.COUNT)))
+        weir("run", job, "--until-end", data=data)
+        cls.server = Server(data, job)
+        cls.addClassCleanup(cls.server.end)
+        until = time.monotonic() + LIMIT_S
+        while cls.server.get("/readyz")[0] != 200:
+            assert time.monotonic() < until
+
+    def page(self, target, body=None, cursor=None):
+        target += f"limit=1000{'&cursor=' + urllib.parse.quote(str(cursor)) if cursor is not None else ''}"
+        status, _, text = self.server.ask("POST" if body else "GET", target, body)
+        self.assertEqual(status, 200, text[:1000])
+        self.assertLess(len(text), self.PAGE + 2 * self.SIZE)
+        return json.loads(text)
+
+    def test_pages(self):
+        for target, body in (("/api/v1/views/latest/rows?", None), ("/api/v1/state/notes/latest?", None), ("/api/v1/query?", "SELECT * FROM latest")):
+            first = self.page(target, body)
+            second = self.page(target, body, first["next_cursor"])
+            self.assertIsNone(second["next_cursor"], target)
+            self.assertEqual(sorted(row["id"] for row in first["rows"] + second["rows"]), list(range(self.COUNT)), target)
+
+    @unittest.skipIf(os.environ.get("WEIR_SANITIZE"), "it takes a quarter of a gigabyte")
+    def test_answers_that_nobody_takes(self):
+        def ask():
+            """A client that takes no more than the first line."""
+            connection = socket.create_connection(("127.0.0.1", self.server.http_port), timeout=LIMIT_S)
+            self.addCleanup(connection.close)
+            connection.sendall(b"GET /api/v1/views/latest/rows?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return connection, connection.recv(12).decode()
+
+        asked = []
+        while not asked or asked[-1][1] == "HTTP/1.1 200":
+            asked.append(ask())
+            self.assertLess(len(asked), 40)
+        self.assertEqual((len(asked), asked[-1][1]), (self.WAITING // self.PAGE, "HTTP/1.1 503"))
+        rest = b""
+        while not rest.endswith(b"}"):
+            rest += asked[-1][0].recv(4096)
+        self.assertIn(b"clients have not taken 256 MiB of answers yet", rest)
+        self.assertEqual(self.server.get("/api/v1/views/latest/rows?limit=1")[0], 200)   # small ones are always there
+        for connection, _ in asked:
+            connection.close()
+        until = time.monotonic() + LIMIT_S
+        while ask()[1] != "HTTP/1.1 200":
+            self.assertLess(time.monotonic(), until)
 
 
 if __name__ == "__main__":
