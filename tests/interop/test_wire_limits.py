@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What one client, or one address, may take of what all share: connections, descriptors, memory, time. Whoever takes more is refused, closed with a reason or waits; a client
 that behaves, here always at 127.0.0.1, notices nothing of the others at 127.0.0.2 and further."""
+import concurrent.futures
 import os
+import random
 import resource
 import select
 import socket
@@ -12,9 +14,10 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from kafka_files import crc32c
 from wire_server import LIMIT_S, WEIR, Case, Wire, environment, request, string
 
-PRODUCE, METADATA, SASL_HANDSHAKE, API_VERSIONS, SASL_AUTHENTICATE = 0, 3, 17, 18, 36
+PRODUCE, FETCH, METADATA, JOIN, SASL_HANDSHAKE, API_VERSIONS, SASL_AUTHENTICATE = 0, 1, 3, 11, 17, 18, 36
 SANITIZED = bool(os.environ.get("WEIR_SANITIZE"))
 ANY_TOPICS = struct.pack(">i", 0)
 
@@ -166,6 +169,102 @@ class Memory(Limited):
         self.assertEqual(answer.count(b"topic-with-a-long-name-"), 300)
         if not SANITIZED:
             self.assertLess(self.memory("VmHWM"), 400 << 20)
+
+
+def zigzag(number):
+    number = number << 1 ^ number >> 63
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def batch(value_size):
+    """One record."""
+    record = b"\0\0\0" + zigzag(-1) + zigzag(value_size) + b"v" * value_size + zigzag(0)
+    rest = struct.pack(">hiqqqhii", 0, 0, 1700000000000, 1700000000000, -1, -1, -1, 1) + zigzag(len(record)) + record
+    return struct.pack(">qiib", 0, 9 + len(rest), -1, 2) + struct.pack(">I", crc32c(rest)) + rest
+
+
+def fetch_body(offset, wait_ms):
+    """Fetch version 4, one partition, 1 MiB."""
+    return struct.pack(">iiiibi", -1, wait_ms, 1, 1 << 20, 0, 1) + string(b"t") + struct.pack(">iiqi", 1, 0, offset, 1 << 20)
+
+
+def join_body(group):
+    """JoinGroup version 0, which waits for other members, or for nobody."""
+    return string(group) + struct.pack(">i", 6000) + string(b"") + string(b"consumer") + struct.pack(">i", 1) + string(b"range") + struct.pack(">i", 0)
+
+
+class Aborted(Limited):
+    """Connections that end at any moment: with a request half sent, at a worker, parked, or with its response half taken."""
+    SECONDS = 4
+
+    def setUp(self):
+        super().setUp()
+        ask(self.connect(), METADATA, 1, struct.pack(">i", 1) + string(b"t"))
+        self.over = time.monotonic() + self.SECONDS
+        self.count = 0
+        large = batch(300000)
+        self.requests = [
+            request(PRODUCE, 3, produce_body(batch(10))), request(PRODUCE, 3, produce_body(large)), request(PRODUCE, 3, produce_body(b"x" * 70000)),
+            request(PRODUCE, 3, produce_body(batch(10))) * 20, request(FETCH, 4, fetch_body(0, 100)), request(FETCH, 4, fetch_body(1 << 40, 100)),
+            request(FETCH, 4, fetch_body(0, 100)) * 30, request(FETCH, 4, fetch_body(100, 60000)), request(METADATA, 1, struct.pack(">i", -1)) * 40,
+            request(JOIN, 0, join_body(b"g")), request(JOIN, 0, join_body(b"h")), request(PRODUCE, 3, produce_body(large)) * 3, b"\0\0\0\1",
+            struct.pack(">i", 90 << 20) + b"\0" * 30000,
+        ]
+
+    def abort_many(self, seed):
+        chance = random.Random(seed)
+        while time.monotonic() < self.over:
+            wire = socket.socket()
+            wire.settimeout(LIMIT_S)
+            wire.bind((f"127.0.0.{2 + chance.randrange(4)}", 0))
+            wire.connect(("127.0.0.1", self.server.port))
+            try:
+                for _ in range(chance.randrange(1, 5)):
+                    data = chance.choice(self.requests)
+                    wire.sendall(data[:chance.choice((len(data), chance.randrange(len(data)), len(data)))])
+                    if chance.randrange(3) == 0 and select.select([wire], [], [], 0.05)[0]:
+                        wire.recv(chance.choice((3, 5000, 1 << 20)))
+            except (ConnectionError, socket.timeout):
+                pass # of what it does not like, the server does not wait for the rest
+            if chance.randrange(2) == 0:
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            wire.close()
+            self.count += 1
+
+    def behave(self):
+        """Whose responses come in order, and whose records are all there."""
+        wire, count, last = self.connect_from("127.0.0.9"), 0, -1
+        kinds = [(PRODUCE, 3, produce_body(batch(20))), (METADATA, 1, struct.pack(">i", 1) + string(b"t")), (PRODUCE, 3, produce_body(batch(20))),
+                 (FETCH, 4, fetch_body(0, 0)), (API_VERSIONS, 0, b""), (PRODUCE, 3, produce_body(batch(30)))]
+        while time.monotonic() < self.over:
+            wire.send(b"".join(request(*kinds[i % 6], correlation=count + i) for i in range(24)))
+            for i in range(24):
+                got, answer = wire.response()
+                assert got == count + i, (got, count + i)
+                if kinds[i % 6][0] == PRODUCE:
+                    error, offset = struct.unpack(">hq", answer[15:25])
+                    assert error == 0 and offset > last, (error, offset, last)
+                    last = offset
+            count += 24
+        return count
+
+    def test_in_all_ways(self):
+        """Who behaves notices nothing, and nothing stays booked: the server looks when the last connection of an address has ended."""
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            aborts = [pool.submit(self.abort_many, seed) for seed in range(6)]
+            answered = pool.submit(self.behave).result()
+            for each in aborts:
+                each.result()
+        self.assertGreater(answered, 100)
+        self.assertGreater(self.count, 100)
+        for host in range(2, 6): # all of the budget is free for each
+            answer, _ = ask(self.connect_from(f"127.0.0.{host}"), PRODUCE, 3, produce_body(b"x" * (95 << 20)))
+            self.assertEqual(struct.unpack(">i", answer[:4])[0], 1)
+        self.assertEqual(self.server.stop(), 0)
 
 
 class Strangers(Limited):
