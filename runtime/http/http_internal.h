@@ -198,6 +198,7 @@ struct http {
     void *metrics_context;
     atomic_bool is_stopping;
     atomic_int questions;         /* that are being answered */
+    _Atomic int64_t complained_s;  /* of a wrong password: the second of the clock in which that was last written to the log */
     _Atomic int64_t waiting_bytes; /* of large answers, until they are taken */
     atomic_bool is_replaying;     /* dead letters are being written back */
     atomic_bool is_verifying;     /* a view is being verified */

@@ -65,6 +65,14 @@ bool http_user_read(const char *header, struct http_user *user)
     return true;
 }
 
+/* Who guesses is to be seen, and is not to fill the log. */
+static void complain(struct http_exchange *exchange)
+{
+    int64_t second = clock_mono_ms() / 1000;
+    if (atomic_exchange(&exchange->http->complained_s, second) != second)
+        log_line('W', "http: wrong user name or password from %s", exchange->peer);
+}
+
 bool http_user_may_ask(struct http_exchange *exchange, const char *header)
 {
     const struct http *http = exchange->http;
@@ -80,8 +88,10 @@ bool http_user_may_ask(struct http_exchange *exchange, const char *header)
     explicit_bzero(&user, sizeof user);
     if (may)
         return true;
-    if (is_told)
+    if (is_told) {
+        complain(exchange);
         clock_sleep_until(began_ns + WRONG_NS);
+    }
     http_fail(exchange, 401, "the users are those of Kafka clients: 'weir user add'", "%s",
               is_told ? "wrong user name or password" : "this server asks who you are");
     return false;

@@ -59,6 +59,18 @@ class Users(unittest.TestCase):
         for header in ("Basic", "Basic !", "Bearer x", "Basic " + "QQ" * 3000, "Basic YQ=="):
             self.assertEqual(server.ask("GET", "/readyz", headers={"Authorization": header})[0], 401, header)
 
+    def test_who_guesses_is_seen(self):
+        """Once a second, from where, and not with what."""
+        server = self.serve()
+        began = time.monotonic()
+        for _ in range(12):
+            self.assertEqual(server.ask("GET", "/readyz", headers=basic("alice", "a guess"))[0], 401)
+        seconds = time.monotonic() - began
+        self.assertEqual(server.ask("GET", "/readyz", headers={})[0], 401)
+        said = server.said().count("http: wrong user name or password from 127.0.0.1\n")
+        self.assertTrue(1 <= said <= seconds + 2, (said, seconds))
+        self.assertNotIn("guess", server.said())
+
     def test_a_body_is_not_read(self):
         server = self.serve()
         self.assertEqual(server.ask("POST", "/api/v1/query", body="SELECT 1" * 1000)[0], 401)
