@@ -7,12 +7,23 @@
 
 enum { NO_DESCRIPTOR_NS = 10000000 }; /* between two attempts when there is nothing to give up */
 
+/* A socket for both kinds of addresses (--kafka [::]) says ::ffff:10.0.0.7 of a client that came from 10.0.0.7. */
+static bool is_mapped(const struct sockaddr_storage *address)
+{
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)address;
+    return address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr);
+}
+
 static void name_address(const struct sockaddr_storage *address, char *host, size_t size,
                          int32_t *port)
 {
-    if (address->ss_family == AF_INET6) {
-        uv_ip6_name((const struct sockaddr_in6 *)(const void *)address, host, size);
-        *port = ntohs(((const struct sockaddr_in6 *)(const void *)address)->sin6_port);
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)address;
+    if (is_mapped(address)) {
+        uv_inet_ntop(AF_INET, six->sin6_addr.s6_addr + 12, host, size);
+        *port = ntohs(six->sin6_port);
+    } else if (address->ss_family == AF_INET6) {
+        uv_ip6_name(six, host, size);
+        *port = ntohs(six->sin6_port);
     } else {
         uv_ip4_name((const struct sockaddr_in *)(const void *)address, host, size);
         *port = ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);

@@ -20,7 +20,7 @@ import wire_body
 from test_wire_administration import BATCH
 from test_wire_auth import Users, can_import
 from tls_files import Authority
-from wire_server import LIMIT_S, PYTHON, WEIR, Case, Wire, environment, request
+from wire_server import LIMIT_S, PYTHON, WEIR, Case, Server, Wire, environment, request
 
 TOPIC, GROUP, CLUSTER, TXN = 2, 3, 4, 5
 ANY, MATCH, LITERAL, PREFIXED = 1, 2, 3, 4
@@ -610,6 +610,39 @@ deleted = boss.delete_acls([everything])
 assert len(deleted[0][1]) == 4, deleted
 """
         self.run_client(PYTHON, "-c", script, self.server.address)
+
+
+def has_ipv6():
+    try:
+        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+@unittest.skipUnless(has_ipv6(), "there is no IPv6 here")
+class BothKinds(Users):
+    """A client with an IPv4 address, on a socket for both kinds of addresses, is one with an IPv4 address."""
+    flags = ("--allow-remote",)
+
+    def start(self):
+        for name, password in self.users.items():
+            subprocess.run([WEIR, "user", "add", name, "--data", self.data], input=password + "\n", text=True, env=environment(), check=True, capture_output=True)
+        for topic, words in (("open", ("--allow",)), ("shut", ("--host", "127.0.0.1", "--deny"))):
+            subprocess.run([WEIR, "topic", "create", topic, "--data", self.data], env=environment(), check=True, capture_output=True)
+            self.assertEqual(acl(self.data, "add", "*", *words, "all", "--topic", "*" if topic == "open" else topic)[0], 0)
+        server = Server(self.data, *self.flags, kafka="[::]:0")
+        self.addCleanup(server.end)
+        return server
+
+    def test_who_and_where(self):
+        wire = self.connect()
+        self.assertIn("PLAIN", self.handshake(wire, "SCRAM-SHA-256")[1])     # nobody can overhear it on this machine
+        wire = self.connect()
+        self.assertEqual(self.log_in(wire, mechanism="PLAIN")[0], 0)
+        wire.send(request(3, 1, wire_body.write("[s]", False, (None,))))
+        brokers, _, topics = wire_body.read("[isis]i[hs?[hii[i][i]]]", False, wire.response()[1])
+        self.assertEqual((brokers[0][1:3], [topic[1] for topic in topics]), (("127.0.0.1", self.server.port), ["open"]))
 
 
 class Http(Listed):

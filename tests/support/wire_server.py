@@ -26,9 +26,9 @@ class Server:
         self.process = subprocess.Popen([WEIR, "serve", "--data", directory, "--kafka", kafka, *flags], stdout=subprocess.PIPE,
                                         stderr=self.errors, text=True, env={**environment(), **more})
         line = self.process.stdout.readline()
-        assert line.startswith("listening on 127.0.0.1:"), f"{line!r}; {self.said()}"
-        self.address = line.split()[-1]
-        self.port = int(self.address.split(":")[1])
+        assert line.startswith(("listening on 127.0.0.1:", "listening on [::]:")), f"{line!r}; {self.said()}"
+        self.port = int(line.rsplit(":", 1)[1])
+        self.address = f"127.0.0.1:{self.port}"
 
     def said(self):
         self.errors.seek(0)
