@@ -4,32 +4,46 @@
  * function that takes texts. It is fully parenthesised rather than pretty: precedence is not worth a table
  * here. What PostgreSQL's grammar has a form of its own for but keeps as a call (EXTRACT, SUBSTRING … FROM) is printed
  * as the call, under pg_catalog where the bare name is a keyword. */
+#include "operators/expr.h"
 #include "operators/syntax.h"
 
 #include <pg_query.h>
 #include <pg_query/pg_query.pb-c.h>
 #include <string.h>
 
-/* Whether PostgreSQL's scanner takes the word for a keyword that cannot name a column, or, with
- * as_function, a function. */
-static bool is_keyword(const char *word, bool as_function)
+struct keyword_job {
+    const char *word;
+    bool as_function, is_keyword;
+};
+
+static void look_up(void *argument)
 {
-    PgQueryScanResult result = pg_query_scan(word);
-    bool is = true; /* what cannot be scanned is better quoted */
+    struct keyword_job *job = argument;
+    PgQueryScanResult result = pg_query_scan(job->word);
     if (result.error == NULL) {
         PgQuery__ScanResult *scan =
             pg_query__scan_result__unpack(NULL, result.pbuf.len, (const uint8_t *)result.pbuf.data);
         if (scan != NULL && scan->n_tokens == 1) {
             PgQuery__KeywordKind kind = scan->tokens[0]->keyword_kind;
-            is = kind != PG_QUERY__KEYWORD_KIND__NO_KEYWORD &&
-                 kind != PG_QUERY__KEYWORD_KIND__UNRESERVED_KEYWORD &&
-                 !(as_function && kind == PG_QUERY__KEYWORD_KIND__TYPE_FUNC_NAME_KEYWORD);
+            job->is_keyword =
+                kind != PG_QUERY__KEYWORD_KIND__NO_KEYWORD &&
+                kind != PG_QUERY__KEYWORD_KIND__UNRESERVED_KEYWORD &&
+                !(job->as_function && kind == PG_QUERY__KEYWORD_KIND__TYPE_FUNC_NAME_KEYWORD);
         }
         if (scan != NULL)
             pg_query__scan_result__free_unpacked(scan, NULL);
     }
     pg_query_free_scan_result(result);
-    return is;
+}
+
+/* Whether PostgreSQL's scanner takes the word for a keyword that cannot name a column, or, with
+ * as_function, a function. The scanner, too, keeps something for each thread that calls it. */
+static bool is_keyword(const char *word, bool as_function)
+{
+    struct keyword_job job = {word, as_function,
+                              true}; /* what cannot be scanned is better quoted */
+    (void)expr_on_large_stack(look_up, &job, NULL);
+    return job.is_keyword;
 }
 
 static bool is_plain(const char *name)
