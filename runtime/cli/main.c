@@ -9,9 +9,11 @@
 #include "runtime/cli/cli.h"
 #include "runtime/cli/nouns.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 const struct command *const commands[] = {
     &command_run,            &command_check,
@@ -173,8 +175,19 @@ static int run(const struct command *command, const char **words, int count)
     return code;
 }
 
+/* A standard descriptor that is closed would be the next file's that is opened: messages would go into LOCK, or into records. So it
+ * is taken, by something that cannot be used the way it would be: reading and writing there fail. */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _exit(EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_descriptors();
     /* A closed pipe is an error of write(), seen where the output is written. */
     signal(SIGPIPE, SIG_IGN);
     const char *words[256];

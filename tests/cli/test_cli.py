@@ -205,6 +205,19 @@ class Help(Case):
         self.refused(2, "topic", "list", "--color", "blue", says="--color")
         self.assertFalse(os.path.exists(self.dir))
 
+    def test_standard_descriptors_that_are_closed(self):
+        """What would be written there goes into no file of the directory."""
+        for words, code in (("produce t --data d 2>&- <in", 0), ("produce t --data d <&-", 1), ("topic list --data d >&-", 1), ("topic describe t --data d <&- >&- 2>&-", 1),
+                            ("consume nothing --data d 2>&-", 1), ("produce t --data d <&- >&- 2>&-", 1), ("consume t --until-end --data d <&-", 0)):
+            with tempfile.TemporaryDirectory() as home:
+                with open(os.path.join(home, "in"), "w", encoding="ascii") as file:
+                    file.write("one\n")
+                for line, expected in ((f"{WEIR} produce t --data d <in", 0), (f"{WEIR} {words}", code)):
+                    done = subprocess.run(["sh", "-c", line], cwd=home, capture_output=True, timeout=LIMIT_S, stdin=subprocess.DEVNULL)
+                    self.assertEqual(done.returncode, expected, (line, done.stderr))
+                with open(os.path.join(home, "d/LOCK"), "rb") as file:
+                    self.assertRegex(file.read(), rb"\Apid [0-9]+\n\Z", words)
+
     def test_commands_on_files_take_no_bootstrap(self):
         for words in (["topic", "verify", "t"], ["topic", "export", "t", "--to", "-"], ["state", "list"], ["log", "describe"]):
             done = weir(*words, "-b", "localhost:9092")
