@@ -102,7 +102,8 @@ static void on_sent(uv_write_t *write, int status)
     free(write);
     c->out_bytes -= size;
     kafka_peer_use(c, SHARE_RESPONSES, -(int64_t)size);
-    c->sent_ms = c->used_ms = clock_mono_ms();
+    c->used_ms = clock_mono_ms();
+    kafka_deadlines_sent(c);
     free_request(request);
     if (c->closing)
         kafka_connection_free_when_over(c);
@@ -136,16 +137,20 @@ static bool send_later(struct kafka_connection *c, struct kafka_request *request
         kafka_connection_close(c, "no memory");
         return false;
     }
-    if (c->out_bytes == 0)
-        c->sent_ms = clock_mono_ms();
+    bool is_first = c->out_bytes == 0;
     fit_closely(c, &request->out);
     request->state_of_work = REQUEST_BEING_SENT;
     write->data = request;
     c->out_bytes += size;
     kafka_peer_use(c, SHARE_RESPONSES, (int64_t)size);
     uv_buf_t bytes = uv_buf_init((char *)request->out.data + sent, (unsigned)(size - sent));
-    if (uv_write(write, (uv_stream_t *)&c->socket, &bytes, 1, on_sent) == 0)
+    if (uv_write(write, (uv_stream_t *)&c->socket, &bytes, 1, on_sent) == 0) {
+        if (is_first)
+            kafka_deadlines_sent(c);
+        else
+            c->left_bytes += size - sent;
         return true;
+    }
     c->out_bytes -= size;
     kafka_peer_use(c, SHARE_RESPONSES, -(int64_t)size);
     free(write);

@@ -47,6 +47,22 @@ void kafka_deadlines_set(struct kafka_connection *c)
     uv_timer_start(&c->timer, on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
 }
 
+void kafka_deadlines_sent(struct kafka_connection *c)
+{
+    c->sent_ms = clock_mono_ms();
+    c->left_bytes = uv_stream_get_write_queue_size((uv_stream_t *)&c->socket);
+}
+
+/* A response of many megabytes takes its time on a slow line: who takes a part of it that is worth it has the time for the next one. */
+static void look_at_sending(struct kafka_connection *c, int64_t now)
+{
+    if (c->out_bytes == 0 || now < c->sent_ms + c->server->times.write)
+        return;
+    size_t left = uv_stream_get_write_queue_size((uv_stream_t *)&c->socket);
+    if (left + WRITE_LEAST_BYTES <= c->left_bytes)
+        kafka_deadlines_sent(c);
+}
+
 /* Each time of next_deadline that has come is somebody's end here, or a parked request's; one that is not makes the timer fire again and again. */
 static const char *overdue(const struct kafka_connection *c, int64_t now)
 {
@@ -80,6 +96,7 @@ static void on_timer(uv_timer_t *timer)
     if (c->closing)
         return;
     c->timer_at_ms = INT64_MAX;
+    look_at_sending(c, now);
     const char *reason = overdue(c, now);
     bool idle = c->size_have == 0 && c->request_count == 0 && c->had_request &&
                 now >= c->used_ms + c->server->times.idle;

@@ -36,7 +36,8 @@ enum {
     AUTHENTICATION_MS = 30000,          /* where users are required, from the connection's beginning */
     STRANGER_FRAME_BYTES = 16 << 10,    /* largest request of who has not authenticated, where users are required */
     STRANGER_REQUESTS = 4,              /* unanswered ones */
-    WRITE_MS = 60000,                   /* a client that does not take a response */
+    WRITE_MS = 60000,                   /* a client that does not take a response … */
+    WRITE_LEAST_BYTES = 4 << 20,        /* … nor so much of a large one */
     TLS_HANDSHAKE_MS = 10000,           /* from the connection's beginning */
     TLS_WORDS_BYTES = 64 << 10,         /* of TLS's own (not responses) that the client has not taken */
     TLS_HELLO_BYTES = 16 << 10,         /* that are read at a time before the handshake is over */
@@ -182,6 +183,7 @@ struct kafka_connection {
     size_t in_bytes, out_bytes;
     bool reading, closing, had_request;
     int64_t opened_ms, used_ms, sent_ms;
+    size_t left_bytes;                  /* that were to be sent at sent_ms */
     int64_t timer_at_ms;                /* INT64_MAX: it is not set */
 };
 /* The connection ends; reason NULL: the client's own wish, or nothing worth a line. Loop thread, as all that follow. */
@@ -213,6 +215,8 @@ void kafka_frames_step(struct kafka_connection *connection);
 void kafka_frames_take(struct kafka_connection *connection, struct bytes bytes);
 /* What has arrived of a request is thrown away. */
 void kafka_frames_forget(struct kafka_connection *connection);
+/* Something was sent, or begins to be: the time for what is left begins anew. */
+void kafka_deadlines_sent(struct kafka_connection *connection);
 /* Sets the timer to what comes first. */
 void kafka_deadlines_set(struct kafka_connection *connection);
 

@@ -29,7 +29,7 @@ static void on_said(uv_write_t *write, int status)
     c->out_bytes -= size;
     c->words_bytes -= size;
     kafka_peer_use(c, SHARE_RESPONSES, -(int64_t)size);
-    c->sent_ms = clock_mono_ms();
+    kafka_deadlines_sent(c);
     if (c->closing)
         return; /* its handles are still open: it is freed when they are not */
     if (status < 0)

@@ -354,6 +354,33 @@ class Times(Limited):
         ask(self.connect())
 
 
+class SlowLine(Limited):
+    flags = ("--request-timeout", "3000")
+
+    def test_a_large_response_on_a_slow_line(self):
+        """It takes longer than the time for a response, and comes."""
+        ask(self.connect(), METADATA, 1, struct.pack(">i", 1) + string(b"t"))
+        wire, count, size = self.connect(), 48, 1_000_000
+        records = batch(size)
+        for _ in range(count):
+            answer, _ = ask(wire, PRODUCE, 3, produce_body(records))
+            self.assertEqual(answer[11:13], b"\0\0")
+        ask(wire, FETCH, 4, fetch_body(count - 1, 30000))              # until the last one is flushed
+        wire.send(request(FETCH, 4, struct.pack(">iiiib", -1, 1000, 1, 60 << 20, 0) + struct.pack(">i", 1) + string(b"t") + struct.pack(">iiqi", 1, 0, 0, 60 << 20)))
+        began, got, whole = time.monotonic(), 0, None
+        while whole is None or got < whole:
+            part = 0
+            while part < 6_000_000 and (whole is None or got < whole):
+                data = wire.socket.recv(1 << 20)
+                self.assertTrue(data, self.server.said())
+                if whole is None:
+                    whole = 4 + int.from_bytes(data[:4], "big")
+                got, part = got + len(data), part + len(data)
+            select.select([], [], [], 0.8)
+        self.assertGreater(got, count * size)
+        self.assertGreater(time.monotonic() - began, 4)
+
+
 class Bombs(Limited):
     """Small requests that promise much, of every API in every version: an answer or the end, and memory that grows with what was sent alone."""
 
