@@ -19,6 +19,7 @@ enum {
     SERVE_RECORDS = 1000,          /* reports are taken after so many */
     RECORD_BYTES_MAX = 1000000000, /* librdkafka's limit */
     WAITING_KB = 256 << 10,
+    RETRY_MS = 100, /* librdkafka's retry.backoff.ms */
 };
 
 struct remote_sink {
@@ -44,8 +45,8 @@ static void on_report(rd_kafka_t *handle, const rd_kafka_message_t *message, voi
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
     if (s->failure.code == 0) {
-        int code = remote_error(s->remote, message->err, s->base.options.topic,
-                                rd_kafka_message_errstr(message), &s->failure);
+        /* rd_kafka_message_errstr of what was to be sent is its value. */
+        int code = remote_error(s->remote, message->err, s->base.options.topic, NULL, &s->failure);
         if (code == ERR_INVALID || code == ERR_TOO_LARGE)
             s->failure.code = ERR_STATE; /* it is not about the record that is sent next */
     }
@@ -162,7 +163,7 @@ static const struct sink_ops remote_sink_ops = {
 static int create_handle(struct remote_sink *s, struct diag *diag)
 {
     static const char *const codecs[] = {"none", "gzip", "snappy", "lz4", "zstd"};
-    char batch[24], largest[24], waiting[24];
+    char batch[24], largest[24], waiting[24], retries[24];
     const struct sink_options *options = &s->base.options;
     int64_t max_bytes = options->max_message_bytes;
     rd_kafka_conf_t *conf = remote_conf(s->remote, diag);
@@ -182,6 +183,9 @@ static int create_handle(struct remote_sink *s, struct diag *diag)
     remote_set(conf, "queue.buffering.max.kbytes", waiting);
     remote_set(conf, "queue.buffering.max.messages", "1000000");
     remote_set(conf, "linger.ms", "5");
+    /* A server that is there and refuses, since its disk is full, is asked again for as long as one that is not there. */
+    snprintf(retries, sizeof retries, "%d", 1 + s->remote->reach.timeout_ms / RETRY_MS);
+    remote_set(conf, "message.send.max.retries", retries);
     rd_kafka_conf_set_dr_msg_cb(conf, on_report);
     return remote_create(RD_KAFKA_PRODUCER, conf, &s->handle, diag);
 }

@@ -72,13 +72,14 @@ class Clean(Case):
 
 @unittest.skipUnless(may_mount(), "mounting is not permitted here: unshare and mount are needed")
 class FullDisk(Case):
-    def fill(self, partitions, keys, *flags):
-        """Produces 60,000 numbered lines into 16 MiB that hold less; the script's output is what was stored."""
+    def fill(self, partitions, keys, *flags, server="", reason="No space left on device"):
+        """Produces 60,000 numbered lines into 16 MiB that hold less; the script's output is what was stored. server: a command before."""
         lines = [b"key%d %06d %s" % (i % 100, i, b"x" * 300) if keys else b"%06d %s" % (i, b"x" * 300) for i in range(1, 60001)]
         weir, home = shlex.quote(WEIR), shlex.quote(self.home)
         done = inside(f"""
             mount -t tmpfs -o size=16m none {home}
             {weir} topic create t --partitions {partitions} --data {home}/d >/dev/null
+            {server}
             {weir} produce t --compression none {' '.join(flags)} --data {home}/d && exit 99
             {weir} consume t --until-end --format value --data {home}/d""", b"\n".join(lines) + b"\n")
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -86,7 +87,7 @@ class FullDisk(Case):
         stored = {int(line[:6]) for line in done.stdout.splitlines()}
         first = next(n for n in range(1, 60002) if n not in stored)
         self.assertLess(first, 60001)
-        self.assertIn("No space left on device", text)
+        self.assertIn(reason, text)
         self.assertIn(f"weir: line {first} is not stored: ", text)
         return stored, first
 
@@ -97,6 +98,15 @@ class FullDisk(Case):
     def test_with_partitions(self):
         stored, first = self.fill(4, True, "--key-separator", "' '")
         self.assertGreaterEqual(len(stored), first - 1)
+
+    @unittest.skipIf(os.environ.get("WEIR_SANITIZE") == "thread", "librdkafka starts its threads by thrd_create, which ThreadSanitizer does not see")
+    def test_through_a_server(self):
+        weir, home = shlex.quote(WEIR), shlex.quote(self.home)
+        stored, first = self.fill(1, False, "--timeout", "2000", reason="is not stored: t: Broker: ", server=f"""
+            {weir} serve --data {home}/d --kafka 127.0.0.1:0 --http 127.0.0.1:0 >{home}/said 2>{home}/errors &
+            trap "kill $!; wait" EXIT
+            until grep -q '^http on' {home}/said; do kill -0 $!; done""")
+        self.assertEqual(stored, set(range(1, first)))
 
 
 @unittest.skipUnless(may_mount(), "mounting is not permitted here: unshare and mount are needed")
