@@ -277,7 +277,7 @@ static void begin_next(struct kafka_connection *c)
             if (kafka_peer_may_be_answered(c))
                 begin(c, r);
             else
-                kafka_peer_wait(c);
+                kafka_peer_wait(c, SHARE_RESPONSES);
             return;
         }
         bool passes = r->state_of_work == REQUEST_ANSWERED ||

@@ -46,7 +46,7 @@ static bool book_frame(struct kafka_connection *c)
     if (c->frame_is_booked || c->in_bytes + c->frame_size <= FRAME_FREE_BYTES)
         return true;
     if (!kafka_peer_may_ask(c, c->frame_size)) {
-        kafka_peer_wait(c);
+        kafka_peer_wait(c, SHARE_REQUESTS);
         c->waits_for_budget = true;
         return false;
     }

@@ -56,12 +56,14 @@ enum {
 /* ---- addresses (kafka_peers.c); loop thread, but for chores ---- */
 enum { PEER_KEY_BYTES = 16, PEER_BUCKETS = 1024 };
 enum kafka_share { SHARE_REQUESTS, SHARE_RESPONSES, KAFKA_SHARES }; /* of the budget of memory, half of it each */
+enum { WAIT_HANDSHAKE = KAFKA_SHARES, KAFKA_WAITS };                /* what a connection may wait for: a share, or that */
 struct kafka_peer {
     uint8_t key[PEER_KEY_BYTES];
     struct kafka_peer *next; /* in its bucket */
     int32_t connection_count, handshake_count;
     int64_t used_bytes[KAFKA_SHARES]; /* of the server's budget */
     struct kafka_connection *first_waiting, *last_waiting;
+    int32_t waiting_count[KAFKA_WAITS];
     struct kafka_peer *next_waiting;
     bool is_waiting;         /* on the server's list */
     /* strangers.mutex */
@@ -79,8 +81,8 @@ void kafka_peer_use(struct kafka_connection *connection, enum kafka_share share,
 /* The same of TLS handshakes. False: there are too many. */
 bool kafka_peer_begin_handshake(struct kafka_connection *connection);
 void kafka_peer_end_handshake(struct kafka_connection *connection);
-/* The connection takes its next step when something was given back. */
-void kafka_peer_wait(struct kafka_connection *connection);
+/* The connection takes its next step when something was given back. what: a share, or WAIT_HANDSHAKE. */
+void kafka_peer_wait(struct kafka_connection *connection, int what);
 void kafka_peer_stop_waiting(struct kafka_connection *connection);
 void kafka_peers_step(struct kafka_server *server);
 
@@ -152,7 +154,7 @@ struct kafka_connection {
     int handles;                        /* open ones; at 0, without requests and handshake, it is freed */
     struct kafka_peer *peer;            /* its address */
     struct kafka_connection *previous_waiting, *next_waiting; /* of its address's */
-    bool is_waiting;
+    unsigned waits_for;                 /* one bit for each thing; 0: it does not wait */
     struct kafka_session session;       /* its handlers', while one of them runs; what the loop needs of it stands in the next lines */
     bool is_known;                      /* it has authenticated */
     bool takes_tokens;                  /* frames are SASL tokens without a header */

@@ -12,7 +12,8 @@
  * What is asked for is booked before it is read, so that it can be finished without booking more; and a request that has arrived is run whatever others book.
  *
  * A connection for which there is no room waits on its address's list. When something is given back one connection of each address that waits may try again, and the next one
- * when the first has got what it wanted: so the work of one wake-up grows with the addresses that wait, not with their connections.
+ * when the first has got what it wanted, or waits for something else: so the work of one wake-up grows with the addresses that wait, not with their connections, but for a look at each where
+ * those of one address wait for different things.
  *
  * An IPv6 address counts by its first 64 bits, of which one machine has all the rest; one that stands for an IPv4 address counts as that. Loop thread. */
 #include "log/kafka/kafka_internal.h"
@@ -39,6 +40,15 @@ static void key_of(const struct sockaddr_storage *address, uint8_t key[PEER_KEY_
 static struct kafka_peer **bucket_of(struct kafka_server *server, const uint8_t *key)
 {
     return &server->peers[hash64(key, PEER_KEY_BYTES) % PEER_BUCKETS];
+}
+
+/* Whether somebody waits for something else than that. */
+static bool has_others(const struct kafka_peer *peer, unsigned refused)
+{
+    for (int i = 0; i < KAFKA_WAITS; i++)
+        if (peer->waiting_count[i] > 0 && (refused & 1U << i) == 0)
+            return true;
+    return false;
 }
 
 bool kafka_peer_enter(struct kafka_connection *c, const struct sockaddr_storage *address)
@@ -68,6 +78,7 @@ void kafka_peer_leave(struct kafka_connection *c)
         return;
     must(peer->used_bytes[SHARE_REQUESTS] == 0 && peer->used_bytes[SHARE_RESPONSES] == 0);
     must(peer->handshake_count == 0 && peer->first_waiting == NULL && !peer->is_waiting);
+    must(!has_others(peer, 0));
     struct kafka_peer **at = bucket_of(c->server, peer->key);
     while (*at != peer)
         at = &(*at)->next;
@@ -157,12 +168,16 @@ static void unlink_peer(struct kafka_server *server, struct kafka_peer *peer)
     peer->is_waiting = false;
 }
 
-void kafka_peer_wait(struct kafka_connection *c)
+void kafka_peer_wait(struct kafka_connection *c, int what)
 {
     struct kafka_peer *peer = c->peer;
-    if (c->is_waiting)
+    bool waits = c->waits_for != 0;
+    if ((c->waits_for & 1U << what) != 0)
         return;
-    c->is_waiting = true;
+    c->waits_for |= 1U << what;
+    peer->waiting_count[what]++;
+    if (waits)
+        return;
     c->next_waiting = NULL;
     c->previous_waiting = peer->last_waiting;
     if (peer->last_waiting != NULL)
@@ -176,9 +191,11 @@ void kafka_peer_wait(struct kafka_connection *c)
 void kafka_peer_stop_waiting(struct kafka_connection *c)
 {
     struct kafka_peer *peer = c->peer;
-    if (!c->is_waiting)
+    if (c->waits_for == 0)
         return;
-    c->is_waiting = false;
+    for (int i = 0; i < KAFKA_WAITS; i++)
+        peer->waiting_count[i] -= (c->waits_for & 1U << i) != 0;
+    c->waits_for = 0;
     if (c->previous_waiting != NULL)
         c->previous_waiting->next_waiting = c->next_waiting;
     else
@@ -191,15 +208,18 @@ void kafka_peer_stop_waiting(struct kafka_connection *c)
         unlink_peer(c->server, peer);
 }
 
-/* Those of one address, in their order, until one waits again. */
+/* Those of one address, in their order. One that waits again stands for all that wait for the same. */
 static void step_those_of(struct kafka_peer *peer)
 {
-    bool goes_on = true;
-    while (goes_on && peer->first_waiting != NULL) {
-        struct kafka_connection *c = peer->first_waiting;
+    struct kafka_connection *c = peer->first_waiting, *last = peer->last_waiting, *next;
+    unsigned refused = 0;
+    for (; c != NULL && has_others(peer, refused); c = next) {
+        next = c == last ? NULL : c->next_waiting;
+        if ((c->waits_for & ~refused) == 0)
+            continue;
         kafka_peer_stop_waiting(c);
         kafka_connection_step(c); /* frees nothing: that is for libuv's next round */
-        goes_on = !c->is_waiting;
+        refused |= c->waits_for;
     }
 }
 

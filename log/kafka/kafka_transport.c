@@ -85,7 +85,7 @@ bool kafka_transport_may_read(struct kafka_connection *c)
         return false;
     if (c->has_handshake || kafka_peer_begin_handshake(c))
         return true;
-    kafka_peer_wait(c);
+    kafka_peer_wait(c, WAIT_HANDSHAKE);
     return false;
 }
 

@@ -187,14 +187,45 @@ def batch(value_size):
     return struct.pack(">qiib", 0, 9 + len(rest), -1, 2) + struct.pack(">I", crc32c(rest)) + rest
 
 
-def fetch_body(offset, wait_ms):
-    """Fetch version 4, one partition, 1 MiB."""
-    return struct.pack(">iiiibi", -1, wait_ms, 1, 1 << 20, 0, 1) + string(b"t") + struct.pack(">iiqi", 1, 0, offset, 1 << 20)
+def fetch_body(offset, wait_ms, most=1 << 20):
+    """Fetch version 4, one partition."""
+    return struct.pack(">iiiibi", -1, wait_ms, 1, most, 0, 1) + string(b"t") + struct.pack(">iiqi", 1, 0, offset, most)
 
 
 def join_body(group):
     """JoinGroup version 0, which waits for other members, or for nobody."""
     return string(group) + struct.pack(">i", 6000) + string(b"") + string(b"consumer") + struct.pack(">i", 1) + string(b"range") + struct.pack(">i", 0)
+
+
+class Waiting(Limited):
+    def test_who_waits_for_something_else_is_not_in_the_way(self):
+        """Room for responses is there again; those of the same address that wait for room for their requests, which is not, keep nobody from it."""
+        wire = self.connect()
+        ask(wire, METADATA, 1, struct.pack(">i", 1) + string(b"t"))
+        large = produce_body(batch(1000000))
+        for _ in range(55):
+            ask(wire, PRODUCE, 3, large)
+        while len(ask(wire, FETCH, 4, fetch_body(0, 100, 50 << 20))[0]) < 49 << 20:
+            self.assertIsNone(self.server.process.poll()) # until all is flushed
+        for host in ("127.0.0.2", "127.0.0.3"): # they promise three quarters of what there is
+            self.connect_from(host).send(struct.pack(">i", 95 << 20) + b"\0" * 20000)
+        slow = [self.connect() for _ in range(3)]
+        for each in slow: # more than half of the other budget
+            each.send(request(FETCH, 4, fetch_body(0, 0, 50 << 20)))
+            select.select([each.socket], [], [], LIMIT_S)
+        waiting = [self.connect() for _ in range(20)]
+        for each in waiting:
+            each.send(struct.pack(">i", 95 << 20) + b"\0" * 20000)
+        wires = [self.connect() for _ in range(3)]
+        for each in wires:
+            each.send(request(API_VERSIONS, 0, b""))
+        self.assertEqual(select.select([each.socket for each in wires], [], [], 1)[0], [])
+        for each in slow:
+            self.assertGreater(len(each.response()[1]), 49 << 20)
+        began = time.monotonic()
+        for each in wires:
+            each.response()
+        self.assertLess(time.monotonic() - began, 20)
 
 
 class Aborted(Limited):
