@@ -108,6 +108,8 @@ void agg_list_destroy(struct agg_list *list);
 /* Runs work(job) on a thread whose stack no text can exhaust, and waits: the parser needs one, and goes to one for each text unless it
  * is called from inside such work. Whoever parses many texts does it in there. Such threads stay, as many as ever worked at once. ERR_NOMEM: it did not run. */
 int expr_on_large_stack(void (*work)(void *job), void *job, struct diag *diag);
+/* Ends those of them that have no work, and waits: before a fork() whose child is to have been alone. Each that is started again takes a thread-specific key for good. */
+void expr_large_stacks_end(void);
 
 /* Appends bytes that say what a condition or select list means and nothing of how it is laid out: the same bytes, the same meaning. calls_only: of a list with
  * aggregates, the distinct calls alone, which is what state is kept for. Errors as expr_parse_list. */

@@ -686,9 +686,11 @@ static void parse_text(void *argument)
  * them. So there are as many as ever worked at once. */
 struct large_stack {
     struct large_stack *next; /* of those without work */
+    pthread_t thread;
     pthread_cond_t changed;
     void (*work)(void *job); /* NULL: none, or it is done */
     void *job;
+    bool ends;
 };
 static pthread_mutex_t large_stacks_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct large_stack *idle_large_stacks;
@@ -714,8 +716,10 @@ static void *large_stack_main(void *context)
     has_large_stack = true;
     pthread_mutex_lock(&large_stacks_mutex);
     for (;;) {
-        while (own->work == NULL)
+        while (own->work == NULL && !own->ends)
             pthread_cond_wait(&own->changed, &large_stacks_mutex);
+        if (own->ends)
+            break;
         pthread_mutex_unlock(&large_stacks_mutex);
         own->work(own->job);
         trim_stack();
@@ -723,7 +727,25 @@ static void *large_stack_main(void *context)
         own->work = NULL;
         pthread_cond_broadcast(&own->changed);
     }
+    pthread_mutex_unlock(&large_stacks_mutex);
     return NULL;
+}
+
+void expr_large_stacks_end(void)
+{
+    pthread_mutex_lock(&large_stacks_mutex);
+    while (idle_large_stacks != NULL) {
+        struct large_stack *stack = idle_large_stacks;
+        idle_large_stacks = stack->next;
+        stack->ends = true;
+        pthread_cond_broadcast(&stack->changed);
+        pthread_mutex_unlock(&large_stacks_mutex);
+        pthread_join(stack->thread, NULL);
+        pthread_cond_destroy(&stack->changed);
+        free(stack);
+        pthread_mutex_lock(&large_stacks_mutex);
+    }
+    pthread_mutex_unlock(&large_stacks_mutex);
 }
 
 /* A child process has none of its parent's threads. */
@@ -743,7 +765,6 @@ static int start_large_stack(struct large_stack **started)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct large_stack *stack = calloc(1, sizeof *stack);
     pthread_attr_t attributes;
-    pthread_t thread;
     sigset_t all, before;
     pthread_once(&once, watch_forks);
     if (stack == NULL || pthread_attr_init(&attributes) != 0) {
@@ -752,12 +773,10 @@ static int start_large_stack(struct large_stack **started)
     }
     pthread_cond_init(&stack->changed, NULL);
     int failed = pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    if (failed == 0)
-        failed = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all); /* as thread_start does */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (failed == 0)
-        failed = pthread_create(&thread, &attributes, large_stack_main, stack);
+        failed = pthread_create(&stack->thread, &attributes, large_stack_main, stack);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (failed != 0) {

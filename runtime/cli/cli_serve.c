@@ -399,10 +399,10 @@ static int copy(const struct cli *cli, const struct serving *serving)
     int64_t delay_ms = COPY_AGAIN_FIRST_MS;
     for (;;) {
         int exit_code = copy_files_run(cli, serving->program, &serving->options, mode, partitions);
+        if (exit_code == 0 && mode == COPY_WRITE)
+            return 0; /* also when a signal has come: the pipelines end by themselves, and say what they did */
         if (exit_code == EXIT_INTERRUPTED || interrupted())
             return EXIT_INTERRUPTED;
-        if (exit_code == 0 && mode == COPY_WRITE)
-            return 0;
         if (exit_code == 0) {
             mode = COPY_WRITE;
             continue;

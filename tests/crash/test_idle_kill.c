@@ -22,6 +22,7 @@
 
 #include "runtime/base/clock.h"
 #include "tests/support/accounts.h"
+#include "tests/support/fork_child.h"
 #include "tests/support/scratch_dir.h"
 #include "tests/support/topic_rows.h"
 #include "tests/support/weir_fixture.h"
@@ -119,7 +120,7 @@ static int child_main(const char *dir)
 
 static int run_child(const char *dir, const char *crash_at)
 {
-    pid_t child = fork();
+    pid_t child = fork_child();
     must(child >= 0);
     if (child == 0) {
         if (crash_at != NULL)

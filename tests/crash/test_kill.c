@@ -47,6 +47,7 @@
 #include "runtime/base/io.h"
 #include "runtime/state/state.h"
 #include "tests/support/accounts.h"
+#include "tests/support/fork_child.h"
 #include "tests/support/kill_ledger.h"
 #include "tests/support/scratch_dir.h"
 
@@ -100,7 +101,7 @@ static pid_t start_child(const char *dir, const struct settings *settings, const
     snprintf(text[3], sizeof text[3], "%lld", (long long)settings->checkpoint_ms);
     snprintf(text[4], sizeof text[4], "%zu", settings->memory_bytes);
     snprintf(text[5], sizeof text[5], "%lld", (long long)settings->keeper_ms);
-    pid_t child = fork();
+    pid_t child = fork_child();
     must(child >= 0);
     if (child == 0) {
         if (crash_at != NULL)

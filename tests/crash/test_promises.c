@@ -25,6 +25,7 @@
 #include "runtime/base/io.h"
 #include "runtime/state/state.h"
 #include "tests/support/accounts.h"
+#include "tests/support/fork_child.h"
 #include "tests/support/kill_ledger.h"
 #include "tests/support/memory_sampler.h"
 #include "tests/support/scratch_dir.h"
@@ -71,7 +72,7 @@ static int run(const char *dir, void (*make)(struct job *), const weir_options *
 /* A run of the job in a child that may die at a crash point. Returns its exit code. */
 static int run_child(const char *dir, bool is_small, const char *crash_at)
 {
-    pid_t child = fork();
+    pid_t child = fork_child();
     must(child >= 0);
     if (child == 0) {
         if (crash_at != NULL)
@@ -639,7 +640,7 @@ static double peak_of_run(const char *dir)
     int ends[2];
     double peak = -1;
     must(pipe(ends) == 0);
-    pid_t child = fork();
+    pid_t child = fork_child();
     must(child >= 0);
     if (child == 0) {
         char error[1024] = "";

@@ -1,4 +1,5 @@
 /* log_fixture.c: see log_fixture.h. */
+#include "tests/support/fork_child.h"
 #include "tests/support/log_fixture.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
@@ -163,8 +164,7 @@ const char *fixture_values(struct partition *partition, enum isolation isolation
 
 int fixture_child(int (*fn)(void *context), void *context, const char *crash_at)
 {
-    fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = fork_child();
     assert_true(pid >= 0);
     if (pid == 0) {
         if (crash_at != NULL)

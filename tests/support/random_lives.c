@@ -13,6 +13,7 @@
 #include "runtime/base/error.h"
 #include "tests/support/kill_ledger.h"
 #include "tests/support/scratch_dir.h"
+#include "tests/support/fork_child.h"
 
 enum { LIFE_LIMIT_S = 120, JOBS_MAX = 64 };
 
@@ -66,7 +67,7 @@ int random_lives_run(const struct random_lives *lives)
             count * jobs * lives->cases_a_life);
     pid_t children[JOBS_MAX];
     for (long job = 1; job < jobs; job++) {
-        children[job] = fork();
+        children[job] = fork_child();
         must(children[job] >= 0);
         if (children[job] == 0)
             _exit(try_lives(lives, seed + (uint64_t)job * 1000003, count) != 0);
