@@ -107,6 +107,9 @@ struct json_names *http_query_names(const struct query *query);
  * what there is. 1: it was answered. */
 struct view_place;
 int http_find_view(struct http_exchange *exchange, const char *name, struct view_place *place, struct diag *diag);
+/* The same, opened to be read, by whom asks: the caller closes it, whatever was returned. */
+struct shared_view;
+int http_open_view(struct http_exchange *exchange, const char *name, size_t memory_bytes, struct shared_view **view, struct diag *diag);
 /* Whether words, apart by single spaces, have this one. */
 bool http_has_word(const char *words, const char *word);
 /* http_cursor.c: a place among keys, of stores and views. partition -1: there is no cursor. false after http_fail. */

@@ -9,7 +9,6 @@
 #include "operators/json_encode.h"
 #include "runtime/http/http_internal.h"
 #include "runtime/query.h"
-#include "runtime/view_find.h"
 #include "runtime/view_reader.h"
 #include "runtime/weir_view.h"
 
@@ -43,16 +42,10 @@ static int open_question(struct http_exchange *exchange, struct question *questi
 {
     TRY(query_create((const char *)exchange->body.data, exchange->body.size, &question->query,
                      diag));
-    struct http *http = exchange->http;
-    struct view_place place;
-    const char *view = query_view(question->query);
-    int rc = http_find_view(exchange, view, &place, diag);
+    int rc = http_open_view(exchange, query_view(question->query), question->memory_bytes,
+                            &question->view, diag);
     if (rc != 0)
         return rc;
-    rc = shared_view_open(http->log, view, place.names.app, question->memory_bytes, &question->view,
-                          diag);
-    if (rc < 0) /* the job starts, or something else has its name for a while */
-        return rc == ERR_BUSY ? ERR_STOPPED : rc;
     rc = query_bind(question->query, shared_view_reader(question->view), question->memory_bytes,
                     diag);
     if (rc < 0) /* a column that is not there is no address that is not there */
@@ -182,7 +175,8 @@ void http_post_query(struct http_exchange *exchange)
     bool wants_plan;
     if (!http_argument_number(exchange, "limit", 1, ROWS_MAX, HTTP_PAGE, &limit) ||
         !http_argument_number(exchange, "cursor", 0, INT32_MAX, 0, &from) ||
-        !http_argument_number(exchange, "memory", 1, HTTP_QUESTION_MB, HTTP_QUESTION_MB, &memory_mb) ||
+        !http_argument_number(exchange, "memory", 1, HTTP_QUESTION_MB, HTTP_QUESTION_MB,
+                              &memory_mb) ||
         !http_argument_truth(exchange, "explain", false, &wants_plan))
         return;
     if (exchange->body.size == 0) {

@@ -9,7 +9,6 @@
 #include "operators/json_encode.h"
 #include "runtime/http/http_internal.h"
 #include "runtime/query.h"
-#include "runtime/view_find.h"
 #include "runtime/view_reader.h"
 #include "runtime/view_scan.h"
 #include "runtime/view_select.h"
@@ -160,14 +159,10 @@ static int make_query(struct page *page, struct diag *diag)
 static int answer(struct page *page, int64_t limit, struct diag *diag)
 {
     struct http_exchange *exchange = page->exchange;
-    struct view_place place;
-    int rc = http_find_view(exchange, exchange->parameters[0], &place, diag);
+    int rc =
+        http_open_view(exchange, exchange->parameters[0], (size_t)VIEW_MB << 20, &page->view, diag);
     if (rc != 0)
         return rc;
-    rc = shared_view_open(exchange->http->log, place.names.topic, place.names.app,
-                          (size_t)VIEW_MB << 20, &page->view, diag);
-    if (rc < 0)
-        return rc == ERR_BUSY ? ERR_STOPPED : rc;
     TRY(make_query(page, diag));
     for (int i = 0;; i++) {
         rc = put_page(page, limit, diag);

@@ -6,6 +6,7 @@
 #include "runtime/store_list.h"
 #include "runtime/view_columns.h"
 #include "runtime/view_find.h"
+#include "runtime/view_reader.h"
 #include "runtime/weir_view.h"
 
 /* ---- a view ---- */
@@ -98,6 +99,23 @@ int http_find_view(struct http_exchange *exchange, const char *name, struct view
         return rc;
     http_refuse(exchange, "read view", name);
     return 1;
+}
+
+int http_open_view(struct http_exchange *exchange, const char *name, size_t memory_bytes,
+                   struct shared_view **view, struct diag *diag)
+{
+    struct view_place place;
+    int rc = http_find_view(exchange, name, &place, diag);
+    if (rc != 0)
+        return rc;
+    rc = shared_view_open(exchange->http->log, name, place.names.app, memory_bytes, view, diag);
+    if (rc < 0) /* the job starts, or something else has its name for a while */
+        return rc == ERR_BUSY ? ERR_STOPPED : rc;
+    /* What was asked about is what is read. */
+    const char *topic = view_reader_names(shared_view_reader(*view))->topic;
+    return strcmp(topic, place.names.topic) == 0
+               ? 0
+               : diag_set(diag, ERR_STOPPED, "view %.200s has changed\nhint: ask again", name);
 }
 
 void http_get_view(struct http_exchange *exchange)

@@ -127,6 +127,40 @@ class Stores(unittest.TestCase):
         self.assertEqual(status, 400)
         self.assertIn("join of two streams", answer["error"])
 
+    def test_a_view_that_is_called_as_the_topic_of_another(self):
+        """What is read is what was asked about: by name, and not by the topic of what has the name."""
+        home = tempfile.mkdtemp(prefix="weir-http-names-")
+        self.addCleanup(shutil.rmtree, home)
+        data, path = os.path.join(home, "data"), os.path.join(home, "job.sql")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("""CREATE TABLE o (k text, v bigint);
+CREATE MATERIALIZED VIEW a WITH (topic = 'b') AS SELECT k, count(*) AS n FROM o GROUP BY k;
+CREATE MATERIALIZED VIEW b WITH (topic = 'secret') AS SELECT v, count(*) AS n FROM o GROUP BY v;
+""")
+        for user in ("alice", "boss"):
+            weir("user", "add", user, data=data, stdin="secret\n")
+        weir("topic", "create", "o", data=data)
+        weir("produce", "o", data=data, stdin='{"k":"x","v":4711}\n')
+        weir("run", path, "--until-end", data=data)
+        weir("acl", "add", "alice", "--allow", "read", "--topic", "b", data=data)
+        server = Server(data, path, "--super-user", "boss")
+        self.addCleanup(server.end)
+        until = time.monotonic() + LIMIT_S
+        while server.ask("GET", "/readyz", headers=basic("boss", "secret"))[0] != 200:
+            self.assertLess(time.monotonic(), until)
+
+        def rows(user, view):
+            answers = [server.ask("GET", f"/api/v1/views/{view}/rows", headers=basic(user, "secret")),
+                       server.ask("POST", "/api/v1/query", f"SELECT * FROM {view}", basic(user, "secret"))]
+            self.assertEqual(answers[0][0], answers[1][0], answers)
+            found = [json.loads(text).get("rows") for _, _, text in answers]
+            self.assertEqual(found[0], found[1])
+            return found[0]
+
+        self.assertEqual(rows("boss", "a"), [{"k": "x", "n": 1}])
+        self.assertEqual(rows("boss", "b"), [{"v": 4711, "n": 1}])
+        self.assertEqual((rows("alice", "a"), rows("alice", "b")), ([{"k": "x", "n": 1}], None))
+
     @staticmethod
     def password(home):
         path = os.path.join(home, "password")
