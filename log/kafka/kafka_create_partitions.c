@@ -46,7 +46,8 @@ static enum kafka_error check(struct kafka_request *request, const struct growin
         return KAFKA_POLICY_VIOLATION;
     }
     if (g->count <= info.partitions || g->count > KAFKA_TOPIC_PARTITIONS) {
-        diag_set(diag, ERR_INVALID, "topic %s has %d partitions and can have %d, not %d", name,
+        diag_set(diag, ERR_INVALID,
+                 "topic %s has %d partitions and can have more, up to %d; not %d", name,
                  info.partitions, KAFKA_TOPIC_PARTITIONS, g->count);
         return KAFKA_INVALID_PARTITIONS;
     }

@@ -253,6 +253,13 @@ static void put_list(const struct acl_binding *list, size_t count, bool json)
     table_print(&table, !json && count > 0);
 }
 
+/* The answer of a server that does not show them is the same as of one that has none. */
+static void hint_hidden(void)
+{
+    hint("there is none, or none for you to see: a server shows them to who may describe the "
+         "cluster, if it asks who that is at all");
+}
+
 static int run_list(struct cli *cli)
 {
     struct asked asked;
@@ -276,7 +283,7 @@ static int run_list(struct cli *cli)
     if (code == 0)
         put_list(list, count, format == FORMAT_JSON);
     if (code == 0 && may_be_hidden)
-        hint("a server tells them to who may describe the cluster, and where it asks who that is");
+        hint_hidden();
     free(list);
     return code < 0 ? failed(code, &diag) : EXIT_OK;
 }
@@ -293,7 +300,10 @@ static int look_first(const struct cli *cli, struct door *door, const struct ask
     TRY(door->ops->acl_list(door, &asked->binding, &list, &count, diag));
     if (count == 0) {
         message("there is no such binding");
-        hint("'weir acl list' shows them");
+        if (door->remote != NULL)
+            hint_hidden();
+        else
+            hint("'weir acl list' shows them");
     } else if (count > 1 && !flag_is_on(cli, "yes")) {
         put_list(list, count, false);
         out_flush();

@@ -70,6 +70,22 @@ static int check_group(struct remote *remote, const rd_kafka_error_t *error, con
                                         rd_kafka_error_string(error), diag);
 }
 
+/* The group's error, or the first of a partition of it. */
+static int check_partitions(struct remote *remote, const rd_kafka_group_result_t **groups,
+                            size_t count, const char *group, struct diag *diag)
+{
+    char what[600];
+    name_group(what, group);
+    for (size_t i = 0; i < count; i++) {
+        const rd_kafka_topic_partition_list_t *done = rd_kafka_group_result_partitions(groups[i]);
+        TRY(check_group(remote, rd_kafka_group_result_error(groups[i]), group, diag));
+        for (int p = 0; done != NULL && p < done->cnt; p++)
+            if (done->elems[p].err != RD_KAFKA_RESP_ERR_NO_ERROR)
+                return remote_error(remote, done->elems[p].err, what, NULL, diag);
+    }
+    return 0;
+}
+
 static int describe_members(struct remote *remote, struct group_view *view, struct diag *diag)
 {
     size_t count = 0;
@@ -398,14 +414,7 @@ static int commit_rows(struct remote *remote, const char *group, const struct gr
     if (code == 0) {
         const rd_kafka_group_result_t **groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(
             rd_kafka_event_AlterConsumerGroupOffsets_result(call.event), &results);
-        for (size_t i = 0; i < results && code == 0; i++) {
-            const rd_kafka_topic_partition_list_t *done =
-                rd_kafka_group_result_partitions(groups[i]);
-            code = check_group(remote, rd_kafka_group_result_error(groups[i]), group, diag);
-            for (int p = 0; done != NULL && code == 0 && p < done->cnt; p++)
-                if (done->elems[p].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-                    code = remote_error(remote, done->elems[p].err, what, NULL, diag);
-        }
+        code = check_partitions(remote, groups, results, group, diag);
     }
     remote_end(&call);
     rd_kafka_AlterConsumerGroupOffsets_destroy(wanted);
@@ -518,14 +527,7 @@ static int send_delete_offsets(struct remote *remote, const char *group,
     if (code == 0) {
         const rd_kafka_group_result_t **groups = rd_kafka_DeleteConsumerGroupOffsets_result_groups(
             rd_kafka_event_DeleteConsumerGroupOffsets_result(call.event), &results);
-        for (size_t i = 0; i < results && code == 0; i++) {
-            const rd_kafka_topic_partition_list_t *done =
-                rd_kafka_group_result_partitions(groups[i]);
-            code = check_group(remote, rd_kafka_group_result_error(groups[i]), group, diag);
-            for (int p = 0; done != NULL && code == 0 && p < done->cnt; p++)
-                if (done->elems[p].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-                    code = remote_error(remote, done->elems[p].err, what, NULL, diag);
-        }
+        code = check_partitions(remote, groups, results, group, diag);
     }
     remote_end(&call);
     rd_kafka_DeleteConsumerGroupOffsets_destroy(wanted);
