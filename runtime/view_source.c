@@ -386,6 +386,13 @@ static int account(struct view_source *source, int32_t number, size_t before, in
                : no_room(source, number, diag);
 }
 
+/* No memory in the middle of a change to the tail: what it has come to counts, and is forgotten as a whole. */
+static int give_up(struct view_source *source, int32_t number, size_t before, struct diag *diag)
+{
+    atomic_fetch_add(&source->used_bytes, view_tail_bytes(&source->parts[number].tail) - before);
+    return no_room(source, number, diag);
+}
+
 /* Reads to `until`, or to what is there. settled: below it the tail may throw away what was replaced. */
 static int read_rows(struct view_source *source, int32_t number, struct port_reader *reader,
                      struct source_row *rows, int64_t until, int64_t settled, int64_t stored,
@@ -401,7 +408,7 @@ static int read_rows(struct view_source *source, int32_t number, struct port_rea
             return 0;
         for (uint32_t i = 0; i < count; i++)
             if (view_tail_hold(&own->tail, rows[i].key, rows[i].value, rows[i].offset) < 0)
-                return no_room(source, number, diag);
+                return give_up(source, number, before, diag);
         own->next = next;
         TRY(account(source, number, before, settled < next ? settled : next, stored, diag));
     }
@@ -497,7 +504,7 @@ static int take(struct view_source *source, int32_t number, struct view_part *pa
                      : read_all(source, number, part, stored, &end, diag));
     size_t before = view_tail_bytes(&own->tail);
     if (view_tail_settle(&own->tail, end, stored, false) < 0)
-        return no_room(source, number, diag);
+        return give_up(source, number, before, diag);
     TRY(account(source, number, before, end, stored, diag));
     own->from = stored; /* what is below it may have been dropped */
     tail_runs_take(&own->tail, &part->rest);

@@ -27,7 +27,6 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/hash.h"
 
-#include <limits.h>
 #include <stdlib.h>
 
 enum {
@@ -330,22 +329,24 @@ static struct kafka_txn *take_idle(struct kafka_txns *txns, int64_t before_ms, i
     return found;
 }
 
-static void sweep(struct kafka_txns *txns, int buckets, int most)
+/* False: there may be more. */
+static bool sweep(struct kafka_txns *txns, int buckets, int most)
 {
     int64_t before_ms = clock_mono_ms() - IDLE_MS;
     for (int i = 0; i < most; i++) {
         struct kafka_txn *txn = take_idle(txns, before_ms, &buckets);
         if (txn == NULL)
-            return;
+            return true;
         producer_close(txn->producer);
         txn->producer = NULL;
         let_others_in(txns, txn);
     }
+    return false;
 }
 
-void kafka_txns_sweep(struct kafka_txns *txns)
+bool kafka_txns_sweep(struct kafka_txns *txns)
 {
-    sweep(txns, BUCKETS, INT_MAX);
+    return sweep(txns, BUCKETS, SWEEP_MOST);
 }
 
 /* Whether the one who presents an epoch may have a new one (KIP-360). */

@@ -134,13 +134,14 @@ static void run(struct kafka_server *server, struct kafka_request *request, stru
     let_go(request);
 }
 
-/* Transactional ids that nobody uses: only the thread that opens them closes them. workers->mutex held, not meanwhile. */
+/* Transactional ids that nobody uses: only the thread that opens them closes them, a few at a time, since each may be a write to meta and requests go
+ * first. workers->mutex held, not meanwhile. */
 static void tend(struct kafka_workers *workers, struct kafka_lane *lane)
 {
     pthread_mutex_unlock(&workers->mutex);
-    kafka_txns_sweep(lane->server->txns);
+    bool is_all = kafka_txns_sweep(lane->server->txns);
     pthread_mutex_lock(&workers->mutex);
-    lane->tends_at_ns = clock_mono_ns() + TEND_MS * INT64_C(1000000);
+    lane->tends_at_ns = clock_mono_ns() + (is_all ? TEND_MS * INT64_C(1000000) : 0);
 }
 
 /* Waits for one. NULL: the server stops, and all of them are done. workers->mutex held. */
