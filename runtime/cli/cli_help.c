@@ -38,6 +38,8 @@ void help_overview(void)
                "  weir consume orders --from end --format value\n"
                "  weir topic list\n"
                "  weir group describe revenue\n"
+               "  weir serve orders.sql\n"
+               "  weir topic list -b 127.0.0.1:9092\n"
                "\n"
                "%sCommands%s\n",
                bold(), plain(), bold(), plain());
@@ -46,15 +48,20 @@ void help_overview(void)
         spelling(commands[i], text);
         buf_printf(&out, "  %-*s %s\n", padded(text, 30), text, commands[i]->summary);
     }
-    buf_printf(&out,
-               "  %-30s %s\n"
-               "\n"
-               "Data is in ./weir-data, or where --data DIR or WEIR_DATA says. Every flag has a "
-               "variable: --until-end is\n"
-               "WEIR_UNTIL_END. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 "
-               "unreachable or timed out, 4 verify found something, 130 interrupted.\n"
-               "'weir help COMMAND' says more.\n",
-               "help [COMMAND]", "examples and flags of a command");
+    buf_printf(
+        &out,
+        "  %-30s %s\n"
+        "\n"
+        "Data is in ./weir-data, or where --data DIR or WEIR_DATA says. Of a directory that "
+        "'weir serve' holds its server is asked;\n"
+        "-b HOST:PORT names one, or Apache Kafka, for topics, records, groups and access lists, "
+        "--server HOST:PORT one's HTTP for\n"
+        "query, state, verify, dlq and top. Every flag has a variable: --until-end is "
+        "WEIR_UNTIL_END.\n"
+        "Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 unreachable or timed out, 4 "
+        "verify found something, 130 interrupted.\n"
+        "'weir help COMMAND' says more.\n",
+        "help [COMMAND]", "examples and flags of a command");
 }
 
 void help_noun(const char *noun, bool to_stderr)
