@@ -37,8 +37,8 @@ struct producer *kafka_txn_producer(struct kafka_txn *txn);
 /* A new epoch for the transactional id: older ones are fenced, and what they left open is aborted,
  * which is waited for. One thread calls it (kafka_api.lane). */
 enum kafka_error kafka_txn_open(struct kafka_request *request, const struct kafka_producer *who, int32_t timeout_ms, int64_t *producer_id, int16_t *epoch);
+
 /* Closes a few of the handles that nobody has used for ten minutes and that have no transaction. False: there may be more. The thread that calls kafka_txn_open, which does some of it, too. */
-/* Closes handles that nobody has used for ten minutes and that have no transaction. The thread that calls kafka_txn_open, which does some of it, too. */
 bool kafka_txns_sweep(struct kafka_txns *txns);
 
 /* Begins a transaction when none is open. */
