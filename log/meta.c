@@ -33,7 +33,8 @@ enum {
     CHECKSUM_BYTES = 8,
     OPERATION_HEADER_BYTES = 8, /* table, is delete, u16 key size, u32 value size */
     KEY_LIMIT_BYTES = 511,
-    READER_COUNT = 126,
+    READER_COUNT =
+        500, /* read transactions at once: the log's own threads, and whoever asks over HTTP or the API */
     PAGES_PER_OPERATION = 8, /* a path to a leaf, and splits on the way */
     PAGES_BESIDE = 64,       /* the list of free pages, the trees' roots */
     RESERVE_STEP_BYTES = 256 << 10

@@ -40,6 +40,8 @@ static const size_t MAP_FIRST_BYTES = (size_t)16 << 20;
 static const size_t MAP_MIN_BYTES = (size_t)64 << 10;
 static const size_t MAP_LIMIT_BYTES = (size_t)64 << 30;
 static const size_t DIRTY_LIMIT_BYTES = (size_t)64 << 20, DIRTY_LIMIT_MIN_BYTES = (size_t)1 << 20;
+/* Snapshots at once: the owner's, and one for each connection of a server that looks into the store. 64 bytes each. */
+enum { READERS_MAX = 500 };
 enum { DATABASES_MAX = 2, FILE_MODE = 0644, LMDB_PAGE_MAX_BYTES = 32 << 10 };
 
 static const char DATA_FILE[] = "data.mdb", LOCK_FILE[] = "lock.mdb";
@@ -247,6 +249,8 @@ static int environment_open(struct state *state, size_t map_bytes, struct diag *
     if (rc != 0)
         return state_error(state, diag, rc, "cannot create an LMDB environment for");
     rc = mdb_env_set_maxdbs(state->env, DATABASES_MAX);
+    if (rc == 0)
+        rc = mdb_env_set_maxreaders(state->env, READERS_MAX);
     if (rc == 0)
         rc = mdb_env_set_mapsize(state->env, map_bytes);
     unsigned flags = MDB_NOTLS | MDB_NOMETASYNC | (state->read_only ? MDB_RDONLY : 0) |

@@ -121,6 +121,32 @@ static void test_a_snapshot_ends(void **unused)
     scratch_dir_remove(dir);
 }
 
+/* A server has 128 connections over HTTP, each of which may read; the owner reads, too. */
+static void test_many_readers(void **unused)
+{
+    (void)unused;
+    enum { READERS = 200 };
+    char *dir = scratch_dir_create();
+    struct state *state = open_store(dir, NULL);
+    struct state_reader *readers[READERS];
+    struct sum sum;
+    struct bytes value;
+    struct arena arena;
+    arena_init(&arena, 0);
+    write_round(state, 1, 10, 8);
+    state_release(state);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(state_reader_open(dir, &readers[i], NULL), 0);
+    assert_int_equal(state_get(state, bytes_text("k00000001"), &arena, &value, NULL), 1);
+    for (int i = 0; i < READERS; i++) {
+        assert_int_equal(scan(readers[i], &sum), 0);
+        state_reader_close(readers[i]);
+    }
+    state_close(state);
+    arena_deinit(&arena);
+    scratch_dir_remove(dir);
+}
+
 /* Handles that only read are one. */
 static void test_read_only_handles(void **unused)
 {
@@ -200,9 +226,8 @@ static void test_growing_beside_readers(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_snapshot_stays),
-        cmocka_unit_test(test_a_snapshot_ends),
-        cmocka_unit_test(test_read_only_handles),
+        cmocka_unit_test(test_a_snapshot_stays),       cmocka_unit_test(test_a_snapshot_ends),
+        cmocka_unit_test(test_many_readers),           cmocka_unit_test(test_read_only_handles),
         cmocka_unit_test(test_growing_beside_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
