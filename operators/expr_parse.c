@@ -5,30 +5,21 @@
  * exactly as in psql; what a select list must not have (FROM, WHERE, a second statement) is then
  * found in the tree and refused. Positions that PostgreSQL reports are moved back by the prefix.
  *
- * The parser and protobuf-c recurse as deep as the text nests, so both run on a thread with a stack
- * that the longest text permitted (32 KiB, hence at most so many levels) cannot exhaust. What comes
- * out of that thread is our own tree, no deeper than EXPR_DEPTH_MAX; everything after it may
- * recurse on any caller's stack. Going to that thread costs more than parsing a usual
- * text on it, so that a topology is compiled inside one (expr_on_large_stack), and its texts are parsed right there.
+ * The parser and protobuf-c recurse as deep as the text nests, so both run on a thread with a large
+ * stack (expr_large_stack.c). What comes out of that thread is our own tree, no deeper than
+ * EXPR_DEPTH_MAX; everything after it may recurse on any caller's stack.
  *
  * Each node type of PostgreSQL's that can be inside an expression either has a handler below or is
  * refused by name with its place. Nothing is skipped: a field of a handled node that would change
  * its meaning (DISTINCT, OVER, COLLATE, …) is checked. */
 #include "operators/expr_parse.h"
 
-#include <errno.h>
 #include <pg_query.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-enum { STACK_BYTES = 193 * 1024 * 1024 }; /* the last MiB is for what calls the parser there */
-enum { STACK_KEPT_BYTES = 256 * 1024 };
-static _Thread_local bool has_large_stack;
 static const char prefix[] = "SELECT ";
 enum { PREFIX_BYTES = sizeof prefix - 1 };
 
@@ -680,140 +671,6 @@ static void parse_text(void *argument)
         pg_query__parse_result__free_unpacked(tree, NULL);
     pg_query_free_protobuf_parse_result(result);
     free(wrapped);
-}
-
-/* A thread with a large stack. They are kept for the next ones: libpg_query takes a thread-specific key for each thread that parses and never gives it back, and a process has 1,024 of
- * them. So there are as many as ever worked at once. */
-struct large_stack {
-    struct large_stack *next; /* of those without work */
-    pthread_t thread;
-    pthread_cond_t changed;
-    void (*work)(void *job); /* NULL: none, or it is done */
-    void *job;
-    bool ends;
-};
-static pthread_mutex_t large_stacks_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct large_stack *idle_large_stacks;
-
-/* Gives back what a deeply nested text has touched: what lies well below this frame. Above it is the thread's own storage. */
-static void trim_stack(void)
-{
-    pthread_attr_t attributes;
-    void *low;
-    size_t size;
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)0xffff;
-    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
-        return;
-    if (pthread_attr_getstack(&attributes, &low, &size) == 0 &&
-        here > (uintptr_t)low + STACK_KEPT_BYTES)
-        (void)madvise(low, here - STACK_KEPT_BYTES - (uintptr_t)low, MADV_DONTNEED);
-    pthread_attr_destroy(&attributes);
-}
-
-static void *large_stack_main(void *context)
-{
-    struct large_stack *own = context;
-    has_large_stack = true;
-    pthread_mutex_lock(&large_stacks_mutex);
-    for (;;) {
-        while (own->work == NULL && !own->ends)
-            pthread_cond_wait(&own->changed, &large_stacks_mutex);
-        if (own->ends)
-            break;
-        pthread_mutex_unlock(&large_stacks_mutex);
-        own->work(own->job);
-        trim_stack();
-        pthread_mutex_lock(&large_stacks_mutex);
-        own->work = NULL;
-        pthread_cond_broadcast(&own->changed);
-    }
-    pthread_mutex_unlock(&large_stacks_mutex);
-    return NULL;
-}
-
-void expr_large_stacks_end(void)
-{
-    pthread_mutex_lock(&large_stacks_mutex);
-    while (idle_large_stacks != NULL) {
-        struct large_stack *stack = idle_large_stacks;
-        idle_large_stacks = stack->next;
-        stack->ends = true;
-        pthread_cond_broadcast(&stack->changed);
-        pthread_mutex_unlock(&large_stacks_mutex);
-        pthread_join(stack->thread, NULL);
-        pthread_cond_destroy(&stack->changed);
-        free(stack);
-        pthread_mutex_lock(&large_stacks_mutex);
-    }
-    pthread_mutex_unlock(&large_stacks_mutex);
-}
-
-/* A child process has none of its parent's threads. */
-static void forget_large_stacks(void)
-{
-    pthread_mutex_init(&large_stacks_mutex, NULL);
-    idle_large_stacks = NULL;
-}
-
-static void watch_forks(void)
-{
-    (void)pthread_atfork(NULL, NULL, forget_large_stacks);
-}
-
-static int start_large_stack(struct large_stack **started)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct large_stack *stack = calloc(1, sizeof *stack);
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_once(&once, watch_forks);
-    if (stack == NULL || pthread_attr_init(&attributes) != 0) {
-        free(stack);
-        return ENOMEM;
-    }
-    pthread_cond_init(&stack->changed, NULL);
-    int failed = pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all); /* as thread_start does */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (failed == 0)
-        failed = pthread_create(&stack->thread, &attributes, large_stack_main, stack);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (failed != 0) {
-        pthread_cond_destroy(&stack->changed);
-        free(stack);
-        return failed;
-    }
-    *started = stack;
-    return 0;
-}
-
-int expr_on_large_stack(void (*work)(void *job), void *job, struct diag *diag)
-{
-    if (has_large_stack) {
-        work(job);
-        return 0;
-    }
-    pthread_mutex_lock(&large_stacks_mutex);
-    struct large_stack *stack = idle_large_stacks;
-    int failed = 0;
-    if (stack != NULL)
-        idle_large_stacks = stack->next;
-    else
-        failed = start_large_stack(&stack);
-    if (failed == 0) {
-        stack->job = job;
-        stack->work = work;
-        pthread_cond_broadcast(&stack->changed);
-        while (stack->work != NULL)
-            pthread_cond_wait(&stack->changed, &large_stacks_mutex);
-        stack->next = idle_large_stacks;
-        idle_large_stacks = stack;
-    }
-    pthread_mutex_unlock(&large_stacks_mutex);
-    return failed == 0 ? 0
-                       : diag_set(diag, ERR_NOMEM, "a parser thread cannot be started: %s",
-                                  strerror(failed));
 }
 
 int syntax_parse(const char *sql, struct arena *arena, struct target_list *list, struct diag *diag)
