@@ -23,10 +23,16 @@ enum {
 
 /* ---- what a handle reports ---- */
 
-static bool is_lasting(int error)
+static bool is_refusal(int error)
 {
-    return error == RD_KAFKA_RESP_ERR__AUTHENTICATION || error == RD_KAFKA_RESP_ERR__SSL ||
-           error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+    return error == RD_KAFKA_RESP_ERR__AUTHENTICATION || error == RD_KAFKA_RESP_ERR__SSL;
+}
+
+/* Does not go away by itself. "All brokers are down" is told once, before or after the error that
+ * brought the last of them down. */
+static bool is_lasting(const struct remote *remote)
+{
+    return is_refusal(remote->fault) || remote->down_since_ms != 0;
 }
 
 static void on_error(rd_kafka_t *handle, int error, const char *reason, void *opaque)
@@ -36,11 +42,10 @@ static void on_error(rd_kafka_t *handle, int error, const char *reason, void *op
     bool sums_up = error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
     if (sums_up && remote->down_since_ms == 0)
         remote->down_since_ms = clock_mono_ms();
-    if (is_lasting(remote->fault) && remote->fault != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-        return; /* what follows from it says less */
+    if (sums_up ? remote->fault != 0 : is_refusal(remote->fault))
+        return; /* it says less than what is known */
     remote->fault = error;
-    if (!sums_up || remote->fault_text[0] == '\0')
-        snprintf(remote->fault_text, sizeof remote->fault_text, "%s", reason);
+    snprintf(remote->fault_text, sizeof remote->fault_text, "%s", reason);
 }
 
 static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
@@ -225,7 +230,7 @@ static int connect_there(struct remote *remote, struct diag *diag)
             remote->fault_text[0] = '\0';
             return 0;
         }
-        if (is_lasting(remote->fault) || clock_mono_ms() >= until_ms)
+        if (is_lasting(remote) || clock_mono_ms() >= until_ms)
             return out_of_reach(remote, diag);
     }
     return diag_set(diag, ERR_STOPPED, "interrupted");

@@ -434,11 +434,15 @@ producer.abort_transaction()
     def test_who_cannot_be_reached(self):
         way = Way(self)
         for words in (["topic", "list"], ["group", "list"], ["consume", "t"], ["produce", "t"], ["topic", "create", "t"]):
+            # Several at once: librdkafka's threads tell of what happened in one order or the other.
             begin = time.monotonic()
-            done = subprocess.run([WEIR, *words, "-b", "127.0.0.1:1"], input="x\n", capture_output=True, text=True, timeout=LIMIT_S, env=environment())
-            self.assertEqual(done.returncode, 3, done.stderr)
-            self.assertRegex(done.stderr, "^weir: cannot reach 127.0.0.1:1: .*Connection refused.*\nhint: is it running")
-            self.assertLess(time.monotonic() - begin, 5 * SLOW)
+            several = [subprocess.Popen([WEIR, *words, "-b", "127.0.0.1:1", "--timeout", str(LIMIT_S * 1000)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, env=environment()) for _ in range(20)]
+            for process in several:
+                said = process.communicate("x\n", timeout=2 * LIMIT_S)[1]
+                self.assertEqual(process.returncode, 3, said)
+                self.assertRegex(said, "^weir: cannot reach 127.0.0.1:1: .*Connection refused.*\nhint: is it running")
+            self.assertLess(time.monotonic() - begin, LIMIT_S - 1)
         way.serve()
         code, _, said = self.run_weir("topic", "list", "-b", f"127.0.0.1:1,{way.server.address}")
         self.assertEqual((code, said), (0, ""))

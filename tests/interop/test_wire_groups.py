@@ -27,8 +27,9 @@ class Clients(Case):
         self.assertEqual(sorted(read().splitlines()), sorted(f"a value that compresses {i}" for i in range(1000)))
         write(1000, 1010)
         self.assertEqual(sorted(read().splitlines()), [f"a value that compresses {i}" for i in range(1000, 1010)])
-        # librdkafka uses lz4 with a broker that looks after groups.
-        self.assertIn(3, [codec for i in range(4) for codec in codecs_on_disk(os.path.join(self.data, "topics", f"t-{i}"))])
+        # librdkafka uses lz4 with a broker that looks after groups. It may leave out a partition.
+        partitions = [os.path.join(self.data, "topics", f"t-{i}") for i in range(4)]
+        self.assertIn(3, [codec for partition in partitions if any(name.endswith(".log") for name in os.listdir(partition)) for codec in codecs_on_disk(partition)])
         # Across a restart, and in the command.
         self.assertEqual(self.server.stop(), 0)
         self.server = self.start()
