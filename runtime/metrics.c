@@ -2,8 +2,8 @@
  *
  * One table lists the families; each has a function that gives its value for one task, or for the
  * app. A family is written whole before the next one, as the format wants it. Counters are those of
- * the progress records, so they go on over restarts and never count what was not committed; the
- * commit histogram begins with the process.
+ * the progress records, so they go on over restarts and never count what was not committed;
+ * histograms begin with the process, and those of stages are metrics_stage.c's.
  *
  * Locks: metrics.mutex, then run.mutex. Workers take neither for their gauges. */
 #include "runtime/metrics.h"
@@ -16,18 +16,10 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
+#include "runtime/metrics_stage.h"
 #include "runtime/run.h"
 
-enum { PUBLISH_MS = 1000, STORE_LOOK_NS = 1000000000, BUCKETS = 14 };
-
-/* Upper ends of the commit histogram's buckets, as they are printed, and in microseconds. */
-static const struct {
-    const char *le;
-    int64_t us;
-} buckets[BUCKETS] = {{"0.001", 1000},    {"0.002", 2000},    {"0.005", 5000},  {"0.01", 10000},
-                      {"0.02", 20000},    {"0.05", 50000},    {"0.1", 100000},  {"0.2", 200000},
-                      {"0.5", 500000},    {"1.0", 1000000},   {"2.0", 2000000}, {"5.0", 5000000},
-                      {"10.0", 10000000}, {"+Inf", INT64_MAX}};
+enum { PUBLISH_MS = 1000, STORE_LOOK_NS = 1000000000 };
 
 struct metrics {
     pthread_mutex_t mutex;
@@ -36,7 +28,8 @@ struct metrics {
     size_t text_size;
     int64_t next_ms;
     bool was_said; /* that the file cannot be written */
-    atomic_int_fast64_t bucket[BUCKETS], commit_ns;
+    struct histogram commits;
+    struct stage_metrics *stages; /* of every stage that ever ran */
 };
 
 struct metrics *metrics_create(void)
@@ -53,6 +46,7 @@ void metrics_destroy(struct metrics *metrics)
         return;
     pthread_mutex_destroy(&metrics->mutex);
     free(metrics->text);
+    stage_metrics_free(metrics->stages);
     free(metrics);
 }
 
@@ -217,15 +211,6 @@ static const struct family {
 
 /* ---- text ---- */
 
-static void put_head(struct buf *text, const char *name, const char *type, const char *unit,
-                     const char *help)
-{
-    buf_printf(text, "# TYPE %s %s\n", name, type);
-    if (unit != NULL)
-        buf_printf(text, "# UNIT %s %s\n", name, unit);
-    buf_printf(text, "# HELP %s %s\n", name, help);
-}
-
 /* Names of apps, stages and topics are of [A-Za-z0-9._-]: nothing needs escaping. */
 static void put_labels(struct buf *text, const struct run *run, const struct task *task)
 {
@@ -236,7 +221,7 @@ static void put_labels(struct buf *text, const struct run *run, const struct tas
 static void put_family(struct buf *text, struct run *run, const struct family *family)
 {
     const char *suffix = strcmp(family->type, "counter") == 0 ? "_total" : "";
-    put_head(text, family->name, family->type, family->unit, family->help);
+    openmetrics_head(text, family->name, family->type, family->unit, family->help);
     for (uint32_t i = 0; i < run->task_count; i++) {
         double value;
         if (!family->value(run, &run->tasks[i], &value))
@@ -251,8 +236,8 @@ static void put_fates(struct buf *text, struct run *run)
 {
     static const char *const fates[] = {"applied",   "filtered", "late",
                                         "duplicate", "dead",     "unmatched"};
-    put_head(text, "weir_rows", "counter", NULL,
-             "What became of the rows: the sum over fate is rows in + made.");
+    openmetrics_head(text, "weir_rows", "counter", NULL,
+                     "What became of the rows: the sum over fate is rows in + made.");
     for (uint32_t i = 0; i < run->task_count; i++) {
         struct counts counts = run->counts[run->tasks[i].index];
         for (int field = 0; field < COUNT_FIELDS && is_source(&run->tasks[i]); field++)
@@ -269,17 +254,12 @@ static void put_fates(struct buf *text, struct run *run)
 
 static void put_commits(struct buf *text, const struct metrics *metrics, const char *app)
 {
-    int64_t sum = 0;
-    put_head(text, "weir_commit_latency_seconds", "histogram", "seconds",
-             "From the making of a commit to its decision.");
-    for (int i = 0; i < BUCKETS; i++) {
-        sum += atomic_load(&metrics->bucket[i]);
-        buf_printf(text, "weir_commit_latency_seconds_bucket{app=\"%s\",le=\"%s\"} %lld\n", app,
-                   buckets[i].le, (long long)sum);
-    }
-    buf_printf(text, "weir_commit_latency_seconds_count{app=\"%s\"} %lld\n", app, (long long)sum);
-    buf_printf(text, "weir_commit_latency_seconds_sum{app=\"%s\"} %.9g\n", app,
-               (double)atomic_load(&metrics->commit_ns) / 1e9);
+    static const char name[] = "weir_commit_latency_seconds";
+    char labels[300];
+    snprintf(labels, sizeof labels, "app=\"%s\"", app);
+    openmetrics_head(text, name, "histogram", "seconds",
+                     "From the making of a commit to its decision.");
+    histogram_put(text, &metrics->commits, SCALE_OF_WORK, name, labels);
 }
 
 static void put_memory(struct buf *text, const struct run *run)
@@ -293,16 +273,18 @@ static void put_memory(struct buf *text, const struct run *run)
         pending += atomic_load(&gauges->pending_bytes);
     }
     const char *app = run->app->name;
-    put_head(text, "weir_memory_bytes", "gauge", "bytes",
-             "Memory in use: groups with a store, groups on their way to a re-keying, output that "
-             "waits for a commit.");
+    openmetrics_head(
+        text, "weir_memory_bytes", "gauge", "bytes",
+        "Memory in use: groups with a store, groups on their way to a re-keying, output that "
+        "waits for a commit.");
     buf_printf(text, "weir_memory_bytes{app=\"%s\",kind=\"tables\"} %lld\n", app,
                (long long)tables);
     buf_printf(text, "weir_memory_bytes{app=\"%s\",kind=\"partials\"} %lld\n", app,
                (long long)partials);
     buf_printf(text, "weir_memory_bytes{app=\"%s\",kind=\"pending\"} %lld\n", app,
                (long long)pending);
-    put_head(text, "weir_memory_budget_bytes", "gauge", "bytes", "memory_bytes of the options.");
+    openmetrics_head(text, "weir_memory_budget_bytes", "gauge", "bytes",
+                     "memory_bytes of the options.");
     buf_printf(text, "weir_memory_budget_bytes{app=\"%s\"} %lld\n", app,
                (long long)memory->budget_bytes);
 }
@@ -314,8 +296,9 @@ static void put_all(struct buf *text, const struct metrics *metrics, struct run 
     for (size_t f = 0; f < sizeof families / sizeof families[0]; f++)
         put_family(text, run, &families[f]);
     put_commits(text, metrics, run->app->name);
+    stage_metrics_put(text, run);
     put_memory(text, run);
-    put_head(text, "weir_app", "info", NULL, "The app and the library's version.");
+    openmetrics_head(text, "weir_app", "info", NULL, "The app and the library's version.");
     buf_printf(text, "weir_app_info{app=\"%s\",version=\"%s\"} 1\n", run->app->name,
                weir_version());
     pthread_mutex_unlock(&run->mutex);
@@ -324,8 +307,20 @@ static void put_all(struct buf *text, const struct metrics *metrics, struct run 
 
 /* ---- a run ---- */
 
+static int attach_stages(struct metrics *metrics, struct run *run, struct diag *diag)
+{
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        struct task_gauges *gauges = run->tasks[i].gauges;
+        gauges->stage = stage_metrics_of(&metrics->stages, run->tasks[i].stage);
+        if (gauges->stage == NULL)
+            return diag_set(diag, ERR_NOMEM, "no memory for metrics");
+    }
+    return 0;
+}
+
 int metrics_attach(struct metrics *metrics, struct run *run, struct diag *diag)
 {
+    TRY(attach_stages(metrics, run, diag));
     pthread_mutex_lock(&metrics->mutex);
     metrics->run = run;
     pthread_mutex_unlock(&metrics->mutex);
@@ -419,13 +414,9 @@ void metrics_task(struct task *task)
     look_at_store(task);
 }
 
-void metrics_commit(struct metrics *metrics, int64_t took_ns)
+void metrics_commit(struct metrics *metrics, double seconds)
 {
-    int i = 0;
-    while (took_ns / 1000 > buckets[i].us)
-        i++;
-    atomic_fetch_add(&metrics->bucket[i], 1);
-    atomic_fetch_add(&metrics->commit_ns, took_ns);
+    histogram_observe(&metrics->commits, SCALE_OF_WORK, seconds);
 }
 
 /* ---- tasks, one by one ---- */

@@ -17,6 +17,7 @@ struct counts;
 struct plan;
 struct run;
 struct stage;
+struct stage_metrics;
 struct task;
 struct weir_app;
 
@@ -32,6 +33,7 @@ struct task_gauges {
     atomic_int_fast64_t busy_ns;               /* that its turns and flushes took; its worker writes it */
     atomic_int_fast64_t shared_rows;           /* read and decoded by another task that shares its read */
     atomic_int worker;                         /* that it belongs to */
+    struct stage_metrics *stage;               /* of its stage; NULL: nobody looks. Set before workers run */
 };
 
 struct metrics;
@@ -48,7 +50,12 @@ void metrics_publish(struct metrics *metrics, bool now);
 void metrics_task(struct task *task);
 /* Of the task of a stage, while a run is attached; else NULL. */
 struct task_gauges *metrics_gauges(const struct metrics *metrics, const struct plan *plan, const struct stage *stage, int32_t partition);
-void metrics_commit(struct metrics *metrics, int64_t took_ns);
+void metrics_commit(struct metrics *metrics, double seconds);
+/* The same for a task that had part in the commit, in its stage's histograms (metrics_stage.c). */
+void metrics_committed(const struct task *task, double seconds);
+/* One observation for the stage of a task. Any thread. */
+enum stage_histogram { STAGE_COMMIT_LATENCY, STAGE_FLUSH, STAGE_WATERMARK_DELAY, STAGE_RESTORE, STAGE_HISTOGRAMS };
+void metrics_observe(const struct task *task, enum stage_histogram what, double seconds);
 
 /* One task, as others are told of it. */
 struct task_reading {

@@ -288,6 +288,7 @@ int task_open(struct task *task, const struct plan *plan, struct port *port,
               const struct progress *progress, struct diag *diag)
 {
     const struct stage *stage = task->stage;
+    int64_t began_ns = clock_mono_ns();
     task->plan = plan;
     task->port = port;
     task->source_topic = stage->input_topic;
@@ -320,6 +321,8 @@ int task_open(struct task *task, const struct plan *plan, struct port *port,
     TRY(task_tables_open(task, is_anew(progress) ? NULL : progress, diag));
     task->committed_watermark_ms = task->watermark_ms;
     metrics_task(task);
+    if (task->has_store)
+        metrics_observe(task, STAGE_RESTORE, (double)(clock_mono_ns() - began_ns) / 1e9);
     if (task->gauges != NULL)
         atomic_store(&task->gauges->is_restored, true);
     atomic_store(&task->is_open, true);

@@ -115,7 +115,9 @@ static int flush_tasks(struct worker *worker, bool *any)
             continue;
         int64_t began_ns = clock_mono_ns();
         int rc = task_flush(task, worker->commit_number, &worker->diag);
-        task_took(task, clock_mono_ns() - began_ns);
+        int64_t took_ns = clock_mono_ns() - began_ns;
+        task_took(task, took_ns);
+        metrics_observe(task, STAGE_FLUSH, (double)took_ns / 1e9);
         if (rc < 0) {
             worker->in_commit[i] = false;
             TRY(worker_task_failed(worker, task, rc));
@@ -286,6 +288,15 @@ int worker_start_commit(struct worker *worker)
 
 /* ---- the end ---- */
 
+static void tell_commit(const struct worker *worker)
+{
+    double seconds = (double)(clock_mono_ns() - worker->commit_began_ns) / 1e9;
+    metrics_commit(worker->run->app->metrics, seconds);
+    for (uint32_t i = 0; i < worker->task_count; i++)
+        if (worker->in_commit[i])
+            metrics_committed(worker->tasks[i], seconds);
+}
+
 /* From here on a task that fails comes back to what this commit wrote. */
 static void keep_progress(struct worker *worker)
 {
@@ -332,7 +343,7 @@ int worker_finish_commit(struct worker *worker)
     crash_point("commit_decided");
     told_settle(worker, true);
     keep_progress(worker);
-    metrics_commit(worker->run->app->metrics, clock_mono_ns() - worker->commit_began_ns);
+    tell_commit(worker);
     run_committed(worker->run, worker->tasks, worker->in_commit, worker->task_count);
     return trim_tasks(worker);
 }

@@ -240,8 +240,14 @@ class Metrics(Case):
         self.assertEqual(sum(fates.values()), len(ROWS))
         self.assertEqual((fates["dead"], fates["filtered"]), (DEAD, FILTERED))
         names = {name for name, _ in samples}
-        for name in ("weir_commit_latency_seconds_bucket", "weir_watermark_delay_seconds", "weir_restored_ratio"):
+        for name in ("weir_commit_latency_seconds_bucket", "weir_watermark_delay_seconds", "weir_restored_ratio", "weir_stage_commit_latency_seconds_bucket",
+                     "weir_stage_flush_seconds_bucket", "weir_stage_watermark_delay_seconds_bucket", "weir_stage_restore_seconds_bucket"):
             self.assertIn(name, names)
+        of_stage = tuple(sorted({"app": "shop", "stage": "hourly-revenue", "topic": "shop-hourly-revenue-repartition"}.items()))
+        self.assertEqual(samples["weir_stage_restore_seconds_count", of_stage], 3)     # its partitions
+        until = time.monotonic() + LIMIT_S
+        while self.samples()["weir_stage_commit_latency_seconds_count", of_stage] == 0:
+            self.assertLess(time.monotonic(), until)
 
 
 class Document(Case):

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/base/io.h"
 #include "tests/support/scratch_dir.h"
 #include "tests/support/topic_rows.h"
@@ -171,16 +172,81 @@ static void test_commit_histogram(void **state)
     assert_int_equal(weir_app_metrics(app, &raw), 0);
     double last = 0;
     int count = 0;
-    for (const char *at = raw; (at = strstr(at, "_bucket{")) != NULL; at++, count++) {
+    for (const char *at = raw; (at = strstr(at, "weir_commit_latency_seconds_bucket{")) != NULL;
+         at++, count++) {
         double value = strtod(strchr(at, '}') + 1, NULL);
         assert_true(value >= last);
         last = value;
     }
     assert_true(count > 5 && progress.commits > 0);
     assert_true(last == (double)progress.commits);
-    assert_true(number_behind(raw, "_seconds_count{app=\"shop\"} ") == last);
-    assert_true(number_behind(raw, "_seconds_sum{app=\"shop\"} ") > 0);
+    assert_true(number_behind(raw, "weir_commit_latency_seconds_count{app=\"shop\"} ") == last);
+    assert_true(number_behind(raw, "weir_commit_latency_seconds_sum{app=\"shop\"} ") > 0);
     assert_true(number_behind(raw, "weir_memory_bytes{app=\"shop\",kind=\"tables\"} ") > 0);
+    weir_free(raw);
+    weir_app_close(app);
+}
+
+/* A sample of a stage's histogram: name ends with _bucket, _count or _sum; le: of which bucket. */
+static double of_stage(const char *text, const char *name, const char *stage, const char *le)
+{
+    char start[400];
+    snprintf(start, sizeof start, "\nweir_stage_%s{app=\"shop\",%s%s%s%s} ", name, stage,
+             le != NULL ? ",le=\"" : "", le != NULL ? le : "", le != NULL ? "\"" : "");
+    return number_behind(text, start);
+}
+
+enum { NEWEST_MS = 16500, BEHIND_MS = 100000 };
+static int64_t wall_of_the_test(void)
+{
+    return NEWEST_MS + BEHIND_MS;
+}
+
+#define FIRST_STAGE  "stage=\"counts-repartition\",topic=\"events\""
+#define SECOND_STAGE "stage=\"counts\",topic=\"shop-counts-repartition\""
+
+/* The clock stands 100 s behind the newest row. Whatever commits there were, each that had a watermark of the first stage saw it at a row of
+ * send_rows, and the last one at the newest. */
+static void test_histograms_of_stages(void **state)
+{
+    weir_progress progress;
+    int64_t began_ns = clock_mono_ns();
+    char *raw;
+    send_rows(*state);
+    weir_app *app = make_app(*state, NULL);
+    clock_wall_replace(wall_of_the_test);
+    assert_works(weir_app_run(app), weir_app_error(app));
+    weir_app_progress(app, &progress);
+    assert_int_equal(weir_app_metrics(app, &raw), 0);
+    double commits = of_stage(raw, "commit_latency_seconds_count", FIRST_STAGE, NULL);
+    double delays = of_stage(raw, "watermark_delay_seconds_count", FIRST_STAGE, NULL);
+    double sum_s = of_stage(raw, "watermark_delay_seconds_sum", FIRST_STAGE, NULL);
+    double took_s = (double)(clock_mono_ns() - began_ns) / 1e9;
+    assert_true(commits >= 1 && delays >= 1 && delays <= commits);
+    assert_true(of_stage(raw, "watermark_delay_seconds_bucket", FIRST_STAGE, "60.0") == 0);
+    assert_true(of_stage(raw, "watermark_delay_seconds_bucket", FIRST_STAGE, "300.0") == delays);
+    assert_true(of_stage(raw, "watermark_delay_seconds_bucket", FIRST_STAGE, "+Inf") == delays);
+    /* The first row lies 15.5 s before the newest. */
+    assert_true(sum_s >= 100 * delays && sum_s <= 115.5 * (delays - 1) + 100);
+    /* Partitions that are in one commit see it each. */
+    assert_true(commits <= 2 * (double)progress.commits);
+    assert_true(of_stage(raw, "commit_latency_seconds_sum", FIRST_STAGE, NULL) <= took_s * commits);
+    assert_true(of_stage(raw, "flush_seconds_count", FIRST_STAGE, NULL) == commits);
+    assert_true(of_stage(raw, "flush_seconds_sum", FIRST_STAGE, NULL) <=
+                of_stage(raw, "commit_latency_seconds_sum", FIRST_STAGE, NULL));
+    /* One opening of each partition that keeps state, in each run; the first stage keeps none. */
+    assert_null(strstr(raw, "weir_stage_restore_seconds_count{app=\"shop\"," FIRST_STAGE));
+    assert_true(of_stage(raw, "restore_seconds_count", SECOND_STAGE, NULL) == 2);
+    assert_true(of_stage(raw, "restore_seconds_sum", SECOND_STAGE, NULL) > 0);
+    assert_true(of_stage(raw, "restore_seconds_sum", SECOND_STAGE, NULL) <= 2 * took_s);
+    weir_free(raw);
+    /* They go on when the app runs again. */
+    assert_works(weir_app_run(app), weir_app_error(app));
+    clock_wall_replace(NULL);
+    assert_int_equal(weir_app_metrics(app, &raw), 0);
+    assert_true(of_stage(raw, "restore_seconds_count", SECOND_STAGE, NULL) == 4);
+    assert_true(of_stage(raw, "commit_latency_seconds_count", FIRST_STAGE, NULL) >= commits);
+    assert_true(of_stage(raw, "watermark_delay_seconds_bucket", FIRST_STAGE, "60.0") == 0);
     weir_free(raw);
     weir_app_close(app);
 }
@@ -259,6 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_every_number, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_commit_histogram, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_histograms_of_stages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_that_cannot_be_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_file_that_fails_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_reader_beside_a_run, set_up, tear_down),
