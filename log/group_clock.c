@@ -4,7 +4,7 @@
  * of them: a deadline that is set lowers it, one that is moved away leaves it, and
  * coordinator_tick, which looks at every member when the bound is reached, computes it anew. So a
  * tick costs nothing while nothing is due, and members that send heartbeats cost one look per
- * session timeout.
+ * session timeout. A tick lets go of groups that nobody is in and nobody comes to, too: a name costs whoever says it nothing.
  *
  * The views show a group as it is, under the mutex; take_changes shows those whose generation or
  * emptiness is not stored yet, and lets go of the memory of groups that nobody is in. */
@@ -27,9 +27,7 @@ static bool session_is_over(const struct member *member, int64_t now)
 
 static void expire_members(struct coordinator *c, struct group *group, int64_t now)
 {
-    for (size_t i = group->pending_count; i-- > 0;)
-        if (group->pending[i].deadline_ms <= now)
-            group_drop_pending(group, group->pending[i].id);
+    group_expire_pending(group, now);
     bool removed = false;
     for (size_t i = group->member_count; i-- > 0;) {
         if (!session_is_over(group->members[i], now))
@@ -96,8 +94,11 @@ int64_t coordinator_tick(struct coordinator *c)
     pthread_mutex_lock(&c->mutex);
     int64_t now = c->options.now_ms();
     if (now >= c->next_deadline_ms) {
-        for (size_t i = 0; i < c->table.count; i++)
-            tick_group(c, c->table.groups[i], now);
+        for (size_t i = c->table.count; i-- > 0;) { /* one that is let go leaves those before it */
+            struct group *group = c->table.groups[i];
+            tick_group(c, group, now);
+            coordinator_forget_idle(c, group);
+        }
         c->next_deadline_ms = NO_DEADLINE;
         for (size_t i = 0; i < c->table.count; i++)
             c->next_deadline_ms =

@@ -281,6 +281,16 @@ void group_drop_pending(struct group *group, const char *id)
     }
 }
 
+void group_expire_pending(struct group *group, int64_t now_ms)
+{
+    for (size_t i = group->pending_count; i-- > 0;) {
+        if (group->pending[i].deadline_ms > now_ms)
+            continue;
+        free(group->pending[i].id);
+        group->pending[i] = group->pending[--group->pending_count];
+    }
+}
+
 /* ---- what the members have in common ---- */
 
 static bool member_lists(const struct member *member, const char *protocol)
@@ -301,6 +311,8 @@ static bool all_list(const struct group *group, const char *protocol)
 
 bool group_supports(const struct group *group, const struct join_request *request)
 {
+    if (request->protocol_count > GROUP_PROTOCOLS_MOST)
+        return false;
     if (group->member_count == 0)
         return request->protocol_type[0] != '\0' && request->protocol_count > 0;
     if (group->protocol_type == NULL || strcmp(group->protocol_type, request->protocol_type) != 0)
@@ -311,40 +323,35 @@ bool group_supports(const struct group *group, const struct join_request *reques
     return false;
 }
 
-/* How many members would take this one before any other that all list. */
-static size_t votes_for(const struct group *group, const char *protocol)
+/* The member's first one of those that all list. */
+static void vote(const struct member *member, const char *const *candidates, size_t *votes,
+                 size_t count)
 {
-    size_t votes = 0;
-    for (size_t i = 0; i < group->member_count; i++) {
-        const struct member *member = group->members[i];
-        for (size_t p = 0; p < member->protocol_count; p++) {
-            if (!all_list(group, member->protocols[p].name))
-                continue;
-            votes += strcmp(member->protocols[p].name, protocol) == 0;
-            break;
-        }
-    }
-    return votes;
+    for (size_t p = 0; p < member->protocol_count; p++)
+        for (size_t i = 0; i < count; i++)
+            if (strcmp(member->protocols[p].name, candidates[i]) == 0) {
+                votes[i]++;
+                return;
+            }
 }
 
 const char *group_select_protocol(const struct group *group)
 {
-    const char *best = NULL;
-    size_t best_votes = 0;
+    const char *candidates[GROUP_PROTOCOLS_MOST];
+    size_t votes[GROUP_PROTOCOLS_MOST] = {0}, count = 0, best = 0;
     if (group->member_count == 0)
         return NULL;
     const struct member *first = group->members[0];
-    for (size_t i = 0; i < first->protocol_count; i++) {
-        const char *name = first->protocols[i].name;
-        if (!all_list(group, name))
-            continue;
-        size_t votes = votes_for(group, name);
-        if (best == NULL || votes > best_votes) {
-            best = name;
-            best_votes = votes;
-        }
-    }
-    return best;
+    must(first->protocol_count <= GROUP_PROTOCOLS_MOST);
+    for (size_t i = 0; i < first->protocol_count; i++)
+        if (all_list(group, first->protocols[i].name))
+            candidates[count++] = first->protocols[i].name;
+    for (size_t i = 0; i < group->member_count; i++)
+        vote(group->members[i], candidates, votes, count);
+    for (size_t i = 1; i < count; i++)
+        if (votes[i] > votes[best])
+            best = i;
+    return count > 0 ? candidates[best] : NULL;
 }
 
 int32_t group_rebalance_timeout(const struct group *group)

@@ -7,6 +7,8 @@
 
 #define NO_DEADLINE INT64_MAX
 
+enum { GROUP_PROTOCOLS_MOST = 32 }; /* that one member lists: every member's are compared with every other's, under the mutex of all groups */
+
 struct member_protocol {
     char *name;
     struct bytes metadata; /* owned */
@@ -85,8 +87,10 @@ void group_drop(struct group *group, struct member *member);
 bool group_is_pending(const struct group *group, const char *id);
 enum group_error group_add_pending(struct group *group, const char *id, int64_t deadline_ms);
 void group_drop_pending(struct group *group, const char *id);
+/* Those whose time is over. */
+void group_expire_pending(struct group *group, int64_t now_ms);
 
-/* Whether a member with these protocols could join the others. */
+/* Whether a member with these protocols could join the others. One of more than GROUP_PROTOCOLS_MOST can join nobody. */
 bool group_supports(const struct group *group, const struct join_request *request);
 /* The protocol that every member lists and most prefer (ties: the first member's order); NULL: none. */
 const char *group_select_protocol(const struct group *group);

@@ -903,6 +903,55 @@ static void test_tick_says_when(void **state)
     assert_int_equal(now, 1000000 + SESSION_MS);
 }
 
+static int count_one(void *context, const struct group_view *view)
+{
+    (void)view;
+    ++*(int *)context;
+    return 0;
+}
+
+static void test_a_group_that_nobody_came_to_is_let_go(void **state)
+{
+    (void)state;
+    struct peer a = {0};
+    int groups = 0;
+    struct join_protocol protocol = {"range", bytes_text("m")};
+    struct join_request request = request_of(&a, &protocol, 1);
+    request.member_id_required = true;
+    coordinator_join(c, &request, on_join, &a);
+    assert_int_equal(a.join_error, GROUP_MEMBER_ID_REQUIRED);
+    assert_int_equal(coordinator_view_all(c, count_one, &groups), 0);
+    assert_int_equal(groups, 1);
+    advance(SESSION_MS + 1); /* it does not come back with its id */
+    groups = 0;
+    assert_int_equal(coordinator_view_all(c, count_one, &groups), 0);
+    assert_int_equal(groups, 0);
+    assert_true(coordinator_tick(c) == INT64_MAX);
+}
+
+static void test_protocols_have_a_limit(void **state)
+{
+    (void)state;
+    enum { MOST = 32 };
+    struct peer a = {0}, b = {0};
+    struct join_protocol protocols[MOST + 1];
+    char names[MOST + 1][8];
+    for (int i = 0; i <= MOST; i++) {
+        snprintf(names[i], sizeof names[i], "p%d", i);
+        protocols[i] = (struct join_protocol){names[i], bytes_text("m")};
+    }
+    struct join_request request = request_of(&a, protocols, MOST + 1);
+    coordinator_join(c, &request, on_join, &a);
+    assert_int_equal(a.join_error, GROUP_INCONSISTENT_PROTOCOL);
+    request = request_of(&a, protocols, MOST);
+    coordinator_join(c, &request, on_join, &a);
+    assert_int_equal(a.join_error, GROUP_OK);
+    assert_string_equal(a.protocol, "p0");
+    request = request_of(&b, protocols, MOST + 1);
+    coordinator_join(c, &request, on_join, &b);
+    assert_int_equal(b.join_error, GROUP_INCONSISTENT_PROTOCOL);
+}
+
 #define RULE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -941,6 +990,8 @@ int main(void)
         RULE(test_delete),
         RULE(test_generation_goes_on_after_a_restart),
         RULE(test_tick_says_when),
+        RULE(test_a_group_that_nobody_came_to_is_let_go),
+        RULE(test_protocols_have_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
