@@ -525,6 +525,8 @@ static void explain_state(struct view_reader *reader, const struct view_access *
     bool has_windows = access->window_from_ms != INT64_MIN || access->window_to_ms != INT64_MAX;
     int32_t all = view_reader_partitions(reader);
     buf_printf(out, "state: ");
+    if (access->part == WINDOWS_CLOSED)
+        buf_printf(out, "what is being closed, ");
     if (access->points != NULL)
         buf_printf(out, "point read, %u key%s", access->point_count,
                    access->point_count == 1 ? "" : "s");
@@ -553,8 +555,7 @@ int query_access_explain(struct view_reader *reader, const struct view_access *a
         buf_printf(out, "nothing is read: no row can match\n");
         return 0;
     }
-    if (access->part != WINDOWS_CLOSED)
-        explain_state(reader, access, arena, out);
+    explain_state(reader, access, arena, out);
     if (!view->is_windowed || access->part == WINDOWS_OPEN)
         return 0;
     buf_init(&scratch, 0);

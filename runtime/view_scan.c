@@ -95,7 +95,7 @@ int view_scan_open(struct view_reader *reader, const struct view_columns *column
     scan->columns = columns;
     scan->access = access;
     scan->memory_bytes = memory_bytes;
-    if (access->is_empty || access->part == WINDOWS_CLOSED)
+    if (access->is_empty)
         scan->partition = view_reader_partitions(reader);
     scan->is_closed_begun =
         access->is_empty || !scan->view->is_windowed || access->part == WINDOWS_OPEN;
@@ -210,6 +210,24 @@ static int find_window(struct view_scan *scan, int64_t *window_ms)
     return rc < 0 ? rc : first.found && first.start_ms <= scan->last_window_ms;
 }
 
+/* What time has passed is closed, and in the state until the engine has come to it; a session, until its cell is a gap older than it has to be. */
+static int pass_open(struct view_scan *scan)
+{
+    const struct window_spec *window = &scan->view->group->window;
+    TRY(view_reader_prepare(scan->reader, scan->partition, scan->diag));
+    int64_t watermark_ms = view_reader_time(scan->reader, scan->partition).watermark_ms;
+    int64_t last_ms, before_ms = window_closed_before(window, watermark_ms);
+    if (window->kind == WINDOW_SESSION)
+        last_ms = watermark_ms < INT64_MIN + 2 * window->size_ms
+                      ? INT64_MIN
+                      : watermark_ms - 2 * window->size_ms;
+    else
+        last_ms = before_ms > INT64_MIN ? before_ms - 1 : INT64_MIN;
+    if (last_ms < scan->last_window_ms)
+        scan->last_window_ms = last_ms;
+    return 0;
+}
+
 static int begin_partition(struct view_scan *scan)
 {
     const struct view_access *access = scan->access;
@@ -229,6 +247,8 @@ static int begin_partition(struct view_scan *scan)
         view_session_cells(scan->view, view_reader_time(scan->reader, scan->partition),
                            &scan->next_window_ms, &scan->last_window_ms);
     }
+    if (access->part == WINDOWS_CLOSED)
+        TRY(pass_open(scan));
     if (scan->has_behind && scan->behind.size >= 8) {
         int64_t first_ms = (int64_t)(load_be64(scan->behind.data) ^ (1ull << 63));
         scan->next_window_ms = first_ms > scan->next_window_ms ? first_ms : scan->next_window_ms;

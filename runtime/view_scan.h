@@ -1,4 +1,4 @@
-/* view_scan.h: the rows of a view, as batches: of the windows that are open, and of groups without windows, from its state; of windows that have closed from its topic.
+/* view_scan.h: the rows of a view, as batches: of groups without windows, and of windows that the engine has not closed yet, from its state; of the others from its topic.
  *
  * What need not be read is said by a view_access: whole groups or a range of them, a range of windows. A scan gives every row that is inside, and may give others. */
 #ifndef WEIR_RUNTIME_VIEW_SCAN_H
