@@ -95,7 +95,8 @@ class ByHand(Case):
         self.assertEqual([self.create(b"b", n) for n in (0, -2, 10001)], [37, 37, 37])
         self.assertEqual([self.create(b"b", 1, n) for n in (0, 2, -2)], [38, 38, 38])
         self.assertEqual(self.create(b"b", 1, 1, [(0, [0])]), 39)
-        self.assertEqual([self.create(b"b", -1, -1, a) for a in ([(1, [0])], [(0, [1])], [(0, [0, 0])], [(0, [0]), (0, [0])], [(0, [])])], [39] * 5)
+        self.assertEqual([self.create(b"b", -1, -1, a) for a in ([(1, [0])], [(0, [1])], [(0, [0, 0])], [(0, [0]), (0, [0])], [(0, [])],
+                                                                 [(0, [0]), (0, [0]), (3, [0]), (3, [0])])], [39] * 6)
         self.assertEqual([self.create(b"b", 1, 1, (), [(b"retention.ms", v)]) for v in (b"soon", b"zero\0byte")], [40, 40])
         self.assertEqual(self.partitions(b"b"), -1)
         self.assertEqual(self.create(b"b", -1, -1, [(1, [0]), (0, [0])], [(b"retention.ms", None), (b"cleanup.policy", b"compact")]), 0)
