@@ -377,6 +377,8 @@ void kafka_server_stop(struct kafka_server *server)
     pthread_join(server->thread, NULL);
     kafka_workers_stop(&server->workers);
     kafka_park_deinit(server);
+    kafka_txns_destroy(server->txns); /* waits for those that may still be about to wake the loop */
+    server->txns = NULL;
     must(uv_loop_close(&server->loop) == 0);
     free_server(server);
 }

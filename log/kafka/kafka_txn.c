@@ -477,13 +477,14 @@ static void end_done(void *context, int code)
     free(ending);
 }
 
-/* The transaction ends all the same. */
+/* The transaction ends all the same. The loop and a worker may both forget: the second finds nothing. */
 static void forget(struct kafka_request *request)
 {
     pthread_mutex_lock(&request->txns->end_mutex);
     struct ending *ending = request->state;
     if (ending != NULL)
         ending->request = NULL;
+    request->state = NULL; /* who ends it frees it */
     pthread_mutex_unlock(&request->txns->end_mutex);
 }
 
