@@ -94,14 +94,17 @@ static size_t keep_allowed(struct kafka_request *request, struct group_offset *o
     return kept;
 }
 
-/* Everything that the group has committed; the list is sorted. */
-static void answer_all(struct kafka_request *request, const char *group, bool stable)
+/* Everything that the group has committed; the list is sorted. What cannot be read is not nothing: its reader would begin anew. */
+static enum kafka_error answer_all(struct kafka_request *request, const char *group, bool stable)
 {
     struct wire_writer *w = &request->writer;
     struct group_offset *offsets = NULL;
     size_t count = 0;
     int32_t topics = 0;
-    if (group_describe(request->log, group, &offsets, &count) < 0)
+    int code = group_name_check(group, NULL) == 0
+                   ? group_describe(request->log, group, &offsets, &count)
+                   : ERR_NOT_FOUND;
+    if (code < 0)
         count = 0;
     if (request->access.asks)
         count = keep_allowed(request, offsets, count);
@@ -118,6 +121,7 @@ static void answer_all(struct kafka_request *request, const char *group, bool st
         wire_write_tags(w);
     }
     free(offsets);
+    return code == ERR_NOT_FOUND ? KAFKA_NONE : kafka_group_error_of(code);
 }
 
 /* Passes over the topics. */
@@ -147,9 +151,8 @@ static enum kafka_error answer_group(struct kafka_request *request, const char *
     int32_t topics = request->version >= 2 ? wire_read_nullable_array(in, in->flexible ? 3 : 6)
                                            : wire_read_array(in, 6);
     if (topics < 0)
-        answer_all(request, group, stable);
-    else
-        answer_topics(request, group, topics, stable, error);
+        return answer_all(request, group, stable);
+    answer_topics(request, group, topics, stable, error);
     return error;
 }
 
