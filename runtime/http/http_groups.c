@@ -19,6 +19,35 @@ static bool is_shown(const struct http_exchange *exchange, const weir_group_info
            http_may(exchange, HTTP_GROUP, group->name, HTTP_DESCRIBE);
 }
 
+/* Rows of topics that who asks may know of, and the sums of these alone. */
+static size_t keep_allowed(const struct http_exchange *exchange, weir_group_info *group,
+                           weir_group_lag *rows, size_t count)
+{
+    size_t kept = 0;
+    group->offsets = group->lag = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!http_may(exchange, HTTP_TOPIC, rows[i].topic, HTTP_DESCRIBE))
+            continue;
+        group->offsets += rows[i].committed_offset >= 0;
+        group->lag += rows[i].lag > 0 ? rows[i].lag : 0;
+        rows[kept++] = rows[i];
+    }
+    return kept;
+}
+
+/* Where there are rights; one that is gone meanwhile has nothing. */
+static void sum_allowed(const struct http_exchange *exchange, weir_group_info *group)
+{
+    weir_group_lag *rows = NULL;
+    size_t count = 0;
+    if (exchange->http->may == NULL)
+        return;
+    if (weir_group_describe(exchange->http->log, group->name, NULL, &rows, &count) < 0)
+        count = 0;
+    keep_allowed(exchange, group, rows, count);
+    weir_free(rows);
+}
+
 /* The page after the cursor, which is the name that the last one ended with. */
 void http_get_groups(struct http_exchange *exchange)
 {
@@ -41,6 +70,7 @@ void http_get_groups(struct http_exchange *exchange)
         if ((cursor != NULL && strcmp(groups[i].name, cursor) <= 0) ||
             !is_shown(exchange, &groups[i]))
             continue;
+        sum_allowed(exchange, &groups[i]);
         json_begin(json, '{');
         put_group(json, &groups[i]);
         json_end(json, '}');
@@ -79,16 +109,6 @@ static void put_row(struct json *json, const weir_group_lag *row)
     json_end(json, '}');
 }
 
-/* Rows of topics that who asks may know of. */
-static size_t keep_allowed(const struct http_exchange *exchange, weir_group_lag *rows, size_t count)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (http_may(exchange, HTTP_TOPIC, rows[i].topic, HTTP_DESCRIBE))
-            rows[kept++] = rows[i];
-    return kept;
-}
-
 /* The cursor is the number of the row that comes next. */
 void http_get_group(struct http_exchange *exchange)
 {
@@ -106,7 +126,7 @@ void http_get_group(struct http_exchange *exchange)
         http_fail_code(exchange, rc, weir_log_error());
         return;
     }
-    count = keep_allowed(exchange, rows, count);
+    count = keep_allowed(exchange, &info, rows, count);
     int64_t end = from + limit < (int64_t)count ? from + limit : (int64_t)count;
     json_begin(json, '{');
     put_group(json, &info);

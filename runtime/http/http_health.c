@@ -2,7 +2,8 @@
  *
  * /livez says that requests are answered, and no more: who restarts a process for another reason makes a long restore longer. /readyz is 200
  * once each task of the pipelines has been opened, which is after its store was restored; until then it is 503 with how far each has come. A
- * server without pipelines is ready as soon as it listens, since the log was recovered before. */
+ * server without pipelines is ready as soon as it listens, since the log was recovered before. Of pipelines that who asks may not describe it tells how many tasks there
+ * are, and no name. */
 #include "runtime/app.h"
 #include "runtime/http/http_internal.h"
 #include "runtime/metrics.h"
@@ -15,6 +16,7 @@ void http_get_live(struct http_exchange *exchange)
 }
 
 struct readiness {
+    const struct http_exchange *exchange;
     struct json *json;
     int tasks, open;
 };
@@ -25,7 +27,8 @@ static void look_at_task(void *context, const struct task_reading *reading)
     struct json *json = readiness->json;
     readiness->tasks++;
     readiness->open += reading->is_open;
-    if (reading->is_open)
+    if (reading->is_open ||
+        !http_may(readiness->exchange, HTTP_TOPIC, reading->pipeline, HTTP_DESCRIBE))
         return;
     json_begin(json, '{');
     json_member_text(json, "pipeline", reading->pipeline);
@@ -39,7 +42,7 @@ static void look_at_task(void *context, const struct task_reading *reading)
 void http_get_ready(struct http_exchange *exchange)
 {
     struct json *json = &exchange->json;
-    struct readiness readiness = {.json = json};
+    struct readiness readiness = {.exchange = exchange, .json = json};
     bool is_ready = true;
     json_begin(json, '{');
     json_name(json, "restoring");

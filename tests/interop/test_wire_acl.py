@@ -686,9 +686,13 @@ class Http(Listed):
         self.assertIn("config", json.loads(self.get("/api/v1/topics/zoo")[1]))
         self.grant(DESCRIBE, GROUP, names.group)
         group = json.loads(self.get(f"/api/v1/groups/{names.group}")[1])
-        self.assertEqual((group["name"], group["partitions"]), (names.group, []))
+        sums = lambda group: (group["name"], group["offsets"], group["lag"])
+        of_list = lambda: [sums(group) for group in json.loads(self.get("/api/v1/groups")[1])["groups"]]
+        self.assertEqual((sums(group), group["partitions"], of_list()), ((names.group, 0, 0), [], [(names.group, 0, 0)])) # nor how much there is
         self.grant(DESCRIBE, TOPIC, names.topic)
-        self.assertEqual(len(json.loads(self.get(f"/api/v1/groups/{names.group}")[1])["partitions"]), 1)
+        group, all_of_it = (json.loads(self.get(f"/api/v1/groups/{names.group}", who)[1]) for who in ("mallory", "boss"))
+        self.assertEqual((len(group["partitions"]), group), (1, all_of_it))
+        self.assertEqual((group["offsets"], of_list()), (1, [sums(group)]))
         self.grant(DESCRIBE, CLUSTER)
         self.assertEqual(self.get("/metrics")[0], 200)
         self.assertEqual(self.get(f"/api/v1/pipelines/{names.topic}/pause", body=b"")[0], 403)
