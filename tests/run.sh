@@ -53,7 +53,7 @@ finish() {
 }
 
 release() {
-    build_tree release -DWEIR_TESTS=ON -DWEIR_TEST_SECONDS=300 || fail "the release build failed"
+    build_tree release -DWEIR_TESTS=ON -DWEIR_TEST_SECONDS=600 || fail "the release build failed"
     run_ctest release
 }
 
@@ -62,7 +62,7 @@ release() {
 sanitizers() {
     local shorter="WEIR_MODEL_SEQUENCES=50 WEIR_RANDOM_CASES=50 WEIR_RANDOM_SQL_CASES=50 WEIR_KILL_CYCLES=20"
     say "AddressSanitizer and UBSan"
-    if build_tree asan -DWEIR_TEST_SECONDS=600; then
+    if build_tree asan -DWEIR_TEST_SECONDS=1200; then
         under="env $shorter UBSAN_OPTIONS=print_stacktrace=1" run_ctest asan
     else
         count 1
@@ -71,7 +71,7 @@ sanitizers() {
     # ThreadSanitizer of this compiler does not know the widest address randomisation of newer kernels.
     local fixed=""
     if setarch "$(uname -m)" -R true 2>/dev/null; then fixed="setarch $(uname -m) -R"; fi
-    if build_tree tsan -DWEIR_TEST_SECONDS=600; then
+    if build_tree tsan -DWEIR_TEST_SECONDS=1200; then
         under="$fixed env $shorter TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1" run_ctest tsan -L 'unit/log|unit/kafka|unit/state|unit/runtime|crash|cases|cli|interop|examples'
     else
         count 1

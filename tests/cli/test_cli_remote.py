@@ -382,8 +382,8 @@ producer.abort_transaction()
     def test_the_server_is_killed(self):
         way = self.way()
         way.ask("topic", "create", "orders", "--partitions", "2")
-        reader = way.start("consume", "orders", "--timeout", "500")
-        writer = way.start("produce", "orders", "--timeout", "500", stdin=subprocess.PIPE)
+        reader = way.start("consume", "orders", "--timeout", "4000")
+        writer = way.start("produce", "orders", "--timeout", "4000", stdin=subprocess.PIPE)
         writer.stdin.write("one\n")
         writer.stdin.flush()
         self.assertEqual(json.loads(reader.stdout.readline())["value"], "one")
@@ -514,7 +514,7 @@ producer.abort_transaction()
                                   ([*broker], 3, "--tls for a server that speaks TLS"), ([*broker, "--tls-ca", authority], 3, "--user"),
                                   ([*broker, "--user", "alice", "--password-file", password], 3, "--tls"),
                                   ([*broker, *way.flags, "--sasl-mechanism", "SCRAM-SHA-512"], 0, "")):
-            done = subprocess.run([WEIR, "topic", "list", *words, "--timeout", str(3000 * SLOW)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S,
+            done = subprocess.run([WEIR, "topic", "list", *words, "--timeout", str(LIMIT_S * 500)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S,
                                   env=environment(), start_new_session=True)
             self.assertEqual(done.returncode, code, (words, done.stderr))
             self.assertIn(says, done.stderr)
@@ -529,7 +529,7 @@ producer.abort_transaction()
         way.serve("--tls-cert", certificate, "--tls-key", key, "--tls-client-ca", authority.pem)
         way.flags = ["--tls-ca", authority.pem]
         self.assertEqual(way.ask("topic", "list", *way.flags, "--client-cert", mine, "--client-key", my_key)[0], 0)
-        code, _, said = way.ask("topic", "list", *way.flags, "--timeout", str(3000 * SLOW))
+        code, _, said = way.ask("topic", "list", *way.flags, "--timeout", str(LIMIT_S * 500))
         self.assertEqual(code, 3)
         self.assertIn("--client-cert", said)
 

@@ -15,8 +15,11 @@ import org.apache.kafka.common.errors.*;
 class WireTransactions {
     static final String USER = "alice", PASSWORD = "a good secret";
 
+    // Its transactions may be open for as long as all that is done here takes on a slow machine: the server would say that it has ended one.
+    static final int OPEN_MS = 600000;
+
     static Producer<byte[], byte[]> producer(String id) {
-        Producer<byte[], byte[]> producer = WireSide.producer("transactional.id", id, "max.block.ms", 1000 * WireSide.LIMIT_S);
+        Producer<byte[], byte[]> producer = WireSide.producer("transactional.id", id, "max.block.ms", 1000 * WireSide.LIMIT_S, "transaction.timeout.ms", OPEN_MS);
         producer.initTransactions();
         return producer;
     }

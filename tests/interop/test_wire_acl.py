@@ -582,7 +582,8 @@ import sys
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import ACL, ACLResourcePatternType, ACLFilter, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourcePatternFilter, ResourceType
 from kafka.errors import ClusterAuthorizationFailedError, KafkaTimeoutError, NoError
-def own(name): return dict(bootstrap_servers=sys.argv[1], security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN", sasl_plain_username=name, sasl_plain_password="secret")
+def own(name): return dict(bootstrap_servers=sys.argv[1], security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN", sasl_plain_username=name, sasl_plain_password="secret",
+                     api_version_auto_timeout_ms=100000)
 boss, mallory = KafkaAdminClient(**own("boss")), KafkaAdminClient(**own("mallory"))
 def binding(operation, kind, name): return ACL("User:mallory", "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name))
 rights = [binding(ACLOperation.WRITE, ResourceType.TOPIC, "t"), binding(ACLOperation.READ, ResourceType.TOPIC, "t"), binding(ACLOperation.READ, ResourceType.GROUP, "g"),

@@ -56,7 +56,7 @@ print(producer.flush(60), offsets == list(range(5000)))
 import sys
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
-admin = KafkaAdminClient(bootstrap_servers=sys.argv[1])
+admin = KafkaAdminClient(bootstrap_servers=sys.argv[1], api_version_auto_timeout_ms=100000)
 print(admin.create_topics([NewTopic("k", 2, 1)]).topic_errors, admin.list_topics())
 print(admin.delete_topics(["k"]).topic_error_codes, admin.list_topics())
 """

@@ -388,16 +388,17 @@ print([(g.id, g.state, g.members) for g in admin.list_groups(timeout=60)])
 import sys
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
-admin = KafkaAdminClient(bootstrap_servers=sys.argv[1])
+own = dict(bootstrap_servers=sys.argv[1], api_version_auto_timeout_ms=100000)
+admin = KafkaAdminClient(**own)
 admin.create_topics([NewTopic("t", 1, 1)])
 def config(key):
     resource, = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, "t")])[0].resources
     return {entry[0]: entry[1] for entry in resource[4]}[key]
 print(admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, "t", configs={"retention.ms": "5000"})]).resources, config("retention.ms"))
 print(admin.create_partitions({"t": NewPartitions(2)}).topic_errors, admin.describe_topics(["t"])[0]["partitions"][1]["leader"])
-producer = KafkaProducer(bootstrap_servers=sys.argv[1])
+producer = KafkaProducer(**own)
 producer.send("t", b"x").get(60)
-consumer = KafkaConsumer("t", bootstrap_servers=sys.argv[1], group_id="g", auto_offset_reset="earliest", client_id="me")
+consumer = KafkaConsumer("t", **own, group_id="g", auto_offset_reset="earliest", client_id="me")
 next(consumer)
 consumer.commit()
 print(admin.list_consumer_groups())

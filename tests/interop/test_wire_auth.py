@@ -340,9 +340,10 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import AuthenticationFailedError, KafkaError
 for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
     own = dict(bootstrap_servers=sys.argv[1], security_protocol="SASL_PLAINTEXT", sasl_mechanism=mechanism, sasl_plain_username="alice", sasl_plain_password="secret")
-    producer = KafkaProducer(**own)
+    patient = {**own, "api_version_auto_timeout_ms": 100000}
+    producer = KafkaProducer(**patient)
     producer.send(mechanism, b"x").get(60)
-    got = [m.value for _, m in zip(range(1), KafkaConsumer(mechanism, auto_offset_reset="earliest", **own))]
+    got = [m.value for _, m in zip(range(1), KafkaConsumer(mechanism, auto_offset_reset="earliest", **patient))]
     assert got == [b"x"], got
     try:
         KafkaProducer(**{**own, "sasl_plain_password": "wrong"})

@@ -73,7 +73,7 @@ print(sorted(listed.topics), len(listed.topics["made"].partitions), listed.clust
         script = """
 import sys
 from kafka import KafkaAdminClient
-client = KafkaAdminClient(bootstrap_servers=sys.argv[1])
+client = KafkaAdminClient(bootstrap_servers=sys.argv[1], api_version_auto_timeout_ms=100000)
 print(client._client.config["api_version"] >= (0, 10), client.list_topics())
 """
         self.assertEqual(self.run_client(PYTHON, "-c", script, self.server.address), "True []\n")
@@ -173,10 +173,11 @@ print(producer.flush(60))
         script = '''
 import sys
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-producer = KafkaProducer(bootstrap_servers=sys.argv[1], acks="all", compression_type="gzip", linger_ms=20)
+own = dict(bootstrap_servers=sys.argv[1], api_version_auto_timeout_ms=100000)
+producer = KafkaProducer(**own, acks="all", compression_type="gzip", linger_ms=20)
 sent = [producer.send("t", key=b"k%d" % (i % 3), value=b"v%d" % i, headers=[("h", b"%d" % i)]) for i in range(500)]
 print([future.get(60).offset for future in sent] == list(range(500)))
-consumer = KafkaConsumer(bootstrap_servers=sys.argv[1], enable_auto_commit=False)
+consumer = KafkaConsumer(**own, enable_auto_commit=False)
 partition = TopicPartition("t", 0)
 consumer.assign([partition])
 consumer.seek_to_beginning()

@@ -99,11 +99,12 @@ for consumer in consumers:
 import sys
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
-producer = KafkaProducer(bootstrap_servers=sys.argv[1])
+own = dict(bootstrap_servers=sys.argv[1], api_version_auto_timeout_ms=100000)
+producer = KafkaProducer(**own)
 for i in range(100):
     producer.send("t", b"%d" % i, partition=i % 4)
 producer.flush(60)
-consumer = KafkaConsumer("t", bootstrap_servers=sys.argv[1], group_id="g", auto_offset_reset="earliest", enable_auto_commit=False)
+consumer = KafkaConsumer("t", **own, group_id="g", auto_offset_reset="earliest", enable_auto_commit=False)
 got = [next(consumer) for _ in range(100)]
 print(sorted(int(r.value) for r in got) == list(range(100)), len(consumer.assignment()))
 consumer.commit({TopicPartition("t", 1): OffsetAndMetadata(7, "why")})
@@ -275,7 +276,7 @@ class ByHand(Case):
 
 
 class Delay(ByHand):
-    flags = ("--rebalance-delay", "300")
+    flags = ("--rebalance-delay", "2000")  # within which the second one comes, on a slow machine, too
     test_a_life_of_a_member = test_errors_of_join = test_a_vanished_connection = test_two_members = test_offsets = None
     test_more_offsets_than_fit_at_once = test_find_coordinator = test_what_cannot_be_read_changes_nothing = None
 
@@ -284,7 +285,7 @@ class Delay(ByHand):
         other = self.connect()
         other.send(request(JOIN, 2, self.join_body()))
         answers = [self.join(), self.parsed_join(other.response()[1])]
-        self.assertGreaterEqual(time.monotonic() - begin, 0.29)
+        self.assertGreaterEqual(time.monotonic() - begin, 1.99)
         self.assertEqual(sorted(a[5] for a in answers), [0, 2])
         self.assertEqual([a[1] for a in answers], [1, 1])
 

@@ -230,13 +230,13 @@ class Waiting(Limited):
 
 class Aborted(Limited):
     """Connections that end at any moment: with a request half sent, at a worker, parked, or with its response half taken."""
-    SECONDS = 4
+    SECONDS, COUNT = 4, 100
 
     def setUp(self):
         super().setUp()
         ask(self.connect(), METADATA, 1, struct.pack(">i", 1) + string(b"t"))
-        self.over = time.monotonic() + self.SECONDS
-        self.count = 0
+        self.begin = time.monotonic()
+        self.count = self.answered = 0
         large = batch(300000)
         self.requests = [
             request(PRODUCE, 3, produce_body(batch(10))), request(PRODUCE, 3, produce_body(large)), request(PRODUCE, 3, produce_body(b"x" * 70000)),
@@ -246,9 +246,14 @@ class Aborted(Limited):
             struct.pack(">i", 90 << 20) + b"\0" * 30000,
         ]
 
+    def goes_on(self):
+        """For some seconds, and on a slow machine until enough has happened."""
+        seconds = time.monotonic() - self.begin
+        return seconds < self.SECONDS or (seconds < LIMIT_S and min(self.count, self.answered) <= self.COUNT)
+
     def abort_many(self, seed):
         chance = random.Random(seed)
-        while time.monotonic() < self.over:
+        while self.goes_on():
             wire = socket.socket()
             wire.settimeout(LIMIT_S)
             wire.bind((f"127.0.0.{2 + chance.randrange(4)}", 0))
@@ -268,30 +273,29 @@ class Aborted(Limited):
 
     def behave(self):
         """Whose responses come in order, and whose records are all there."""
-        wire, count, last = self.connect_from("127.0.0.9"), 0, -1
+        wire, last = self.connect_from("127.0.0.9"), -1
         kinds = [(PRODUCE, 3, produce_body(batch(20))), (METADATA, 1, struct.pack(">i", 1) + string(b"t")), (PRODUCE, 3, produce_body(batch(20))),
                  (FETCH, 4, fetch_body(0, 0)), (API_VERSIONS, 0, b""), (PRODUCE, 3, produce_body(batch(30)))]
-        while time.monotonic() < self.over:
-            wire.send(b"".join(request(*kinds[i % 6], correlation=count + i) for i in range(24)))
+        while self.goes_on():
+            wire.send(b"".join(request(*kinds[i % 6], correlation=self.answered + i) for i in range(24)))
             for i in range(24):
                 got, answer = wire.response()
-                assert got == count + i, (got, count + i)
+                assert got == self.answered + i, (got, self.answered + i)
                 if kinds[i % 6][0] == PRODUCE:
                     error, offset = struct.unpack(">hq", answer[15:25])
                     assert error == 0 and offset > last, (error, offset, last)
                     last = offset
-            count += 24
-        return count
+            self.answered += 24
 
     def test_in_all_ways(self):
         """Who behaves notices nothing, and nothing stays booked: the server looks when the last connection of an address has ended."""
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             aborts = [pool.submit(self.abort_many, seed) for seed in range(6)]
-            answered = pool.submit(self.behave).result()
+            pool.submit(self.behave).result()
             for each in aborts:
                 each.result()
-        self.assertGreater(answered, 100)
-        self.assertGreater(self.count, 100)
+        self.assertGreater(self.answered, self.COUNT)
+        self.assertGreater(self.count, self.COUNT)
         for host in range(2, 6): # all of the budget is free for each
             answer, _ = ask(self.connect_from(f"127.0.0.{host}"), PRODUCE, 3, produce_body(b"x" * (95 << 20)))
             self.assertEqual(struct.unpack(">i", answer[:4])[0], 1)
@@ -337,21 +341,29 @@ class Strangers(Limited):
 class Times(Limited):
     flags = ("--idle-timeout", "1000", "--request-timeout", "1500", "--handshake-timeout", "700")
 
-    def closed_after(self, wire):
-        began = time.monotonic()
-        while not wire.is_closed():
-            pass
-        return time.monotonic() - began
+    def in_time(self):
+        """A connection that has asked for something before the time for that was over; and how many had not, on a slow machine."""
+        for late in range(LIMIT_S):
+            wire = self.connect()
+            try:
+                ask(wire)
+                return wire, late
+            except (EOFError, ConnectionResetError, BrokenPipeError):
+                pass
+        return self.fail("no connection asks for anything in time")
 
     def test_silent(self):
         """One that connects and says nothing, and one that says something and then nothing."""
-        silent, idle = self.connect(), self.connect()
-        ask(idle)
-        self.assertGreater(self.closed_after(silent), 0.5)
+        began = time.monotonic()
+        silent = self.connect()
+        idle, late = self.in_time()
+        while not silent.is_closed():
+            pass
+        self.assertGreater(time.monotonic() - began, 0.5)
         self.wait_said("it asked for nothing")
         while not idle.is_closed():
             pass
-        self.assertEqual(self.server.said().count("closed the connection"), 1)
+        self.assertEqual(self.server.said().count("closed the connection"), 1 + late)
 
     def test_slow_senders(self):
         """A byte from time to time does not make the time longer; one within the size, one within the request."""
@@ -382,7 +394,7 @@ class Times(Limited):
         self.make_topics()
         self.ask_and_read_nothing(self.connect())
         self.wait_said("it does not take its responses")
-        ask(self.connect())
+        self.in_time()
 
 
 class SlowLine(Limited):

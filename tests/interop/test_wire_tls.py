@@ -96,7 +96,7 @@ assert got == [b"%d" % i for i in range(100)], got
         script = """
 import sys
 from kafka import KafkaConsumer, KafkaProducer
-secure = {"bootstrap_servers": sys.argv[1], "security_protocol": "SSL", "ssl_cafile": sys.argv[2]}
+secure = {"bootstrap_servers": sys.argv[1], "security_protocol": "SSL", "ssl_cafile": sys.argv[2], "api_version_auto_timeout_ms": 100000}
 producer = KafkaProducer(**secure)
 for i in range(100): producer.send("t", b"%d" % i)
 producer.flush(60)

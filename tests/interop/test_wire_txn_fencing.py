@@ -126,7 +126,7 @@ class Fencing(Case):
             self.assertIn(self.open_transactions().get(dead.id), ((0, 0), (1, -1), (0, -1)))
         self.until(lambda: self.lasts()[1] >= 5 and len(set(self.lasts())) == 1, "readers see all")
         self.assertEqual([first for _, first in self.open_transactions().values()], [-1, -1])
-        self.assertIn("was open longer than its timeout of 5000 ms", self.server.said())
+        self.until(lambda: "was open longer than its timeout of 5000 ms" in self.server.said(), "it is said")
 
     # ---- members ----
 

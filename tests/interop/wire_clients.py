@@ -182,7 +182,7 @@ class Java:
         row = re.search(r"^java-open\s+0\s+(\d+)\s+Ongoing\s*$", tool("list"), re.M)
         check(row is not None, f"kafka-transactions list: {tool('list')}")
         described = tool("describe", "--transactional-id", "java-open")
-        check(re.search(rf"^0\s+java-open\s+{row[1]}\s+\d+\s+Ongoing\s+60000\s+\d+\s+\d+\s+held-0\s*$", described, re.M), f"kafka-transactions describe: {described}")
+        check(re.search(rf"^0\s+java-open\s+{row[1]}\s+\d+\s+Ongoing\s+600000\s+\d+\s+\d+\s+held-0\s*$", described, re.M), f"kafka-transactions describe: {described}")
         producers = tool("describe-producers", "--topic", "held", "--partition", "0")
         check(re.search(rf"^{row[1]}\s+\d+\s+-?\d+\s+0\s+\d+\s+\d+\s*$", producers, re.M), f"kafka-transactions describe-producers: {producers}")
         # What the coordinator knows of does not hang; with weir nothing else is ever open.

@@ -273,7 +273,7 @@ class KafkaPython:
 
     def refused(self):
         try:
-            soon = {name: 3000 for name in ("bootstrap_timeout_ms", "api_version_auto_timeout_ms") if name in self.kafka.KafkaAdminClient.DEFAULT_CONFIG}
+            soon = {name: 10000 for name in ("bootstrap_timeout_ms", "api_version_auto_timeout_ms") if name in self.kafka.KafkaAdminClient.DEFAULT_CONFIG}
             self.kafka.KafkaAdminClient(**self.base, **soon).list_topics()
         except self.kafka.errors.KafkaError as error:
             return error
