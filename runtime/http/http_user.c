@@ -9,39 +9,27 @@
 #include <string.h>
 #include <strings.h>
 
+#include "operators/bytea.h"
 #include "runtime/base/clock.h"
 #include "runtime/http/http_internal.h"
 
 enum { WRONG_NS = 100000000 };
 
-static int digit_of(char letter)
+/* Whole base64 with its padding into text. False: it is none, or too long. */
+static bool decode(const char *coded, char *text, size_t room, size_t *size)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = letter != '\0' ? strchr(digits, letter) : NULL;
-    return at != NULL ? (int)(at - digits) : -1;
-}
-
-/* Whole base64 with its padding into text, which has room for three quarters of it. False: it is none. */
-static bool decode(const char *coded, uint8_t *text, size_t *size)
-{
-    size_t length = strlen(coded), padding = 0, count = 0;
-    while (padding < 2 && length > padding && coded[length - 1 - padding] == '=')
-        padding++;
-    if (length % 4 != 0)
-        return false;
-    for (size_t i = 0; i < length; i += 4) {
-        uint32_t bits = 0;
-        for (size_t j = i; j < i + 4; j++) {
-            int digit = j >= length - padding ? 0 : digit_of(coded[j]);
-            if (digit < 0)
-                return false;
-            bits = bits << 6 | (uint32_t)digit;
-        }
-        for (int shift = 16; shift >= 0; shift -= 8)
-            text[count++] = (uint8_t)(bits >> shift);
+    struct arena arena;
+    struct bytes decoded;
+    arena_init(&arena, 0);
+    bool is_good = strpbrk(coded, " \t\r\n\v\f") == NULL && strlen(coded) / 4 * 3 < room &&
+                   bytea_parse_base64(bytes_text(coded), &arena, &decoded) == 0;
+    if (is_good) {
+        *size = decoded.size;
+        memcpy(text, decoded.data, decoded.size);
+        explicit_bzero((void *)(uintptr_t)decoded.data, decoded.size);
     }
-    *size = count - padding;
-    return true;
+    arena_deinit(&arena);
+    return is_good;
 }
 
 bool http_user_read(const char *header, struct http_user *user)
@@ -52,8 +40,8 @@ bool http_user_read(const char *header, struct http_user *user)
     if (header == NULL || strncasecmp(header, scheme, sizeof scheme - 1) != 0)
         return false;
     header += strspn(header + sizeof scheme - 1, " ") + sizeof scheme - 1;
-    if (strlen(header) / 4 * 3 >= sizeof user->text ||
-        !decode(header, (uint8_t *)user->text, &size) || memchr(user->text, 0, size) != NULL)
+    if (!decode(header, user->text, sizeof user->text, &size) ||
+        memchr(user->text, 0, size) != NULL)
         return false;
     user->text[size] = '\0';
     char *colon = strchr(user->text, ':');

@@ -30,15 +30,27 @@ static void test_right(void **state)
 static void test_wrong(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {NULL,          "",
-                                        "Basic",       "Basic ",
-                                        "Basic YT",    "Basic YTp",
-                                        "Basic YTpi=", "Basic Y===",
-                                        "Basic =Tpi",  "Basic YTpi ",
-                                        "Basic Y Tp",  "Basic YWI=",
-                                        "Basic YQA6",  "Bearer YTpi",
-                                        "BasicYTpi",   "Basic Y\xc3pi",
-                                        "Basic YT-_"};
+    static const char *const wrong[] = {NULL,
+                                        "",
+                                        "Basic",
+                                        "Basic ",
+                                        "Basic YT",
+                                        "Basic YTp",
+                                        "Basic YTpi=",
+                                        "Basic Y===",
+                                        "Basic =Tpi",
+                                        "Basic YTpi ",
+                                        "Basic Y Tp",
+                                        "Basic YWI=",
+                                        "Basic YQA6",
+                                        "Bearer YTpi",
+                                        "BasicYTpi",
+                                        "Basic Y\xc3pi",
+                                        "Basic YT-_",
+                                        "Basic YTo9YTpi=",
+                                        "Basic YT==OmI=",
+                                        "Basic \tYTpi",
+                                        "Basic YTpi\n"};
     struct http_user user;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_false(http_user_read(wrong[i], &user));
