@@ -166,13 +166,16 @@ static void on_wake(uv_async_t *wake)
     kafka_peers_step(server);
 }
 
-/* SIGHUP. What cannot be used leaves everything as it was. */
+/* SIGHUP, which would end a process that says nothing of it. What cannot be used leaves everything as it was. */
 static void on_hangup(uv_signal_t *hangup, int number)
 {
     struct kafka_server *server = hangup->data;
     struct diag diag = {0};
     (void)number;
-    if (kafka_tls_reload(server->tls, &server->options.tls, &diag) < 0)
+    if (server->tls == NULL)
+        log_line('W', "kafka: SIGHUP, and there is nothing to read again: this server has no "
+                      "certificate; it goes on");
+    else if (kafka_tls_reload(server->tls, &server->options.tls, &diag) < 0)
         log_line('E', "kafka: %s; new connections get the certificate that was there before",
                  diag.text);
     else
@@ -300,9 +303,9 @@ static int open_loop(struct kafka_server *server, struct diag *diag)
     must(uv_timer_init(&server->loop, &server->stop_timer) == 0);
     must(uv_timer_init(&server->loop, &server->group_timer) == 0);
     error = uv_async_init(&server->loop, &server->wake, on_wake);
-    if (error == 0 && server->tls != NULL)
+    if (error == 0)
         error = uv_signal_init(&server->loop, &server->hangup);
-    if (error == 0 && server->tls != NULL)
+    if (error == 0)
         error = uv_signal_start(&server->hangup, on_hangup, SIGHUP);
     server->listener.data = server->stop_timer.data = server->wake.data = server;
     server->group_timer.data = server->hangup.data = server;

@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -438,6 +439,7 @@ static void end(struct serving *serving)
 {
     if (serving->kafka != NULL)
         kafka_server_stop(serving->kafka);
+    signal(SIGHUP, SIG_IGN); /* which the Kafka server gave back to the system */
     http_stop(serving->http);
     weir_app_close(serving->app);
     sql_program_destroy(serving->program);
@@ -451,6 +453,8 @@ static int run_serve(struct cli *cli)
 {
     struct serving serving = {.check_mutex = PTHREAD_MUTEX_INITIALIZER};
     int exit_code = parse(cli, &serving);
+    signal(SIGHUP,
+           SIG_IGN); /* until the Kafka server takes it: what it would read again is not read yet */
     if (exit_code == 0 && cli->argument_count > 0)
         exit_code = sql_run_load(cli, &serving.program);
     if (exit_code == 0)
@@ -533,7 +537,8 @@ const struct command command_serve = {
     .details = "Prints 'listening on HOST:PORT' when Kafka clients can connect, then 'http on "
                "HOST:PORT', and ends with SIGINT or SIGTERM: what was\n"
                "asked for is answered, pipelines commit what they have, the log is flushed and "
-               "closed, exit code 0. What Kafka clients can do:\n"
+               "closed, exit code 0. SIGHUP lets it read its\n"
+               "certificate again, and ends nothing. What Kafka clients can do:\n"
                "docs/kafka.md; metrics and the JSON API: docs/http.md. The pipelines of the files "
                "run as under 'weir run', with these differences:\n"
                "a topic that they read and that is missing is created, and a pipeline that fails "

@@ -512,6 +512,17 @@ class Command(unittest.TestCase):
         self.data += "-other"
         self.refused(1, "already in use", "--http", server.http_address)
 
+    def test_a_hangup_ends_nothing(self):
+        server = self.start()
+        for count in (1, 2):
+            server.process.send_signal(signal.SIGHUP)
+            until = time.monotonic() + LIMIT_S
+            while server.said().count("SIGHUP, and there is nothing to read again: this server has no certificate; it goes on") < count:
+                self.assertIsNone(server.process.poll(), server.said())
+                self.assertLess(time.monotonic(), until)
+        self.assertEqual(server.get("/livez")[0], 200)
+        self.assertEqual(server.stop(), 0)
+
     def test_files_are_judged_before_anything_listens(self):
         self.refused(2, "line 1, column 8", self.file("CREATE TABEL x (a text);"))
         self.refused(2, "nothing to run", self.file("CREATE TABLE x (a text);"))
