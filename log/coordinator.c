@@ -15,7 +15,8 @@
 enum {
     SESSION_MIN_MS = 6000,
     SESSION_MAX_MS = 30 * 60 * 1000,
-    NEW_MEMBER_JOIN_MS = 5 * 60 * 1000 /* a first join that is not answered by then is given up */
+    NEW_MEMBER_JOIN_MS = 5 * 60 * 1000, /* a first join that is not answered by then is given up */
+    MEMORY_BYTES = 256 << 20
 };
 
 struct coordinator *coordinator_create(const struct coordinator_options *options)
@@ -30,6 +31,7 @@ struct coordinator *coordinator_create(const struct coordinator_options *options
         c->options.session_timeout_min_ms = SESSION_MIN_MS;
     if (c->options.session_timeout_max_ms == 0)
         c->options.session_timeout_max_ms = SESSION_MAX_MS;
+    c->table.bytes_most = options->memory_bytes > 0 ? options->memory_bytes : MEMORY_BYTES;
     c->next_deadline_ms = NO_DEADLINE;
     pthread_mutex_init(&c->mutex, NULL);
     return c;
@@ -202,7 +204,7 @@ static void add_member(struct joining *j, char *id)
 /* Updates what the member says of itself and parks its join, or refuses. */
 static bool rejoin(struct joining *j, struct member *member)
 {
-    if (member_update(member, j->request, j->answer.context) != GROUP_OK) {
+    if (group_update_member(j->group, member, j->request, j->answer.context) != GROUP_OK) {
         refuse(j, GROUP_NO_MEMORY);
         return false;
     }
@@ -307,6 +309,19 @@ static bool has_room(const struct coordinator *c, const struct group *group, con
     return member != NULL || group->member_count < (size_t)limit;
 }
 
+/* What a member brings stays for as long as its session, whatever became of its connection. Who is in may say again as much as he has said. */
+static bool has_memory(const struct joining *j)
+{
+    const struct join_request *request = j->request;
+    size_t bytes = join_bytes(request), own = 0;
+    const struct member *known = request->instance_id != NULL
+                                     ? group_instance_find(j->group, request->instance_id)
+                                     : group_member_find(j->group, request->member_id);
+    if (known != NULL)
+        own = known->text_bytes + known->protocol_bytes;
+    return request->embedded || bytes <= own || group_table_has_room(&j->c->table, bytes - own);
+}
+
 static void join_checked(struct joining *j)
 {
     struct group *group = j->group;
@@ -317,6 +332,8 @@ static void join_checked(struct joining *j)
         if (member != NULL)
             group_remove_member(group, member, GROUP_MAX_SIZE_REACHED);
         refuse(j, GROUP_MAX_SIZE_REACHED);
+    } else if (!has_memory(j)) {
+        refuse(j, GROUP_NOT_AVAILABLE);
     } else if (!group_supports(group, j->request)) {
         refuse(j, GROUP_INCONSISTENT_PROTOCOL);
     } else if (is_new) {

@@ -30,6 +30,7 @@
 enum group_error {
     GROUP_NO_MEMORY = -1, /* UNKNOWN_SERVER_ERROR on the wire */
     GROUP_OK = 0,
+    GROUP_NOT_AVAILABLE = 15, /* COORDINATOR_NOT_AVAILABLE: there is no room for what it brings; clients ask again */
     GROUP_ILLEGAL_GENERATION = 22,
     GROUP_INCONSISTENT_PROTOCOL = 23,
     GROUP_INVALID_GROUP_ID = 24,
@@ -56,6 +57,7 @@ struct coordinator_options {
     int32_t session_timeout_min_ms;        /* bounds of joins that are not embedded; 0: 6 s, 30 min */
     int32_t session_timeout_max_ms;
     int32_t group_max_size;                /* 0: no limit */
+    size_t memory_bytes;                   /* of what all members say of themselves, and are given; 0: 256 MiB. Embedded ones have room in any case */
     /* Called when a group is named that is not in memory, under the mutex: 0, or ERR_NOT_FOUND. NULL: nothing is kept. */
     int (*load)(void *context, const char *group, struct group_stored *stored);
     void *context;

@@ -254,6 +254,7 @@ static const struct {
 } errors[] = {
     {GROUP_OK, 0, "done"},
     {GROUP_NO_MEMORY, ERR_NOMEM, "out of memory"},
+    {GROUP_NOT_AVAILABLE, ERR_NOMEM, "the groups hold as much as they may"},
     {GROUP_ILLEGAL_GENERATION, ERR_MEMBER, "the generation is over"},
     {GROUP_INCONSISTENT_PROTOCOL, ERR_INVALID, "no assignor that all members list"},
     {GROUP_INVALID_GROUP_ID, ERR_INVALID, "the group has no name"},

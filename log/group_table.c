@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MEMBER_BYTES = 1024, PENDING_BYTES = 1024, PROTOCOL_BYTES = 64 }; /* beside texts */
+
 /* ---- groups ---- */
 
 /* Where name stands, or would stand. */
@@ -32,6 +34,19 @@ struct group *group_find(const struct group_table *table, const char *name)
     size_t at = place_of(table, name);
     return at < table->count && strcmp(table->groups[at]->name, name) == 0 ? table->groups[at]
                                                                            : NULL;
+}
+
+/* An id that was given out, and the group that may be there for it alone. */
+static size_t pending_bytes(const char *id)
+{
+    return PENDING_BYTES + strlen(id);
+}
+
+static void drop_pending_at(struct group *group, size_t i)
+{
+    group->table->bytes -= pending_bytes(group->pending[i].id);
+    free(group->pending[i].id);
+    group->pending[i] = group->pending[--group->pending_count];
 }
 
 static void group_free(struct group *group)
@@ -61,6 +76,7 @@ struct group *group_add(struct group_table *table, const char *name)
     struct group *group = calloc(1, sizeof *group);
     if (group == NULL)
         return NULL;
+    group->table = table;
     group->name = strdup(name);
     if (group->name == NULL) {
         free(group);
@@ -79,7 +95,9 @@ struct group *group_add(struct group_table *table, const char *name)
 void group_remove(struct group_table *table, struct group *group)
 {
     size_t at = place_of(table, group->name);
-    must(at < table->count && table->groups[at] == group);
+    must(at < table->count && table->groups[at] == group && group->member_count == 0);
+    while (group->pending_count > 0)
+        drop_pending_at(group, group->pending_count - 1);
     table->count--;
     memmove(table->groups + at, table->groups + at + 1,
             (table->count - at) * sizeof(struct group *));
@@ -111,6 +129,60 @@ struct member *group_instance_find(const struct group *group, const char *instan
             strcmp(group->members[i]->instance_id, instance_id) == 0)
             return group->members[i];
     return NULL;
+}
+
+/* ---- what they take ---- */
+
+static size_t protocol_bytes(const struct join_request *request)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < request->protocol_count; i++)
+        bytes += PROTOCOL_BYTES + strlen(request->protocols[i].name) +
+                 request->protocols[i].metadata.size;
+    return bytes;
+}
+
+/* Its id is made of one of them. */
+static size_t text_bytes(const struct join_request *request)
+{
+    const char *const texts[] = {request->client_id, request->instance_id, request->host};
+    size_t bytes = MEMBER_BYTES;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        bytes += texts[i] != NULL ? 2 * strlen(texts[i]) : 0;
+    return bytes;
+}
+
+size_t join_bytes(const struct join_request *request)
+{
+    return text_bytes(request) + protocol_bytes(request);
+}
+
+static size_t member_bytes(const struct member *member)
+{
+    return member->text_bytes + member->protocol_bytes + member->assignment.capacity;
+}
+
+bool group_table_has_room(const struct group_table *table, size_t bytes)
+{
+    return table->bytes <= table->bytes_most && bytes <= table->bytes_most - table->bytes;
+}
+
+enum group_error group_update_member(struct group *group, struct member *member,
+                                     const struct join_request *request, void *context)
+{
+    size_t before = member_bytes(member);
+    enum group_error error = member_update(member, request, context);
+    group->table->bytes += member_bytes(member) - before;
+    return error;
+}
+
+enum group_error group_assign(struct group *group, struct member *member, struct bytes assignment)
+{
+    size_t before = member_bytes(member);
+    buf_clear(&member->assignment);
+    buf_append_bytes(&member->assignment, assignment);
+    group->table->bytes += member_bytes(member) - before;
+    return buf_ok(&member->assignment) ? GROUP_OK : GROUP_NO_MEMORY;
 }
 
 static void protocols_free(struct member_protocol *protocols, size_t count)
@@ -151,6 +223,7 @@ enum group_error member_update(struct member *member, const struct join_request 
     protocols_free(member->protocols, member->protocol_count);
     member->protocols = protocols;
     member->protocol_count = request->protocol_count;
+    member->protocol_bytes = protocol_bytes(request);
     member->session_timeout_ms = request->session_timeout_ms;
     member->rebalance_timeout_ms = request->rebalance_timeout_ms > 0 ? request->rebalance_timeout_ms
                                                                      : request->session_timeout_ms;
@@ -170,6 +243,7 @@ struct member *member_create(char *id, const struct join_request *request)
     member->client_id = strdup(request->client_id != NULL ? request->client_id : "");
     member->host = strdup(request->host != NULL ? request->host : "");
     member->instance_id = request->instance_id != NULL ? strdup(request->instance_id) : NULL;
+    member->text_bytes = text_bytes(request);
     member->session_deadline_ms = NO_DEADLINE;
     if (member->client_id == NULL || member->host == NULL ||
         (request->instance_id != NULL && member->instance_id == NULL)) {
@@ -224,6 +298,7 @@ enum group_error group_append(struct group *group, struct member *member)
         group->member_capacity = capacity;
     }
     group->members[group->member_count++] = member;
+    group->table->bytes += member_bytes(member);
     if (group->leader == NULL)
         group->leader = member;
     return GROUP_OK;
@@ -235,6 +310,7 @@ void group_drop(struct group *group, struct member *member)
     while (at < group->member_count && group->members[at] != member)
         at++;
     must(at < group->member_count);
+    group->table->bytes -= member_bytes(member);
     group->member_count--;
     memmove(group->members + at, group->members + at + 1,
             (group->member_count - at) * sizeof(struct member *));
@@ -267,6 +343,7 @@ enum group_error group_add_pending(struct group *group, const char *id, int64_t 
     if (copy == NULL)
         return GROUP_NO_MEMORY;
     group->pending[group->pending_count++] = (struct pending_member){copy, deadline_ms};
+    group->table->bytes += pending_bytes(copy);
     return GROUP_OK;
 }
 
@@ -275,20 +352,16 @@ void group_drop_pending(struct group *group, const char *id)
     for (size_t i = 0; i < group->pending_count; i++) {
         if (strcmp(group->pending[i].id, id) != 0)
             continue;
-        free(group->pending[i].id);
-        group->pending[i] = group->pending[--group->pending_count];
+        drop_pending_at(group, i);
         return;
     }
 }
 
 void group_expire_pending(struct group *group, int64_t now_ms)
 {
-    for (size_t i = group->pending_count; i-- > 0;) {
-        if (group->pending[i].deadline_ms > now_ms)
-            continue;
-        free(group->pending[i].id);
-        group->pending[i] = group->pending[--group->pending_count];
-    }
+    for (size_t i = group->pending_count; i-- > 0;)
+        if (group->pending[i].deadline_ms <= now_ms)
+            drop_pending_at(group, i);
 }
 
 /* ---- what the members have in common ---- */

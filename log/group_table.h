@@ -26,6 +26,7 @@ struct member {
     int32_t session_timeout_ms, rebalance_timeout_ms;
     struct member_protocol *protocols;
     size_t protocol_count;
+    size_t text_bytes, protocol_bytes; /* that it takes, without its assignment */
     struct buf assignment;
     int64_t session_deadline_ms;
     bool is_new;              /* has not finished its first join */
@@ -40,6 +41,7 @@ struct pending_member { /* has got its id and not come back with it */
     int64_t deadline_ms;
 };
 struct group {
+    struct group_table *table;
     char *name;
     enum group_state state;
     int32_t generation;
@@ -63,6 +65,7 @@ struct group {
 struct group_table {
     struct group **groups; /* by name */
     size_t count, capacity;
+    size_t bytes, bytes_most; /* of members, and of ids that were given out */
 };
 struct group *group_find(const struct group_table *table, const char *name);
 /* NULL: no memory. */
@@ -75,8 +78,16 @@ struct member *group_instance_find(const struct group *group, const char *instan
 /* A member that holds copies of what the request says; id is taken over. NULL: no memory (id is freed). Not in the group yet. */
 struct member *member_create(char *id, const struct join_request *request);
 void member_free(struct member *member);
+/* What a member takes that says this of itself, at most. */
+size_t join_bytes(const struct join_request *request);
+/* Whether there is room for so much more. */
+bool group_table_has_room(const struct group_table *table, size_t bytes);
 /* Makes protocols, timeouts and the rebalancing call those of the request. GROUP_NO_MEMORY leaves it as it was. */
 enum group_error member_update(struct member *member, const struct join_request *request, void *context);
+/* The same of one that is in the group. */
+enum group_error group_update_member(struct group *group, struct member *member, const struct join_request *request, void *context);
+/* GROUP_NO_MEMORY. */
+enum group_error group_assign(struct group *group, struct member *member, struct bytes assignment);
 bool member_matches(const struct member *member, const struct join_request *request);
 struct bytes member_metadata(const struct member *member, const char *protocol);
 /* Puts it at the end; the first one leads. GROUP_NO_MEMORY. */

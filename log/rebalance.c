@@ -236,6 +236,11 @@ void group_become_stable(struct coordinator *c, struct group *group)
     }
 }
 
+static bool is_embedded(const struct member *member)
+{
+    return member->rebalancing != NULL;
+}
+
 enum group_error group_take_assignments(struct group *group, const struct sync_request *request)
 {
     for (size_t i = 0; i < group->member_count; i++)
@@ -245,10 +250,12 @@ enum group_error group_take_assignments(struct group *group, const struct sync_r
         struct member *member = group_member_find(group, given->member_id);
         if (member == NULL)
             continue;
-        buf_clear(&member->assignment);
-        buf_append_bytes(&member->assignment, given->assignment);
-        if (!buf_ok(&member->assignment))
-            return GROUP_NO_MEMORY;
+        if (!is_embedded(group->leader) &&
+            !group_table_has_room(group->table, given->assignment.size))
+            return GROUP_NOT_AVAILABLE;
+        enum group_error error = group_assign(group, member, given->assignment);
+        if (error != GROUP_OK)
+            return error;
     }
     return GROUP_OK;
 }

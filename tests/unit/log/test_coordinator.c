@@ -952,6 +952,72 @@ static void test_protocols_have_a_limit(void **state)
     assert_int_equal(b.join_error, GROUP_INCONSISTENT_PROTOCOL);
 }
 
+/* A group of its own for each. */
+static enum group_error join_alone(struct peer *peer, const char *group, size_t metadata_bytes)
+{
+    static uint8_t bytes[20000];
+    struct join_protocol protocol = {"range", bytes_of(bytes, metadata_bytes)};
+    struct join_request request = request_of(peer, &protocol, 1);
+    request.group = group;
+    request.rebalancing = NULL;
+    coordinator_join(c, &request, on_join, peer);
+    return peer->join_error;
+}
+
+static enum group_error sync_alone(struct peer *peer, const char *group, size_t assignment_bytes)
+{
+    static uint8_t bytes[20000];
+    struct sync_assignment given = {peer->id, bytes_of(bytes, assignment_bytes)};
+    struct sync_request request = {.group = group,
+                                   .member = {peer->id, NULL, peer->generation},
+                                   .assignments = &given,
+                                   .assignment_count = 1};
+    peer->assignment[0] = '\0';
+    coordinator_sync(c, &request, on_sync, peer);
+    return peer->sync_error;
+}
+
+static void leave_alone(struct peer *peer, const char *group)
+{
+    struct group_member member = {peer->id, NULL, -1};
+    assert_int_equal(coordinator_leave(c, group, &member), GROUP_OK);
+}
+
+static void test_what_members_hold_has_a_limit(void **state)
+{
+    (void)state;
+    struct coordinator_options options = {.now_ms = now_ms, .memory_bytes = 20000};
+    struct peer a = {0}, b = {0}, d = {0}, e = {0}, pending[20] = {{0}};
+    coordinator_destroy(c);
+    c = coordinator_create(&options);
+    assert_int_equal(join_alone(&a, "a", 7000), GROUP_OK);
+    assert_int_equal(join_alone(&b, "b", 7000), GROUP_OK);
+    assert_int_equal(join_alone(&d, "d", 7000), GROUP_NOT_AVAILABLE);
+    assert_string_equal(d.id, "");
+    assert_int_equal(join_alone(&a, "a", 7000), GROUP_OK); /* as much as it has said before */
+    assert_int_equal(join_alone(&a, "a", 15000), GROUP_NOT_AVAILABLE);
+    assert_int_equal(sync_alone(&a, "a", 9000), GROUP_NOT_AVAILABLE);
+    assert_int_equal(sync_alone(&a, "a", 100), GROUP_OK);
+    leave_alone(&b, "b");
+    assert_int_equal(join_alone(&d, "d", 7000), GROUP_OK);
+    leave_alone(&a, "a");
+    advance(SESSION_MS + 1); /* d goes */
+    int given = 0;
+    for (int i = 0; i < 20;
+         i++) { /* an id that is given out takes room, too, as long as it is waited for */
+        struct join_protocol protocol = {"range", bytes_text("m")};
+        struct join_request request = request_of(&pending[i], &protocol, 1);
+        request.member_id_required = true;
+        coordinator_join(c, &request, on_join, &pending[i]);
+        given += pending[i].join_error == GROUP_MEMBER_ID_REQUIRED;
+        assert_true(pending[i].join_error == GROUP_MEMBER_ID_REQUIRED ||
+                    pending[i].join_error == GROUP_NOT_AVAILABLE);
+    }
+    assert_true(given > 10 && given < 20);
+    advance(SESSION_MS + 1);
+    assert_int_equal(join_alone(&e, "e", 18000), GROUP_OK); /* all of it was given back */
+}
+
 #define RULE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -992,6 +1058,7 @@ int main(void)
         RULE(test_tick_says_when),
         RULE(test_a_group_that_nobody_came_to_is_let_go),
         RULE(test_protocols_have_a_limit),
+        RULE(test_what_members_hold_has_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
