@@ -102,7 +102,7 @@ class FullDisk(Case):
     @unittest.skipIf(os.environ.get("WEIR_SANITIZE") == "thread", "librdkafka starts its threads by thrd_create, which ThreadSanitizer does not see")
     def test_through_a_server(self):
         weir, home = shlex.quote(WEIR), shlex.quote(self.home)
-        stored, first = self.fill(1, False, "--timeout", "2000", reason="is not stored: t: Broker: ", server=f"""
+        stored, first = self.fill(1, False, "--timeout", "6000", reason="is not stored: t: Broker: ", server=f"""
             {weir} serve --data {home}/d --kafka 127.0.0.1:0 --http 127.0.0.1:0 >{home}/said 2>{home}/errors &
             trap "kill $!; wait" EXIT
             until grep -q '^http on' {home}/said; do kill -0 $!; done""")
