@@ -14,6 +14,7 @@
 
 #include "runtime/app_views.h"
 #include "runtime/base/io.h"
+#include "runtime/view_find.h"
 
 enum { VIEWS_FILE_LIMIT = 16 << 20 };
 
@@ -233,42 +234,64 @@ int app_views_open(const char *data, const char *app_name, const char *view, wei
 
 /* ---- find ---- */
 
-/* By its topic, else by the name that SQL gave it. */
-static bool find_view(const char *data, const char *app, const char *view, char topic[250])
+static const char *name_of(const json_t *view)
 {
-    json_t *object = NULL;
-    const json_t *found = NULL;
-    if (read_file(data, app, &object, NULL) < 0)
-        return false;
-    const json_t *views = json_object_get(object, "views");
-    for (size_t i = 0; i < json_array_size(views); i++) {
-        const json_t *item = json_array_get(views, i);
-        const char *name = json_string_value(json_object_get(item, "name"));
-        if (strcmp(topic_of(item), view) == 0 ||
-            (found == NULL && name != NULL && strcmp(name, view) == 0))
-            found = item;
-    }
-    if (found != NULL)
-        snprintf(topic, 250, "%s", topic_of(found));
-    json_decref(object);
-    return found != NULL;
+    const char *name = json_string_value(json_object_get(view, "name"));
+    return name != NULL ? name : "";
 }
 
-void app_views_topic(const char *data, const char *app, const char *view, char topic[250])
+/* As SQL calls it, or by its topic: 1, and *named or *written, or both, which are two views then. Of the file. */
+static int find_views(const json_t *object, const char *view, const json_t **named,
+                      const json_t **written)
 {
-    if (!find_view(data, app, view, topic))
-        snprintf(topic, 250, "%s", view);
+    const json_t *views = json_object_get(object, "views");
+    *named = *written = NULL;
+    for (size_t i = 0; i < json_array_size(views); i++) {
+        const json_t *item = json_array_get(views, i);
+        if (strcmp(name_of(item), view) == 0)
+            *named = item;
+        else if (strcmp(topic_of(item), view) == 0)
+            *written = item;
+    }
+    return *named != NULL || *written != NULL;
+}
+
+static bool has_view(const char *data, const char *app, const char *view)
+{
+    json_t *object = NULL;
+    const json_t *named, *written;
+    bool has =
+        read_file(data, app, &object, NULL) == 0 && find_views(object, view, &named, &written) == 1;
+    json_decref(object);
+    return has;
+}
+
+int app_views_topic(const char *data, const char *app, const char *view, char topic[250],
+                    struct diag *diag)
+{
+    json_t *object = NULL;
+    const json_t *named = NULL, *written = NULL;
+    int rc = 0;
+    snprintf(topic, 250, "%s", view);
+    if (read_file(data, app, &object, NULL) == 0)
+        find_views(object, view, &named, &written);
+    if (named != NULL && written != NULL)
+        rc = view_told_twice(view, topic_of(named), name_of(written), diag);
+    else if (named != NULL)
+        snprintf(topic, 250, "%s", topic_of(named));
+    json_decref(object);
+    return rc;
 }
 
 int app_views_find(const char *data, const char *view, char app_name[250], struct diag *diag)
 {
-    char path[4096], topic[250];
+    char path[4096];
     int count = 0;
     TRY(views_path(data, "", "", path, sizeof path, diag));
     DIR *directory = opendir(path);
     for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
         if (entry->d_name[0] == '.' || strlen(entry->d_name) >= 250 ||
-            !find_view(data, entry->d_name, view, topic))
+            !has_view(data, entry->d_name, view))
             continue;
         if (count++ > 0)
             diag_set(diag, ERR_INVALID,

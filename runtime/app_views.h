@@ -14,8 +14,8 @@ int app_views_write(const struct weir_app *app, struct diag *diag);
 /* Makes the app anew, with this view and those that write what it reads, and compiles its plan. ERR_NOT_FOUND without a file or such a view, ERR_CORRUPT when it cannot be
  * read. The caller destroys the plan, then closes the app. */
 int app_views_open(const char *data, const char *app_name, const char *view, weir_app **app, struct plan **plan, struct diag *diag);
-/* The topic of an app's view that is named by it, or as SQL does; the name itself when the app has no such view. */
-void app_views_topic(const char *data, const char *app, const char *view, char topic[250]);
+/* The topic of an app's view that is named as SQL does, or by it; the name itself when the app has no such view. ERR_INVALID: it is one view's name and another's topic. */
+int app_views_topic(const char *data, const char *app, const char *view, char topic[250], struct diag *diag);
 /* The app in the directory that has a view of this name. ERR_NOT_FOUND, and ERR_INVALID when there are several, with a sentence. */
 int app_views_find(const char *data, const char *view, char app_name[250], struct diag *diag);
 

@@ -23,8 +23,11 @@ struct search {
     uint32_t found_count;
     char apps[512]; /* that have it */
     uint32_t app_count;
-    bool has_name; /* in the present app the match is of a statement's name */
-    bool has_app;  /* the present app has it */
+    bool has_name,
+        has_topic; /* in the present app: the view that is called so, another whose topic is */
+    bool is_both;  /* in some app */
+    char topic[250], other[250]; /* of the former its topic, of the latter its name */
+    bool has_app;                /* the present app has it */
     struct diag *diag;
 };
 
@@ -91,11 +94,17 @@ static int look_at_store(struct search *search, const char *path, const char *en
     bool is_name = strcmp(names.name, search->name) == 0;
     bool is_topic = strcmp(names.topic, search->name) == 0;
     TRY(list_name(search, names.name[0] != '\0' ? names.name : names.topic));
-    if ((!is_name && !is_topic) || (search->has_app && (search->has_name || !is_name)))
+    if ((!is_name && !is_topic) || (is_name ? search->has_name : search->has_topic))
         return 0;
     if (!search->has_app)
         note_app(search, names.app);
-    search->has_name = is_name;
+    search->has_name |= is_name;
+    search->has_topic |= !is_name;
+    search->is_both |= search->has_name && search->has_topic;
+    if (is_name)
+        snprintf(search->topic, sizeof search->topic, "%s", names.topic);
+    else
+        snprintf(search->other, sizeof search->other, "%s", names.name);
     search->place->names = names;
     memcpy(search->place->dir, dir, (size_t)length + 1);
     return 0;
@@ -108,7 +117,7 @@ static int look_at_app(struct search *search, const char *path, const char *entr
         return 0;
     if (snprintf(dir, sizeof dir, "%s/%s", path, entry) >= (int)sizeof dir)
         return diag_set(search->diag, ERR_TOO_LARGE, "the path %s is too long", path);
-    search->has_app = search->has_name = false;
+    search->has_app = search->has_name = search->has_topic = false;
     return each_entry(dir, look_at_store, search);
 }
 
@@ -134,6 +143,19 @@ static int unknown_view(const struct search *search)
                     close != NULL ? "did you mean " : "there is: ", close != NULL ? close : list);
 }
 
+int view_told_twice(const char *name, const char *topic, const char *other, struct diag *diag)
+{
+    if (strcmp(topic, other) == 0)
+        return diag_set(diag, ERR_INVALID,
+                        "\"%.200s\" is one view's name and the topic of \"%.200s\", and the other "
+                        "way round\nhint: give one of them another topic: WITH (topic = '...')",
+                        name, other);
+    return diag_set(diag, ERR_INVALID,
+                    "\"%.200s\" is one view's name and the topic of another\nhint: \"%.200s\", its "
+                    "topic, is the former; \"%.200s\", its name, the latter",
+                    name, topic, other);
+}
+
 int view_find(const char *data, const char *name, const char *app, struct view_place *place,
               struct diag *diag)
 {
@@ -149,6 +171,8 @@ int view_find(const char *data, const char *name, const char *app, struct view_p
                       "view \"%.200s\" is in several apps: %s\nhint: say which one: --app, or the "
                       "option app",
                       name, search.apps);
+    if (rc == 0 && search.is_both)
+        rc = view_told_twice(name, search.topic, search.other, diag);
     for (uint32_t i = 0; i < search.found_count; i++)
         free(search.found[i]);
     return rc;

@@ -169,7 +169,10 @@ static bool is_stopped(void *unused)
 static int compare(const struct cli *cli, struct served_verify *asked, struct port *port)
 {
     struct diag diag = {0};
-    verify_find_topic(data_directory(cli), asked->found_app, asked->view, asked->topic);
+    int found =
+        verify_find_topic(data_directory(cli), asked->found_app, asked->view, asked->topic, &diag);
+    if (found < 0)
+        return failed(found, &diag);
     struct verify_options options = {.data = data_directory(cli),
                                      .app = asked->found_app,
                                      .view = asked->topic,

@@ -134,8 +134,7 @@ static int find_view(struct verification *v, struct diag *diag)
         snprintf(v->app, sizeof v->app, "%s", app);
     else
         TRY(verify_find_app(data, view, v->app, diag));
-    verify_find_topic(data, v->app, view, v->topic);
-    return 0;
+    return verify_find_topic(data, v->app, view, v->topic, diag);
 }
 
 static int verify_held_or_not(struct verification *v, struct diag *diag)
@@ -170,7 +169,8 @@ void http_post_verify(struct http_exchange *exchange)
     struct verification v = {.exchange = exchange};
     struct diag diag = {.code = 0};
     if (!http_argument_number(exchange, "max", 0, SHOWN_MAX, 10, &v.left) ||
-        !http_argument_number(exchange, "memory", 1, HTTP_VERIFY_MIB, HTTP_VERIFY_MIB, &v.memory_mib))
+        !http_argument_number(exchange, "memory", 1, HTTP_VERIFY_MIB, HTTP_VERIFY_MIB,
+                              &v.memory_mib))
         return;
     if (atomic_exchange(&http->is_verifying, true)) {
         http_fail(exchange, 503, "ask again", "another verification is being answered");

@@ -51,8 +51,8 @@ struct verify_options {
 
 /* The app in the directory that has a view of this name. ERR_NOT_FOUND, and ERR_INVALID when there are several, with a sentence. */
 int verify_find_app(const char *data, const char *view, char app[250], struct diag *diag);
-/* The topic of the app's view, which may be named as SQL does. */
-void verify_find_topic(const char *data, const char *app, const char *view, char topic[250]);
+/* The topic of the app's view, which may be named as SQL does. ERR_INVALID: the name is one view's and the topic of another, with a sentence. */
+int verify_find_topic(const char *data, const char *app, const char *view, char topic[250], struct diag *diag);
 
 /* 0 with a report, whatever it says. ERR_NOT_FOUND: no such app or view; ERR_UNSUPPORTED: it cannot be recomputed (functions in C …); ERR_RANGE: rows that it has read
  * are gone; ERR_TOO_LARGE: memory_bytes are not enough; each with a sentence. */

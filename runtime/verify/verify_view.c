@@ -56,7 +56,9 @@ int verify_look(struct verify *v)
                         "%s cannot be verified in %lld MiB of memory: what its rows come to is "
                         "kept there until it is compared",
                         v->options->view, (long long)(most >> 20));
-    return v->options->is_stopped != NULL && v->options->is_stopped(v->options->context) ? ERR_STOPPED : 0;
+    return v->options->is_stopped != NULL && v->options->is_stopped(v->options->context)
+               ? ERR_STOPPED
+               : 0;
 }
 
 static int read_rows(struct verify *v, struct port_reader *reader, int64_t from, int64_t to,
@@ -137,9 +139,10 @@ int verify_find_app(const char *data, const char *view, char app[250], struct di
     return app_views_find(data, view, app, diag);
 }
 
-void verify_find_topic(const char *data, const char *app, const char *view, char topic[250])
+int verify_find_topic(const char *data, const char *app, const char *view, char topic[250],
+                      struct diag *diag)
 {
-    app_views_topic(data, app, view, topic);
+    return app_views_topic(data, app, view, topic, diag);
 }
 
 static int no_topic(struct port *port, const char *topic, int32_t partitions,

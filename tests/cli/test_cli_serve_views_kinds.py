@@ -378,12 +378,11 @@ class Kinds(unittest.TestCase):
         return str(value) if isinstance(value, Decimal) else value
 
     def check(self, name, want, **arguments):
-        limit = len(want) // 3 + 1
-        self.assertEqual(self.rows_of(name, self.pages(name, limit, **arguments)), frozenset(want), (name, arguments))
+        self.assertEqual(self.rows_of(name, self.pages(name, len(want) // 2 + 1, **arguments)), frozenset(want), (name, arguments))
 
     def check_keys(self, name, rows):
         view = VIEWS[name]
-        for row in sorted(rows, key=str)[::len(rows) // 4 + 1]:
+        for row in sorted(rows, key=str)[::len(rows) // 3 + 1]:
             key = dict(zip(view.key, map(self.spelled, row)))
             self.check(name, [row], key=json.dumps(key))
             first = {view.key[0]: key[view.key[0]]}
@@ -434,8 +433,9 @@ class Kinds(unittest.TestCase):
                 self.look(name)
             self.await_written()
             self.await_all()
-            self.check_all()
             self.check_open()
+        if self.partitions == 1:
+            self.check_all()
         self.end_writer()
         self.server.process.kill()
         self.server.process.wait()

@@ -7,9 +7,12 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from http_server import LIMIT_S, Server
 from test_cli import Case, partition_of, weir
 
 JOB = """
@@ -651,6 +654,51 @@ class Refusals(Verify):
         text = self.weir("verify", "finals", "--format", "text")
         self.assertEqual(text.returncode, 4)
         self.assertIn(b"finals: %d differences" % totals["differences"], text.stdout)
+
+
+class Names(Case):
+    """A view is named as its statement calls it, or by its topic: verify, query and HTTP mean the same one, and what could be two is told."""
+    SQL = """CREATE TABLE rows (k text, v bigint);
+CREATE MATERIALIZED VIEW a WITH (topic = 'b') AS SELECT k, count(*) AS n FROM rows GROUP BY k;
+CREATE MATERIALIZED VIEW b WITH (topic = 'c') AS SELECT v, count(*) AS n FROM rows GROUP BY v;
+CREATE MATERIALIZED VIEW d WITH (topic = 'e') AS SELECT v, k, count(*) AS n FROM rows GROUP BY v, k;
+CREATE MATERIALIZED VIEW e WITH (topic = 'd') AS SELECT k, v, count(*) AS n FROM rows GROUP BY k, v;
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.job = os.path.join(self.home, "job.sql")
+        with open(self.job, "w", encoding="utf-8") as file:
+            file.write(self.SQL)
+        self.ok("topic", "create", "rows")
+        self.ok("produce", "rows", stdin=b'{"k":"x","v":1}\n{"k":"y","v":1}\n')
+        self.assertEqual(self.weir("run", self.job, "--until-end").returncode, 0)
+
+    def check(self):
+        for name, topic, rows in ("a", "b", [{"k": "x", "n": 1}, {"k": "y", "n": 1}]), ("c", "c", [{"v": 1, "n": 2}]):
+            lines = self.ok("query", f"SELECT * FROM {name}", "--format", "json").stdout.splitlines()
+            self.assertEqual([json.loads(line) for line in lines], rows)
+            self.assertEqual(self.ok("verify", name, "--format", "text").stdout.splitlines()[-1], f"{topic}: identical".encode())
+        for words in ("query", "SELECT * FROM b"), ("verify", "b"), ("verify", "b", "--app", "job"):
+            self.refused(2, *words, says=('"b" is one view\'s name and the topic of another', 'hint: "c", its topic, is the former; "a", its name, the latter'))
+        for words in ("query", "SELECT * FROM d"), ("verify", "d"):
+            self.refused(2, *words, says=('"d" is one view\'s name and the topic of "e", and the other way round', "hint: give one of them another topic"))
+
+    def test_of_a_directory(self):
+        self.check()
+
+    def test_of_a_server(self):
+        server = Server(self.dir, self.job)
+        self.addCleanup(server.end)
+        until = time.monotonic() + LIMIT_S
+        while server.get("/readyz")[0] != 200:
+            self.assertLess(time.monotonic(), until)
+        self.check()
+        for method, target, body in ("GET", "/api/v1/views/b", None), ("GET", "/api/v1/views/b/rows", None), ("POST", "/api/v1/query", "SELECT * FROM b"), \
+                ("POST", "/api/v1/pipelines/b/verify", None):
+            status, _, text = server.ask(method, target, body)
+            self.assertEqual((status, json.loads(text)), (400, {"error": '"b" is one view\'s name and the topic of another',
+                                                                "hint": '"c", its topic, is the former; "a", its name, the latter'}), target)
 
 
 if __name__ == "__main__":
