@@ -21,7 +21,8 @@
 #include "runtime/view_reader.h"
 #include "runtime/sql/sql_query.h"
 
-enum { ROOM_FIRST = 64, ROOM_MOST = 1024 };
+/* ROWS_BYTES: what the rows of a batch may take beside what is kept, with all that their expressions make on the way. */
+enum { ROOM_FIRST = 64, ROOM_MOST = 1024, ROWS_BYTES = 64 << 20 };
 
 struct query {
     struct sql_program program; /* its arena holds all that is compiled */
@@ -97,6 +98,15 @@ static void stop(struct query *query)
     query->scan = NULL;
     query->sort = NULL;
     query->op = NULL;
+}
+
+/* Texts that grow from expression to expression, row for row: what one question may take is bounded whatever it says. */
+static int no_room(const struct query *query, struct diag *diag)
+{
+    return diag_set(diag, ERR_NOMEM,
+                    "the expressions of a few rows take more than %zu MB\n"
+                    "hint: make shorter texts of them, or ask for fewer columns",
+                    query->arena.limit_bytes >> 20);
 }
 
 void query_destroy(struct query *query)
@@ -317,6 +327,7 @@ int query_start(struct query *query, struct diag *diag)
     stop(query);
     view_reader_renew(query->reader);
     query->room = ROOM_FIRST;
+    query->arena.limit_bytes = query->memory_bytes + ROWS_BYTES;
     query->is_collected = query->has_rows = query->is_flushed = false;
     query->skip = query->statement.offset;
     query->left = query->statement.limit >= 0 ? query->statement.limit : INT64_MAX;
@@ -361,7 +372,7 @@ static int next_rows(struct query *query, struct batch *rows, struct diag *diag)
         arena_alloc(&query->arena, (rows->selected_count + 1) * sizeof *selection);
     uint32_t count;
     if (selection == NULL || expr_filter(query->where, rows, selection, &count, &rejects) < 0)
-        return no_memory(diag);
+        return no_room(query, diag);
     TRY(row_failed(&rejects, diag));
     rows->selection = selection;
     rows->selected_count = count;
@@ -379,7 +390,7 @@ static int map_rows(struct query *query, struct batch *rows, struct diag *diag)
         return no_memory(diag);
     for (uint32_t i = 0; i < query->list->count; i++)
         if (expr_eval(query->list->exprs[i], rows, &columns[i], &rejects) < 0)
-            return no_memory(diag);
+            return no_room(query, diag);
     TRY(row_failed(&rejects, diag));
     rows->columns = columns;
     rows->column_count = query->list->count;
@@ -393,6 +404,13 @@ static int over_memory(const struct query *query, const char *what, const char *
                     query->memory_bytes >> 20, hint);
 }
 
+static int group_failed(const struct query *query, int rc, struct diag *diag)
+{
+    if (diag->text[0] != '\0')
+        return rc;
+    return rc == ERR_NOMEM ? no_room(query, diag) : diag_set(diag, rc, "GROUP BY failed");
+}
+
 static int group_rows(struct query *query, const struct batch *rows, struct diag *diag)
 {
     struct reject_list rejects = {.arena = &query->arena};
@@ -401,7 +419,7 @@ static int group_rows(struct query *query, const struct batch *rows, struct diag
     query->has_rows |= rows->selected_count > 0;
     int rc = query->op->type->process(query->op, &call, rows, &none);
     if (rc < 0)
-        return diag->text[0] != '\0' ? rc : diag_set(diag, rc, "GROUP BY failed");
+        return group_failed(query, rc, diag);
     TRY(row_failed(&rejects, diag));
     return op_group_bytes(query->op) > query->memory_bytes
                ? over_memory(query, "GROUP BY", "a condition makes it fewer groups", diag)
@@ -470,7 +488,7 @@ static int next_groups(struct query *query, struct batch *results, struct diag *
         rc = query->op->type->flush(query->op, &call, results);
     }
     if (rc < 0)
-        return diag->text[0] != '\0' ? rc : diag_set(diag, rc, "GROUP BY failed");
+        return group_failed(query, rc, diag);
     query->is_flushed |= rc == OP_DONE;
     if (rc == OP_DONE)
         return 0;

@@ -16,7 +16,13 @@
 #include "runtime/view_closed.h"
 #include "runtime/view_session.h"
 
-enum { CHUNK_ROWS = 1024, SHARED_KEY_BYTES = 479, REASON_BYTES = 256, EMPTY_BYTES = 1 << 20 };
+enum {
+    CHUNK_ROWS = 1024,
+    CHUNK_BYTES = 1 << 20,
+    SHARED_KEY_BYTES = 479,
+    REASON_BYTES = 256,
+    EMPTY_BYTES = 1 << 20
+};
 
 enum span_kind { SPAN_NONE, SPAN_RANGE, SPAN_POINTS };
 
@@ -39,6 +45,7 @@ struct view_scan {
      * memory, which is given back before the next ones come, when the call's arena is empty. */
     struct group_item *items;
     uint32_t item_count, item_capacity;
+    size_t item_bytes; /* as they are stored */
     struct arena items_arena;
     struct arena *arena; /* of the call */
     struct buf last_key;
@@ -107,6 +114,7 @@ static void release_items(struct view_scan *scan)
     for (uint32_t i = 0; i < scan->item_count; i++)
         agg_row_release(scan->view->group->plan, (void *)(uintptr_t)scan->items[i].row);
     scan->item_count = scan->item_capacity = 0;
+    scan->item_bytes = 0;
     scan->items = NULL;
     arena_reset(&scan->items_arena);
 }
@@ -349,7 +357,13 @@ static int add_pair(struct view_scan *scan, struct bytes key, struct bytes value
     }
     item.row = row;
     scan->items[scan->item_count++] = item;
+    scan->item_bytes += key.size + value.size;
     return 0;
+}
+
+static bool is_full(const struct view_scan *scan)
+{
+    return scan->item_count >= scan->room || scan->item_bytes >= CHUNK_BYTES;
 }
 
 static bool must_not_part(const struct view_scan *scan, struct bytes key)
@@ -361,7 +375,7 @@ static bool must_not_part(const struct view_scan *scan, struct bytes key)
 static int range_pair(void *context, struct bytes key, struct bytes value)
 {
     struct view_scan *scan = context;
-    if (scan->item_count >= scan->room && !must_not_part(scan, key)) {
+    if (is_full(scan) && !must_not_part(scan, key)) {
         buf_clear(&scan->from);
         if (key.size > SHARED_KEY_BYTES) /* the first of a run, and perhaps not the lowest */
             key.size = SHARED_KEY_BYTES;
@@ -396,7 +410,7 @@ static int read_range(struct view_scan *scan)
 static int read_points(struct view_scan *scan)
 {
     const struct view_access *access = scan->access;
-    while (scan->point < access->point_count && scan->item_count < scan->room) {
+    while (scan->point < access->point_count && !is_full(scan)) {
         struct bytes point = access->points[scan->point++], value;
         if (view_scan_partition(scan->reader, point, scan->arena, &scan->scratch) !=
             scan->partition)

@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from http_server import LIMIT_S, Server, environment, weir
-from wire_server import PYTHON
+from wire_server import PYTHON, WEIR
 
 START = 1_772_352_000_000  # 2026-03-01T08:00:00Z
 GAP = 20_000
@@ -351,6 +352,52 @@ class Large(unittest.TestCase):
             second = self.page(target, body, first["next_cursor"])
             self.assertIsNone(second["next_cursor"], target)
             self.assertEqual(sorted(row["id"] for row in first["rows"] + second["rows"]), list(range(self.COUNT)), target)
+
+    def outcome(self, done):
+        self.assertEqual(done.stdout, "")
+        return done.returncode, done.stderr
+
+    def until_in_time(self, ask):
+        """An answer has ten seconds, which on a busy machine may be over first."""
+        until = time.monotonic() + LIMIT_S
+        while "takes longer than 10 s" in (told := ask())[1]:
+            self.assertLess(time.monotonic(), until)
+        return told
+
+    @unittest.skipIf(os.environ.get("WEIR_SANITIZE"), "it is about memory")
+    def test_questions_that_take_too_much(self):
+        """They are refused with what to do, the memory is given back, and others are answered meanwhile."""
+        def memory_mb(name):
+            with open(f"/proc/{self.server.process.pid}/status", encoding="ascii") as file:
+                return next(int(line.split()[1]) >> 10 for line in file if line.startswith(name))
+
+        def others():
+            while not is_over.is_set():
+                answers.append(self.server.get("/api/v1/views/latest/rows?limit=1")[0])
+
+        with open(f"/proc/{self.server.process.pid}/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")                                # VmHWM begins anew
+        before_mb, answers, is_over = memory_mb("VmRSS"), [], threading.Event()
+        other = threading.Thread(target=others)
+        other.start()
+        try:
+            for sql, error, hint in (("SELECT note || note || note AS x FROM latest ORDER BY id", "ORDER BY of so many rows takes more than 64 MB", "LIMIT makes it fewer rows"),
+                                     ("SELECT id, max(note || note || note) AS x FROM latest GROUP BY id", "GROUP BY of so many rows takes more than 64 MB", "fewer groups"),
+                                     (f"SELECT {' || '.join(['note'] * 60)} AS x FROM latest", "the expressions of a few rows take more than 128 MB", "shorter texts"),
+                                     (f"SELECT id FROM latest WHERE {' || '.join(['note'] * 60)} = 'x'", "the expressions of a few rows take more than 128 MB", "shorter texts")):
+                for _ in range(2):
+                    status, text = self.until_in_time(lambda: self.server.ask("POST", "/api/v1/query", sql)[::2])
+                    self.assertEqual((status, json.loads(text)["error"]), (503, error), sql)
+                    self.assertIn(hint, json.loads(text)["hint"])
+                command = [WEIR, "query", sql, "--data", os.path.join(self.home, "data")]
+                code, text = self.until_in_time(lambda: self.outcome(subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=environment())))
+                self.assertEqual(code, 3, text)
+                self.assertIn(error, text)
+        finally:
+            is_over.set()
+            other.join()
+        self.assertEqual(set(answers), {200})
+        self.assertLess(memory_mb("VmHWM") - before_mb, 400)
 
     @unittest.skipIf(os.environ.get("WEIR_SANITIZE"), "it takes a quarter of a gigabyte")
     def test_answers_that_nobody_takes(self):
