@@ -76,11 +76,14 @@ void flags_release(struct cli *cli);
 extern const struct flag flags_global[]; /* --help, --color */
 extern const struct flag flags_data[];   /* --data, -b */
 extern const struct flag flags_user[];   /* of commands that reach a server: who asks, how long they wait */
+extern const struct flag flags_user_apart[]; /* the same of those whose own --password-file is of somebody else */
 extern const struct flag flags_http[];   /* of those that do it over HTTP alone */
 extern const struct flag flags_kafka[];  /* of those that do it over the Kafka protocol: TLS and SASL */
 /* The tables that hold for a command, in the order of help: their number. */
 enum { FLAG_TABLES_MAX = 5 };
 int flag_tables(const struct command *command, const struct flag *tables[FLAG_TABLES_MAX]);
+/* Whether the command takes it. */
+bool flag_exists(const struct cli *cli, const char *name);
 /* The last value of a flag that the command declares; NULL when it was not given. */
 const char *flag_text(const struct cli *cli, const char *name);
 bool flag_is_on(const struct cli *cli, const char *name);

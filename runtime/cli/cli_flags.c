@@ -31,6 +31,13 @@ const struct flag flags_user[] = {
     {"timeout", "MS", "how long a server that does not answer is waited for [10000]", false, 0},
     {NULL, NULL, NULL, false, 0},
 };
+const struct flag flags_user_apart[] = {
+    {"user", "NAME", "who you are, where the server asks", false, 0},
+    {"user-password-file", "FILE",
+     "its first line is your own password [WEIR_PASSWORD_FILE; asked for]", false, 0},
+    {"timeout", "MS", "how long a server that does not answer is waited for [10000]", false, 0},
+    {NULL, NULL, NULL, false, 0},
+};
 const struct flag flags_http[] = {
     {"server", "HOST:PORT", "the HTTP of a running server instead of a directory", false, 0},
     {NULL, NULL, NULL, false, 0},
@@ -52,6 +59,13 @@ void flag_variable(const char *name, char variable[64])
         *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
 }
 
+static bool has_flag(const struct flag *flags, const char *name)
+{
+    while (flags != NULL && flags->name != NULL && strcmp(flags->name, name) != 0)
+        flags++;
+    return flags != NULL && flags->name != NULL;
+}
+
 int flag_tables(const struct command *command, const struct flag *tables[FLAG_TABLES_MAX])
 {
     int count = 0;
@@ -60,7 +74,7 @@ int flag_tables(const struct command *command, const struct flag *tables[FLAG_TA
     if (!command->no_data)
         tables[count++] = flags_data;
     if (command->reach >= REACHES_HTTP)
-        tables[count++] = flags_user;
+        tables[count++] = has_flag(command->flags, "password-file") ? flags_user_apart : flags_user;
     if (command->reach == REACHES_HTTP)
         tables[count++] = flags_http;
     if (command->reach == REACHES_KAFKA)
@@ -244,6 +258,11 @@ void flags_release(struct cli *cli)
     for (int i = 0; i < cli->owned_count; i++)
         free(cli->owned[i]);
     cli->owned_count = 0;
+}
+
+bool flag_exists(const struct cli *cli, const char *name)
+{
+    return find_flag(cli->command, name, strlen(name), 0) != NULL;
 }
 
 const char *flag_text(const struct cli *cli, const char *name)

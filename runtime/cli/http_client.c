@@ -30,6 +30,7 @@ struct http_client {
     struct curl_slist *headers;
     struct buf url, body;
     char error[CURL_ERROR_SIZE];
+    const char *method; /* of the next question; NULL: GET or POST */
     long status;
     bool is_by_hand;   /* the last answer's hint: for who asks by hand */
     struct diag *told; /* NULL: stderr is */
@@ -282,6 +283,9 @@ static int set_question(struct http_client *client, const struct buf *target, st
     if (!buf_ok(target) || !buf_ok(&client->url) ||
         curl_easy_setopt(easy, CURLOPT_URL, (const char *)client->url.data) != CURLE_OK)
         return failed(ERR_NOMEM, NULL);
+    if (curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, client->method) != CURLE_OK)
+        return failed(ERR_NOMEM, NULL);
+    client->method = NULL;
     if (body.data == NULL)
         return curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK ? 0 : EXIT_FAILED;
     bool is_set =
@@ -303,6 +307,11 @@ static int ask(struct http_client *client, const struct buf *target, struct byte
     exit_code = wait_for_it(client, patience);
     curl_multi_remove_handle(client->multi, client->easy);
     return exit_code;
+}
+
+void http_client_method(struct http_client *client, const char *method)
+{
+    client->method = method;
 }
 
 void http_client_tell(struct http_client *client, struct diag *diag)

@@ -29,6 +29,8 @@ enum http_patience {
  * question. Otherwise an exit code, after the server's message and hint: EXIT_UNREACHABLE, EXIT_INTERRUPTED, EXIT_USAGE for a question that is none,
  * EXIT_FAILED. */
 int http_client_ask(struct http_client *client, const struct buf *target, struct bytes body, enum http_patience patience, struct bytes *answer);
+/* The next question has this method ("PUT") in place of GET or POST. A constant text. */
+void http_client_method(struct http_client *client, const char *method);
 /* From now on what goes wrong is said in diag instead of on stderr: ERR_TIMEOUT for EXIT_UNREACHABLE, ERR_INVALID for EXIT_USAGE, else ERR_IO. NULL: on stderr again. */
 void http_client_tell(struct http_client *client, struct diag *diag);
 /* Whether the question is answered with 200; nothing is said. */

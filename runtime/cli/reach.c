@@ -11,6 +11,7 @@
 #include "runtime/http/http.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -99,16 +100,20 @@ static void connectable(const char *address, char *text, size_t size)
 
 static int read_user(const struct cli *cli, struct reach *reach)
 {
-    const char *file = flag_text(cli, "password-file");
+    bool is_of_another = flag_exists(cli, "user-password-file");
+    const char *flag = is_of_another ? "user-password-file" : "password-file";
+    const char *file = flag_text(cli, flag);
+    if (file == NULL && is_of_another) /* that variable says who asks, whatever the command makes */
+        file = getenv("WEIR_PASSWORD_FILE");
     const char *address = reach->kafka[0] != '\0' ? reach->kafka : reach->http;
     reach->user = flag_text(cli, "user");
     if (reach->user == NULL) {
         message("%s lets in users alone", address);
-        hint("--user NAME says who you are; --password-file FILE saves typing the password");
+        hint("--user NAME says who you are; --%s FILE saves typing the password", flag);
         return EXIT_USAGE;
     }
-    return file != NULL ? read_password(file, reach->user, reach->password)
-                        : ask_password(reach->user, reach->password);
+    return file != NULL && file[0] != '\0' ? read_password(file, reach->user, reach->password)
+                                           : ask_password(reach->user, flag, reach->password);
 }
 
 /* What the flags say of TLS; is_told: the server's own word. */

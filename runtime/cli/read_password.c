@@ -98,12 +98,12 @@ static int ask_twice(const char *user, char password[PASSWORD_BYTES_MAX + 1])
     return code;
 }
 
-int ask_password(const char *user, char password[PASSWORD_BYTES_MAX + 1])
+int ask_password(const char *user, const char *flag, char password[PASSWORD_BYTES_MAX + 1])
 {
     int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
         message("there is no terminal to ask for the password of %s", user);
-        hint("--password-file FILE: its first line is the password");
+        hint("--%s FILE: its first line is the password", flag);
         return EXIT_USAGE;
     }
     int code = ask(fd, "password", user, password);

@@ -8,8 +8,8 @@
 enum { PASSWORD_BYTES_MAX = 1000 };
 /* path: a file whose first line it is; NULL: standard input's first line, which at a terminal is asked for twice. 0, or an exit code after a message. */
 int read_password(const char *path, const char *user, char password[PASSWORD_BYTES_MAX + 1]);
-/* Asks for it once, at the terminal that the process belongs to, whatever standard input is. 0, or an exit code after a message. */
-int ask_password(const char *user, char password[PASSWORD_BYTES_MAX + 1]);
+/* Asks for it once, at the terminal that the process belongs to, whatever standard input is. flag: what spares the question. 0, or an exit code after a message. */
+int ask_password(const char *user, const char *flag, char password[PASSWORD_BYTES_MAX + 1]);
 /* So that it does not stay in memory. */
 void forget_password(char password[PASSWORD_BYTES_MAX + 1]);
 

@@ -157,11 +157,11 @@ void http_answer(struct http_exchange *exchange, const char *method)
     exchange->json = (struct json){.text = &exchange->out};
     exchange->until_ns = clock_mono_ns() + (int64_t)HTTP_ANSWER_MS * 1000000;
     exchange->route =
-        http_route_find(method, &exchange->target, exchange->parameters, &exchange->allow);
+        http_route_find(method, &exchange->target, exchange->parameters, exchange->allow);
     if (exchange->route != NULL) {
         if (check_arguments(exchange) && http_is_allowed(exchange))
             exchange->route->handle(exchange);
-    } else if (exchange->allow != NULL) {
+    } else if (exchange->allow[0] != '\0') {
         http_fail(exchange, 405, NULL, "%.20s is not for this address: it takes %s", method,
                   exchange->allow);
     } else {

@@ -13,6 +13,7 @@
 
 enum {
     HTTP_SEGMENTS_MAX = 8,
+    HTTP_ALLOW_BYTES = 40,
     HTTP_ARGUMENTS_MAX = 16,
     HTTP_TARGET_BYTES = 8192,     /* path and query as they are sent */
     HTTP_HEAD_BYTES = 32768,      /* request line and headers together */
@@ -77,13 +78,13 @@ struct http_exchange {
     const char *parameters[HTTP_SEGMENTS_MAX]; /* the segments in braces, in the order of the path */
     char user[256];                /* who asks; "": nobody knows */
     char peer[64];                /* from which address */
-    struct buf body;              /* of a POST */
+    struct buf body;              /* of a POST, a PUT */
     int socket;                   /* of its connection; -1: there is none */
     int64_t until_ns;             /* by then the answer is to be made (monotonic clock) */
 
     int status;                   /* 200 unless the handler says otherwise */
     const char *content_type;     /* application/json unless the handler says otherwise */
-    const char *allow;            /* of a 405 */
+    char allow[HTTP_ALLOW_BYTES]; /* of a 405 */
     const char *accept;           /* the Accept header; NULL: there was none */
     struct buf out;
     struct json json;             /* writes to out */
@@ -149,8 +150,8 @@ struct http_route {
     enum http_action action;      /* with HTTP_OF_… */
 };
 extern const struct http_route http_routes[]; /* ended by a NULL method */
-/* The route of a method and a target, with its parameters. NULL: none; *allow then names the methods that the path has ("GET, HEAD"), or is NULL. */
-const struct http_route *http_route_find(const char *method, const struct http_target *target, const char **parameters, const char **allow);
+/* The route of a method and a target, with its parameters. NULL: none; allow then names the methods that the path has ("GET, HEAD"), or is "". */
+const struct http_route *http_route_find(const char *method, const struct http_target *target, const char **parameters, char allow[HTTP_ALLOW_BYTES]);
 
 http_handler http_get_live, http_get_ready;                        /* http_health.c */
 http_handler http_get_metrics;                                     /* http_metrics.c */
@@ -164,6 +165,7 @@ http_handler http_post_query;                                      /* http_query
 http_handler http_get_views, http_get_view;                        /* http_views.c */
 http_handler http_get_rows;                                        /* http_rows.c */
 http_handler http_get_state, http_get_state_of_app, http_get_store; /* http_state.c */
+http_handler http_get_users, http_put_user, http_delete_user;      /* http_users.c */
 http_handler http_get_openapi;                                     /* http_openapi.c */
 http_handler http_get_index;                                       /* http_routes.c: what there is */
 

@@ -42,6 +42,9 @@ const struct http_route http_routes[] = {
      HTTP_DESCRIBE},
     {"GET", "/api/v1/state/{app}/{store}", "key partition limit cursor", http_get_store,
      HTTP_SIFTED, HTTP_NOTHING},
+    {"GET", "/api/v1/users", "user limit cursor", http_get_users, HTTP_OF_CLUSTER, HTTP_DESCRIBE},
+    {"PUT", "/api/v1/users/{user}", "new", http_put_user, HTTP_OF_CLUSTER, HTTP_ALTER},
+    {"DELETE", "/api/v1/users/{user}", "", http_delete_user, HTTP_OF_CLUSTER, HTTP_ALTER},
     {NULL, NULL, NULL, NULL, HTTP_UNSAID, HTTP_NOTHING},
 };
 
@@ -72,16 +75,20 @@ static bool path_matches(const char *pattern, const struct http_target *target,
 }
 
 const struct http_route *http_route_find(const char *method, const struct http_target *target,
-                                         const char **parameters, const char **allow)
+                                         const char **parameters, char allow[HTTP_ALLOW_BYTES])
 {
     const char *get = strcmp(method, "HEAD") == 0 ? "GET" : method;
-    *allow = NULL;
+    size_t size = 0;
+    allow[0] = '\0';
     for (const struct http_route *route = http_routes; route->method != NULL; route++) {
         if (!path_matches(route->path, target, parameters))
             continue;
         if (strcmp(route->method, get) == 0)
             return route;
-        *allow = strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method;
+        size +=
+            (size_t)snprintf(allow + size, HTTP_ALLOW_BYTES - size, "%s%s", size > 0 ? ", " : "",
+                             strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method);
+        must(size < HTTP_ALLOW_BYTES); /* a path has each method once */
     }
     return NULL;
 }

@@ -5,7 +5,7 @@
  *
  *   who        an address beyond loopback is refused unless it was allowed by name. A page in somebody's browser is on this machine, too: a
  *              Host that is neither a number nor localhost may be a name that its owner has pointed here ("DNS rebinding"), and is 403; so
- *              is a POST with an Origin that is not this server. Where there are users, http_user.c asks for one.
+ *              is what changes anything (not a GET) with an Origin that is not this server. Where there are users, http_user.c asks for one.
  *   how much   HTTP_CONNECTIONS at once, HTTP_CONNECTIONS_PER_ADDRESS of one address, HTTP_HEAD_BYTES of a head, HTTP_BODY_BYTES of a body.
  *   how long   a request has HTTP_REQUEST_MS from the connection's start, or from the last answer, to its last byte, and its answer
  *              HTTP_SEND_MS to be taken. The library's own timeout counts from the last byte alone: a byte every few seconds would hold a
@@ -180,8 +180,10 @@ static bool may_ask(struct call *call, struct MHD_Connection *connection, const 
                   "the Host header names another server");
         return false;
     }
-    if (strcmp(method, "POST") == 0 && !origin_is_ours(origin, host)) {
-        http_fail(&call->exchange, 403, NULL, "a page of another server may not POST here");
+    bool only_reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    if (!only_reads && !origin_is_ours(origin, host)) {
+        http_fail(&call->exchange, 403, NULL, "a page of another server may not %.20s here",
+                  method);
         return false;
     }
     struct http_exchange *exchange = &call->exchange;
@@ -191,7 +193,7 @@ static bool may_ask(struct call *call, struct MHD_Connection *connection, const 
         http_name_peer(exchange, info->client_addr);
     exchange->accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept");
     exchange->route =
-        http_route_find(method, &exchange->target, exchange->parameters, &exchange->allow);
+        http_route_find(method, &exchange->target, exchange->parameters, exchange->allow);
     return http_user_may_ask(
         exchange, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization"));
 }

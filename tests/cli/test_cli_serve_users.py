@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """The HTTP side of a weir serve whose directory has users: who is asked, for what, and what stays open."""
 import base64
+import hashlib
+import hmac
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
-from http_server import LIMIT_S, Server, weir
+from http_server import LIMIT_S, WEIR, Server, environment, weir
 
 
 def basic(name, password):
@@ -80,6 +83,138 @@ class Users(unittest.TestCase):
     def test_nobody_is_asked(self):
         server = self.serve("--no-auth")
         self.assertEqual(server.ask("GET", "/readyz")[0], 200)
+
+
+def derived(mechanism, password, iterations=4096, salt=b"salt of a test", **other):
+    """What is stored of a password, by RFC 5802 and Python's own cryptography."""
+    kind = "sha" + mechanism[-3:]
+    salted = hashlib.pbkdf2_hmac(kind, password.encode(), salt, iterations)
+    keys = {"stored_key": hashlib.new(kind, hmac.digest(salted, b"Client Key", kind)).digest(), "server_key": hmac.digest(salted, b"Server Key", kind), "salt": salt}
+    return {"mechanism": mechanism, "iterations": iterations, **{name: base64.b64encode(key).decode() for name, key in keys.items()}, **other}
+
+
+class Changes(unittest.TestCase):
+    """Users that come and go while the directory is served."""
+
+    def setUp(self):
+        self.home = tempfile.mkdtemp(prefix="weir-users-")
+        self.addCleanup(shutil.rmtree, self.home)
+        self.data = os.path.join(self.home, "data")
+        self.secret = os.path.join(self.home, "secret")
+        with open(self.secret, "w", encoding="utf-8") as file:
+            file.write("secret\n")
+
+    def serve(self, *words, users=("boss", "mallory")):
+        weir("topic", "create", "orders", data=self.data)
+        for name in users:
+            weir("user", "add", name, data=self.data, stdin="secret\n")
+        self.server = Server(self.data, *words)
+        self.addCleanup(self.server.end)
+
+    def user(self, *words, by="boss", stdin="", env=None, data=True):
+        """(exit code, stdout, stderr)."""
+        own = "--user-password-file" if words[0] in ("add", "password") else "--password-file"
+        where = ("--data", self.data) if data else ("--server", self.server.http_address)
+        done = subprocess.run([WEIR, "user", *words, *where, *(("--user", by, own, self.secret) if by else ())], input=stdin, capture_output=True, text=True,
+                              timeout=LIMIT_S, env={**environment(), **(env or {})})
+        return done.returncode, done.stdout, done.stderr
+
+    def enters(self, name, password):
+        """Whether a password lets in, over HTTP and by kcat, with both mechanisms, and with the password itself."""
+        seen = {self.server.ask("GET", "/readyz", headers=basic(name, password))[0] == 200}
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN") if shutil.which("kcat") else ():
+            done = subprocess.run(["kcat", "-b", self.server.address, "-P", "-t", "orders", "-X", "security.protocol=SASL_PLAINTEXT", "-X", f"sasl.mechanisms={mechanism}",
+                                   "-X", f"sasl.username={name}", "-X", f"sasl.password={password}"], input="x\n", capture_output=True, text=True, timeout=LIMIT_S)
+            seen.add(done.returncode == 0)
+            if done.returncode != 0:
+                self.assertIn("wrong user name or password", done.stderr)
+        self.assertEqual(len(seen), 1, (name, seen))
+        return seen.pop()
+
+    def test_they_come_and_go(self):
+        self.serve()
+        carol = "carol ä/%"
+        self.assertFalse(self.enters(carol, "pass:wörd"))
+        self.assertEqual(self.user("add", carol, "--iterations", "5000", stdin="pass:wörd\nnot this\n"), (0, "", ""))
+        self.assertTrue(self.enters(carol, "pass:wörd"))
+        self.assertEqual(self.user("list"), (0, f"boss\n{carol}\nmallory\n", ""))
+        mechanisms = [{"mechanism": f"SCRAM-SHA-{bits}", "iterations": 5000} for bits in (256, 512)]
+        self.assertIn({"user": carol, "mechanisms": mechanisms}, [json.loads(line) for line in self.user("list", "--format", "json")[1].splitlines()])
+        self.assertEqual(self.user("password", carol, stdin="another\n")[0], 0)
+        self.assertEqual((self.enters(carol, "pass:wörd"), self.enters(carol, "another")), (False, True))
+        for words, code, says in ((("add", carol), 1, f"there is a user {carol}\nhint: 'weir user password"), (("password", "nobody"), 1, "there is no user nobody\nhint: 'weir user add nobody'"),
+                                  (("delete", "nobody"), 1, "there is no user nobody\nhint: 'weir user list'"), (("add", "a:b"), 2, "no ':'"), (("delete", "a:b"), 2, "no ':'"),
+                                  (("add", "x", "--iterations", "100"), 2, "--iterations")):
+            got, out, said = self.user(*words, stdin="x\n")
+            self.assertEqual((got, out, says in said), (code, "", True), said)
+        served = [self.user("list", "--format", form) for form in ("text", "json")]
+        self.assertEqual([self.user("list", "--format", form, data=False) for form in ("text", "json")], served)
+        self.assertEqual(self.user("delete", carol, "mallory"), (0, "", ""))
+        self.assertEqual((self.enters(carol, "another"), self.enters("mallory", "secret"), self.enters("boss", "secret")), (False, False, True))
+        served = self.user("list", "--format", "json")
+        self.assertEqual(self.server.stop(), 0)
+        self.assertEqual(self.user("list", "--format", "json"), served)
+
+    def test_rights(self):
+        """Whoever may alter the cluster changes them, whoever may describe it sees them; the others are told what they may not."""
+        weir("acl", "add", "eve", "--allow", "describe", "--cluster", data=self.data)
+        self.serve("--super-user", "boss", users=("boss", "mallory", "eve"))
+        for by, words, code, says in (("mallory", ("list",), 1, "mallory may not describe the cluster"), ("mallory", ("delete", "boss"), 1, "mallory may not alter the cluster"),
+                                      ("mallory", ("add", "carol"), 1, "mallory may not"), ("eve", ("list",), 0, ""), ("eve", ("add", "carol"), 1, "eve may not alter the cluster"),
+                                      ("eve", ("password", "boss"), 1, "eve may not alter the cluster"), ("eve", ("delete", "mallory"), 1, "eve may not alter the cluster"),
+                                      (None, ("list",), 2, "lets in users alone"), ("boss", ("add", "carol"), 0, "")):
+            got, _, said = self.user(*words, by=by, stdin="secret\n")
+            self.assertEqual((got, says in said), (code, True), (by, words, said))
+        self.assertEqual(self.user("list")[1], "boss\ncarol\neve\nmallory\n")
+
+    def test_whose_password_a_variable_names(self):
+        """The one of who asks: not that of who is made."""
+        self.serve()
+        env = {"WEIR_USER": "boss", "WEIR_PASSWORD_FILE": self.secret}
+        self.assertEqual(self.user("add", "carol", by=None, stdin="hers\n", env=env)[0], 0)
+        his = os.path.join(self.home, "his")
+        with open(his, "w", encoding="utf-8") as file:
+            file.write("his\n")
+        self.assertEqual(self.user("add", "dave", "--password-file", his, by=None, env=env)[0], 0)
+        self.assertEqual([self.enters(*who) for who in (("carol", "secret"), ("carol", "hers"), ("dave", "his"))], [False, True, True])
+
+    def test_the_first_one(self):
+        """A server that asks nobody is told of a user, and asks when it is started again."""
+        self.serve(users=())
+        code, _, said = self.user("add", "alice", by=None, stdin="secret\n")
+        self.assertEqual(code, 0)
+        self.assertIn("asks nobody who he is until it is started again", said)
+        self.assertEqual(self.server.ask("GET", "/readyz")[0], 200)
+        self.assertEqual(self.server.stop(), 0)
+        self.server = Server(self.data)
+        self.addCleanup(self.server.end)
+        self.assertEqual((self.server.ask("GET", "/readyz")[0], self.enters("alice", "secret")), (401, True))
+
+    def test_what_is_sent(self):
+        """What is made of a password elsewhere is taken, and what makes no sense is not."""
+        self.serve()
+        put = lambda body, target="carol?new=true": self.server.ask("PUT", "/api/v1/users/" + target, body if isinstance(body, str) else json.dumps(body), headers=basic("boss", "secret"))
+        good = [derived("SCRAM-SHA-256", "hers"), derived("SCRAM-SHA-512", "hers", 16384)]
+        for body in ("", "x", "[]", "{}", '{"credentials":{}}', {"credentials": []}, {"credentials": [1]}, {"credentials": [good[0], good[0]]},
+                     *({"credentials": [good[1], {**good[0], **wrong}]} for wrong in (
+                         {"mechanism": "SCRAM-SHA-1"}, {"mechanism": 1}, {"iterations": 4095}, {"iterations": 16385}, {"iterations": "4096"}, {"iterations": 4096.5}, {"iterations": 10**30},
+                         {"salt": ""}, {"salt": "A" * 88}, {"salt": "!"}, {"salt": None}, {"stored_key": good[1]["stored_key"]}, {"server_key": "QQ=="}, {"server_key": "\\u0041"}))):
+            status, _, text = put(body)
+            self.assertEqual(status, 400, (body, text))
+        self.assertEqual(put({"credentials": good}, "carol?new=false")[0], 404)
+        self.assertEqual(put({"credentials": good}, "a%3Ab")[0], 400)
+        self.assertFalse(self.enters("carol", "hers"))
+        status, _, text = put({"credentials": good})
+        self.assertEqual((status, json.loads(text)["mechanisms"][1]), (200, {"mechanism": "SCRAM-SHA-512", "iterations": 16384}))
+        self.assertTrue(self.enters("carol", "hers"))
+        self.assertEqual((put({"credentials": good})[0], put({"credentials": good}, "carol")[0]), (409, 200))
+        names, cursor = [], ""
+        while cursor is not None:
+            status, _, text = self.server.ask("GET", f"/api/v1/users?limit=2{cursor and '&cursor=' + cursor}", headers=basic("boss", "secret"))
+            page = json.loads(text)
+            names, cursor = names + [user["user"] for user in page["users"]], page["next_cursor"]
+        self.assertEqual((names, status), (["boss", "carol", "mallory"], 200))
+        self.assertNotIn("key", text)
 
 
 JOB = """CREATE TABLE clicks (id text, page text, ts timestamptz) WITH (event_time = 'ts');

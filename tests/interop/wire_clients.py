@@ -41,7 +41,8 @@ MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 class Server:
     def __init__(self, build, work, name, asks=False):
-        data = work / name
+        self.weir, self.data = build / "weir", work / name
+        data = self.data
         if asks:
             run([build / "weir", "user", "add", USER, "--data", data], input=PASSWORD + "\n")
         self.asks = asks
@@ -199,6 +200,15 @@ class Java:
                                      f'ScramLoginModule required username="{user}" password="{PASSWORD}";\n')
         tool = lambda name, *arguments: self.tool(name, server.address, "--command-config", configs[USER], *arguments)
         tool("kafka-configs", "--alter", "--entity-type", "users", "--entity-name", "mallory", "--add-config", f"SCRAM-SHA-256=[password={PASSWORD}]")
+        password = work / "password"
+        password.write_text(PASSWORD + "\n")
+        served = lambda *words: run([server.weir, "user", *words, "--data", server.data, "--user", USER, "--user-password-file" if words[0] == "add" else "--password-file", password],
+                                    input="hers\n")
+        served("add", "carol", "--iterations", "8192")
+        listed = tool("kafka-configs", "--describe", "--entity-type", "users")
+        for words in ("'mallory' are SCRAM-SHA-256=iterations=4096", "'carol' are SCRAM-SHA-256=iterations=8192, SCRAM-SHA-512=iterations=8192"):
+            check(words in listed, f"kafka-configs of users: {listed}")
+        same(served("list").split(), [USER, "carol", "mallory"], "weir user list of a server")
         tool("kafka-topics", "--create", "--topic", "seen")
         tool("kafka-topics", "--create", "--topic", "hidden")
         tool("kafka-acls", "--add", "--allow-principal", "User:mallory", "--operation", "Describe", "--topic", "se", "--resource-pattern-type", "prefixed")
