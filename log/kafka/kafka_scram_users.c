@@ -1,7 +1,7 @@
 /* kafka_scram_users.c: DescribeUserScramCredentials (key 50, version 0) and AlterUserScramCredentials (key 51, version 0): users, for Kafka's own tools
  * (kafka-configs --entity-type users). Both are flexible.
  *
- *   Describe  request   users (nullable) [{name, tags}], tags. Null asks for all
+ *   Describe  request   users (nullable) [{name, tags}], tags. Null, or none, asks for all
  *             response  throttle time i32, error i16, error message (nullable), results [{user, error i16, error message (nullable),
  *                       credentials [{mechanism i8, iterations i32, tags}], tags}], tags
  *   Alter     request   deletions [{name, mechanism i8, tags}], upsertions [{name, mechanism i8, iterations i32, salt bytes, salted password bytes, tags}], tags
@@ -117,7 +117,7 @@ enum kafka_result kafka_handle_describe_scram(struct kafka_request *request)
     enum kafka_error error = kafka_check_cluster(request);
     if (error != KAFKA_NONE)
         return refuse_to_describe(request, error);
-    if (count < 0)
+    if (count <= 0)
         return describe_all(request);
     qsort(names, (size_t)count, sizeof *names, compare_names);
     for (int32_t i = 0; i < count; i++)

@@ -402,8 +402,8 @@ class Wire(Users):
         data = data.encode() if isinstance(data, str) else data
         return bytes([len(data) + 1]) + data
 
-    def describe(self, wire, *names):
-        body = bytes([len(names) + 1]) + b"".join(self.compact(n) + b"\0" for n in names) if names else b"\0"
+    def describe(self, wire, *names, everybody=b"\0"):
+        body = bytes([len(names) + 1]) + b"".join(self.compact(n) + b"\0" for n in names) if names else everybody
         wire.send(request(DESCRIBE_SCRAM, 0, body + b"\0", tags=b"\0"))
         _, body = wire.response()
         self.assertEqual(body[:8], bytes(8))
@@ -425,6 +425,7 @@ class Wire(Users):
         self.log_in(wire)
         both = (0, [(1, 4096), (2, 4096)])
         self.assertEqual(self.describe(wire), {"alice": both, "b,o=b": both})
+        self.assertEqual(self.describe(wire, everybody=b"\1"), {"alice": both, "b,o=b": both}) # an empty list, as kafka-configs says it
         salted = hashlib.pbkdf2_hmac("sha512", b"fresh", b"saltsalt", 5000)
         self.assertEqual(self.alter(wire, [], [("carol", 2, 5000, b"saltsalt", salted)]), {"carol": 0})
         self.assertEqual(self.describe(wire, "carol", "nobody", "alice", "alice"), {"alice": (92, []), "carol": (0, [(2, 5000)]), "nobody": (91, [])})
