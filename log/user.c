@@ -43,7 +43,12 @@ int user_name_check(const char *name, struct diag *diag)
 
 /* ---- the record ---- */
 
-static size_t key_size_of(size_t mechanism)
+const char *scram_name(enum scram_mechanism mechanism)
+{
+    return mechanism == SCRAM_SHA_256 ? "SCRAM-SHA-256" : "SCRAM-SHA-512";
+}
+
+size_t scram_key_size(enum scram_mechanism mechanism)
 {
     return mechanism == SCRAM_SHA_256 ? SHA_256_BYTES : SHA_512_BYTES;
 }
@@ -58,7 +63,8 @@ static void encode(const struct user *user, struct buf *value)
         const struct scram_credential *c = &user->credentials[i];
         if (c->iterations == 0)
             continue;
-        must(c->salt_size <= SCRAM_SALT_BYTES && c->key_size == key_size_of(i + 1));
+        must(c->salt_size <= SCRAM_SALT_BYTES &&
+             c->key_size == scram_key_size((enum scram_mechanism)(i + 1)));
         buf_u8(value, (uint8_t)(i + 1));
         buf_be32(value, (uint32_t)c->iterations);
         buf_u8(value, (uint8_t)c->salt_size);
@@ -77,7 +83,7 @@ static int take_credential(struct bytes *rest, struct user *user)
     if (take_u8(rest, &mechanism) < 0 || mechanism < 1 || mechanism > SCRAM_MECHANISMS ||
         take_be32(rest, &iterations) < 0 || iterations < 1 || iterations > INT32_MAX ||
         take_u8(rest, &size) < 0 || size > SCRAM_SALT_BYTES || take_bytes(rest, size, &salt) < 0 ||
-        take_u8(rest, &size) < 0 || size != key_size_of(mechanism) ||
+        take_u8(rest, &size) < 0 || size != scram_key_size((enum scram_mechanism)mechanism) ||
         take_bytes(rest, size, &stored) < 0 || take_bytes(rest, size, &server) < 0)
         return ERR_CORRUPT;
     struct scram_credential *c = &user->credentials[mechanism - 1];

@@ -17,7 +17,11 @@ enum {
     SCRAM_KEY_BYTES = 64,      /* of SHA-512; SHA-256 takes the first 32 */
     USER_NAME_BYTES = 255,     /* longest */
     USER_SECRET_BYTES = 32,
+    SCRAM_ITERATIONS = 4096,       /* least, and default */
+    SCRAM_ITERATIONS_MAX = 16384,  /* most, as in Kafka */
 };
+const char *scram_name(enum scram_mechanism mechanism); /* "SCRAM-SHA-256" */
+size_t scram_key_size(enum scram_mechanism mechanism);
 struct scram_credential {
     int32_t iterations; /* 0: there is none */
     size_t salt_size, key_size;

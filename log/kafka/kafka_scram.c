@@ -27,16 +27,6 @@
 
 enum { NEW_SALT_BYTES = 24, PROOF_TEXT_BYTES = 92 };
 
-const char *scram_name(enum scram_mechanism mechanism)
-{
-    return mechanism == SCRAM_SHA_256 ? "SCRAM-SHA-256" : "SCRAM-SHA-512";
-}
-
-size_t scram_key_size(enum scram_mechanism mechanism)
-{
-    return mechanism == SCRAM_SHA_256 ? 32 : 64;
-}
-
 static const EVP_MD *hash_of(enum scram_mechanism mechanism)
 {
     return mechanism == SCRAM_SHA_256 ? EVP_sha256() : EVP_sha512();

@@ -5,11 +5,6 @@
 
 #include "log/user.h"
 
-enum { SCRAM_ITERATIONS = 4096, SCRAM_ITERATIONS_MAX = 16384 }; /* least, and default; most, as in Kafka */
-
-const char *scram_name(enum scram_mechanism mechanism); /* "SCRAM-SHA-256" */
-size_t scram_key_size(enum scram_mechanism mechanism);
-
 /* A credential with a salt of its own. ERR_NOMEM, ERR_IO (no randomness). */
 int scram_make(enum scram_mechanism mechanism, struct bytes password, int32_t iterations, struct scram_credential *credential);
 /* The same from a password that the client has salted, as Kafka's tools send it. ERR_INVALID: a size that cannot be. */

@@ -7,6 +7,7 @@
 #include "runtime/cli/nouns.h"
 #include "runtime/cli/read_password.h"
 #include "runtime/cli/served_users.h"
+#include "runtime/records/user_json.h"
 
 #include <stdlib.h>
 
@@ -135,22 +136,6 @@ static int run_password(struct cli *cli)
 
 /* ---- list ---- */
 
-static void list_json(const char *name, const struct user *user)
-{
-    const char *comma = "";
-    out_text("{\"user\":");
-    out_json_text(name);
-    out_text(",\"mechanisms\":[");
-    for (int i = 0; i < SCRAM_MECHANISMS; i++) {
-        if (user->credentials[i].iterations == 0)
-            continue;
-        buf_printf(&out, "%s{\"mechanism\":\"%s\",\"iterations\":%d}", comma,
-                   scram_name((enum scram_mechanism)(i + 1)), user->credentials[i].iterations);
-        comma = ",";
-    }
-    out_text("]}\n");
-}
-
 static int list_users(struct log *log, bool json, struct diag *diag)
 {
     char **names;
@@ -164,8 +149,10 @@ static int list_users(struct log *log, bool json, struct diag *diag)
             continue;
         }
         code = user_get(log, names[i], &user, diag);
-        if (code == 0)
-            list_json(names[i], &user);
+        if (code == 0) {
+            user_put_json(&out, names[i], &user);
+            buf_u8(&out, '\n');
+        }
     }
     free(names);
     return code;

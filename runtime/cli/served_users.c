@@ -1,8 +1,7 @@
 /* served_users.c: see served_users.h. HTTP is not encrypted: a password is salted and hashed before anything of it is sent, as Kafka's own tool does. */
 #include "runtime/cli/served_users.h"
 
-#include "log/kafka/kafka_scram.h"
-#include "operators/bytea.h"
+#include "runtime/records/user_json.h"
 
 #include <stdlib.h>
 
@@ -75,42 +74,11 @@ static int change(struct http_client *client, const char *method, struct buf *ta
     return exit_code;
 }
 
-static void put_member(struct buf *body, const char *name, const uint8_t *data, size_t size)
-{
-    uint8_t text[SCRAM_KEY_BYTES * 2];
-    must(bytea_base64_bytes(size) <= sizeof text);
-    bytea_base64(bytes_of(data, size), text);
-    buf_printf(body, ",\"%s\":\"", name);
-    for (size_t i = 0; i < bytea_base64_bytes(size); i++)
-        if (text[i] != '\n')
-            buf_u8(body, text[i]);
-    buf_u8(body, '"');
-}
-
-static void put_credentials(struct buf *body, const struct user *user)
-{
-    const char *comma = "";
-    buf_printf(body, "{\"credentials\":[");
-    for (int i = 0; i < SCRAM_MECHANISMS; i++) {
-        const struct scram_credential *credential = &user->credentials[i];
-        if (credential->iterations == 0)
-            continue;
-        buf_printf(body, "%s{\"mechanism\":\"%s\",\"iterations\":%d", comma,
-                   scram_name((enum scram_mechanism)(i + 1)), credential->iterations);
-        put_member(body, "salt", credential->salt, credential->salt_size);
-        put_member(body, "stored_key", credential->stored_key, credential->key_size);
-        put_member(body, "server_key", credential->server_key, credential->key_size);
-        buf_u8(body, '}');
-        comma = ",";
-    }
-    buf_printf(body, "]}");
-}
-
 int served_user_put(struct http_client *client, const char *name, const struct user *user,
                     bool is_new)
 {
     struct buf target = {0}, body = {0};
-    put_credentials(&body, user);
+    user_put_credentials(&body, user);
     http_path(&target, "/api/v1/users");
     http_path_part(&target, name);
     http_path_argument(&target, "new", is_new ? "true" : "false");
