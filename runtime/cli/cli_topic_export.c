@@ -5,10 +5,15 @@
  * partition ended when the command began. A file is written beside its name and takes the name when
  * it is complete and on the disk; so a failed export leaves nothing.
  *
+ * Of a directory that is served, and with -b, the records come from the server as a reader gets them (source.h): which of them, and their lines, are the same.
+ *
  * Segments: topic_segments.c. */
+#include "runtime/base/clock.h"
 #include "runtime/base/io.h"
 #include "runtime/records/consume_format.h"
 #include "runtime/cli/nouns.h"
+#include "runtime/cli/remote.h"
+#include "runtime/cli/source.h"
 #include "runtime/cli/topic_segments.h"
 
 #include <errno.h>
@@ -19,19 +24,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FETCH_BYTES = 4 << 20, WRITE_BYTES = 1 << 20 };
+enum { FETCH_BYTES = 4 << 20, WRITE_BYTES = 1 << 20, WAIT_MS = 100 };
+
+/* What is exported of a partition of a server. */
+struct span {
+    int64_t position, end;
+};
 
 struct export
 {
-    struct log *log;
+    struct door door;
     const char *topic;
     const char *path; /* NULL: stdout */
     char *partial;    /* path.partial */
     int fd;
     int64_t position; /* in the file */
     int64_t records;
-    bool stopped; /* nobody reads the output any more */
-    int64_t only; /* partition; -1: all */
+    bool stopped;       /* nobody reads the output any more */
+    int64_t only;       /* partition; -1: all */
+    struct span *spans; /* by partition; of a server */
+    int32_t span_count;
+    int code; /* of the callback that makes them */
+    struct diag diag;
 };
 
 static int write_out(struct export *e, struct diag *diag)
@@ -74,7 +88,7 @@ static int export_partition(struct export *e, int32_t index, struct diag *diag)
     struct partition_offsets offsets;
     struct fetch fetch;
     struct fetch_reader reader;
-    TRY(partition_get(e->log, e->topic, index, &partition, diag));
+    TRY(partition_get(e->door.log, e->topic, index, &partition, diag));
     partition_offsets(partition, &offsets);
     fetch_init(&fetch);
     fetch_reader_init(&reader);
@@ -94,10 +108,104 @@ static int export_partition(struct export *e, int32_t index, struct diag *diag)
     return code;
 }
 
+/* ---- from a server ---- */
+
+/* Where each partition begins and ends now. */
+static void assigned(void *context, struct source *source, const int32_t *partitions, size_t count)
+{
+    struct export *e = context;
+    for (size_t i = 0; i < count && e->code == 0; i++) {
+        int32_t index = partitions[i];
+        if (index >= e->span_count) {
+            struct span *spans = realloc(e->spans, ((size_t)index + 1) * sizeof *spans);
+            if (spans == NULL) {
+                e->code = diag_set(&e->diag, ERR_NOMEM, "no memory for %d partitions", index + 1);
+                return;
+            }
+            e->spans = spans;
+            while (e->span_count <= index)
+                e->spans[e->span_count++] = (struct span){0, 0};
+        }
+        struct span *span = &e->spans[index];
+        e->code = source->ops->bounds(source, index, &span->position, &span->end, &e->diag);
+        if (e->code == 0 && span->position < span->end)
+            e->code = source->ops->begin(source, index, span->position, &e->diag);
+    }
+}
+
+static int put_records(struct export *e, int32_t index, const struct record *records, int64_t count,
+                       struct diag *diag)
+{
+    struct span *span = &e->spans[index];
+    for (int64_t i = 0; i < count && !e->stopped; i++) {
+        if (records[i].offset >= span->end) {
+            span->position = span->end;
+            return 0;
+        }
+        consume_put_lossless(&out, index, &records[i]);
+        e->records++;
+        span->position = records[i].offset + 1;
+        if (out.size >= WRITE_BYTES || !buf_ok(&out))
+            TRY(write_out(e, diag));
+    }
+    return 0;
+}
+
+static int export_span(struct export *e, struct source *source, int32_t index, struct diag *diag)
+{
+    struct span *span = &e->spans[index];
+    int64_t patience_ms = e->door.remote->reach.timeout_ms, moved_ms = clock_mono_ms();
+    while (span->position < span->end && !e->stopped) {
+        const struct record *records;
+        int64_t before = span->position, next = before;
+        if (interrupted())
+            return diag_set(diag, ERR_STOPPED, "interrupted");
+        TRY(source->ops->take_part(source, diag));
+        int64_t count = source->ops->read(source, index, before, &records, &next, diag);
+        if (count < 0)
+            return (int)count;
+        TRY(put_records(e, index, records, count, diag));
+        if (count == 0)
+            span->position = next; /* markers, aborted records */
+        if (span->position > before) {
+            moved_ms = clock_mono_ms();
+            continue;
+        }
+        if (clock_mono_ms() - moved_ms > patience_ms)
+            return diag_set(diag, ERR_TIMEOUT,
+                            "%s-%d: the records from offset %" PRId64 " on do not come", e->topic,
+                            index, before);
+        clock_sleep_until(clock_mono_ns() + (int64_t)WAIT_MS * 1000000);
+    }
+    return 0;
+}
+
+static int export_served(struct export *e, struct diag *diag)
+{
+    struct source *source = NULL;
+    struct source_options options = {.topic = e->topic,
+                                     .only = (int32_t)e->only,
+                                     .isolation = READ_COMMITTED,
+                                     .assigned = assigned,
+                                     .context = e};
+    int code = source_open(&e->door, &options, &source, diag);
+    if (code == 0 && e->code < 0) {
+        *diag = e->diag;
+        code = e->code;
+    }
+    for (int32_t i = 0; code == 0 && i < e->span_count && !e->stopped; i++)
+        code = export_span(e, source, i, diag);
+    source_close(source);
+    free(e->spans);
+    return code < 0 ? code : write_out(e, diag);
+}
+
+/* ---- from the directory ---- */
+
 static int export_topic(struct export *e, struct diag *diag)
 {
     struct topic_info info;
-    TRY(topic_describe(e->log, e->topic, &info, diag));
+    TRY(topic_describe(e->door.log, e->topic, &info, diag));
     if (e->only >= info.partitions)
         return diag_set(diag, ERR_NOT_FOUND, "topic %s has partitions 0 to %d, not %" PRId64,
                         e->topic, info.partitions - 1, e->only);
@@ -139,7 +247,7 @@ static int export_ndjson(struct export *e, struct diag *diag)
 {
     int code = file_begin(e, diag);
     if (code == 0)
-        code = export_topic(e, diag);
+        code = e->door.remote != NULL ? export_served(e, diag) : export_topic(e, diag);
     if (code == 0)
         code = file_end(e, diag);
     if (code < 0 && e->fd >= 0)
@@ -160,26 +268,33 @@ static int run_export(struct cli *cli)
     const char *segments = flag_text(cli, "segments");
     if (segments != NULL && (to != NULL || e.only >= 0 || segments[0] == '\0'))
         return usage_error(cli, "--segments DIR goes alone");
+    if (segments != NULL && flag_text(cli, "bootstrap") != NULL &&
+        (flag_is_typed(cli, "bootstrap") || !flag_is_typed(cli, "data")))
+        return usage_error(cli, "--segments copies files of a directory: it does not take -b");
     if (segments != NULL)
         return topic_segments_export(cli, segments);
     if (to == NULL || to[0] == '\0')
         return usage_error(cli, "--to is missing: a FILE, or - for the standard output; or "
                                 "--segments DIR");
     e.path = strcmp(to, "-") == 0 ? NULL : to;
-    exit_code = data_open(cli, DATA_MUST_EXIST, &e.log);
-    if (exit_code != 0)
+    exit_code = door_open(cli, DATA_MUST_EXIST, &e.door);
+    if (exit_code != 0) {
+        door_close(&e.door);
         return exit_code;
+    }
     struct diag diag = {0};
     interrupt_install();
     int code = export_ndjson(&e, &diag);
     if (code < 0)
         buf_clear(&out);
-    log_close(e.log);
+    bool is_served = e.door.remote != NULL;
+    door_close(&e.door);
     if (code < 0 && interrupted())
         return EXIT_INTERRUPTED;
     if (code < 0) {
         int exit_failed = failed(code, &diag);
-        hint_damage(code, e.topic);
+        if (!is_served)
+            hint_damage(code, e.topic);
         return exit_failed;
     }
     if (!e.stopped)
@@ -212,5 +327,6 @@ const struct command command_topic_export = {
         "they are not UTF-8; headers are [name, value] pairs. 'weir topic import' makes the\n"
         "very same records of them. Nothing is left of an export that fails.\n",
     .flags = export_flags,
+    .reach = REACHES_KAFKA,
     .run = run_export,
 };

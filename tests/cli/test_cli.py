@@ -219,7 +219,7 @@ class Help(Case):
                     self.assertRegex(file.read(), rb"\Apid [0-9]+\n\Z", words)
 
     def test_commands_on_files_take_no_bootstrap(self):
-        for words in (["topic", "verify", "t"], ["topic", "export", "t", "--to", "-"], ["state", "list"], ["log", "describe"]):
+        for words in (["topic", "verify", "t"], ["topic", "export", "t", "--segments", "x"], ["topic", "import", "t", "--from", "-"], ["state", "list"], ["log", "describe"]):
             done = weir(*words, "-b", "localhost:9092")
             self.assertEqual(done.returncode, 2)
             self.assertIn(b"it does not take -b", done.stderr)

@@ -240,8 +240,13 @@ class Same(unittest.TestCase):
             "consume wide --until-end --from 3", "consume wide --until-end --from @1772356050000", "consume wide --until-end --from @9999999999999", "consume wide --until-end --from end",
             "consume wide --until-end --from 9 --partition 3", "consume wide --until-end --partition 49", "consume wide --partition 50", "consume empty --until-end", "consume wide --max 0",
             "consume nobody --until-end", "consume wide --until-end --uncommitted --max 2", "consume wide --from soon", "topic describe empty --format json",
-            ("produce large", large + "\n"), "consume large --until-end --format value"], prepare, FEW_WAYS)
-        self.assertEqual([code for code in self.codes(results) if code], [1, 1, 2])
+            ("produce large", large + "\n"), "consume large --until-end --format value", "topic export wide --to -", "topic export wide --to - --partition 3",
+            "topic export large --to -", "topic export empty --to -", "topic export nobody --to -", "topic export wide --to - --partition 50",
+            "topic export wide --to /nowhere/file"], prepare, FEW_WAYS)
+        self.assertEqual([code for code in self.codes(results) if code], [1, 1, 2, 1, 1, 1])
+        exported = [{"headers": [], **{name: row[name] for name in row if name != "offset"}} for row in map(json.loads, results[19][2].splitlines())]
+        given = [{"partition": 0, "timestamp": 1772356000000, "headers": [], **line} for line in lines]
+        self.assertEqual([json.dumps(row, sort_keys=True) for row in exported], [json.dumps(row, sort_keys=True) for row in sorted(given, key=lambda row: row["partition"])])
         self.assertEqual(len(results[0][2].splitlines()), 105)
         self.assertEqual(results[18][2].decode(), large + "\n")
 
@@ -353,12 +358,15 @@ producer.abort_transaction()
         for flags, expected in (([], committed), (["--uncommitted"], committed + more), (["--group", "g"], committed)):
             code, out, said = way.ask("consume", "orders", "--until-end", "--format", "value", *flags)
             self.assertEqual((code, out.decode().splitlines(), said), (0, expected, ""))
+        exported = lambda: [json.loads(line)["value"] for line in way.ask("topic", "export", "orders", "--to", "-")[1].splitlines()]
+        self.assertEqual(exported(), committed)
         row = json.loads(way.ask("topic", "describe", "orders")[1])["partitions"][0]
         self.assertEqual((row["last_stable_offset"], row["high_watermark"]), (8, 11))
         producer.stdin.write("\n")
         producer.stdin.close()
         self.assertEqual(producer.wait(LIMIT_S), 0)
         self.assertEqual(way.ask("consume", "orders", "--until-end", "--format", "value")[1].decode().splitlines(), committed)
+        self.assertEqual(exported(), committed)
         self.assertEqual(way.ask("consume", "orders", "--group", "g", "--until-end")[:2], (0, b""))
 
     def test_jobs_make_topics_that_others_do_not_write(self):
