@@ -3,7 +3,8 @@
  * A dry run shows each partition's start offset and the one it would have; --execute does it. All
  * partitions are looked at, and refused, before the first is touched. Whole segments below the new
  * start go at once; when all records go, the active one is closed first, so that its space comes
- * back too. */
+ * back too. Through a server (door.h) it is the same: DeleteRecords says no more than a partition and an offset. */
+#include "runtime/cli/door.h"
 #include "runtime/cli/nouns.h"
 
 #include <inttypes.h>
@@ -13,13 +14,14 @@
 enum before_kind { BEFORE_OFFSET, BEFORE_TIME, BEFORE_END };
 
 struct deletion {
-    struct log *log;
+    struct door door;
     const char *topic;
     enum before_kind kind;
     int64_t number;
     int64_t only; /* partition; -1: all */
     bool execute, json;
-    int64_t *starts; /* the new ones; by partition, -1: not asked for */
+    struct door_cut *cuts; /* the new starts */
+    size_t cut_count;
     struct table table;
 };
 
@@ -40,10 +42,10 @@ static int parse_before(const struct cli *cli, struct deletion *d)
 }
 
 /* Whose records may go at all. */
-static int check_topic(const struct deletion *d, struct topic_info *info, struct diag *diag)
+static int check_topic(struct deletion *d, struct door_topic *info, struct diag *diag)
 {
     char policy[64];
-    TRY(topic_describe(d->log, d->topic, info, diag));
+    TRY(d->door.ops->topic_find(&d->door, d->topic, info, diag));
     if (d->only >= info->partitions)
         return diag_set(diag, ERR_NOT_FOUND, "topic %s has partitions 0 to %d, not %" PRId64,
                         d->topic, info->partitions - 1, d->only);
@@ -52,8 +54,8 @@ static int check_topic(const struct deletion *d, struct topic_info *info, struct
                         "topic %s is internal: a job made it for itself, and cannot do without its "
                         "records",
                         d->topic);
-    if (topic_config_get(d->log, d->topic, "cleanup.policy", policy, sizeof policy) == 0 &&
-        strstr(policy, "delete") == NULL)
+    TRY(door_config(&d->door, d->topic, "cleanup.policy", policy, sizeof policy, diag));
+    if (policy[0] != '\0' && strstr(policy, "delete") == NULL)
         return diag_set(diag, ERR_INVALID,
                         "topic %s has cleanup.policy=%s: a table's rows go by tombstones, one by "
                         "one, not from the beginning",
@@ -67,14 +69,14 @@ static int check_topic(const struct deletion *d, struct topic_info *info, struct
 }
 
 /* The offset below which records go. */
-static int new_start(const struct deletion *d, struct partition *partition,
-                     const struct partition_offsets *offsets, int32_t index, int64_t *start,
-                     struct diag *diag)
+static int new_start(struct deletion *d, const struct door_partition *offsets, int32_t index,
+                     int64_t *start, struct diag *diag)
 {
-    TRY(partition_status(partition, diag));
+    if (strcmp(offsets->status, "ok") != 0)
+        return diag_set(diag, ERR_STATE, "%s", offsets->status);
     *start = d->number;
     if (d->kind == BEFORE_TIME)
-        TRY(partition_find_time(partition, d->number, start, NULL, diag));
+        TRY(d->door.ops->topic_find_time(&d->door, d->topic, index, d->number, start, diag));
     if (d->kind == BEFORE_END ||
         (d->kind == BEFORE_TIME && (*start < 0 || *start > offsets->stable)))
         *start = offsets->stable;
@@ -88,9 +90,8 @@ static int new_start(const struct deletion *d, struct partition *partition,
     return 0;
 }
 
-static void put_row(struct deletion *d, int32_t index, int64_t old)
+static void put_row(struct deletion *d, int32_t index, int64_t old, int64_t new)
 {
-    int64_t new = d->starts[index];
     if (d->json) {
         out_text("{\"topic\":");
         out_json_text(d->topic);
@@ -107,32 +108,35 @@ static void put_row(struct deletion *d, int32_t index, int64_t old)
     table_cell(&d->table, "%" PRId64, new - old);
 }
 
-static int delete_records(struct deletion *d, struct diag *diag)
+static int make_cuts(struct deletion *d, const struct door_topic *topic,
+                     const struct door_partition *rows, struct diag *diag)
 {
-    struct topic_info info;
-    TRY(check_topic(d, &info, diag));
-    d->starts = malloc((size_t)info.partitions * sizeof *d->starts);
-    if (d->starts == NULL)
+    d->cuts = malloc(((size_t)topic->partitions + 1) * sizeof *d->cuts);
+    if (d->cuts == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for the partitions");
-    for (int32_t i = 0; i < info.partitions; i++) {
-        struct partition *partition;
-        struct partition_offsets offsets;
-        d->starts[i] = -1;
+    for (int32_t i = 0; i < topic->partitions; i++) {
+        int64_t start;
         if (d->only >= 0 && i != d->only)
             continue;
-        TRY(partition_get(d->log, d->topic, i, &partition, diag));
-        partition_offsets(partition, &offsets);
-        TRY(new_start(d, partition, &offsets, i, &d->starts[i], diag));
-        put_row(d, i, offsets.start);
-    }
-    for (int32_t i = 0; d->execute && i < info.partitions; i++) {
-        struct partition *partition;
-        if (d->starts[i] < 0)
-            continue;
-        TRY(partition_get(d->log, d->topic, i, &partition, diag));
-        TRY(partition_delete_records(partition, d->starts[i], diag));
+        TRY(new_start(d, &rows[i], i, &start, diag));
+        put_row(d, i, rows[i].start, start);
+        d->cuts[d->cut_count++] = (struct door_cut){i, start};
     }
     return 0;
+}
+
+static int delete_records(struct deletion *d, struct diag *diag)
+{
+    struct door_topic topic;
+    struct door_partition *rows = NULL;
+    TRY(check_topic(d, &topic, diag));
+    int code = d->door.ops->topic_partitions(&d->door, &topic, 1, &rows, diag);
+    if (code == 0)
+        code = make_cuts(d, &topic, rows, diag);
+    free(rows);
+    return code == 0 && d->execute
+               ? d->door.ops->topic_delete_records(&d->door, d->topic, d->cuts, d->cut_count, diag)
+               : code;
 }
 
 static int run_delete_records(struct cli *cli)
@@ -148,9 +152,11 @@ static int run_delete_records(struct cli *cli)
     if (exit_code == 0)
         exit_code = flag_number(cli, "partition", 0, 9999, -1, &d.only);
     if (exit_code == 0)
-        exit_code = data_open(cli, DATA_MUST_EXIST, &d.log);
-    if (exit_code != 0)
+        exit_code = door_open(cli, DATA_MUST_EXIST, &d.door);
+    if (exit_code != 0) {
+        door_close(&d.door);
         return exit_code;
+    }
     struct diag diag = {0};
     table_init(&d.table, headers, 5);
     int code = delete_records(&d, &diag);
@@ -161,8 +167,8 @@ static int run_delete_records(struct cli *cli)
         exit_code = failed(code, &diag);
     else if (!d.execute)
         hint("nothing was changed: --execute does it");
-    free(d.starts);
-    log_close(d.log);
+    free(d.cuts);
+    door_close(&d.door);
     return exit_code;
 }
 
@@ -191,5 +197,6 @@ const struct command command_topic_delete_records = {
         "of undecided transactions, and what\nfollows them, stay. Topics with "
         "cleanup.policy=compact and internal ones are refused.\n",
     .flags = delete_records_flags,
+    .reach = REACHES_KAFKA,
     .run = run_delete_records,
 };

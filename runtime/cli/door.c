@@ -195,6 +195,25 @@ static int delete_offsets(struct door *door, const char *group, const char *topi
     return group_delete_offsets(door->log, group, topic, partition, diag);
 }
 
+static int find_time(struct door *door, const char *name, int32_t index, int64_t timestamp_ms,
+                     int64_t *offset, struct diag *diag)
+{
+    struct partition *partition;
+    TRY(partition_get(door->log, name, index, &partition, diag));
+    return partition_find_time(partition, timestamp_ms, offset, NULL, diag);
+}
+
+static int delete_records(struct door *door, const char *name, const struct door_cut *cuts,
+                          size_t count, struct diag *diag)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct partition *partition;
+        TRY(partition_get(door->log, name, cuts[i].partition, &partition, diag));
+        TRY(partition_delete_records(partition, cuts[i].offset, diag));
+    }
+    return 0;
+}
+
 const struct door_ops door_log_ops = {
     .close = close_log,
     .topic_list = list_topics,
@@ -205,6 +224,8 @@ const struct door_ops door_log_ops = {
     .topic_alter = alter_topic,
     .topic_grow = grow_topic,
     .topic_delete = delete_topic,
+    .topic_find_time = find_time,
+    .topic_delete_records = delete_records,
     .group_list = list_groups,
     .group_lag = lag_of_group,
     .group_reset = reset_group,

@@ -23,6 +23,12 @@ struct door_partition {
     char status[256];       /* "ok", or what is wrong with it */
 };
 
+/* Records of a partition that go: those below offset. */
+struct door_cut {
+    int32_t partition;
+    int64_t offset;
+};
+
 struct acl_binding;
 struct door;
 struct door_ops {
@@ -42,6 +48,9 @@ struct door_ops {
     int (*topic_alter)(struct door *door, const char *name, const struct config_entry *entries, size_t count, struct diag *diag);
     int (*topic_grow)(struct door *door, const char *name, int32_t partitions, struct diag *diag);
     int (*topic_delete)(struct door *door, const char *name, struct diag *diag);
+    /* The first record from then on; -1: none. */
+    int (*topic_find_time)(struct door *door, const char *name, int32_t partition, int64_t timestamp_ms, int64_t *offset, struct diag *diag);
+    int (*topic_delete_records)(struct door *door, const char *name, const struct door_cut *cuts, size_t count, struct diag *diag);
     /* What log/group.h says of the functions of these names. */
     int (*group_list)(struct door *door, char ***names, size_t *count, struct diag *diag);
     int (*group_lag)(struct door *door, const char *group, struct group_lag **rows, size_t *count, int64_t *total, struct group_info *info,

@@ -368,6 +368,61 @@ static int delete_topic(struct door *door, const char *name, struct diag *diag)
     return code;
 }
 
+static int find_time(struct door *door, const char *name, int32_t index, int64_t timestamp_ms,
+                     int64_t *offset, struct diag *diag)
+{
+    char what[300];
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, name, index)->offset =
+        timestamp_ms < 0 ? 0 : timestamp_ms; /* below 0 it has other meanings */
+    name_topic(what, name);
+    int code = remote_offsets(door->remote, READ_UNCOMMITTED, list, diag);
+    if (code == 0 && list->elems[0].err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = remote_error(door->remote, list->elems[0].err, what, NULL, diag);
+    *offset = list->elems[0].offset >= 0 ? list->elems[0].offset : -1;
+    rd_kafka_topic_partition_list_destroy(list);
+    return code;
+}
+
+static int take_deleted(struct remote *remote, struct remote_call *call, struct diag *diag)
+{
+    const rd_kafka_topic_partition_list_t *list =
+        rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(call->event));
+    for (int i = 0; i < list->cnt; i++) {
+        char what[320];
+        const rd_kafka_topic_partition_t *one = &list->elems[i];
+        snprintf(what, sizeof what, "%s-%d", one->topic, one->partition);
+        if (one->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return remote_error(remote, one->err, what, NULL, diag);
+    }
+    return 0;
+}
+
+static int delete_records(struct door *door, const char *name, const struct door_cut *cuts,
+                          size_t count, struct diag *diag)
+{
+    char what[300];
+    struct remote_call call;
+    if (count == 0)
+        return 0;
+    name_topic(what, name);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++)
+        rd_kafka_topic_partition_list_add(list, name, cuts[i].partition)->offset = cuts[i].offset;
+    rd_kafka_DeleteRecords_t *wanted = rd_kafka_DeleteRecords_new(list);
+    int code = remote_begin(door->remote, RD_KAFKA_ADMIN_OP_DELETERECORDS, &call, diag);
+    if (code == 0) {
+        rd_kafka_DeleteRecords(door->remote->handle, &wanted, 1, call.options, call.queue);
+        code = remote_wait(door->remote, &call, what, diag);
+    }
+    if (code == 0)
+        code = take_deleted(door->remote, &call, diag);
+    remote_end(&call);
+    rd_kafka_DeleteRecords_destroy(wanted);
+    rd_kafka_topic_partition_list_destroy(list);
+    return code;
+}
+
 static const struct config_entry *entry_of(const struct config_entry *entries, size_t count,
                                            const char *key)
 {
@@ -452,6 +507,8 @@ const struct door_ops door_remote_ops = {
     .topic_alter = alter_topic,
     .topic_grow = grow_topic,
     .topic_delete = delete_topic,
+    .topic_find_time = find_time,
+    .topic_delete_records = delete_records,
     .group_list = remote_group_list,
     .group_lag = remote_group_lag,
     .group_reset = remote_group_reset,

@@ -250,6 +250,27 @@ class Same(unittest.TestCase):
         self.assertEqual(len(results[0][2].splitlines()), 105)
         self.assertEqual(results[18][2].decode(), large + "\n")
 
+    def test_deleting_records(self):
+        """The oldest records go, and no others: by offset, by time, all of them."""
+        text = "".join(json.dumps({"partition": i % 4, "timestamp": 1772356000000 + 1000 * i, "value": f"v{i}"}) + "\n" for i in range(80))
+
+        def prepare(way):
+            way.apart("topic", "create", "orders", "--partitions", "4")
+            way.apart("topic", "import", "orders", "--from", "-", stdin=text)
+            way.apart("topic", "create", "table", "--config", "cleanup.policy=compact")
+
+        results = self.run_all([
+            "topic delete-records orders --before 5", "topic delete-records orders --before 5 --partition 3", "topic delete-records orders --before 5 --partition 3 --execute",
+            "topic delete-records orders --before 3 --partition 3", "topic delete-records orders --before @1772356030000 --format json",
+            "topic delete-records orders --before @1772356030000 --execute", "consume orders --until-end --format value", "topic delete-records orders --before 21 --partition 1",
+            "topic delete-records orders --before 20 --partition 4", "topic delete-records nobody --before end", "topic delete-records table --before end",
+            "topic delete-records orders --before @9999999999999 --partition 0 --execute --format json", "topic delete-records orders --before end --execute",
+            "consume orders --until-end", "topic delete-records orders --before soon", "topic delete-records orders --before -1"], prepare, FEW_WAYS)
+        self.assertEqual(self.codes(results), [2, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 0, 0, 0, 2, 2])
+        self.assertEqual(sorted(results[6][2].split()), sorted(f"v{i}".encode() for i in range(30, 80)))
+        self.assertEqual([json.loads(line)["new_start_offset"] for line in results[4][2].splitlines()], [8, 8, 7, 7])
+        self.assertEqual(results[13][2], b"")
+
     def test_groups(self):
         orders = "".join('{"k":"a%d","ts":%d}\n' % (i, 1772356000000 + 1000 * i) for i in range(60))
         results = self.run_all([
