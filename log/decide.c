@@ -176,18 +176,32 @@ static void renew_participants(struct producer *producer, struct meta_batch *bat
     free(list);
 }
 
-/* How it ends, for producers that may ask after a crash; unless a newer epoch has the record now. That cannot be when it is a commit: an opener waits for its
- * end before he takes the record, and the clock leaves it alone. So the decision and the record never say different things, whoever fences the producer at this
- * moment. */
+/* Whether the record is to say how it ends, for producers that may ask after a crash: unless a newer epoch has the record. That is so when the clock ends it, which
+ * takes the record before; an opener waits for its end before he does. So the decision and the record never say different things, whoever fences the producer at
+ * this moment, and no restart finds a transaction open that was aborted. */
+static bool must_be_recorded(const struct producer *producer)
+{
+    return producer->keeps_outcome && producer->marker_epoch == producer->epoch;
+}
+
 static void collect_outcome(struct decide_pass *pass, struct producer *producer,
                             enum txn_outcome outcome)
 {
     pthread_mutex_lock(&producer->mutex);
-    if (producer->keeps_outcome && (outcome == TXN_OUTCOME_COMMITTED || !producer->fenced)) {
+    if (must_be_recorded(producer)) {
         producer_put_outcome(producer, outcome, &pass->batch);
         pass->decides = true;
     }
     pthread_mutex_unlock(&producer->mutex);
+}
+
+/* Offsets that were put aside for a restart are committed with this write, or gone. */
+static void collect_put_aside(struct decide_pass *pass, const struct producer *producer)
+{
+    if (!producer->keeps_outcome || producer->offsets.count == 0)
+        return;
+    meta_delete_txn_offsets(&pass->batch, producer->id, producer->epoch, &producer->offsets);
+    pass->decides = true;
 }
 
 static void collect_commit(struct decide_pass *pass, struct producer *producer)
@@ -216,6 +230,7 @@ static void collect_commit(struct decide_pass *pass, struct producer *producer)
     free(parts);
     if (decision.count > 0 || producer->offsets.count > 0) {
         meta_batch_join(&pass->batch, &producer->offsets);
+        collect_put_aside(pass, producer);
         renew_participants(producer, &pass->batch);
         pass->decides = true;
     }
@@ -237,6 +252,7 @@ static void collect_abort(struct decide_pass *pass, struct producer *producer)
         renew_participants(producer, &pass->batch);
         pass->decides = true;
     }
+    collect_put_aside(pass, producer);
 }
 
 void decide_collect(struct decide_pass *pass)
@@ -359,6 +375,12 @@ static bool has_records(const struct producer *producer)
     return false;
 }
 
+/* Whether meta must hear of its end before it is over. */
+static bool must_be_applied(const struct producer *producer)
+{
+    return has_records(producer) || must_be_recorded(producer);
+}
+
 /* What happened to the request: its end is durable, or else why it is not. */
 static bool is_through(const struct producer *producer, int code)
 {
@@ -419,10 +441,10 @@ static void finish_failed(struct flusher *flusher, struct producer *producer, in
         flusher_submit(producer); /* becomes an abort in the next round */
     } else if (producer->failure < 0) {
         defer_request(flusher, producer, producer->failure);
-    } else if (producer->wants_commit && has_records(producer)) {
+    } else if (producer->wants_commit && must_be_applied(producer)) {
         become_abort(producer, code); /* meta has no room: undecided */
         flusher_submit(producer);
-    } else if (has_records(producer)) {
+    } else if (must_be_applied(producer)) {
         defer_request(flusher, producer, code);
     } else if (producer->wants_commit) {
         release_request(producer, code); /* group offsets alone */

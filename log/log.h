@@ -376,14 +376,14 @@ int producer_set_timeout(struct producer *producer, int32_t timeout_ms, struct d
 /* For producers that outlive this process, on the other end of a connection. From producer_keep_outcome on (between transactions: else ERR_STATE) it is
  * durable whether a transaction of this epoch is open, and how the last one ended: one more write to meta when a transaction begins. Then a
  * commit whose answer was lost can be answered (producer_outcome, or producer_lookup without a handle), and after a restart the
- * producer goes on with its epoch: producer_resume. A transaction that a crash, or log_close, finds open is aborted, raises the epoch and is
- * continued. */
+ * producer goes on with its epoch: producer_resume. So does its transaction, with its records, group offsets and the time of its beginning, over log_close and a crash of
+ * the process, when it has a timeout and nothing of it can be missing (recovery_open.c). Any other is aborted, raises the epoch and is continued. */
 enum txn_outcome {
     TXN_OUTCOME_NONE,
     TXN_OUTCOME_OPEN,
     TXN_OUTCOME_COMMITTED,
     TXN_OUTCOME_ABORTED,
-    TXN_OUTCOME_CONTINUED /* none in this epoch yet, and the epoch before was the same producer's: it asked for a new one, or a crash or log_close aborted what it
+    TXN_OUTCOME_CONTINUED /* none in this epoch yet, and the epoch before was the same producer's: it asked for a new one, or opening the log aborted what it
                            * had open. Who has that epoch is not fenced by another, and may ask for the next. */
 };
 struct producer_record {
@@ -399,7 +399,7 @@ int producer_open_kept(struct log *log, const char *transactional_id, int32_t ti
 enum txn_outcome producer_outcome(struct producer *producer);
 /* What is durable. ERR_NOT_FOUND: the id is not known; ids are forgotten when they had no handle and wrote nothing for 7 days. */
 int producer_lookup(struct log *log, const char *transactional_id, struct producer_record *record, struct diag *diag);
-/* A handle with the id and epoch that meta has, and the timeout; no new epoch. ERR_FENCED when meta has others, or the epoch is the one
+/* A handle with the id and epoch that meta has, and the timeout; no new epoch. producer_outcome says whether it has a transaction that a restart left open. ERR_FENCED when meta has others, or the epoch is the one
  * after the last; ERR_BUSY when there is a handle. */
 int producer_resume(struct log *log, const char *transactional_id, int64_t producer_id, int16_t epoch, struct producer **producer,
                     struct diag *diag);

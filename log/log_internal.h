@@ -339,6 +339,7 @@ struct partition {
     atomic_int status;             /* 0 or the code that stopped it */
     atomic_bool deleted;
     bool directory_dirty;          /* a file was made and its directory not flushed; partition.mutex */
+    bool lost_tail;                /* opening took something off its end; set before other threads exist */
 
     /* flusher.mutex */
     atomic_bool dirty;
@@ -553,11 +554,36 @@ int recover_truncations(struct log *log, struct diag *diag);
 /* ---- recovery.c, recovery_txn.c ---- */
 /* Loads what meta knows of all partitions, checks their files and tails. Damage stops a partition and is no error here. */
 int recover_partitions(struct log *log, struct diag *diag);
-/* Completes decided transactions, aborts undecided ones and fences their producers, flushes. */
+/* Completes decided transactions, aborts undecided ones and fences their producers (but for those of clients that can be left open), flushes. */
 int recover_transactions(struct log *log, struct diag *diag);
 /* An offset scan over a partition's batches, headers only, before other threads exist. fn: 0 to go on. */
 typedef int (*partition_walk_fn)(void *context, const struct batch_header *header);
 int partition_walk(struct partition *partition, int64_t from_offset, partition_walk_fn fn, void *context, struct diag *diag);
+
+/* ---- recovery_open.c: transactions of clients that stay open over a restart ---- */
+struct producer;
+struct meta_participants;
+/* Recovery: a producer for each that meta calls open, linked by next; none when records that were acknowledged may be lost. */
+int survivors_load(struct log *log, struct producer **list, struct diag *diag);
+/* NULL: it is none. */
+struct producer *survivors_find(struct producer *list, int64_t producer_id, int16_t epoch);
+/* Finds its records. 1: all is as it was, and the partitions know of the transaction; 0: it cannot stay open, and is no survivor any more. */
+int survivors_attach(struct producer **list, struct producer *producer, struct meta_participants participants, struct diag *diag);
+/* Gives them the group offsets that they were to commit, and adds to batch: deletes of those of other transactions, and what the next opening has to know. */
+int survivors_finish(struct log *log, struct producer *list, struct meta_batch *batch, struct diag *diag);
+/* The batch is applied: from now on they are producers of the log. *list is empty. */
+void survivors_enlist(struct log *log, struct producer **list);
+void survivors_free(struct producer **list);
+/* Which system this is, where it is not known yet: in the write that begins a transaction. Applied, log.system_noted is set. */
+void survivors_note_system(struct log *log, struct meta_batch *batch);
+/* log_close, after the last flush: what is open lacks nothing. */
+void survivors_note_close(struct log *log);
+/* Whether a restart leaves the producer's open transaction open; producer.mutex held. */
+bool producer_survives(const struct producer *producer);
+/* The handle of a survivor that nobody has come back for yet, and that is not fenced; NULL: there is none. */
+struct producer *producer_adopt(struct log *log, const char *transactional_id, int64_t producer_id, int16_t epoch);
+/* Lets survivors go that were fenced, and whose transaction is over; open_mutex held. */
+void survivors_drop(struct log *log);
 
 /* ---- transactions ---- */
 enum txn_state {
@@ -593,6 +619,7 @@ struct producer {
     uint32_t participant_count, participant_capacity, last_participant;
     struct meta_batch offsets; /* group offsets of the open transaction */
     bool is_offset_producer;   /* it counts in log.offset_producers */
+    bool is_orphan;            /* a survivor without an owner: the handle's reference is the log's; log.producers_mutex */
     struct producer *next;     /* log.producers */
 
     /* the request in the flusher's hands: one at a time. Written by the flusher while state is TXN_DECIDING */
@@ -606,6 +633,7 @@ struct producer {
     void *done_context;
     struct producer *next_request;
 };
+struct producer *producer_new(struct log *log, const char *transactional_id); /* NULL: no memory */
 void producer_release(struct producer *producer);
 void producer_free(struct producer *producer); /* one that nobody else knows of */
 /* Its open transaction has group offsets from now on, or none any more; producer.mutex held, or nobody else has it. */
@@ -845,6 +873,7 @@ struct log {
     pthread_mutex_t producers_mutex;
     struct producer *producers;
     atomic_int offset_producers; /* of these, whose open transaction has group offsets: mostly none, and nobody needs to look for one */
+    atomic_bool system_noted;    /* see survivors_note_system */
     int64_t next_producer_id, producer_id_limit;
     _Atomic int64_t next_id_check_ms; /* producers_forget_idle */
 

@@ -3,7 +3,8 @@
  * The order of opening is the order in which things may be trusted: lock (nobody else writes),
  * FORMAT (we can read it), meta (what is known), topics, tails of the partitions against what is
  * known, transactions, and only then the flusher and callers. Closing goes back: open transactions
- * are aborted, the flusher's last rounds flush and record everything, files are closed.
+ * of this process are aborted, the flusher's last rounds flush and record everything, files are
+ * closed.
  *
  * log_stop is the end of writing: after a failed flush nothing that this process says about
  * durability can be believed, so that it says no more. Readers go on with what was flushed before.
@@ -381,6 +382,7 @@ void log_close(struct log *log)
     if (log_status(log, NULL) == 0)
         groups_store(log, NULL);
     flusher_stop(log);
+    survivors_note_close(log);
     for (size_t t = 0; t < log->topic_count; t++)
         for (int32_t i = 0; i < log->topics[t]->partition_count; i++)
             tidy_partition(log->topics[t]->partitions[i]);

@@ -57,6 +57,7 @@ static const char *const table_names[META_TABLE_COUNT] = {
     [META_TRUNCATIONS] = "truncations",
     [META_USERS] = "users",
     [META_ACLS] = "acls",
+    [META_TXN_OFFSETS] = "txn-offsets",
 };
 
 struct meta {
@@ -273,19 +274,32 @@ static int apply_one(struct meta *meta, MDB_txn *txn, struct bytes *rest)
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
+bool meta_next_operation(struct bytes *rest, struct meta_operation *operation)
+{
+    if (rest->size == 0)
+        return false;
+    must(rest->size >= OPERATION_HEADER_BYTES);
+    size_t key_size = load_be16(rest->data + 2), value_size = load_be32(rest->data + 4);
+    size_t size = OPERATION_HEADER_BYTES + key_size + value_size;
+    must(rest->size >= size);
+    bool is_delete = rest->data[1] == 1;
+    const uint8_t *key = rest->data + OPERATION_HEADER_BYTES;
+    *operation = (struct meta_operation){
+        .table = (enum meta_table)rest->data[0],
+        .is_delete = is_delete,
+        .key = bytes_of(key, key_size),
+        .value = bytes_of(key + key_size, is_delete ? 0 : value_size - CHECKSUM_BYTES)};
+    *rest = bytes_of(rest->data + size, rest->size - size);
+    return true;
+}
+
 bool meta_batch_names(const struct meta_batch *batch, enum meta_table table, struct bytes key)
 {
     struct bytes rest = bytes_of(batch->operations.data, batch->operations.size);
-    while (rest.size > 0) {
-        must(rest.size >= OPERATION_HEADER_BYTES);
-        size_t key_size = load_be16(rest.data + 2), value_size = load_be32(rest.data + 4);
-        size_t size = OPERATION_HEADER_BYTES + key_size + value_size;
-        must(rest.size >= size);
-        if (rest.data[0] == (uint8_t)table && key_size == key.size &&
-            memcmp(rest.data + OPERATION_HEADER_BYTES, key.data, key.size) == 0)
+    struct meta_operation operation;
+    while (meta_next_operation(&rest, &operation))
+        if (operation.table == table && bytes_equal(operation.key, key))
             return true;
-        rest = bytes_of(rest.data + size, rest.size - size);
-    }
     return false;
 }
 

@@ -30,6 +30,7 @@ enum meta_table {
     META_TRUNCATIONS,  /* topic id, partition → a cut that the next opening makes */
     META_USERS,        /* name → credentials (user.c) */
     META_ACLS,         /* number → a binding of the access lists (acl.c) */
+    META_TXN_OFFSETS,  /* producer id, epoch, key in offsets → as there: counts when the open transaction is committed */
     META_TABLE_COUNT
 };
 
@@ -55,6 +56,13 @@ void meta_batch_clear(struct meta_batch *batch);
 void meta_batch_join(struct meta_batch *batch, const struct meta_batch *other);
 void meta_put(struct meta_batch *batch, enum meta_table table, struct bytes key, struct bytes value);
 void meta_delete(struct meta_batch *batch, enum meta_table table, struct bytes key);
+/* The next put (of a value, which is borrowed as the key is) or delete of what is left of batch->operations. False: there is none. */
+struct meta_operation {
+    enum meta_table table;
+    bool is_delete;
+    struct bytes key, value;
+};
+bool meta_next_operation(struct bytes *rest, struct meta_operation *operation);
 /* Whether some operation of batch names the key. */
 bool meta_batch_names(const struct meta_batch *batch, enum meta_table table, struct bytes key);
 /* Applies all operations as one durable transaction. 0; ERR_FULL: the disk is full, nothing was applied; ERR_NOMEM: the
@@ -210,6 +218,12 @@ void meta_delete_offset(struct meta_batch *batch, const char *group, const struc
 void meta_encode_offset_key(struct buf *out, const char *group, const struct meta_place *place);
 int meta_read_offset_key(struct bytes key, struct bytes *group, struct meta_place *place);
 int meta_read_offset(struct bytes value, struct meta_offset *offset);
+
+/* Offsets of a client's open transaction. offsets: a batch of meta_put_offset; each of them is put aside under the producer's name, or taken away from there. */
+void meta_put_txn_offsets(struct meta_batch *batch, int64_t producer_id, int16_t epoch, const struct meta_batch *offsets);
+void meta_delete_txn_offsets(struct meta_batch *batch, int64_t producer_id, int16_t epoch, const struct meta_batch *offsets);
+/* offset_key: borrowed from key. */
+int meta_read_txn_offset_key(struct bytes key, int64_t *producer_id, int16_t *epoch, struct bytes *offset_key);
 
 struct meta_group {
     int32_t generation;       /* the last that was given out */

@@ -35,6 +35,7 @@
  *   offsets: group (text), 0, place
  *     0 8 offset   8 8 commit time, epoch ms   16 2 bit 15: of an app, the rest: metadata size
  *     18 … metadata
+ *   txn-offsets: 0 8 producer id, 8 2 epoch, 10 … a key of offsets; values as there
  *   groups: group (text)
  *     0 4 generation   4 8 empty since, epoch ms, -1: it has members
  *     12 1 size, then protocol type   … 1 size, then assignor
@@ -62,6 +63,7 @@ enum {
     DECISION_FIXED_BYTES = 15,
     OFFSET_FIXED_BYTES = 18,
     OFFSET_OF_APP = 0x8000,
+    TXN_OFFSET_KEY_BYTES = 10, /* in front of a key of offsets */
     TRUNCATION_FIXED_BYTES = 52,
     TRUNCATION_MARKER_BYTES = 19,
     TOPIC_NAME_LIMIT = 249
@@ -508,6 +510,60 @@ int meta_read_offset(struct bytes value, struct meta_offset *offset)
     uint16_t size = load_be16(value.data + 16);
     offset->of_app = (size & OFFSET_OF_APP) != 0;
     return offset->metadata.size == (size & ~(unsigned)OFFSET_OF_APP) ? 0 : ERR_CORRUPT;
+}
+
+/* ---- group offsets of open transactions ---- */
+
+static void encode_txn_offset_key(struct buf *key, int64_t producer_id, int16_t epoch,
+                                  struct bytes offset_key)
+{
+    buf_clear(key);
+    buf_be64(key, (uint64_t)producer_id);
+    buf_be16(key, (uint16_t)epoch);
+    buf_append_bytes(key, offset_key);
+}
+
+/* Puts or deletes one for each that offsets has. */
+static void each_txn_offset(struct meta_batch *batch, int64_t producer_id, int16_t epoch,
+                            const struct meta_batch *offsets, bool deletes)
+{
+    struct bytes rest = bytes_of(offsets->operations.data, offsets->operations.size);
+    struct meta_operation operation;
+    struct buf key = {0};
+    while (meta_next_operation(&rest, &operation)) {
+        must(operation.table == META_OFFSETS && !operation.is_delete);
+        encode_txn_offset_key(&key, producer_id, epoch, operation.key);
+        if (!buf_ok(&key))
+            batch->operations.failed = true;
+        else if (deletes)
+            meta_delete(batch, META_TXN_OFFSETS, bytes_of(key.data, key.size));
+        else
+            meta_put(batch, META_TXN_OFFSETS, bytes_of(key.data, key.size), operation.value);
+    }
+    buf_deinit(&key);
+}
+
+void meta_put_txn_offsets(struct meta_batch *batch, int64_t producer_id, int16_t epoch,
+                          const struct meta_batch *offsets)
+{
+    each_txn_offset(batch, producer_id, epoch, offsets, false);
+}
+
+void meta_delete_txn_offsets(struct meta_batch *batch, int64_t producer_id, int16_t epoch,
+                             const struct meta_batch *offsets)
+{
+    each_txn_offset(batch, producer_id, epoch, offsets, true);
+}
+
+int meta_read_txn_offset_key(struct bytes key, int64_t *producer_id, int16_t *epoch,
+                             struct bytes *offset_key)
+{
+    if (key.size <= TXN_OFFSET_KEY_BYTES)
+        return ERR_CORRUPT;
+    *producer_id = load_i64(key.data);
+    *epoch = (int16_t)load_be16(key.data + 8);
+    *offset_key = bytes_of(key.data + TXN_OFFSET_KEY_BYTES, key.size - TXN_OFFSET_KEY_BYTES);
+    return 0;
 }
 
 /* ---- groups ---- */

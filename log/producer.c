@@ -160,6 +160,20 @@ static int usable(struct producer *producer, enum txn_state state, struct diag *
     return diag_set(diag, ERR_STATE, "%s", words[producer->state]);
 }
 
+/* Durable before anything is written: after a restart it is known to be open, and since when. */
+static int write_begin(struct producer *producer, struct diag *diag)
+{
+    struct meta_batch batch;
+    meta_batch_init(&batch);
+    producer_put_outcome(producer, TXN_OUTCOME_OPEN, &batch);
+    survivors_note_system(producer->log, &batch);
+    int rc = log_meta_apply(producer->log, &batch, diag);
+    meta_batch_deinit(&batch);
+    if (rc == 0)
+        atomic_store(&producer->log->system_noted, true);
+    return rc;
+}
+
 int txn_begin(struct producer *producer, struct diag *diag)
 {
     if (producer->transactional_id == NULL)
@@ -167,7 +181,7 @@ int txn_begin(struct producer *producer, struct diag *diag)
     pthread_mutex_lock(&producer->mutex);
     int rc = usable(producer, TXN_NONE, diag);
     if (rc == 0 && producer->keeps_outcome)
-        rc = producer_write_outcome(producer, TXN_OUTCOME_OPEN, diag);
+        rc = write_begin(producer, diag);
     if (rc == 0) {
         producer->state = TXN_OPEN;
         if (producer->timeout_ms > 0)
@@ -403,6 +417,17 @@ int txn_append_numbered(struct producer *producer, struct partition *partition, 
     return rc < 0 ? rc : 0;
 }
 
+/* What the transaction of a producer that outlives this process commits must outlive it, too; mutex held. */
+static int put_aside(struct producer *producer, const struct meta_batch *offsets, struct diag *diag)
+{
+    struct meta_batch batch;
+    meta_batch_init(&batch);
+    meta_put_txn_offsets(&batch, producer->id, producer->epoch, offsets);
+    int rc = log_meta_apply(producer->log, &batch, diag);
+    meta_batch_deinit(&batch);
+    return rc;
+}
+
 int txn_add_offsets(struct producer *producer, const char *group,
                     const struct group_offset *offsets, size_t count, struct diag *diag)
 {
@@ -422,6 +447,8 @@ int txn_add_offsets(struct producer *producer, const char *group,
             if (!buf_ok(&producer->offsets.operations))
                 rc = diag_set(diag, ERR_NOMEM, "no memory for a transaction's group offsets");
         }
+        if (rc == 0 && producer_survives(producer))
+            rc = put_aside(producer, &batch, diag);
         pthread_mutex_unlock(&producer->mutex);
     }
     meta_batch_deinit(&batch);

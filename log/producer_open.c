@@ -10,9 +10,10 @@
  * the record also says whether a transaction of the epoch is open, or how the last one ended:
  * written before the first append, and in the same write to meta as the decision. So it can be
  * answered after a crash whether a commit whose answer was lost had been one, and it goes on with
- * the same epoch (producer_resume); a transaction that was open at the crash raises the epoch when
- * the log is opened, and the record says so (TXN_OUTCOME_CONTINUED): the one who had it is not fenced
- * by another, and may ask for a new epoch. */
+ * the same epoch (producer_resume), also in the middle of a transaction (recovery_open.c). Where that
+ * cannot stay open, opening the log aborts it and raises the epoch, and the record says so
+ * (TXN_OUTCOME_CONTINUED): the one who had it is not fenced by another, and may ask for a new
+ * epoch. */
 #include "log/log_internal.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/io.h"
@@ -167,7 +168,7 @@ static int fence_older(struct log *log, const char *transactional_id, struct dia
 
 /* ---- opening ---- */
 
-static struct producer *producer_new(struct log *log, const char *transactional_id)
+struct producer *producer_new(struct log *log, const char *transactional_id)
 {
     struct producer *producer = calloc(1, sizeof *producer);
     if (producer == NULL)
@@ -215,6 +216,7 @@ static int open_transactional(struct producer *producer, struct diag *diag)
     crash_point("producer.open.after");
     if (rc == 0)
         enlist(producer);
+    survivors_drop(log);
     pthread_mutex_unlock(&log->open_mutex);
     return rc;
 }
@@ -405,6 +407,9 @@ int producer_resume(struct log *log, const char *transactional_id, int64_t id, i
     *out = NULL;
     TRY(log_status(log, diag));
     TRY(check_id(transactional_id, diag));
+    *out = producer_adopt(log, transactional_id, id, epoch);
+    if (*out != NULL)
+        return 0;
     struct producer *producer = producer_new(log, transactional_id);
     if (producer == NULL)
         return diag_set(diag, ERR_NOMEM, "no memory for a producer");

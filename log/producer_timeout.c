@@ -16,8 +16,9 @@
  * and is refused. There is no third case.
  *
  * At log_close, transactions of this process are aborted; it takes their handles along. Those of
- * producers that outlive it (producer_keep_outcome) end as by a timeout: who goes on with the old
- * epoch after the restart must not take the rest of the transaction for all of it.
+ * producers that outlive it (producer_keep_outcome) stay open when they have a timeout, which goes
+ * on (recovery_open.c). Without one they end as by a timeout: who goes on with the old epoch after
+ * the restart must not take the rest of the transaction for all of it.
  *
  * The record of a transactional id that nobody used for TRANSACTIONAL_ID_EXPIRY_MS goes. The next
  * producer_open of that name begins with a new producer id. */
@@ -140,6 +141,7 @@ int producers_check_timeouts(struct log *log, int64_t now_ms, struct diag *diag)
             count = 0;
         }
     }
+    survivors_drop(log);
     pthread_mutex_unlock(&log->open_mutex);
     return rc;
 }
@@ -150,8 +152,8 @@ static struct producer *next_open(struct log *log)
     struct producer *producer = log->producers;
     for (; producer != NULL; producer = producer->next) {
         pthread_mutex_lock(&producer->mutex);
-        bool busy =
-            producer->state == TXN_OPEN || (producer->state == TXN_DECIDING && !producer->answered);
+        bool busy = (producer->state == TXN_OPEN && !producer_survives(producer)) ||
+                    (producer->state == TXN_DECIDING && !producer->answered);
         pthread_mutex_unlock(&producer->mutex);
         if (busy) {
             atomic_fetch_add(&producer->references, 1);
@@ -168,7 +170,7 @@ void producers_abort_all(struct log *log)
     while ((producer = next_open(log)) != NULL) {
         pthread_mutex_lock(&producer->mutex);
         struct diag diag;
-        if (producer->state == TXN_OPEN &&
+        if (producer->state == TXN_OPEN && !producer_survives(producer) &&
             (!producer->keeps_outcome ||
              abort_and_fence(producer, TXN_OUTCOME_CONTINUED, &diag) < 0))
             producer_submit(producer, false, NULL, NULL);

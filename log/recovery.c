@@ -475,8 +475,10 @@ static int finish_active(struct partition *partition, struct tail *tail, struct 
 {
     struct segment *segment = tail->segment;
     segment->last_write_ms = written_ms(segment); /* before anything is cut */
-    if (tail->position < tail->size)
+    if (tail->position < tail->size) {
         TRY(cut_tail(tail, diag));
+        partition->lost_tail = true;
+    }
     if (!partition->log->read_only)
         TRY(index_settle(segment, diag));
     segment->created_ms = segment->base_offset == partition->flushed.segment_base

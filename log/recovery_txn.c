@@ -3,7 +3,8 @@
  *   1. Decided: meta has the decision, some markers may be missing. A partition that ends before a
  * decision's end has lost committed records and is stopped. Where no marker of the producer follows
  * the end, it is appended; not where a purge took the records away.
- *   2. Undecided: meta has participants. Each partition is read from its lower bound for records of
+ *   2. Undecided: meta has participants. Transactions of clients stay open where they can
+ * (recovery_open.c); the others are aborted. Each partition is read from its lower bound for records of
  * the producer that no marker follows; they get an abort marker, and an aborted range. A range is
  * also recorded where an abort marker stands already: the crash may have come between the two.
  *   3. Everything is flushed.
@@ -84,6 +85,7 @@ struct recovery {
         decisions; /* copies of key and value, so that no read transaction is open while we write */
     struct buf participants;
     struct buf fenced; /* int64_t producer ids */
+    struct producer *survivors;
     uint64_t last_sequence;
     int64_t completed, aborted; /* markers written */
 };
@@ -334,6 +336,14 @@ static int abort_undecided(struct recovery *recovery, struct diag *diag)
         bool keep = false, fence = false;
         if (meta_read_participants(key, value, &producer) < 0)
             return diag_set(diag, ERR_CORRUPT, "meta: the participants of a producer are damaged");
+        struct producer *survivor =
+            survivors_find(recovery->survivors, producer.producer_id, producer.epoch);
+        if (survivor != NULL) {
+            int rc = survivors_attach(&recovery->survivors, survivor, producer, diag);
+            TRY(rc);
+            if (rc == 1)
+                continue;
+        }
         while (meta_take_participant(&producer, &part) == 0) {
             int rc = abort_part(recovery, &producer, &part, diag);
             TRY(rc);
@@ -368,6 +378,8 @@ static int fence_one(void *context, struct bytes key, struct bytes value, struct
     TRY(meta_read_producer(value, &producer));
     if (key.size > META_TRANSACTIONAL_ID_BYTES)
         return ERR_CORRUPT;
+    if (survivors_find(recovery->survivors, producer.producer_id, producer.epoch) != NULL)
+        return 0;
     if (!is_fenced(recovery, &producer))
         return 0;
     char name[META_TRANSACTIONAL_ID_BYTES + 1];
@@ -397,6 +409,7 @@ static int recover(struct recovery *recovery, struct diag *diag)
                   diag));
     crash_point("recovery.begin");
     TRY(complete_decisions(recovery, diag));
+    TRY(survivors_load(log, &recovery->survivors, diag));
     TRY(abort_undecided(recovery, diag));
     if (log->read_only)
         return 0;
@@ -404,7 +417,9 @@ static int recover(struct recovery *recovery, struct diag *diag)
     crash_point("recovery.flushed");
     TRY(meta_scan(log->meta, META_PRODUCERS, bytes_of(NULL, 0), fence_one, recovery, diag));
     put_flushed_ends(recovery);
+    TRY(survivors_finish(log, recovery->survivors, &recovery->batch, diag));
     TRY(log_meta_apply_cleanup(log, &recovery->batch, diag));
+    survivors_enlist(log, &recovery->survivors);
     crash_point("recovery.done");
     log->flusher.next_sequence = recovery->last_sequence + 1;
     if (recovery->completed > 0 || recovery->aborted > 0)
@@ -423,6 +438,7 @@ int recover_transactions(struct log *log, struct diag *diag)
     buf_init(&recovery.participants, 0);
     buf_init(&recovery.fenced, 0);
     int rc = recover(&recovery, diag);
+    survivors_free(&recovery.survivors);
     meta_batch_deinit(&recovery.batch);
     buf_deinit(&recovery.decisions);
     buf_deinit(&recovery.participants);

@@ -317,6 +317,7 @@ static int cut_one(struct partition *partition, struct meta_truncation *cut, str
         .partition = partition, .place = partition_place(partition), .cut = cut};
     partition_directory(partition, cutter.directory);
     meta_batch_init(&cutter.batch);
+    partition->lost_tail = true;
     int rc = cut_files(&cutter, diag);
     if (rc == 0)
         rc = cut_meta(&cutter, diag);

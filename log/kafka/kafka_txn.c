@@ -6,13 +6,14 @@
  *   the client's (producer id, epoch)         answer
  *   are those of the record                   it goes on, after a restart with producer_resume
  *   another producer id                       INVALID_PRODUCER_ID_MAPPING
- *   the epoch before one that a restart gave  INVALID_PRODUCER_ID_MAPPING: its transaction is aborted, it asks for a new epoch and goes on (KIP-360). An abort that it
+ *   the epoch before one that recovery gave   INVALID_PRODUCER_ID_MAPPING: its transaction is aborted, it asks for a new epoch and goes on (KIP-360). An abort that it
  *                                             asks for is no error: Java's producer would wait for ever for one that succeeds
  *   another epoch                             PRODUCER_FENCED, or INVALID_PRODUCER_EPOCH in versions that do not know it
  *   a decision is under way                   CONCURRENT_TRANSACTIONS: it asks again
  *
- * So, unlike with Kafka, a transaction does not survive the end of the server: it is aborted, and the client told so by an error that aborts and does not end
- * it. What was decided stays decided: the outcome is in the same write as the decision, and EndTxn that is sent again finds it there.
+ * A transaction survives the end of the server, but not of the machine (log/recovery_open.c): then it is aborted, and the client told so by an error that aborts and does not end
+ * it. What was decided stays decided: the outcome is in the same write as the decision, and EndTxn that is sent again finds it there. Which groups a transaction of before a restart
+ * has named is not kept: it may commit offsets of any.
  *
  * Transactional ids of clients have a prefix in the log (CLIENT_TRANSACTIONAL_ID), so that none is an app's.
  *
@@ -47,7 +48,8 @@ struct kafka_txn {
     struct producer *producer; /* NULL: none is open here */
     bool commits;              /* what was asked of the transaction that is being decided */
     struct buf groups;         /* names with their zero bytes */
-    char name[];               /* in the log */
+    bool takes_any_group; /* the open transaction is of before a restart, and so are the names */
+    char name[];          /* in the log */
 };
 struct kafka_txns {
     struct log *log;
@@ -240,6 +242,19 @@ static bool has_epoch_before(const struct producer_record *record, const struct 
            who->epoch == record->epoch - 1;
 }
 
+/* A handle for the entry, at what the record says. For a transaction that is open there is one, which nobody waits for. */
+static int reopen(struct kafka_request *request, struct kafka_txn *txn,
+                  const struct producer_record *record, struct diag *diag)
+{
+    int code = ERR_BUSY, waiting = record->outcome == TXN_OUTCOME_OPEN ? 0 : 1;
+    if (atomic_fetch_add(&request->txns->resuming, waiting) < RESUMING || waiting == 0)
+        code = producer_resume(request->log, txn->name, record->producer_id, record->epoch,
+                               &txn->producer, diag);
+    atomic_fetch_sub(&request->txns->resuming, waiting);
+    txn->takes_any_group = code == 0 && producer_outcome(txn->producer) == TXN_OUTCOME_OPEN;
+    return code;
+}
+
 /* The entry has no handle: after a restart, or a long silence. */
 static enum kafka_error resume(struct kafka_request *request, struct kafka_txn *txn,
                                const struct kafka_producer *who)
@@ -255,12 +270,7 @@ static enum kafka_error resume(struct kafka_request *request, struct kafka_txn *
         return KAFKA_INVALID_PRODUCER_ID_MAPPING;
     if (record.epoch != who->epoch)
         return fenced(request);
-    if (atomic_fetch_add(&request->txns->resuming, 1) < RESUMING)
-        code = producer_resume(request->log, txn->name, who->producer_id, who->epoch,
-                               &txn->producer, &diag);
-    else
-        code = ERR_BUSY;
-    atomic_fetch_sub(&request->txns->resuming, 1);
+    code = reopen(request, txn, &record, &diag);
     if (code == ERR_BUSY)
         return KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
     if (code < 0)
@@ -379,6 +389,7 @@ static int open_anew(struct kafka_request *request, struct kafka_txn *txn,
     producer_close(txn->producer); /* fenced, and without a transaction */
     txn->producer = producer;
     buf_clear(&txn->groups);
+    txn->takes_any_group = false;
     return 0;
 }
 
@@ -422,7 +433,7 @@ bool kafka_txn_has_group(const struct kafka_txn *txn, const char *group)
             return true;
         at += strlen(name) + 1;
     }
-    return false;
+    return txn->takes_any_group;
 }
 
 enum kafka_error kafka_txn_add_group(struct kafka_txn *txn, const char *group)
@@ -510,6 +521,7 @@ enum kafka_error kafka_txn_end(struct kafka_request *request, struct kafka_txn *
                       : txn_abort_start(txn->producer, end_done, ending, NULL);
     if (code == 0) {
         buf_clear(&txn->groups);
+        txn->takes_any_group = false;
         return KAFKA_NONE;
     }
     count_ending(request->txns, -1);
@@ -537,8 +549,8 @@ static const char *state_of(const struct producer_record *record)
 }
 
 /* txn NULL: nobody has it, or it is being opened; then what is durable is all that is known. */
-static enum kafka_error look(struct kafka_request *request, const char *name,
-                             const struct kafka_txn *txn, struct kafka_txn_view *view)
+static enum kafka_error look(struct kafka_request *request, const char *name, struct kafka_txn *txn,
+                             struct kafka_txn_view *view)
 {
     struct producer_record record;
     struct txn_description description;
@@ -552,6 +564,10 @@ static enum kafka_error look(struct kafka_request *request, const char *name,
                                     .began_ms = -1,
                                     .epoch = record.epoch,
                                     .timeout_ms = record.timeout_ms};
+    if (record.outcome == TXN_OUTCOME_OPEN)
+        view->began_ms = record.updated_ms;
+    if (txn != NULL && txn->producer == NULL && record.outcome == TXN_OUTCOME_OPEN)
+        (void)reopen(request, txn, &record, NULL);
     if (txn == NULL || txn->producer == NULL)
         return KAFKA_NONE;
     code = txn_describe(txn->producer, &description, NULL);

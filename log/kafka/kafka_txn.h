@@ -11,7 +11,7 @@
 
 struct kafka_txns;
 struct kafka_txns *kafka_txns_create(struct log *log); /* NULL: no memory */
-/* After the last request. Waits for transactions that are being decided. What is open stays so: log_close ends it, and makes a note that it did. */
+/* After the last request. Waits for transactions that are being decided. What is open stays so. */
 void kafka_txns_destroy(struct kafka_txns *txns);
 
 /* As a client calls itself. producer_id -1: it had none so far (InitProducerId). */
@@ -25,11 +25,11 @@ struct kafka_producer kafka_read_producer(struct kafka_request *request);
 
 struct kafka_txn;
 /* 0, and *txn is the caller's until it is given back; or, in Kafka's words for this request's version, why not: another producer has the
- * transactional id now (47, 90), the producer id is not this transactional id's (49), the epoch was lost in a restart (49: the client may ask for a new one),
+ * transactional id now (47, 90), the producer id is not this transactional id's (49), the epoch was lost when the machine went down (49: the client may ask for a new one),
  * a new epoch is being made at this moment (14: the client asks again); before all else, that the client may not use the transactional id (53), as kafka_txn_open and
  * kafka_txn_look say, too. */
 enum kafka_error kafka_txn_take(struct kafka_request *request, const struct kafka_producer *who, struct kafka_txn **txn);
-/* After 49: whether it is the epoch that was lost in a restart, so that what it had open is aborted, and nobody has come since. */
+/* After 49: whether it is the epoch that was lost, so that what it had open is aborted, and nobody has come since. */
 bool kafka_txn_is_over(struct kafka_request *request, const struct kafka_producer *who);
 void kafka_txn_give_back(struct kafka_request *request, struct kafka_txn *txn);
 struct producer *kafka_txn_producer(struct kafka_txn *txn);

@@ -103,6 +103,7 @@ class Producer:
 
 
 class ByHand(Case):
+    """What the tests with requests by hand share."""
     flags = ("--partitions", "2")
 
     def setUp(self):
@@ -151,6 +152,45 @@ class ByHand(Case):
         size = body[12]
         return offset, struct.unpack(">h", body[12 + max(size, 1):][:2])[0]
 
+    def kill(self, **how):
+        self.server.process.kill()
+        self.server.process.wait()
+        self.restart(**how)
+
+    def restart(self, **how):
+        self.server = self.start(**how)
+        self.wire = self.connect()
+
+    def again(self, p):
+        """The same producer on a new connection."""
+        other = Producer(self, p.name)
+        other.id, other.epoch, other.sequence = p.id, p.epoch, p.sequence
+        return other
+
+    def described(self, *names):
+        p = self.producer
+        answer = p.ask(DESCRIBE, 0, lambda f: array([text(n, f) for n in names], f))
+        self.assertEqual(answer[:5], struct.pack(">i", 0) + bytes([len(names) + 1]))
+        return answer[5:]
+
+    def listed(self, states=(), ids=(), version=0, duration=-1):
+        """Unknown states; names with their states."""
+        make = lambda f: array([text(s, f) for s in states], f) + array([struct.pack(">q", i) for i in ids], f) + (struct.pack(">q", duration) if version else b"")
+        answer = self.producer.ask(LIST, version, make)
+        self.assertEqual(answer[:6], struct.pack(">ih", 0, 0))
+        at, unknown, found = 7, [], {}
+        for _ in range(answer[6] - 1):
+            unknown.append(answer[at + 1:at + answer[at]])
+            at += answer[at]
+        count, at = answer[at] - 1, at + 1
+        for _ in range(count):
+            name, at = answer[at + 1:at + answer[at]], at + answer[at] + 8
+            found[name], at = answer[at + 1:at + answer[at]], at + answer[at] + 1
+        self.assertEqual(at, len(answer))
+        return unknown, found
+
+
+class Requests(ByHand):
     def test_a_life_in_every_version(self):
         p = self.producer
         end, committed = {0: 0, 1: 0}, []
@@ -291,118 +331,10 @@ class ByHand(Case):
         self.assertEqual((p.init(), p.epoch), (0, 2))
         self.assertIn("was open longer than its timeout of 1 ms", self.server.said())
 
-    def kill(self, **how):
-        self.server.process.kill()
-        self.server.process.wait()
-        self.restart(**how)
-
-    def restart(self, **how):
-        self.server = self.start(**how)
-        self.wire = self.connect()
-
-    def again(self, p):
-        """The same producer on a new connection."""
-        other = Producer(self, p.name)
-        other.id, other.epoch, other.sequence = p.id, p.epoch, p.sequence
-        return other
-
-    def test_a_restart_with_an_open_transaction(self):
-        """It is aborted; who had it hears so in words after which clients abort and go on, and gets a new epoch for the old one."""
-        p = self.producer
-        for end_it in (self.kill, lambda: (self.assertEqual(self.server.stop(), 0), self.restart())):
-            self.assertEqual(p.init(), 0)
-            self.assertEqual(p.add((b"t", 0)), [0])
-            self.assertEqual(p.produce()[0], 0)
-            self.assertEqual([p.add_offsets(), p.offsets(7)], [0, 0])
-            end_it()
-            p = self.again(p)
-            self.assertEqual([p.end(True), p.end(False, 2), p.add((b"t", 0), version=2), p.add_offsets(), p.produce()[0], p.offsets(1)], [49, 0, [49], 49, 47, 25])
-            high, stable, aborted, bases = self.seen()
-            self.assertEqual((high, bases, self.fetched_offset()[0]), (stable, [], -1))
-            before = p.epoch
-            self.assertEqual(p.init(4, present=(p.id, before - 1)), 90 if before > 0 else 42)
-            self.assertEqual((p.init(4, present=(p.id, before)), p.epoch), (0, before + 2))
-            self.assertEqual(p.add((b"t", 0)), [0])
-            self.assertEqual([p.produce()[0], p.end(False)], [0, 0])
-
-    def test_a_restart_between_transactions(self):
-        """The producer goes on with its epoch and its sequence, and what was decided stays so."""
-        p = self.producer
-        p.init()
-        base = 0
-        for commit in (True, False, True):
-            self.assertEqual(p.add((b"t", 0)), [0])
-            self.assertEqual(p.produce(), (0, base))
-            self.assertEqual(p.end(commit), 0)
-            base += 3
-            self.kill()
-            p = self.again(p)
-            self.assertEqual([p.end(not commit), p.end(commit)], [48, 0])
-        self.assertEqual(self.seen_up_to(9), (9, 9, [(p.id, 3)], [0, 6]))
-
-    def test_the_server_dies_while_a_commit_is_decided(self):
-        """At each step; asked again, the one that comes after it says what readers see."""
-        points = ["append.written:1", "participants.before:1", "participants.after:1", "flush.before:2", "flush.done:2", "decide.prepared:2", "decide.before:1",
-                  "decide.before:2", "decide.before:3", "decide.done:1", "decide.done:2", "decide.done:3", "decide.stable:1", "marker.commit:1", "marker.commit:2",
-                  "decide.finished:3"]
-        self.assertEqual(self.server.stop(), 0)
-        committed, died, base = set(), 0, []
-        for number, point in enumerate(points):
-            self.restart(crash_at=point)
-            p = Producer(self, b"tx%d" % number)
-            try:
-                self.assertEqual(p.init(), 0)
-                self.assertEqual(p.add((b"t", 0), (b"u", 1)), [0, 0])
-                self.assertEqual(p.produce(b"t", 0)[0], 0)
-                self.assertEqual(p.produce(b"u", 1)[0], 0)
-                self.assertEqual([p.add_offsets(b"g%d" % number), p.offsets(number, group=b"g%d" % number)], [0, 0])
-                p.end(True)
-                died += self.server.stop() == 137
-            except (EOFError, ConnectionError):
-                self.assertEqual(self.server.process.wait(LIMIT_S), 137)
-                died += 1
-            self.restart()
-            p = self.again(p)
-            answer = p.end(True)
-            self.assertIn(answer, (0, 49, 48))
-            visible = len(self.seen(b"t", 0)[3]), len(self.seen(b"u", 1)[3])
-            self.assertEqual(visible, (len(base) + (answer == 0),) * 2, point)
-            self.assertEqual(self.fetched_offset(group=b"g%d" % number)[0], number if answer == 0 else -1)
-            base += [number] if answer == 0 else []
-            committed.add(answer)
-            self.assertEqual(self.server.stop(), 0)
-        self.assertTrue({0, 49} <= committed, committed)
-        self.assertGreater(died, len(points) // 2)
-        for topic in ("t", "u"):
-            done = subprocess.run([WEIR, "topic", "verify", topic, "--data", self.data], capture_output=True, text=True, env=environment())
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-
     def test_the_engines_own_ids_are_others(self):
         """A client that calls itself as a program inside does is another producer."""
         p = Producer(self, b"weir.dlq-replayed")
         self.assertEqual((p.init(), p.epoch), (0, 0))
-
-    def described(self, *names):
-        p = self.producer
-        answer = p.ask(DESCRIBE, 0, lambda f: array([text(n, f) for n in names], f))
-        self.assertEqual(answer[:5], struct.pack(">i", 0) + bytes([len(names) + 1]))
-        return answer[5:]
-
-    def listed(self, states=(), ids=(), version=0, duration=-1):
-        """Unknown states; names with their states."""
-        make = lambda f: array([text(s, f) for s in states], f) + array([struct.pack(">q", i) for i in ids], f) + (struct.pack(">q", duration) if version else b"")
-        answer = self.producer.ask(LIST, version, make)
-        self.assertEqual(answer[:6], struct.pack(">ih", 0, 0))
-        at, unknown, found = 7, [], {}
-        for _ in range(answer[6] - 1):
-            unknown.append(answer[at + 1:at + answer[at]])
-            at += answer[at]
-        count, at = answer[at] - 1, at + 1
-        for _ in range(count):
-            name, at = answer[at + 1:at + answer[at]], at + answer[at] + 8
-            found[name], at = answer[at + 1:at + answer[at]], at + answer[at] + 1
-        self.assertEqual(at, len(answer))
-        return unknown, found
 
     def test_describe_and_list(self):
         a, b, c = Producer(self, b"a"), Producer(self, b"b"), Producer(self, b"c")
@@ -434,8 +366,8 @@ class ByHand(Case):
         self.assertEqual(self.listed(), ([], {**states, b"a": b"CompleteAbort"}))
 
 
-@unittest.skipUnless(HAS_CONFLUENT, "python3-confluent-kafka is not installed")
-class Clients(Case):
+class WithClient(Case):
+    """A client with confluent-kafka, and how it reads a topic."""
     flags = ("--partitions", "3")
 
     READ = """
@@ -463,6 +395,9 @@ def read(address, topic, isolation="read_committed"):
     def python(self, script, *arguments):
         return self.run_client(PYTHON, "-c", self.READ + script, self.server.address, *arguments)
 
+
+@unittest.skipUnless(HAS_CONFLUENT, "python3-confluent-kafka is not installed")
+class Clients(WithClient):
     def test_commits_aborts_and_a_newer_one(self):
         self.assertEqual(self.python("""
 from confluent_kafka import KafkaException, Producer

@@ -50,6 +50,14 @@ static void expect_stored(struct meta *meta, enum meta_table table, const char *
     buf_deinit(&got);
 }
 
+static void expect_gone(struct meta *meta, enum meta_table table, const char *key)
+{
+    uint8_t key_bytes[512];
+    struct buf got = {0};
+    assert_int_equal(meta_get(meta, table, hex(key, key_bytes), &got, NULL), ERR_NOT_FOUND);
+    buf_deinit(&got);
+}
+
 #define PLACE_HEX "0102030405060708090a0b0c0d0e0f10 00000007"
 
 static void test_layouts(void **state)
@@ -57,7 +65,7 @@ static void test_layouts(void **state)
     (void)state;
     char *dir = scratch_dir_create();
     struct meta *meta;
-    struct meta_batch batch;
+    struct meta_batch batch, offsets;
     assert_int_equal(meta_open(dir, 0, &meta, NULL), 0);
     meta_batch_init(&batch);
     struct meta_topic topic = {place.topic, META_TOPIC_DELETING,      3, 0x0102030405060708,
@@ -85,7 +93,12 @@ static void test_layouts(void **state)
     meta_put_producer(&batch, "tx", &producer);
     meta_put_participants(&batch, 4000, 2, participants, 1);
     meta_put_decision(&batch, &decision, &part);
-    meta_put_offset(&batch, "g", &place, &offset);
+    meta_batch_init(&offsets);
+    meta_put_offset(&offsets, "g", &place, &offset);
+    meta_batch_join(&batch, &offsets);
+    meta_put_txn_offsets(&batch, 4000, 2, &offsets);
+    meta_put_txn_offsets(&batch, 4000, 3, &offsets);
+    meta_delete_txn_offsets(&batch, 4000, 3, &offsets);
     meta_put_group(&batch, "g", &group);
     meta_put_counter(&batch, "n", 3);
     apply(meta, &batch);
@@ -112,10 +125,14 @@ static void test_layouts(void **state)
                   "0000000000000065 000000000000006e");
     expect_stored(meta, META_OFFSETS, "67 00" PLACE_HEX,
                   "0000000000000037 0000000000000042 8001 6d");
+    expect_stored(meta, META_TXN_OFFSETS, "0000000000000fa0 0002 67 00" PLACE_HEX,
+                  "0000000000000037 0000000000000042 8001 6d");
+    expect_gone(meta, META_TXN_OFFSETS, "0000000000000fa0 0003 67 00" PLACE_HEX);
     expect_stored(meta, META_GROUPS, "67",
                   "00000007 ffffffffffffffff 08 636f6e73756d6572 05 72616e6765");
     expect_stored(meta, META_COUNTERS, "6e", "0000000000000003");
     meta_batch_deinit(&batch);
+    meta_batch_deinit(&offsets);
     meta_close(meta);
     scratch_dir_remove(dir);
 }
