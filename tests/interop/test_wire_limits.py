@@ -304,6 +304,7 @@ class Aborted(Limited):
 
 class Strangers(Limited):
     COUNT = 300
+    flags = ("--handshake-timeout", "600000")  # a slow machine needs more than 30 s for all of them
 
     def start(self, **how):
         subprocess.run([WEIR, "user", "add", "alice", "--iterations", "16384", "--data", self.data], input="secret\n", text=True, check=True,
