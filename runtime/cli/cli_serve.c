@@ -102,6 +102,7 @@ struct serving {
     weir_log *log;
     struct sql_program *program;
     weir_app *app; /* NULL: no files */
+    int64_t answer_memory_mib;
     struct http *http;
     struct kafka_server *kafka;
     pthread_mutex_t
@@ -188,6 +189,9 @@ static int parse(const struct cli *cli, struct serving *serving)
         code = flag_number(cli, "rebalance-delay", 0, 300000, 0, &delay_ms);
     if (code == 0)
         code = flag_number(cli, "session-lifetime", 0, INT32_MAX, 0, &lifetime_ms);
+    if (code == 0)
+        code = flag_number(cli, "answer-memory", 32, 1 << 20, HTTP_ANSWERS_MIB,
+                           &serving->answer_memory_mib);
     if (code == 0)
         code = sql_run_options(cli, &serving->options);
     if (code == 0)
@@ -366,6 +370,7 @@ static int start_listening(const struct cli *cli, struct serving *serving)
                                 .is_remote_allowed = flag_is_on(cli, "allow-remote"),
                                 .log = serving->log,
                                 .app = serving->app,
+                                .answer_limit_bytes = serving->answer_memory_mib << 20,
                                 .metrics = kafka_stats_text,
                                 .metrics_context = &serving->kafka_stats};
     http.may = may_do;
@@ -503,6 +508,9 @@ static const struct flag serve_flags[] = {
     {"idle-timeout", "MS", "a connection that asks for nothing ends [600000]", false, 0},
     {"request-timeout", "MS",
      "in which a request must arrive whole, and a response be taken [60000]", false, 0},
+    {"answer-memory", "MIB",
+     "of answers over HTTP together, of more than 1 MiB each, until they are taken [256]", false,
+     0},
     {"handshake-timeout", "MS",
      "of new connections: TLS, users, the first request [10000, 30000, 30000]", false, 0},
     SQL_RUN_FLAGS,

@@ -14,6 +14,7 @@ enum {
     HTTP_PORT = 9644,
     HTTP_QUESTION_MB = 64,  /* at most of a question to a view, and unless it says less */
     HTTP_VERIFY_MIB = 1024, /* the same of a verification */
+    HTTP_ANSWERS_MIB = 256, /* of answers together, unless http_options says otherwise */
 };
 
 /* What may be allowed to somebody and not to others. */
@@ -29,6 +30,7 @@ struct http_options {
     /* Whether who has entered (user NULL: nobody was asked) from an address may do this; the cluster has no name (NULL); any thread. NULL: everybody may do everything. */
     bool (*may)(void *context, const char *user, const char *host, enum http_thing thing, const char *name, enum http_action action);
     void *may_enter_context;      /* of both */
+    int64_t answer_limit_bytes;   /* of all answers of more than 1 MiB that are being made, or that clients have not taken yet; 0: HTTP_ANSWERS_MIB */
     weir_log *log;                /* that is shown; outlives the server */
     weir_app *app;                /* whose pipelines are shown; outlives the server. NULL: none */
     /* Appends whole families to /metrics, from any thread; NULL: there are no more. */

@@ -18,7 +18,8 @@ void http_fail(struct http_exchange *exchange, int status, const char *hint, con
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    buf_clear(&exchange->out);
+    buf_deinit(&exchange->out); /* what it was going to be may be large */
+    http_leave_room(exchange);
     exchange->json = (struct json){.text = &exchange->out};
     exchange->status = status;
     exchange->content_type = "application/json";
@@ -168,6 +169,10 @@ void http_answer(struct http_exchange *exchange, const char *method)
         http_fail(exchange, 404, "GET / lists the addresses there are",
                   "there is nothing at this address");
     }
+    struct diag diag = {.code = 0};
     if (!buf_ok(&exchange->out))
         http_fail(exchange, 503, NULL, "no memory for this answer");
+    else if (http_take_room(exchange, &diag) < 0)
+        http_fail_code(exchange, diag.code, diag.text);
+    http_settle_room(exchange);
 }

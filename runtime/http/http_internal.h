@@ -26,8 +26,7 @@ enum {
     HTTP_REPLAY_MS = 60000,       /* for writing dead letters back */
     HTTP_PAGE = 100, HTTP_PAGE_MAX = 1000,
     HTTP_PAGE_BYTES = 16 << 20,   /* of rows: behind the one that passes it a page ends */
-    HTTP_WAITING_BYTES = 256 << 20, /* of all answers of more than HTTP_SMALL_BYTES that clients have not taken yet */
-    HTTP_SMALL_BYTES = 1 << 20,
+    HTTP_SMALL_BYTES = 1 << 20,   /* of an answer, which it may have in any case */
     HTTP_QUESTIONS = 4,           /* to views, at once */
 };
 
@@ -87,6 +86,7 @@ struct http_exchange {
     char allow[HTTP_ALLOW_BYTES]; /* of a 405 */
     const char *accept;           /* the Accept header; NULL: there was none */
     struct buf out;
+    int64_t room_bytes;           /* that it has of http's answer_bytes; http_room.c's */
     struct json json;             /* writes to out */
 };
 /* Answers with a status and {"error":…,"hint":…}, in place of what was written; hint may be NULL. */
@@ -116,6 +116,12 @@ bool http_has_word(const char *words, const char *word);
 /* http_cursor.c: a place among keys, of stores and views. partition -1: there is no cursor. false after http_fail. */
 bool http_argument_cursor(struct http_exchange *exchange, int32_t *partition, struct buf *place);
 void http_cursor_put(struct json *json, const char *name, int32_t partition, struct bytes place);
+/* http_room.c: room for what was written to out so far, which may have to be waited for, for a second. ERR_NOMEM, with a sentence: there is none, and the answer is to be given up. */
+int http_take_room(struct http_exchange *exchange, struct diag *diag);
+/* The answer is ready: gives back what it does not need. */
+void http_settle_room(struct http_exchange *exchange);
+/* Gives back all of it: the answer is gone, or taken. */
+void http_leave_room(struct http_exchange *exchange);
 /* A long answer is to be given up: the server stops, or its time is over. */
 bool http_is_over(const struct http_exchange *exchange);
 /* Who asked has closed the connection: nobody waits for the answer. */
@@ -204,7 +210,10 @@ struct http {
     atomic_bool is_stopping;
     atomic_int questions;         /* that are being answered */
     _Atomic int64_t complained_s;  /* of a wrong password: the second of the clock in which that was last written to the log */
-    _Atomic int64_t waiting_bytes; /* of large answers, until they are taken */
+    pthread_mutex_t room_mutex;   /* of answer_bytes; taken alone */
+    pthread_cond_t room_left;     /* some was given back */
+    int64_t answer_bytes;         /* of large answers, until clients have taken them */
+    int64_t answer_limit_bytes;
     atomic_bool is_replaying;     /* dead letters are being written back */
     atomic_bool is_verifying;     /* a view is being verified */
     struct http_listener *listener; /* http_server.c */

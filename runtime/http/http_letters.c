@@ -167,7 +167,6 @@ static int put_letter(void *context, const struct found_letter *found, struct di
 {
     struct letters *letters = context;
     struct http_exchange *exchange = letters->exchange;
-    (void)diag;
     if (letters->left == 0 || exchange->out.size > PAGE_BYTES)
         return 1;
     letters->left--;
@@ -176,7 +175,7 @@ static int put_letter(void *context, const struct found_letter *found, struct di
         letter_json_put_lossless(&exchange->out, found);
     else
         letter_json_put(&exchange->out, found);
-    return 0;
+    return http_take_room(exchange, diag);
 }
 
 static int show_letters(struct letters *letters, const struct topic_info *topic, struct diag *diag)

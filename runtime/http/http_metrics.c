@@ -144,8 +144,10 @@ static const struct partition_family {
      zero},
 };
 
-static void put_topics(struct buf *out, const struct reading *reading)
+static int put_topics(struct http_exchange *exchange, const struct reading *reading,
+                      struct diag *diag)
 {
+    struct buf *out = &exchange->out;
     put_head(out, "kafka_topic_partitions", "Number of partitions for this Topic");
     for (size_t i = 0; i < reading->topic_count; i++)
         buf_printf(out, "kafka_topic_partitions{topic=\"%s\"} %d\n", reading->topics[i].info->name,
@@ -159,7 +161,9 @@ static void put_topics(struct buf *out, const struct reading *reading)
                     buf_printf(out, "%s{topic=\"%s\",partition=\"%d\"} %lld\n", family->name,
                                reading->topics[i].info->name, (int)p,
                                (long long)family->value(&reading->topics[i].ranges[p]));
+        TRY(http_take_room(exchange, diag));
     }
+    return 0;
 }
 
 /* committed: the offset, else the lag. */
@@ -257,15 +261,22 @@ static void put_as_text(struct http_exchange *exchange)
 void http_get_metrics(struct http_exchange *exchange)
 {
     struct reading reading = {0};
+    struct diag diag = {.code = 0};
     struct buf *out = &exchange->out;
     int rc = put_app(out, exchange->http->app);
     if (rc == 0)
         rc = read_log(exchange->http->log, &reading);
+    if (rc < 0)
+        diag_set(&diag, rc, "%s", weir_log_error());
+    if (rc == 0)
+        rc = http_take_room(exchange, &diag);
     if (rc == 0) {
-        exchange->content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         put_head(out, "kafka_brokers", "Number of Brokers in the Kafka Cluster");
         buf_printf(out, "kafka_brokers 1\n");
-        put_topics(out, &reading);
+        rc = put_topics(exchange, &reading, &diag);
+    }
+    if (rc == 0) {
+        exchange->content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         put_groups(out, &reading);
         if (exchange->http->metrics != NULL)
             exchange->http->metrics(exchange->http->metrics_context, out);
@@ -273,7 +284,7 @@ void http_get_metrics(struct http_exchange *exchange)
         if (http_prefers(exchange->accept, &plain_text, &openmetrics))
             put_as_text(exchange);
     } else {
-        http_fail_code(exchange, rc, weir_log_error());
+        http_fail_code(exchange, rc, diag.text);
     }
     reading_deinit(&reading);
 }

@@ -75,8 +75,8 @@ static void put_columns(struct json *json, const struct query *query)
     json_end(json, ']');
 }
 
-static void put_batch(struct http_exchange *exchange, struct question *question,
-                      const struct batch *batch)
+static int put_batch(struct http_exchange *exchange, struct question *question,
+                     const struct batch *batch, struct diag *diag)
 {
     for (uint32_t i = 0; i < batch->selected_count && !question->has_more; i++) {
         if (question->skip > 0) {
@@ -88,8 +88,10 @@ static void put_batch(struct http_exchange *exchange, struct question *question,
             json_raw(&exchange->json, "", 0);
             json_encode_row(&exchange->out, question->names, batch->columns, batch_row(batch, i),
                             false);
+            TRY(http_take_room(exchange, diag));
         }
     }
+    return 0;
 }
 
 static int put_rows(struct http_exchange *exchange, struct question *question, struct diag *diag)
@@ -104,7 +106,7 @@ static int put_rows(struct http_exchange *exchange, struct question *question, s
                             "the question takes longer than %d s\n"
                             "hint: ask for a key or a range of them, or 'weir query'",
                             HTTP_ANSWER_MS / 1000);
-        put_batch(exchange, question, batch);
+        TRY(put_batch(exchange, question, batch, diag));
     }
     json_end(&exchange->json, ']');
     return rc < 0 ? rc : 0;

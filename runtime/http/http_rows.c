@@ -66,11 +66,12 @@ static bool is_same_place(const struct view_mark *a, const struct view_mark *b)
            bytes_equal(bytes_of(a->key.data, a->key.size), bytes_of(b->key.data, b->key.size));
 }
 
-static int put_batch(struct page *page, const struct batch *batch)
+static int put_batch(struct page *page, const struct batch *batch, struct diag *diag)
 {
     struct http_exchange *exchange = page->exchange;
     for (uint32_t i = 0; i < batch->selected_count; i++) {
-        TRY(query_mark(page->query, i, &page->next));
+        if (query_mark(page->query, i, &page->next) < 0)
+            return diag_set(diag, ERR_NOMEM, "no memory for rows of a view");
         bool is_full = page->left == 0 || exchange->out.size > HTTP_PAGE_BYTES;
         if (is_full && !is_same_place(&page->last, &page->next)) {
             page->has_more = true;
@@ -82,6 +83,7 @@ static int put_batch(struct page *page, const struct batch *batch)
         page->next = swap;
         json_raw(&exchange->json, "", 0);
         json_encode_row(&exchange->out, page->names, batch->columns, batch_row(batch, i), false);
+        TRY(http_take_room(exchange, diag));
     }
     return 0;
 }
@@ -99,8 +101,7 @@ static int put_rows(struct page *page, int64_t limit, struct diag *diag)
             return diag_set(diag, ERR_TIMEOUT,
                             "the rows take longer than %d s\nhint: ask for a key or a range",
                             HTTP_ANSWER_MS / 1000);
-        if (put_batch(page, batch) < 0)
-            return diag_set(diag, ERR_NOMEM, "no memory for rows of a view");
+        TRY(put_batch(page, batch, diag));
     }
     return rc < 0 ? rc : 0;
 }

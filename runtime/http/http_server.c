@@ -53,7 +53,6 @@ struct call {
     int target_code; /* of parsing it */
     struct diag diag;
     bool has_begun, is_too_large;
-    int64_t waiting_bytes; /* in http's sum */
 };
 
 /* ---- connections ---- */
@@ -202,6 +201,7 @@ static bool may_ask(struct call *call, struct MHD_Connection *connection, const 
 
 static void call_free(struct call *call)
 {
+    http_leave_room(&call->exchange);
     http_target_deinit(&call->exchange.target);
     buf_deinit(&call->exchange.body);
     buf_deinit(&call->exchange.out);
@@ -229,35 +229,15 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 {
     (void)code;
     struct call *call = *call_at;
-    if (call != NULL) {
-        atomic_fetch_sub(&call->exchange.http->waiting_bytes, call->waiting_bytes);
+    if (call != NULL)
         call_free(call);
-    }
     *call_at = NULL;
     set_deadline(((struct http *)context)->listener, link_of(connection), in_ms(HTTP_REQUEST_MS));
-}
-
-/* A client that takes its time has so much of our memory. */
-static void count_answer(struct call *call)
-{
-    struct http_exchange *exchange = &call->exchange;
-    int64_t size = (int64_t)exchange->out.size;
-    if (size <= HTTP_SMALL_BYTES)
-        return;
-    call->waiting_bytes = size;
-    if (atomic_fetch_add(&exchange->http->waiting_bytes, size) + size > HTTP_WAITING_BYTES) {
-        buf_deinit(&exchange->out);
-        http_fail(exchange, 503, "ask again, or for a smaller page",
-                  "clients have not taken %d MiB of answers yet", HTTP_WAITING_BYTES >> 20);
-        atomic_fetch_sub(&exchange->http->waiting_bytes, size);
-        call->waiting_bytes = 0;
-    }
 }
 
 static enum MHD_Result send_answer(struct call *call, struct MHD_Connection *connection)
 {
     struct http_exchange *exchange = &call->exchange;
-    count_answer(call);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         exchange->out.size, exchange->out.data, MHD_RESPMEM_MUST_FREE);
     if (response == NULL)
@@ -269,6 +249,8 @@ static enum MHD_Result send_answer(struct call *call, struct MHD_Connection *con
     if (exchange->status == 401)
         MHD_add_response_header(response, "WWW-Authenticate",
                                 "Basic realm=\"weir\", charset=\"UTF-8\"");
+    if (exchange->status == 503)
+        MHD_add_response_header(response, "Retry-After", "1");
     if (exchange->status == 405)
         MHD_add_response_header(response, "Allow", exchange->allow);
     set_deadline(exchange->http->listener, link_of(connection), in_ms(HTTP_SEND_MS));
@@ -431,6 +413,8 @@ int http_start(const struct http_options *options, struct http **result, struct 
     http->metrics = options->metrics;
     http->metrics_context = options->metrics_context;
     http->is_remote_allowed = options->is_remote_allowed;
+    http->answer_limit_bytes = options->answer_limit_bytes > 0 ? options->answer_limit_bytes
+                                                               : (int64_t)HTTP_ANSWERS_MIB << 20;
     http->may_enter = options->may_enter;
     http->may = options->may;
     http->may_enter_context = options->may_enter_context;
@@ -438,11 +422,13 @@ int http_start(const struct http_options *options, struct http **result, struct 
     snprintf(http->host, sizeof http->host, "%s",
              options->host != NULL ? options->host : "127.0.0.1");
     pthread_mutex_init(&http->rates_mutex, NULL);
+    pthread_mutex_init(&http->room_mutex, NULL);
     pthread_mutex_init(&listener->mutex, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&listener->ending, &monotonic);
+    pthread_cond_init(&http->room_left, &monotonic);
     pthread_condattr_destroy(&monotonic);
     /* Who asks before the app runs must not keep it from running. */
     int rc = http->app != NULL ? shared_views_begin(http->log, http->app, diag) : 0;
@@ -487,6 +473,8 @@ void http_stop(struct http *http)
     pthread_cond_destroy(&listener->ending);
     pthread_mutex_destroy(&listener->mutex);
     pthread_mutex_destroy(&http->rates_mutex);
+    pthread_mutex_destroy(&http->room_mutex);
+    pthread_cond_destroy(&http->room_left);
     free(listener);
     free(http);
 }

@@ -177,7 +177,8 @@ static int scan_pair(void *context, struct bytes key, struct bytes value)
     look->last_partition = look->partition;
     if (http_is_over(look->exchange))
         return ERR_TIMEOUT;
-    return put_pair(look, key, value, look->diag);
+    TRY(put_pair(look, key, value, look->diag));
+    return http_take_room(look->exchange, look->diag);
 }
 
 /* Behind the cursor: everything that begins with its bytes, of a key that it does not have whole. */

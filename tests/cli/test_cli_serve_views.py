@@ -2,8 +2,10 @@
 """Views of jobs that run in a server, asked over HTTP while a Kafka client writes. The source has one partition and is not re-keyed, so a state is one that was committed if and only if
 it is what the first so many rows give: every answer is compared with that, for windows that are open, closing and closed too, through pauses, kill -9 and a rebuild of the state."""
 import collections
+import concurrent.futures
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -321,7 +323,8 @@ class Rows(Case):
 
 class Large(unittest.TestCase):
     """Rows of 100 KB: a page ends by its bytes, and answers that nobody takes are not kept without end."""
-    COUNT, SIZE, PAGE, WAITING, IDLE_S = 260, 100_000, 16 << 20, 256 << 20, 15
+    COUNT, SIZE, PAGE, ROOM_MIB, IDLE_S = 260, 100_000, 16 << 20, 256, 15
+    flags = ()
 
     @classmethod
     def setUpClass(cls):
@@ -333,11 +336,33 @@ class Large(unittest.TestCase):
         weir("topic", "create", "notes", data=data)
         weir("produce", "notes", data=data, stdin="".join(json.dumps({"id": i, "note": chr(97 + i % 26) * cls.SIZE}) + "\n" for i in range(cls.COUNT)))
         weir("run", job, "--until-end", data=data)
-        cls.server = Server(data, job)
+        cls.server = Server(data, job, *cls.flags)
         cls.addClassCleanup(cls.server.end)
         until = time.monotonic() + LIMIT_S
         while cls.server.get("/readyz")[0] != 200:
             assert time.monotonic() < until
+
+    def ask_and_not_take(self):
+        """A client that takes no more than the first line."""
+        connection = socket.create_connection(("127.0.0.1", self.server.http_port), timeout=LIMIT_S)
+        self.addCleanup(connection.close)
+        connection.sendall(b"GET /api/v1/views/latest/rows?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return connection, connection.recv(12).decode()
+
+    def fill(self):
+        """Asks until there is no room: what was asked, of which the last one was refused."""
+        until, asked = time.monotonic() + LIMIT_S, []
+        while not asked or asked[-1][1] == "HTTP/1.1 200":
+            began = time.monotonic() if not asked else began
+            asked.append(self.ask_and_not_take())
+            self.assertLess(len(asked), 40)
+            if time.monotonic() - began > self.IDLE_S - 3 and time.monotonic() < until:   # a slow machine: the first ones would be dropped for being idle
+                for connection, _ in asked:
+                    connection.close()
+                asked = []
+        # Who begins needs room for 17 MiB; a page is a row more than 16.
+        self.assertEqual((len(asked), asked[-1][1]), (self.ROOM_MIB // 17 + 1, "HTTP/1.1 503"))
+        return asked
 
     def page(self, target, body=None, cursor=None):
         target += f"limit=1000{'&cursor=' + urllib.parse.quote(str(cursor)) if cursor is not None else ''}"
@@ -403,32 +428,77 @@ class Large(unittest.TestCase):
 
     @unittest.skipIf(os.environ.get("WEIR_SANITIZE"), "it takes a quarter of a gigabyte")
     def test_answers_that_nobody_takes(self):
-        def ask():
-            """A client that takes no more than the first line."""
-            connection = socket.create_connection(("127.0.0.1", self.server.http_port), timeout=LIMIT_S)
-            self.addCleanup(connection.close)
-            connection.sendall(b"GET /api/v1/views/latest/rows?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            return connection, connection.recv(12).decode()
-
-        until, asked = time.monotonic() + LIMIT_S, []
-        while not asked or asked[-1][1] == "HTTP/1.1 200":
-            began = time.monotonic() if not asked else began
-            asked.append(ask())
-            self.assertLess(len(asked), 40)
-            if time.monotonic() - began > self.IDLE_S - 3 and time.monotonic() < until:   # a slow machine: the first ones would be dropped for being idle
-                for connection, _ in asked:
-                    connection.close()
-                asked = []
-        self.assertEqual((len(asked), asked[-1][1]), (self.WAITING // self.PAGE, "HTTP/1.1 503"))
+        asked = self.fill()
         rest = b""
         while not rest.endswith(b"}"):
             rest += asked[-1][0].recv(4096)
-        self.assertIn(b"clients have not taken 256 MiB of answers yet", rest)
+        self.assertIn(b"\r\nRetry-After: 1\r\n", rest)
+        self.assertIn(b"answers that are being made, or that clients have not taken yet, have 256 MiB together", rest)
         self.assertEqual(self.server.get("/api/v1/views/latest/rows?limit=1")[0], 200)   # small ones are always there
         for connection, _ in asked:
             connection.close()
         until = time.monotonic() + LIMIT_S
-        while ask()[1] != "HTTP/1.1 200":
+        while self.ask_and_not_take()[1] != "HTTP/1.1 200":
+            self.assertLess(time.monotonic(), until)
+
+
+@unittest.skipIf(os.environ.get("WEIR_SANITIZE"), "it is of memory, and pages of 16 MiB take long")
+class Room(Large):
+    """The same with room for two pages: who asks together gets no more than that at a time."""
+    ROOM_MIB = 40
+    flags = ("--answer-memory", "40")
+    STATE, TOGETHER = "/api/v1/state/notes/latest?limit=1000", 8
+    test_pages = test_answers_that_nobody_takes = None
+
+    def ask_together(self, target, done):
+        """Each asks until done(status, headers, text) is true of its answer."""
+        def ask():
+            until = time.monotonic() + LIMIT_S
+            while not done(*self.server.ask("GET", target)):
+                self.assertLess(time.monotonic(), until)
+
+        with concurrent.futures.ThreadPoolExecutor(self.TOGETHER) as pool:
+            for one in [pool.submit(ask) for _ in range(self.TOGETHER)]:
+                one.result()
+
+    def is_refused(self, status, headers, text):
+        if status != 503 or "longer than" in text:         # the machine is busy
+            return status == 503
+        self.assertEqual((headers["Retry-After"], json.loads(text)),
+                         ("1", {"error": "answers that are being made, or that clients have not taken yet, have 40 MiB together",
+                                "hint": "ask again, or for a smaller page"}))
+        return True
+
+    def peak_mib(self):
+        with open(f"/proc/{self.server.process.pid}/status", encoding="utf-8") as file:
+            return int(re.search(r"VmHWM:\s+(\d+) kB", file.read())[1]) >> 10
+
+    def test_all_get_their_page_in_the_end(self):
+        page = self.server.ask("GET", self.STATE)[2]
+        self.assertGreater(len(page), self.PAGE)
+        before, peaks = self.peak_mib(), []
+
+        def has_page(status, headers, text):
+            peaks.append(self.peak_mib())
+            if self.is_refused(status, headers, text):
+                return False
+            self.assertEqual((status, text == page), (200, True))
+            return True
+
+        self.ask_together(self.STATE, has_page)
+        # The pages, a MiB and a row for each, and what the allocator keeps.
+        self.assertLess(max(peaks) - before, self.ROOM_MIB + 2 * self.TOGETHER + 32)
+
+    def test_who_comes_when_it_is_full_is_told(self):
+        asked = self.fill()
+        # On a slow machine those that do not take are dropped meanwhile, for being idle.
+        self.ask_together(self.STATE, lambda *answer: self.is_refused(*answer) or answer[0] == 200)
+        for target in ("/api/v1/state/notes/latest?limit=5", "/readyz", "/metrics"):
+            self.assertEqual(self.server.ask("GET", target)[0], 200)
+        for connection, _ in asked:
+            connection.close()
+        until = time.monotonic() + LIMIT_S
+        while self.server.ask("GET", self.STATE)[0] != 200:
             self.assertLess(time.monotonic(), until)
 
 
