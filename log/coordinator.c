@@ -529,8 +529,11 @@ static enum group_error begin_commit(struct coordinator *c, const char *name,
     struct group *group = coordinator_group(c, name);
     if (group == NULL)
         error = GROUP_NO_MEMORY;
+    else if (group->state == GROUP_EMPTY && (who == NULL || who->generation < 0))
+        error =
+            GROUP_OK; /* whatever it calls itself: librdkafka names its instance without a group, too */
     else if (is_nobody(who))
-        error = group->state == GROUP_EMPTY ? GROUP_OK : GROUP_UNKNOWN_MEMBER_ID;
+        error = GROUP_UNKNOWN_MEMBER_ID;
     else
         error = group_find_member(group, who, &member);
     if (error == GROUP_OK && member != NULL) {

@@ -133,7 +133,7 @@ void coordinator_forget(struct coordinator *coordinator, const char *group, void
 void coordinator_orphan(struct coordinator *coordinator, const char *group, void *context);
 
 /* Takes and gives back the right to write the group's offsets. Between the two no generation begins, so what is written is what the next
- * owner finds. member NULL or nobody: a standalone writer, refused with UNKNOWN_MEMBER_ID while there are members. Counts as a heartbeat. */
+ * owner finds. member NULL or without a generation: a standalone writer, who is refused while there are members (nobody: with UNKNOWN_MEMBER_ID). Counts as a heartbeat. */
 enum group_error coordinator_commit_begin(struct coordinator *coordinator, const char *group, const struct group_member *member);
 /* The same for offsets that count when a transaction is committed. A member may give them while its generation waits for the leader's assignment, too (as
  * with Kafka, whose clients take REBALANCE_IN_PROGRESS there for the end of their producer): who gets the partition waits for the transaction. */

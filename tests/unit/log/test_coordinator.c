@@ -739,6 +739,10 @@ static void test_commit_checks(void **state)
     leave(&b);
     assert_int_equal(commit(&a), GROUP_UNKNOWN_MEMBER_ID);
     assert_int_equal(commit(&nobody), GROUP_OK);
+    struct peer d = {0}, named = {.instance = "one", .generation = -1};
+    assert_int_equal(commit(&named), GROUP_OK); /* librdkafka with group.instance.id and assign() */
+    join(&d);
+    assert_int_equal(commit(&named), GROUP_UNKNOWN_MEMBER_ID);
 }
 
 static void test_no_generation_begins_during_a_commit(void **state)
