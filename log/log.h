@@ -257,6 +257,13 @@ void fetch_deinit(struct fetch *fetch);
 int partition_fetch(struct partition *partition, int64_t offset, enum isolation isolation, size_t max_bytes,
                     struct fetch *fetch, struct diag *diag);
 
+/* The same for who only hands the batches on: they go into a pipe, whole batches of at most max_bytes, and the kernel copies nothing. Their CRCs are not looked
+ * at, so that it is only done where this process has written the batches itself or partition_fetch has checked them. *size 0: not done, for whatever reason, and
+ * partition_fetch will tell; else fetch has all but its bytes. ERR_IO: the pipe may hold something that is of no use. Never waits for the pipe. */
+enum { FETCH_PIPE_LEAST_BYTES = 64 << 10 };  /* less is not worth it, and *size is 0 */
+int partition_fetch_into_pipe(struct partition *partition, int64_t offset, enum isolation isolation, size_t max_bytes, int pipe_fd,
+                              struct fetch *fetch, size_t *size);
+
 /* Walks what partition_fetch brought: batches that hold data for a reader (no control batches, no aborted ones), then records. */
 struct fetch_reader {
     const struct fetch *fetch;

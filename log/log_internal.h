@@ -121,6 +121,8 @@ struct segment {
     int64_t end_offset;                  /* of a closed one; -1: active. list_mutex */
     _Atomic int64_t size_bytes;          /* whole batches; written by the holder of partition.mutex */
     _Atomic int64_t flushed_bytes;
+    _Atomic int64_t checked_bytes;       /* a fetch of this process has checked the CRCs of the batches up to here */
+    _Atomic int64_t appended_from;       /* this process has written what is from here on; INT64_MAX: nothing */
     int64_t reserved_bytes;              /* the file has blocks up to here; partition.mutex */
     int64_t created_ms, last_write_ms;   /* partition.mutex; constant once closed */
     int64_t max_timestamp_ms;            /* list_mutex; INT64_MIN: empty */
@@ -167,6 +169,8 @@ void index_close(struct segment *segment);
 /* Position of a batch at or before the one that holds offset. Always right, whatever the index file holds: at worst 0. tail: a copy of
  * the active segment's index, NULL for a closed one. */
 int64_t index_find_offset(struct segment *segment, const struct segment_index *tail, int64_t offset);
+/* Position of the last batch with an entry that begins at or before position; 0: none is known. */
+int64_t index_find_position(struct segment *segment, const struct segment_index *tail, int64_t position);
 /* An offset such that no record before it has a timestamp ≥ timestamp_ms. */
 int64_t index_find_time(struct segment *segment, const struct segment_index *tail, int64_t timestamp_ms);
 /* Both indexes of a segment that is written or read from its first batch to its last. */
@@ -381,6 +385,23 @@ int partition_append_marker(struct partition *partition, bool commit, int64_t pr
                             struct diag *diag); /* takes the mutex */
 /* Says where a segment is damaged, stops its partition, returns ERR_CORRUPT (a deleted topic's: ERR_NOT_FOUND). */
 int segment_damaged(struct segment *segment, int64_t position, const char *why, struct diag *diag);
+/* Where a fetch begins. */
+struct read_place {
+    struct segment *segment; /* with a reference */
+    int64_t position;        /* of a batch at or before the offset looked for */
+    int64_t end_offset;      /* of the segment: INT64_MAX when it is the active one */
+    uint64_t swaps;          /* of the partition, when the segment was taken */
+    bool exact;              /* position is that of the first batch that ends at or after the offset */
+    bool has_tail;
+    struct segment_index tail; /* with has_tail and without exact */
+};
+/* ERR_RANGE when no segment holds the offset. */
+int partition_locate(struct partition *partition, int64_t offset, struct read_place *place, struct diag *diag);
+/* A fetch ended here: who goes on with this offset finds its position. */
+void partition_keep_hint(struct partition *partition, struct segment *segment, int64_t offset, int64_t position);
+/* Whether segments were swapped since the place was taken: then the list of aborted transactions may no longer have those whose records the
+ * old segment still holds. */
+bool partition_was_swapped(struct partition *partition, const struct read_place *place);
 /* Those that overlap [from, to), sorted by first offset, into fetch. ERR_NOMEM. */
 int partition_collect_aborted(struct partition *partition, int64_t from, int64_t to, struct fetch *fetch);
 int partition_open_txn(struct partition *partition, int64_t producer_id, int64_t first_offset);  /* mutex held */

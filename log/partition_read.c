@@ -15,7 +15,8 @@
  *
  * What is checked on every read, because the CRC leaves out a batch's base offset and length: the
  * batch is where its predecessor ended, its offset is the one expected, its CRC is right. Anything
- * else stops the partition, with file and position. Bytes at or above the bound (high watermark or
+ * else stops the partition, with file and position. How far a segment was found right so far is noted
+ * for those who do not look at what they bring (partition_pipe.c). Bytes at or above the bound (high watermark or
  * last stable offset) are not even looked at: an append may be writing them at this moment. */
 #include "log/log_internal.h"
 #include "runtime/base/io.h"
@@ -27,16 +28,6 @@
 enum { FETCH_LEAST_BYTES = 4096 };
 
 /* ---- finding a place ---- */
-
-struct place {
-    struct segment *segment; /* with a reference */
-    int64_t position;        /* of a batch at or before the offset looked for */
-    int64_t end_offset;      /* of the segment: INT64_MAX when it is the active one */
-    uint64_t swaps;          /* of the partition, when the segment was taken */
-    bool exact; /* position is that of the first batch that ends at or after the offset */
-    bool has_tail;
-    struct segment_index tail;
-};
 
 /* The last segment that begins at or before offset; list_mutex held. */
 static int32_t find_segment(const struct partition *partition, int64_t offset)
@@ -52,7 +43,7 @@ static int32_t find_segment(const struct partition *partition, int64_t offset)
     return low - 1;
 }
 
-static bool take_hint(struct partition *partition, int64_t offset, struct place *place)
+static bool take_hint(struct partition *partition, int64_t offset, struct read_place *place)
 {
     const struct read_hint *hint = &partition->hints[(uint64_t)offset % HINT_COUNT];
     if (hint->segment != place->segment || hint->offset != offset)
@@ -62,9 +53,8 @@ static bool take_hint(struct partition *partition, int64_t offset, struct place 
     return true;
 }
 
-/* ERR_RANGE when no segment holds the offset. */
-static int locate(struct partition *partition, int64_t offset, struct place *place,
-                  struct diag *diag)
+int partition_locate(struct partition *partition, int64_t offset, struct read_place *place,
+                     struct diag *diag)
 {
     pthread_mutex_lock(&partition->list_mutex);
     int32_t at = find_segment(partition, offset);
@@ -94,8 +84,8 @@ static int locate(struct partition *partition, int64_t offset, struct place *pla
     return 0;
 }
 
-static void keep_hint(struct partition *partition, struct segment *segment, int64_t offset,
-                      int64_t position)
+void partition_keep_hint(struct partition *partition, struct segment *segment, int64_t offset,
+                         int64_t position)
 {
     pthread_mutex_lock(&partition->list_mutex);
     /* One that was replaced meanwhile may be freed, and its address used again. */
@@ -121,7 +111,7 @@ int segment_damaged(struct segment *segment, int64_t position, const char *why, 
 
 /* Walks headers from place to the batch that contains offset; where offsets have gaps: to the first
  * batch that ends at or after it, or to the segment's end. */
-static int walk_to(struct place *place, int64_t offset, struct diag *diag)
+static int walk_to(struct read_place *place, int64_t offset, struct diag *diag)
 {
     struct segment_scan scan;
     struct batch_header header;
@@ -167,7 +157,7 @@ static void bring_nothing(struct fetch *fetch)
     fetch->bytes.failed = false;
 }
 
-static int read_at(struct place *place, size_t size, struct fetch *fetch, struct diag *diag)
+static int read_at(struct read_place *place, size_t size, struct fetch *fetch, struct diag *diag)
 {
     int fd;
     size_t got;
@@ -188,8 +178,8 @@ static int read_at(struct place *place, size_t size, struct fetch *fetch, struct
 
 /* Whether a batch may follow: at the fetch's first place (expected < 0) or after a batch that ended
  * at expected. */
-static bool may_follow(const struct place *place, const struct batch_header *header, int64_t offset,
-                       int64_t expected)
+static bool may_follow(const struct read_place *place, const struct batch_header *header,
+                       int64_t offset, int64_t expected)
 {
     if (place->segment->compacted)
         return batch_last_offset(header) < place->end_offset &&
@@ -199,9 +189,19 @@ static bool may_follow(const struct place *place, const struct batch_header *hea
                          : header->base_offset <= offset && batch_last_offset(header) >= offset;
 }
 
+/* The bytes from the place to here were looked at; what counts is how far that is without a gap. */
+static void note_checked(const struct read_place *place, int64_t position)
+{
+    _Atomic int64_t *checked = &place->segment->checked_bytes;
+    int64_t before = atomic_load(checked);
+    while (place->position <= before && position > before &&
+           !atomic_compare_exchange_weak(checked, &before, position))
+        continue;
+}
+
 /* Keeps the whole batches below bound. Returns 1 with *need when the first batch is larger than
  * what was read. */
-static int keep_whole(struct place *place, int64_t offset, int64_t bound, struct fetch *fetch,
+static int keep_whole(struct read_place *place, int64_t offset, int64_t bound, struct fetch *fetch,
                       size_t *need, struct diag *diag)
 {
     const uint8_t *first = fetch->bytes.data + fetch->begin;
@@ -237,6 +237,7 @@ static int keep_whole(struct place *place, int64_t offset, int64_t bound, struct
         rest.data += batch.size;
         rest.size -= batch.size;
     }
+    note_checked(place, place->position + (rest.data - first));
     fetch->bytes.size = fetch->begin + (size_t)(rest.data - first);
     if (expected >= 0)
         fetch->next_offset = expected;
@@ -289,7 +290,7 @@ int partition_collect_aborted(struct partition *partition, int64_t from, int64_t
 
 /* Nothing is left in a compacted segment from here to its end, which may lie above the bound of
  * another isolation. */
-static void pass_segment(const struct place *place, int64_t bound, struct fetch *fetch)
+static void pass_segment(const struct read_place *place, int64_t bound, struct fetch *fetch)
 {
     bring_nothing(fetch);
     fetch->next_offset = place->end_offset < bound ? place->end_offset : bound;
@@ -297,7 +298,7 @@ static void pass_segment(const struct place *place, int64_t bound, struct fetch 
 
 /* Brings batches of one segment; none when it is a compacted one and has none left from offset on.
  */
-static int fetch_from(struct partition *partition, struct place *place, int64_t offset,
+static int fetch_from(struct partition *partition, struct read_place *place, int64_t offset,
                       int64_t bound, size_t max_bytes, struct fetch *fetch, struct diag *diag)
 {
     if (!place->exact)
@@ -333,14 +334,12 @@ static int fetch_from(struct partition *partition, struct place *place, int64_t 
                                "a batch reaches over the readable end", diag);
     if (place->segment->compacted && (int64_t)brought_size(fetch) == left)
         fetch->next_offset = place->end_offset < bound ? place->end_offset : bound;
-    keep_hint(partition, place->segment, fetch->next_offset,
-              place->position + (int64_t)brought_size(fetch));
+    partition_keep_hint(partition, place->segment, fetch->next_offset,
+                        place->position + (int64_t)brought_size(fetch));
     return 0;
 }
 
-/* Whether segments were swapped since the place was taken: then the list of aborted transactions
- * may no longer have those whose records the old segment still holds. */
-static bool was_swapped(struct partition *partition, const struct place *place)
+bool partition_was_swapped(struct partition *partition, const struct read_place *place)
 {
     pthread_mutex_lock(&partition->list_mutex);
     bool swapped = partition->swaps != place->swaps;
@@ -353,8 +352,8 @@ static int fetch_once(struct partition *partition, int64_t offset, int64_t bound
                       enum isolation isolation, size_t max_bytes, struct fetch *fetch,
                       struct diag *diag)
 {
-    struct place place;
-    TRY(locate(partition, offset, &place, diag));
+    struct read_place place;
+    TRY(partition_locate(partition, offset, &place, diag));
     int rc = fetch_from(partition, &place, offset, bound, max_bytes, fetch, diag);
     bool replaced = atomic_load(&place.segment->replaced);
     segment_release(place.segment);
@@ -369,7 +368,7 @@ static int fetch_once(struct partition *partition, int64_t offset, int64_t bound
      * have been among them. */
     if (offset < atomic_load(&partition->start_offset))
         return diag_set(diag, ERR_RANGE, "purged meanwhile");
-    return was_swapped(partition, &place) ? 1 : 0;
+    return partition_was_swapped(partition, &place) ? 1 : 0;
 }
 
 int partition_fetch(struct partition *partition, int64_t offset, enum isolation isolation,
@@ -436,7 +435,7 @@ static int search_batch(struct time_search *search, struct bytes batch, struct d
     return rc;
 }
 
-static int search_segment(struct time_search *search, struct place *place, struct diag *diag)
+static int search_segment(struct time_search *search, struct read_place *place, struct diag *diag)
 {
     struct segment_scan scan;
     struct batch_header header;
@@ -466,7 +465,7 @@ static int search_segment(struct time_search *search, struct place *place, struc
 
 /* Takes the next segment that may hold the timestamp, with a reference. Goes by offsets: purge and
  * compaction change the list meanwhile. False after the last. */
-static bool take_segment(struct time_search *search, struct place *place)
+static bool take_segment(struct time_search *search, struct read_place *place)
 {
     struct partition *partition = search->partition;
     bool taken = false;
@@ -492,7 +491,7 @@ static bool take_segment(struct time_search *search, struct place *place)
 
 /* One segment; when compaction replaced it meanwhile the answer is not taken, and it is searched
  * again. When it could not be read and a purge has moved the start, the search goes on from there. */
-static int search_place(struct time_search *search, struct place *place, struct diag *diag)
+static int search_place(struct time_search *search, struct read_place *place, struct diag *diag)
 {
     const struct segment_index *tail = place->has_tail ? &place->tail : NULL;
     int64_t from = index_find_time(place->segment, tail, search->timestamp_ms);
@@ -524,7 +523,7 @@ int partition_find_time(struct partition *partition, int64_t timestamp_ms, int64
                                  .bound = partition_high_watermark(partition),
                                  .offset = -1,
                                  .found_timestamp_ms = -1};
-    struct place place;
+    struct read_place place;
     int rc = partition_readable(partition, diag);
     search.from = search.start;
     buf_init(&search.plain, 0);

@@ -58,6 +58,7 @@ struct segment *segment_new(struct partition *partition, int64_t base_offset)
     segment->end_offset = -1;
     segment->max_timestamp_ms = INT64_MIN;
     segment->max_timestamp_offset = base_offset;
+    atomic_init(&segment->appended_from, INT64_MAX);
     segment->references = 1;
     segment->fd = -1;
     return segment;
@@ -137,7 +138,10 @@ int segment_write(struct segment *segment, const uint8_t *batch, size_t size, st
     TRY(segment_pin(segment, &fd, diag));
     int rc = segment->cut_needed ? cut_with(segment, fd, diag) : 0;
     if (rc == 0) {
-        rc = io_pwrite(fd, batch, size, atomic_load(&segment->size_bytes), diag);
+        int64_t position = atomic_load(&segment->size_bytes);
+        rc = io_pwrite(fd, batch, size, position, diag);
+        if (rc == 0 && atomic_load(&segment->appended_from) > position)
+            atomic_store(&segment->appended_from, position);
         if (rc < 0) {
             segment->cut_needed = true;
             struct diag ignored; /* the write's own failure is the one to report */

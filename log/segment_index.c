@@ -338,22 +338,25 @@ static int rebuild_wrong(struct segment *segment)
 
 /* ---- searching ---- */
 
-/* The last entry at or below the offset; false: none. */
+/* What entries are looked for by. */
+enum entry_key { BY_OFFSET, BY_POSITION };
+
+/* The last entry at or below the offset or position; false: none. */
 static bool search_entries(struct segment *segment, const struct segment_index *tail,
-                           int64_t relative, struct index_entry *entry)
+                           enum entry_key key, int64_t most, struct index_entry *entry)
 {
-    for (int32_t i = tail != NULL ? tail->pending_count : 0; i > 0; i--)
-        if (tail->pending[i - 1].relative_offset <= relative) {
-            *entry = tail->pending[i - 1];
+    for (int32_t i = tail != NULL ? tail->pending_count : 0; i > 0; i--) {
+        *entry = tail->pending[i - 1];
+        if ((key == BY_OFFSET ? entry->relative_offset : entry->position) <= most)
             return true;
-        }
+    }
     struct index_file file;
     uint8_t bytes[INDEX_ENTRY_BYTES];
     bool found = false;
     if (file_open(&file, segment, "index", INDEX_ENTRY_BYTES) == 0) {
         if (tail != NULL && file.count > tail->entry_count)
             file.count = tail->entry_count;
-        int32_t count = file_search(&file, offset_at_most, relative);
+        int32_t count = file_search(&file, key == BY_OFFSET ? offset_at_most : position_at_most, most);
         found = count > 0 && file_entry(&file, count - 1, bytes);
     }
     file_close(&file);
@@ -377,7 +380,7 @@ int64_t index_find_offset(struct segment *segment, const struct segment_index *t
     struct batch_header header;
     struct index_entry entry;
     for (int attempt = 0; attempt < 2; attempt++) {
-        bool found = search_entries(segment, tail, offset - segment->base_offset, &entry);
+        bool found = search_entries(segment, tail, BY_OFFSET, offset - segment->base_offset, &entry);
         if (found && entry_holds(segment, &entry, limit, &header))
             return entry.position;
         if (atomic_load(&segment->replaced) || segment->partition->log->read_only)
@@ -388,6 +391,17 @@ int64_t index_find_offset(struct segment *segment, const struct segment_index *t
             break;
     }
     return 0;
+}
+
+int64_t index_find_position(struct segment *segment, const struct segment_index *tail,
+                            int64_t position)
+{
+    struct batch_header header;
+    struct index_entry entry;
+    int64_t limit = atomic_load(&segment->size_bytes);
+    bool found = search_entries(segment, tail, BY_POSITION, position, &entry) &&
+                 entry_holds(segment, &entry, limit, &header);
+    return found ? entry.position : 0;
 }
 
 int64_t index_find_time(struct segment *segment, const struct segment_index *tail,

@@ -44,7 +44,7 @@ static void on_closed(uv_handle_t *handle)
     kafka_connection_free_when_over(c);
 }
 
-static void free_request(struct kafka_request *request)
+void kafka_connection_free_request(struct kafka_request *request)
 {
     struct kafka_connection *c = request->connection;
     size_t size = request->frame.size;
@@ -72,7 +72,7 @@ static void drop_requests(struct kafka_connection *c)
         }
         *at = request->next;
         kafka_park_end(request);
-        free_request(request);
+        kafka_connection_free_request(request);
     }
 }
 
@@ -104,7 +104,7 @@ static void on_sent(uv_write_t *write, int status)
     kafka_peer_use(c, SHARE_RESPONSES, -(int64_t)size);
     c->used_ms = clock_mono_ms();
     kafka_deadlines_sent(c);
-    free_request(request);
+    kafka_connection_free_request(request);
     if (c->closing)
         kafka_connection_free_when_over(c);
     else if (status < 0 || c->ends_when_sent)
@@ -113,32 +113,18 @@ static void on_sent(uv_write_t *write, int status)
         kafka_connection_step(c);
 }
 
-/* What is booked is the response's size: it holds no much larger buffer while the client takes its time. */
-static void fit_closely(struct kafka_connection *c, struct buf *out)
-{
-    struct buf close = {.limit = out->limit};
-    if (out->capacity < SPARE_LEAST_BYTES || out->size >= out->capacity / 4)
-        return;
-    buf_append(&close, out->data, out->size);
-    if (!buf_ok(&close))
-        return;
-    kafka_spare_give(c->server, out);
-    buf_deinit(out);
-    *out = close;
-}
-
 /* Has the loop send what the socket did not take at once. False: the connection is closed. */
 static bool send_later(struct kafka_connection *c, struct kafka_request *request, size_t sent)
 {
     uv_write_t *write = malloc(sizeof *write);
     size_t size = request->out.size;
     if (write == NULL) {
-        free_request(request);
+        kafka_connection_free_request(request);
         kafka_connection_close(c, "no memory");
         return false;
     }
     bool is_first = c->out_bytes == 0;
-    fit_closely(c, &request->out);
+    kafka_spare_fit(c->server, &request->out);
     request->state_of_work = REQUEST_BEING_SENT;
     write->data = request;
     c->out_bytes += size;
@@ -154,7 +140,7 @@ static bool send_later(struct kafka_connection *c, struct kafka_request *request
     c->out_bytes -= size;
     kafka_peer_use(c, SHARE_RESPONSES, -(int64_t)size);
     free(write);
-    free_request(request);
+    kafka_connection_free_request(request);
     kafka_connection_close(c, NULL);
     return false;
 }
@@ -177,11 +163,15 @@ static bool send_first(struct kafka_connection *c)
     if (c->first == NULL)
         c->last = NULL;
     if (request->result == KAFKA_SILENT) {
-        free_request(request);
+        kafka_connection_free_request(request);
         return true;
     }
+    if (request->piece_count > 0) {
+        c->ends_when_sent = request->result == KAFKA_LAST;
+        return kafka_stream_begin(c, request);
+    }
     if (!kafka_transport_seal(c, &request->out)) {
-        free_request(request);
+        kafka_connection_free_request(request);
         kafka_connection_close(c, "no memory");
         return false;
     }
@@ -190,15 +180,23 @@ static bool send_first(struct kafka_connection *c)
     if (sent < request->out.size)
         return send_later(c, request, sent);
     c->used_ms = clock_mono_ms();
-    free_request(request);
+    kafka_connection_free_request(request);
     if (c->ends_when_sent)
         kafka_connection_close(c, c->end_reason);
     return !c->closing;
 }
 
+/* One with pieces has the socket for itself, until it is over. */
+static bool may_send_first(const struct kafka_connection *c)
+{
+    return !c->ends_when_sent && c->sending == NULL && c->first != NULL &&
+           c->first->state_of_work == REQUEST_ANSWERED &&
+           (c->first->piece_count == 0 || c->out_bytes == 0);
+}
+
 static bool send_answered(struct kafka_connection *c)
 {
-    while (!c->ends_when_sent && c->first != NULL && c->first->state_of_work == REQUEST_ANSWERED)
+    while (may_send_first(c))
         if (!send_first(c))
             return false;
     return true;
@@ -272,6 +270,8 @@ static void begin_next(struct kafka_connection *c)
 {
     if (c->ends_when_sent || c->out_bytes > CONNECTION_OUT_BYTES)
         return;
+    if (c->first != NULL && c->first->state_of_work == REQUEST_ANSWERED)
+        return; /* its response is not booked yet */
     for (struct kafka_request *r = c->first; r != NULL; r = r->next) {
         if (r->state_of_work == REQUEST_WAITS) {
             if (kafka_peer_may_be_answered(c))
@@ -334,7 +334,7 @@ void kafka_connection_took_back(struct kafka_request *request)
         while (*at != request)
             at = &(*at)->next;
         *at = request->next;
-        free_request(request);
+        kafka_connection_free_request(request);
         kafka_connection_free_when_over(c);
         return;
     }
@@ -358,6 +358,7 @@ void kafka_connection_took_back(struct kafka_request *request)
     if (request->result == KAFKA_PARK) {
         request->state_of_work = REQUEST_PARKED;
         kafka_spare_give(c->server, &request->out); /* what was written is written anew */
+        kafka_request_drop_pieces(request);
         bool waits = !c->server->stopping && kafka_park_begin(c->server, request);
         if (!waits && request->park.is_flush) {
             kafka_connection_answer_flushed(request);
@@ -393,6 +394,7 @@ bool kafka_connection_take_request(struct kafka_connection *c)
     request->txns = c->server->txns;
     request->session = &c->session;
     request->fetch_sessions = c->server->fetch_sessions;
+    request->pipes = c->server->tls == NULL ? &c->server->pipes : NULL;
     request->peer_host = c->peer_host;
     bool advertised = c->server->advertised_host[0] != '\0';
     request->advertised_host = advertised ? c->server->advertised_host : c->local_host;

@@ -22,6 +22,8 @@
 #include "log/kafka/kafka_handlers.h"
 #include "runtime/base/clock.h"
 
+#include <unistd.h>
+
 enum {
     FETCH_BYTES = 64 << 20,
     SESSIONS_SINCE = 7,
@@ -47,6 +49,7 @@ struct fetching {
     struct fetch fetch;
     size_t records_at,
         records_size; /* of the partition that was read last: in the response's buffer, beyond its end */
+    bool in_piece; /* they are in the request's last piece instead */
     int64_t bytes;
     bool has_error;
     struct kafka_wait *waits; /* one for each that was read */
@@ -320,6 +323,33 @@ static int bring_records(struct kafka_request *request, struct fetching *f,
     return code;
 }
 
+/* Has the log put the records into a pipe. False: they are to be read. */
+static bool pipe_records(struct kafka_request *request, struct fetching *f,
+                         struct partition *partition, const struct kafka_asked_partition *asked,
+                         size_t most)
+{
+    size_t size, page = (size_t)sysconf(_SC_PAGESIZE);
+    bool may = request->pipes != NULL && request->version >= ZSTD_SINCE &&
+               request->piece_count < KAFKA_PIECES && most >= FETCH_PIPE_LEAST_BYTES &&
+               most <= KAFKA_PIPE_BYTES;
+    struct kafka_piece *piece = &request->pieces[request->piece_count];
+    if (!may || !kafka_pipe_take(request->pipes, &piece->pipe))
+        return false;
+    /* A pipe holds so many pages, whatever is taken of the first and the last one. */
+    most = most < KAFKA_PIPE_BYTES - page ? most : KAFKA_PIPE_BYTES - page;
+    int code = partition_fetch_into_pipe(partition, asked->offset, f->isolation, most,
+                                         piece->pipe.write_fd, &f->fetch, &size);
+    if (size == 0) {
+        kafka_pipe_give(request->pipes, &piece->pipe, code == 0);
+        return false;
+    }
+    piece->size = f->records_size = size;
+    request->pieces_bytes += size;
+    request->piece_count++;
+    f->in_piece = true;
+    return true;
+}
+
 static enum kafka_error read_records(struct kafka_request *request, struct fetching *f,
                                      struct partition *partition,
                                      const struct kafka_asked_partition *asked)
@@ -327,9 +357,13 @@ static enum kafka_error read_records(struct kafka_request *request, struct fetch
     struct fetch *fetch = &f->fetch;
     int64_t room = f->max_bytes - f->bytes;
     int64_t most = asked->max_bytes < room ? asked->max_bytes : room;
-    int code = bring_records(request, f, partition, asked, most > 0 ? (size_t)most : 0);
-    if (code < 0)
-        return kafka_error_of(code);
+    size_t most_bytes = most > 0 ? (size_t)most : 0;
+    f->in_piece = false;
+    if (!pipe_records(request, f, partition, asked, most_bytes)) {
+        int code = bring_records(request, f, partition, asked, most_bytes);
+        if (code < 0)
+            return kafka_error_of(code);
+    }
     if (request->version < ZSTD_SINCE &&
         holds_zstd(bytes_of(request->out.data + f->records_at, f->records_size)))
         return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
@@ -393,7 +427,7 @@ static void write_partition(struct kafka_request *request, struct fetching *f, i
     size_t size = good ? f->records_size : 0;
     size_t aborted = size > 0 && f->isolation == READ_COMMITTED ? f->fetch.aborted_count : 0;
     size_t head = head_size(request, aborted, size), end = request->out.size + head;
-    if (size > 0 && !place_records(request, f, head))
+    if (size > 0 && !f->in_piece && !place_records(request, f, head))
         return;
     wire_write_i32(w, index);
     wire_write_i16(w, (int16_t)error);
@@ -408,7 +442,10 @@ static void write_partition(struct kafka_request *request, struct fetching *f, i
     if (!buf_ok(w->out))
         return;
     must(w->out->size == end);
-    w->out->size += size;
+    if (size > 0 && f->in_piece)
+        request->pieces[request->piece_count - 1].at = end;
+    else
+        w->out->size += size;
     wire_write_tags(w);
 }
 
@@ -459,8 +496,9 @@ static struct open_array begin_array(struct wire_writer *w, size_t most)
     return array;
 }
 
-static void end_array(struct wire_writer *w, const struct open_array *array)
+static void end_array(struct kafka_request *request, const struct open_array *array)
 {
+    struct wire_writer *w = &request->writer;
     size_t width = count_width(w, (size_t)array->count), spare = array->width - width;
     if (!buf_ok(w->out))
         return;
@@ -472,6 +510,8 @@ static void end_array(struct wire_writer *w, const struct open_array *array)
     }
     memmove(at + width, at + array->width, w->out->size - array->at - array->width);
     w->out->size -= spare;
+    for (size_t i = 0; i < request->piece_count; i++)
+        request->pieces[i].at -= request->pieces[i].at > array->at ? spare : 0;
     for (value++; value > 127; value >>= 7)
         *at++ = (uint8_t)(value | 128);
     *at = (uint8_t)value;
@@ -515,7 +555,7 @@ static void answer_session(struct kafka_request *request, struct fetching *f)
             continue;
         if (topics.count == 0 || !bytes_equal(topic, p->asked.topic)) {
             if (topics.count > 0) {
-                end_array(w, &partitions);
+                end_array(request, &partitions);
                 wire_write_tags(w);
             }
             topic = p->asked.topic;
@@ -527,10 +567,10 @@ static void answer_session(struct kafka_request *request, struct fetching *f)
         partitions.count++;
     }
     if (topics.count > 0) {
-        end_array(w, &partitions);
+        end_array(request, &partitions);
         wire_write_tags(w);
     }
-    end_array(w, &topics);
+    end_array(request, &topics);
 }
 
 static void write_head(struct kafka_request *request, enum kafka_error error, int32_t session_id)

@@ -181,7 +181,7 @@ struct kafka_connection {
 
     struct kafka_request *first, *last; /* in the order of arrival */
     int32_t request_count;              /* those in the list, and those whose response is being sent */
-    struct kafka_request *sending;      /* by queue_next */
+    struct kafka_request *sending;      /* whose response has pieces and is under way; NULL: none */
     size_t in_bytes, out_bytes;
     bool reading, closing, had_request;
     int64_t opened_ms, used_ms, sent_ms;
@@ -202,6 +202,8 @@ void kafka_connection_run_again(struct kafka_request *request);
 void kafka_connection_answer_flushed(struct kafka_request *request);
 /* The frame that arrives is whole. False: the connection is closed. */
 bool kafka_connection_take_request(struct kafka_connection *connection);
+/* A request that is in no list is over. */
+void kafka_connection_free_request(struct kafka_request *request);
 /* It is closed, and frees itself when nothing is under way any more. */
 void kafka_connection_free_when_over(struct kafka_connection *connection);
 /* It must say who it is before anything else. */
@@ -227,7 +229,22 @@ void kafka_deadlines_set(struct kafka_connection *connection);
 void kafka_spare_give(struct kafka_server *server, struct buf *buf);
 /* The smallest one of at least and at most so much takes the buffer's place, with its bytes; where there is none nothing happens. */
 void kafka_spare_take(struct kafka_server *server, size_t least_bytes, size_t most_bytes, struct buf *buf);
+/* What is booked of a response is its size: it holds no much larger buffer while the client takes its time. */
+void kafka_spare_fit(struct kafka_server *server, struct buf *buf);
 void kafka_spare_deinit(struct kafka_server *server);
+
+/* ---- pipes between two uses (kafka_pipe.c); responses with pieces (kafka_stream.c) ---- */
+enum { PIPES = 16 };
+struct kafka_pipes {
+    pthread_mutex_t mutex;
+    struct kafka_pipe spares[PIPES];
+    int count, spare_count; /* of all; of those that nobody uses */
+    bool refused;           /* the system gave none: it is not asked again */
+};
+void kafka_pipes_init(struct kafka_pipes *pipes);
+void kafka_pipes_deinit(struct kafka_pipes *pipes); /* all of them were given back */
+/* Begins to send the response of a request that was taken off the connection's list, and takes the request over; nothing is being sent. False: the connection is closed. */
+bool kafka_stream_begin(struct kafka_connection *connection, struct kafka_request *request);
 
 /* ---- TLS (kafka_transport.c) ---- */
 /* Whether more may be read: no piece of a handshake is being worked on, and there are not too many. False: the connection takes a step when that changes. */
@@ -253,6 +270,7 @@ struct kafka_server {
     struct log *log;
     struct kafka_txns *txns;
     struct kafka_fetch_sessions *fetch_sessions;
+    struct kafka_pipes pipes;
     struct kafka_server_options options;
     struct kafka_tls *tls;                 /* NULL: connections are plain */
     char host[48], advertised_host[256];

@@ -86,6 +86,7 @@ void kafka_request_free(struct kafka_request *request)
 {
     if (request->release != NULL)
         request->release(request);
+    kafka_request_drop_pieces(request);
     buf_deinit(&request->frame_memory);
     buf_deinit(&request->out);
     arena_deinit(&request->arena);
@@ -96,6 +97,7 @@ void kafka_request_begin_response(struct kafka_request *request)
 {
     bool flexible = request->version >= request->api->first_flexible;
     buf_clear(&request->out);
+    kafka_request_drop_pieces(request);
     request->writer = (struct wire_writer){&request->out, flexible};
     wire_write_i32(&request->writer, 0); /* the size, when it is known */
     if (request->api->key == KAFKA_SASL_TOKEN)
@@ -112,7 +114,7 @@ void kafka_request_complete(struct kafka_request *request)
         request->reason = "the response is too large, or there is no memory for it";
         return;
     }
-    store_be32(request->out.data, (uint32_t)(request->out.size - 4));
+    store_be32(request->out.data, (uint32_t)(request->out.size + request->pieces_bytes - 4));
 }
 
 bool kafka_request_run(struct kafka_request *request)

@@ -35,6 +35,26 @@ enum {
     KAFKA_TOPIC_PARTITIONS = 10000,         /* most of a topic: topic_create */
     KAFKA_ARENA_FIXED_BYTES = 64 << 10,
 };
+
+/* A part of a response that stays in the kernel (kafka_pipe.c). */
+enum { KAFKA_PIPE_BYTES = 1 << 20, KAFKA_PIECES = 8 };
+struct kafka_pipe { int read_fd, write_fd; };
+struct kafka_pipes;
+/* An empty pipe that takes KAFKA_PIPE_BYTES, and never waits. False: there is none. Any thread, as the next two. */
+bool kafka_pipe_take(struct kafka_pipes *pipes, struct kafka_pipe *pipe);
+void kafka_pipe_give(struct kafka_pipes *pipes, const struct kafka_pipe *pipe, bool is_empty);
+struct kafka_piece {
+    struct kafka_pipe pipe;
+    size_t at;   /* in request->out: it goes out before the byte that stands there */
+    size_t size; /* in the pipe */
+};
+struct kafka_stream { /* kafka_stream.c: how far it has gone */
+    size_t at;            /* in request->out */
+    size_t piece;         /* the next one */
+    size_t size;          /* of all */
+    size_t unnoted_bytes; /* since the client's time began anew */
+};
+
 enum { KAFKA_OPERATIONS_NOT_ASKED = INT32_MIN };
 
 enum kafka_result { KAFKA_ANSWER, KAFKA_LAST, KAFKA_SILENT, KAFKA_CLOSE, KAFKA_PARK, KAFKA_CALLBACK };
@@ -120,7 +140,10 @@ struct kafka_request {
     struct bytes frame;          /* the whole request without its size; may be written to */
     struct wire_reader in;       /* over the body */
     struct wire_writer writer;   /* to out, behind the header */
-    struct buf out;              /* size, header, body */
+    struct buf out;              /* size, header, body, but for: */
+    struct kafka_piece pieces[KAFKA_PIECES]; /* in the order in which they go out */
+    size_t piece_count, pieces_bytes;
+    struct kafka_pipes *pipes;   /* NULL: there are no pieces (TLS needs all bytes in memory) */
     struct arena arena;
     const char *reason;          /* with KAFKA_CLOSE and KAFKA_LAST: why */
     struct buf *scratch;         /* of the worker: a buffer for the handler's run, used again by the next one */
@@ -142,6 +165,7 @@ struct kafka_request {
     bool was_left;                    /* by the worker, unrun: the one before it on the chain must be over first */
     struct kafka_chore chore;
     struct buf frame_memory;
+    struct kafka_stream stream;       /* while a response with pieces is being sent */
     bool is_booked;                   /* its size stands in the server's budget */
     int state_of_work;                /* enum kafka_request_state; loop thread */
     enum kafka_result result;
@@ -156,6 +180,8 @@ int kafka_request_create(struct buf *frame, struct kafka_request **request, stru
 /* The same of a frame that is a SASL token alone. 0; ERR_NOMEM. */
 int kafka_request_create_token(struct buf *frame, struct kafka_request **request);
 void kafka_request_free(struct kafka_request *request);
+/* Gives back the pipes of its response. */
+void kafka_request_drop_pieces(struct kafka_request *request);
 /* Runs the handler, or resume when it was parked, and completes the response. True: somebody else will answer (KAFKA_CALLBACK), or has done so. */
 bool kafka_request_run(struct kafka_request *request);
 /* Begins the response anew: what was written to the body is forgotten. */

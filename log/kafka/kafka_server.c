@@ -322,6 +322,7 @@ static void free_server(struct kafka_server *server)
     if (server->fetch_sessions != NULL)
         kafka_fetch_sessions_destroy(server->fetch_sessions);
     pthread_mutex_destroy(&server->done_mutex);
+    kafka_pipes_deinit(&server->pipes);
     buf_deinit(&server->plain);
     kafka_spare_deinit(server);
     kafka_tls_destroy(server->tls);
@@ -338,6 +339,7 @@ int kafka_server_start(struct log *log, const struct kafka_server_options *optio
     made->log = log;
     set_options(made, options);
     pthread_mutex_init(&made->done_mutex, NULL);
+    kafka_pipes_init(&made->pipes);
     made->txns = kafka_txns_create(log);
     made->fetch_sessions = kafka_fetch_sessions_create();
     int rc = made->txns != NULL && made->fetch_sessions != NULL

@@ -46,6 +46,19 @@ void kafka_spare_take(struct kafka_server *server, size_t least_bytes, size_t mo
     server->spare_bytes -= buf->capacity;
 }
 
+void kafka_spare_fit(struct kafka_server *server, struct buf *buf)
+{
+    struct buf close = {.limit = buf->limit};
+    if (buf->capacity < SPARE_LEAST_BYTES || buf->size >= buf->capacity / 4)
+        return;
+    buf_append(&close, buf->data, buf->size);
+    if (!buf_ok(&close))
+        return;
+    kafka_spare_give(server, buf);
+    buf_deinit(buf);
+    *buf = close;
+}
+
 void kafka_spare_deinit(struct kafka_server *server)
 {
     for (int i = 0; i < SPARE_COUNT; i++)

@@ -183,6 +183,26 @@ int io_pread(int fd, void *data, size_t size, int64_t position, size_t *read_byt
     return 0;
 }
 
+int io_splice(int fd, int64_t position, size_t size, int pipe_fd, size_t *moved_bytes,
+              struct diag *diag)
+{
+    size_t done = 0;
+    off_t at = (off_t)position;
+    *moved_bytes = 0;
+    while (done < size) {
+        ssize_t moved = splice(fd, &at, pipe_fd, NULL, size - done, SPLICE_F_NONBLOCK);
+        if (moved < 0 && errno == EINTR)
+            continue;
+        if (moved < 0 && errno != EAGAIN)
+            return fail_fd(diag, "read", fd);
+        if (moved <= 0)
+            break;
+        done += (size_t)moved;
+        *moved_bytes = done;
+    }
+    return 0;
+}
+
 int io_fdatasync(int fd, struct diag *diag)
 {
     if (fault_check(IO_FDATASYNC, NULL, fd, NULL) != 0 || (io_flushing() && fdatasync(fd) != 0))

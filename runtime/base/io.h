@@ -16,6 +16,8 @@ int io_open(const char *path, int flags, mode_t mode, int *fd, struct diag *diag
 void io_close(int fd);
 int io_pwrite(int fd, const void *data, size_t size, int64_t position, struct diag *diag); /* all or error */
 int io_pread(int fd, void *data, size_t size, int64_t position, size_t *read_bytes, struct diag *diag); /* short only at EOF */
+/* Bytes of a file into a pipe, without copying them: what the pipe has room for. */
+int io_splice(int fd, int64_t position, size_t size, int pipe_fd, size_t *moved_bytes, struct diag *diag);
 int io_fdatasync(int fd, struct diag *diag);        /* never retried: see P9 */
 int io_syncfs(int fd, struct diag *diag);           /* the whole file system of fd; asked about as IO_FDATASYNC; never retried */
 int io_fsync_dir(const char *path, struct diag *diag);
