@@ -112,6 +112,15 @@ enum kafka_error kafka_check_cluster(struct kafka_request *request)
                  KAFKA_CLUSTER_AUTHORIZATION_FAILED);
 }
 
+enum kafka_error kafka_describe_topic(struct kafka_request *request, const char *name,
+                                      struct topic_info *info, struct diag *diag)
+{
+    int code = topic_describe(request->log, name, info, diag);
+    if (code == ERR_NOT_FOUND && !kafka_may_cluster(request, ACL_DESCRIBE))
+        diag_set(diag, code, "there is no topic %s", name);
+    return kafka_error_of(code);
+}
+
 int32_t kafka_operations(struct kafka_request *request, enum acl_resource resource,
                          struct bytes name)
 {

@@ -52,6 +52,8 @@ bool kafka_may(struct kafka_request *request, enum acl_resource resource, struct
 bool kafka_may_cluster(struct kafka_request *request, enum acl_operation operation);
 /* A topic may be made by who may create in the cluster, or that name. */
 bool kafka_may_create(struct kafka_request *request, struct bytes topic);
+/* topic_describe (info may be NULL) for a client that may ask about this topic: what is told of one that is not there names no other, unless he may see all. */
+enum kafka_error kafka_describe_topic(struct kafka_request *request, const char *name, struct topic_info *info, struct diag *diag);
 /* Every operation that is allowed, as bits 1 << operation: what the fields of authorized operations say. */
 int32_t kafka_operations(struct kafka_request *request, enum acl_resource resource, struct bytes name);
 int32_t kafka_cluster_operations(struct kafka_request *request);

@@ -35,9 +35,9 @@ static enum kafka_error check(struct kafka_request *request, const struct growin
                               const char *name, struct diag *diag)
 {
     struct topic_info info;
-    int code = topic_describe(request->log, name, &info, diag);
-    if (code < 0)
-        return kafka_error_of(code);
+    enum kafka_error error = kafka_describe_topic(request, name, &info, diag);
+    if (error != KAFKA_NONE)
+        return error;
     if (info.internal) {
         diag_set(diag, ERR_INVALID,
                  "topic %s is internal: a job made it for itself, with as many partitions as its "

@@ -120,10 +120,10 @@ static enum kafka_error list_topic(struct kafka_request *request, struct listing
         diag_set(diag, ERR_INVALID, "no topic can have this name");
         return error;
     }
-    int code = topic_describe(request->log, topic, NULL, diag);
-    if (code == 0)
-        code = topic_config_each(request->log, topic, list_topic_config, listing);
-    return kafka_error_of(code);
+    error = kafka_describe_topic(request, topic, NULL, diag);
+    if (error != KAFKA_NONE)
+        return error;
+    return kafka_error_of(topic_config_each(request->log, topic, list_topic_config, listing));
 }
 
 static enum kafka_error list_broker(struct kafka_request *request, struct listing *listing,

@@ -196,7 +196,7 @@ static enum kafka_error check(struct kafka_request *request, struct kafka_altera
     }
     error = kafka_topic_name(alteration->name, alteration->topic);
     if (error == KAFKA_NONE)
-        return kafka_error_of(topic_describe(request->log, alteration->topic, NULL, diag));
+        return kafka_describe_topic(request, alteration->topic, NULL, diag);
     diag_set(diag, ERR_INVALID, "no topic can have this name");
     return error;
 }

@@ -105,7 +105,7 @@ bool http_argument_limit(struct http_exchange *exchange, int64_t *limit);
 struct query;
 struct json_names *http_query_names(const struct query *query);
 /* http_views.c: view_find, as far as who asks may read its topic: what cannot be found may not be read either, unless its name as a topic may, so that nobody learns
- * what there is. 1: it was answered. */
+ * what there is; other names are told, with an error, to who may describe the cluster. 1: it was answered. */
 struct view_place;
 int http_find_view(struct http_exchange *exchange, const char *name, struct view_place *place, struct diag *diag);
 /* The same, opened to be read, by whom asks: the caller closes it, whatever was returned. */

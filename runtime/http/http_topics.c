@@ -108,6 +108,10 @@ void http_get_topic(struct http_exchange *exchange)
         !http_argument_number(exchange, "cursor", 0, INT32_MAX, 0, &from))
         return;
     int rc = weir_topic_describe(log, topic, &info);
+    if (rc == ERR_NOT_FOUND && !http_may(exchange, HTTP_CLUSTER, NULL, HTTP_DESCRIBE)) {
+        http_fail(exchange, 404, NULL, "there is no topic %.250s", topic); /* and no other's name */
+        return;
+    }
     if (rc < 0) {
         http_fail_code(exchange, rc, weir_log_error());
         return;

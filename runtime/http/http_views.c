@@ -90,13 +90,27 @@ static bool may_read(const struct http_exchange *exchange, const char *topic)
     return http_may(exchange, HTTP_TOPIC, topic, HTTP_READ);
 }
 
+/* Why there is none is told without other views, apps and topics: only who may describe the cluster sees them all. */
+static int fail_alone(const struct http_exchange *exchange, int rc, const char *name,
+                      struct diag *diag)
+{
+    if (http_may(exchange, HTTP_CLUSTER, NULL, HTTP_DESCRIBE))
+        return rc;
+    static const char hint[] = "GET /api/v1/views lists those that you may read";
+    if (rc == ERR_NOT_FOUND)
+        return diag_set(diag, rc, "there is no view \"%.200s\"\nhint: %s", name, hint);
+    if (rc == ERR_INVALID)
+        return diag_set(diag, rc, "\"%.200s\" is the name of several views\nhint: %s", name, hint);
+    return rc;
+}
+
 int http_find_view(struct http_exchange *exchange, const char *name, struct view_place *place,
                    struct diag *diag)
 {
     int rc = view_find(weir_log_dir(exchange->http->log), name, http_argument(exchange, "app"),
                        place, diag);
     if (may_read(exchange, rc == 0 ? place->names.topic : name))
-        return rc;
+        return rc < 0 ? fail_alone(exchange, rc, name, diag) : 0;
     http_refuse(exchange, "read view", name);
     return 1;
 }

@@ -297,6 +297,39 @@ CREATE MATERIALIZED VIEW b WITH (topic = 'secret') AS SELECT v, count(*) AS n FR
         self.assertEqual([rows("boss", view) for view in ("a", "b", "secret")], [a, (400, None), secret])
         self.assertEqual([rows("alice", view) for view in ("a", "b", "secret")], [a, (400, None), (403, None)])
 
+    def test_who_asks_in_vain_learns_of_nothing_else(self):
+        """A name that is no view's, that of views of two apps, and that of a topic, too: what is told names no view, app or topic that may not be seen."""
+        home = tempfile.mkdtemp(prefix="weir-http-vain-")
+        self.addCleanup(shutil.rmtree, home)
+        data = os.path.join(home, "data")
+        for user in ("alice", "boss"):
+            weir("user", "add", user, data=data, stdin="secret\n")
+        weir("topic", "create", "o", data=data)
+        weir("produce", "o", data=data, stdin='{"k":"x","v":4711}\n')
+        for app, views in {"one": (("my-both", "hidden-1"), ("hidden-view", "my-twice"), ("my-twice", "hidden-2")), "other": (("my-both", "hidden-3"),)}.items():
+            path = os.path.join(home, f"{app}.sql")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("CREATE TABLE o (k text, v bigint);" + "".join(
+                    f"""CREATE MATERIALIZED VIEW "{view}" WITH (topic = '{topic}') AS SELECT k, count(*) AS n FROM o GROUP BY k;""" for view, topic in views))
+            weir("run", path, "--until-end", data=data)
+        weir("acl", "add", "alice", "--allow", "read", "--topic", "my-", "--prefixed", data=data)
+        server = Server(data, "--super-user", "boss")
+        self.addCleanup(server.end)
+
+        def told(user, view):
+            found = [server.ask("GET", f"/api/v1/views/{view}", headers=basic(user, "secret")), server.ask("GET", f"/api/v1/views/{view}/rows", headers=basic(user, "secret")),
+                     server.ask("POST", "/api/v1/query", f'SELECT * FROM "{view}"', basic(user, "secret"))]
+            self.assertEqual(len({(status, text) for status, _, text in found}), 1, found)
+            return found[0][0], found[0][2]
+
+        for view, status, others in (("my-botj", 404, "my-both"), ("my-both", 400, "one, other"), ("my-twice", 400, "hidden-view")):
+            code, text = told("boss", view)
+            self.assertEqual((code, others in text.replace("other, one", "one, other")), (status, True), text)
+            code, text = told("alice", view)
+            self.assertEqual((code, json.loads(text)["hint"]), (status, "GET /api/v1/views lists those that you may read"), text)
+            self.assertEqual([word for word in ("hidden", "both" if view != "my-both" else "one", "other") if word in text], [], text)
+
+
 
 if __name__ == "__main__":
     unittest.main()

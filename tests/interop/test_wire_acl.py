@@ -325,6 +325,18 @@ class Rules(Listed):
         self.assertEqual(self.ask(self.mallory, *fetch)[3][0][2][0][1], 0)
         self.assertEqual(self.error_of(self.boss), 0)
 
+    def test_a_name_alike(self):
+        """Who asks for a topic that is not there is told of one whose name is like it only when he may see all."""
+        self.create("ny-secret")
+        for operation in (DESCRIBE_CONFIGS, ALTER_CONFIGS, ALTER):
+            self.grant(operation, TOPIC, "my-", pattern=PREFIXED)
+        for key in (32, 33, 37, 44):
+            (version, layout, body, answer, _), names = CASES[key][0], Names(key)
+            names.topic = "my-secret"
+            told = [str(self.ask(wire, key, version, layout, body(names), answer)) for wire in (self.mallory, self.boss)]
+            self.assertEqual(["there is no topic my-secret" in text for text in told], [True, True], told)
+            self.assertEqual(["did you mean ny-secret?" in text for text in told], [False, True], told)
+
     def test_transactional_batch(self):
         """The right to the topic is not enough for a batch of a transaction."""
         self.create("t")
@@ -694,7 +706,11 @@ class Http(Listed):
         group, all_of_it = (json.loads(self.get(f"/api/v1/groups/{names.group}", who)[1]) for who in ("mallory", "boss"))
         self.assertEqual((len(group["partitions"]), group), (1, all_of_it))
         self.assertEqual((group["offsets"], of_list()), (1, [sums(group)]))
+        self.grant(DESCRIBE, TOPIC, "zo", pattern=PREFIXED)
+        told = lambda: json.loads(self.get("/api/v1/topics/zo")[1])["error"]
+        self.assertEqual(told(), "there is no topic zo")
         self.grant(DESCRIBE, CLUSTER)
+        self.assertEqual(told(), "there is no topic zo; did you mean zoo?")
         self.assertEqual(self.get("/metrics")[0], 200)
         self.assertEqual(self.get(f"/api/v1/pipelines/{names.topic}/pause", body=b"")[0], 403)
         self.grant(ALTER, CLUSTER)
