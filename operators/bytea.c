@@ -124,13 +124,11 @@ void bytea_base64(struct bytes value, uint8_t *text)
     }
 }
 
-int bytea_parse_base64(struct bytes text, struct arena *arena, struct bytes *value)
+/* The bytes as far as the text makes sense, into out, which has room for those of all of it. */
+static int decode_base64(struct bytes text, uint8_t *out, struct bytes *value)
 {
-    uint8_t *out = arena_alloc_aligned(arena, text.size / 4 * 3 + 4, 1);
     uint32_t four = 0, count = 0, padding = 0;
     size_t size = 0;
-    if (out == NULL)
-        return ERR_NOMEM;
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
         if (is_blank(c))
@@ -152,4 +150,16 @@ int bytea_parse_base64(struct bytes text, struct arena *arena, struct bytes *val
     }
     *value = bytes_of(out, size);
     return count == 0 ? 0 : ERR_INVALID;
+}
+
+int bytea_parse_base64(struct bytes text, struct arena *arena, struct bytes *value)
+{
+    size_t room = text.size / 4 * 3 + 4;
+    uint8_t *out = arena_alloc_aligned(arena, room, 1);
+    if (out == NULL)
+        return ERR_NOMEM;
+    int rc = decode_base64(text, out, value);
+    if (rc < 0)
+        explicit_bzero(out, room); /* it may have been a password */
+    return rc;
 }

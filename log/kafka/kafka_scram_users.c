@@ -236,6 +236,15 @@ static int32_t same_name(const struct alteration *list, int32_t count, int32_t f
     return next;
 }
 
+/* The salted passwords, in the request's frame: with one of them anybody can log in. */
+static void wipe(struct kafka_request *request, const struct alteration *list, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (list[i].salted.size > 0)
+            explicit_bzero(request->frame_memory.data + (list[i].salted.data - request->frame.data),
+                           list[i].salted.size);
+}
+
 enum kafka_result kafka_handle_alter_scram(struct kafka_request *request)
 {
     struct wire_reader *in = &request->in;
@@ -277,6 +286,7 @@ enum kafka_result kafka_handle_alter_scram(struct kafka_request *request)
         wire_write_text(w, answer.message);
         wire_write_tags(w);
     }
+    wipe(request, list, count);
     wire_write_tags(w);
     return KAFKA_ANSWER;
 }

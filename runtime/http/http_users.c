@@ -111,6 +111,9 @@ void http_put_user(struct http_exchange *exchange)
         http_fail_code(exchange, code, diag.text);
     else
         put_user(exchange, wish.name, &wish.user);
+    explicit_bzero(&wish.user, sizeof wish.user);
+    if (exchange->body.size > 0)
+        explicit_bzero(exchange->body.data, exchange->body.size);
 }
 
 void http_delete_user(struct http_exchange *exchange)

@@ -94,12 +94,15 @@ static bool take_bytes_of(struct bytes object, const char *name, size_t min, siz
                           struct arena *arena, uint8_t *data, size_t *size)
 {
     struct bytes text, value;
-    if (!take_text(object, name, &text) || bytea_parse_base64(text, arena, &value) < 0 ||
-        value.size < min || value.size > max)
+    if (!take_text(object, name, &text) || bytea_parse_base64(text, arena, &value) < 0)
         return false;
-    memcpy(data, value.data, value.size);
-    *size = value.size;
-    return true;
+    bool is_good = value.size >= min && value.size <= max;
+    if (is_good) {
+        memcpy(data, value.data, value.size);
+        *size = value.size;
+    }
+    explicit_bzero((void *)(uintptr_t)value.data, value.size);
+    return is_good;
 }
 
 static int read_credential(struct bytes object, struct arena *arena, struct user *user,
