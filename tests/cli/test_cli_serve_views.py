@@ -449,7 +449,7 @@ class Room(Large):
     ROOM_MIB = 40
     flags = ("--answer-memory", "40")
     STATE, TOGETHER = "/api/v1/state/notes/latest?limit=1000", 8
-    test_pages = test_answers_that_nobody_takes = None
+    test_pages = test_questions_that_take_too_much = test_answers_that_nobody_takes = None
 
     def ask_together(self, target, done):
         """Each asks until done(status, headers, text) is true of its answer."""
