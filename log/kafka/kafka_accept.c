@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NO_DESCRIPTOR_NS = 10000000 }; /* between two attempts when there is nothing to give up */
+enum {
+    NO_DESCRIPTOR_NS = 10000000, /* between two attempts when there is nothing to give up */
+    KEEPALIVE_S = 600            /* of silence, then the system asks whether the client is there */
+};
 
 /* A socket for both kinds of addresses (--kafka [::]) says ::ffff:10.0.0.7 of a client that came from 10.0.0.7. */
 static bool is_mapped(const struct sockaddr_storage *address)
@@ -124,6 +127,7 @@ void kafka_accept(struct kafka_server *server)
         return;
     }
     uv_tcp_nodelay(&c->socket, 1);
+    uv_tcp_keepalive(&c->socket, 1, KEEPALIVE_S);
     kafka_session_init(&c->session);
     c->session.lifetime_ms = c->server->options.session_lifetime_ms;
     c->session.may_say_password = c->server->tls != NULL || strncmp(c->peer_host, "127.", 4) == 0 ||

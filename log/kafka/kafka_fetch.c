@@ -8,9 +8,10 @@
  *             preferred replica i32, records bytes, tags}, tags}, tags
  *
  * Whole batches as they are stored, from the one that holds the asked offset. What is not flushed is not shown; with read_committed nothing from the last
- * stable offset on. The first batch goes out however large; after that the limits of the request hold.
+ * stable offset on. The first batch goes out however large; after that the limits of the request hold. Once one did not fit, nothing more is read: of the other
+ * partitions the client hears their offsets.
  *
- * With less than the least bytes, and no error, the request waits: until an end has moved on (the high watermark, or the last stable offset for read_committed) or its
+ * With less than the least bytes, room for more, and no error, the request waits: until an end has moved on (the high watermark, or the last stable offset for read_committed) or its
  * time is over, and is then done again from its beginning.
  *
  * Session epoch -1 asks for what the request names, once. Epoch 0 makes a session of it; with later ones the partitions are the session's, the request says what
@@ -51,6 +52,7 @@ struct fetching {
         records_size; /* of the partition that was read last: in the response's buffer, beyond its end */
     bool in_piece; /* they are in the request's last piece instead */
     int64_t bytes;
+    bool is_over; /* a batch did not fit any more: the partitions after it have their turn later */
     bool has_error;
     struct kafka_wait *waits; /* one for each that was read */
     size_t wait_count;
@@ -350,12 +352,30 @@ static bool pipe_records(struct kafka_request *request, struct fetching *f,
     return true;
 }
 
+/* The same without any records. */
+static enum kafka_error read_offsets(struct fetching *f, struct partition *partition,
+                                     const struct kafka_asked_partition *asked)
+{
+    struct partition_offsets *offsets = &f->fetch.offsets;
+    f->records_size = 0;
+    int code = partition_status(partition, NULL);
+    if (code < 0)
+        return kafka_error_of(code);
+    partition_offsets(partition, offsets);
+    return asked->offset < offsets->start || asked->offset > offsets->end
+               ? KAFKA_OFFSET_OUT_OF_RANGE
+               : KAFKA_NONE;
+}
+
 static enum kafka_error read_records(struct kafka_request *request, struct fetching *f,
                                      struct partition *partition,
                                      const struct kafka_asked_partition *asked)
 {
     struct fetch *fetch = &f->fetch;
     int64_t room = f->max_bytes - f->bytes;
+    f->is_over |= f->bytes > 0 && room <= 0;
+    if (f->is_over)
+        return read_offsets(f, partition, asked);
     int64_t most = asked->max_bytes < room ? asked->max_bytes : room;
     size_t most_bytes = most > 0 ? (size_t)most : 0;
     f->in_piece = false;
@@ -370,6 +390,7 @@ static enum kafka_error read_records(struct kafka_request *request, struct fetch
     if (f->bytes > 0 && (int64_t)f->records_size > room) {
         f->records_size = 0; /* only the first one may pass the limit */
         fetch->aborted_count = 0;
+        f->is_over = true;
     }
     f->bytes += (int64_t)f->records_size;
     bool committed = f->isolation == READ_COMMITTED;
@@ -587,7 +608,7 @@ static void answer(struct kafka_request *request, struct fetching *f)
 {
     f->bytes = 0;
     f->wait_count = 0;
-    f->has_error = false;
+    f->is_over = f->has_error = false;
     f->topic.name[0] = '\0'; /* it may have gone while the request waited */
     write_head(request, KAFKA_NONE, f->session != NULL ? f->session->id : 0);
     fetch_init(&f->fetch);
@@ -604,8 +625,8 @@ static enum kafka_result run(struct kafka_request *request)
     struct fetching *f = request->state;
     size_t partitions = f->session != NULL ? f->session->count : f->partition_count;
     answer(request, f);
-    if (f->bytes >= f->min_bytes || f->has_error || request->stopping || partitions == 0 ||
-        clock_mono_ms() >= f->deadline_ms) {
+    if (f->bytes >= f->min_bytes || f->is_over || f->has_error || request->stopping ||
+        partitions == 0 || clock_mono_ms() >= f->deadline_ms) {
         if (f->session != NULL)
             kafka_fetch_session_sent(f->session);
         release(request);

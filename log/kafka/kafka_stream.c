@@ -127,6 +127,12 @@ static void wait_for_room(struct kafka_connection *c)
     end_and_close(c, NULL);
 }
 
+/* Whether the next bytes, or some, may go another time or another way: through libuv, which needs no splice into a socket. */
+static bool may_wait(int number)
+{
+    return number == EAGAIN || number == EWOULDBLOCK || number == EINVAL || number == ENOSYS;
+}
+
 /* What the socket takes of the next bytes; as a system call. */
 static ssize_t send_some(int socket, const struct kafka_request *request)
 {
@@ -165,7 +171,7 @@ static void send_until_full(struct kafka_connection *c)
         ssize_t sent = send_some(socket, c->sending);
         if (sent > 0) {
             pass(c, c->sending, (size_t)sent);
-        } else if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        } else if (sent < 0 && may_wait(errno)) {
             wait_for_room(c);
             return;
         } else if (sent == 0 || errno != EINTR) {

@@ -70,6 +70,21 @@ class Limited(Case):
             self.assertLess(time.monotonic(), end, f"{text!r} is not in {self.server.said()!r}")
 
 
+class Silence(Limited):
+    def test_the_system_asks_for_the_client(self):
+        """A client that is gone without a word, while its request waits: the connection has the kernel's timer for that (2 in the column tr)."""
+        wire = self.connect()
+        ask(wire)
+        ends = f":{self.server.port:04X}", f":{wire.socket.getsockname()[1]:04X}"
+        end, timer = time.monotonic() + LIMIT_S, None
+        while timer != "02":
+            self.assertLess(time.monotonic(), end, timer)
+            with open("/proc/net/tcp", encoding="ascii") as file:
+                for row in map(str.split, file):
+                    if row[1].endswith(ends[0]) and row[2].endswith(ends[1]):
+                        timer = row[5][:2]
+
+
 class Addresses(Limited):
     flags = ("--connections", "20", "--connections-per-address", "3")
 

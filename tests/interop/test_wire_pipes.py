@@ -47,12 +47,12 @@ class Body(Cursor):
             assert self.take(1) == b"\0"
 
 
-def fetch(version, asked, most=MIB, session=(0, -1), least=1):
-    """A request for {partition: offset} of the topic t."""
+def fetch(version, asked, most=MIB, session=(0, -1), least=1, total=50 * MIB, wait_ms=500):
+    """A request for {partition: offset} of the topic t: most bytes of each, total of all."""
     flexible = version >= 12
     count = (lambda n: varint(n + 1)) if flexible else (lambda n: struct.pack(">i", n))
     end = b"\0" if flexible else b""
-    body = struct.pack(">iiiib", -1, 500, least, 50 * MIB, 0)
+    body = struct.pack(">iiiib", -1, wait_ms, least, total, 0)
     if version >= 7:
         body += struct.pack(">ii", *session)
     body += count(1 if asked else 0)
@@ -70,8 +70,8 @@ def fetch(version, asked, most=MIB, session=(0, -1), least=1):
     return request(FETCH, version, body + end, tags=end)
 
 
-def records_of(version, data):
-    """{partition: records} and the session of a response."""
+def records_of(version, data, errors=None):
+    """{partition: records} and the session of a response; into errors those of partitions, which there are not else."""
     body = Body(data, version >= 12)
     body.tags()
     body.number("i")
@@ -84,7 +84,10 @@ def records_of(version, data):
         body.take(body.length() if body.flexible else body.number("h"))
         for _ in range(body.length()):
             index = body.number("i")
-            assert body.number("h") == 0
+            error = body.number("h")
+            assert error == 0 or errors is not None
+            if error != 0:
+                errors[index] = error
             body.take(16 + (8 if version >= 5 else 0))
             assert body.length() <= 0
             if version >= 11:
@@ -189,6 +192,57 @@ class Pipes(Case):
             got, _ = self.ask(self.connect(), 12, dict.fromkeys(FULL, 0), most=600_000)
             self.assertEqual(got, want)
         self.assertGreater(self.pipe_count(), before)
+
+
+class Over(Case):
+    """More partitions with records than the bytes of one response: those that have no turn are not read, either."""
+
+    COUNT, SIZE = 24, 900_000
+
+    def setUp(self):
+        super().setUp()
+        admin = AdminClient({"bootstrap.servers": self.server.address})
+        admin.create_topics([NewTopic("t", self.COUNT, 1)])["t"].result()
+        producer = Producer({"bootstrap.servers": self.server.address, "acks": "all"})
+        for partition in range(self.COUNT):
+            producer.produce("t", os.urandom(self.SIZE), partition=partition)
+        self.assertEqual(producer.flush(LIMIT_S), 0)
+
+    def read_bytes(self):
+        """So many the server has read of files and sockets, by the kernel's count."""
+        try:
+            with open(f"/proc/{self.server.process.pid}/io", encoding="ascii") as file:
+                return int(next(line for line in file if line.startswith("rchar:")).split()[1])
+        except (OSError, StopIteration):
+            self.skipTest("the system does not count what a process reads")
+
+    def test_no_more_is_read(self):
+        wire = self.connect()
+        for version in (4, 12):
+            for total in (MIB, self.SIZE // 2):
+                before, errors = self.read_bytes(), {}
+                wire.send(fetch(version, {**dict.fromkeys(range(self.COUNT), 0), self.COUNT - 1: 2}, total=total))
+                found, _ = records_of(version, wire.response()[1], errors)
+                self.assertEqual([index for index, records in found.items() if records], [0])
+                self.assertEqual(set(found), set(range(self.COUNT)))
+                self.assertEqual(errors, {self.COUNT - 1: 1})
+                self.assertLess(self.read_bytes() - before, 4 * self.SIZE)
+
+    def test_waits_for_nothing(self):
+        """Who wants more at least than there is room for gets what there is."""
+        wire = self.connect()
+        wire.send(fetch(12, dict.fromkeys(range(self.COUNT), 0), total=MIB, least=MIB, wait_ms=60 * LIMIT_S * 1000))
+        found, _ = records_of(12, wire.response()[1])
+        self.assertGreater(len(found[0]), self.SIZE)
+
+    def test_all_have_their_turn(self):
+        wire, offsets = self.connect(), dict.fromkeys(range(self.COUNT), 0)
+        for _ in range(self.COUNT):
+            wire.send(fetch(12, offsets, total=MIB))
+            found, _ = records_of(12, wire.response()[1])
+            got, = [index for index, records in found.items() if records]
+            del offsets[got]
+        self.assertEqual(offsets, {})
 
 
 if __name__ == "__main__":
