@@ -432,8 +432,10 @@ static bool run_round(struct round *round)
         rc = round_flush(round, &diag);
         if (rc == ERR_NOMEM)
             log_line('E', "cannot flush: %s", diag.text);
-        if (rc < 0)
+        if (rc < 0) {
             log_stop(round->log, rc, &diag);
+            survivors_doubt(round->log);
+        }
     }
     end_round(round, rc);
     if (rc < 0)

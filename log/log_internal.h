@@ -597,6 +597,8 @@ void survivors_enlist(struct log *log, struct producer **list);
 void survivors_free(struct producer **list);
 /* Which system this is, where it is not known yet: in the write that begins a transaction. Applied, log.system_noted is set. */
 void survivors_note_system(struct log *log, struct meta_batch *batch);
+/* A flush failed: what is open may lack something from now on, whatever system the next opening finds. Takes no lock but meta's. */
+void survivors_doubt(struct log *log);
 /* log_close, after the last flush: what is open lacks nothing. */
 void survivors_note_close(struct log *log);
 /* Whether a restart leaves the producer's open transaction open; producer.mutex held. */

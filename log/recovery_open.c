@@ -11,8 +11,8 @@
  *
  *   the log was closed                log_close flushed all, and made a note of that
  *   the process was killed            what it had written is in the system's cache, and the system is the one that the first transaction made a note of (its boot id)
- *   the system went down              nobody knows: it is aborted, as is one that has an abort marker already, one of whose partitions is stopped or lost bytes
- *                                     at its end, and one without a timeout, which nobody might ever end
+ *   the system went down, or a flush  nobody knows: it is aborted, as is one that has an abort marker already, one of whose partitions is stopped or lost bytes
+ *   failed                            at its end, and one without a timeout, which nobody might ever end
  *
  * A survivor is a producer without an owner (is_orphan): it holds the last stable offset, runs into its timeout, and is fenced by whoever opens the transactional
  * id, as any other. producer_resume gives it to the client that comes back. What the record cannot say is which of the participants this transaction has named:
@@ -75,6 +75,18 @@ static bool is_flushed(const struct producer *producer)
     return true;
 }
 
+/* What a failed flush leaves in the system's cache need not be on the disk, also when the next one is told that it is. */
+void survivors_doubt(struct log *log)
+{
+    struct meta_batch batch;
+    struct diag diag;
+    meta_batch_init(&batch);
+    meta_put_counter(&batch, SYSTEM_COUNTER, SYSTEM_UNKNOWN);
+    if (meta_apply(log->meta, &batch, &diag) < 0)
+        log_line('W', "%s", diag.text);
+    meta_batch_deinit(&batch);
+}
+
 void survivors_note_close(struct log *log)
 {
     struct meta_batch batch;
@@ -89,6 +101,8 @@ void survivors_note_close(struct log *log)
         pthread_mutex_unlock(&p->mutex);
     }
     pthread_mutex_unlock(&log->producers_mutex);
+    if (any && log_status(log, NULL) < 0)
+        survivors_doubt(log);
     if (!any || !all_flushed || log_status(log, NULL) < 0)
         return;
     meta_batch_init(&batch);

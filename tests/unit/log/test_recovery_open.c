@@ -5,12 +5,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "log/log_internal.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/io.h"
 #include "tests/support/log_fixture.h"
 #include "tests/support/scratch_dir.h"
 
@@ -22,7 +24,7 @@ struct place {
     struct log *log;
     struct partition *p[2];
     struct producer *producer;
-    bool closes, commits, ends; /* what the child does at its end */
+    bool closes, commits, ends, fails; /* what the child does at its end */
 };
 
 static void open_place(struct place *place)
@@ -81,6 +83,22 @@ static int participate(struct place *place, struct producer *producer)
     return txn_participate(producer, partitions, 3, NULL);
 }
 
+static int fail_flush(void *context, enum io_call call, const char *path, int fd, size_t *size)
+{
+    (void)context, (void)path, (void)fd, (void)size;
+    return call == IO_FDATASYNC ? EIO : 0;
+}
+
+/* Whether the flush of the last batch is what stopped the log. A kill comes after the flusher has made a note of that. */
+static bool failed(struct place *place)
+{
+    bool has_failed = partition_wait(place->p[1], 5, -1) < 0 && log_status(place->log, NULL) < 0;
+    if (!place->closes)
+        flusher_stop(place->log);
+    io_set_fault(NULL, NULL);
+    return has_failed;
+}
+
 /* One transaction that was committed (0 and 1 in each partition), and one with 2 and 3 that is open. */
 static int write_in_child(void *context)
 {
@@ -91,9 +109,17 @@ static int write_in_child(void *context)
     for (int round = 0; round < 2; round++) {
         if (txn_begin(place->producer, NULL) < 0 || participate(place, place->producer) < 0)
             return 2;
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 2; i++) {
+            if (place->fails && round == 1 && i == 1)
+                io_set_fault(fail_flush, NULL);
             if (send_numbered(place->producer, place->p[i], 2 * round, 2) != 3 * round)
                 return 3;
+        }
+        if (place->fails && round == 1) {
+            if (!failed(place))
+                return 6;
+            break;
+        }
         if (add_offset(place->producer, "t", 10 + round) < 0 ||
             add_offset(place->producer, "gone", 20) < 0)
             return 4;
@@ -336,6 +362,22 @@ static void it_is_lost_with_bytes_of_its_partition(void **state)
     expect_lost(place);
 }
 
+/* The system may have let go of what it could not write: what is read again need not be on the disk. */
+static void it_is_lost_with_a_failed_flush(void **state)
+{
+    (void)state;
+    for (int closes = 0; closes < 2; closes++) {
+        void *made;
+        setup(&made);
+        struct place *place = made;
+        place->fails = true;
+        leave_open(place, closes > 0);
+        open_place(place);
+        expect_lost(place);
+        teardown(&made);
+    }
+}
+
 static void it_is_aborted_when_its_abort_has_begun(void **state)
 {
     struct place *place = *state;
@@ -486,6 +528,7 @@ int main(void)
         TEST(a_stop_counts_once),
         TEST(one_of_an_older_version_is_lost),
         TEST(it_is_lost_with_bytes_of_its_partition),
+        cmocka_unit_test(it_is_lost_with_a_failed_flush),
         TEST(it_is_aborted_when_its_abort_has_begun),
         cmocka_unit_test(it_is_committed_when_that_was_decided),
         TEST(its_time_goes_on),
