@@ -76,6 +76,17 @@ def run_session(document, shell_blocks, directory):
     return failures
 
 
+def check_waits(document, shell_blocks):
+    """What a command in the background writes is waited for, so that no file of that name may lie there from another block: it is emptied a moment later."""
+    failures, written = [], set()
+    for line, text, _ in shell_blocks:
+        for command in (command for command in text.splitlines() if command.endswith(" &")):
+            names = re.findall(r">([\w.-]+)", command)
+            failures += [f"{document}:{line}: another command has written {name}" for name in written.intersection(names)]
+            written.update(names)
+    return failures
+
+
 def check_document(document):
     failures, shell_blocks = [], []
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
@@ -93,7 +104,7 @@ def check_document(document):
                         failures.append(f"{document}:{line}: .ci/run does not run {command}")
             elif language == "sh" and not builds(text):
                 shell_blocks.append((line, text, output))
-        failures += run_session(document, shell_blocks, directory)
+        failures += check_waits(document, shell_blocks) or run_session(document, shell_blocks, directory)
     print(f"{'FAIL' if failures else 'ok  '} {document}: {len(shell_blocks)} blocks of commands")
     return failures
 
