@@ -109,11 +109,12 @@ MARKER = re.compile(r"\| offset: (\d+) CreateTime: \d+ keySize: 4 valueSize: 6 s
 
 
 def partition_files(directory, suffix):
-    """{(topic, partition): [files in offset order]}"""
+    """{(topic, partition): [files in offset order]}. Kafka calls what it is about to remove TOPIC-PARTITION.ID-delete."""
     files = {}
     for path in sorted(directory.glob(f"*/*{suffix}")):
         topic, _, partition = path.parent.name.rpartition("-")
-        files.setdefault((topic, int(partition)), []).append(path)
+        if partition != "delete":
+            files.setdefault((topic, int(partition)), []).append(path)
     return files
 
 
